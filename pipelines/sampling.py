@@ -1,0 +1,110 @@
+"""What is drawn for one sample: stride, start, conditioning frame, dropout and noise seed.
+
+Every draw comes from a generator keyed by (seed, epoch, sample key), in a fixed order and a fixed
+number, so a sample's draws depend neither on its rank, batch and worker nor on the other settings.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pipelines.order import derive_key
+
+
+class ClipSampling(BaseModel):
+    """How a training sample is taken from a clip."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    frames: int = Field(ge=1, description="frames per sample")
+    height: int = Field(ge=8, description="pixels")
+    width: int = Field(ge=8, description="pixels")
+    stride: tuple[int, int] = Field((1, 6), description="smallest and largest distance between frames")
+    condition: Literal["random", "first"] = Field("random", description="which frame is the condition")
+    drop_text: float = Field(0.05, ge=0, le=1, description="share of samples that lose the text alone")
+    drop_image: float = Field(0.05, ge=0, le=1, description="share of samples that lose the image alone")
+    drop_both: float = Field(0.05, ge=0, le=1, description="share of samples that lose text and image")
+    fps_condition: Literal["fps", "stride"] = Field(
+        "fps", description="what the network is told: true frames per second, or the stride (preset 256)"
+    )
+    images_only: bool = Field(False, description="stage 1: the stored conditioning image alone, no video")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        low, high = self.stride
+        if not 1 <= low <= high:
+            raise ValueError(f"stride must be [low, high] with 1 <= low <= high, got [{low}, {high}]")
+        if self.drop_text + self.drop_image + self.drop_both > 1:
+            raise ValueError("drop_text + drop_image + drop_both must not exceed 1")
+        return self
+
+    @property
+    def shortest_clip(self) -> int:
+        """Frames that a clip must have to be used at all."""
+        return 1 if self.images_only else self.frames
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Everything random about one sample. ``fps`` is what the network is told."""
+
+    start: int
+    stride: int
+    frames: int
+    condition_index: int
+    fps: float
+    drop_text: bool
+    drop_image: bool
+    noise_seed: int
+
+    @property
+    def frame_indices(self) -> list[int]:
+        """The clip's frames that the sample shows, in order."""
+        return [self.start + self.stride * step for step in range(self.frames)]
+
+
+def draw(
+    sampling: ClipSampling, seed: int, epoch: int, key: str, *, clip_frames: int, clip_fps: float
+) -> Draw:
+    """Draw one sample from a clip of ``clip_frames`` frames at ``clip_fps``.
+
+    A clip too short for the drawn stride is sampled at the largest stride that fits, even below the
+    configured range. Raises ValueError when the clip has fewer than ``sampling.shortest_clip`` frames.
+    """
+    if clip_frames < sampling.shortest_clip:
+        raise ValueError(f"{key}: {clip_frames} frames, {sampling.shortest_clip} are needed")
+    words = np.frombuffer(derive_key("draw", seed, epoch, key)[:16], dtype="<u8")
+    generator = np.random.Generator(np.random.Philox(key=words))
+    u_stride, u_start, u_condition, u_drop = (float(u) for u in generator.random(4))
+    noise_seed = int(generator.integers(2**63 - 1))
+    drop_text, drop_image = _dropout(sampling, u_drop)
+    if sampling.images_only:
+        frames, stride, start, condition = 1, 1, 0, 0
+    else:
+        frames = sampling.frames
+        stride = _stride(sampling, u_stride, clip_frames)
+        start = _pick(u_start, 0, clip_frames - 1 - stride * (frames - 1))
+        condition = _pick(u_condition, 0, frames - 1) if sampling.condition == "random" else 0
+    fps = clip_fps / stride if sampling.fps_condition == "fps" else float(stride)
+    return Draw(start, stride, frames, condition, fps, drop_text, drop_image, noise_seed)
+
+
+def _pick(u: float, low: int, high: int) -> int:
+    return low + int(u * (high - low + 1))
+
+
+def _stride(sampling: ClipSampling, u: float, clip_frames: int) -> int:
+    stride = _pick(u, *sampling.stride)
+    if sampling.frames == 1:
+        return stride
+    return min(stride, (clip_frames - 1) // (sampling.frames - 1))
+
+
+def _dropout(sampling: ClipSampling, u: float) -> tuple[bool, bool]:
+    """One uniform draw as published: text alone, then both, then image alone, from the low end."""
+    text_ends = sampling.drop_text
+    both_ends = text_ends + sampling.drop_both
+    image_ends = both_ends + sampling.drop_image
+    return u < both_ends, text_ends <= u < image_ends
