@@ -1,0 +1,1 @@
+"""The network: pure torch modules and maths; no I/O but bundle and checkpoint files."""

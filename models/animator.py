@@ -1,0 +1,237 @@
+"""The assembled model: conditions, training loss, and animation of a still image."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from models import naming
+from models.architecture import Architecture
+from models.autoencoder import build_codec
+from models.context import QueryTransformer
+from models.diffusion import Diffusion, loss
+from models.encoders import ClipEncoders
+from models.sampler import SamplingSettings, sample
+from models.unet import UNet
+
+_NOISE, _LATENT = 0, 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips to train on; the loader's product.
+
+    Attributes:
+        pixels: (b t 3 h w) uint8.
+        captions: b texts.
+        fps: (b) float, frame rate (or stride) of the clip as sampled.
+        condition_index: (b) int64, the frame that serves as the still image.
+        drop_text, drop_image: (b) bool, conditions left out for this sample (classifier-free guidance).
+        seed: (b) int64, of the diffusion step and noise: the loss then depends on samples, not on ranks.
+        keys: b sample keys.
+    """
+
+    pixels: Tensor
+    captions: list[str]
+    fps: Tensor
+    condition_index: Tensor
+    drop_text: Tensor
+    drop_image: Tensor
+    seed: Tensor
+    keys: list[str]
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch with its tensors on ``device``."""
+        return replace(self, **{name: value.to(device) for name, value in self._tensors().items()})
+
+    def split(self, size: int) -> list["Batch"]:
+        """Micro-batches of at most ``size`` samples, in order."""
+        parts = {name: value.split(size) for name, value in self._tensors().items()}
+        starts = range(0, len(self), size)
+        return [
+            Batch(
+                captions=self.captions[start : start + size],
+                keys=self.keys[start : start + size],
+                **{name: value[index] for name, value in parts.items()},
+            )
+            for index, start in enumerate(starts)
+        ]
+
+    def _tensors(self) -> dict[str, Tensor]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+
+class Animator(nn.Module):
+    """UNet and query transformer (trained) with frozen encoders and codec."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.unet = UNet(architecture.unet)
+        self.context = QueryTransformer(architecture.context) if architecture.context else None
+        self.diffusion = Diffusion(architecture.diffusion)
+        self.encoders = ClipEncoders(architecture.encoders)
+        self.codec = build_codec(architecture.codec)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.unet.conv_in.weight.device
+
+    def trainable_candidates(self) -> dict[str, nn.Parameter]:
+        """Parameters of UNet (``unet.…``) and query transformer (``context.…``) by internal name."""
+        return {
+            name: parameter
+            for name, parameter in self.named_parameters()
+            if name.startswith(("unet.", "context."))
+        }
+
+    def network_state(self) -> dict[str, Tensor]:
+        """Weights of UNet and query transformer under their public key names."""
+        public = naming.public_names(self)
+        return {public[name]: value.detach() for name, value in self.trainable_candidates().items()}
+
+    def load_network_state(self, state: dict[str, Tensor], strict: bool = True) -> None:
+        """Copy weights given under public key names into the network.
+
+        Raises:
+            AnimaticError: listing tensors that are missing or unexpected (``strict``) or of another shape.
+        """
+        naming.load(self, state, strict=strict)
+
+    def forward(self, batch: Batch, temporal: bool = True) -> Tensor:
+        """The training loss: what DeepSpeed's engine calls."""
+        return self.training_loss(batch, temporal=temporal)
+
+    def training_loss(self, batch: Batch, *, temporal: bool = True) -> Tensor:
+        """Denoising loss, the mean over samples (scalar).
+
+        Args:
+            temporal: False trains on the frames as independent images, temporal layers left out.
+        """
+        pixels = batch.pixels.to(self.device).float() / 127.5 - 1
+        still = pixels[torch.arange(len(batch), device=self.device), batch.condition_index]
+        latents = self._encode_clip(pixels, batch.seed)
+        noise, timesteps = self._draw(batch.seed, latents)
+        noisy, target = self.diffusion.noise(latents, noise, timesteps)
+        if self.architecture.unet.detail_guidance:
+            rows = torch.arange(len(batch), device=self.device)
+            condition = latents.transpose(1, 2)[rows, batch.condition_index]
+            noisy = torch.cat([noisy, _over_time(condition, latents.shape[2])], dim=1)
+        captions = ["" if drop else text for text, drop in zip(batch.captions, batch.drop_text, strict=True)]
+        # The image condition is dropped as published: CLIP sees a grey image, not an empty token.
+        still = still * (~batch.drop_image.to(self.device))[:, None, None, None]
+        prediction = self.unet(
+            noisy,
+            timesteps,
+            self.encoders.text(captions),
+            self._image_context(still),
+            batch.fps.to(self.device),
+            temporal=temporal,
+        )
+        return loss(prediction, target).mean()
+
+    @torch.no_grad()
+    def animate(
+        self,
+        image: Tensor,
+        prompts: Sequence[str],
+        settings: SamplingSettings,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """Animate still images.
+
+        Args:
+            image: (b 3 h w) in [-1, 1] at the architecture's height and width.
+            prompts: b texts.
+            settings: sampling; sample i draws its noise from (settings.seed, i), whatever it is batched with.
+            progress: called with (steps done, steps).
+
+        Returns:
+            (b t 3 h w) in [-1, 1], float32 on the CPU.
+        """
+        generators = [
+            torch.Generator().manual_seed(settings.seed * 1_000_003 + index) for index in range(len(prompts))
+        ]
+        with torch.autocast(
+            self.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"
+        ):
+            latents = self._sample(image.to(self.device), list(prompts), settings, generators, progress)
+        frames = self.codec.decode(rearrange(latents.float(), "b c t h w -> (b t) c h w"))
+        return rearrange(frames, "(b t) c h w -> b t c h w", b=len(prompts)).cpu()
+
+    def _sample(
+        self,
+        image: Tensor,
+        prompts: list[str],
+        settings: SamplingSettings,
+        generators: list[torch.Generator],
+        progress: Callable[[int, int], None] | None,
+    ) -> Tensor:
+        frames = self.architecture.frames
+        text = {"both": self.encoders.text(prompts), "none": self.encoders.text([""] * len(prompts))}
+        context = {"both": self._image_context(image), "none": self._image_context(torch.zeros_like(image))}
+        text["image"], context["image"] = text["none"], context["both"]
+        condition = None
+        if self.architecture.unet.detail_guidance:
+            condition = _over_time(self.codec.encode(image), frames)
+        fps = None if settings.fps is None else torch.full((len(prompts),), settings.fps, device=self.device)
+
+        def denoise(latents: Tensor, timestep: Tensor, names: Sequence[str]) -> list[Tensor]:
+            count = len(names)
+            inputs = latents if condition is None else torch.cat([latents, condition], dim=1)
+            stacked_context = None
+            if self.context is not None:
+                stacked_context = torch.cat([_present(context[name]) for name in names])
+            prediction = self.unet(
+                repeat(inputs, "b ... -> (n b) ...", n=count),
+                timestep.repeat(count),
+                torch.cat([text[name] for name in names]),
+                stacked_context,
+                None if fps is None else fps.repeat(count),
+            )
+            return list(prediction.float().chunk(count))
+
+        shape = (self.codec.channels, frames, *self.architecture.latent_size)
+        noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        return sample(self.diffusion, denoise, noise.to(self.device), settings, generators, progress)
+
+    def _image_context(self, image: Tensor) -> Tensor | None:
+        """Images (b 3 h w) -> context (b t q context_dim); None for a network without image attention."""
+        return None if self.context is None else self.context(self.encoders.image(image))
+
+    def _encode_clip(self, pixels: Tensor, seeds: Tensor) -> Tensor:
+        """(b t 3 h w) -> (b c t h w); frames of a sample draw from its own generator."""
+        frames = pixels.shape[1]
+        generators = [_generator(int(seed), _LATENT) for seed in seeds for _ in range(frames)]
+        latents = self.codec.encode(rearrange(pixels, "b t c h w -> (b t) c h w"), generators)
+        return rearrange(latents, "(b t) c h w -> b c t h w", t=frames)
+
+    def _draw(self, seeds: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Noise like ``like`` (b ...) and diffusion steps (b), each sample's from its own seed."""
+        noise, steps = [], []
+        for seed in seeds:
+            generator = _generator(int(seed), _NOISE)
+            steps.append(torch.randint(self.diffusion.config.timesteps, (), generator=generator))
+            noise.append(torch.randn(like.shape[1:], generator=generator))
+        return torch.stack(noise).to(like), torch.stack(steps).to(like.device)
+
+
+def _generator(seed: int, purpose: int) -> torch.Generator:
+    return torch.Generator().manual_seed((seed * 2 + purpose) % 2**63)
+
+
+def _over_time(latent: Tensor, frames: int) -> Tensor:
+    """(b c h w) -> (b c t h w), repeated."""
+    return repeat(latent, "b c h w -> b c t h w", t=frames)
+
+
+def _present(value: Tensor | None) -> Tensor:
+    assert value is not None
+    return value

@@ -1,0 +1,173 @@
+"""Architecture of an animator as data: everything that decides tensor shapes and the maths between them.
+
+The models are frozen and refuse unknown keys, so that an architecture read from a bundle is either
+understood completely or rejected.
+"""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class ArchitectureModel(BaseModel):
+    """Base of all architecture sections: immutable, unknown keys rejected."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class UNetConfig(ArchitectureModel):
+    """Space-time UNet (DynamiCrafter, arXiv:2310.12190; VideoCrafter's denoiser with image cross-attention)."""
+
+    latent_channels: int = Field(4, gt=0, description="channels of the latent that is denoised")
+    detail_guidance: bool = Field(False, description="the condition's latent is concatenated to the noise")
+    model_channels: int = Field(320, gt=0, description="width of the first level")
+    channel_mult: tuple[int, ...] = Field((1, 2, 4, 4), description="width of each level / model_channels")
+    num_res_blocks: int = Field(2, gt=0, description="residual blocks per level on the way down")
+    attention_resolutions: tuple[int, ...] = Field(
+        (4, 2, 1), description="downsampling factors with attention"
+    )
+    num_head_channels: int = Field(64, gt=0, description="width of an attention head")
+    context_dim: int = Field(1024, gt=0, description="width of text and image context tokens")
+    dropout: float = Field(0.1, ge=0, lt=1, description="in residual and temporal convolution blocks")
+    norm_groups: int = Field(32, gt=0, description="groups of every GroupNorm")
+    temporal: bool = Field(True, description="with temporal layers (video) or without (image)")
+    image_cross_attention: bool = Field(True, description="second cross-attention branch for image tokens")
+    learnable_gate: bool = Field(False, description="tanh gate on the image branch (the 256 model)")
+    fps_condition: bool = Field(True, description="embedding of the frame rate (or stride) beside the time")
+    default_fps: int = Field(24, description="rate (or stride) assumed when none is given")
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the first convolution's input."""
+        return self.latent_channels * (2 if self.detail_guidance else 1)
+
+    @model_validator(mode="after")
+    def _widths_divide(self) -> Self:
+        for mult in self.channel_mult:
+            width = mult * self.model_channels
+            if width % self.norm_groups or width % self.num_head_channels:
+                raise ValueError(
+                    f"a level of width {width} is not divisible by norm_groups={self.norm_groups} "
+                    f"and num_head_channels={self.num_head_channels}"
+                )
+        return self
+
+
+class ContextConfig(ArchitectureModel):
+    """The query transformer P: image tokens in, context tokens out."""
+
+    dim: int = Field(1024, gt=0)
+    depth: int = Field(4, gt=0)
+    heads: int = Field(12, gt=0)
+    dim_head: int = Field(64, gt=0)
+    queries: int = Field(16, gt=0, description="context tokens per frame")
+    frames: int | None = Field(16, description="sets of queries, one per frame; null: one set for an image")
+    image_dim: int = Field(1280, gt=0, description="width of the image encoder's tokens")
+    context_dim: int = Field(1024, gt=0)
+    ff_mult: int = Field(4, gt=0)
+
+
+class DiffusionConfig(ArchitectureModel):
+    """Noise schedule and what the network predicts."""
+
+    parameterization: Literal["eps", "v"] = "v"
+    timesteps: int = Field(1000, gt=1)
+    linear_start: float = 0.00085
+    linear_end: float = 0.012
+    zero_terminal_snr: bool = True
+    base_scale: float | None = Field(None, description="dynamic rescale: signal scale reached at step 400")
+
+    @model_validator(mode="after")
+    def _epsilon_needs_signal(self) -> Self:
+        if self.parameterization == "eps" and self.zero_terminal_snr:
+            raise ValueError(
+                "epsilon prediction is undefined at zero terminal SNR: use parameterization v or "
+                "zero_terminal_snr false"
+            )
+        return self
+
+
+class TowerConfig(ArchitectureModel):
+    """A small CLIP tower drawn at random: enough to tell words and patches apart, never trained."""
+
+    width: int = Field(gt=0)
+    layers: int = Field(gt=0)
+    heads: int = Field(gt=0)
+    patch_size: int = Field(8, gt=0, description="of the image tower, pixels")
+    image_size: int = Field(64, gt=0, description="of the image tower, pixels")
+
+
+class EncoderConfig(ArchitectureModel):
+    """Frozen text and image encoders.
+
+    ``open_clip`` loads a public model's weights from ``path``; ``random`` draws small towers of the same
+    structure from ``seed`` (the tiny preset, tests).
+    """
+
+    kind: Literal["open_clip", "random"] = "open_clip"
+    model: str = "ViT-H-14"
+    path: str | None = Field(None, description="open_clip weights (.bin or .safetensors)")
+    seed: int = 0
+    text: TowerConfig | None = None
+    image: TowerConfig | None = None
+
+    @model_validator(mode="after")
+    def _random_needs_towers(self) -> Self:
+        if self.kind == "random" and (self.text is None or self.image is None):
+            raise ValueError("encoders.kind random needs both encoders.text and encoders.image")
+        return self
+
+
+class CodecConfig(ArchitectureModel):
+    """The frame codec: Stable Diffusion's autoencoder, or a truncated DCT of patches (the tiny preset)."""
+
+    kind: Literal["vae", "dct"] = "vae"
+    path: str | None = Field(None, description="folder or file with AutoencoderKL weights")
+    scale: float = Field(0.18215, gt=0, description="factor on VAE latents")
+    patch: int = Field(8, gt=0, description="pixels per latent cell along each side")
+    luma: int = Field(10, gt=0, description="dct: coefficients kept of the luma patch")
+    chroma: int = Field(3, gt=0, description="dct: coefficients kept of each chroma patch")
+
+    @property
+    def channels(self) -> int:
+        """Channels of the latent."""
+        return 4 if self.kind == "vae" else self.luma + 2 * self.chroma
+
+
+class Architecture(ArchitectureModel):
+    """A whole animator."""
+
+    unet: UNetConfig = UNetConfig()
+    context: ContextConfig | None = ContextConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    encoders: EncoderConfig = EncoderConfig()
+    codec: CodecConfig = CodecConfig()
+    frames: int = Field(16, gt=0)
+    height: int = Field(320, gt=0, description="pixels")
+    width: int = Field(512, gt=0, description="pixels")
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.unet.latent_channels != self.codec.channels:
+            raise ValueError(
+                f"unet.latent_channels is {self.unet.latent_channels} but the codec makes {self.codec.channels}"
+            )
+        if self.unet.image_cross_attention != (self.context is not None):
+            raise ValueError("unet.image_cross_attention and the query transformer (context) go together")
+        if self.context and self.context.context_dim != self.unet.context_dim:
+            raise ValueError("context.context_dim and unet.context_dim differ")
+        if self.context and self.context.frames not in (None, self.frames):
+            raise ValueError(
+                f"context.frames is {self.context.frames} but the clip has {self.frames} frames"
+            )
+        cell = self.codec.patch * 2 ** (len(self.unet.channel_mult) - 1)
+        if self.height % cell or self.width % cell:
+            raise ValueError(
+                f"height and width must be multiples of {cell}, got {self.height}x{self.width}"
+            )
+        return self
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        """Height and width of the latent."""
+        return self.height // self.codec.patch, self.width // self.codec.patch

@@ -1,0 +1,197 @@
+"""Attention and the two transformers of the space-time UNet.
+
+Every attention is ``scaled_dot_product_attention``. The spatial transformer's cross-attention has two
+branches over the same query (DynamiCrafter, section 3.2): text tokens, and image tokens per frame.
+"""
+
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class GroupNorm(nn.GroupNorm):
+    """GroupNorm computed in float32 whatever the dtype of its input or weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            weight = None if self.weight is None else self.weight.float()
+            bias = None if self.bias is None else self.bias.float()
+            return F.group_norm(x.float(), self.num_groups, weight, bias, self.eps).to(x.dtype)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+    """Multi-head attention of ``(b n h*d)`` queries over ``(b m h*d)`` keys and values."""
+    q, k, v = (rearrange(x, "b n (h d) -> b h n d", h=heads) for x in (query, key, value))
+    return rearrange(F.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)")
+
+
+class SelfAttention(nn.Module):
+    """Attention of tokens ``(b n c)`` to themselves; no biases but the output's."""
+
+    def __init__(self, dim: int, dim_head: int) -> None:
+        super().__init__()
+        self.heads = dim // dim_head
+        self.to_q = nn.Linear(dim, dim, bias=False)
+        self.to_k = nn.Linear(dim, dim, bias=False)
+        self.to_v = nn.Linear(dim, dim, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(dim, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.to_out(attend(self.to_q(x), self.to_k(x), self.to_v(x), self.heads))
+
+
+class DualCrossAttention(nn.Module):
+    """Cross-attention to text tokens plus, with the same query, to image tokens.
+
+    Output = to_out(A_text + g * A_image), g = tanh(alpha) + 1 where the gate is learned (alpha starts at
+    0), else 1 (DynamiCrafter eq. 3 as published in code).
+    """
+
+    def __init__(self, dim: int, dim_head: int, context_dim: int, *, image: bool, gate: bool) -> None:
+        super().__init__()
+        self.heads = dim // dim_head
+        self.to_q = nn.Linear(dim, dim, bias=False)
+        self.to_k = nn.Linear(context_dim, dim, bias=False)
+        self.to_v = nn.Linear(context_dim, dim, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(dim, dim))
+        if image:
+            self.to_k_ip = nn.Linear(context_dim, dim, bias=False)
+            self.to_v_ip = nn.Linear(context_dim, dim, bias=False)
+            if gate:
+                self.alpha = nn.Parameter(torch.tensor(0.0))
+        self.image, self.gate = image, image and gate
+
+    def forward(self, x: Tensor, text: Tensor, image: Tensor | None) -> Tensor:
+        """``x``: (b·t n c); ``text`` and ``image``: (b·t m context_dim); ``image`` None skips its branch."""
+        query = self.to_q(x)
+        out = attend(query, self.to_k(text), self.to_v(text), self.heads)
+        if self.image and image is not None:
+            out_image = attend(query, self.to_k_ip(image), self.to_v_ip(image), self.heads)
+            out = out + (out_image * (torch.tanh(self.alpha) + 1) if self.gate else out_image)
+        return self.to_out(out)
+
+
+class GEGLU(nn.Module):
+    """Linear layer gated by the GELU of its second half (arXiv:2002.05202)."""
+
+    def __init__(self, dim: int, dim_out: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(dim, dim_out * 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return value * F.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    """GEGLU feed-forward, four times as wide inside."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        # The published layout has a dropout at index 1.
+        self.net = nn.Sequential(GEGLU(dim, dim * 4), nn.Identity(), nn.Linear(dim * 4, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class SpatialBlock(nn.Module):
+    """Self-attention over space, dual cross-attention to the context, feed-forward."""
+
+    def __init__(self, dim: int, dim_head: int, context_dim: int, *, image: bool, gate: bool) -> None:
+        super().__init__()
+        self.attn1 = SelfAttention(dim, dim_head)
+        self.attn2 = DualCrossAttention(dim, dim_head, context_dim, image=image, gate=gate)
+        self.ff = FeedForward(dim)
+        self.norm1, self.norm2, self.norm3 = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, text: Tensor, image: Tensor | None) -> Tensor:
+        x = x + self.attn1(self.norm1(x))
+        x = x + self.attn2(self.norm2(x), text, image)
+        return x + self.ff(self.norm3(x))
+
+
+class TemporalBlock(nn.Module):
+    """Two self-attentions over time, feed-forward; no positional encoding, as published."""
+
+    def __init__(self, dim: int, dim_head: int) -> None:
+        super().__init__()
+        self.attn1 = SelfAttention(dim, dim_head)
+        self.attn2 = SelfAttention(dim, dim_head)
+        self.ff = FeedForward(dim)
+        self.norm1, self.norm2, self.norm3 = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn1(self.norm1(x))
+        x = x + self.attn2(self.norm2(x))
+        return x + self.ff(self.norm3(x))
+
+
+class SpatialTransformer(nn.Module):
+    """Attention among the pixels of each frame and to the context, as a residual."""
+
+    def __init__(
+        self, channels: int, dim_head: int, context_dim: int, groups: int, *, image: bool, gate: bool
+    ) -> None:
+        super().__init__()
+        self.norm = GroupNorm(groups, channels, eps=1e-6)
+        self.proj_in = nn.Linear(channels, channels)
+        self.transformer_blocks = nn.ModuleList(
+            [SpatialBlock(channels, dim_head, context_dim, image=image, gate=gate)]
+        )
+        self.proj_out = zero(nn.Linear(channels, channels))
+
+    def forward(self, x: Tensor, text: Tensor, image: Tensor | None) -> Tensor:
+        """``x``: (b·t c h w); ``text``, ``image``: (b·t m context_dim)."""
+        height = x.shape[-2]
+        tokens = self.proj_in(rearrange(self.norm(x), "bt c h w -> bt (h w) c"))
+        for block in self.transformer_blocks:
+            tokens = block(tokens, text, image)
+        return x + rearrange(self.proj_out(tokens), "bt (h w) c -> bt c h w", h=height)
+
+
+class TemporalTransformer(nn.Module):
+    """Attention among the frames at each pixel, as a residual.
+
+    The one behind the first convolution projects with kernel-1 convolutions to ``inner`` channels
+    (``conv=True``); the others are square and linear.
+    """
+
+    def __init__(
+        self, channels: int, dim_head: int, groups: int, *, inner: int | None = None, conv: bool = False
+    ) -> None:
+        super().__init__()
+        inner = inner or channels
+        self.conv = conv
+        self.norm = GroupNorm(groups, channels, eps=1e-6)
+        self.proj_in = nn.Conv1d(channels, inner, 1) if conv else nn.Linear(channels, inner)
+        self.transformer_blocks = nn.ModuleList([TemporalBlock(inner, dim_head)])
+        self.proj_out = zero(nn.Conv1d(inner, channels, 1) if conv else nn.Linear(inner, channels))
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """``x``: (b·t c h w), t = ``frames``."""
+        height = x.shape[-2]
+        video = rearrange(x, "(b t) c h w -> b c t h w", t=frames)
+        tokens = rearrange(self.norm(video), "b c t h w -> (b h w) t c")
+        tokens = self._project(self.proj_in, tokens)
+        for block in self.transformer_blocks:
+            tokens = block(tokens)
+        tokens = self._project(self.proj_out, tokens)
+        return x + rearrange(tokens, "(b h w) t c -> (b t) c h w", h=height, w=x.shape[-1])
+
+    def _project(self, layer: nn.Module, tokens: Tensor) -> Tensor:
+        if not self.conv:
+            return layer(tokens)
+        return layer(tokens.transpose(1, 2)).transpose(1, 2)
+
+
+def zero(module: Module) -> Module:
+    """Set every parameter of ``module`` to zero, so that its residual branch starts as the identity."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module

@@ -1,0 +1,139 @@
+"""The frame codec between pixels and latents: Stable Diffusion's autoencoder, or a truncated DCT."""
+
+import math
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from einops import rearrange
+from torch import Tensor, nn
+
+from models.architecture import CodecConfig
+from models.errors import AnimaticError
+
+# The DCT codec's latents: standard deviation of a patch's mean over typical footage (pixels in [-1, 1]), and how
+# fast that of higher frequencies falls. Dividing by them brings every channel near unit variance.
+_MEAN_STD = 0.5
+_FALL = 1.6
+
+
+class Codec(nn.Module):
+    """Frames to latents and back, frozen.
+
+    ``encode``: (n 3 h w) in [-1, 1] -> (n c h/p w/p). ``decode``: the inverse, clamped to [-1, 1].
+    """
+
+    channels: int
+
+    def encode(self, pixels: Tensor, generators: list[torch.Generator] | None = None) -> Tensor:
+        """``generators``: one per frame for codecs whose latents are drawn; None takes the most likely latent."""
+        raise NotImplementedError(f"{type(self).__name__} does not encode")
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (n c h/p w/p) -> pixels (n 3 h w) in [-1, 1]."""
+        raise NotImplementedError(f"{type(self).__name__} does not decode")
+
+    def train(self, mode: bool = True) -> "Codec":
+        """Frozen: stays in evaluation mode whatever its parent does."""
+        return super().train(False)
+
+
+class DctCodec(Codec):
+    """The lowest DCT coefficients of each patch of the luma and chroma planes.
+
+    No weights: a fixed linear transform, inverted exactly on the coefficients that it keeps.
+    """
+
+    basis: Tensor
+    colour: Tensor
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.patch, self.channels = config.patch, config.channels
+        self.counts = (config.luma, config.chroma, config.chroma)
+        kept = max(config.luma, config.chroma)
+        if kept > config.patch**2:
+            raise AnimaticError(
+                f"a {config.patch}x{config.patch} patch has {config.patch**2} coefficients, not {kept} "
+                "(model.codec.luma, model.codec.chroma)"
+            )
+        basis, scale = _dct_basis(config.patch, kept)
+        self.register_buffer("basis", basis, persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
+        # ITU-R BT.601 luma and chroma of RGB.
+        colour = [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
+        self.register_buffer("colour", torch.tensor(colour), persistent=False)
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor, generators: list[torch.Generator] | None = None) -> Tensor:
+        planes = torch.einsum("dc,nchw->ndhw", self.colour, pixels)
+        patches = rearrange(planes, "n d (h p) (w q) -> n d h w (p q)", p=self.patch, q=self.patch)
+        coefficients = torch.einsum("kp,ndhwp->ndkhw", self.basis, patches) / self.scale[:, None, None]
+        return torch.cat([coefficients[:, d, :count] for d, count in enumerate(self.counts)], dim=1)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        planes = []
+        for part in latents.float().split(self.counts, dim=1):
+            count = part.shape[1]
+            weighted = part * self.scale[:count, None, None]
+            patches = torch.einsum("kp,nkhw->nhwp", self.basis[:count], weighted)
+            planes.append(rearrange(patches, "n h w (p q) -> n (h p) (w q)", p=self.patch, q=self.patch))
+        inverse = torch.linalg.inv(self.colour)
+        return torch.einsum("cd,ndhw->nchw", inverse, torch.stack(planes, dim=1)).clamp(-1, 1)
+
+
+class VaeCodec(Codec):
+    """Stable Diffusion's AutoencoderKL through diffusers, one frame at a time (bounded memory)."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.channels, self.scale = config.channels, config.scale
+        self.vae = _load_vae(config).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor, generators: list[torch.Generator] | None = None) -> Tensor:
+        latents = []
+        for index, frame in enumerate(pixels):
+            posterior = self.vae.encode(frame[None]).latent_dist
+            noise = (
+                0.0
+                if generators is None
+                else torch.randn(posterior.mean.shape, generator=generators[index]).to(posterior.mean)
+            )
+            latents.append(posterior.mean + posterior.std * noise)
+        return torch.cat(latents) * self.scale
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        latents = latents.to(self.vae.dtype) / self.scale
+        frames = [self.vae.decode(latent[None]).sample for latent in latents]
+        return torch.cat(frames).float().clamp(-1, 1)
+
+
+def build_codec(config: CodecConfig) -> Codec:
+    """Codec of the configured kind."""
+    return DctCodec(config) if config.kind == "dct" else VaeCodec(config)
+
+
+def _load_vae(config: CodecConfig) -> AutoencoderKL:
+    if config.path is None:
+        raise AnimaticError(
+            "model.codec.path is not set: give the folder of a diffusers AutoencoderKL (Stable Diffusion's vae)"
+        )
+    if not (Path(config.path) / "config.json").is_file():
+        raise AnimaticError(f"no AutoencoderKL at {config.path} (model.codec.path): config.json is missing")
+    return AutoencoderKL.from_pretrained(config.path, local_files_only=True)
+
+
+def _dct_basis(patch: int, kept: int) -> tuple[Tensor, Tensor]:
+    """Orthonormal 2-D DCT-II basis functions by rising frequency (kept patch²), and their scales (kept)."""
+    n = torch.arange(patch, dtype=torch.float64)
+    one = torch.cos(math.pi / patch * (n[None] + 0.5) * n[:, None]) * math.sqrt(2 / patch)
+    one[0] /= math.sqrt(2)
+    order = sorted(
+        ((u, v) for u in range(patch) for v in range(patch)), key=lambda f: (math.hypot(*f), f)
+    )[:kept]
+    basis = torch.stack([torch.outer(one[u], one[v]).flatten() for u, v in order])
+    scale = torch.tensor([_MEAN_STD * patch / (1 + _FALL * math.hypot(u, v)) for u, v in order])
+    return basis.float(), scale.float()

@@ -1,0 +1,82 @@
+"""Noise schedule, forward process and training target.
+
+Schedules are functions of the configuration alone: they are never stored in or loaded from a checkpoint.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.architecture import DiffusionConfig
+
+_RESCALE_STEPS = 400
+
+
+def zero_terminal_snr(alphas_cumprod: np.ndarray) -> np.ndarray:
+    """Shift and scale sqrt(alphas_cumprod) so that the last step has no signal (arXiv:2305.08891, algorithm 1)."""
+    root = np.sqrt(alphas_cumprod)
+    first, last = root[0], root[-1]
+    return ((root - last) * first / (first - last)) ** 2
+
+
+class Diffusion(nn.Module):
+    """The forward process q(x_t | x_0) and what the network learns to predict.
+
+    Attributes:
+        alphas_cumprod: (timesteps) float32.
+        signal_scale: (timesteps) factor on x_0 (dynamic rescale; ones where it is off).
+    """
+
+    alphas_cumprod: Tensor
+    signal_scale: Tensor
+
+    def __init__(self, config: DiffusionConfig) -> None:
+        super().__init__()
+        self.config = config
+        start, end = np.sqrt(config.linear_start), np.sqrt(config.linear_end)
+        betas = np.linspace(start, end, config.timesteps, dtype=np.float64) ** 2
+        alphas_cumprod = np.cumprod(1.0 - betas)
+        if config.zero_terminal_snr:
+            alphas_cumprod = zero_terminal_snr(alphas_cumprod)
+        scale = np.ones(config.timesteps)
+        if config.base_scale is not None:
+            ramp = np.linspace(1.0, config.base_scale, _RESCALE_STEPS)
+            full = np.full(max(config.timesteps - _RESCALE_STEPS, 0), config.base_scale)
+            scale = np.concatenate([ramp, full])[: config.timesteps]
+        self.register_buffer("alphas_cumprod", torch.tensor(alphas_cumprod).float(), persistent=False)
+        self.register_buffer("signal_scale", torch.tensor(scale).float(), persistent=False)
+
+    def noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        """Diffuse ``clean`` to ``timesteps``.
+
+        Args:
+            clean, noise: (b ...) latents.
+            timesteps: (b) int64.
+
+        Returns:
+            The noisy latents and the target: the noise (eps), or v = sqrt(a)·noise - sqrt(1-a)·clean
+            (arXiv:2202.00512), with the dynamic rescale applied to ``clean`` first.
+        """
+        clean = clean * self._at(self.signal_scale, timesteps, clean)
+        alpha = self._at(self.alphas_cumprod, timesteps, clean)
+        signal, sigma = alpha.sqrt(), (1 - alpha).sqrt()
+        noisy = signal * clean + sigma * noise
+        target = noise if self.config.parameterization == "eps" else signal * noise - sigma * clean
+        return noisy, target
+
+    def split(self, prediction: Tensor, noisy: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
+        """Clean latents and noise that a prediction at one timestep stands for: (x_0, eps), each like ``noisy``."""
+        alpha = self.alphas_cumprod[timestep]
+        signal, sigma = alpha.sqrt(), (1 - alpha).sqrt()
+        if self.config.parameterization == "eps":
+            return (noisy - sigma * prediction) / signal, prediction
+        return signal * noisy - sigma * prediction, signal * prediction + sigma * noisy
+
+    @staticmethod
+    def _at(table: Tensor, timesteps: Tensor, like: Tensor) -> Tensor:
+        return table[timesteps].view(-1, *[1] * (like.dim() - 1))
+
+
+def loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error per sample: (b ...) -> (b), in float32."""
+    return (prediction.float() - target.float()).square().flatten(1).mean(dim=1)

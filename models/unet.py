@@ -1,0 +1,220 @@
+"""The space-time UNet of DynamiCrafter and VideoCrafter, and its image-only half.
+
+``temporal=False`` builds the Stable Diffusion UNet (with image cross-attention where configured): the same
+modules under the same internal names, so that weights move between image and video networks by name.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from models.attention import GroupNorm, TemporalTransformer, zero
+from models.architecture import UNetConfig
+from models.blocks import Downsample, Layer, ResBlock
+
+_TEMPORAL = re.compile(r"(^|\.)(temporal|temporal_in|temopral_conv)\.")
+_IMAGE_ATTENTION = re.compile(r"\.attn2\.(to_k_ip|to_v_ip|alpha)\b")
+_INIT_ATTENTION_HEADS = 8
+
+
+def is_temporal(name: str) -> bool:
+    """Whether a UNet parameter belongs to a temporal convolution or temporal transformer."""
+    return _TEMPORAL.search(name) is not None
+
+
+def is_image_attention(name: str) -> bool:
+    """Whether a UNet parameter belongs to the image branch of a cross-attention (keys, values, gate)."""
+    return _IMAGE_ATTENTION.search(name) is not None
+
+
+def sinusoid(positions: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
+    """Sinusoidal embedding (b) -> (b dim), cosines first, as published."""
+    half = dim // 2
+    exponents = torch.arange(half, dtype=torch.float32, device=positions.device) / half
+    angles = positions.float()[:, None] * torch.exp(-math.log(max_period) * exponents)
+    embedding = torch.cat([angles.cos(), angles.sin()], dim=-1)
+    return nn.functional.pad(embedding, (0, dim % 2))
+
+
+class Middle(nn.Module):
+    """Residual block, spatial and temporal transformer, residual block at the coarsest level."""
+
+    def __init__(self, config: UNetConfig, channels: int) -> None:
+        super().__init__()
+        self.layer = Layer(config, channels, channels, attention=True)
+        self.resnet = ResBlock(config, channels, channels)
+
+    def forward(
+        self, x: Tensor, emb: Tensor, text: Tensor, image: Tensor | None, frames: int | None
+    ) -> Tensor:
+        return self.resnet(self.layer(x, emb, text, image, frames), emb, frames)
+
+
+class UNet(nn.Module):
+    """Predicts noise or v from noisy latents, time, frame rate, text and image context."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, emb_dim = config.model_channels, config.model_channels * 4
+        self.time_embed = nn.Sequential(nn.Linear(width, emb_dim), nn.SiLU(), nn.Linear(emb_dim, emb_dim))
+        self.fps_embedding = None
+        if config.fps_condition:
+            self.fps_embedding = nn.Sequential(
+                nn.Linear(width, emb_dim), nn.SiLU(), zero(nn.Linear(emb_dim, emb_dim))
+            )
+        self.conv_in = nn.Conv2d(config.in_channels, width, 3, padding=1)
+        self.temporal_in = None
+        if config.temporal:
+            self.temporal_in = TemporalTransformer(
+                width,
+                config.num_head_channels,
+                config.norm_groups,
+                inner=_INIT_ATTENTION_HEADS * config.num_head_channels,
+                conv=True,
+            )
+        self.encoder, skips = self._build_encoder(config)
+        self.middle = Middle(config, skips[-1])
+        self.decoder = self._build_decoder(config, skips)
+        self.norm_out = GroupNorm(config.norm_groups, width)
+        self.conv_out = zero(nn.Conv2d(width, config.latent_channels, 3, padding=1))
+
+    @staticmethod
+    def _build_encoder(config: UNetConfig) -> tuple[nn.ModuleList, list[int]]:
+        """Layers on the way down and the widths of the skips, conv_in's first."""
+        layers = nn.ModuleList()
+        channels = config.model_channels
+        skips, factor = [channels], 1
+        for level, mult in enumerate(config.channel_mult):
+            for _ in range(config.num_res_blocks):
+                out = mult * config.model_channels
+                layers.append(
+                    Layer(config, channels, out, attention=factor in config.attention_resolutions)
+                )
+                channels = out
+                skips.append(channels)
+            if level < len(config.channel_mult) - 1:
+                layers.append(Downsample(channels))
+                skips.append(channels)
+                factor *= 2
+        return layers, skips
+
+    @staticmethod
+    def _build_decoder(config: UNetConfig, skips: list[int]) -> nn.ModuleList:
+        layers = nn.ModuleList()
+        remaining, channels = list(skips), skips[-1]
+        for level in reversed(range(len(config.channel_mult))):
+            out = config.channel_mult[level] * config.model_channels
+            for index in range(config.num_res_blocks + 1):
+                layers.append(
+                    Layer(
+                        config,
+                        channels + remaining.pop(),
+                        out,
+                        attention=2**level in config.attention_resolutions,
+                        upsample=level > 0 and index == config.num_res_blocks,
+                    )
+                )
+                channels = out
+        return layers
+
+    def forward(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        text: Tensor,
+        image: Tensor | None = None,
+        fps: Tensor | None = None,
+        *,
+        temporal: bool = True,
+    ) -> Tensor:
+        """Predict noise or v.
+
+        Args:
+            latents: (b c t h w) noisy latents, with the condition's latents concatenated where the network
+                has detail guidance.
+            timesteps: (b) diffusion steps.
+            text: (b n context_dim), shared by all frames.
+            image: (b t q context_dim) tokens per frame, or None to leave the image branch out.
+            fps: (b) frame rates (or strides, for the 256 model); None takes the configured default.
+            temporal: False treats frames as independent images (temporal layers left out).
+
+        Returns:
+            (b latent_channels t h w).
+        """
+        frames = latents.shape[2]
+        emb = self._embed(timesteps, fps)
+        emb, text = (repeat(x, "b ... -> (b t) ...", t=frames) for x in (emb, text))
+        if image is not None:
+            image = rearrange(image, "b t q c -> (b t) q c")
+        mixing = frames if temporal and self.config.temporal else None
+        x = self.conv_in(rearrange(latents, "b c t h w -> (b t) c h w"))
+        if self.temporal_in is not None and mixing is not None:
+            x = self.temporal_in(x, mixing)
+        x = self._denoise(x, emb, text, image, mixing)
+        x = self.conv_out(nn.functional.silu(self.norm_out(x)))
+        return rearrange(x, "(b t) c h w -> b c t h w", t=frames)
+
+    def _embed(self, timesteps: Tensor, fps: Tensor | None) -> Tensor:
+        width, dtype = self.config.model_channels, self.conv_in.weight.dtype
+        emb = self.time_embed(sinusoid(timesteps, width).to(dtype))
+        if self.fps_embedding is None:
+            return emb
+        if fps is None:
+            fps = torch.full_like(timesteps, self.config.default_fps)
+        return emb + self.fps_embedding(sinusoid(fps, width).to(dtype))
+
+    def _denoise(
+        self, x: Tensor, emb: Tensor, text: Tensor, image: Tensor | None, frames: int | None
+    ) -> Tensor:
+        skips = [x]
+        for layer in self.encoder:
+            x = layer(x) if isinstance(layer, Downsample) else layer(x, emb, text, image, frames)
+            skips.append(x)
+        x = self.middle(x, emb, text, image, frames)
+        for layer in self.decoder:
+            x = layer(torch.cat([x, skips.pop()], dim=1), emb, text, image, frames)
+        return x
+
+    def public_prefixes(self) -> Iterator[tuple[str, str]]:
+        """Pairs (internal module path, path in the published checkpoints) that cover every parameter.
+
+        The published layout numbers modules by position, so the upsampling convolution's index depends on
+        whether the network has transformers and temporal layers.
+        """
+        yield "time_embed", "time_embed"
+        if self.fps_embedding is not None:
+            yield "fps_embedding", "fps_embedding"
+        yield "conv_in", "input_blocks.0.0"
+        if self.temporal_in is not None:
+            yield "temporal_in", "init_attn.0"
+        for index, layer in enumerate(self.encoder):
+            if isinstance(layer, Downsample):
+                yield f"encoder.{index}", f"input_blocks.{index + 1}.0"
+            else:
+                yield from _layer_prefixes(layer, f"encoder.{index}", f"input_blocks.{index + 1}")
+        yield from _layer_prefixes(self.middle.layer, "middle.layer", "middle_block")
+        yield "middle.resnet", f"middle_block.{_width(self.middle.layer)}"
+        for index, layer in enumerate(self.decoder):
+            yield from _layer_prefixes(layer, f"decoder.{index}", f"output_blocks.{index}")
+        yield "norm_out", "out.0"
+        yield "conv_out", "out.2"
+
+
+def _parts(layer: Layer) -> list[str]:
+    names = ("resnet", "spatial", "temporal", "upsample")
+    return [name for name in names if getattr(layer, name) is not None]
+
+
+def _width(layer: Layer) -> int:
+    return len(_parts(layer))
+
+
+def _layer_prefixes(layer: Layer, internal: str, public: str) -> Iterator[tuple[str, str]]:
+    for position, name in enumerate(_parts(layer)):
+        yield f"{internal}.{name}", f"{public}.{position}"
+
