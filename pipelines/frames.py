@@ -63,9 +63,14 @@ def fit_image(image: Image.Image, size: tuple[int, int]) -> Frames:
 
 
 def cover(source: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """The smallest (height, width) of ``source``'s aspect ratio that covers ``size``."""
+    """The smallest (height, width) of ``source``'s aspect that covers ``size`` and that decord can write."""
     scale = max(size[0] / source[0], size[1] / source[1])
-    return max(size[0], round(source[0] * scale)), max(size[1], round(source[1] * scale))
+    height, width = max(size[0], round(source[0] * scale)), max(size[1], round(source[1] * scale))
+    # decord pads lines to 32 pixels and takes the padding for more colour channels where that comes out even.
+    while (padded := -(-width // 32) * 32) != width and 3 * padded % width == 0:
+        width += 2
+        height = max(height, round(source[0] * width / source[1]))
+    return height, width
 
 
 def _decode(mp4: bytes, indices: list[int], height: int, width: int) -> Frames:

@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from models.errors import AnimaticError
 from pipelines.frames import Frames, UndecodableError, read_clip, read_image
 from pipelines.order import GlobalOrder
 from pipelines.sampling import ClipSampling, Draw, draw
-from pipelines.shards import Dataset
+from pipelines.shards import Dataset, Member
 
 __all__ = ["ClipLoader", "ClipSampling"]
 
@@ -67,7 +68,7 @@ class ClipLoader:
 
     def __init__(
         self,
-        dataset: Dataset | str,
+        dataset: Dataset | str | Path,
         sampling: ClipSampling,
         *,
         seed: int,
@@ -89,12 +90,12 @@ class ClipLoader:
             )
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} outside world of {world_size}")
-        self._dataset = Dataset.open(dataset) if isinstance(dataset, str) else dataset
+        self._dataset = Dataset.open(dataset) if isinstance(dataset, str | Path) else dataset
         self._sampling, self._seed = sampling, seed
         self._global_batch, self._rank, self._world_size = global_batch, rank, world_size
         self._threads = max(1, threads)
         self._table = self._dataset.samples.select(_COLUMNS)
-        self._rows = _long_enough(self._table, sampling.shortest_clip, self._dataset.url)
+        self._rows = _long_enough(self._table, sampling.shortest_clip, self._dataset.folder)
         self._order = GlobalOrder(len(self._rows), self._dataset.digest, seed)
         self.position = position
         self.failures: Counter[str] = Counter()
@@ -154,7 +155,7 @@ class ClipLoader:
                 sample.failed = failed
                 return sample
         raise AnimaticError(
-            f"dataset {self._dataset.url}: {len(failed)} samples in a row cannot be decoded "
+            f"dataset {self._dataset.folder}: {len(failed)} samples in a row cannot be decoded "
             f"(first {wanted}: {reason}); run `animatic verify` on it"
         )
 
@@ -168,11 +169,17 @@ class ClipLoader:
         chosen = draw(sampling, self._seed, epoch, salt, clip_frames=clip.frames, clip_fps=clip.fps)
         size = (sampling.height, sampling.width)
         if sampling.images_only:
-            pixels = read_image(self._dataset.read(clip.row, "jpg"), size)[None]
+            pixels = read_image(self._stored(clip, "jpg"), size)[None]
         else:
-            mp4 = self._dataset.read(clip.row, "mp4")
+            mp4 = self._stored(clip, "mp4")
             pixels = read_clip(mp4, chosen.frame_indices, (clip.height, clip.width), size)
         return _Sample(clip.key, clip.caption, chosen, pixels)
+
+    def _stored(self, clip: _Clip, member: Member) -> bytes:
+        try:
+            return self._dataset.read(clip.row, member)
+        except OSError as error:
+            raise UndecodableError(str(error)) from error
 
     def _account(self, samples: list[_Sample]) -> None:
         self._attempts += sum(1 + len(sample.failed) for sample in samples)
@@ -183,11 +190,11 @@ class ClipLoader:
         if self._attempts >= _FAILURES_JUDGED_AFTER and failed > _FAILURE_SHARE * self._attempts:
             raise AnimaticError(
                 f"{failed} of {self._attempts} samples cannot be decoded (more than {_FAILURE_SHARE:.0%}), "
-                f"last {next(reversed(self.failures))}: run `animatic verify` on {self._dataset.url}"
+                f"last {next(reversed(self.failures))}: run `animatic verify` on {self._dataset.folder}"
             )
 
 
-def _long_enough(table: pa.Table, frames: int, url: str) -> npt.NDArray[np.int64]:
+def _long_enough(table: pa.Table, frames: int, url: object) -> npt.NDArray[np.int64]:
     """Rows with at least ``frames`` frames, as int64 indices; AnimaticError when there are none."""
     lengths = table.column("frames").to_numpy()
     rows = np.flatnonzero(lengths >= frames)

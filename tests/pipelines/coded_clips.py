@@ -1,0 +1,64 @@
+"""Clips whose frames say which frame they are, stored as a real dataset."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from pipelines.shards import Dataset, Sample, commit_dataset, commit_unit
+from pipelines.storage import Folder
+
+HEIGHT, WIDTH = 64, 96
+LEVELS_PER_FRAME = 5
+
+
+def write_clip(path: Path, frames: int, fps: int = 12) -> bytes:
+    """An mp4 whose frame i is grey of level i * LEVELS_PER_FRAME, but for dark bars at the left and right."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "12", "tune": "fastdecode"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for index in range(frames):
+            picture = np.full((HEIGHT, WIDTH, 3), index * LEVELS_PER_FRAME, np.uint8)
+            picture[:, :8] = picture[:, -8:] = 0
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path.read_bytes()
+
+
+def frame_numbers(pixels: np.ndarray) -> list[int]:
+    """Which frames of the clip a [t 3 h w] sample shows, read from their grey level."""
+    centre = pixels[:, :, pixels.shape[2] // 2, pixels.shape[3] // 2].mean(axis=1)
+    return [round(float(level) / LEVELS_PER_FRAME) for level in centre]
+
+
+def build_dataset(
+    folder: Path, lengths: list[int], spoil: Callable[[int, bytes], bytes] = lambda _, mp4: mp4
+) -> Dataset:
+    """A dataset with one clip of each length; ``spoil(index, mp4)`` may damage what is stored."""
+    folder.mkdir(parents=True)
+    encoded = {length: write_clip(folder / "clip.mp4", length) for length in set(lengths)}
+    jpg = folder / "frame.jpg"
+    Image.fromarray(np.full((HEIGHT, WIDTH, 3), 90, np.uint8)).save(jpg, quality=95)
+    samples = [
+        Sample(f"clip-{n:04d}", jpg.read_bytes(), spoil(n, encoded[length]), f"caption {n}", _info(n, length))
+        for n, length in enumerate(lengths)
+    ]
+    outcomes = [{"row": n, "source_id": str(n), "samples": 1, "dropped": {}} for n in range(len(lengths))]
+    commit_unit(Folder(folder), 0, samples, outcomes)
+    commit_dataset(Folder(folder), {"test": folder.name}, units=1, rows=len(lengths))
+    return Dataset.open(folder)
+
+
+def _info(n: int, length: int) -> dict:
+    return {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "frames": length,
+        "fps": 12.0,
+        "duration": length / 12,
+        "source_id": str(n),
+        "condition_frame": 0,
+        "scores": {"motion": 1.0, "brightness": 0.5},
+    }

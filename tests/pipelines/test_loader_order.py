@@ -1,0 +1,98 @@
+"""The global order and the draws of one sample: pure functions of digest, seed, epoch and key."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from pipelines.order import GlobalOrder, Permutation
+from pipelines.sampling import ClipSampling, draw
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 65, 1000, 4097])
+def test_every_element_appears_exactly_once(size):
+    permutation = Permutation(size, b"key")
+    assert sorted(permutation[n] for n in range(size)) == list(range(size))
+
+
+def test_order_changes_with_digest_seed_and_epoch_and_with_nothing_else():
+    def epoch(digest="d", seed=0, number=0):
+        order = GlobalOrder(200, digest, seed)
+        return [order.place(number * 200 + n).index for n in range(200)]
+
+    assert epoch() == epoch()
+    assert len({tuple(o) for o in (epoch(), epoch(digest="e"), epoch(seed=1), epoch(number=1))}) == 4
+
+
+def test_order_is_as_mixed_as_a_full_shuffle():
+    size = 4000
+    order = np.array([GlobalOrder(size, "digest", 5).place(n).index for n in range(size)])
+    # Standard deviation of the rank correlation of two random orders is 1/sqrt(size) = 0.016.
+    assert abs(np.corrcoef(np.arange(size), order)[0, 1]) < 0.06
+    # A random permutation keeps 2 pairs of stored neighbours side by side on average.
+    assert np.sum(np.abs(np.diff(order)) == 1) < 12
+
+
+def test_position_ten_million_of_a_large_dataset_needs_no_table():
+    order = GlobalOrder(10**9, "digest", 0)
+    assert order.place(10**7).epoch == 0
+    assert order.place(25 * 10**8).epoch == 2
+
+
+def sampling(**changes):
+    return ClipSampling(**{"frames": 8, "height": 32, "width": 32, **changes})
+
+
+def draws(settings, count=20_000, clip_frames=100, seed=3):
+    return [draw(settings, seed, 0, f"k{n}", clip_frames=clip_frames, clip_fps=24.0) for n in range(count)]
+
+
+def test_dropout_shares_are_those_published():
+    kinds = Counter((d.drop_text, d.drop_image) for d in draws(sampling()))
+    for kind in [(True, False), (True, True), (False, True)]:
+        assert kinds[kind] / 20_000 == pytest.approx(0.05, abs=0.006)
+    assert kinds[False, False] / 20_000 == pytest.approx(0.85, abs=0.01)
+
+
+def test_dropout_shares_follow_each_setting():
+    only_image = draws(sampling(drop_text=0, drop_both=0, drop_image=1), count=100)
+    assert all(d.drop_image and not d.drop_text for d in only_image)
+    never = draws(sampling(drop_text=0, drop_both=0, drop_image=0), count=2000)
+    assert not any(d.drop_image or d.drop_text for d in never)
+
+
+def test_strides_starts_and_condition_frames_cover_their_ranges():
+    all_draws = draws(sampling(stride=(2, 5)), count=4000)
+    assert {d.stride for d in all_draws} == {2, 3, 4, 5}
+    assert {d.condition_index for d in all_draws} == set(range(8))
+    assert min(d.frame_indices[0] for d in all_draws) == 0
+    assert max(d.frame_indices[-1] for d in all_draws) == 99
+    assert len({d.noise_seed for d in all_draws}) == 4000
+
+
+def test_short_clips_take_the_largest_stride_that_fits():
+    assert {d.stride for d in draws(sampling(stride=(4, 6)), count=50, clip_frames=22)} == {3}
+    exact = draws(sampling(stride=(4, 6)), count=50, clip_frames=8)
+    assert {tuple(d.frame_indices) for d in exact} == {tuple(range(8))}
+
+
+def test_network_is_told_true_fps_or_the_stride():
+    assert all(d.fps == 24.0 / d.stride for d in draws(sampling(), count=50))
+    assert all(d.fps == d.stride for d in draws(sampling(fps_condition="stride"), count=50))
+
+
+def test_one_setting_does_not_disturb_the_draws_of_another():
+    random, first = draws(sampling(), count=50), draws(sampling(condition="first", drop_text=0.5), count=50)
+    assert [(d.start, d.stride, d.noise_seed) for d in random] == [
+        (d.start, d.stride, d.noise_seed) for d in first
+    ]
+    assert {d.condition_index for d in first} == {0}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"stride": (0, 3)}, {"stride": (4, 2)}, {"drop_text": 0.5, "drop_image": 0.6}, {"frame": 3}]
+)
+def test_contradictory_settings_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        sampling(**wrong)
