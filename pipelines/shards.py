@@ -116,8 +116,8 @@ def commit_dataset(folder: Folder, config: dict[str, Any], units: int, rows: int
     counts = count_outcomes(outcomes)
     if [outcome["row"] for outcome in outcomes] != list(range(rows)) or counts["samples"] != len(samples):
         raise AnimaticError(
-            f"{folder}: the unit manifests account for {counts['rows']} rows and {counts['samples']} samples, "
-            f"not for {rows} and {len(samples)}; ingest into a new folder"
+            f"{folder}: the unit manifests have {counts['rows']} rows and {counts['samples']} samples, "
+            f"not {rows} and {len(samples)}; ingest into a new folder"
         )
     rejects = [{**o, "record": canonical_json(o["record"]).decode()} for o in outcomes if not o["samples"]]
     files = {
@@ -241,5 +241,8 @@ def _check(folder: Folder, name: str, digest: str) -> list[str]:
     if not folder.exists(name):
         return [f"{name}: missing"]
     with folder.open(name) as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+        hashed = hashlib.sha256()
+        while block := file.read(1 << 20):
+            hashed.update(block)
+    found = hashed.hexdigest()
     return [] if found == digest else [f"{name}: sha256 is {found[:12]}…, not {digest[:12]}…"]

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -109,9 +110,19 @@ class Folder:
         with self.creating(name) as part:
             part.write_bytes(data)
 
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A local folder for passing files, on the same disk if this folder is local; gone afterwards."""
+        parent = Path(self._path(".scratch")) if self._local else None
+        if parent is not None:
+            parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="animatic-", dir=parent) as scratch:
+            yield Path(scratch)
+
     def remove_leftovers(self) -> None:
-        """Delete parts that killed writers left behind. Call it only while nobody else writes here."""
+        """Delete what killed writers left behind. Call it only while nobody else writes here."""
         if self._local:
+            shutil.rmtree(self._path(".scratch"), ignore_errors=True)
             for folder in (self._root, self._path("units")):
                 for part in Path(folder).glob(".*.part-*"):
                     part.unlink(missing_ok=True)

@@ -1,0 +1,40 @@
+"""Ray, started quietly on this machine or joined where it already runs."""
+
+import logging
+import os
+
+import ray
+
+from models.errors import AnimaticError
+
+OBJECT_STORE_BYTES = 256 << 20  # jobs pass paths and counts through it, never clips
+
+
+def ensure_ray(address: str | None = None, num_cpus: int | None = None) -> None:
+    """Connect this process to Ray; does nothing if it is connected already.
+
+    ``address`` (or the variable RAY_ADDRESS) names a cluster: ``auto``, ``host:port`` or ``ray://…``. Without
+    one, Ray starts on this machine with ``num_cpus`` (default: all) and ends with this process.
+    Raises AnimaticError if the cluster does not answer.
+    """
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    if address == "local":
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        os.environ.setdefault("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "1")
+        cpus = num_cpus or os.cpu_count()
+        ray.init(
+            "local", num_cpus=cpus, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, **quiet
+        )
+        return
+    try:
+        ray.init(address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise AnimaticError(
+            f"no Ray cluster at {address} ({reason}); start it, or give no address"
+        ) from error
