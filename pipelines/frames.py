@@ -6,6 +6,7 @@ while it decodes and crops afterwards, which is several times cheaper than scali
 
 import io
 import re
+from dataclasses import dataclass
 
 import decord
 import numpy as np
@@ -28,8 +29,7 @@ def read_clip(mp4: bytes, indices: list[int], source: tuple[int, int], size: tup
 
     ``source`` and ``size`` are (height, width) of the stored clip and of the result. Raises UndecodableError.
     """
-    if mp4[4:8] != b"ftyp":  # decord would print such bytes to the terminal
-        raise UndecodableError("not an mp4 file")
+    _require_mp4(mp4)
     height, width = cover(source, size)
     try:
         frames = _decode(mp4, indices, height, width)
@@ -39,6 +39,28 @@ def read_clip(mp4: bytes, indices: list[int], source: tuple[int, int], size: tup
         raise UndecodableError(f"decoded to {frames.shape}, expected {(len(indices), height, width, 3)}")
     top, left = (height - size[0]) // 2, (width - size[1]) // 2
     return np.ascontiguousarray(frames[:, top : top + size[0], left : left + size[1]])
+
+
+@dataclass(frozen=True)
+class ClipShape:
+    """Length, size in pixels and frame rate of a clip."""
+
+    frames: int
+    height: int
+    width: int
+    fps: float
+
+
+def describe_clip(mp4: bytes) -> ClipShape:
+    """Shape of a clip, its first frame decoded. Raises UndecodableError."""
+    _require_mp4(mp4)
+    try:
+        reader = decord.VideoReader(io.BytesIO(mp4), ctx=decord.cpu(0), num_threads=1)
+        height, width = reader.get_batch([0]).shape[1:3]
+        reader.seek(0)
+        return ClipShape(len(reader), int(height), int(width), float(reader.get_avg_fps()))
+    except _CORRUPTED as error:
+        raise UndecodableError(_reason(error)) from error
 
 
 def read_image(jpg: bytes, size: tuple[int, int]) -> Frames:
@@ -79,6 +101,11 @@ def _decode(mp4: bytes, indices: list[int], height: int, width: int) -> Frames:
     frames: Frames = reader.get_batch(indices).asnumpy()
     reader.seek(0)
     return frames
+
+
+def _require_mp4(data: bytes) -> None:
+    if data[4:8] != b"ftyp":  # decord would print such bytes to the terminal
+        raise UndecodableError("not an mp4 file")
 
 
 def _reason(error: Exception) -> str:

@@ -50,10 +50,10 @@ class Permutation:
 
 
 class Place(NamedTuple):
-    """One sample of the endless global sequence: ``index`` into the eligible samples, in ``epoch``."""
+    """One sample of the endless global sequence: number ``sample`` of the dataset, in ``epoch``."""
 
     epoch: int
-    index: int
+    sample: int
 
 
 class GlobalOrder:

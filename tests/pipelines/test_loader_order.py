@@ -19,7 +19,7 @@ def test_every_element_appears_exactly_once(size):
 def test_order_changes_with_digest_seed_and_epoch_and_with_nothing_else():
     def epoch(digest="d", seed=0, number=0):
         order = GlobalOrder(200, digest, seed)
-        return [order.place(number * 200 + n).index for n in range(200)]
+        return [order.place(number * 200 + n).sample for n in range(200)]
 
     assert epoch() == epoch()
     assert len({tuple(o) for o in (epoch(), epoch(digest="e"), epoch(seed=1), epoch(number=1))}) == 4
@@ -27,7 +27,7 @@ def test_order_changes_with_digest_seed_and_epoch_and_with_nothing_else():
 
 def test_order_is_as_mixed_as_a_full_shuffle():
     size = 4000
-    order = np.array([GlobalOrder(size, "digest", 5).place(n).index for n in range(size)])
+    order = np.array([GlobalOrder(size, "digest", 5).place(n).sample for n in range(size)])
     # Standard deviation of the rank correlation of two random orders is 1/sqrt(size) = 0.016.
     assert abs(np.corrcoef(np.arange(size), order)[0, 1]) < 0.06
     # A random permutation keeps 2 pairs of stored neighbours side by side on average.
