@@ -1,0 +1,1 @@
+"""Everything around the work: the command, launching, tracking, the ledger and promotion."""

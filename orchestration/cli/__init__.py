@@ -1,0 +1,24 @@
+"""The ``animatic`` command: one verb a module function, heavy imports inside the verbs."""
+
+from __future__ import annotations
+
+import typer
+
+from orchestration.cli import data, inference, operations, promotion, training
+from orchestration.cli.common import CommandGroup
+
+app = typer.Typer(
+    cls=CommandGroup,
+    name="animatic",
+    help="Train, promote and run image-animation models (the DynamiCrafter method).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for module in (data, training, promotion, inference, operations):
+    module.register(app)
+
+
+def main() -> None:
+    """Entry point of the console script. Exit codes: 0 done, 1 ``error: …``, 2 usage, 130 interrupted."""
+    app()

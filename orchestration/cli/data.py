@@ -1,0 +1,199 @@
+"""Verbs over data: ingest, inspect, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from models.errors import AnimaticError
+from orchestration.cli.common import AsJson, err, out, print_json, print_table, short, shown
+
+if TYPE_CHECKING:
+    from pipelines.ingest import IngestConfig, IngestProgress
+
+PANEL = "Data"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command."""
+    for verb in (ingest, inspect, verify):
+        app.command(rich_help_panel=PANEL)(verb)
+
+
+def ingest(
+    source: Annotated[
+        str, typer.Argument(help="CSV with WebVid's columns: videoid, contentUrl, page_dir, name …")
+    ],
+    videos: Annotated[
+        str | None, typer.Option(help="Folder of {page_dir}/{videoid}.mp4; contentUrl alone if not given.")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--out", help="Dataset folder or URL; runs/data if not given.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Size the clips for this preset's resolution and length.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the randomly drawn conditioning frames.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Units in progress at once; all CPUs if not given.")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster; a local Ray if not given.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any other setting, as filters.min_motion=0.1; repeatable."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a table of videos into shards; an interrupted job goes on where it stopped."""
+    from orchestration.progress import progress_bar
+    from orchestration.workspace import Workspace
+    from pipelines.ingest import ingest as run
+
+    chosen: dict[str, Any] = {"seed": seed, "workers": workers, "address": address, "videos": videos}
+    target = output or str(Workspace.current().data)
+    config = _config(source, target, preset, chosen, assignments or [])
+    with progress_bar(err()) as bar:
+        task = bar.add_task("ingest", total=None, figures="starting")
+
+        def show(state: IngestProgress) -> None:
+            figures = f"rows, {state.samples} samples, {state.rejected} rejected"
+            bar.update(task, completed=state.rows, total=state.total_rows, figures=figures)
+
+        report = run(config, show)
+    if as_json:
+        print_json({"dataset": target, "report": report})
+    else:
+        out().print(
+            f"{report.rows} rows: {report.samples} samples, {report.rejected} rows rejected, "
+            f"{report.seconds:.0f} s"
+        )
+        _print_reasons(report.reasons)
+        out().print(
+            f"dataset {short(report.digest)}  {shown(Path(target)) if '://' not in target else target}"
+        )
+    if not report.samples:
+        raise AnimaticError(f"not one of {report.rows} rows became a sample: see {target}/rejects.parquet")
+
+
+def inspect(
+    dataset: Annotated[
+        str | None, typer.Argument(help="Dataset folder or URL; the newest if not given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Summarise a dataset: counts, reasons for rejections, sizes, lengths."""
+    import pyarrow.compute as pc
+
+    from pipelines.shards import Dataset
+
+    opened = Dataset.open(_dataset(dataset))
+    counts, table = opened.info["counts"], opened.samples
+    spread: dict[str, dict[str, float]] = {}
+    for column in ("width", "height", "frames", "fps", "duration", "motion", "brightness"):
+        limits = pc.min_max(table[column]).as_py()
+        spread[column] = {**limits, "mean": pc.mean(table[column]).as_py()}
+    size = sum(shard["bytes"] for shard in opened.info["shards"])
+    if as_json:
+        print_json(
+            {
+                "dataset": opened.url,
+                "digest": opened.digest,
+                "counts": counts,
+                "bytes": size,
+                "spread": spread,
+            }
+        )
+        return
+    out().print(f"dataset {short(opened.digest)}  {opened.url}")
+    out().print(
+        f"{counts['rows']} rows: {counts['samples']} samples, {counts['rejected_rows']} rows rejected; "
+        f"{len(opened.info['shards'])} shards, {size / 1e6:.1f} MB"
+    )
+    _print_reasons(counts["reasons"])
+    if len(opened):
+        rows = [
+            (name, *(f"{value[part]:g}" for part in ("min", "mean", "max"))) for name, value in spread.items()
+        ]
+        print_table(("", "least", "mean", "most"), rows)
+        for caption in table["caption"].slice(0, 3).to_pylist():
+            out().print(f"“{caption}”", markup=False)
+
+
+def verify(
+    dataset: Annotated[
+        str | None, typer.Argument(help="Dataset folder or URL; the newest if not given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read a whole dataset again and compare every digest and count."""
+    from pipelines.shards import verify as run
+
+    url = _dataset(dataset)
+    problems = run(url)
+    if as_json:
+        print_json({"dataset": url, "problems": problems})
+    else:
+        for problem in problems:
+            out().print(problem, markup=False)
+    if problems:
+        raise AnimaticError(f"{url} is not whole: {len(problems)} problems")
+    if not as_json:
+        out().print(f"{url} is whole")
+
+
+def _config(
+    source: str, output: str, preset: str | None, chosen: dict[str, Any], assignments: list[str]
+) -> IngestConfig:
+    import yaml
+    from pydantic import ValidationError
+
+    from pipelines.ingest import IngestConfig
+    from training.names import check_names
+
+    values: dict[str, Any] = _sizes(preset) if preset else {}
+    values |= {"source": source, "output": output}
+    values |= {name: value for name, value in chosen.items() if value is not None}
+    for text in assignments:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise AnimaticError(f"{text!r} is not an assignment: write key=value, as in crf=23")
+        section, _, key = name.rpartition(".")
+        target = values.setdefault(section, {}) if section else values
+        target[key] = yaml.safe_load(value)
+    check_names(IngestConfig, values)
+    try:
+        return IngestConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise AnimaticError(
+            f"{'.'.join(map(str, first['loc']))} {first['input']!r}: {first['msg']}"
+        ) from error
+
+
+def _sizes(preset: str) -> dict[str, Any]:
+    """Clips just large and long enough for a preset."""
+    from training.config import resolve
+
+    config = resolve(3, preset)
+    model, stride = config.model, config.data.sampling.stride
+    return {"short_side": min(model.height, model.width), "min_frames": (model.frames - 1) * stride[0] + 1}
+
+
+def _dataset(given: str | None) -> str:
+    from orchestration.workspace import Workspace
+
+    if given is not None:
+        return given
+    newest = Workspace.current().newest_dataset()
+    if newest is None:
+        raise AnimaticError("there is no dataset here yet: name one, or make one with `animatic ingest`")
+    return str(newest)
+
+
+def _print_reasons(reasons: dict[str, int]) -> None:
+    for reason, count in sorted(reasons.items(), key=lambda item: -item[1]):
+        out().print(f"  {count:6d}  {reason}")

@@ -1,0 +1,111 @@
+"""Verbs that use a bundle: animate."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from models.errors import AnimaticError
+from orchestration.cli.common import AsJson, err, out, print_json, short, shown
+
+if TYPE_CHECKING:
+    from models.sampler import SamplingSettings
+
+PANEL = "Inference"
+PLAYBACK_FPS = 8.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command."""
+    app.command(rich_help_panel=PANEL)(animate)
+
+
+def animate(
+    image: Annotated[Path, typer.Argument(help="PNG, JPEG or WebP.")],
+    prompt: Annotated[str, typer.Argument(help="What should happen.")],
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Where to write; runs/animations if not given.")
+    ] = None,
+    bundle: Annotated[
+        str | None, typer.Option(help="Bundle folder or id; the champion if not given.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Champion of this preset.")] = None,
+    steps: Annotated[int | None, typer.Option(help="DDIM steps.")] = None,
+    eta: Annotated[float | None, typer.Option(help="0 deterministic, 1 ancestral noise.")] = None,
+    text_guidance: Annotated[float | None, typer.Option(help="Guidance towards the prompt.")] = None,
+    image_guidance: Annotated[float | None, typer.Option(help="Separate guidance towards the image.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Frame rate (256 model: stride) told to the network.")
+    ] = None,
+    playback: Annotated[float, typer.Option(min=0.1, help="Frames per second of the files.")] = PLAYBACK_FPS,
+    seed: Annotated[int | None, typer.Option(help="Of the noise; one more for each further clip.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Clips to make.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Animate an image as a prompt says; settings not given are the preset's."""
+    import torch
+    from models.bundle import open_bundle
+
+    from orchestration import media, promotion
+    from orchestration.progress import counting
+    from orchestration.workspace import Workspace
+
+    workspace = Workspace.current()
+    if bundle is None:
+        _, opened = promotion.champion_bundle(workspace.ledger, preset)
+    else:
+        opened = open_bundle(promotion.find(workspace.ledger, bundle))
+    architecture = opened.info.architecture
+    picture = media.read_image(image, architecture.height, architecture.width)
+    settings = _settings(
+        opened.info.stage,
+        opened.info.preset,
+        steps=steps,
+        eta=eta,
+        text_guidance=text_guidance,
+        image_guidance=image_guidance,
+        fps=fps,
+        seed=seed,
+    )
+    animator = opened.animator().to("cuda" if torch.cuda.is_available() else "cpu")
+    folder = folder or workspace.root / "animations"
+    made = []
+    for number in range(count):
+        chosen = settings.model_copy(update={"seed": settings.seed + number})
+        with counting(err(), f"clip {number + 1}/{count}") as bar:
+            clip = animator.animate(picture, [prompt], chosen, bar)[0]
+        stem = folder / f"{image.stem}-{_slug(prompt)}-{chosen.seed}"
+        made.append(media.write_clip(media.to_frames(clip), stem, playback))
+    if as_json:
+        print_json({"bundle": opened.id, "settings": settings, "clips": made})
+        return
+    out().print(f"bundle {short(opened.id)} (stage {opened.info.stage}, preset {opened.info.preset})")
+    for files in made:
+        for path in (files.mp4, files.gif, files.large):
+            if path is not None:
+                out().print(shown(path))
+
+
+def _settings(stage: int, preset: str, **given: float | None) -> SamplingSettings:
+    """The preset's sampling settings under what the user gave."""
+    from pydantic import ValidationError
+
+    from models.sampler import SamplingSettings
+    from training.config import presets, resolve
+
+    known = preset in presets()
+    settings = resolve(stage, preset).validation.sampling if known else SamplingSettings()
+    update = {name: value for name, value in given.items() if value is not None}
+    try:
+        return SamplingSettings.model_validate(settings.model_dump() | update)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise AnimaticError(f"--{name} {first['input']}: {first['msg']}") from error
+
+
+def _slug(prompt: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:40] or "clip"

@@ -1,0 +1,49 @@
+"""Verbs about the whole: demo, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models.errors import AnimaticError
+from orchestration.cli.common import AsJson, err, out, print_json
+
+PANEL = "This machine"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command."""
+    app.command(rich_help_panel=PANEL)(demo)
+    app.command(rich_help_panel=PANEL)(doctor)
+
+
+def demo(
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Where everything is written; runs/demo if not given.")
+    ] = None,
+) -> None:
+    """The main job at small size: footage, ingest, three stages, promotion, animation, report."""
+    from orchestration.demo import steps
+    from orchestration.workspace import Workspace
+
+    steps.run(folder or Workspace.current().root / "demo", err())
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this machine has and what is missing; exit code 1 if work is impossible."""
+    from orchestration.doctor import examine
+    from orchestration.workspace import Workspace
+
+    checks = examine(Workspace.current())
+    broken = [check.name for check in checks if check.needed and not check.ok]
+    if as_json:
+        print_json({"ok": not broken, "checks": checks})
+    else:
+        width = max(len(check.name) for check in checks)
+        for check in checks:
+            mark = "ok" if check.ok else ("MISSING" if check.needed else "none")
+            out().print(f"{check.name:<{width}}  {mark:<7}  {check.found}", markup=False)
+    if broken:
+        raise AnimaticError(f"not fit for work: {', '.join(broken)}")

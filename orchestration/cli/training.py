@@ -1,0 +1,121 @@
+"""Verbs around training runs: train, sync."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from models.errors import AnimaticError
+from orchestration.cli.common import AsJson, Preset, err, out, print_json, short, shown
+
+PANEL = "Training"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command."""
+    app.command(rich_help_panel=PANEL)(train)
+    app.command(rich_help_panel=PANEL)(sync)
+
+
+def train(
+    stage: Annotated[
+        int, typer.Option(min=0, max=3, help="0 prior, 1 context, 2 adaptation, 3 detail guidance.")
+    ],
+    preset: Preset = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting; repeatable."),
+    ] = None,
+    config: Annotated[
+        list[Path] | None, typer.Option(help="YAML file with settings over the preset's; repeatable.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Dataset made by `animatic ingest`; the newest under runs/ if not given."),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", help="Run folder; named after preset, stage and what it starts from if not given."
+        ),
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster; a local Ray if not given.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=0, help="GPUs to train on; all there are if not given.")
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the complete configuration and stop.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train one stage; an interrupted run goes on from its newest checkpoint."""
+    from orchestration import defaults, launch, promotion
+    from orchestration.workspace import Workspace
+    from training.config import resolve
+
+    workspace = Workspace.current()
+    request = defaults.Request(
+        stage=stage,
+        preset=preset,
+        sets=tuple(assignments or ()),
+        files=tuple(config or ()),
+        data=data,
+        address=address,
+        gpus=gpus,
+    )
+    if print_config:
+        typer.echo(
+            launch.print_config(resolve(stage, request.chosen_preset(), request.all_sets(), request.files))
+        )
+        return
+    resolved = defaults.complete(request, workspace)
+    folder = run or defaults.run_folder(resolved, workspace)
+    result = launch.launch(resolved, folder, workspace, err())
+    entry = promotion.accept(workspace.ledger, result.bundle_path)
+    if as_json:
+        print_json({"result": result, "accepted": entry})
+        return
+    if result.steps is None:
+        out().print(f"stage {stage} was trained before; nothing to do")
+    else:
+        loss = "" if result.final_loss is None else f", loss {result.final_loss:.4f}"
+        out().print(f"stage {stage} trained: {result.steps} steps in {result.seconds:.0f} s{loss}")
+    out().print(f"bundle {short(result.bundle_id)}  {shown(result.bundle_path)}")
+    out().print(f"journal {shown(result.run_dir / 'journal.jsonl')}")
+
+
+def sync(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    mlflow_uri: Annotated[
+        str | None, typer.Option(help="MLflow store or server; the run's own if not given.")
+    ] = None,
+    wandb: Annotated[
+        str | None, typer.Option(help="offline, online or disabled; the run's own if not given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay a run's journal to MLflow and W&B: what they missed, and only that."""
+    from orchestration.tracking import backends_for
+    from orchestration.tracking import sync as replay
+    from orchestration.workspace import Workspace
+    from training.config import load
+
+    if not (run / "journal.jsonl").is_file():
+        raise AnimaticError(f"{run} is not a run folder: it has no journal.jsonl")
+    tracking = load(run / "config.yaml").tracking
+    mode = wandb or tracking.wandb
+    if mode not in ("offline", "online", "disabled"):
+        raise AnimaticError(f"--wandb is offline, online or disabled, not {mode}")
+    uri = mlflow_uri or tracking.mlflow_uri or Workspace.current().mlflow_uri
+    reports = replay(run, tracking.project, backends_for(uri, mode, tracking.project))
+    if as_json:
+        print_json({"run": run, "trackers": reports})
+    else:
+        for report in reports:
+            told = f"{report.points} values, {report.samples} samples delivered to {report.target}"
+            out().print(f"{report.backend}: {told}")
+    failed = [f"{report.backend}: {report.error}" for report in reports if report.error]
+    if failed:
+        raise AnimaticError("; ".join(failed))

@@ -1,0 +1,165 @@
+"""Images in, clips out: reading the user's picture with care, writing mp4 (H.264), GIF and PNG.
+
+Frames are uint8 arrays (t h w 3), RGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from models.errors import AnimaticError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+LARGEST_PIXELS = 50_000_000
+CRF = 14
+# Smaller clips get a second, enlarged GIF that people can look at.
+VIEWABLE_SIDE = 128
+ENLARGED_SIDE = 256
+
+
+@dataclass(frozen=True)
+class ClipFiles:
+    """Where a clip was written; ``large`` is the enlarged GIF of a small clip."""
+
+    mp4: Path
+    gif: Path
+    large: Path | None
+
+
+def read_image(path: Path, height: int, width: int) -> Tensor:
+    """The picture at ``path``, scaled to cover ``height`` x ``width``, centre-cropped: (1 3 h w) in [-1, 1].
+
+    Raises:
+        AnimaticError: missing, not a PNG, JPEG or WebP, damaged, or larger than 50 megapixels.
+    """
+    import torch
+
+    fitted = ImageOps.fit(_open(path), (width, height), Image.Resampling.LANCZOS)
+    pixels = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)[None]
+    return pixels.float() / 127.5 - 1.0
+
+
+def to_frames(clip: Tensor) -> NDArray[np.uint8]:
+    """A clip (t 3 h w) in [-1, 1] as frames."""
+    scaled = ((clip.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round()
+    return scaled.byte().permute(0, 2, 3, 1).numpy()
+
+
+def write_clip(frames: NDArray[np.uint8], stem: Path, fps: float) -> ClipFiles:
+    """Write ``stem``.mp4 and ``stem``.gif, and ``stem``-large.gif for a small clip; folders are made."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    mp4, gif = _named(stem, ".mp4"), _named(stem, ".gif")
+    write_mp4(frames, mp4, fps)
+    write_gif(frames, gif, fps)
+    large = None
+    side = min(frames.shape[1:3])
+    if side < VIEWABLE_SIDE:
+        large = _named(stem, "-large.gif")
+        write_gif(enlarge(frames, round(ENLARGED_SIDE / side)), large, fps)
+    return ClipFiles(mp4, gif, large)
+
+
+def write_mp4(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
+    """H.264 in mp4, playable in browsers; an odd width or height gains one repeated line."""
+    import av
+
+    height, width = frames.shape[1:3]
+    even = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+    def encode(partial: Path) -> None:
+        with av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as container:
+            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+            stream.height, stream.width = even.shape[1:3]
+            stream.pix_fmt = "yuv420p"
+            stream.options = {"crf": str(CRF)}
+            for frame in even:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")))
+            container.mux(stream.encode())
+
+    _replacing(path, encode)
+
+
+def write_gif(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
+    """An endless GIF; its clock knows only hundredths of a second."""
+    images = [Image.fromarray(frame) for frame in frames]
+
+    def encode(partial: Path) -> None:
+        images[0].save(
+            partial,
+            "GIF",
+            save_all=True,
+            append_images=images[1:],
+            duration=1000 / fps,
+            loop=0,
+            optimize=False,
+        )
+
+    _replacing(path, encode)
+
+
+def write_png(image: NDArray[np.uint8], path: Path) -> None:
+    """One picture (h w 3)."""
+    _replacing(path, lambda partial: Image.fromarray(image).save(partial, "PNG"))
+
+
+def film_strip(frames: NDArray[np.uint8], gap: int = 2) -> NDArray[np.uint8]:
+    """All frames side by side on white, as one picture."""
+    padded = np.pad(frames, ((0, 0), (0, 0), (0, gap), (0, 0)), constant_values=255)
+    return np.concatenate(list(padded), axis=1)[:, :-gap]
+
+
+def enlarge(frames: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Every pixel repeated ``factor`` times each way: small clips stay crisp."""
+    return frames.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > LARGEST_PIXELS:
+                raise AnimaticError(
+                    f"{path} has {width}x{height} pixels; the limit is "
+                    f"{LARGEST_PIXELS // 1_000_000} megapixels: scale it down first"
+                )
+            upright = ImageOps.exif_transpose(image)
+            if "A" in upright.getbands() or "transparency" in upright.info:
+                white = Image.new("RGBA", upright.size, "white")
+                return Image.alpha_composite(white, upright.convert("RGBA")).convert("RGB")
+            return upright.convert("RGB")
+    except FileNotFoundError as error:
+        raise AnimaticError(f"there is no image at {path}") from error
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise AnimaticError(
+            f"{path} is not an image in PNG, JPEG or WebP format: convert it first"
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise AnimaticError(
+            f"{path} cannot be read as an image ({error}): convert or re-export it"
+        ) from error
+
+
+def _named(stem: Path, ending: str) -> Path:
+    return stem.with_name(stem.name + ending)
+
+
+def _replacing(path: Path, write: Callable[[Path], None]) -> None:
+    """Write beside ``path``, then put it in place: nobody sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        write(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

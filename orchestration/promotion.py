@@ -1,0 +1,197 @@
+"""Which bundle is champion: acceptance, promotion, rollback and lineage, all through the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.bundle import Bundle, open_bundle
+
+from models.errors import AnimaticError
+from orchestration.ledger import Entry, Ledger
+from orchestration.workspace import PRIOR
+
+FINAL_STAGE = 3
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """One link of a lineage. ``path`` is None when the bundle named as parent cannot be found any more."""
+
+    id: str
+    path: Path | None
+    stage: int | None
+    preset: str | None
+    config_hash: str | None
+    dataset_digest: str | None
+
+
+def accept(ledger: Ledger, folder: Path, *, actor: str | None = None, note: str = "") -> Entry:
+    """Record a bundle as usable by later stages, after its files have been verified.
+
+    Accepting the same bundle at the same place again returns the entry that exists.
+
+    Raises:
+        AnimaticError: the bundle is missing, tampered with or unreadable.
+    """
+    bundle = open_bundle(folder)
+    known = ledger.accepted(bundle.id)
+    if known is not None and ledger.path_of(known).resolve() == Path(folder).resolve():
+        return known
+    return ledger.append(
+        "accepted",
+        bundle_id=bundle.id,
+        bundle_path=folder,
+        stage=bundle.info.stage,
+        preset=bundle.info.preset,
+        actor=actor,
+        note=note,
+    )
+
+
+def promote(
+    ledger: Ledger,
+    target: str | Path | None = None,
+    *,
+    preset: str | None = None,
+    actor: str | None = None,
+    note: str = "",
+) -> Entry:
+    """Make a bundle the champion of its preset.
+
+    ``target`` is a bundle folder, the id of an accepted bundle (or its beginning), or None for the newest
+    accepted stage-3 bundle (of ``preset``, if given). Promoting the champion again changes nothing.
+
+    Raises:
+        AnimaticError: nothing to promote, an ambiguous or unknown id, or a bundle that fails verification.
+    """
+    folder = find(ledger, target) if target is not None else _newest_final(ledger, preset)
+    accepted = accept(ledger, folder, actor=actor)
+    champion = ledger.champion(accepted.preset)
+    if champion is not None and champion.bundle_id == accepted.bundle_id:
+        return champion
+    return ledger.append(
+        "promoted",
+        bundle_id=accepted.bundle_id,
+        bundle_path=folder,
+        stage=accepted.stage,
+        preset=accepted.preset,
+        actor=actor,
+        replaced=champion.bundle_id if champion else None,
+        note=note,
+    )
+
+
+def rollback(ledger: Ledger, *, preset: str | None = None, actor: str | None = None, note: str = "") -> Entry:
+    """Withdraw the champion and reinstate the one before it, once that one has been verified again.
+
+    Raises:
+        AnimaticError: there is no champion, none before it, or the one before it fails verification.
+    """
+    champion = ledger.champion(preset)
+    if champion is None:
+        raise AnimaticError(f"{ledger.path} names no champion, so there is nothing to roll back")
+    before = ledger.champions(champion.preset)[:-1]
+    if not before:
+        raise AnimaticError(
+            f"champion {champion.bundle_id[:12]} is the first of preset {champion.preset}: "
+            "there is no earlier one to return to"
+        )
+    heir = before[-1]
+    opened = open_bundle(ledger.path_of(heir))
+    if opened.id != heir.bundle_id:
+        raise AnimaticError(f"{ledger.path_of(heir)} no longer holds bundle {heir.bundle_id[:12]}")
+    return ledger.append(
+        "rolled_back",
+        bundle_id=heir.bundle_id,
+        bundle_path=ledger.path_of(heir),
+        stage=heir.stage,
+        preset=heir.preset,
+        actor=actor,
+        replaced=champion.bundle_id,
+        note=note,
+    )
+
+
+def champion_bundle(ledger: Ledger, preset: str | None = None) -> tuple[Path, Bundle]:
+    """The champion's folder and itself, verified; a folder whose content has been exchanged is refused.
+
+    Raises:
+        AnimaticError: there is no champion, or its folder does not hold the promoted bundle.
+    """
+    entry = ledger.champion(preset)
+    if entry is None:
+        raise AnimaticError(
+            f"{ledger.path} names no champion: train one (`make demo` does it all), "
+            "then run `animatic promote`, or pass --bundle FOLDER"
+        )
+    folder = ledger.path_of(entry)
+    bundle = open_bundle(folder)
+    if bundle.id != entry.bundle_id:
+        raise AnimaticError(
+            f"{folder} holds bundle {bundle.id[:12]}, but {entry.bundle_id[:12]} was promoted: "
+            "promote what is there now, or roll back"
+        )
+    return folder, bundle
+
+
+def find(ledger: Ledger, target: str | Path) -> Path:
+    """The folder of a bundle given as a folder or as (the beginning of) an accepted bundle's id.
+
+    Raises:
+        AnimaticError: neither a folder nor exactly one accepted bundle matches.
+    """
+    if (Path(target) / "bundle.json").is_file():
+        return Path(target)
+    matches = {e.bundle_id: e for e in ledger.entries() if e.bundle_id.startswith(str(target))}
+    if len(matches) > 1:
+        raise AnimaticError(f"{target} is the beginning of {len(matches)} bundle ids: give more of it")
+    if not matches:
+        raise AnimaticError(
+            f"{target} is neither a bundle folder nor the id of a bundle in {ledger.path} "
+            "(`animatic registry` lists them)"
+        )
+    return ledger.path_of(next(iter(matches.values())))
+
+
+def lineage(ledger: Ledger, folder: Path) -> list[Ancestor]:
+    """The bundle in ``folder`` and everything it descends from, nearest first.
+
+    Raises:
+        AnimaticError: the bundle itself or an ancestor that is still on disk fails verification.
+    """
+    places = {entry.bundle_id: ledger.path_of(entry) for entry in ledger.entries()}
+    if (PRIOR / "bundle.json").is_file():
+        places.setdefault(open_bundle(PRIOR).id, PRIOR)
+    first = open_bundle(folder)
+    places[first.id] = Path(folder)
+    chain: list[Ancestor] = []
+    waiting = [first.id]
+    while waiting:
+        bundle_id = waiting.pop(0)
+        if any(ancestor.id == bundle_id for ancestor in chain):
+            continue
+        path = places.get(bundle_id)
+        if path is None or not (path / "bundle.json").is_file():
+            chain.append(Ancestor(bundle_id, None, None, None, None, None))
+            continue
+        info = open_bundle(path).info
+        chain.append(
+            Ancestor(bundle_id, path, info.stage, info.preset, info.config_hash, info.dataset_digest)
+        )
+        waiting += [parent for parent in (info.parent, info.extra.get("base")) if parent]
+    return chain
+
+
+def _newest_final(ledger: Ledger, preset: str | None) -> Path:
+    finals = [
+        entry
+        for entry in ledger.entries()
+        if entry.kind == "accepted" and entry.stage == FINAL_STAGE and preset in (None, entry.preset)
+    ]
+    if not finals:
+        wanted = f" of preset {preset}" if preset else ""
+        raise AnimaticError(
+            f"{ledger.path} lists no stage-{FINAL_STAGE} bundle{wanted}: run `make train STAGE=3` first"
+        )
+    return ledger.path_of(finals[-1])

@@ -1,0 +1,189 @@
+"""MLflow and W&B behind one small interface. Every call here may raise; the mirror contains it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+from orchestration.tracking.run import Delivery, TrackedRun
+
+# Two threads that first-import large packages with shared dependencies can see half-made modules.
+_IMPORTS = threading.Lock()
+MLFLOW_METRICS_PER_BATCH = 1000
+MLFLOW_PARAMS_PER_BATCH = 100
+MLFLOW_PARAM_CHARS = 6000
+VIDEO_SUFFIXES = {".mp4": "mp4", ".webm": "webm", ".gif": "gif"}
+Outcome = Literal["finished", "failed", "interrupted"]
+T = TypeVar("T")
+
+
+class Backend(Protocol):
+    """A tracker that journal lines are delivered to, from one thread."""
+
+    name: str
+    target: str
+
+    def open(self, run: TrackedRun, known_id: str | None) -> str:
+        """Connect, and find or make the run there; returns the tracker's id of it."""
+
+    def describe(self, run: TrackedRun) -> None:
+        """Tell the resolved configuration (once per run)."""
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Tell a batch, in order."""
+
+    def close(self, outcome: Outcome) -> None:
+        """Mark how the run ended and let go."""
+
+
+class MlflowBackend:
+    """Mirrors to an MLflow store: a ``sqlite:///`` file (artifacts beside it) or a server's URL."""
+
+    name = "mlflow"
+
+    def __init__(self, uri: str) -> None:
+        self.target = uri
+
+    def open(self, run: TrackedRun, known_id: str | None) -> str:
+        # The default of 7 retries with backoff blocks for four minutes on a dead server.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        with _IMPORTS:
+            from mlflow import MlflowClient
+        for noisy in ("mlflow", "alembic"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        self._client: Any = MlflowClient(tracking_uri=self.target)
+        self._run_id = known_id or self._find(run) or self._create(run)
+        return self._run_id
+
+    def describe(self, run: TrackedRun) -> None:
+        from mlflow.entities import Param
+
+        parameters = [Param(key, value[:MLFLOW_PARAM_CHARS]) for key, value in run.parameters().items()]
+        for chunk in _chunks(parameters, MLFLOW_PARAMS_PER_BATCH):
+            self._client.log_batch(self._run_id, params=chunk)
+        config = run.folder / "config.yaml"
+        if config.exists():
+            self._client.log_artifact(self._run_id, str(config))
+
+    def deliver(self, delivery: Delivery) -> None:
+        from mlflow.entities import Metric, RunTag
+
+        if delivery.started:
+            self._client.update_run(self._run_id, status="RUNNING")
+        points = [Metric(p.key, p.value, int(p.time * 1000), p.step) for p in delivery.points]
+        for chunk in _chunks(points, MLFLOW_METRICS_PER_BATCH):
+            self._client.log_batch(self._run_id, metrics=chunk)
+        if delivery.tags:
+            self._client.log_batch(self._run_id, tags=[RunTag(k, v) for k, v in delivery.tags.items()])
+        for _, path, _ in delivery.samples:
+            self._client.log_artifact(self._run_id, str(path), "samples")
+        if delivery.ended:
+            self._client.set_terminated(self._run_id, "FINISHED")
+
+    def close(self, outcome: Outcome) -> None:
+        if outcome != "finished":
+            status = {"failed": "FAILED", "interrupted": "KILLED"}[outcome]
+            self._client.set_terminated(self._run_id, status)
+
+    def _find(self, run: TrackedRun) -> str | None:
+        experiment = self._client.get_experiment_by_name(run.project)
+        if experiment is None:
+            return None
+        known = self._client.search_runs(
+            [experiment.experiment_id], filter_string=f"tags.`animatic.run` = '{run.id}'", max_results=1
+        )
+        return known[0].info.run_id if known else None
+
+    def _create(self, run: TrackedRun) -> str:
+        experiment = self._client.get_experiment_by_name(run.project)
+        if experiment is None:
+            identifier = self._client.create_experiment(run.project, artifact_location=self._artifacts())
+        else:
+            identifier = experiment.experiment_id
+        tags = {"animatic.run": run.id, "animatic.folder": str(run.folder.resolve())}
+        return self._client.create_run(identifier, run_name=run.name, tags=tags).info.run_id
+
+    def _artifacts(self) -> str | None:
+        """A folder beside a local store; a server decides for itself."""
+        prefix = "sqlite:///"
+        if not self.target.startswith(prefix):
+            return None
+        return (Path(self.target.removeprefix(prefix)).resolve().parent / "mlartifacts").as_uri()
+
+
+class WandbBackend:
+    """Mirrors to W&B; offline unless the mode says otherwise, all its files under the run folder."""
+
+    name = "wandb"
+
+    def __init__(self, mode: Literal["online", "offline"], project: str) -> None:
+        self.target = f"{mode}:{project}"
+        self._mode = mode
+
+    def open(self, run: TrackedRun, known_id: str | None) -> str:
+        with _IMPORTS:
+            import wandb
+        folder = run.folder.resolve()
+        # Artifact bytes are staged in the data folder, not the run folder: keep both in one place.
+        os.environ["WANDB_DATA_DIR"] = str(folder / "wandb" / "data")
+        (folder / "wandb" / "data").mkdir(parents=True, exist_ok=True)
+        settings = wandb.Settings(
+            console="off",
+            silent=True,
+            disable_git=True,
+            disable_code=True,
+            init_timeout=20,
+            x_disable_stats=True,
+        )
+        self._run: Any = wandb.init(
+            project=run.project,
+            id=known_id or run.id,
+            name=run.name,
+            dir=str(folder),
+            mode=self._mode,
+            reinit="create_new",
+            resume="allow" if self._mode == "online" else None,
+            settings=settings,
+        )
+        # A replay after an interruption goes back in steps, which W&B's own counter would drop silently.
+        self._run.define_metric("step", hidden=True)
+        self._run.define_metric("*", step_metric="step")
+        return str(self._run.id)
+
+    def describe(self, run: TrackedRun) -> None:
+        self._run.config.update(run.config(), allow_val_change=True)
+
+    def deliver(self, delivery: Delivery) -> None:
+        by_step: dict[int, dict[str, Any]] = {}
+        for point in delivery.points:
+            by_step.setdefault(point.step, {})[point.key] = point.value
+        for step, path, prompt in delivery.samples:
+            by_step.setdefault(step, {})[f"samples/{path.stem}"] = _media(path, prompt)
+        for step in sorted(by_step):
+            self._run.log({"step": step, **by_step[step]})
+        if delivery.tags:
+            self._run.summary.update(delivery.tags)
+
+    def close(self, outcome: Outcome) -> None:
+        self._run.finish(exit_code=0 if outcome == "finished" else 1)
+
+
+def _media(path: Path, prompt: str) -> Any:
+    import wandb
+
+    kind = VIDEO_SUFFIXES.get(path.suffix)
+    if kind is None:
+        return wandb.Image(str(path), caption=prompt)
+    return wandb.Video(str(path), caption=prompt, format=kind)
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

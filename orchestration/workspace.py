@@ -1,0 +1,74 @@
+"""Where things lie on this machine when the user does not say."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import models
+from models.errors import AnimaticError
+from orchestration.ledger import Ledger
+
+RUNS_VARIABLE = "ANIMATIC_RUNS"
+PRIOR = Path(models.__file__).resolve().parent / "prior"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One folder (``runs/`` unless ``ANIMATIC_RUNS`` says otherwise) that holds runs, data and the ledger."""
+
+    root: Path
+
+    @classmethod
+    def current(cls) -> Workspace:
+        return cls(Path(os.environ.get(RUNS_VARIABLE) or "runs"))
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.root / "ledger.jsonl")
+
+    @property
+    def mlflow_uri(self) -> str:
+        """SQLite store shared by all runs of this workspace."""
+        return f"sqlite:///{(self.root / 'mlflow.db').resolve()}"
+
+    @property
+    def data(self) -> Path:
+        """Where ``animatic ingest`` writes when not told."""
+        return self.root / "data"
+
+    def newest_dataset(self) -> Path | None:
+        """The dataset finished last: ``runs/data``, or ``runs/NAME`` / ``runs/NAME/data`` of any run."""
+        if not self.root.is_dir():
+            return None
+        patterns = ("*/dataset.json", "*/data/dataset.json", "data/*/dataset.json")
+        found = [path for pattern in patterns for path in self.root.glob(pattern)]
+        return max(found, key=lambda path: path.stat().st_mtime).parent if found else None
+
+    def parent_bundle(self, stage: int, preset: str) -> Path:
+        """The newest accepted bundle of ``stage``.
+
+        Raises:
+            AnimaticError: there is none; the message names the command that makes it.
+        """
+        entry = self.ledger.newest(stage, preset)
+        if entry is None:
+            raise AnimaticError(
+                f"this stage continues a stage-{stage} bundle of preset {preset}, and {self.ledger.path} "
+                f"lists none: run `make train STAGE={stage} PRESET={preset}` first, "
+                "or pass --set init.parent=FOLDER"
+            )
+        return self.ledger.path_of(entry)
+
+
+def device_count() -> int:
+    """GPUs that this machine's torch can use."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def default_preset() -> str:
+    """``tiny`` without a GPU, ``256`` with one."""
+    return "256" if device_count() else "tiny"
