@@ -11,6 +11,7 @@ from PIL import Image
 Floats = npt.NDArray[Any]
 Direction = Literal["left", "right", "up", "down"]
 DIRECTIONS: tuple[Direction, ...] = ("left", "right", "up", "down")
+DETECTOR = "global-lucas-kanade/1"  # named in every report: figures of different detectors do not compare
 PSNR_OF_EQUALS = 100.0  # dB; equal images would be infinite, which no report can hold
 
 _FLOW_SIDE = 32  # pixels that clips are reduced to before motion is measured
@@ -36,7 +37,7 @@ def travel(clip: npt.NDArray[np.uint8]) -> tuple[float, float]:
     """
     if clip.ndim != 4 or len(clip) < 2 or clip.shape[-1] != 3:
         raise ValueError(f"a clip is [t >= 2, h, w, 3], got {clip.shape}")
-    video = _blur(np.stack([_reduce(frame) for frame in clip]))
+    video = _steady(_blur(np.stack([_reduce(frame) for frame in clip])))
     change, middle = video[1:] - video[:-1], (video[1:] + video[:-1]) / 2
     along_x, along_y = np.gradient(middle, axis=2), np.gradient(middle, axis=1)
     strength = np.abs(change).max(axis=-1, keepdims=True)
@@ -89,6 +90,13 @@ def mean_interval(values: list[float]) -> tuple[float, float, float]:
 def _reduce(frame: npt.NDArray[np.uint8]) -> Floats:
     small = Image.fromarray(frame).resize((_FLOW_SIDE, _FLOW_SIDE), Image.Resampling.BOX)
     return np.asarray(small, np.float32) / 255
+
+
+def _steady(video: Floats) -> Floats:
+    """The video with every frame's brightness and contrast set to their average: flicker is no motion."""
+    level, contrast = video.mean(axis=(1, 2), keepdims=True), video.std(axis=(1, 2, 3), keepdims=True)
+    gain = contrast.mean() / np.maximum(contrast, 1e-3)
+    return (video - level) * gain + level.mean(axis=0)
 
 
 def _blur(video: Floats) -> Floats:
