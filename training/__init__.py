@@ -1,0 +1,1 @@
+"""Training: one fixed loop; stages are data."""

@@ -1,0 +1,331 @@
+"""The training loop: one for all stages, the same under Ray Train, torchrun and in a single process."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch.distributed as dist
+from models.bundle import open_bundle
+
+from models.animator import Batch
+from models.errors import AnimaticError
+from pipelines.loader import ClipLoader
+from pipelines.shards import Dataset
+from training import checkpoint
+from training.config import RunConfig, config_hash, dump_yaml, trajectory_hash
+from training.ema import Ema
+from training.engine import Engine, StepResult, World, batch_shares, join_world, learning_rate
+from training.observe import Journal, Throughput
+from training.publish import merge, publish
+from training.samples import draw_samples
+from training.stages import Initialisation, build, sources, trainable_names
+
+OnProgress = Callable[[int, int, Mapping[str, float]], None]
+OnCheckpoint = Callable[[int, Path], None]
+
+
+class BatchSource(Protocol):
+    """Where batches come from; ``digest`` identifies the data."""
+
+    digest: str
+
+    def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
+        """This rank's shares of global batches ``position``, ``position + 1``, …, without end."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished stage. ``final_loss`` is None when there was nothing left to train."""
+
+    bundle_id: str
+    bundle_path: Path
+    steps: int
+    final_loss: float | None
+    resumed_from: int | None
+
+
+class DatasetSource:
+    """Batches of an ingested dataset."""
+
+    def __init__(self, config: RunConfig) -> None:
+        """Raises AnimaticError when no dataset is set or it cannot be read."""
+        if config.data.dataset is None:
+            raise AnimaticError(
+                "training needs data.dataset, a folder or URL made by `animatic ingest`: "
+                "--set data.dataset=FOLDER"
+            )
+        self._config = config
+        self._dataset = Dataset.open(config.data.dataset)
+        self.digest: str = self._dataset.digest
+
+    def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
+        """See :class:`BatchSource`."""
+        return iter(
+            ClipLoader(
+                self._dataset,
+                self._config.data.sampling,
+                seed=self._config.seed,
+                global_batch=global_batch,
+                rank=rank,
+                world_size=world_size,
+                position=position,
+                threads=self._config.data.threads,
+            )
+        )
+
+
+def train(
+    config: RunConfig,
+    run_dir: Path,
+    *,
+    source: BatchSource | None = None,
+    on_progress: OnProgress | None = None,
+    on_checkpoint: OnCheckpoint | None = None,
+) -> TrainResult:
+    """Train a stage to its bundle; called in every process.
+
+    Resumes from the newest whole checkpoint of ``run_dir``; a run that is finished returns at once.
+
+    Args:
+        run_dir: on a file system that all processes share.
+        source: batches in place of ``config.data.dataset``.
+        on_progress: called in every process after each step with (step, steps, newest metrics).
+        on_checkpoint: called in every process with (step, folder) when a checkpoint is complete.
+
+    Raises AnimaticError for what the user can mend: missing or damaged bundles, another world size than
+    the checkpoint's, a run folder of another configuration, losses that stay non-finite.
+    """
+    source = source or DatasetSource(config)
+    finished = _finished(config, run_dir, source.digest)
+    if finished is not None:
+        return finished
+    world = join_world()
+    batch_shares(config, world.size)
+    return _Run(config, run_dir, source, world, on_progress, on_checkpoint).train()
+
+
+def leaves_time_out(config: RunConfig, step: int) -> bool:
+    """Whether a step of stage 0 trains on single images (temporal layers left out): a hash of the step."""
+    if not config.train.image_batches:
+        return False
+    digest = hashlib.sha256(f"image step {config.seed} {step}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 < config.train.image_batches
+
+
+class _Run:
+    """One process's part of a run, from initial weights to the bundle."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        run_dir: Path,
+        source: BatchSource,
+        world: World,
+        on_progress: OnProgress | None,
+        on_checkpoint: OnCheckpoint | None,
+    ) -> None:
+        self.config, self.run_dir, self.source, self.world = config, run_dir, source, world
+        self.on_progress, self.on_checkpoint = on_progress, on_checkpoint
+        self.checkpoints = run_dir / "checkpoints"
+        self.first = world.rank == 0
+        self.animator, self.initialisation = build(config)
+        self.trainable = trainable_names(config, self.animator)
+        self.journal = Journal(run_dir / "journal.jsonl" if self.first else None)
+        self.engine = Engine(self.animator, self.trainable, self.initialisation.weights, config)
+        decay = config.train.ema_decay
+        self.ema = Ema(self.engine.fragments(), decay) if decay else None
+        self.metrics: dict[str, float] = {}
+        self.skipped_in_a_row = 0
+        self.identity = _identity(config, world, self.initialisation, source.digest)
+
+    def train(self) -> TrainResult:
+        """The stage, top to bottom."""
+        resumed_from = self._resume()
+        begun = resumed_from or 0
+        if self.first:
+            _write_config(self.config, self.run_dir)
+        self._announce()
+        self._loop(begun)
+        bundle_id = self._publish()
+        self.journal.append("end", self.config.train.steps)
+        self.journal.close()
+        return TrainResult(
+            bundle_id,
+            self.run_dir / "bundle",
+            self.config.train.steps,
+            self.metrics.get("train/loss"),
+            resumed_from,
+        )
+
+    def _loop(self, begun: int) -> None:
+        train = self.config.train
+        batches = self.source.batches(self.world.rank, self.world.size, begun, train.global_batch)
+        watch, logged = Throughput(), begun
+        for step in range(begun + 1, train.steps + 1):
+            with watch.waiting():
+                batch = next(batches)
+            result = self.engine.train_step(batch, step, temporal=not leaves_time_out(self.config, step))
+            self._guard(result, batch, step)
+            if self.ema is not None and result.applied:
+                self.ema.update(self.engine.fragments(), step)
+            if step % train.log_every == 0 or step == train.steps:
+                self._log(result, step, watch.report(step - logged, (step - logged) * train.global_batch))
+                logged = step
+            with watch.paused():
+                self._validate(step)
+                self._checkpoint(step)
+            if self.on_progress is not None:
+                self.on_progress(step, train.steps, self.metrics)
+
+    def _guard(self, result: StepResult, batch: Batch, step: int) -> None:
+        """Skipped steps are told; too many in a row end the run, on every rank at the same step."""
+        if result.applied:
+            self.skipped_in_a_row = 0
+            return
+        self.skipped_in_a_row += 1
+        self.journal.append("warning", step, message="step skipped: gradients not finite", keys=batch.keys)
+        if self.skipped_in_a_row >= self.config.train.max_skipped:
+            raise AnimaticError(
+                f"gradients were not finite in {self.skipped_in_a_row} steps in a row, up to step {step}: "
+                "lower optimizer.lr or lengthen optimizer.warmup_steps, then resume"
+            )
+
+    def _log(self, result: StepResult, step: int, throughput: Mapping[str, float]) -> None:
+        self.metrics = {
+            "train/loss": float(result.loss),
+            "train/lr": learning_rate(self.config, step),
+            "train/grad_norm": result.grad_norm,
+            "train/skipped_steps": float(self.engine.skipped_steps),
+            **throughput,
+        }
+        self.journal.append("metrics", step, metrics=self.metrics)
+
+    def _validate(self, step: int) -> None:
+        """Rank 0 draws samples from gathered weights; nobody waits inside a collective for its failure."""
+        every = self.config.validation.every
+        if not every or step % every:
+            return
+        weights = self._consolidated()
+        if self.first:
+            still = next(self.source.batches(0, 1, 0, self.config.validation.count))
+            folder = self.run_dir / "samples"
+            try:
+                written = draw_samples(self.animator, weights, still, self.config, folder, step)
+            except (RuntimeError, OSError, ValueError) as error:  # out of memory, disk full: training goes on
+                self.journal.append("warning", step, message=f"no validation samples: {error}")
+            else:
+                for path, prompt in written:
+                    self.journal.append(
+                        "sample", step, path=str(path.relative_to(self.run_dir)), prompt=prompt
+                    )
+        dist.barrier()
+
+    def _checkpoint(self, step: int) -> None:
+        train = self.config.train
+        if step % train.checkpoint_every and step != train.steps:
+            return
+        saved = checkpoint.save(
+            self.checkpoints, step, self.engine, self.ema, self.identity, train.keep_checkpoints
+        )
+        self.journal.append("checkpoint", step, uri=str(saved.path), digest=saved.digest)
+        if self.on_checkpoint is not None:
+            self.on_checkpoint(step, saved.path)
+
+    def _resume(self) -> int | None:
+        """Load the newest whole checkpoint; its step, or None where there is none."""
+        saved = None
+        if self.first:
+            checkpoint.clean(self.checkpoints)
+            saved = checkpoint.newest(
+                self.checkpoints, lambda text: self.journal.append("warning", 0, message=text)
+            )
+        saved = _from_first(saved)
+        if saved is None:
+            return None
+        checkpoint.load(saved, self.engine, self.ema, self.identity)
+        self.journal.append("resume", saved.step, uri=str(saved.path), digest=saved.digest)
+        return saved.step
+
+    def _announce(self) -> None:
+        candidates = self.animator.trainable_candidates()
+        self.journal.append(
+            "start",
+            0,
+            config_hash=config_hash(self.config),
+            stage=self.config.stage,
+            preset=self.config.preset,
+            steps=self.config.train.steps,
+            workers=self.world.size,
+            device=str(self.engine.device),
+            parameters=len(candidates),
+            trainable=len(self.trainable),
+            dataset_digest=self.source.digest,
+            base=self.initialisation.base,
+            parent=self.initialisation.parent,
+        )
+
+    def _consolidated(self) -> dict[str, Any]:
+        """The whole network on rank 0 (averaged weights where there are any). Collective."""
+        trained = self.engine.gather(self.ema.values if self.ema is not None else None)
+        return merge(self.initialisation.weights, trained) if self.first else {}
+
+    def _publish(self) -> str:
+        weights = self._consolidated()
+        bundle_id = None
+        if self.first:
+            folder = self.run_dir / "bundle"
+            bundle_id = publish(
+                folder,
+                self.animator,
+                weights,
+                self.config,
+                self.initialisation,
+                self.source.digest,
+                self.run_dir / "journal.jsonl",
+            )
+            self.journal.append("bundle", self.config.train.steps, path=str(folder), id=bundle_id)
+        return _from_first(bundle_id)
+
+
+def _identity(
+    config: RunConfig, world: World, initialisation: Initialisation, dataset_digest: str
+) -> dict[str, Any]:
+    """What two runs must share for one to continue the other's checkpoints."""
+    return {
+        "trajectory": trajectory_hash(config),
+        "dataset": dataset_digest,
+        "base": initialisation.base,
+        "parent": initialisation.parent,
+        "world_size": world.size,
+    }
+
+
+def _finished(config: RunConfig, run_dir: Path, dataset_digest: str) -> TrainResult | None:
+    """The result of an earlier run that already did exactly this; None when there is work to do."""
+    folder = run_dir / "bundle"
+    if not (folder / "bundle.json").is_file():
+        return None
+    bundle = open_bundle(folder)
+    base, parent = sources(config)
+    origin = parent or base
+    now = (config_hash(config), dataset_digest, origin.id if origin else None)
+    if now != (bundle.info.config_hash, bundle.info.dataset_digest, bundle.info.parent):
+        return None
+    return TrainResult(bundle.id, folder, config.train.steps, None, config.train.steps)
+
+
+def _write_config(config: RunConfig, run_dir: Path) -> None:
+    path = run_dir / "config.yaml"
+    partial = path.with_suffix(".partial")
+    partial.write_text(dump_yaml(config))
+    partial.replace(path)
+
+
+def _from_first(value: Any) -> Any:
+    """Rank 0's value, on every rank. Collective."""
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
