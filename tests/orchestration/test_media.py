@@ -1,0 +1,96 @@
+"""Pictures come in safely and clips go out as files that players accept."""
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.errors import AnimaticError
+from orchestration import media
+
+
+def moving_square(frames: int = 8, side: int = 32) -> np.ndarray:
+    clip = np.full((frames, side, side, 3), 40, np.uint8)
+    for number in range(frames):
+        clip[number, 8:16, 2 * number : 2 * number + 8] = (200, 60, 40)
+    return clip
+
+
+def test_clip_files_hold_the_frames_in_order(tmp_path):
+    clip = moving_square()
+    files = media.write_clip(clip, tmp_path / "made" / "clip", fps=8)
+
+    with av.open(str(files.mp4)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, float(stream.average_rate)) == ("h264", 8.0)
+        decoded = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])
+    assert decoded.shape == clip.shape
+    assert np.abs(decoded.astype(int) - clip).mean() < 8
+    with Image.open(files.gif) as gif:
+        assert (gif.n_frames, gif.size) == (8, (32, 32))
+    with Image.open(files.large) as large:
+        assert (large.n_frames, large.size) == (8, (256, 256))
+    assert sorted(path.name for path in files.mp4.parent.iterdir()) == [
+        "clip-large.gif",
+        "clip.gif",
+        "clip.mp4",
+    ]
+
+
+def test_odd_sizes_are_encoded_too(tmp_path):
+    media.write_mp4(moving_square(side=33), tmp_path / "odd.mp4", fps=8)
+    with av.open(str(tmp_path / "odd.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 8
+
+
+def test_a_wide_picture_is_cropped_at_its_centre(tmp_path):
+    wide = np.zeros((40, 120, 3), np.uint8)
+    wide[:, 40:80] = 255
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    tensor = media.read_image(tmp_path / "wide.png", 32, 32)
+    assert tuple(tensor.shape) == (1, 3, 32, 32)
+    assert tensor[..., 4:28].min() == 1.0
+
+
+def test_transparency_becomes_white_and_rotation_is_applied(tmp_path):
+    Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert media.read_image(tmp_path / "clear.png", 32, 32).min() == 1.0
+    tall = np.zeros((64, 64, 3), np.uint8)
+    tall[:32] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(tall).save(tmp_path / "turned.jpg", exif=exif)
+    turned = media.read_image(tmp_path / "turned.jpg", 32, 32)
+    assert turned[0, 0, 0].mean() < -0.9 < 0.9 < turned[0, 0, -1].mean()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("missing.png", None, "there is no image at"),
+        ("text.png", b"not an image", "not an image in PNG, JPEG or WebP"),
+        ("vector.gif", b"GIF89a" + bytes(20), "not an image in PNG, JPEG or WebP"),
+    ],
+)
+def test_what_is_no_picture_gets_one_clear_line(tmp_path, name, content, said):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(AnimaticError, match=said):
+        media.read_image(tmp_path / name, 32, 32)
+
+
+def test_cut_off_and_huge_pictures_are_refused(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:2000])
+    with pytest.raises(AnimaticError, match="cannot be read"):
+        media.read_image(tmp_path / "cut.png", 32, 32)
+    Image.new("1", (10_000, 6_000)).save(tmp_path / "huge.png")
+    with pytest.raises(AnimaticError, match="megapixels"):
+        media.read_image(tmp_path / "huge.png", 32, 32)
+
+
+def test_frames_of_a_clip_are_exact_at_the_ends_of_the_range():
+    import torch
+
+    clip = torch.tensor([-1.0, 0.0, 1.0, 3.0]).reshape(4, 1, 1, 1).expand(4, 3, 2, 2)
+    assert media.to_frames(clip)[:, 0, 0, 0].tolist() == [0, 128, 255, 255]
