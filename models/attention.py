@@ -27,7 +27,13 @@ class GroupNorm(nn.GroupNorm):
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     """Multi-head attention of ``(b n h*d)`` queries over ``(b m h*d)`` keys and values."""
     q, k, v = (rearrange(x, "b n (h d) -> b h n d", h=heads) for x in (query, key, value))
-    return rearrange(F.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)")
+    if q.device.type == "cpu" and q.dtype != torch.float32:
+        # The CPU's fused kernel is faster in float32 than in bfloat16, conversion included.
+        with torch.autocast("cpu", enabled=False):
+            out = F.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(value.dtype)
+    else:
+        out = F.scaled_dot_product_attention(q, k, v)
+    return rearrange(out, "b h n d -> b n (h d)")
 
 
 class SelfAttention(nn.Module):

@@ -13,7 +13,7 @@ from models.errors import AnimaticError
 
 # The DCT codec's latents: standard deviation of a patch's mean over typical footage (pixels in [-1, 1]), and how
 # fast that of higher frequencies falls. Dividing by them brings every channel near unit variance.
-_MEAN_STD = 0.5
+_MEAN_STD = 0.25
 _FALL = 1.6
 
 
