@@ -71,11 +71,18 @@ def _fetch_one(place: str, into: Path, policy: FetchPolicy) -> Fetched:
         ) from error
     if isinstance(filesystem, LocalFileSystem):
         return _local(Path(path), place, policy)
+    with into.open("wb") as target:
+        sha256, size = _persist(filesystem, path, target, policy)
+    return Fetched(into, place, sha256, size)
+
+
+def _persist(filesystem: Any, path: str, target: BinaryIO, policy: FetchPolicy) -> tuple[str, int]:
+    """Download until it works or the attempts are used up; returns sha256 and bytes."""
     for attempt in range(policy.attempts):
         if attempt:
             time.sleep(policy.backoff_s * 2 ** (attempt - 1) * (1 + random.random()))
         try:
-            return _download(filesystem, path, place, into, policy)
+            return _download(filesystem, path, target, policy)
         except FileNotFoundError:
             raise
         except PermissionError as error:
@@ -105,18 +112,24 @@ def _local(path: Path, place: str, policy: FetchPolicy) -> Fetched:
     return Fetched(path, place, digest.hexdigest(), size)
 
 
-def _download(filesystem: Any, path: str, place: str, into: Path, policy: FetchPolicy) -> Fetched:
+def _download(filesystem: Any, path: str, target: BinaryIO, policy: FetchPolicy) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
+    target.seek(0)
+    target.truncate()
     # A block size of 0 makes one streamed request of it instead of many ranged ones.
-    streamed = {"block_size": 0} if place.startswith("http") else {}
-    with filesystem.open(path, "rb", **streamed) as source, into.open("wb") as target:
+    streamed = {"block_size": 0} if path.startswith(("http://", "https://")) else {}
+    with filesystem.open(path, "rb", **streamed) as source:
         for block in _blocks(source):
             size += len(block)
             if size > policy.max_bytes:
                 raise RejectedError("too_large", f"more than {policy.max_bytes} bytes")
             digest.update(block)
-            target.write(block)
-    return Fetched(into, place, digest.hexdigest(), size)
+            try:
+                target.write(block)
+                target.flush()
+            except OSError as error:  # our own disk's trouble must not pass for the source's
+                raise RuntimeError(f"a download cannot be stored: {error}") from error
+    return digest.hexdigest(), size
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:

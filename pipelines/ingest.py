@@ -70,6 +70,8 @@ def ingest(config: IngestConfig, progress: Progress | None = None) -> IngestRepo
     """
     started = time.monotonic()
     config = _absolute(config)
+    if config.videos is not None and not SCHEME.match(config.videos) and not Path(config.videos).is_dir():
+        raise AnimaticError(f"there is no folder of videos at {config.videos}")
     table = SourceTable(config.source)
     folder = Folder(config.output)
     plan = _plan(config, table)
@@ -152,6 +154,7 @@ def _claimed(folder: Folder) -> Iterator[None]:
             raise AnimaticError(f"another ingest is writing to {folder}; wait for it or stop it") from error
         folder.remove_leftovers()
         yield
+        folder.remove_leftovers()
 
 
 def _intact_units(folder: Folder) -> set[int]:

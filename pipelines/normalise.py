@@ -5,6 +5,8 @@ decoders. Each clip written here has a constant frame rate, square even pixels, 
 a second, no B-frames and so no edit list, and bytes that depend on the input and the settings alone.
 """
 
+import contextlib
+import math
 import random
 import struct
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ from pipelines.scale import Scaler, rgb_pixels
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
 MAX_PIXELS = 8192 * 8192
 MAX_GAP_SECONDS = 10
+ISO_STARTS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
 BT601, LIMITED = 6, 1
 
 
@@ -46,23 +49,33 @@ class ClipSettings(BaseModel):
 
 
 def normalise(path: Path, key: str, settings: ClipSettings, out: Path) -> list[dict[str, Any]]:
-    """Write ``out``/KEY-000.mp4, KEY-000.jpg … and describe each clip. Raises RejectedError."""
-    try:
+    """Write ``out``/KEY-000.mp4, KEY-000.jpg … and describe each clip.
+
+    Raises RejectedError if the file is to blame, and OSError or av.error.FFmpegError if writing failed.
+    """
+    with _blaming(path, "corrupt"):
         rate = _probe(path)
-        fps = min(rate, Fraction(settings.fps_max).limit_denominator(1001))
-        return list(_clips(path, key, fps, settings, out))
-    except (av.error.FFmpegError, MemoryError) as error:
-        raise RejectedError("truncated" if _cut_off(path) else "corrupt", type(error).__name__) from error
+    return list(_clips(path, key, rate, settings, out))
+
+
+@contextlib.contextmanager
+def _blaming(path: Path, reason: str) -> Iterator[None]:
+    """Reject the file for what its decoder cannot do; a file that went away is not to blame."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except MemoryError as error:
+        raise RejectedError("too_large", "out of memory") from error
+    except (av.error.FFmpegError, ValueError) as error:
+        raise RejectedError("truncated" if _cut_off(path) else reason, type(error).__name__) from error
 
 
 def _open(path: Path) -> Any:
-    try:
-        # Playlists and the like could make the decoder open other files: only real containers get in.
-        options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-        container = av.open(str(path), container_options=options)
-    except (av.error.FFmpegError, ValueError) as error:
-        raise RejectedError("truncated" if _cut_off(path) else "not_a_video", type(error).__name__) from error
-    return container
+    # Playlists and the like could make the decoder open other files: only real containers get in.
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    with _blaming(path, "not_a_video"):
+        return av.open(str(path), container_options=options)
 
 
 def _video_stream(container: Any) -> Any:
@@ -79,19 +92,26 @@ def _video_stream(container: Any) -> Any:
 
 def _probe(path: Path) -> Fraction:
     """Mean frame rate by demuxing alone; raises RejectedError if the file holds less than it promises."""
+    if _cut_off(path):
+        raise RejectedError("truncated", "the file ends before its contents do")
     with _open(path) as container:
         stream = _video_stream(container)
-        packets = [packet for packet in container.demux(stream) if packet.size]
-        times = [packet.pts for packet in packets if packet.pts is not None]
-        promised, declared = stream.frames, container.duration
+        times, low, high = [], math.inf, -math.inf
+        for packet in container.demux():
+            stamp = packet.dts if packet.pts is None else packet.pts
+            if packet.size and stamp is not None:
+                seconds = float(stamp * packet.time_base)
+                low, high = min(low, seconds), max(high, seconds)
+                if packet.stream_index == stream.index:
+                    times.append(stamp)
+        # An edit list makes an ISO file show less than it declares; there _cut_off is the test.
+        declared = 0 if "mp4" in container.format.name else (container.duration or 0) / av.time_base
         average, base = stream.average_rate, stream.time_base
-    if not packets:
-        raise RejectedError("truncated" if promised else "no_frames")
-    if len(packets) < promised or _cut_off(path):
-        raise RejectedError("truncated", f"{len(packets)} of {promised} frames" if promised else "")
-    span = (max(times) - min(times)) * base if len(times) > 1 else Fraction(0)
-    if not promised and declared and float(span) < 0.9 * declared / av.time_base - 1:
-        raise RejectedError("truncated", f"{float(span):.1f} of {declared / av.time_base:.1f} seconds")
+    if not times:
+        raise RejectedError("no_frames")
+    if high - low < 0.9 * declared - 1:
+        raise RejectedError("truncated", f"{high - low:.1f} of {declared:.1f} seconds")
+    span = (max(times) - min(times)) * base
     measured = (len(times) - 1) / span if span else None
     if average and (measured is None or abs(float(average / measured) - 1) < 0.02):
         return Fraction(average)
@@ -107,7 +127,7 @@ def _cut_off(path: Path) -> bool:
         while position + 8 <= size:
             file.seek(position)
             length, kind = struct.unpack(">I4s", file.read(8))
-            if position == 0 and kind != b"ftyp":
+            if position == 0 and kind not in ISO_STARTS:
                 return False
             if length == 1:
                 length = int.from_bytes(file.read(8), "big")
@@ -120,10 +140,16 @@ def _cut_off(path: Path) -> bool:
     return bool(kinds) and (position > size or b"moov" not in kinds)
 
 
-def _decoded(container: Any, stream: Any) -> Iterator[tuple[Fraction, Any]]:
+def _decoded(path: Path, container: Any) -> Iterator[tuple[Fraction, Any]]:
     """Every frame with its time in seconds from the first one."""
+    stream = _video_stream(container)
     start = last = None
-    for frame in container.decode(stream):
+    decoded = container.decode(stream)
+    while True:
+        with _blaming(path, "corrupt"):
+            frame = next(decoded, None)
+        if frame is None:
+            return
         if frame.is_corrupt:
             raise RejectedError("corrupt", "damaged frame")
         if frame.width * frame.height > MAX_PIXELS:
@@ -134,9 +160,12 @@ def _decoded(container: Any, stream: Any) -> Iterator[tuple[Fraction, Any]]:
         yield (pts - start) * stream.time_base, frame
 
 
-def _constant_rate(frames: Iterator[tuple[Fraction, Any]], fps: Fraction) -> Iterator[Any]:
-    """One frame for each tick of the clock: the latest one that falls due by then."""
-    tick, held = 0, None
+def _constant_rate(frames: Iterator[tuple[Fraction, Any]], rate: Fraction, fps: Fraction) -> Iterator[Any]:
+    """One frame for each tick of a clock of ``fps``: the latest one that falls due by then.
+
+    ``rate`` is the source's mean rate: its last frame is taken to last one period of it.
+    """
+    tick, end, held = 0, 1, None
     for time, frame in frames:
         due = int(time * fps + Fraction(1, 2))
         if due - tick > MAX_GAP_SECONDS * fps:
@@ -146,22 +175,25 @@ def _constant_rate(frames: Iterator[tuple[Fraction, Any]], fps: Fraction) -> Ite
         while held is not None and tick < due:
             yield held
             tick += 1
-        held = frame
-    if held is not None:
+        held, end = frame, int((time + 1 / rate) * fps + Fraction(1, 2))
+    if held is not None and tick < max(1, end):
         yield held
 
 
 def _clips(
-    path: Path, key: str, fps: Fraction, settings: ClipSettings, out: Path
+    path: Path, key: str, rate: Fraction, settings: ClipSettings, out: Path
 ) -> Iterator[dict[str, Any]]:
+    fps = min(rate, Fraction(settings.fps_max).limit_denominator(1001))
     length = round(settings.clip_seconds * fps) if settings.clip_seconds else None
     clip, done = None, 0
     with _open(path) as container:
         scaler = Scaler(settings.short_side)
-        for frame in _constant_rate(_decoded(container, _video_stream(container)), fps):
+        for frame in _constant_rate(_decoded(path, container), rate, fps):
             if clip is None:
                 clip = Clip(out, f"{key}-{done:03d}", fps, settings, tick=done * (length or 0))
-            clip.add(scaler(frame))
+            with _blaming(path, "corrupt"):
+                upright = scaler(frame)
+            clip.add(upright)
             if clip.frames == length:
                 yield clip.close()
                 clip, done = None, done + 1
@@ -204,7 +236,7 @@ class Clip:
         self.frames += 1
 
     def close(self) -> dict[str, Any]:
-        """Finish both files; describes the clip. ``reason`` is there if the clip is too short."""
+        """Finish both files; describes the clip."""
         self._file.mux(self._stream.encode(None))
         self._file.close()
         assert self._drawn is not None

@@ -46,8 +46,8 @@ class Normaliser:
         """Write KEY-000.mp4, KEY-000.jpg, … into ``out`` and describe each clip.
 
         The description is what goes into the sample's JSON: key, start and duration (seconds), fps, frames,
-        width, height, condition_frame, scores. Raises RejectedError, among others with the reasons
-        decoder_timeout and decoder_crash.
+        width, height, condition_frame, scores. Raises RejectedError if the file is to blame, among others
+        for decoder_timeout and decoder_crash, and OSError if ``out`` cannot be written.
         """
         child = self._child if self._child is not None else self._start()
         request = {"path": str(path), "key": key, "out": str(out), "deadline_s": self._deadline_s}
@@ -60,6 +60,8 @@ class Normaliser:
             code = child.wait()
             self._stop()
             raise RejectedError("decoder_crash", f"exit status {code}") from error
+        if "failure" in reply:
+            raise OSError(f"clips cannot be written to {out}: {reply['failure']}")
         if "reason" in reply:
             raise RejectedError(reply["reason"], reply["detail"])
         clips: list[dict[str, Any]] = reply["clips"]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import av.error
 import av.logging
 
 from pipelines.normalise import ClipSettings, normalise
@@ -40,6 +41,8 @@ def _answer(request: dict[str, Any], settings: ClipSettings) -> dict[str, Any]:
         return {"clips": normalise(Path(request["path"]), request["key"], settings, Path(request["out"]))}
     except RejectedError as error:
         return {"reason": error.reason, "detail": error.detail}
+    except (OSError, av.error.FFmpegError) as error:
+        return {"failure": f"{type(error).__name__}: {error}"}
 
 
 if __name__ == "__main__":
