@@ -2,14 +2,17 @@
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import AutoencoderKL
 from einops import rearrange
 from torch import Tensor, nn
 
 from models.architecture import CodecConfig
 from models.errors import AnimaticError
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
 
 # The DCT codec's latents: standard deviation of a patch's mean over typical footage (pixels in [-1, 1]), and how
 # fast that of higher frequencies falls. Dividing by them brings every channel near unit variance.
@@ -116,13 +119,16 @@ def build_codec(config: CodecConfig) -> Codec:
     return DctCodec(config) if config.kind == "dct" else VaeCodec(config)
 
 
-def _load_vae(config: CodecConfig) -> AutoencoderKL:
+def _load_vae(config: CodecConfig) -> "AutoencoderKL":
     if config.path is None:
         raise AnimaticError(
             "model.codec.path is not set: give the folder of a diffusers AutoencoderKL (Stable Diffusion's vae)"
         )
     if not (Path(config.path) / "config.json").is_file():
         raise AnimaticError(f"no AutoencoderKL at {config.path} (model.codec.path): config.json is missing")
+    # Imported here: it takes seconds, and every worker process pays for what it does not use.
+    from diffusers import AutoencoderKL
+
     return AutoencoderKL.from_pretrained(config.path, local_files_only=True)
 
 
@@ -131,9 +137,9 @@ def _dct_basis(patch: int, kept: int) -> tuple[Tensor, Tensor]:
     n = torch.arange(patch, dtype=torch.float64)
     one = torch.cos(math.pi / patch * (n[None] + 0.5) * n[:, None]) * math.sqrt(2 / patch)
     one[0] /= math.sqrt(2)
-    order = sorted(
-        ((u, v) for u in range(patch) for v in range(patch)), key=lambda f: (math.hypot(*f), f)
-    )[:kept]
+    order = sorted(((u, v) for u in range(patch) for v in range(patch)), key=lambda f: (math.hypot(*f), f))[
+        :kept
+    ]
     basis = torch.stack([torch.outer(one[u], one[v]).flatten() for u, v in order])
     scale = torch.tensor([_MEAN_STD * patch / (1 + _FALL * math.hypot(u, v)) for u, v in order])
     return basis.float(), scale.float()
