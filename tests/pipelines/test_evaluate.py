@@ -1,0 +1,159 @@
+"""The evaluation job on real Ray actors: one report for any number of workers, resumed, honest on errors."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from models.animator import Animator
+from models.architecture import (
+    Architecture,
+    CodecConfig,
+    ContextConfig,
+    EncoderConfig,
+    TowerConfig,
+    UNetConfig,
+)
+from models.bundle import write_bundle
+from models.errors import AnimaticError
+from models.sampler import SamplingSettings
+from orchestration.demo.footage import FPS, draw_scene, encode, render
+from pipelines.evaluate import EvaluateConfig, evaluate
+
+ARCHITECTURE = Architecture(
+    unet=UNetConfig(
+        latent_channels=6,
+        model_channels=32,
+        channel_mult=(1,),
+        num_res_blocks=1,
+        attention_resolutions=(1,),
+        num_head_channels=32,
+        context_dim=32,
+        norm_groups=8,
+        detail_guidance=True,
+    ),
+    context=ContextConfig(
+        dim=32, depth=1, heads=1, dim_head=32, queries=4, frames=4, image_dim=32, context_dim=32
+    ),
+    encoders=EncoderConfig(
+        kind="random",
+        text=TowerConfig(width=32, layers=1, heads=1),
+        image=TowerConfig(width=32, layers=1, heads=1, image_size=32),
+    ),
+    codec=CodecConfig(kind="dct", luma=4, chroma=1),
+    frames=4,
+    height=32,
+    width=32,
+)
+CLIPS = 5
+
+
+def make_bundle(folder, spoil=False):
+    torch.manual_seed(0)
+    animator = Animator(ARCHITECTURE)
+    with torch.no_grad():
+        for parameter in animator.trainable_candidates().values():
+            parameter.normal_(0, 0.02)  # a fresh network outputs zero
+            if spoil:
+                parameter.fill_(torch.nan)
+    write_bundle(
+        folder,
+        animator.network_state(),
+        architecture=ARCHITECTURE,
+        stage=3,
+        preset="tiny",
+        config_hash="0" * 64,
+        dataset_digest=None,
+        parent=None,
+        model_card="A network for tests.",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    for index in range(CLIPS):
+        scene = draw_scene(3, index)
+        encode(render(scene, size=64), folder / f"scene-{index}.mp4", FPS)
+        (folder / f"scene-{index}.txt").write_text(scene.caption)
+    return folder
+
+
+@pytest.fixture
+def config(bundle, clips, tmp_path):
+    return EvaluateConfig(
+        bundle=bundle,
+        data=str(clips),
+        output=tmp_path / "evaluation",
+        stride=3,
+        chunk=2,
+        sampling=SamplingSettings(steps=2),
+    )
+
+
+def untimed(report):
+    return {name: value for name, value in report.items() if name != "seconds"}
+
+
+def test_report_covers_every_clip_and_does_not_depend_on_workers_or_interruption(config):
+    seen = []
+    report = evaluate(config, lambda done, total: seen.append((done, total)))
+
+    assert report == json.loads((config.output / "report.json").read_text())
+    assert report["protocol"]["n"] == len(report["clips"]) == CLIPS
+    assert {row["key"] for row in report["clips"]} == {f"scene-{n}" for n in range(CLIPS)}
+    assert report["results"]["detector_on_real"]["accuracy"] == 1.0
+    assert report["results"]["direction"]["n"] == CLIPS
+    assert report["results"]["psnr_first_frame"]["low"] <= report["results"]["psnr_first_frame"]["mean"]
+    assert seen[0] == (0, CLIPS)
+    assert seen[-1] == (CLIPS, CLIPS)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+    chunk = np.load(config.output / "chunks" / "chunk-00000.npz")
+    assert chunk["generated"].shape == chunk["real"].shape == (2, 4, 32, 32, 3)
+    assert list(chunk["keys"]) == [row["key"] for row in report["clips"][:2]]
+    assert chunk["generated"].std() > 1
+    assert not np.array_equal(chunk["generated"][0], chunk["generated"][1])
+
+    kept = config.output / "chunks" / "chunk-00000.npz"
+    written = kept.stat().st_mtime_ns
+    (config.output / "report.json").unlink()
+    (config.output / "chunks" / "chunk-00001.json").unlink()
+    again = []
+    resumed = evaluate(config.model_copy(update={"workers": 1}), lambda done, _: again.append(done))
+    assert untimed(resumed) == untimed(report)
+    assert again == [CLIPS - 2, CLIPS]
+    assert kept.stat().st_mtime_ns == written
+
+    with pytest.raises(AnimaticError, match=r"holds an evaluation with another n, seed; choose another"):
+        evaluate(config.model_copy(update={"seed": 1, "clips": 3}))
+
+
+def test_network_that_generates_no_numbers_is_refused(config, tmp_path):
+    broken = make_bundle(tmp_path / "broken", spoil=True)
+    with pytest.raises(AnimaticError, match=r"generates pixels that are not finite$"):
+        evaluate(config.model_copy(update={"bundle": broken, "workers": 1, "clips": 1}))
+    assert not (config.output / "report.json").exists()
+
+
+def test_more_clips_than_there_are_is_refused(config):
+    with pytest.raises(AnimaticError, match=r"5 of 5 held-out clips have the 10 frames needed, 6 asked for"):
+        evaluate(config.model_copy(update={"clips": 6}))
+
+
+def test_clip_without_a_caption_is_named(config, tmp_path):
+    folder = tmp_path / "silent"
+    folder.mkdir()
+    (folder / "a.mp4").write_bytes(b"")
+    with pytest.raises(AnimaticError, match=r"a\.mp4 has no caption: write it to a\.txt"):
+        evaluate(config.model_copy(update={"data": str(folder)}))
+    (folder / "a.txt").write_text("a boat")
+    with pytest.raises(AnimaticError, match=r"a\.mp4 is not a video"):
+        evaluate(config.model_copy(update={"data": str(folder)}))
