@@ -1,9 +1,11 @@
 """One object from a disk, the web or an object store, whole and hashed, or a reason why not."""
 
+import asyncio
+import functools
 import hashlib
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -58,42 +60,94 @@ def fetch(places: list[str], into: Path, policy: FetchPolicy) -> Fetched:
 
 
 def _fetch_one(place: str, into: Path, policy: FetchPolicy) -> Fetched:
-    options: dict[str, Any] = {}
     if place.startswith(("http://", "https://")):
-        options["client_kwargs"] = {"timeout": aiohttp.ClientTimeout(total=policy.timeout_s)}
-    try:
-        filesystem, path = fsspec.core.url_to_fs(place, **options)
-    except ValueError as error:
-        raise RejectedError("unknown_protocol", place.partition("://")[0]) from error
-    except ImportError as error:
-        raise AnimaticError(
-            f"{place.partition('://')[0]}:// addresses need another package: {error}"
-        ) from error
-    if isinstance(filesystem, LocalFileSystem):
-        return _local(Path(path), place, policy)
+        read: Callable[[_Sink], None] = functools.partial(_read_web, place, policy.timeout_s)
+    else:
+        try:
+            filesystem, path = fsspec.core.url_to_fs(place)
+        except ValueError as error:
+            raise RejectedError("unknown_protocol", place.partition("://")[0]) from error
+        except ImportError as error:
+            raise AnimaticError(f"{place[:80]} needs another package: {error}") from error
+        if isinstance(filesystem, LocalFileSystem):
+            return _local(Path(path), place, policy)
+        read = functools.partial(_read_store, filesystem, path)
     with into.open("wb") as target:
-        sha256, size = _persist(filesystem, path, target, policy)
-    return Fetched(into, place, sha256, size)
+        sink = _persist(read, target, policy)
+    return Fetched(into, place, sink.sha256, sink.size)
 
 
-def _persist(filesystem: Any, path: str, target: BinaryIO, policy: FetchPolicy) -> tuple[str, int]:
-    """Download until it works or the attempts are used up; returns sha256 and bytes."""
+class _Sink:
+    """Takes the blocks of one attempt."""
+
+    def __init__(self, target: BinaryIO, max_bytes: int) -> None:
+        self.size = 0
+        self._target, self._max_bytes = target, max_bytes
+        self._digest = hashlib.sha256()
+        target.seek(0)
+        target.truncate()
+
+    def take(self, block: bytes) -> None:
+        self.size += len(block)
+        if self.size > self._max_bytes:
+            raise RejectedError("too_large", f"more than {self._max_bytes} bytes")
+        self._digest.update(block)
+        try:
+            self._target.write(block)
+            self._target.flush()
+        except OSError as error:  # our own disk's trouble must not pass for the source's
+            raise RuntimeError(f"a download cannot be stored: {error}") from error
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _persist(read: Callable[[_Sink], None], target: BinaryIO, policy: FetchPolicy) -> _Sink:
+    """Download until it works or the attempts are used up."""
     for attempt in range(policy.attempts):
         if attempt:
             time.sleep(policy.backoff_s * 2 ** (attempt - 1) * (1 + random.random()))
+        sink = _Sink(target, policy.max_bytes)
         try:
-            return _download(filesystem, path, target, policy)
+            read(sink)
+            return sink
         except FileNotFoundError:
             raise
         except PermissionError as error:
             raise RejectedError("fetch_refused") from error
+        except aiohttp.InvalidURL as error:
+            raise RejectedError("fetch_refused", "not a valid address") from error
         except aiohttp.ClientResponseError as error:
+            if error.status in (404, 410):
+                raise FileNotFoundError from error
             if error.status < 500 and error.status not in RETRIED_STATUS:
                 raise RejectedError("fetch_refused", f"status {error.status}") from error
             failure = f"status {error.status}"
         except (OSError, aiohttp.ClientError) as error:
             failure = type(error).__name__
     raise RejectedError("fetch_failed", f"{failure}, {policy.attempts} attempts")
+
+
+def _read_web(url: str, timeout_s: float, sink: _Sink) -> None:
+    asyncio.run(_stream(url, timeout_s, sink))
+
+
+async def _stream(url: str, timeout_s: float, sink: _Sink) -> None:
+    # Not through fsspec: it reports every refusal and every outage as a missing file.
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, raise_for_status=True, trust_env=True) as session,
+        session.get(url) as response,
+    ):
+        async for block in response.content.iter_chunked(BLOCK):
+            sink.take(block)
+
+
+def _read_store(filesystem: Any, path: str, sink: _Sink) -> None:
+    with filesystem.open(path, "rb") as source:
+        for block in _blocks(source):
+            sink.take(block)
 
 
 def _local(path: Path, place: str, policy: FetchPolicy) -> Fetched:
@@ -110,26 +164,6 @@ def _local(path: Path, place: str, policy: FetchPolicy) -> Fetched:
     except PermissionError as error:
         raise RejectedError("fetch_refused") from error
     return Fetched(path, place, digest.hexdigest(), size)
-
-
-def _download(filesystem: Any, path: str, target: BinaryIO, policy: FetchPolicy) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    target.seek(0)
-    target.truncate()
-    # A block size of 0 makes one streamed request of it instead of many ranged ones.
-    streamed = {"block_size": 0} if path.startswith(("http://", "https://")) else {}
-    with filesystem.open(path, "rb", **streamed) as source:
-        for block in _blocks(source):
-            size += len(block)
-            if size > policy.max_bytes:
-                raise RejectedError("too_large", f"more than {policy.max_bytes} bytes")
-            digest.update(block)
-            try:
-                target.write(block)
-                target.flush()
-            except OSError as error:  # our own disk's trouble must not pass for the source's
-                raise RuntimeError(f"a download cannot be stored: {error}") from error
-    return digest.hexdigest(), size
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:

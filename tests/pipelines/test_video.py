@@ -1,0 +1,62 @@
+"""The decoding process may hang, die or lose its disk; only the file at hand pays for it."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from footage import write_coded
+
+from pipelines.normalise import ClipSettings
+from pipelines.rejection import RejectedError
+from pipelines.video import Normaliser
+
+SMALL = ClipSettings(short_side=96)
+
+
+def decoding_processes() -> list[int]:
+    """Children of this process that decode video."""
+    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    pids = [int(pid) for path in children for pid in path.read_text().split()]
+    return [pid for pid in pids if b"pipelines.video_child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_a_hanging_decoder_is_ended_and_the_next_file_gets_a_new_one(tmp_path: Path) -> None:
+    source = write_coded(tmp_path / "s.mp4", range(20))
+    with Normaliser(SMALL, deadline_s=5) as normaliser:
+        normaliser.clips(source, "a", tmp_path)
+        [first] = decoding_processes()
+        os.kill(first, signal.SIGSTOP)
+        started = time.monotonic()
+        with pytest.raises(RejectedError, match="decoder_timeout"):
+            normaliser.clips(source, "b", tmp_path)
+        assert time.monotonic() - started < 15
+        assert first not in decoding_processes()
+        assert normaliser.clips(source, "c", tmp_path)[0]["frames"] == 20
+        [second] = decoding_processes()
+        assert normaliser.clips(source, "d", tmp_path)[0]["frames"] == 20
+        assert decoding_processes() == [second]
+    assert not decoding_processes()
+
+
+def test_a_dying_decoder_rejects_its_file_alone(tmp_path: Path) -> None:
+    source = write_coded(tmp_path / "s.mp4", range(20))
+    with Normaliser(SMALL, deadline_s=60) as normaliser:
+        normaliser.clips(source, "a", tmp_path)
+        [child] = decoding_processes()
+        os.kill(child, signal.SIGSTOP)
+        threading.Timer(0.5, os.kill, (child, signal.SIGKILL)).start()
+        with pytest.raises(RejectedError, match="decoder_crash"):
+            normaliser.clips(source, "b", tmp_path)
+        assert normaliser.clips(source, "c", tmp_path)[0]["frames"] == 20
+
+
+def test_our_own_disk_is_never_the_file_s_fault(tmp_path: Path) -> None:
+    source = write_coded(tmp_path / "s.mp4", range(20))
+    with Normaliser(SMALL, deadline_s=60) as normaliser:
+        with pytest.raises(OSError, match="cannot be written"):
+            normaliser.clips(source, "a", tmp_path / "gone")
+        with pytest.raises(OSError, match="cannot be written"):
+            normaliser.clips(tmp_path / "vanished.mp4", "b", tmp_path)
