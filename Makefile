@@ -19,7 +19,7 @@ flag = $(if $($(2)),--$(1) "$($(2))")
 TRAIN_FLAGS = $(call flag,preset,PRESET) $(call flag,data,DATA) $(call flag,out,OUT) $(call flag,gpus,GPUS) \
 	$(call flag,address,ADDRESS) $(foreach assignment,$(SET),--set "$(assignment)")
 
-.PHONY: help setup demo prior data train animate promote rollback doctor test test-all lint clean
+.PHONY: help setup demo prior data train animate evaluate promote rollback doctor test test-all lint clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -55,6 +55,10 @@ train: setup ## one stage: STAGE=1|2|3 [PRESET=tiny] [SET="section.key=value ...
 animate: setup ## your own picture: IMAGE=my.png PROMPT="..."
 	@test -n "$(IMAGE)" || { echo 'error: make animate IMAGE=my.png PROMPT="a red ball moves left"' >&2; exit 2; }
 	@$(BIN)/animatic animate "$(IMAGE)" "$(PROMPT)" $(call flag,bundle,BUNDLE) $(call flag,out,OUT)
+
+evaluate: setup ## measure the champion (or BUNDLE=...) on held-out clips: DATA=dataset
+	@test -n "$(DATA)" || { echo "error: make evaluate DATA=dataset [BUNDLE=folder]" >&2; exit 2; }
+	@$(BIN)/animatic evaluate "$(DATA)" $(call flag,bundle,BUNDLE) $(call flag,out,OUT) $(call flag,address,ADDRESS)
 
 promote: setup ## make the newest stage-3 bundle (or BUNDLE=...) champion
 	@$(BIN)/animatic promote $(if $(BUNDLE),"$(BUNDLE)") $(call flag,preset,PRESET)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.bundle import open_bundle
 from rich.console import Console
 
+from models.bundle import open_bundle
 from models.errors import AnimaticError
 from orchestration.progress import JournalFollower
 from orchestration.tracking import Mirror, backends_for
@@ -125,6 +125,9 @@ def _start_ray(config: RunConfig) -> None:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_S))
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(START_TIMEOUT_S))
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    if config.launch.address is None:
+        # Nobody takes this machine away on notice; the watcher would only cost a process.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     wanted = config.launch.workers
     ensure_ray(config.launch.address, max(wanted, os.cpu_count() or 1))
     kind = "GPU" if config.launch.gpus_per_worker else "CPU"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.bundle import Bundle, open_bundle
-
 from models.errors import AnimaticError
 from orchestration.ledger import Entry, Ledger
 from orchestration.workspace import PRIOR
@@ -135,13 +134,25 @@ def champion_bundle(ledger: Ledger, preset: str | None = None) -> tuple[Path, Bu
     return folder, bundle
 
 
+def open_target(ledger: Ledger, target: str | None, preset: str | None = None) -> tuple[Path, Bundle]:
+    """The folder of the bundle that ``target`` names, or of the champion, and the bundle itself, verified.
+
+    Raises:
+        AnimaticError: as :func:`find` and :func:`champion_bundle`.
+    """
+    if target is None:
+        return champion_bundle(ledger, preset)
+    folder = find(ledger, target)
+    return folder, open_bundle(folder)
+
+
 def find(ledger: Ledger, target: str | Path) -> Path:
     """The folder of a bundle given as a folder or as (the beginning of) an accepted bundle's id.
 
     Raises:
         AnimaticError: neither a folder nor exactly one accepted bundle matches.
     """
-    if (Path(target) / "bundle.json").is_file():
+    if Path(target).is_dir():
         return Path(target)
     matches = {e.bundle_id: e for e in ledger.entries() if e.bundle_id.startswith(str(target))}
     if len(matches) > 1:

@@ -1,4 +1,4 @@
-"""Verbs that use a bundle: animate."""
+"""Verbs that use a bundle: animate, evaluate."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ PLAYBACK_FPS = 8.0
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
     app.command(rich_help_panel=PANEL)(animate)
+    app.command(rich_help_panel=PANEL)(evaluate)
 
 
 def animate(
@@ -47,17 +48,13 @@ def animate(
 ) -> None:
     """Animate an image as a prompt says; settings not given are the preset's."""
     import torch
-    from models.bundle import open_bundle
 
     from orchestration import media, promotion
     from orchestration.progress import counting
     from orchestration.workspace import Workspace
 
     workspace = Workspace.current()
-    if bundle is None:
-        _, opened = promotion.champion_bundle(workspace.ledger, preset)
-    else:
-        opened = open_bundle(promotion.find(workspace.ledger, bundle))
+    _, opened = promotion.open_target(workspace.ledger, bundle, preset)
     architecture = opened.info.architecture
     picture = media.read_image(image, architecture.height, architecture.width)
     settings = _settings(
@@ -87,6 +84,64 @@ def animate(
         for path in (files.mp4, files.gif, files.large):
             if path is not None:
                 out().print(shown(path))
+
+
+def evaluate(
+    data: Annotated[str, typer.Argument(help="Held-out dataset, or a folder of NAME.mp4 with NAME.txt.")],
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="Where to write; runs/evaluations/BUNDLE if not given.")
+    ] = None,
+    bundle: Annotated[
+        str | None, typer.Option(help="Bundle folder or id; the champion if not given.")
+    ] = None,
+    clips: Annotated[int | None, typer.Option(min=1, help="How many; all if not given.")] = None,
+    steps: Annotated[int | None, typer.Option(help="DDIM steps.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the choice of clips and the noise.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Ray actors; a GPU or core each.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster; a local Ray if not given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Animate held-out clips and measure the results: first-frame fidelity, direction of motion."""
+    import os
+
+    from orchestration import promotion
+    from orchestration.progress import counting
+    from orchestration.workspace import Workspace, device_count
+    from pipelines.evaluate import EvaluateConfig
+    from pipelines.evaluate import evaluate as run
+
+    workspace = Workspace.current()
+    source, opened = promotion.open_target(workspace.ledger, bundle)
+    gpus = device_count()
+    config = EvaluateConfig(
+        bundle=source,
+        data=data,
+        output=folder or workspace.root / "evaluations" / short(opened.id),
+        clips=clips,
+        seed=seed,
+        sampling=_settings(opened.info.stage, opened.info.preset, steps=steps),
+        workers=workers or gpus or os.cpu_count() or 1,
+        gpus_per_worker=1 if gpus else 0,
+        address=address,
+    )
+    with counting(err(), "evaluate") as bar:
+        report = run(config, bar)
+    if as_json:
+        print_json(report)
+        return
+    results = report["results"]
+    fidelity, direction = results["psnr_first_frame"], results["direction"]
+    out().print(f"bundle {short(opened.id)} on {fidelity['n']} clips")
+    out().print(
+        f"first frame {fidelity['mean']:.1f} dB PSNR "
+        f"(95 % interval {fidelity['low']:.1f} to {fidelity['high']:.1f})"
+    )
+    if direction:
+        out().print(
+            f"direction right in {direction['correct']} of {direction['n']} "
+            f"({direction['accuracy']:.0%}; chance {direction['chance']:.0%})"
+        )
+    out().print(f"report {shown(config.output / 'report.json')}")
 
 
 def _settings(stage: int, preset: str, **given: float | None) -> SamplingSettings:

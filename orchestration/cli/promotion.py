@@ -79,7 +79,7 @@ def lineage(
     from orchestration.workspace import Workspace
 
     ledger = Workspace.current().ledger
-    folder = promotion.find(ledger, bundle) if bundle else promotion.champion_bundle(ledger, preset)[0]
+    folder, _ = promotion.open_target(ledger, bundle, preset)
     chain = promotion.lineage(ledger, folder)
     if as_json:
         print_json({"lineage": chain})
