@@ -1,7 +1,7 @@
 """Checkpoints that exist completely or not at all.
 
-Every rank writes its part into a temporary folder; then come the digests of all files, the manifest, fsync and one
-rename. A folder without a manifest, or whose files no longer match it, is not a checkpoint: resuming
+Every rank writes its part into a temporary folder; then come the digests of all files, the manifest, fsync
+and one rename. A folder without a manifest, or whose files no longer match it, is not a checkpoint: resuming
 falls back to the newest one that is.
 """
 

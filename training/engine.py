@@ -42,7 +42,7 @@ class StepResult:
 class Objective(nn.Module):
     """What DeepSpeed sees: the trained networks as children, the training loss as forward.
 
-    The frozen encoders and codec are held outside of the module tree: they are neither cast, sharded nor saved.
+    The frozen encoders and codec stay outside of the module tree: they are neither cast, sharded nor saved.
     """
 
     def __init__(self, animator: Animator, bf16_weights: bool) -> None:
@@ -55,8 +55,11 @@ class Objective(nn.Module):
     def forward(self, batch: Batch, temporal: bool) -> Tensor:
         """Mean loss of the batch."""
         animator = self._outside[0]
+        if not self._bf16_weights:
+            # An autocast of our own, even a disabled one, would replace DeepSpeed's.
+            return animator.training_loss(batch, temporal=temporal)
         # Frozen encoders hand over fp32: autocast brings inputs to the type of bf16 weights.
-        with torch.autocast(animator.device.type, torch.bfloat16, enabled=self._bf16_weights):
+        with torch.autocast(animator.device.type, torch.bfloat16):
             return animator.training_loss(batch, temporal=temporal)
 
 
@@ -173,7 +176,8 @@ class Engine:
         """
         from deepspeed.utils import safe_get_local_fp32_param
 
-        parameters = self.animator.trainable_candidates()
+        # DeepSpeed hangs its own attributes on parameters.
+        parameters: dict[str, Any] = dict(self.animator.trainable_candidates())
         parts: dict[str, tuple[Tensor, int]] = {}
         for name in self.trainable:
             parameter = parameters[name]
@@ -262,7 +266,7 @@ class Engine:
 
 
 def batch_shares(config: RunConfig, world_size: int) -> tuple[int, int]:
-    """(samples per forward pass, passes per step) of each rank; their product times ranks is the global batch.
+    """(samples per forward pass, passes per step) of each rank; with the ranks they make the global batch.
 
     Raises AnimaticError when the global batch cannot be shared evenly.
     """

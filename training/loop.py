@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch.distributed as dist
-from models.bundle import open_bundle
 
 from models.animator import Batch
+from models.bundle import open_bundle
 from models.errors import AnimaticError
 from pipelines.loader import ClipLoader
 from pipelines.shards import Dataset
@@ -304,7 +304,10 @@ def _identity(
 
 
 def _finished(config: RunConfig, run_dir: Path, dataset_digest: str) -> TrainResult | None:
-    """The result of an earlier run that already did exactly this; None when there is work to do."""
+    """The result of an earlier run that already did exactly this; None when there is work to do.
+
+    Raises AnimaticError when the folder holds the bundle of a different run: bundles are never overwritten.
+    """
     folder = run_dir / "bundle"
     if not (folder / "bundle.json").is_file():
         return None
@@ -313,7 +316,10 @@ def _finished(config: RunConfig, run_dir: Path, dataset_digest: str) -> TrainRes
     origin = parent or base
     now = (config_hash(config), dataset_digest, origin.id if origin else None)
     if now != (bundle.info.config_hash, bundle.info.dataset_digest, bundle.info.parent):
-        return None
+        raise AnimaticError(
+            f"{folder} is the bundle of a run with another configuration, dataset or parent: "
+            "choose another run folder"
+        )
     return TrainResult(bundle.id, folder, config.train.steps, None, config.train.steps)
 
 

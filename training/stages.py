@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from models.bundle import Bundle, open_bundle
 from torch import Tensor
 
 import models
 from models.animator import Animator
+from models.bundle import Bundle, open_bundle
 from models.context import repeat_queries
 from models.errors import AnimaticError
 from models.naming import internal_state
@@ -225,8 +225,9 @@ def _open_base(config: RunConfig) -> Bundle | None:
     if name is None:
         if needs_base(config):
             raise AnimaticError(
-                f"stage {stage.number} ({stage.name}) needs init.base, a bundle of {stage.base or 'VideoCrafter2'}: "
-                "--set init.base=FOLDER, or init.base=prior for the tiny one that ships"
+                f"stage {stage.number} ({stage.name}) needs init.base, a bundle of "
+                f"{stage.base or 'VideoCrafter2'}: --set init.base=FOLDER "
+                "(preset tiny: init.base=prior, which ships)"
             )
         return None
     if not needs_base(config) and config.stage != 0:
@@ -240,14 +241,15 @@ def _open_parent(config: RunConfig) -> Bundle | None:
         return None
     if config.init.parent is None:
         raise AnimaticError(
-            f"stage {config.stage} ({STAGES[config.stage].name}) needs the bundle of stage {wanted}: train it with "
-            f"`animatic train --stage {wanted} --preset {config.preset}`, or name one with --set init.parent=FOLDER"
+            f"stage {config.stage} ({STAGES[config.stage].name}) needs the bundle of stage {wanted}: "
+            f"train it with `animatic train --stage {wanted} --preset {config.preset}`, or name one with "
+            "--set init.parent=FOLDER"
         )
     bundle = open_bundle(Path(config.init.parent))
     if bundle.info.stage != wanted:
         raise AnimaticError(
-            f"init.parent {config.init.parent} is a bundle of stage {bundle.info.stage}, but stage {config.stage} "
-            f"continues stage {wanted}"
+            f"init.parent {config.init.parent} is a bundle of stage {bundle.info.stage}, but stage "
+            f"{config.stage} continues stage {wanted}"
         )
     return bundle
 

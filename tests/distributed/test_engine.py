@@ -1,0 +1,50 @@
+"""The engine on two processes: exact starts, exact batches, sharded averages, guarded steps."""
+
+import pytest
+from conftest import write_config
+from training_jobs import follow_engine, small_config
+
+from models.errors import AnimaticError
+from training.engine import batch_shares
+from training.loop import leaves_time_out
+
+
+def follow(pair, folder, *sets, steps=2):
+    path = write_config(small_config(0, "model.unet.dropout=0", *sets), folder / "config.yaml")
+    return pair.run(follow_engine, path, steps)
+
+
+@pytest.mark.parametrize(
+    ("precision", "zero_stage"), [("fp32", 0), ("fp32", 3), ("autocast-bf16", 1), ("bf16", 2), ("bf16", 3)]
+)
+def test_masters_start_exactly_and_sharded_averages_are_whole_ones(pair, tmp_path, precision, zero_stage):
+    first, second = follow(pair, tmp_path, f"train.precision={precision}", f"train.zero_stage={zero_stage}")
+    assert first["starts_exactly"]
+    assert first["changed"] == first["trained"] > 100
+    assert first["average_moved"] and first["average_error"] < 1e-6
+    assert first["losses"] == second["losses"]
+    assert second["trained"] == 0, "only the first rank holds whole weights"
+
+
+def test_accumulation_and_recomputation_leave_the_steps_as_they_are(pair, tmp_path):
+    whole = follow(pair, tmp_path, "train.global_batch=8")[0]
+    parts = follow(
+        pair, tmp_path, "train.global_batch=8", "train.micro_batch=1", "train.activation_checkpointing=true"
+    )[0]
+    assert parts["losses"] == pytest.approx(whole["losses"], rel=1e-5)
+
+
+def test_batches_that_cannot_be_shared_are_refused():
+    with pytest.raises(AnimaticError, match="cannot be shared by 3 workers"):
+        batch_shares(small_config(0), 3)
+    with pytest.raises(AnimaticError, match="does not divide"):
+        batch_shares(small_config(0, "train.global_batch=12", "train.micro_batch=4"), 2)
+    assert batch_shares(small_config(0, "train.global_batch=12", "train.micro_batch=3"), 2) == (3, 2)
+
+
+def test_the_share_of_image_steps_is_as_configured_and_fixed():
+    config = small_config(0, "train.image_batches=0.25")
+    chosen = [leaves_time_out(config, step) for step in range(1, 2001)]
+    assert 0.2 < sum(chosen) / len(chosen) < 0.3
+    assert chosen == [leaves_time_out(config, step) for step in range(1, 2001)]
+    assert not any(leaves_time_out(small_config(0, "train.image_batches=0"), step) for step in range(50))

@@ -1,0 +1,144 @@
+"""Killed, damaged, finished: what a run does the next time it is started."""
+
+import shutil
+import time
+
+import pytest
+import torch
+from conftest import write_config
+from launcher import WorkerError, Workers
+from training_jobs import run_stage, small_config
+
+from models.bundle import open_bundle
+from training import checkpoint
+from training.observe import curves, read_journal
+
+LENGTH = (
+    "train.steps=6",
+    "train.checkpoint_every=2",
+    "train.ema_decay=0.9",
+    "train.micro_batch=1",
+    "train.image_batches=0.5",
+    "validation.every=3",
+)
+
+
+def wait_for(condition, timeout_s=200):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.01)
+
+
+def events(run_dir, kind):
+    return [line for line in read_journal(run_dir / "journal.jsonl") if line["event"] == kind]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(train_in_pair):
+    return train_in_pair(small_config(0, *LENGTH))
+
+
+def test_killed_run_resumes_bit_equal(undisturbed, tmp_path, tmp_path_factory):
+    run_dir = tmp_path / "run"
+    path = write_config(undisturbed.config, tmp_path / "config.yaml")
+    with Workers(2, tmp_path / "first") as workers:
+        workers.start(run_stage, path, str(run_dir))
+        wait_for(lambda: 5 in dict(curves(run_dir / "journal.jsonl").get("train/loss", [])))
+        workers.kill()
+    assert not (run_dir / "bundle").exists()
+    with Workers(2, tmp_path / "second") as workers:
+        outcome = workers.run(run_stage, path, str(run_dir))[0]
+    assert outcome["resumed_from"] == 4
+    expected, got = (open_bundle(folder / "bundle").state() for folder in (undisturbed.run_dir, run_dir))
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
+    assert (
+        curves(run_dir / "journal.jsonl")["train/loss"]
+        == curves(undisturbed.run_dir / "journal.jsonl")["train/loss"]
+    )
+
+
+@pytest.mark.parametrize("zero_stage", [0, 3])
+def test_interrupted_run_resumes_bit_equal(train_in_pair, tmp_path, zero_stage):
+    sets = (*LENGTH, f"train.zero_stage={zero_stage}", "train.steps=4", "train.precision=autocast-bf16")
+    whole = train_in_pair(small_config(0, *sets))
+    with pytest.raises(WorkerError, match="at step 3"):
+        train_in_pair(whole.config, tmp_path, stop_after=3)
+    again = train_in_pair(whole.config, tmp_path)
+    assert again.losses == {step: whole.losses[step] for step in (3, 4)}
+    expected, got = open_bundle(whole.bundle).state(), open_bundle(again.bundle).state()
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
+
+
+def test_samples_are_drawn_from_gathered_weights(undisturbed):
+    samples = events(undisturbed.run_dir, "sample")
+    assert [line["step"] for line in samples] == [3, 6]
+    for line in samples:
+        clip = undisturbed.run_dir / line["path"]
+        assert clip.stat().st_size > 0 and clip.with_suffix(".png").stat().st_size > 0
+
+
+def test_finished_run_returns_at_once(undisturbed, train_in_pair):
+    steps = len(events(undisturbed.run_dir, "metrics"))
+    assert train_in_pair(undisturbed.config, undisturbed.run_dir).losses == {}
+    assert len(events(undisturbed.run_dir, "metrics")) == steps
+
+
+def test_retention_keeps_the_newest(undisturbed):
+    names = sorted(path.name for path in (undisturbed.run_dir / "checkpoints").iterdir())
+    assert names == ["step-00000004", "step-00000006"]
+
+
+def copy_unfinished(undisturbed, target):
+    shutil.copytree(undisturbed.run_dir, target)
+    shutil.rmtree(target / "bundle")
+    return target
+
+
+def test_damaged_checkpoint_falls_back_to_the_one_before(undisturbed, train_in_pair, tmp_path):
+    run_dir = copy_unfinished(undisturbed, tmp_path / "run")
+    file = run_dir / "checkpoints" / "step-00000006" / "ema-00001.pt"
+    file.write_bytes(file.read_bytes()[:-7])
+    again = train_in_pair(undisturbed.config, run_dir)
+    assert again.losses == {step: undisturbed.losses[step] for step in (5, 6)}
+    assert "ema-00001.pt" in events(run_dir, "warning")[0]["message"]
+    assert checkpoint.verify(run_dir / "checkpoints" / "step-00000006") is None
+
+
+def test_interrupted_save_is_no_checkpoint(undisturbed, tmp_path):
+    root = tmp_path / "checkpoints"
+    shutil.copytree(undisturbed.run_dir / "checkpoints", root)
+    (root / "step-00000006" / checkpoint.MANIFEST).unlink()
+    (root / "step-00000006").rename(root / "step-00000006.partial")
+    warnings = []
+    assert checkpoint.newest(root, warnings.append).step == 4
+    checkpoint.clean(root)
+    assert [path.name for path in root.iterdir()] == ["step-00000004"] and not warnings
+
+
+def test_another_world_size_or_recipe_is_refused(undisturbed, train_in_pair, tmp_path):
+    run_dir = copy_unfinished(undisturbed, tmp_path / "run")
+    path = write_config(undisturbed.config, tmp_path / "config.yaml")
+    with Workers(1, tmp_path / "alone") as alone, pytest.raises(WorkerError, match="written by 2 workers"):
+        alone.run(run_stage, path, str(run_dir))
+    with pytest.raises(WorkerError, match="belongs to another run"):
+        train_in_pair(small_config(0, *LENGTH, "optimizer.lr=2e-3"), run_dir)
+    with pytest.raises(WorkerError, match="choose another run folder"):
+        train_in_pair(small_config(0, *LENGTH, "optimizer.lr=2e-3"), undisturbed.run_dir)
+
+
+@pytest.mark.parametrize("zero_stage", [0, 2])
+def test_steps_with_bad_gradients_are_skipped_and_counted(train_in_pair, zero_stage):
+    config = small_config(0, f"train.zero_stage={zero_stage}", "train.ema_decay=0.5")
+    trained = train_in_pair(config, bad_steps=[2])
+    skipped = curves(trained.run_dir / "journal.jsonl")["train/skipped_steps"]
+    assert skipped == [(1, 0.0), (2, 1.0), (3, 1.0)]
+    assert events(trained.run_dir, "warning")[0]["step"] == 2
+    assert all(value.isfinite().all() for value in open_bundle(trained.bundle).state().values())
+
+
+def test_bad_gradients_in_a_row_end_the_run(train_in_pair, tmp_path):
+    config = small_config(0, "train.max_skipped=2")
+    with pytest.raises(WorkerError, match="AnimaticError: gradients were not finite in 2 steps in a row"):
+        train_in_pair(config, tmp_path, bad_steps=[2, 3])
+    assert not (tmp_path / "bundle").exists()
