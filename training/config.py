@@ -156,6 +156,8 @@ class RunConfig(Section):
                     f"data.sampling.{name} is {getattr(sampling, name)} but model.{name} is "
                     f"{getattr(model, name)}: set model.{name} alone, the data follow"
                 )
+        if self.stage == 1 and self.ablation.no_context:
+            raise ValueError("stage 1 trains what ablation.no_context leaves out: begin with stage 2")
         if self.train.image_batches and self.stage != 0:
             raise ValueError("train.image_batches belongs to stage 0 only")
         return self

@@ -101,6 +101,15 @@ def test_zero_3_trains_exactly_like_zero_2(recipe, train_in_pair):
         torch.testing.assert_close(got[name], value, rtol=0, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
 
 
+def test_one_stage_ablation_goes_from_base_and_stage_1_to_stage_3(recipe):
+    sets = (f"init.base={recipe[0].bundle}", f"init.parent={recipe[1].bundle}", "ablation.one_stage=true")
+    _, start = build(small_config(3, *sets))
+    assert start.origins["unet.conv_in.weight"] == "base"
+    assert start.origins["context.latents"] == "parent"
+    _, bare = build(small_config(3, *sets[::2], "ablation.no_context=true"))
+    assert set(bare.origins.values()) == {"base"}
+
+
 def test_trainable_globs_widen_the_stage(recipe):
     sets = [f"init.parent={recipe[2].bundle}"]
     animator, _ = build(small_config(3, *sets))
