@@ -220,14 +220,19 @@ def _read_info(folder: Folder) -> dict[str, Any]:
 
 
 def verify(url: str | Path) -> list[str]:
-    """Read the whole dataset again and compare every file's digest; returns the problems, one a line."""
+    """Read the whole dataset again and compare every digest and count; returns the problems, one a line."""
     folder = Folder(url)
     try:
         info = _read_info(folder)
     except AnimaticError as error:
         return [str(error)]
     expected = {shard["name"]: shard["sha256"] for shard in info["shards"]} | info["files"]
-    return [problem for name, digest in expected.items() for problem in _check(folder, name, digest)]
+    problems = [problem for name, digest in expected.items() for problem in _check(folder, name, digest)]
+    if problems:
+        return problems
+    manifests = (read_unit(folder, unit) for unit in range(len(info["shards"])))
+    counts = count_outcomes(row for manifest in manifests for row in manifest["rows"])
+    return [] if counts == info["counts"] else ["dataset.json: its counts are not those of the units"]
 
 
 def _check(folder: Folder, name: str, digest: str) -> list[str]:
