@@ -1,0 +1,1 @@
+"""The demo: the whole road from footage to an animated image, on any machine."""

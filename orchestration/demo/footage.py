@@ -1,0 +1,186 @@
+"""Rendered footage for the demo and the prior: one shape that crosses a background, and a caption.
+
+Written as WebVid lays its videos out: ``videos/{page_dir}/{videoid}.mp4`` and a CSV. A scene is a function of
+(seed, index) alone.
+"""
+
+import csv
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image, ImageDraw
+
+SIZE = 128  # pixels, both sides of a rendered clip
+FPS = 12
+FRAMES = 24
+COLOURS = {
+    "red": (214, 48, 49),
+    "orange": (240, 140, 30),
+    "yellow": (245, 215, 60),
+    "green": (46, 160, 67),
+    "blue": (40, 96, 220),
+    "purple": (140, 70, 190),
+    "white": (245, 245, 245),
+    "black": (20, 20, 24),
+}
+SHAPES = ("ball", "square", "triangle", "star")
+DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+FIELDS = ("videoid", "contentUrl", "duration", "page_dir", "name")
+_SUPERSAMPLING = 2
+_PAGE = 100  # clips per page_dir
+_MIN_CONTRAST = 130  # RGB distance between a shape and its background
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One shape that crosses a background in a straight line at constant speed.
+
+    Lengths are fractions of the frame's side; ``start`` and ``end`` are the shape's centre.
+    """
+
+    shape: str
+    colour: str
+    direction: str
+    radius: float
+    start: tuple[float, float]
+    end: tuple[float, float]
+    background: tuple[tuple[int, int, int], tuple[int, int, int]]
+    angle: float
+    stripes: int
+
+    @property
+    def caption(self) -> str:
+        """Such as "a red ball moves left"."""
+        return f"{'an' if self.colour == 'orange' else 'a'} {self.colour} {self.shape} moves {self.direction}"
+
+
+def draw_scene(seed: int, index: int) -> Scene:
+    """Scene ``index`` of the endless collection ``seed``."""
+    rng = np.random.default_rng([seed, index])
+    shape, colour = str(rng.choice(SHAPES)), str(rng.choice(list(COLOURS)))
+    direction = str(rng.choice(list(DIRECTIONS)))
+    radius = float(rng.uniform(0.12, 0.18))
+    travel = float(rng.uniform(0.5, 1 - 2 * radius - 0.02))
+    first = float(rng.uniform(radius, 1 - radius - travel))
+    across = float(rng.uniform(radius, 1 - radius))
+    dx, dy = DIRECTIONS[direction]
+    begin, finish = (first, first + travel) if dx + dy > 0 else (first + travel, first)
+    start, end = ((begin, across), (finish, across)) if dx else ((across, begin), (across, finish))
+    background = (_background(rng, COLOURS[colour]), _background(rng, COLOURS[colour]))
+    angle, stripes = float(rng.uniform(0, 2 * math.pi)), int(rng.choice([0, 0, 2, 3, 4]))
+    return Scene(shape, colour, direction, radius, start, end, background, angle, stripes)
+
+
+def _background(rng: np.random.Generator, colour: tuple[int, int, int]) -> tuple[int, int, int]:
+    while True:
+        candidate = rng.integers(30, 226, size=3)
+        if np.linalg.norm(candidate - np.array(colour)) > _MIN_CONTRAST:
+            return int(candidate[0]), int(candidate[1]), int(candidate[2])
+
+
+def render(scene: Scene, frames: int = FRAMES, size: int = SIZE) -> np.ndarray:
+    """The scene's frames: (frames size size 3) uint8."""
+    backdrop = Image.fromarray(_backdrop(scene, size))
+    large = size * _SUPERSAMPLING
+    mask_size = (large, large)
+    clip = np.empty((frames, size, size, 3), np.uint8)
+    for index in range(frames):
+        progress = index / (frames - 1)
+        x, y = (a + (b - a) * progress for a, b in zip(scene.start, scene.end, strict=True))
+        mask = Image.new("L", mask_size)
+        _draw_shape(ImageDraw.Draw(mask), scene.shape, x * large, y * large, scene.radius * large)
+        frame = backdrop.copy()
+        frame.paste(COLOURS[scene.colour], mask=mask.resize((size, size), Image.Resampling.BOX))
+        clip[index] = np.asarray(frame)
+    return clip
+
+
+def _backdrop(scene: Scene, size: int) -> np.ndarray:
+    """Two colours blended along an angle, smoothly or in soft stripes: (size size 3) uint8."""
+    axis = np.linspace(-0.5, 0.5, size)
+    along = axis[None] * math.cos(scene.angle) + axis[:, None] * math.sin(scene.angle)
+    blend = along + 0.5 if scene.stripes == 0 else 0.5 + 0.35 * np.sin(along * 2 * math.pi * scene.stripes)
+    first, second = (np.array(colour, float) for colour in scene.background)
+    pixels = first + (second - first) * np.clip(blend, 0, 1)[..., None]
+    return pixels.round().astype(np.uint8)
+
+
+def _draw_shape(draw: ImageDraw.ImageDraw, shape: str, x: float, y: float, radius: float) -> None:
+    if shape == "ball":
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
+        return
+    # Corner angles from the top, alternating with inner corners for the star.
+    corners = {"square": 4, "triangle": 3, "star": 10}[shape]
+    turn = math.pi / 4 if shape == "square" else 0.0
+    points = []
+    for corner in range(corners):
+        reach = radius * (0.45 if shape == "star" and corner % 2 else 1.0)
+        angle = turn + 2 * math.pi * corner / corners - math.pi / 2
+        points.append((x + reach * math.cos(angle), y + reach * math.sin(angle)))
+    draw.polygon(points, fill=255)
+
+
+def encode(frames: np.ndarray, path: Path, fps: int | Fraction) -> None:
+    """Write (t h w 3) uint8 frames as H.264."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+        stream.options = {"crf": "16", "preset": "veryfast", "threads": "1"}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def balanced(seed: int, each: int) -> list[int]:
+    """The first scenes of ``seed`` that make ``each`` of every direction, in order."""
+    left = dict.fromkeys(DIRECTIONS, each)
+    indices: list[int] = []
+    index = 0
+    while any(left.values()):
+        direction = draw_scene(seed, index).direction
+        if left[direction]:
+            left[direction] -= 1
+            indices.append(index)
+        index += 1
+    return indices
+
+
+def write_rendered(
+    root: Path, indices: Sequence[int], seed: int, progress: Callable[[int, int], None] | None = None
+) -> list[dict[str, str]]:
+    """Render scenes ``indices`` under ``root/videos`` and return their CSV rows; files that exist are kept."""
+    rows = []
+    for done, index in enumerate(indices, start=1):
+        scene = draw_scene(seed, index)
+        row = {
+            "videoid": f"{seed:03d}{index:06d}",
+            "contentUrl": "",
+            "duration": f"PT00H00M{FRAMES // FPS:02d}S",
+            "page_dir": f"rendered_{index // _PAGE * _PAGE:06d}",
+            "name": scene.caption,
+        }
+        path = root / "videos" / row["page_dir"] / f"{row['videoid']}.mp4"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".partial.mp4")
+            encode(render(scene), partial, FPS)
+            partial.replace(path)
+        rows.append(row)
+        if progress is not None:
+            progress(done, len(indices))
+    return rows
+
+
+def write_csv(path: Path, rows: Iterable[dict[str, str]]) -> None:
+    """Write WebVid's metadata table."""
+    partial = path.with_suffix(".partial")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(path)
