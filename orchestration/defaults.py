@@ -60,8 +60,8 @@ def complete(request: Request, workspace: Workspace) -> RunConfig:
         found.append(f"data.dataset={_dataset(workspace)}")
     config = resolve(request.stage, preset, sets + found, request.files)
     # Fail here, in a second and in one line, rather than in every worker.
-    Dataset.open(str(config.data.dataset))
     sources(config)
+    Dataset.open(str(config.data.dataset))
     return config
 
 

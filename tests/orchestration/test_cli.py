@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 from PIL import Image
 from small import make_bundle, small_sets
 from test_promotion import tamper
 from typer.testing import CliRunner
 
 from orchestration.cli import app
+from orchestration.ledger import Ledger
+from orchestration.promotion import promote
 
 runner = CliRunner()
 
@@ -84,8 +87,8 @@ def test_a_tampered_bundle_is_refused_by_every_verb(here):
 
 def test_a_tampered_ledger_stops_promotion(here):
     make_bundle(here / "bundle")
-    assert run("promote", "bundle").exit_code == 0
     ledger = here / "runs" / "ledger.jsonl"
+    promote(Ledger(ledger), "bundle")
     ledger.write_text(ledger.read_text().replace('"stage":3', '"stage":2'))
     fails("cannot be trusted", "rollback")
     fails("cannot be trusted", "registry")
@@ -106,6 +109,9 @@ def test_the_champion_animates_a_picture(here):
     promoted = run("promote", "bundle", "--json")
     assert json.loads(promoted.stdout)["kind"] == "promoted"
     assert "champion" in run("registry").stdout
+    mirrored = MlflowClient(registry_uri=f"sqlite:///{here / 'runs' / 'mlflow.db'}")
+    alias = mirrored.get_model_version_by_alias("animatic-tiny", "champion")
+    assert alias.tags["bundle.id"] == json.loads(promoted.stdout)["bundle_id"]
     Image.fromarray(np.full((80, 90, 3), 120, np.uint8)).save("still.png")
 
     result = run("animate", "still.png", "a red ball", "--steps", 2, "--count", 2, "--seed", 5, "--json")
