@@ -1,0 +1,106 @@
+"""Bundles: whole or absent, verified on opening."""
+
+import json
+
+import pytest
+import torch
+
+from models.animator import Animator
+from models.architecture import Architecture
+from models.bundle import open_bundle, write_bundle
+from models.errors import AnimaticError
+
+
+@pytest.fixture
+def written(small: Architecture, tmp_path):
+    torch.manual_seed(0)
+    animator = Animator(small)
+    folder = tmp_path / "bundle"
+    bundle_id = write_bundle(
+        folder,
+        animator.network_state(),
+        architecture=small,
+        stage=2,
+        preset="tiny",
+        config_hash="c" * 64,
+        dataset_digest="d" * 64,
+        parent=None,
+        model_card="# A model\n",
+    )
+    return animator, folder, bundle_id
+
+
+def test_a_bundle_opens_to_the_same_network(written):
+    animator, folder, bundle_id = written
+    bundle = open_bundle(folder)
+    assert bundle.id == bundle_id
+    assert (bundle.info.stage, bundle.info.preset, bundle.card) == (2, "tiny", "# A model\n")
+    restored = bundle.animator().trainable_candidates()
+    assert all(
+        torch.equal(value, restored[name]) for name, value in animator.trainable_candidates().items()
+    )
+
+
+def test_the_id_is_a_function_of_the_content(written, small, tmp_path):
+    animator, _, bundle_id = written
+    arguments = {"architecture": small, "stage": 2, "preset": "tiny", "parent": None, "model_card": "# A model\n"}
+    hashes = {"config_hash": "c" * 64, "dataset_digest": "d" * 64}
+    state = animator.network_state()
+    assert write_bundle(tmp_path / "same", state, **arguments, **hashes) == bundle_id
+    state["image_proj_model.latents"] = state["image_proj_model.latents"] + 1
+    assert write_bundle(tmp_path / "other", state, **arguments, **hashes) != bundle_id
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "README.md"])
+def test_a_changed_file_is_refused(written, name):
+    _, folder, _ = written
+    content = bytearray((folder / name).read_bytes())
+    content[-1] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(AnimaticError, match=rf"tampered.*{name}"):
+        open_bundle(folder)
+
+
+def test_missing_files_and_foreign_formats_are_named(written, tmp_path):
+    _, folder, _ = written
+    with pytest.raises(AnimaticError, match="no bundle at"):
+        open_bundle(tmp_path / "nowhere")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(AnimaticError, match=r"incomplete: model\.safetensors is missing"):
+        open_bundle(folder)
+    info = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps(info | {"format": 99}))
+    with pytest.raises(AnimaticError, match="format 99"):
+        open_bundle(folder)
+
+
+def test_a_bundle_is_never_overwritten(written, small):
+    animator, folder, _ = written
+    with pytest.raises(AnimaticError, match="never overwritten"):
+        write_bundle(
+            folder,
+            animator.network_state(),
+            architecture=small,
+            stage=1,
+            preset="tiny",
+            config_hash="",
+            dataset_digest=None,
+            parent=None,
+            model_card="",
+        )
+
+
+def test_a_failed_write_leaves_nothing(small, tmp_path):
+    with pytest.raises(ValueError):
+        write_bundle(
+            tmp_path / "bundle",
+            {"x": torch.zeros(1)},
+            architecture=small,
+            stage="third",  # type: ignore[arg-type]
+            preset="tiny",
+            config_hash="",
+            dataset_digest=None,
+            parent=None,
+            model_card="",
+        )
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,124 @@
+"""The network is the published one: its size, its layout, its starting point."""
+
+import pytest
+import torch
+
+from models.animator import Animator
+from models.architecture import Architecture, ContextConfig, UNetConfig
+from models.context import QueryTransformer, repeat_queries
+from models.errors import AnimaticError
+from models.naming import internal_state, unet_public_names
+from models.unet import UNet, is_image_attention, is_temporal
+
+# Parameter counts of the published checkpoints.
+UNET_512, UNET_256 = 1_438_854_980, 1_438_854_996
+TEMPORAL = 266_891_520 + 278_431_616
+IMAGE_ATTENTION = 25_559_040
+STABLE_DIFFUSION_2_1 = 865_910_724
+QUERY_TRANSFORMER = 48_787_456
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_full_size_networks_have_the_published_number_of_parameters():
+    with torch.device("meta"):
+        wide = UNet(UNetConfig(detail_guidance=True))
+        gated = UNet(UNetConfig(detail_guidance=True, learnable_gate=True))
+        image = UNet(UNetConfig(temporal=False, image_cross_attention=False, fps_condition=False))
+        context = QueryTransformer(ContextConfig())
+    assert (count(wide), count(gated)) == (UNET_512, UNET_256)
+    assert count(image) == STABLE_DIFFUSION_2_1
+    assert count(context) == QUERY_TRANSFORMER
+    named = dict(wide.named_parameters())
+    assert sum(p.numel() for name, p in named.items() if is_temporal(name)) == TEMPORAL
+    assert sum(p.numel() for name, p in named.items() if is_image_attention(name)) == IMAGE_ATTENTION
+
+
+@pytest.mark.parametrize(
+    ("temporal", "key"),
+    [(True, "output_blocks.5.3.conv.weight"), (False, "output_blocks.5.2.conv.weight")],
+)
+def test_upsampling_moves_in_the_public_layout_where_temporal_layers_are_missing(temporal, key):
+    with torch.device("meta"):
+        unet = UNet(UNetConfig(temporal=temporal))
+    names = unet_public_names(unet)
+    assert names["decoder.5.upsample.conv.weight"] == f"model.diffusion_model.{key}"
+    assert len(set(names.values())) == len(names)
+
+
+def test_image_and_video_networks_share_internal_names():
+    with torch.device("meta"):
+        video = {name for name, _ in UNet(UNetConfig()).named_parameters()}
+        image = {name for name, _ in UNet(UNetConfig(temporal=False)).named_parameters()}
+    assert image == {name for name in video if not is_temporal(name)}
+
+
+def test_weights_survive_the_way_through_public_names(small: Architecture):
+    first, second = Animator(small), Animator(small)
+    second.load_network_state(first.network_state())
+    for name, value in second.trainable_candidates().items():
+        assert torch.equal(value, first.trainable_candidates()[name]), name
+    assert set(internal_state(small, first.network_state())) == set(first.trainable_candidates())
+
+
+def test_weights_that_do_not_fit_are_listed_by_kind(small: Architecture):
+    animator = Animator(small)
+    state = animator.network_state()
+    state["model.diffusion_model.out.2.bias"] = torch.zeros(3)
+    state["model.diffusion_model.stray"] = torch.zeros(1)
+    del state["image_proj_model.latents"]
+    with pytest.raises(AnimaticError) as caught:
+        animator.load_network_state(state)
+    message = str(caught.value)
+    assert "missing image_proj_model.latents" in message
+    assert "unexpected model.diffusion_model.stray" in message
+    assert "out.2.bias is (3,), not (4,)" in message
+
+
+def test_image_branch_off_equals_a_network_without_one(small: Architecture):
+    torch.manual_seed(0)
+    unet = UNet(small.unet)
+    randomise(unet)
+    plain = UNet(small.unet.model_copy(update={"image_cross_attention": False}))
+    plain.load_state_dict(unet.state_dict(), strict=False)
+    latents, text = torch.randn(2, 4, 3, 4, 4), torch.randn(2, 5, 32)
+    steps = torch.tensor([1, 500])
+    torch.testing.assert_close(unet(latents, steps, text), plain(latents, steps, text))
+
+
+def test_temporal_layers_left_out_make_frames_independent(small: Architecture):
+    torch.manual_seed(0)
+    unet = UNet(small.unet).eval()
+    randomise(unet)
+    latents, text, steps = torch.randn(1, 4, 3, 4, 4), torch.randn(1, 5, 32), torch.tensor([300])
+    together = unet(latents, steps, text, temporal=False)
+    alone = unet(latents[:, :, 1:2], steps, text, temporal=False)
+    torch.testing.assert_close(together[:, :, 1:2], alone, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(unet(latents, steps, text)[:, :, 1:2], alone, atol=1e-3)
+
+
+def test_repeated_queries_give_every_frame_the_image_context():
+    torch.manual_seed(0)
+    config = ContextConfig(
+        dim=32, depth=1, heads=2, dim_head=16, queries=4, frames=None, image_dim=24, context_dim=32
+    )
+    image = QueryTransformer(config).eval()
+    video = QueryTransformer(config.model_copy(update={"frames": 3})).eval()
+    state = image.state_dict()
+    state["latents"] = repeat_queries(state["latents"], 3)
+    video.load_state_dict(state)
+    # Queries attend to each other too: repeating them leaves every softmax's average as it was only up to
+    # the weight of the queries' own keys, so frames agree among themselves exactly and with the image closely.
+    out = video(tokens := torch.randn(2, 7, 24))
+    assert out.shape == (2, 3, 4, 32)
+    torch.testing.assert_close(out[:, 0], out[:, 2])
+    assert (out[:, 0] - image(tokens)[:, 0]).abs().max() < 1.5
+
+
+def randomise(module: torch.nn.Module) -> None:
+    """A fresh UNet outputs zero: give every parameter a value."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.2)
