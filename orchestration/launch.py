@@ -26,8 +26,9 @@ from orchestration.tracking.backends import Outcome
 from orchestration.tracking.run import TrackedRun
 from orchestration.workspace import Workspace
 from pipelines.cluster import ensure_ray
+from pipelines.shards import Dataset
 from training.config import RunConfig, config_hash, dump_yaml
-from training.stages import STAGES
+from training.stages import STAGES, sources
 
 if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
@@ -58,7 +59,7 @@ def launch(config: RunConfig, run_dir: Path, workspace: Workspace, console: Cons
     resumes from the newest checkpoint.
 
     Raises:
-        AnimaticError: the folder holds another configuration's run, the cluster is too small, or training
+        AnimaticError: the folder holds another run, the cluster is too small, or training
             failed more often than it is restarted (the message names the log).
     """
     run_dir = Path(run_dir).resolve()
@@ -105,17 +106,25 @@ def finished(config: RunConfig, run_dir: Path) -> LaunchResult | None:
     """The result of a run that has its bundle already, or None.
 
     Raises:
-        AnimaticError: the bundle there was made with another configuration, or was tampered with.
+        AnimaticError: the bundle there was made from something else, or was tampered with.
     """
     folder = run_dir / "bundle"
     if not (folder / "bundle.json").exists():
         return None
     bundle = open_bundle(folder)
-    if bundle.info.config_hash != config_hash(config):
-        raise AnimaticError(
-            f"{run_dir} holds the finished run of another configuration "
-            f"({bundle.info.config_hash[:8]}, not {config_hash(config)[:8]}): choose another --out"
-        )
+    base, parent = sources(config)
+    origin = parent or base
+    wanted = {
+        "config hash": (config_hash(config), bundle.info.config_hash),
+        "dataset": (Dataset.open(str(config.data.dataset)).digest, bundle.info.dataset_digest),
+        "parent bundle": (origin.id if origin else None, bundle.info.parent),
+    }
+    for name, (asked, there) in wanted.items():
+        if asked != there:
+            raise AnimaticError(
+                f"{run_dir} holds the finished run of another {name} "
+                f"({str(there)[:8]}, not {str(asked)[:8]}): choose another --out"
+            )
     return LaunchResult(run_dir, folder, bundle.id, 0.0)
 
 

@@ -100,7 +100,7 @@ def test_a_killed_worker_is_replaced_and_the_finished_run_is_accepted_and_mirror
 
     other = run(*command, "--set", "seed=1")
     assert other.exit_code == 1
-    assert "finished run of another configuration" in other.stderr
+    assert "finished run of another config hash" in other.stderr
 
 
 def assert_mlflow_equals(lines: list[dict], store: Path) -> None:
