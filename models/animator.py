@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from einops import rearrange, repeat
@@ -47,7 +48,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch with its tensors on ``device``."""
-        return replace(self, **{name: value.to(device) for name, value in self._tensors().items()})
+        moved: dict[str, Any] = {name: value.to(device) for name, value in self._tensors().items()}
+        return replace(self, **moved)
 
     def split(self, size: int) -> list["Batch"]:
         """Micro-batches of at most ``size`` samples, in order."""
@@ -159,9 +161,7 @@ class Animator(nn.Module):
         generators = [
             torch.Generator().manual_seed(settings.seed * 1_000_003 + index) for index in range(len(prompts))
         ]
-        with torch.autocast(
-            self.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"
-        ):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
             latents = self._sample(image.to(self.device), list(prompts), settings, generators, progress)
         frames = self.codec.decode(rearrange(latents.float(), "b c t h w -> (b t) c h w"))
         return rearrange(frames, "(b t) c h w -> b t c h w", b=len(prompts)).cpu()

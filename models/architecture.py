@@ -16,7 +16,7 @@ class ArchitectureModel(BaseModel):
 
 
 class UNetConfig(ArchitectureModel):
-    """Space-time UNet (DynamiCrafter, arXiv:2310.12190; VideoCrafter's denoiser with image cross-attention)."""
+    """Space-time UNet (VideoCrafter), with image cross-attention (DynamiCrafter, arXiv:2310.12190)."""
 
     latent_channels: int = Field(4, gt=0, description="channels of the latent that is denoised")
     detail_guidance: bool = Field(False, description="the condition's latent is concatenated to the noise")
@@ -150,21 +150,17 @@ class Architecture(ArchitectureModel):
     def _parts_fit(self) -> Self:
         if self.unet.latent_channels != self.codec.channels:
             raise ValueError(
-                f"unet.latent_channels is {self.unet.latent_channels} but the codec makes {self.codec.channels}"
+                f"unet.latent_channels is {self.unet.latent_channels}, the codec makes {self.codec.channels}"
             )
         if self.unet.image_cross_attention != (self.context is not None):
             raise ValueError("unet.image_cross_attention and the query transformer (context) go together")
         if self.context and self.context.context_dim != self.unet.context_dim:
             raise ValueError("context.context_dim and unet.context_dim differ")
         if self.context and self.context.frames not in (None, self.frames):
-            raise ValueError(
-                f"context.frames is {self.context.frames} but the clip has {self.frames} frames"
-            )
+            raise ValueError(f"context.frames is {self.context.frames} but the clip has {self.frames} frames")
         cell = self.codec.patch * 2 ** (len(self.unet.channel_mult) - 1)
         if self.height % cell or self.width % cell:
-            raise ValueError(
-                f"height and width must be multiples of {cell}, got {self.height}x{self.width}"
-            )
+            raise ValueError(f"height and width must be multiples of {cell}, got {self.height}x{self.width}")
         return self
 
     @property

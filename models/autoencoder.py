@@ -1,6 +1,7 @@
 """The frame codec between pixels and latents: Stable Diffusion's autoencoder, or a truncated DCT."""
 
 import math
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,13 @@ from models.errors import AnimaticError
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-# The DCT codec's latents: standard deviation of a patch's mean over typical footage (pixels in [-1, 1]), and how
-# fast that of higher frequencies falls. Dividing by them brings every channel near unit variance.
+# Divisors of the DCT codec's latents: a patch's mean gets about unit variance over typical footage, higher
+# frequencies less, so that what the eye sees first also survives the noise longest.
 _MEAN_STD = 0.25
 _FALL = 1.6
 
 
-class Codec(nn.Module):
+class Codec(nn.Module, ABC):
     """Frames to latents and back, frozen.
 
     ``encode``: (n 3 h w) in [-1, 1] -> (n c h/p w/p). ``decode``: the inverse, clamped to [-1, 1].
@@ -28,13 +29,13 @@ class Codec(nn.Module):
 
     channels: int
 
+    @abstractmethod
     def encode(self, pixels: Tensor, generators: list[torch.Generator] | None = None) -> Tensor:
-        """``generators``: one per frame for codecs whose latents are drawn; None takes the most likely latent."""
-        raise NotImplementedError(f"{type(self).__name__} does not encode")
+        """``generators``: one per frame where latents are drawn; None takes the most likely latent."""
 
+    @abstractmethod
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (n c h/p w/p) -> pixels (n 3 h w) in [-1, 1]."""
-        raise NotImplementedError(f"{type(self).__name__} does not decode")
 
     def train(self, mode: bool = True) -> "Codec":
         """Frozen: stays in evaluation mode whatever its parent does."""
@@ -49,6 +50,7 @@ class DctCodec(Codec):
 
     basis: Tensor
     colour: Tensor
+    scale: Tensor
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
@@ -122,7 +124,7 @@ def build_codec(config: CodecConfig) -> Codec:
 def _load_vae(config: CodecConfig) -> "AutoencoderKL":
     if config.path is None:
         raise AnimaticError(
-            "model.codec.path is not set: give the folder of a diffusers AutoencoderKL (Stable Diffusion's vae)"
+            "model.codec.path is not set: give the folder of a diffusers AutoencoderKL (a vae folder)"
         )
     if not (Path(config.path) / "config.json").is_file():
         raise AnimaticError(f"no AutoencoderKL at {config.path} (model.codec.path): config.json is missing")

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from models.attention import GroupNorm, SpatialTransformer, TemporalTransformer, zero
 from models.architecture import UNetConfig
+from models.attention import GroupNorm, SpatialTransformer, TemporalTransformer, zero
 
 
 class TemporalConv(nn.Conv3d):
@@ -33,9 +33,10 @@ class TemporalConvBlock(nn.Module):
     def __init__(self, channels: int, groups: int, dropout: float) -> None:
         super().__init__()
         self.conv1 = nn.Sequential(GroupNorm(groups, channels), nn.SiLU(), TemporalConv(channels))
-        for index in (2, 3, 4):
-            layers = (GroupNorm(groups, channels), nn.SiLU(), nn.Dropout(dropout), TemporalConv(channels))
-            setattr(self, f"conv{index}", nn.Sequential(*layers))
+        self.conv2, self.conv3, self.conv4 = (
+            nn.Sequential(GroupNorm(groups, channels), nn.SiLU(), nn.Dropout(dropout), TemporalConv(channels))
+            for _ in range(3)
+        )
         zero(self.conv4[-1])
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The bundle: the unit that stages, imports and exports hand on.
 
-A folder with ``model.safetensors`` (public key names), ``README.md`` (model card) and ``bundle.json`` (architecture,
-provenance, sha256 of every other file). Its id is the sha256 of ``bundle.json``, so it names the content.
+A folder with ``model.safetensors`` (public key names), ``README.md`` (model card) and ``bundle.json``
+(architecture, provenance, sha256 of every other file). Its id is the sha256 of ``bundle.json``: it names the content.
 """
 
 import hashlib
@@ -98,7 +98,9 @@ def write_bundle(
         AnimaticError: where ``folder`` exists already; bundles are never overwritten.
     """
     if folder.exists():
-        raise AnimaticError(f"{folder} exists: bundles are never overwritten; remove it or choose another folder")
+        raise AnimaticError(
+            f"{folder} exists: bundles are never overwritten; remove it or choose another folder"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -131,8 +133,7 @@ def open_bundle(folder: Path | str) -> Bundle:
     """Open a bundle and verify every file against its digest.
 
     Raises:
-        AnimaticError: where the folder is not a bundle, is incomplete, of another format, or was changed since it
-            was written.
+        AnimaticError: where the folder is no bundle, is incomplete, of another format, or was changed since.
     """
     folder = Path(folder)
     path = folder / INFO

@@ -37,8 +37,20 @@ class PerceiverAttention(nn.Module):
         return self.to_out(rearrange(out, "b h n d -> b n (h d)"))
 
 
+class ResamplerLayer(nn.ModuleList):
+    """Attention, then feed-forward, both as residuals; a list because the published keys number them."""
+
+    def __init__(self, config: ContextConfig) -> None:
+        super().__init__([PerceiverAttention(config), _feed_forward(config)])
+
+    def forward(self, tokens: Tensor, queries: Tensor) -> Tensor:
+        """``tokens``: (b n dim); ``queries``: (b m dim)."""
+        queries = queries + self[0](tokens, queries)
+        return queries + self[1](queries)
+
+
 class QueryTransformer(nn.Module):
-    """P: (b n image_dim) image tokens -> (b t queries context_dim) context tokens, t the frames of the config.
+    """P: image tokens (b n image_dim) -> context tokens (b t queries context_dim), t the config's frames.
 
     With ``frames`` None there is one set of queries (stage 1, images) and t = 1.
     """
@@ -51,17 +63,14 @@ class QueryTransformer(nn.Module):
         self.proj_in = nn.Linear(config.image_dim, config.dim)
         self.proj_out = nn.Linear(config.dim, config.context_dim)
         self.norm_out = nn.LayerNorm(config.context_dim)
-        self.layers = nn.ModuleList(
-            nn.ModuleList([PerceiverAttention(config), _feed_forward(config)]) for _ in range(config.depth)
-        )
+        self.layers = nn.ModuleList(ResamplerLayer(config) for _ in range(config.depth))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """``tokens``: (b n image_dim)."""
         queries = repeat(self.latents, "1 m d -> b m d", b=tokens.shape[0]).to(tokens.dtype)
         tokens = self.proj_in(tokens)
-        for attention, feed_forward in self.layers:  # type: ignore[misc]
-            queries = queries + attention(tokens, queries)
-            queries = queries + feed_forward(queries)
+        for layer in self.layers:
+            queries = layer(tokens, queries)
         context = self.norm_out(self.proj_out(queries))
         return rearrange(context, "b (t q) c -> b t q c", q=self.config.queries)
 

@@ -13,7 +13,7 @@ _RESCALE_STEPS = 400
 
 
 def zero_terminal_snr(alphas_cumprod: np.ndarray) -> np.ndarray:
-    """Shift and scale sqrt(alphas_cumprod) so that the last step has no signal (arXiv:2305.08891, algorithm 1)."""
+    """Shift and scale sqrt(alphas_cumprod): no signal at the last step (arXiv:2305.08891, algorithm 1)."""
     root = np.sqrt(alphas_cumprod)
     first, last = root[0], root[-1]
     return ((root - last) * first / (first - last)) ** 2
@@ -65,7 +65,7 @@ class Diffusion(nn.Module):
         return noisy, target
 
     def split(self, prediction: Tensor, noisy: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
-        """Clean latents and noise that a prediction at one timestep stands for: (x_0, eps), each like ``noisy``."""
+        """What a prediction at one timestep stands for: clean latents and noise, each like ``noisy``."""
         alpha = self.alphas_cumprod[timestep]
         signal, sigma = alpha.sqrt(), (1 - alpha).sqrt()
         if self.config.parameterization == "eps":

@@ -1,8 +1,8 @@
 """Internal parameter names and the public key names of the published checkpoints.
 
 UNet parameters are ``model.diffusion_model.*`` in public, numbered by position; the query transformer's are
-``image_proj_model.*``. Bundles and exports use public names; stages hand weights over by internal names, which
-are the same in image and video networks.
+``image_proj_model.*``. Bundles and exports use public names; stages hand weights over by internal names,
+which are the same in image and video networks.
 """
 
 from typing import TYPE_CHECKING

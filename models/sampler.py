@@ -1,7 +1,7 @@
 """DDIM sampling (arXiv:2010.02502) with separate guidance for image and text (DynamiCrafter, section 4)."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ from torch import Tensor
 from models.diffusion import Diffusion
 
 Progress = Callable[[int, int], None]
+
+# (latents, timestep (b), conditions among "none", "image", "both") -> a prediction like latents for each.
+Denoiser = Callable[[Tensor, Tensor, Sequence[str]], list[Tensor]]
 
 
 class SamplingSettings(BaseModel):
@@ -31,14 +34,6 @@ class SamplingSettings(BaseModel):
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
-class Denoiser(Protocol):
-    """Runs the network for the three guidance conditions, stacked along the batch."""
-
-    def __call__(self, latents: Tensor, timestep: Tensor, conditions: Sequence[str]) -> list[Tensor]:
-        """One prediction like ``latents`` for each of ``conditions`` ("none", "image", "both")."""
-        ...
-
-
 def timesteps(steps: int, total: int, spacing: str) -> np.ndarray:
     """Increasing diffusion steps visited by the sampler, as published.
 
@@ -52,8 +47,8 @@ def timesteps(steps: int, total: int, spacing: str) -> np.ndarray:
 def guide(denoise: Denoiser, latents: Tensor, timestep: Tensor, settings: SamplingSettings) -> Tensor:
     """Guided prediction: e(0,0) + s_img·(e(img) - e(0,0)) + s_txt·(e(img,txt) - e(img)).
 
-    Without image guidance: e(0,0) + s_txt·(e(img,txt) - e(0,0)). All passes run as one batch, and passes whose
-    weight is zero are left out.
+    Without image guidance: e(0,0) + s_txt·(e(img,txt) - e(0,0)). All passes run as one batch; those of weight
+    zero are left out.
     """
     text_scale, image_scale = settings.text_guidance, settings.image_guidance
     if image_scale is None:
@@ -87,7 +82,7 @@ def sample(
     """Denoise ``noise`` (b c t h w) to clean latents of the same shape.
 
     Args:
-        generators: one per sample, for the noise that eta > 0 adds; each sample's noise then does not depend on
+        generators: one per sample, for the noise that eta > 0 adds; a sample's noise then does not depend on
             what it is batched with.
         progress: called with (steps done, steps).
     """

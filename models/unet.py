@@ -12,8 +12,8 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from models.attention import GroupNorm, TemporalTransformer, zero
 from models.architecture import UNetConfig
+from models.attention import GroupNorm, TemporalTransformer, zero
 from models.blocks import Downsample, Layer, ResBlock
 
 _TEMPORAL = re.compile(r"(^|\.)(temporal|temporal_in|temopral_conv)\.")
@@ -92,9 +92,7 @@ class UNet(nn.Module):
         for level, mult in enumerate(config.channel_mult):
             for _ in range(config.num_res_blocks):
                 out = mult * config.model_channels
-                layers.append(
-                    Layer(config, channels, out, attention=factor in config.attention_resolutions)
-                )
+                layers.append(Layer(config, channels, out, attention=factor in config.attention_resolutions))
                 channels = out
                 skips.append(channels)
             if level < len(config.channel_mult) - 1:
@@ -205,16 +203,15 @@ class UNet(nn.Module):
         yield "conv_out", "out.2"
 
 
-def _parts(layer: Layer) -> list[str]:
+def _parts(layer: nn.Module) -> list[str]:
     names = ("resnet", "spatial", "temporal", "upsample")
     return [name for name in names if getattr(layer, name) is not None]
 
 
-def _width(layer: Layer) -> int:
+def _width(layer: nn.Module) -> int:
     return len(_parts(layer))
 
 
-def _layer_prefixes(layer: Layer, internal: str, public: str) -> Iterator[tuple[str, str]]:
+def _layer_prefixes(layer: nn.Module, internal: str, public: str) -> Iterator[tuple[str, str]]:
     for position, name in enumerate(_parts(layer)):
         yield f"{internal}.{name}", f"{public}.{position}"
-

@@ -36,14 +36,18 @@ def test_a_bundle_opens_to_the_same_network(written):
     assert bundle.id == bundle_id
     assert (bundle.info.stage, bundle.info.preset, bundle.card) == (2, "tiny", "# A model\n")
     restored = bundle.animator().trainable_candidates()
-    assert all(
-        torch.equal(value, restored[name]) for name, value in animator.trainable_candidates().items()
-    )
+    assert all(torch.equal(value, restored[name]) for name, value in animator.trainable_candidates().items())
 
 
 def test_the_id_is_a_function_of_the_content(written, small, tmp_path):
     animator, _, bundle_id = written
-    arguments = {"architecture": small, "stage": 2, "preset": "tiny", "parent": None, "model_card": "# A model\n"}
+    arguments = {
+        "architecture": small,
+        "stage": 2,
+        "preset": "tiny",
+        "parent": None,
+        "model_card": "# A model\n",
+    }
     hashes = {"config_hash": "c" * 64, "dataset_digest": "d" * 64}
     state = animator.network_state()
     assert write_bundle(tmp_path / "same", state, **arguments, **hashes) == bundle_id
