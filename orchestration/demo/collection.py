@@ -57,7 +57,7 @@ class Collection:
 
 
 def write_collection(collection: Collection, amounts: Amounts, progress: Progress) -> None:
-    """Render and cut what is missing, then write the tables; the recipe is written last and says: finished."""
+    """Render and cut what is missing, then write the tables and, last, the recipe that says: finished."""
     windows = (films.TRAINING, films.HELD_OUT) if amounts.films else ((), ())
     held_out = footage.balanced(HELD_OUT_SEED, amounts.held_out_each)
     parts = [amounts.rendered, len(windows[0]), len(held_out), len(windows[1])]
@@ -80,7 +80,7 @@ def write_collection(collection: Collection, amounts: Amounts, progress: Progres
 
 
 def _broken_rows(root: Path, whole: dict[str, str]) -> list[dict[str, str]]:
-    """Three rows as tables from the web have them: a dead link, half a file, and a page instead of a video."""
+    """Three rows as tables from the web have them: a dead link, half a file, a page instead of a video."""
     page = "broken"
     folder = root / "videos" / page
     folder.mkdir(parents=True, exist_ok=True)

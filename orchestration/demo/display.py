@@ -1,0 +1,110 @@
+"""What the demo shows while it works: one bar over all steps with the time left, one inside the step."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from orchestration.progress import CountingTask, counting
+
+TICK_S = 0.5
+# The part of a step that may be filled while it has not ended: a late step never looks finished.
+FULLEST = 0.97
+
+
+class Overall:
+    """A bar over all steps. Time left = planned seconds of what is to do, at the pace seen so far.
+
+    ``planned``: seconds each step takes on two cores. Where the console is no terminal, a line a step is
+    printed in place of bars.
+    """
+
+    def __init__(self, console: Console, planned: Sequence[float]) -> None:
+        self.console = console
+        self._planned = list(planned)
+        self._taken: list[float | None] = [None] * len(planned)
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+        )
+        self._task = self._bar.add_task("demo", total=sum(planned), left="")
+        self._current: tuple[int, float] | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._tick, name="overall progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._bar.start()
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self.console.is_terminal:
+            self._bar.stop()
+
+    @contextmanager
+    def step(self, number: int, title: str) -> Iterator[None]:
+        """Mark step ``number`` (from 0) as the one under way."""
+        label = f"step {number + 1} of {len(self._planned)}"
+        self._bar.update(self._task, description=f"{label}: {title}")
+        if not self.console.is_terminal:
+            self.console.print(f"{label}: {title} ({_minutes(self.seconds_left(number, 0))})")
+        began = time.monotonic()
+        self._current = (number, began)
+        yield
+        self._current = None
+        self._taken[number] = time.monotonic() - began
+        self._bar.update(self._task, completed=sum(self._planned[: number + 1]))
+
+    @contextmanager
+    def counting(self, title: str) -> Iterator[CountingTask]:
+        """The bar inside a step, driven by calls (done, total)."""
+        with counting(self.console, f"  {title}") as task:
+            yield task
+
+    def seconds_left(self, number: int, elapsed: float) -> float:
+        """Estimate when step ``number`` has run for ``elapsed`` seconds."""
+        pace = self._pace(number, elapsed)
+        current = max(self._planned[number] * pace - elapsed, (1 - FULLEST) * self._planned[number] * pace)
+        return current + sum(self._planned[number + 1 :]) * pace
+
+    def _pace(self, number: int, elapsed: float) -> float:
+        """Seconds taken per second planned; steps that were done before say nothing about it."""
+        pairs = [
+            (taken, planned)
+            for taken, planned in zip(self._taken, self._planned, strict=True)
+            if taken is not None and taken > planned / 10
+        ]
+        if elapsed > self._planned[number]:
+            pairs.append((elapsed, self._planned[number]))
+        # One planned minute of trust keeps the first short steps from swinging the estimate.
+        return (60 + sum(taken for taken, _ in pairs)) / (60 + sum(planned for _, planned in pairs))
+
+    def _tick(self) -> None:
+        while not self._stop.wait(TICK_S):
+            current = self._current
+            if current is None:
+                continue
+            number, began = current
+            elapsed = time.monotonic() - began
+            share = min(elapsed / (self._planned[number] * self._pace(number, elapsed)), FULLEST)
+            done = sum(self._planned[:number]) + share * self._planned[number]
+            self._bar.update(self._task, completed=done, left=_minutes(self.seconds_left(number, elapsed)))
+
+
+def _minutes(seconds: float) -> str:
+    return f"about {max(1, round(seconds / 60))} min left" if seconds > 50 else "less than a minute left"

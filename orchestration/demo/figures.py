@@ -1,0 +1,133 @@
+"""The numbers of the demo's report, read from journals, bundles, datasets and evaluation reports.
+
+Nothing is computed here that was not measured there. What is missing is named, never guessed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from models.bundle import open_bundle
+from orchestration import promotion
+from orchestration.demo.seconds import SecondsNote
+from orchestration.demo.sources import Sources
+from orchestration.tracking.journal import read_journal
+
+WHOLE_JOURNAL = 1 << 40
+STAGES = {1: "context", 2: "adaptation", 3: "detail guidance"}
+
+
+@dataclass(frozen=True)
+class Training:
+    """One stage: the loss by step, and the bundle that came out."""
+
+    stage: int
+    name: str
+    losses: dict[int, float]
+    workers: int
+    bundle_id: str
+    config_hash: str
+    bundle: Path
+
+    @property
+    def fall(self) -> tuple[float, float]:
+        """Mean loss of the first and the last fifth of the journal's lines."""
+        values = list(self.losses.values())
+        count = max(1, len(values) // 5)
+        return sum(values[:count]) / count, sum(values[-count:]) / count
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset's account of its rows."""
+
+    name: str
+    rows: int
+    samples: int
+    rejected: int
+    reasons: dict[str, int]
+    digest: str
+
+
+@dataclass
+class Figures:
+    """Everything the page says in numbers. ``missing``: what could not be read, one line each."""
+
+    trainings: list[Training] = field(default_factory=list)
+    evaluations: dict[int, dict[str, Any]] = field(default_factory=dict)
+    data: list[Data] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    lineage: list[promotion.Ancestor] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    def direction(self, stage: int) -> dict[str, float] | None:
+        """How often the motion went where the caption said, if captions said anything."""
+        report = self.evaluations.get(stage)
+        return report["results"]["direction"] if report else None
+
+    def fidelity(self, stage: int) -> dict[str, float] | None:
+        """PSNR of the first frame against the input."""
+        report = self.evaluations.get(stage)
+        return report["results"]["psnr_first_frame"] if report else None
+
+
+def gather(sources: Sources) -> Figures:
+    """Read everything that is there."""
+    figures = Figures(seconds={name: note.seconds for name, note in SecondsNote(sources.out).read().items()})
+    for stage in STAGES:
+        run = sources.runs.get(stage)
+        if run is None or not (run / "bundle" / "bundle.json").exists():
+            figures.missing.append(f"Stage {stage} has not been trained{_at(run)}.")
+            continue
+        figures.trainings.append(_training(stage, run))
+    for stage in (2, 3):
+        folder = sources.evaluations.get(stage)
+        if folder is None or not (folder / "report.json").exists():
+            figures.missing.append(f"Stage {stage} has not been evaluated{_at(folder)}.")
+            continue
+        figures.evaluations[stage] = json.loads((folder / "report.json").read_text())
+    for name, folder in sources.datasets.items():
+        if not (folder / "dataset.json").exists():
+            figures.missing.append(f"The {name} footage has not been ingested{_at(folder)}.")
+            continue
+        figures.data.append(_data(name, folder))
+    if figures.trainings:
+        figures.lineage = promotion.lineage(sources.ledger, figures.trainings[-1].bundle)
+    return figures
+
+
+def _at(folder: Path | None) -> str:
+    return f": there is nothing at {folder}" if folder else ""
+
+
+def _training(stage: int, run: Path) -> Training:
+    entries, _ = read_journal(run / "journal.jsonl", limit=WHOLE_JOURNAL)
+    # A resumed run repeats the steps since its last checkpoint: the later line counts.
+    losses = {entry.step: entry.metrics["train/loss"] for entry in entries if "train/loss" in entry.metrics}
+    starts = [entry.content for entry in entries if entry.event == "start"]
+    bundle = open_bundle(run / "bundle")
+    return Training(
+        stage=stage,
+        name=STAGES[stage],
+        losses=dict(sorted(losses.items())),
+        workers=int(starts[-1].get("workers", 0)) if starts else 0,
+        bundle_id=bundle.id,
+        config_hash=bundle.info.config_hash,
+        bundle=run / "bundle",
+    )
+
+
+def _data(name: str, folder: Path) -> Data:
+    info = json.loads((folder / "dataset.json").read_text())
+    counts = info["counts"]
+    return Data(
+        name=name,
+        rows=counts["rows"],
+        samples=counts["samples"],
+        rejected=counts["rejected_rows"],
+        reasons=counts["reasons"],
+        digest=info["digest"],
+    )

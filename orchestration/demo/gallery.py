@@ -1,0 +1,153 @@
+"""The moving pictures of the report page and the README: enlarged, so that browsers show small clips well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from orchestration import media
+from orchestration.demo import stills
+
+SIDE = 256  # pixels of clips on the page
+FOLDER = "media"
+PER_DIRECTION = 2
+FILM_PAIRS = 3
+_README_SIDE, _README_GAP, _README_LABEL = 168, 10, 26
+_LAST_FRAME_MS = 700
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A held-out clip beside what was generated from its first frame; paths relative to the demo's folder."""
+
+    caption: str
+    still: str
+    generated: dict[int, str]
+    real: str
+    expected: str | None
+    found: dict[int, str | None]
+
+
+@dataclass(frozen=True)
+class Steered:
+    """One picture and what became of it for each prompt."""
+
+    still: str
+    clips: list[tuple[stills.Clip, str]]
+
+
+def enlarge(frames: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """Frames (t h w 3) with their short side at ``side``, by bicubic interpolation."""
+    scale = side / min(frames.shape[1:3])
+    size = (round(frames.shape[2] * scale), round(frames.shape[1] * scale))
+    return np.stack(
+        [np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)) for frame in frames]
+    )
+
+
+def pairs(
+    out: Path, evaluations: dict[int, Path], reports: dict[int, dict[str, Any]], fps: float
+) -> list[Pair]:
+    """The evaluation's first clips of each direction, then films: chosen by place, not by result."""
+    if not reports:
+        return []
+    last = max(reports)
+    rows = {stage: {row["key"]: row for row in report["clips"]} for stage, report in reports.items()}
+    arrays = {stage: dict(_generated(evaluations[stage])) for stage in reports}
+    made = []
+    for key in _selection(reports[last]["clips"]):
+        real = arrays[last][key][0]
+        still, truth = f"{FOLDER}/{key}-input.png", f"{FOLDER}/{key}-real.mp4"
+        media.write_png(enlarge(real[:1])[0], out / still)
+        media.write_mp4(enlarge(real), out / truth, fps)
+        generated = {}
+        for stage in reports:
+            if key in arrays[stage]:
+                generated[stage] = f"{FOLDER}/{key}-stage-{stage}.mp4"
+                media.write_mp4(enlarge(arrays[stage][key][1]), out / generated[stage], fps)
+        row = rows[last][key]
+        found = {stage: rows[stage][key]["generated"] for stage in generated}
+        made.append(Pair(row["caption"], still, generated, truth, row["expected"], found))
+    return made
+
+
+def steered(out: Path, animations: stills.Animations) -> list[Steered]:
+    """The animations by picture, enlarged."""
+    groups: dict[str, list[tuple[stills.Clip, str]]] = {}
+    for clip in animations.clips:
+        large = f"{FOLDER}/{Path(clip.mp4).stem}.mp4"
+        media.write_mp4(enlarge(read_frames(out / clip.mp4)), out / large, stills.PLAYBACK_FPS)
+        groups.setdefault(clip.still, []).append((clip, large))
+    return [Steered(still, clips) for still, clips in groups.items()]
+
+
+def readme_gif(out: Path, animations: stills.Animations, path: Path) -> None:
+    """The pictures that were told to go four ways, each in a row with what became of it."""
+    groups: dict[str, list[stills.Clip]] = {}
+    for clip in animations.clips:
+        if clip.expected:
+            groups.setdefault(clip.still, []).append(clip)
+    rows = [_readme_row(out, still, clips) for still, clips in groups.items()]
+    frames = np.concatenate(rows, axis=1)
+    images = [Image.fromarray(frame) for frame in frames]
+    # One palette for all frames: without it the background shimmers.
+    palette = Image.fromarray(np.concatenate(list(frames[:: max(1, len(frames) // 4)]))).quantize(255)
+    still_images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    durations = [round(1000 / stills.PLAYBACK_FPS)] * (len(images) - 1) + [_LAST_FRAME_MS]
+    still_images[0].save(
+        path, save_all=True, append_images=still_images[1:], duration=durations, loop=0, optimize=True
+    )
+
+
+def _readme_row(out: Path, still: str, clips: list[stills.Clip]) -> np.ndarray:
+    videos = [enlarge(read_frames(out / clip.mp4), _README_SIDE) for clip in clips]
+    with Image.open(out / still) as image:
+        # What the network got to see, not the finer picture it was made from.
+        small = image.convert("RGB").resize(
+            read_frames(out / clips[0].mp4).shape[2:0:-1], Image.Resampling.LANCZOS
+        )
+    picture = enlarge(np.asarray(small)[None], _README_SIDE).repeat(len(videos[0]), axis=0)
+    cells = [_labelled(picture, "one picture")]
+    cells += [
+        _labelled(video, f"“… {clip.prompt.split(' ', 2)[2]}”")
+        for clip, video in zip(clips, videos, strict=True)
+    ]
+    return np.concatenate(cells, axis=2)
+
+
+def _labelled(frames: np.ndarray, text: str) -> np.ndarray:
+    """Frames with a line of text below, on white."""
+    count, _, width = frames.shape[:3]
+    canvas = Image.new("RGB", (width + _README_GAP, _README_LABEL), "white")
+    ImageDraw.Draw(canvas).text((1, 5), text, fill="#44403c", font=ImageFont.load_default(14))
+    label = np.asarray(canvas)[None].repeat(count, axis=0)
+    padded = np.pad(frames, ((0, 0), (0, 0), (0, _README_GAP), (0, 0)), constant_values=255)
+    return np.concatenate([padded, label], axis=1)
+
+
+def read_frames(path: Path) -> np.ndarray:
+    """All frames of an mp4: (t h w 3) uint8."""
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def _selection(rows: list[dict[str, Any]]) -> list[str]:
+    chosen: dict[str, list[str]] = {}
+    for row in rows:
+        chosen.setdefault(row["expected"] or "film", []).append(row["key"])
+    films = chosen.pop("film", [])[:FILM_PAIRS]
+    return [key for direction in sorted(chosen) for key in chosen[direction][:PER_DIRECTION]] + films
+
+
+def _generated(folder: Path) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
+    """Key → (real, generated), both (t h w 3)."""
+    for path in sorted((folder / "chunks").glob("chunk-*.npz")):
+        with np.load(path) as chunk:
+            for key, real, generated in zip(chunk["keys"], chunk["real"], chunk["generated"], strict=True):
+                yield str(key), (real, generated)

@@ -1,0 +1,137 @@
+"""The demo's report: one page that needs nothing but the clips beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from orchestration.demo import curves, footage, gallery, stills
+from orchestration.demo.figures import Figures, gather
+from orchestration.demo.sources import STEP_TITLES, Sources
+
+TEMPLATE = "report.html"
+README_GIF = "readme.gif"
+TRAINED = {
+    1: "query transformer, image attention",
+    2: "query transformer, spatial layers",
+    3: "query transformer, spatial layers, wider first convolution",
+}
+
+
+def write(sources: Sources) -> Path:
+    """Write ``index.html`` and the clips and pictures it shows; what is missing is said on the page."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    out = sources.out
+    (out / gallery.FOLDER).mkdir(parents=True, exist_ok=True)
+    figures = gather(sources)
+    animations = stills.read(out)
+    if animations is None:
+        figures.missing.append(f"No picture has been animated: there is nothing in {out / stills.FOLDER}.")
+    else:
+        gallery.readme_gif(out, animations, out / README_GIF)
+    losses = [(f"Stage {each.stage}, {each.name}", each.losses) for each in figures.trainings]
+    if losses:
+        curves.png(losses, out / gallery.FOLDER / "loss.png")
+    environment = Environment(
+        loader=PackageLoader("orchestration.demo", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template(TEMPLATE).render(
+        figures=figures,
+        curves=curves.svg(losses) if losses else None,
+        steered=gallery.steered(out, animations) if animations else [],
+        pairs=gallery.pairs(out, sources.evaluations, figures.evaluations, footage.FPS / 2),
+        headline=headline(figures),
+        verdicts=verdicts(figures),
+        trained=TRAINED,
+        steps=timeline(figures),
+    )
+    partial = sources.page.with_suffix(".partial")
+    partial.write_text(page)
+    partial.replace(sources.page)
+    return sources.page
+
+
+def headline(figures: Figures) -> list[dict[str, str]]:
+    """The three figures at the top of the page: value, what it is, and how sure it is."""
+    top = []
+    direction, before, after = figures.direction(3), figures.fidelity(2), figures.fidelity(3)
+    if direction:
+        top.append(
+            {
+                "value": f"{direction['accuracy']:.0%}",
+                "label": "of held-out clips move the way their caption says",
+                "note": f"{direction['correct']} of {direction['n']}; 95 % interval {direction['low']:.0%} "
+                f"to {direction['high']:.0%}; chance is {direction['chance']:.0%}",
+            }
+        )
+    if after:
+        note = f"95 % interval {after['low']:.1f} to {after['high']:.1f} dB over {after['n']} clips"
+        if before:
+            note = f"stage 2, without detail guidance: {before['mean']:.1f} dB; " + note
+        top.append(
+            {
+                "value": f"{after['mean']:.1f} dB",
+                "label": "first frame against the picture given (PSNR)",
+                "note": note,
+            }
+        )
+    if figures.seconds:
+        training = sum(taken for name, taken in figures.seconds.items() if name.startswith("stage"))
+        total = sum(figures.seconds.values())
+        top.append(
+            {
+                "value": f"{total / 60:.0f} min",
+                "label": "from footage to this page",
+                "note": f"{training / 60:.1f} minutes of it training",
+            }
+        )
+    return top
+
+
+def verdicts(figures: Figures) -> list[str]:
+    """What the figures mean, in sentences; they say so when the result is poor."""
+    said = []
+    direction, real = figures.direction(3), _real(figures)
+    if direction:
+        chance = direction["chance"]
+        if direction["low"] > chance:
+            said.append("The text steers the motion: even the low end of the interval lies above chance.")
+        else:
+            said.append(
+                "The text does not demonstrably steer the motion: the interval reaches down to chance."
+            )
+        if direction["still"]:
+            said.append(f"{direction['still']:.0f} clips stand still and count as wrong.")
+    if real:
+        said.append(
+            f"The detector that judges finds the caption's direction in {real['correct']:.0f} of "
+            f"{real['n']:.0f} real clips; no generated clip can be trusted more than that."
+        )
+    before, after = figures.fidelity(2), figures.fidelity(3)
+    if before and after:
+        change = after["mean"] - before["mean"]
+        said.append(
+            f"From stage 2 to stage 3 the first frame comes {abs(change):.1f} dB "
+            + ("closer to the picture, which is what detail guidance is for." if change > 0 else
+               "further from the picture; detail guidance should have brought it closer.")
+        )  # fmt: skip
+    return said
+
+
+def timeline(figures: Figures) -> list[dict[str, Any]]:
+    """Steps with their seconds and their share of the longest."""
+    longest = max(figures.seconds.values(), default=1.0) or 1.0
+    return [
+        {"title": STEP_TITLES.get(name, name), "seconds": taken, "share": taken / longest}
+        for name, taken in figures.seconds.items()
+    ]
+
+
+def _real(figures: Figures) -> dict[str, float] | None:
+    report = figures.evaluations.get(3) or figures.evaluations.get(2)
+    return report["results"]["detector_on_real"] if report else None

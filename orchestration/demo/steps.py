@@ -1,0 +1,307 @@
+"""The main job at small size, as a list of steps that are skipped where their product exists.
+
+Every step calls what the command's verbs call, and each of those carries on where it was interrupted. So the
+demo has no state of its own but a note of how long each step took: running it again is how it resumes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from models.bundle import open_bundle
+from orchestration import defaults, promotion
+from orchestration.aliases import mirror_champion
+from orchestration.demo.collection import Amounts, Collection, write_collection
+from orchestration.demo.display import Overall
+from orchestration.demo.seconds import SecondsNote
+from orchestration.demo.sources import STEP_TITLES, Sources
+from orchestration.workspace import Workspace, device_count
+
+if TYPE_CHECKING:
+    from models.sampler import SamplingSettings
+    from pipelines.evaluate import EvaluateConfig
+    from training.config import RunConfig
+
+PRESET = "tiny"
+STRIDE = 2  # held-out windows of the films are just long enough for it
+CLIPS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What may be changed, for tests and for the curious.
+
+    ``sets``: assignments over the preset for every stage; ``sampling_steps``: DDIM steps of evaluation and
+    animations, the preset's if None.
+    """
+
+    amounts: Amounts = field(default_factory=Amounts)
+    sets: tuple[str, ...] = ()
+    sampling_steps: int | None = None
+    unit_rows: int = 29  # eight units: two workers finish together
+
+
+@dataclass
+class Demo:
+    """One demo folder, and what the steps before have found out."""
+
+    out: Path
+    workspace: Workspace
+    settings: Settings
+    overall: Overall
+    runs: dict[int, Path] = field(default_factory=dict)
+    evaluations: dict[int, Path] = field(default_factory=dict)
+
+    @property
+    def collection(self) -> Collection:
+        return Collection(self.out / "footage")
+
+    @property
+    def data(self) -> Path:
+        return self.out / "data"
+
+    @property
+    def held_out(self) -> Path:
+        return self.out / "held-out"
+
+    @property
+    def champion(self) -> Path:
+        """The bundle that stage 3 made."""
+        return self.runs[3] / "bundle"
+
+    def sources(self) -> Sources:
+        """Where the report finds its figures."""
+        return Sources(
+            out=self.out,
+            datasets={"training": self.data, "held out": self.held_out},
+            runs=self.runs,
+            evaluations=self.evaluations,
+            ledger=self.workspace.ledger,
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step has to say in one line; ``fresh`` is False if all of it was done before."""
+
+    said: str
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """``planned``: seconds on two cores, for the estimate of the time left."""
+
+    name: str
+    planned: float
+    act: Callable[[Demo], Outcome]
+
+    @property
+    def title(self) -> str:
+        return STEP_TITLES[self.name]
+
+
+def run(
+    out: Path, console: Console, *, settings: Settings | None = None, workspace: Workspace | None = None
+) -> Path:
+    """Run the demo in ``out``, or what is left of it; returns the report page.
+
+    Raises:
+        AnimaticError: a step failed; the message says what to mend, and running again carries on.
+    """
+    from orchestration.demo.summary import print_summary
+
+    steps = all_steps()
+    note = SecondsNote(out)
+    with Overall(console, [step.planned for step in steps]) as overall:
+        demo = Demo(out, workspace or Workspace.current(), settings or Settings(), overall)
+        for number, step in enumerate(steps):
+            with overall.step(number, step.title), note.timing(step.name) as timed:
+                outcome = step.act(demo)
+                timed.fresh = outcome.fresh
+            mark = "[green]done[/]" if outcome.fresh else "[dim]done before[/]"
+            console.print(f"{mark}  {step.title}: {outcome.said}")
+    print_summary(demo.sources(), console)
+    return out / "index.html"
+
+
+def all_steps() -> list[Step]:
+    """The demo, in order."""
+    return [
+        Step("footage", 12, make_footage),
+        Step("ingest", 30, ingest_footage),
+        *(Step(f"stage {stage}", 110, _training(stage)) for stage in (1, 2, 3)),
+        Step("promote", 4, promote),
+        *(Step(f"evaluate {stage}", 45, _evaluation(stage)) for stage in (2, 3)),
+        Step("animate", 20, animate_stills),
+        Step("report", 8, write_report),
+    ]
+
+
+def make_footage(demo: Demo) -> Outcome:
+    """Render and cut the videos, as WebVid lays them out."""
+    amounts, collection = demo.settings.amounts, demo.collection
+    made = collection.made_with()
+    if made not in (None, amounts.fingerprint()):
+        # Another version of the demo made it: what was derived from it is of no use either.
+        for folder in (collection.root, demo.data, demo.held_out):
+            shutil.rmtree(folder, ignore_errors=True)
+    fresh = collection.made_with() is None
+    if fresh:
+        with demo.overall.counting("clips") as progress:
+            write_collection(collection, amounts, progress)
+    rows = [sum(1 for _ in table.open()) - 1 for table in (collection.training, collection.held_out)]
+    return Outcome(f"{rows[0]} rows to train on, {rows[1]} held out", fresh)
+
+
+def ingest_footage(demo: Demo) -> Outcome:
+    """Both tables to shards, on Ray."""
+    from pipelines.cluster import ensure_ray
+    from pipelines.ingest import IngestConfig, ingest
+    from training.config import resolve
+
+    jobs = [(demo.collection.training, demo.data), (demo.collection.held_out, demo.held_out)]
+    if not all((output / "dataset.json").exists() for _, output in jobs):
+        # Started here for the whole demo: training wants two CPUs even where there is one.
+        ensure_ray(None, max(2, os.cpu_count() or 1))
+    model = resolve(3, PRESET, demo.settings.sets).model
+    fresh, said = False, []
+    for table, output in jobs:
+        fresh |= not (output / "dataset.json").exists()
+        config = IngestConfig(
+            source=str(table),
+            videos=str(demo.collection.videos),
+            output=str(output),
+            short_side=min(model.height, model.width),
+            min_frames=(model.frames - 1) * STRIDE + 1,
+            unit_rows=demo.settings.unit_rows,
+        )
+        with demo.overall.counting(f"rows of {table.name}") as progress:
+            report = ingest(config, lambda state, bar=progress: bar(state.rows, state.total_rows))  # type: ignore[misc]
+        said.append(f"{report.samples} samples of {report.rows} rows")
+    return Outcome(" and ".join(said), fresh)
+
+
+def stage_config(demo: Demo, stage: int) -> RunConfig:
+    """The preset's recipe for a stage, on the demo's data and from the bundle of the stage before."""
+    sets = [*demo.settings.sets, f"data.dataset={demo.data}"]
+    if stage > 1:
+        sets.append(f"init.parent={demo.runs[stage - 1] / 'bundle'}")
+    gpus = min(2, device_count())
+    request = defaults.Request(stage=stage, preset=PRESET, sets=tuple(sets), gpus=gpus)
+    config = defaults.complete(request, demo.workspace)
+    # Sample videos at the end of every stage, for the trackers.
+    validation = config.validation.model_copy(update={"every": config.train.steps})
+    return config.model_copy(update={"validation": validation})
+
+
+def train_stage(demo: Demo, stage: int) -> Outcome:
+    """One stage on Ray Train; its bundle is accepted into the ledger."""
+    from orchestration.launch import launch
+
+    config = stage_config(demo, stage)
+    folder = defaults.run_folder(config, demo.workspace)
+    result = launch(config, folder, demo.workspace, demo.overall.console)
+    promotion.accept(demo.workspace.ledger, result.bundle_path)
+    demo.runs[stage] = result.run_dir
+    said = f"bundle {result.bundle_id[:12]}"
+    if result.steps is None:
+        return Outcome(said, fresh=False)
+    return Outcome(f"{said}, {result.steps} steps, loss {result.final_loss:.3f}", fresh=True)
+
+
+def promote(demo: Demo) -> Outcome:
+    """Make stage 3's bundle champion, unless that has happened before: a later choice is the user's."""
+    ledger, bundle = demo.workspace.ledger, open_bundle(demo.champion)
+    if any(entry.kind == "promoted" and entry.bundle_id == bundle.id for entry in ledger.entries()):
+        return Outcome(f"{bundle.id[:12]} in {ledger.path}", fresh=False)
+    entry = promotion.promote(ledger, demo.champion, note="made by the demo")
+    remark = mirror_champion(demo.workspace.mlflow_uri, entry, demo.champion)
+    if remark:
+        demo.overall.console.print(remark, style="yellow")
+    return Outcome(f"{bundle.id[:12]} is champion in {ledger.path}", fresh=True)
+
+
+def evaluate_stage(demo: Demo, stage: int) -> Outcome:
+    """Animate every held-out clip's first frame and measure."""
+    from pipelines.evaluate import evaluate
+
+    config = evaluation_config(demo, stage)
+    demo.evaluations[stage] = config.output
+    fresh = not (config.output / "report.json").exists()
+    with demo.overall.counting("held-out clips") as progress:
+        results = evaluate(config, progress)["results"]
+    said = f"first frame {results['psnr_first_frame']['mean']:.1f} dB"
+    if results["direction"]:
+        said += f", direction right in {results['direction']['correct']} of {results['direction']['n']}"
+    return Outcome(said, fresh)
+
+
+def evaluation_config(demo: Demo, stage: int) -> EvaluateConfig:
+    """The evaluation of a stage's bundle, in a folder of its own for each bundle and protocol."""
+    from pipelines.evaluate import EvaluateConfig
+    from pipelines.shards import Dataset
+
+    bundle = demo.runs[stage] / "bundle"
+    gpus = device_count()
+    config = EvaluateConfig(
+        bundle=bundle,
+        data=str(demo.held_out),
+        output=demo.out / "evaluation",
+        stride=STRIDE,
+        sampling=sampling(demo, stage),
+        chunk=CLIPS_AT_ONCE,
+        workers=gpus or max(2, os.cpu_count() or 1),
+        gpus_per_worker=1 if gpus else 0,
+    )
+    protocol = config.model_dump_json(include={"stride", "sampling", "chunk", "seed"})
+    identity = open_bundle(bundle).id + Dataset.open(str(demo.held_out)).digest + protocol
+    output = demo.out / "evaluation" / f"stage-{stage}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+    return config.model_copy(update={"output": output})
+
+
+def animate_stills(demo: Demo) -> Outcome:
+    """Held-out pictures, animated by the champion."""
+    from orchestration.demo import footage, stills
+
+    settings = sampling(demo, 3).model_copy(update={"fps": footage.FPS / STRIDE})
+    identity = stills.identity(demo.champion, settings, demo.collection)
+    before = stills.read(demo.out)
+    if before is not None and before.identity == identity:
+        return Outcome(f"in {demo.out / stills.FOLDER}", fresh=False)
+    with demo.overall.counting("sampling steps") as progress:
+        made = stills.animate(demo.out, demo.champion, settings, demo.collection, progress)
+    return Outcome(f"{len(made.clips)} clips in {demo.out / stills.FOLDER}", fresh=True)
+
+
+def write_report(demo: Demo) -> Outcome:
+    """The page; written anew each time, it takes seconds."""
+    from orchestration.demo.report import write
+
+    page = write(demo.sources())
+    return Outcome(str(page), fresh=True)
+
+
+def sampling(demo: Demo, stage: int) -> SamplingSettings:
+    """The preset's settings, in the precision that is fast."""
+    from training.config import resolve
+
+    settings = resolve(stage, PRESET, demo.settings.sets).validation.sampling
+    steps = demo.settings.sampling_steps or settings.steps
+    return settings.model_copy(update={"steps": steps, "precision": "bfloat16"})
+
+
+def _training(stage: int) -> Callable[[Demo], Outcome]:
+    return lambda demo: train_stage(demo, stage)
+
+
+def _evaluation(stage: int) -> Callable[[Demo], Outcome]:
+    return lambda demo: evaluate_stage(demo, stage)

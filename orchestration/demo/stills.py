@@ -1,0 +1,142 @@
+"""Held-out pictures animated by the champion: one picture told to go four ways, and stills of the films."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from pydantic import BaseModel
+
+from models.bundle import open_bundle
+from orchestration import media
+from orchestration.demo import films, footage
+from orchestration.demo.collection import HELD_OUT_SEED, Collection
+
+if TYPE_CHECKING:
+    from models.sampler import SamplingSettings
+
+FOLDER, NOTE = "animations", "animations.json"
+STEERED = 2  # pictures that are told to go four ways
+PLAYBACK_FPS = 6.0
+_CENTRAL = 0.12  # of the side: how far from the middle a steered shape may be
+_FILM_STILLS = ("bikes-187-x060", "bigbuckbunny-100-x220")
+
+
+@dataclass(frozen=True)
+class Still:
+    """A picture (h w 3) and what it shall do."""
+
+    name: str
+    picture: np.ndarray
+    prompts: tuple[str, ...]
+
+
+class Clip(BaseModel):
+    """One animation; paths are relative to the demo's folder. Directions are None where nobody asked."""
+
+    still: str
+    prompt: str
+    mp4: str
+    gif: str
+    strip: str
+    expected: str | None
+    found: str | None
+
+
+class Animations(BaseModel):
+    """All animations, and the digest of what made them."""
+
+    identity: str
+    clips: list[Clip]
+
+
+def identity(bundle: Path, settings: SamplingSettings, collection: Collection) -> str:
+    """Digest of everything that the animations depend on."""
+    content = [open_bundle(bundle).id, settings.model_dump(mode="json"), collection.made_with()]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def read(out: Path) -> Animations | None:
+    """What was made before, if all of it is still there."""
+    path = out / FOLDER / NOTE
+    if not path.exists():
+        return None
+    made = Animations.model_validate_json(path.read_bytes())
+    files = [file for clip in made.clips for file in (clip.still, clip.mp4, clip.gif, clip.strip)]
+    return made if all((out / file).exists() for file in files) else None
+
+
+def animate(
+    out: Path,
+    bundle: Path,
+    settings: SamplingSettings,
+    collection: Collection,
+    progress: Callable[[int, int], None],
+) -> Animations:
+    """Write pictures to ``images/``, and for every prompt an mp4, GIFs and a strip to ``animations/``."""
+    import torch
+
+    from pipelines.metrics import caption_direction, motion_direction
+
+    animator = open_bundle(bundle).animator().to("cuda" if torch.cuda.is_available() else "cpu")
+    size = (animator.architecture.height, animator.architecture.width)
+    jobs = []
+    for still in chosen(collection):
+        path = out / "images" / f"{still.name}.png"
+        media.write_png(still.picture, path)
+        jobs += [(path, prompt) for prompt in still.prompts]
+    pictures = torch.cat([media.read_image(path, *size) for path, _ in jobs])
+    clips = animator.animate(pictures, [prompt for _, prompt in jobs], settings, progress)
+    made = []
+    for number, ((path, prompt), clip) in enumerate(zip(jobs, clips, strict=True)):
+        frames = media.to_frames(clip)
+        stem = out / FOLDER / f"{number:02d}-{'-'.join(prompt.replace(',', '').split()[:7])}"
+        files = media.write_clip(frames, stem, PLAYBACK_FPS)
+        strip = stem.with_name(f"{stem.name}-strip.png")
+        media.write_png(media.film_strip(frames), strip)
+        expected = caption_direction(prompt)
+        made.append(
+            Clip(
+                still=str(path.relative_to(out)),
+                prompt=prompt,
+                mp4=str(files.mp4.relative_to(out)),
+                gif=str((files.large or files.gif).relative_to(out)),
+                strip=str(strip.relative_to(out)),
+                expected=expected,
+                found=motion_direction(frames) if expected else None,
+            )
+        )
+    animations = Animations(identity=identity(bundle, settings, collection), clips=made)
+    partial = out / FOLDER / f"{NOTE}.partial"
+    partial.write_text(animations.model_dump_json(indent=1))
+    partial.replace(out / FOLDER / NOTE)
+    return animations
+
+
+def chosen(collection: Collection) -> Iterator[Still]:
+    """The first held-out scenes whose shape passes the middle, and stills of held-out windows, if any."""
+    found = index = 0
+    while found < STEERED:
+        scene = footage.draw_scene(HELD_OUT_SEED, index)
+        index += 1
+        middle = [(a + b) / 2 - 0.5 for a, b in zip(scene.start, scene.end, strict=True)]
+        if max(map(abs, middle)) > _CENTRAL:
+            continue
+        found += 1
+        subject = scene.caption.rsplit(" ", 1)[0]
+        prompts = tuple(f"{subject} {direction}" for direction in footage.DIRECTIONS)
+        # An odd number of frames has one in the middle of the way.
+        yield Still(f"{scene.colour}-{scene.shape}", footage.render(scene, frames=3)[1], prompts)
+    captions = {window.videoid: window.caption for window in films.HELD_OUT}
+    for videoid in _FILM_STILLS:
+        path = collection.videos / films.PAGE / f"{videoid}.mp4"
+        if path.exists():
+            with av.open(str(path)) as container:
+                first = next(container.decode(video=0)).to_ndarray(format="rgb24")
+            yield Still(videoid, first, (captions[videoid],))
