@@ -1,7 +1,7 @@
 """The bundle: the unit that stages, imports and exports hand on.
 
 A folder with ``model.safetensors`` (public key names), ``README.md`` (model card) and ``bundle.json``
-(architecture, provenance, sha256 of every other file). Its id is the sha256 of ``bundle.json``: it names the content.
+(architecture, provenance, sha256 of every other file). Its id, the sha256 of ``bundle.json``, names it.
 """
 
 import hashlib
