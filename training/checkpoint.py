@@ -19,7 +19,8 @@ import torch.distributed as dist
 
 from models.errors import AnimaticError
 from training.ema import Ema
-from training.engine import Engine, World
+from training.engine import Engine
+from training.world import World
 
 MANIFEST = "manifest.json"
 _FORMAT = 1

@@ -5,8 +5,6 @@ silently undone); a non-finite gradient skips the optimizer step without an erro
 its configuration are accepted silently, so the dictionary is written here from the typed configuration only.
 """
 
-import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,14 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from models.animator import Animator, Batch
 from models.errors import AnimaticError
 from training.config import RunConfig
-
-
-@dataclass(frozen=True)
-class World:
-    """This process among the others."""
-
-    rank: int
-    size: int
+from training.world import World
 
 
 @dataclass(frozen=True)
@@ -83,24 +74,6 @@ class GuardedAdamW(torch.optim.AdamW):
         self.overflow = not torch.isfinite(torch.tensor(norm)).item()
         if not self.overflow:
             super().step(closure)
-
-
-def join_world() -> World:
-    """Join the other processes (RANK and WORLD_SIZE as set by Ray Train or torchrun), or be alone."""
-    import deepspeed
-
-    # DeepSpeed compiles this C++ extension on first use, without a fallback; only inference needs it.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    if "RANK" not in os.environ:
-        alone = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
-        os.environ.update(alone)
-        os.environ["MASTER_PORT"] = str(_free_port())
-    os.environ.setdefault("LOCAL_RANK", "0")
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
-    deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
-    return World(dist.get_rank(), dist.get_world_size())
 
 
 class Engine:
@@ -199,10 +172,10 @@ class Engine:
         ``values``: what to gather in place of the master weights, laid out like :meth:`fragments`.
         """
         parts = self.fragments()
+        parameters = self.animator.trainable_candidates()
         gathered: dict[str, Tensor] = {}
-        for name, parameter in self.animator.trainable_candidates().items():
-            if name not in self._trained:
-                continue
+        for name in self.trainable:
+            parameter = parameters[name]
             shape = getattr(parameter, "ds_shape", parameter.shape)
             whole = torch.zeros(shape.numel(), device=self.device)
             owner = self._config.train.zero_stage != 0 or self.world.rank == 0
@@ -227,10 +200,6 @@ class Engine:
         path, _ = self._engine.load_checkpoint(folder, tag="deepspeed", load_module_strict=False)
         if path is None:
             raise AnimaticError(f"DeepSpeed found no checkpoint in {folder}")
-
-    @property
-    def _trained(self) -> set[str]:
-        return set(self.trainable)
 
     def _optimizer(self, animator: Animator) -> torch.optim.Optimizer:
         options = self._config.optimizer
@@ -295,9 +264,3 @@ def _recompute_blocks(animator: Animator) -> None:
     unet = animator.unet
     for block in (*unet.encoder, unet.middle, *unet.decoder):
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

@@ -1,39 +1,31 @@
 """The training loop: one for all stages, the same under Ray Train, torchrun and in a single process."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from models.animator import Batch
 from models.bundle import open_bundle
 from models.errors import AnimaticError
-from pipelines.loader import ClipLoader
-from pipelines.shards import Dataset
 from training import checkpoint
 from training.config import RunConfig, config_hash, dump_yaml, trajectory_hash
 from training.ema import Ema
-from training.engine import Engine, StepResult, World, batch_shares, join_world, learning_rate
+from training.engine import Engine, StepResult, batch_shares, learning_rate
 from training.observe import Journal, Throughput
 from training.publish import merge, publish
 from training.samples import draw_samples
+from training.source import BatchSource, DatasetSource
 from training.stages import Initialisation, build, sources, trainable_names
+from training.world import World, join_world
 
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
 OnCheckpoint = Callable[[int, Path], None]
-
-
-class BatchSource(Protocol):
-    """Where batches come from; ``digest`` identifies the data."""
-
-    digest: str
-
-    def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
-        """This rank's shares of global batches ``position``, ``position + 1``, …, without end."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -45,36 +37,6 @@ class TrainResult:
     steps: int
     final_loss: float | None
     resumed_from: int | None
-
-
-class DatasetSource:
-    """Batches of an ingested dataset."""
-
-    def __init__(self, config: RunConfig) -> None:
-        """Raises AnimaticError when no dataset is set or it cannot be read."""
-        if config.data.dataset is None:
-            raise AnimaticError(
-                "training needs data.dataset, a folder or URL made by `animatic ingest`: "
-                "--set data.dataset=FOLDER"
-            )
-        self._config = config
-        self._dataset = Dataset.open(config.data.dataset)
-        self.digest: str = self._dataset.digest
-
-    def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
-        """See :class:`BatchSource`."""
-        return iter(
-            ClipLoader(
-                self._dataset,
-                self._config.data.sampling,
-                seed=self._config.seed,
-                global_batch=global_batch,
-                rank=rank,
-                world_size=world_size,
-                position=position,
-                threads=self._config.data.threads,
-            )
-        )
 
 
 def train(
@@ -102,7 +64,7 @@ def train(
     finished = _finished(config, run_dir, source.digest)
     if finished is not None:
         return finished
-    world = join_world()
+    world = join_world(gpu=config.launch.gpus_per_worker > 0)
     batch_shares(config, world.size)
     return _Run(config, run_dir, source, world, on_progress, on_checkpoint).train()
 
@@ -138,6 +100,7 @@ class _Run:
         decay = config.train.ema_decay
         self.ema = Ema(self.engine.fragments(), decay) if decay else None
         self.metrics: dict[str, float] = {}
+        self.losses: list[Tensor] = []
         self.skipped_in_a_row = 0
         self.identity = _identity(config, world, self.initialisation, source.digest)
 
@@ -147,7 +110,7 @@ class _Run:
         begun = resumed_from or 0
         if self.first:
             _write_config(self.config, self.run_dir)
-        self._announce()
+        self._announce(begun)
         self._loop(begun)
         bundle_id = self._publish()
         self.journal.append("end", self.config.train.steps)
@@ -184,6 +147,7 @@ class _Run:
         """Skipped steps are told; too many in a row end the run, on every rank at the same step."""
         if result.applied:
             self.skipped_in_a_row = 0
+            self.losses.append(result.loss)
             return
         self.skipped_in_a_row += 1
         self.journal.append("warning", step, message="step skipped: gradients not finite", keys=batch.keys)
@@ -194,13 +158,15 @@ class _Run:
             )
 
     def _log(self, result: StepResult, step: int, throughput: Mapping[str, float]) -> None:
+        """One journal line: the loss is the mean over applied steps since the last line."""
         self.metrics = {
-            "train/loss": float(result.loss),
+            "train/loss": float(torch.stack(self.losses or [result.loss]).mean()),
             "train/lr": learning_rate(self.config, step),
             "train/grad_norm": result.grad_norm,
             "train/skipped_steps": float(self.engine.skipped_steps),
             **throughput,
         }
+        self.losses.clear()
         self.journal.append("metrics", step, metrics=self.metrics)
 
     def _validate(self, step: int) -> None:
@@ -210,11 +176,12 @@ class _Run:
             return
         weights = self._consolidated()
         if self.first:
-            still = next(self.source.batches(0, 1, 0, self.config.validation.count))
             folder = self.run_dir / "samples"
             try:
+                still = next(self.source.batches(0, 1, 0, self.config.validation.count))
                 written = draw_samples(self.animator, weights, still, self.config, folder, step)
-            except (RuntimeError, OSError, ValueError) as error:  # out of memory, disk full: training goes on
+            except (AnimaticError, RuntimeError, OSError, ValueError) as error:
+                # Out of memory, disk full, unreadable stills: no reason to lose the training.
                 self.journal.append("warning", step, message=f"no validation samples: {error}")
             else:
                 for path, prompt in written:
@@ -249,11 +216,11 @@ class _Run:
         self.journal.append("resume", saved.step, uri=str(saved.path), digest=saved.digest)
         return saved.step
 
-    def _announce(self) -> None:
+    def _announce(self, begun: int) -> None:
         candidates = self.animator.trainable_candidates()
         self.journal.append(
             "start",
-            0,
+            begun,
             config_hash=config_hash(self.config),
             stage=self.config.stage,
             preset=self.config.preset,

@@ -17,6 +17,13 @@ def pair(tmp_path_factory):
         yield workers
 
 
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory):
+    """One process, a group of its own."""
+    with Workers(1, tmp_path_factory.mktemp("alone")) as workers:
+        yield workers
+
+
 def write_config(config: RunConfig, path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(dump_yaml(config))

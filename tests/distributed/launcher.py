@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-START_TIMEOUT_S = 240
+START_TIMEOUT_S = float(os.environ.get("TEST_JOB_TIMEOUT_S", "240"))
 
 
 class WorkerError(Exception):

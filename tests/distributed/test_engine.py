@@ -9,7 +9,7 @@ from training.engine import batch_shares
 from training.loop import leaves_time_out
 
 
-def follow(pair, folder, *sets, steps=2):
+def follow(pair, folder, *sets, steps=3):
     path = write_config(small_config(0, "model.unet.dropout=0", *sets), folder / "config.yaml")
     return pair.run(follow_engine, path, steps)
 
@@ -32,6 +32,13 @@ def test_accumulation_and_recomputation_leave_the_steps_as_they_are(pair, tmp_pa
         pair, tmp_path, "train.global_batch=8", "train.micro_batch=1", "train.activation_checkpointing=true"
     )[0]
     assert parts["losses"] == pytest.approx(whole["losses"], rel=1e-5)
+
+
+def test_steps_do_not_depend_on_the_number_of_processes(pair, alone, tmp_path):
+    expected = follow(pair, tmp_path, "train.precision=fp32")[0]
+    assert follow(alone, tmp_path, "train.precision=fp32")[0]["losses"] == pytest.approx(
+        expected["losses"], rel=1e-5
+    )
 
 
 def test_batches_that_cannot_be_shared_are_refused():

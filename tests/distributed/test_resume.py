@@ -116,10 +116,10 @@ def test_interrupted_save_is_no_checkpoint(undisturbed, tmp_path):
     assert [path.name for path in root.iterdir()] == ["step-00000004"] and not warnings
 
 
-def test_another_world_size_or_recipe_is_refused(undisturbed, train_in_pair, tmp_path):
+def test_another_world_size_or_recipe_is_refused(undisturbed, train_in_pair, alone, tmp_path):
     run_dir = copy_unfinished(undisturbed, tmp_path / "run")
     path = write_config(undisturbed.config, tmp_path / "config.yaml")
-    with Workers(1, tmp_path / "alone") as alone, pytest.raises(WorkerError, match="written by 2 workers"):
+    with pytest.raises(WorkerError, match="written by 2 workers"):
         alone.run(run_stage, path, str(run_dir))
     with pytest.raises(WorkerError, match="belongs to another run"):
         train_in_pair(small_config(0, *LENGTH, "optimizer.lr=2e-3"), run_dir)

@@ -11,9 +11,10 @@ import torch
 from models.animator import Batch
 from training.config import RunConfig, load, resolve
 from training.ema import Ema
-from training.engine import Engine, join_world
+from training.engine import Engine
 from training.loop import train
 from training.stages import build, trainable_names
+from training.world import join_world
 
 SMALL = (
     "model.frames=3",
@@ -112,7 +113,7 @@ def follow_engine(config_path: str, steps: int) -> dict[str, Any]:
     The average is followed twice: sharded as in training, and whole, from the gathered weights.
     """
     config = load(Path(config_path))
-    world = join_world()
+    world = join_world(gpu=False)
     animator, start = build(config)
     engine = Engine(animator, trainable_names(config, animator), start.weights, config)
     ema = Ema(engine.fragments(), 0.9)
