@@ -41,7 +41,7 @@ def run(*arguments: object):
 
 
 def ingest(here: Path) -> None:
-    rows = write_rendered(here / "footage", 8, seed=0)
+    rows = write_rendered(here / "footage", range(8), seed=0)
     write_csv(here / "footage" / "table.csv", rows)
     result = run("ingest", "footage/table.csv", "--videos", "footage/videos", "--preset", "tiny", "--json")
     assert result.exit_code == 0, result.output
