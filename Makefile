@@ -80,5 +80,5 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-clean: ## remove runs, caches and .venv
-	rm -rf runs $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
+clean: ## remove .venv and caches; runs/ is yours and stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
