@@ -29,6 +29,7 @@ COLOURS = {
     "black": (20, 20, 24),
 }
 SHAPES = ("ball", "square", "triangle", "star")
+Colour = tuple[int, int, int]
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 FIELDS = ("videoid", "contentUrl", "duration", "page_dir", "name")
 _SUPERSAMPLING = 2
@@ -49,7 +50,7 @@ class Scene:
     radius: float
     start: tuple[float, float]
     end: tuple[float, float]
-    background: tuple[tuple[int, int, int], tuple[int, int, int]]
+    background: tuple[Colour, Colour]
     angle: float
     stripes: int
 
@@ -64,23 +65,31 @@ def draw_scene(seed: int, index: int) -> Scene:
     rng = np.random.default_rng([seed, index])
     shape, colour = str(rng.choice(SHAPES)), str(rng.choice(list(COLOURS)))
     direction = str(rng.choice(list(DIRECTIONS)))
-    radius = float(rng.uniform(0.12, 0.18))
-    travel = float(rng.uniform(0.5, 1 - 2 * radius - 0.02))
+    radius = float(rng.uniform(0.14, 0.21))
+    travel = float(rng.uniform(0.45, 1 - 2 * radius - 0.02))
     first = float(rng.uniform(radius, 1 - radius - travel))
     across = float(rng.uniform(radius, 1 - radius))
     dx, dy = DIRECTIONS[direction]
     begin, finish = (first, first + travel) if dx + dy > 0 else (first + travel, first)
     start, end = ((begin, across), (finish, across)) if dx else ((across, begin), (across, finish))
-    background = (_background(rng, COLOURS[colour]), _background(rng, COLOURS[colour]))
-    angle, stripes = float(rng.uniform(0, 2 * math.pi)), int(rng.choice([0, 0, 2, 3, 4]))
+    background = _background(rng, COLOURS[colour])
+    angle, stripes = float(rng.uniform(0, 2 * math.pi)), int(rng.choice([0, 0, 0, 2, 3]))
     return Scene(shape, colour, direction, radius, start, end, background, angle, stripes)
 
 
-def _background(rng: np.random.Generator, colour: tuple[int, int, int]) -> tuple[int, int, int]:
+def _background(rng: np.random.Generator, colour: tuple[int, int, int]) -> tuple[Colour, Colour]:
+    """Two related colours, both far enough from the shape's to see it."""
     while True:
-        candidate = rng.integers(30, 226, size=3)
-        if np.linalg.norm(candidate - np.array(colour)) > _MIN_CONTRAST:
-            return int(candidate[0]), int(candidate[1]), int(candidate[2])
+        first = rng.integers(30, 226, size=3)
+        second = np.clip(first + rng.integers(-60, 61, size=3), 0, 255)
+        contrast = min(float(np.linalg.norm(end - np.array(colour))) for end in (first, second))
+        if contrast > _MIN_CONTRAST:
+            return _colour(first), _colour(second)
+
+
+def _colour(values: np.ndarray) -> Colour:
+    red, green, blue = (int(value) for value in values)
+    return red, green, blue
 
 
 def render(scene: Scene, frames: int = FRAMES, size: int = SIZE) -> np.ndarray:
