@@ -103,16 +103,21 @@ def _at(folder: Path | None) -> str:
     return f": there is nothing at {folder}" if folder else ""
 
 
+def read_losses(run: Path) -> dict[int, float]:
+    """Step → training loss; of steps that a resumed run repeated, the later line counts."""
+    entries, _ = read_journal(run / "journal.jsonl", limit=WHOLE_JOURNAL)
+    losses = {entry.step: entry.metrics["train/loss"] for entry in entries if "train/loss" in entry.metrics}
+    return dict(sorted(losses.items()))
+
+
 def _training(stage: int, run: Path) -> Training:
     entries, _ = read_journal(run / "journal.jsonl", limit=WHOLE_JOURNAL)
-    # A resumed run repeats the steps since its last checkpoint: the later line counts.
-    losses = {entry.step: entry.metrics["train/loss"] for entry in entries if "train/loss" in entry.metrics}
     starts = [entry.content for entry in entries if entry.event == "start"]
     bundle = open_bundle(run / "bundle")
     return Training(
         stage=stage,
         name=STAGES[stage],
-        losses=dict(sorted(losses.items())),
+        losses=read_losses(run),
         workers=int(starts[-1].get("workers", 0)) if starts else 0,
         bundle_id=bundle.id,
         config_hash=bundle.info.config_hash,
