@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,6 +53,11 @@ def out() -> Console:
 def err() -> Console:
     """Progress and remarks."""
     return Console(stderr=True, highlight=False)
+
+
+def only_results_on_stdout() -> AbstractContextManager[object]:
+    """Inside, what libraries print goes to stderr: Ray, for one, reports lost workers on stdout."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 def print_json(value: Any) -> None:

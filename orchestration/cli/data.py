@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.errors import AnimaticError
-from orchestration.cli.common import AsJson, err, out, print_json, print_table, short, shown
+from orchestration.cli.common import (
+    AsJson,
+    err,
+    only_results_on_stdout,
+    out,
+    print_json,
+    print_table,
+    short,
+    shown,
+)
 
 if TYPE_CHECKING:
     from pipelines.ingest import IngestConfig, IngestProgress
@@ -56,7 +65,7 @@ def ingest(
     chosen: dict[str, Any] = {"seed": seed, "workers": workers, "address": address, "videos": videos}
     target = output or str(Workspace.current().data)
     config = _config(source, target, preset, chosen, assignments or [])
-    with progress_bar(err()) as bar:
+    with only_results_on_stdout(), progress_bar(err()) as bar:
         task = bar.add_task("ingest", total=None, figures="starting")
 
         def show(state: IngestProgress) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from models.errors import AnimaticError
-from orchestration.cli.common import AsJson, err, out, print_json, short, shown
+from orchestration.cli.common import AsJson, err, only_results_on_stdout, out, print_json, short, shown
 
 if TYPE_CHECKING:
     from models.sampler import SamplingSettings
@@ -124,7 +124,7 @@ def evaluate(
         gpus_per_worker=1 if gpus else 0,
         address=address,
     )
-    with counting(err(), "evaluate") as bar:
+    with only_results_on_stdout(), counting(err(), "evaluate") as bar:
         report = run(config, bar)
     if as_json:
         print_json(report)

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from models.errors import AnimaticError
-from orchestration.cli.common import AsJson, Preset, err, out, print_json, short, shown
+from orchestration.cli.common import (
+    AsJson,
+    Preset,
+    err,
+    only_results_on_stdout,
+    out,
+    print_json,
+    short,
+    shown,
+)
 
 PANEL = "Training"
 
@@ -72,7 +81,8 @@ def train(
         return
     resolved = defaults.complete(request, workspace)
     folder = run or defaults.run_folder(resolved, workspace)
-    result = launch.launch(resolved, folder, workspace, err())
+    with only_results_on_stdout():
+        result = launch.launch(resolved, folder, workspace, err())
     entry = promotion.accept(workspace.ledger, result.bundle_path)
     if as_json:
         print_json({"result": result, "accepted": entry})

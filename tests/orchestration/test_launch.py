@@ -40,12 +40,18 @@ def run(*arguments: object):
     return runner.invoke(app, [str(argument) for argument in arguments])
 
 
+def parsed(result) -> dict:
+    """What ``--json`` printed: one object and nothing else."""
+    assert result.stdout.startswith("{"), result.stdout[:500]
+    return json.loads(result.stdout)
+
+
 def ingest(here: Path) -> None:
     rows = write_rendered(here / "footage", range(8), seed=0)
     write_csv(here / "footage" / "table.csv", rows)
     result = run("ingest", "footage/table.csv", "--videos", "footage/videos", "--preset", "tiny", "--json")
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["report"]["samples"] == 8
+    assert parsed(result)["report"]["samples"] == 8
 
 
 def journal(folder: Path) -> list[dict]:
@@ -84,7 +90,7 @@ def test_a_killed_worker_is_replaced_and_the_finished_run_is_accepted_and_mirror
     events = [line["event"] for line in lines]
     assert events.count("resume") >= 1
     assert events[-1] == "end"
-    told = json.loads(result.stdout)
+    told = parsed(result)
     assert told["result"]["steps"] == STEPS
     entry = Ledger(here / "runs" / "ledger.jsonl").newest(0, "tiny")
     assert entry.bundle_id == told["result"]["bundle_id"] == told["accepted"]["bundle_id"]
@@ -95,7 +101,7 @@ def test_a_killed_worker_is_replaced_and_the_finished_run_is_accepted_and_mirror
     before = (folder / "journal.jsonl").read_bytes()
     again = run(*command)
     assert again.exit_code == 0
-    assert json.loads(again.stdout)["result"]["bundle_id"] == entry.bundle_id
+    assert parsed(again)["result"]["bundle_id"] == entry.bundle_id
     assert (folder / "journal.jsonl").read_bytes() == before
 
     other = run(*command, "--set", "seed=1")
