@@ -42,8 +42,7 @@ demo: setup ## the main job in about ten minutes: data, three stages, promotion,
 	@$(BIN)/animatic demo $(call flag,out,OUT)
 
 prior: setup ## train the tiny prior that ships in models/prior (an hour or two)
-	@$(BIN)/animatic train --stage 0 --preset tiny $(call flag,data,DATA) $(call flag,gpus,GPUS) --out runs/prior
-	@rm -rf models/prior && cp -r runs/prior/bundle models/prior
+	@$(BIN)/animatic demo --prior $(foreach assignment,$(SET),--set "$(assignment)")
 
 data: setup ## shards from DATA=table.csv VIDEOS=folder
 	@test -n "$(DATA)" || { echo 'error: make data DATA=table.csv VIDEOS=folder [OUT=runs/data]' >&2; exit 2; }

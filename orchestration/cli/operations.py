@@ -23,10 +23,30 @@ def demo(
     folder: Annotated[
         Path | None, typer.Option("--out", help="Where everything is written; runs/demo if not given.")
     ] = None,
+    prior: Annotated[
+        bool,
+        typer.Option("--prior", help="Make the prior that ships in models/prior instead: stage 0, hours."),
+    ] = False,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="SECTION.KEY=VALUE", help="With --prior: change a setting; repeatable."
+        ),
+    ] = None,
 ) -> None:
     """The main job at small size: footage, ingest, three stages, promotion, animation, report."""
-    from orchestration.demo import steps
     from orchestration.workspace import Workspace
+
+    if prior:
+        from orchestration.demo.prior import make_prior
+
+        make_prior(Workspace.current(), err(), assignments or ())
+        return
+    if assignments:
+        raise AnimaticError(
+            "--set goes with --prior; the demo's recipe is fixed (`animatic train` takes any)"
+        )
+    from orchestration.demo import steps
 
     steps.run(folder or Workspace.current().root / "demo", err())
 
