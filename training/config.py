@@ -83,6 +83,11 @@ class TrainConfig(Section):
                 "precision bf16 keeps its fp32 master weights in ZeRO: use zero_stage 1 to 3, or precision "
                 "autocast-bf16"
             )
+        if self.image_batches and self.zero_stage == 3:
+            # Measured: ZeRO-3 steps layers that took no part with the gradients of an earlier step.
+            raise ValueError(
+                "image_batches leaves layers out, which ZeRO stage 3 cannot do: use zero_stage 0 to 2"
+            )
         if self.micro_batch and self.global_batch % self.micro_batch:
             raise ValueError(
                 f"micro_batch {self.micro_batch} does not divide global_batch {self.global_batch}"

@@ -221,7 +221,8 @@ class Engine:
             "train_batch_size": train.global_batch,
             "train_micro_batch_size_per_gpu": self.micro_batch,
             "gradient_accumulation_steps": self.accumulation,
-            "zero_optimization": {"stage": train.zero_stage},
+            # Memory-efficient linear replaces torch's function for the whole process.
+            "zero_optimization": {"stage": train.zero_stage, "memory_efficient_linear": False},
             "steps_per_print": None,
             "wall_clock_breakdown": False,
         }

@@ -96,10 +96,11 @@ def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = N
     options = options or {}
     config = load(Path(config_path))
     source = SyntheticSource(config, tuple(options.get("bad_steps", ())))
-    losses: dict[int, float] = {}
+    losses: dict[int, float | None] = {}
 
     def on_progress(step: int, _: int, metrics: Any) -> None:
-        losses[step] = metrics["train/loss"]
+        loss = metrics["train/loss"]
+        losses[step] = loss if math.isfinite(loss) else None
         if step == options.get("stop_after"):
             raise Interruption(f"at step {step}")
 

@@ -103,6 +103,11 @@ def test_bf16_weights_need_sharded_masters():
         resolve(2, "tiny", ["train.precision=bf16", "train.zero_stage=0"])
 
 
+def test_image_batches_are_refused_under_zero_3():
+    with pytest.raises(AnimaticError, match="ZeRO stage 3 cannot"):
+        resolve(0, "tiny", ["train.zero_stage=3", "train.image_batches=0.1"])
+
+
 def test_unknown_preset_stage_and_file_are_named(tmp_path):
     with pytest.raises(AnimaticError, match="no preset 'small': choose one of tiny, 256, 512, 1024"):
         resolve(1, "small")
