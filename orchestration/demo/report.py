@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestration.demo import curves, footage, gallery, stills
 from orchestration.demo.figures import Figures, gather
-from orchestration.demo.sources import STEP_TITLES, Sources
+from orchestration.demo.sources import STEP_TITLES, Sources, shown
 
 TEMPLATE = "report.html"
 README_GIF = "readme.gif"
@@ -49,6 +49,7 @@ def write(sources: Sources) -> Path:
         verdicts=verdicts(figures),
         trained=TRAINED,
         steps=timeline(figures),
+        shown=shown,
     )
     partial = sources.page.with_suffix(".partial")
     partial.write_text(page)

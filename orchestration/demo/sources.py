@@ -38,3 +38,9 @@ class Sources:
     def page(self) -> Path:
         """The report."""
         return self.out / "index.html"
+
+
+def shown(path: Path) -> Path:
+    """The path as seen from where the user is, if it lies below; absolute otherwise."""
+    here, whole = Path.cwd(), path.resolve()
+    return whole.relative_to(here) if whole.is_relative_to(here) else whole

@@ -81,7 +81,7 @@ class Demo:
         """Where the report finds its figures."""
         return Sources(
             out=self.out,
-            datasets={"training": self.data, "held out": self.held_out},
+            datasets={"training": self.data, "held-out": self.held_out},
             runs=self.runs,
             evaluations=self.evaluations,
             ledger=self.workspace.ledger,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.console import Console
 from rich.table import Table
 
 from orchestration.demo.figures import Figures, gather
-from orchestration.demo.sources import Sources
+from orchestration.demo.sources import Sources, shown
 from orchestration.demo.stills import FOLDER, read
 
 
@@ -49,14 +47,9 @@ def _places(sources: Sources, figures: Figures) -> list[tuple[str, str]]:
         places.append(("animations", f"{sources.out / FOLDER} (mp4, GIF, strips)"))
     if figures.trainings:
         last = figures.trainings[-1]
-        places.append(("bundle", f"{last.bundle} ({last.bundle_id[:12]})"))
-    store = _relative(sources.ledger.path.parent / "mlflow.db")
+        places.append(("bundle", f"{shown(last.bundle)} ({last.bundle_id[:12]})"))
+    store = shown(sources.ledger.path.parent / "mlflow.db")
     places.append(("training runs", f".venv/bin/mlflow ui --backend-store-uri sqlite:///{store}"))
     own = 'make animate IMAGE=my.png PROMPT="a red ball moves left"'
     places.append(("your own picture", own))
     return places
-
-
-def _relative(path: Path) -> Path:
-    here = Path.cwd()
-    return path.resolve().relative_to(here) if path.resolve().is_relative_to(here) else path.resolve()

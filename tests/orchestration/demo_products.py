@@ -32,7 +32,7 @@ def make_sources(root: Path, clips: int = 8, wrong: int = 1) -> Sources:
         promotion.accept(ledger, run / "bundle")
         runs[stage] = run
     evaluations = {stage: _evaluation(out, stage, clips, wrong) for stage in (2, 3)}
-    datasets = {"training": _dataset(out / "data", 231, 3), "held out": _dataset(out / "held-out", clips, 0)}
+    datasets = {"training": _dataset(out / "data", 231, 3), "held-out": _dataset(out / "held-out", clips, 0)}
     _animations(out)
     for name in STEP_TITLES:
         with SecondsNote(out).timing(name):
