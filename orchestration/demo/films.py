@@ -21,7 +21,7 @@ from orchestration.demo.footage import SIZE, encode
 PAGE = "films"
 EVERY = 2  # every second frame of 25 a second: about the rendered clips' rate
 FPS = Fraction(25, EVERY)
-# The colour conversion reads past the end of lines that do not fill whole blocks: bytes would differ by chance.
+# The colour conversion leaves chance bytes at the end of lines that do not fill whole blocks of pixels.
 _BLOCK = 64
 
 
