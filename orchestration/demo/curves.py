@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -21,7 +22,8 @@ def svg(curves: Sequence[tuple[str, Mapping[int, float]]]) -> str:
     buffer = io.BytesIO()
     _draw(curves, buffer, "svg", {})
     text = buffer.getvalue().decode()
-    text = text[text.index("<svg") :]
+    # Without matplotlib's note about itself, which names addresses that the page has no use for.
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
     for colour, variable in _PAGE.items():
         text = text.replace(colour, variable)
     return text

@@ -11,6 +11,7 @@ from small import make_bundle, small_sets
 from orchestration.demo import steps
 from orchestration.demo.collection import Amounts
 from orchestration.demo.display import Overall
+from orchestration.demo.plan import Settings
 from orchestration.demo.seconds import SecondsNote
 from orchestration.workspace import Workspace
 
@@ -25,9 +26,9 @@ def base(tmp_path_factory) -> Path:
     return folder
 
 
-def settings(base: Path) -> steps.Settings:
+def settings(base: Path) -> Settings:
     sets = (*small_sets(3), "train.steps=2", "train.checkpoint_every=1", f"init.base={base}")
-    return steps.Settings(
+    return Settings(
         amounts=Amounts(rendered=8, held_out_each=1, films=False),
         sets=(*sets, "tracking.wandb=disabled"),
         sampling_steps=2,
