@@ -15,13 +15,13 @@ def follow(pair, folder, *sets, steps=3):
 
 
 @pytest.mark.parametrize(
-    ("precision", "zero_stage"), [("fp32", 0), ("fp32", 3), ("autocast-bf16", 1), ("bf16", 2), ("bf16", 3)]
+    ("precision", "zero_stage"), [("fp32", 0), ("autocast-bf16", 1), ("bf16", 2), ("bf16", 3)]
 )
 def test_masters_start_exactly_and_sharded_averages_are_whole_ones(pair, tmp_path, precision, zero_stage):
     sets = (f"train.precision={precision}", f"train.zero_stage={zero_stage}", "train.image_batches=0")
     first, second = follow(pair, tmp_path, *sets)
     assert first["starts_exactly"]
-    assert first["changed"] == first["trained"] > 100
+    assert first["changed"] == first["trained"] > 50
     assert first["average_moved"] and first["average_error"] < 1e-6
     assert first["losses"] == second["losses"]
     assert second["trained"] == 0, "only the first rank holds whole weights"
