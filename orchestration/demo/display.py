@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -12,7 +12,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from orchestration.progress import CountingTask, counting
+from orchestration.progress import counting
 
 TICK_S = 0.5
 # The part of a step that may be filled while it has not ended: a late step never looks finished.
@@ -71,8 +71,11 @@ class Overall:
         self._bar.update(self._task, completed=sum(self._planned[: number + 1]))
 
     @contextmanager
-    def counting(self, title: str) -> Iterator[CountingTask]:
-        """The bar inside a step, driven by calls (done, total)."""
+    def counting(self, title: str, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+        """The bar inside a step, driven by calls (done, total); not ``shown`` where all was done before."""
+        if not shown:
+            yield lambda done, total: None
+            return
         with counting(self.console, f"  {title}") as task:
             yield task
 

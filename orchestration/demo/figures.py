@@ -15,6 +15,7 @@ from orchestration import promotion
 from orchestration.demo.seconds import SecondsNote
 from orchestration.demo.sources import Sources
 from orchestration.tracking.journal import read_journal
+from pipelines.metrics import mean_interval
 
 WHOLE_JOURNAL = 1 << 40
 STAGES = {1: "context", 2: "adaptation", 3: "detail guidance"}
@@ -72,6 +73,16 @@ class Figures:
         """PSNR of the first frame against the input."""
         report = self.evaluations.get(stage)
         return report["results"]["psnr_first_frame"] if report else None
+
+    def gain(self) -> tuple[float, float, float] | None:
+        """PSNR of stage 3 less that of stage 2, clip by clip: mean and 95 % interval in dB."""
+        if 2 not in self.evaluations or 3 not in self.evaluations:
+            return None
+        before, after = (
+            {row["key"]: row["psnr_first_frame"] for row in self.evaluations[stage]["clips"]}
+            for stage in (2, 3)
+        )
+        return mean_interval([after[key] - before[key] for key in after if key in before])
 
 
 def gather(sources: Sources) -> Figures:

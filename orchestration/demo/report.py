@@ -113,14 +113,19 @@ def verdicts(figures: Figures) -> list[str]:
             f"The detector that judges finds the caption's direction in {real['correct']:.0f} of "
             f"{real['n']:.0f} real clips; no generated clip can be trusted more than that."
         )
-    before, after = figures.fidelity(2), figures.fidelity(3)
-    if before and after:
-        change = after["mean"] - before["mean"]
-        said.append(
-            f"From stage 2 to stage 3 the first frame comes {abs(change):.1f} dB "
-            + ("closer to the picture, which is what detail guidance is for." if change > 0 else
-               "further from the picture; detail guidance should have brought it closer.")
-        )  # fmt: skip
+    gain = figures.gain()
+    if gain is not None:
+        mean, low, high = gain
+        change = f"From stage 2 to stage 3 the first frame comes {abs(mean):.1f} dB"
+        if low > 0:
+            said.append(f"{change} closer to the picture, which is what detail guidance is for.")
+        elif high < 0:
+            said.append(f"{change} away from the picture; detail guidance should have brought it closer.")
+        else:
+            said.append(
+                f"{change} {'closer' if mean > 0 else 'away'}, which may be chance "
+                f"({low:+.1f} to {high:+.1f}); detail guidance should bring it closer."
+            )
     return said
 
 

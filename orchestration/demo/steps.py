@@ -120,7 +120,8 @@ def ingest_footage(demo: Demo) -> Outcome:
     model = resolve(3, PRESET, demo.settings.sets).model
     fresh, said = False, []
     for table, output in jobs:
-        fresh |= not (output / "dataset.json").exists()
+        missing = not (output / "dataset.json").exists()
+        fresh |= missing
         config = IngestConfig(
             source=str(table),
             videos=str(demo.collection.videos),
@@ -129,7 +130,7 @@ def ingest_footage(demo: Demo) -> Outcome:
             min_frames=(model.frames - 1) * STRIDE + 1,
             unit_rows=demo.settings.unit_rows,
         )
-        with demo.overall.counting(f"rows of {table.name}") as progress:
+        with demo.overall.counting(f"rows of {table.name}", shown=missing) as progress:
             report = ingest(config, lambda state, bar=progress: bar(state.rows, state.total_rows))  # type: ignore[misc]
         said.append(f"{report.samples} samples of {report.rows} rows")
     return Outcome(" and ".join(said), fresh)
@@ -169,7 +170,7 @@ def evaluate_stage(demo: Demo, stage: int) -> Outcome:
     config = evaluation_config(demo, stage)
     demo.evaluations[stage] = config.output
     fresh = not (config.output / "report.json").exists()
-    with demo.overall.counting("held-out clips") as progress:
+    with demo.overall.counting("held-out clips", shown=fresh) as progress:
         results = evaluate(config, progress)["results"]
     said = f"first frame {results['psnr_first_frame']['mean']:.1f} dB"
     if results["direction"]:

@@ -113,11 +113,14 @@ def test_poor_results_are_called_poor(sources):
     assert any("closer to the picture, which is what" in line for line in verdicts(figures))
     results = figures.evaluations[3]["results"]
     results["direction"] |= {"low": 0.2, "still": 3}
-    results["psnr_first_frame"]["mean"] = 3.0
+    for row in figures.evaluations[3]["clips"]:
+        row["psnr_first_frame"] -= 30
     said = verdicts(figures)
     assert any("does not demonstrably steer" in line for line in said)
     assert any("3 clips stand still and count as wrong" in line for line in said)
     assert any("detail guidance should have brought it closer" in line for line in said)
+    figures.evaluations[3]["clips"] = [dict(row) for row in figures.evaluations[2]["clips"]]
+    assert any("which may be chance" in line for line in verdicts(figures))
 
 
 def test_repeated_steps_of_a_resumed_run_are_drawn_once(tmp_path):
