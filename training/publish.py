@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from models.bundle import write_bundle
 from torch import Tensor
 
 from models.animator import Animator
+from models.bundle import write_bundle
 from models.naming import public_names
 from training.config import RunConfig, config_hash
 from training.observe import curves
