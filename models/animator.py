@@ -156,7 +156,7 @@ class Animator(nn.Module):
             progress: called with (steps done, steps).
 
         Returns:
-            (b t 3 h w) in [-1, 1], float32 on the CPU.
+            (b t 3 h w) in [-1, 1], float32 on the CPU; t = 1 for a network without temporal layers.
         """
         generators = [
             torch.Generator().manual_seed(settings.seed * 1_000_003 + index) for index in range(len(prompts))
@@ -174,7 +174,7 @@ class Animator(nn.Module):
         generators: list[torch.Generator],
         progress: Callable[[int, int], None] | None,
     ) -> Tensor:
-        frames = self.architecture.frames
+        frames = self.architecture.frames if self.architecture.unet.temporal else 1
         text = {"both": self.encoders.text(prompts), "none": self.encoders.text([""] * len(prompts))}
         context = {"both": self._image_context(image), "none": self._image_context(torch.zeros_like(image))}
         text["image"], context["image"] = text["none"], context["both"]

@@ -74,6 +74,14 @@ def test_an_animation_does_not_depend_on_what_it_is_batched_with(animator):
     torch.testing.assert_close(both[:1], first, rtol=1e-3, atol=1e-4)
 
 
+def test_a_network_without_temporal_layers_draws_single_images(small: Architecture):
+    unet = small.unet.model_copy(update={"temporal": False})
+    context = small.context.model_copy(update={"frames": None})
+    animator = Animator(small.model_copy(update={"unet": unet, "context": context})).eval()
+    images = animator.animate(torch.zeros(2, 3, 8, 8), ["", "a ball"], SamplingSettings(steps=2, eta=0.0))
+    assert images.shape == (2, 1, 3, 8, 8)
+
+
 def test_progress_counts_sampling_steps(animator):
     seen = []
     settings = SamplingSettings(steps=4, eta=0.0)
