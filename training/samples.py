@@ -58,8 +58,6 @@ def _twin(animator: Animator, weights: Mapping[str, Tensor]) -> Animator:
     twin = copy.copy(animator)
     twin._modules = dict(animator._modules)
     architecture = animator.architecture
-    if not architecture.unet.temporal:  # an image network: one frame at a time
-        twin.architecture = architecture.model_copy(update={"frames": 1})
     twin.unet = UNet(architecture.unet).eval()
     if architecture.context is not None:
         twin.context = QueryTransformer(architecture.context).eval()
