@@ -15,7 +15,7 @@ def ensure_ray(address: str | None = None, num_cpus: int | None = None) -> None:
 
     ``address`` (or the variable RAY_ADDRESS) names a cluster: ``auto``, ``host:port`` or ``ray://…``. Without
     one, Ray starts on this machine with ``num_cpus`` (default: all) and ends with this process.
-    Raises AnimaticError if the cluster does not answer.
+    Raises AnimaticError if Ray does not start or the cluster does not answer.
     """
     if ray.is_initialized():
         return
@@ -29,14 +29,22 @@ def ensure_ray(address: str | None = None, num_cpus: int | None = None) -> None:
         # Ray's workers step back for everything else by default: on a busy machine they would starve.
         os.environ.setdefault("RAY_worker_niceness", "0")
         cpus = num_cpus or os.cpu_count()
-        ray.init(
-            "local", num_cpus=cpus, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, **quiet
-        )
+        store = OBJECT_STORE_BYTES
+        try:
+            ray.init("local", num_cpus=cpus, object_store_memory=store, include_dashboard=False, **quiet)
+        except Exception as error:  # Ray has no narrower type for a node that is not up within its 30 s
+            ray.shutdown()
+            raise AnimaticError(
+                f"Ray did not start on this machine ({_reason(error)}); on a busy machine, try again"
+            ) from error
         return
     try:
         ray.init(address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AnimaticError(
-            f"no Ray cluster at {address} ({reason}); start it, or give no address"
+            f"no Ray cluster at {address} ({_reason(error)}); start it, or give no address"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
