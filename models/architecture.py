@@ -119,19 +119,43 @@ class EncoderConfig(ArchitectureModel):
 
 
 class CodecConfig(ArchitectureModel):
-    """The frame codec: Stable Diffusion's autoencoder, or a truncated DCT of patches (the tiny preset)."""
+    """The frame codec: Stable Diffusion's autoencoder, or a truncated DCT of patches (the tiny preset).
+
+    ``width``, ``channel_mult``, ``res_blocks`` and ``latent_channels`` say what a weight file holds; the folder
+    of a diffusers autoencoder says it itself.
+    """
 
     kind: Literal["vae", "dct"] = "vae"
-    path: str | None = Field(None, description="folder or file with AutoencoderKL weights")
+    path: str | None = Field(
+        None, description="diffusers autoencoder folder, or .safetensors file with first_stage_model.* tensors"
+    )
     scale: float = Field(0.18215, gt=0, description="factor on VAE latents")
     patch: int = Field(8, gt=0, description="pixels per latent cell along each side")
+    width: int = Field(128, gt=0, description="vae: width of the finest level")
+    channel_mult: tuple[int, ...] = Field((1, 2, 4, 4), description="vae: width of each level / width")
+    res_blocks: int = Field(2, gt=0, description="vae: residual blocks per level of the encoder")
+    latent_channels: int = Field(4, gt=0, description="vae: channels of the latent")
+    slicing: bool = Field(True, description="vae: one frame at a time, in the memory of one")
+    decode_tile: int | None = Field(
+        512, gt=0, description="vae: larger frames are decoded in tiles of this side, pixels; null: whole"
+    )
     luma: int = Field(10, gt=0, description="dct: coefficients kept of the luma patch")
     chroma: int = Field(3, gt=0, description="dct: coefficients kept of each chroma patch")
 
     @property
     def channels(self) -> int:
         """Channels of the latent."""
-        return 4 if self.kind == "vae" else self.luma + 2 * self.chroma
+        return self.latent_channels if self.kind == "vae" else self.luma + 2 * self.chroma
+
+    @model_validator(mode="after")
+    def _vae_levels_make_the_patch(self) -> Self:
+        factor = 2 ** (len(self.channel_mult) - 1)
+        if self.kind == "vae" and self.patch != factor:
+            raise ValueError(
+                f"a vae of {len(self.channel_mult)} levels (codec.channel_mult) shrinks each side {factor} times, "
+                f"but codec.patch is {self.patch}"
+            )
+        return self
 
 
 class Architecture(ArchitectureModel):
