@@ -5,7 +5,8 @@ UNet parameters are ``model.diffusion_model.*`` in public, numbered by position;
 which are the same in image and video networks.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 UNET_PREFIX = "model.diffusion_model."
 CONTEXT_PREFIX = "image_proj_model."
 _LISTED = 8
+Value = TypeVar("Value")
 
 
 def unet_public_names(unet: UNet) -> dict[str, str]:
@@ -42,8 +44,8 @@ def public_names(animator: "Animator") -> dict[str, str]:
     return names
 
 
-def internal_state(architecture: Architecture, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Public-name weights of a network of this architecture, under internal names.
+def internal_state(architecture: Architecture, state: Mapping[str, Value]) -> dict[str, Value]:
+    """Weights (or what is known of them) by public key of a network of this architecture, by internal name.
 
     Raises:
         AnimaticError: where keys do not belong to the architecture.
