@@ -1,16 +1,18 @@
 """The query transformer P: CLIP image tokens to context tokens (DynamiCrafter, section 3.2).
 
-A Perceiver resampler (arXiv:2204.14198) with learned queries, 16 for every frame of the clip.
+A Perceiver resampler (arXiv:2204.14198) with learned queries, a set of 16 for every frame of the clip. Clips of
+another length share the sets out by :func:`frame_indices`.
 """
 
 import math
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from models.architecture import ContextConfig
+from models.attention import attend
+from models.errors import AnimaticError
 
 
 class PerceiverAttention(nn.Module):
@@ -30,11 +32,7 @@ class PerceiverAttention(nn.Module):
         """``tokens``: (b n dim) image tokens; ``queries``: (b m dim)."""
         tokens, queries = self.norm1(tokens), self.norm2(queries)
         key, value = self.to_kv(torch.cat([tokens, queries], dim=1)).chunk(2, dim=-1)
-        q, k, v = (
-            rearrange(x, "b n (h d) -> b h n d", h=self.heads) for x in (self.to_q(queries), key, value)
-        )
-        out = F.scaled_dot_product_attention(q, k, v)
-        return self.to_out(rearrange(out, "b h n d -> b n (h d)"))
+        return self.to_out(attend(self.to_q(queries), key, value, self.heads))
 
 
 class ResamplerLayer(nn.ModuleList):
@@ -65,19 +63,66 @@ class QueryTransformer(nn.Module):
         self.norm_out = nn.LayerNorm(config.context_dim)
         self.layers = nn.ModuleList(ResamplerLayer(config) for _ in range(config.depth))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """``tokens``: (b n image_dim)."""
+    def forward(self, tokens: Tensor, frames: int | None = None) -> Tensor:
+        """Context for a clip.
+
+        Args:
+            tokens: (b n image_dim).
+            frames: of the clip; None takes the configured number. The query sets always work together as
+                they were trained; the clip's frames then share their context by :func:`frame_indices`.
+
+        Returns:
+            (b frames queries context_dim).
+        """
+        tokens = self.proj_in(tokens.to(self.proj_in.weight.dtype))
         queries = repeat(self.latents, "1 m d -> b m d", b=tokens.shape[0]).to(tokens.dtype)
-        tokens = self.proj_in(tokens)
         for layer in self.layers:
             queries = layer(tokens, queries)
         context = self.norm_out(self.proj_out(queries))
-        return rearrange(context, "b (t q) c -> b t q c", q=self.config.queries)
+        context = rearrange(context, "b (t q) c -> b t q c", q=self.config.queries)
+        sets = context.shape[1]
+        return context if frames in (None, sets) else context[:, frame_indices(sets, frames)]
+
+
+def frame_indices(sets: int, frames: int) -> list[int]:
+    """Which of ``sets`` trained query sets each of ``frames`` frames uses: the one at the same time in the clip.
+
+    Frame i takes set round(i·(sets - 1) / (frames - 1)), halves rounded up: the first frame keeps the first
+    set, the last frame the last, and as many frames as sets is the identity. Sets are never blended, so that
+    every frame gets queries that were trained.
+
+    Raises:
+        AnimaticError: where ``sets`` or ``frames`` is not positive.
+    """
+    if sets < 1 or frames < 1:
+        raise AnimaticError(f"a clip of {frames} frames from {sets} query sets: both must be positive")
+    last = max(frames - 1, 1)
+    return [(2 * i * (sets - 1) + last) // (2 * last) for i in range(frames)]
+
+
+def resample_queries(latents: Tensor, queries: int, frames: int) -> Tensor:
+    """The hand-over of P's queries to a network for clips of another length.
+
+    Args:
+        latents: (1 sets·queries dim), a set of queries per frame, or one set for an image (stage 1).
+        queries: size of a set.
+        frames: of the new network.
+
+    Returns:
+        (1 frames·queries dim), a copy; sets are chosen by :func:`frame_indices`, a single one is repeated.
+
+    Raises:
+        AnimaticError: where ``latents`` does not hold whole sets.
+    """
+    if latents.shape[1] % queries:
+        raise AnimaticError(f"{latents.shape[1]} queries are no whole number of sets of {queries}")
+    sets = rearrange(latents, "1 (t q) d -> t q d", q=queries)
+    return rearrange(sets[frame_indices(len(sets), frames)], "t q d -> 1 (t q) d")
 
 
 def repeat_queries(latents: Tensor, frames: int) -> Tensor:
     """Queries of an image (1 q d) repeated for every frame: (1 frames·q d), the hand-over to stage 2."""
-    return repeat(latents, "1 q d -> 1 (t q) d", t=frames).clone()
+    return resample_queries(latents, latents.shape[1], frames)
 
 
 def _feed_forward(config: ContextConfig) -> nn.Sequential:
