@@ -13,6 +13,7 @@ from torch import Tensor
 
 from models.architecture import Architecture
 from models.context import QueryTransformer
+from models.differences import Differences, Shape, compare, listing
 from models.errors import AnimaticError
 from models.unet import UNet
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 UNET_PREFIX = "model.diffusion_model."
 CONTEXT_PREFIX = "image_proj_model."
-_LISTED = 8
+NETWORK_PREFIXES = (UNET_PREFIX, CONTEXT_PREFIX)
 Value = TypeVar("Value")
 
 
@@ -44,49 +45,50 @@ def public_names(animator: "Animator") -> dict[str, str]:
     return names
 
 
+def public_shapes(architecture: Architecture) -> dict[str, Shape]:
+    """Public key -> shape of every tensor of the network, found without allocating one."""
+    unet, context = _on_meta(architecture)
+    public = unet_public_names(unet)
+    shapes = {public[name]: tuple(value.shape) for name, value in unet.named_parameters()}
+    if context is not None:
+        shapes |= {CONTEXT_PREFIX + name: tuple(value.shape) for name, value in context.named_parameters()}
+    return shapes
+
+
 def internal_state(architecture: Architecture, state: Mapping[str, Value]) -> dict[str, Value]:
     """Weights (or what is known of them) by public key of a network of this architecture, by internal name.
 
     Raises:
         AnimaticError: where keys do not belong to the architecture.
     """
-    with torch.device("meta"):
-        unet = UNet(architecture.unet)
-        context = QueryTransformer(architecture.context) if architecture.context else None
+    unet, context = _on_meta(architecture)
     names = {key: f"unet.{name}" for name, key in unet_public_names(unet).items()}
     if context is not None:
         names |= {CONTEXT_PREFIX + name: f"context.{name}" for name, _ in context.named_parameters()}
     unknown = sorted(set(state) - set(names))
     if unknown:
-        raise AnimaticError(f"weights that this architecture does not have: {_listing(unknown)}")
+        raise AnimaticError(f"weights that this architecture does not have: {listing(unknown)}")
     return {names[key]: value for key, value in state.items()}
 
 
-def load(animator: "Animator", state: dict[str, Tensor], *, strict: bool) -> None:
+def load(animator: "Animator", state: Mapping[str, Tensor], *, strict: bool) -> None:
     """Copy public-name weights into ``animator``; see ``Animator.load_network_state``."""
     parameters = animator.trainable_candidates()
     wanted = {key: parameters[name] for name, key in public_names(animator).items()}
-    problems = []
-    missing, unexpected = sorted(set(wanted) - set(state)), sorted(set(state) - set(wanted))
-    if missing and strict:
-        problems.append(f"missing {_listing(missing)}")
-    if unexpected and strict:
-        problems.append(f"unexpected {_listing(unexpected)}")
-    shared = set(wanted) & set(state)
-    shapes = [
-        f"{key} is {tuple(state[key].shape)}, not {tuple(wanted[key].shape)}"
-        for key in sorted(shared)
-        if state[key].shape != wanted[key].shape
-    ]
-    if shapes:
-        problems.append(f"of another shape: {_listing(shapes)}")
+    problems = compare(
+        {key: value.shape for key, value in state.items()},
+        {key: value.shape for key, value in wanted.items()},
+    )
+    if not strict:
+        problems = Differences((), (), problems.reshaped)
     if problems:
-        raise AnimaticError("the weights do not fit the architecture: " + "; ".join(problems))
+        raise AnimaticError(f"the weights do not fit the architecture: {problems}")
     with torch.no_grad():
-        for key in shared:
+        for key in wanted.keys() & state.keys():
             wanted[key].copy_(state[key])
 
 
-def _listing(names: list[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
+def _on_meta(architecture: Architecture) -> tuple[UNet, QueryTransformer | None]:
+    with torch.device("meta"):
+        unet = UNet(architecture.unet)
+        return unet, QueryTransformer(architecture.context) if architecture.context else None

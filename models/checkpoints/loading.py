@@ -1,0 +1,40 @@
+"""Public-name weights into a model in memory."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from models.animator import Animator
+from models.autoencoder import VaeCodec
+from models.differences import compare
+from models.errors import AnimaticError
+from models.naming import public_names
+from models.vae import from_ldm, to_ldm
+
+
+def load(animator: Animator, state: Mapping[str, Tensor]) -> None:
+    """Copy weights under public key names into UNet, query transformer and, where it has one, autoencoder.
+
+    Args:
+        state: exactly the tensors of these parts, in any floating type.
+
+    Raises:
+        AnimaticError: listing tensors that are missing, unexpected or of another shape; ``animator`` is then
+            unchanged.
+    """
+    parameters = animator.trainable_candidates()
+    network = {key: parameters[name] for name, key in public_names(animator).items()}
+    vae = animator.codec.vae if isinstance(animator.codec, VaeCodec) else None
+    frozen = to_ldm(vae) if vae is not None else {}
+    problems = compare(
+        {key: value.shape for key, value in state.items()},
+        {key: value.shape for key, value in {**network, **frozen}.items()},
+    )
+    if problems:
+        raise AnimaticError(f"the weights do not fit the architecture: {problems}")
+    with torch.no_grad():
+        for key, parameter in network.items():
+            parameter.copy_(state[key])
+    if vae is not None:
+        vae.load_state_dict(from_ldm(vae, {key: state[key] for key in frozen}))
