@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -18,13 +19,16 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from models.animator import Animator
 from models.architecture import Architecture
+from models.encoders import IMAGE_PREFIX, TEXT_PREFIX
 from models.errors import AnimaticError
-from models.naming import CONTEXT_PREFIX, UNET_PREFIX
+from models.naming import NETWORK_PREFIXES
+from models.tensors import separate
+from models.vae import VAE_PREFIX
 
 FORMAT = 1
 WEIGHTS, INFO, CARD = "model.safetensors", "bundle.json", "README.md"
@@ -56,22 +60,43 @@ class Bundle:
     id: str
     info: BundleInfo
 
+    @property
+    def weights(self) -> Path:
+        """The file with the tensors; an imported bundle's holds autoencoder and encoders too."""
+        return self.folder / WEIGHTS
+
     def state(self) -> dict[str, Tensor]:
-        """Weights under public key names, as stored."""
-        return load_file(self.folder / WEIGHTS)
+        """The network's weights under public key names, as stored; read from the file when they are used."""
+        with safe_open(self.weights, framework="pt") as file:
+            return {
+                key: file.get_tensor(key) for key in file.offset_keys() if key.startswith(NETWORK_PREFIXES)
+            }
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the network's tensors under public key names, from the file's header alone."""
-        with safe_open(self.folder / WEIGHTS, framework="pt") as file:
-            keys = file.keys()
-            network = [key for key in keys if key.startswith((UNET_PREFIX, CONTEXT_PREFIX))]
+        with safe_open(self.weights, framework="pt") as file:
+            network = [key for key in file.offset_keys() if key.startswith(NETWORK_PREFIXES)]
             return {key: tuple(file.get_slice(key).get_shape()) for key in network}
 
     def animator(self) -> Animator:
         """The model with these weights, in float32 and evaluation mode."""
-        animator = Animator(self.info.architecture)
+        animator = Animator(self.complete_architecture())
         animator.load_network_state(self.state())
         return animator.eval()
+
+    def complete_architecture(self) -> Architecture:
+        """The architecture; an autoencoder and encoders without a path come from the bundle's own file."""
+        with safe_open(self.weights, framework="pt") as file:
+            keys = file.keys()
+        own = str(self.weights.resolve())
+        architecture = self.info.architecture
+        codec, encoders = architecture.codec, architecture.encoders
+        if codec.kind == "vae" and codec.path is None and _any(keys, VAE_PREFIX):
+            codec = codec.model_copy(update={"path": own})
+        towers = all(_any(keys, prefix) for prefix in (TEXT_PREFIX, IMAGE_PREFIX))
+        if encoders.kind == "open_clip" and encoders.path is None and towers:
+            encoders = encoders.model_copy(update={"path": own})
+        return architecture.model_copy(update={"codec": codec, "encoders": encoders})
 
     @cached_property
     def card(self) -> str:
@@ -81,7 +106,7 @@ class Bundle:
 
 def write_bundle(
     folder: Path,
-    state: dict[str, Tensor],
+    weights: Mapping[str, Tensor] | Path,
     *,
     architecture: Architecture,
     stage: int,
@@ -96,9 +121,9 @@ def write_bundle(
     """Write a bundle, atomically: ``folder`` appears whole or not at all.
 
     Args:
-        state: weights under public key names.
+        weights: by public key names; or a safetensors file of them, which is moved into the bundle as it is.
         parent: id of the bundle that training started from.
-        dtype: stored type of the weights; None keeps theirs.
+        dtype: stored type of weights in memory; None keeps theirs.
 
     Returns:
         The bundle's id.
@@ -113,8 +138,7 @@ def write_bundle(
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        tensors = {key: value.detach().to("cpu", dtype or value.dtype) for key, value in state.items()}
-        save_file({key: value.contiguous().clone() for key, value in tensors.items()}, partial / WEIGHTS)
+        _store(weights, partial / WEIGHTS, dtype)
         (partial / CARD).write_text(model_card)
         info = BundleInfo(
             architecture=architecture,
@@ -171,6 +195,19 @@ def open_bundle(folder: Path | str, *, verify: bool = True) -> Bundle:
                 "restore it from a copy or train it again"
             )
     return Bundle(folder, _sha256(path), info)
+
+
+def _store(weights: Mapping[str, Tensor] | Path, path: Path, dtype: torch.dtype | None) -> None:
+    if isinstance(weights, Path):
+        shutil.move(weights, path)
+    else:
+        state = {key: value.detach().to("cpu", dtype or value.dtype) for key, value in weights.items()}
+        save_file(separate(state), path)
+    path.chmod(0o644)
+
+
+def _any(keys: Iterable[str], prefix: str) -> bool:
+    return any(key.startswith(prefix) for key in keys)
 
 
 def _sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 Shape = tuple[int, ...]
 _LISTED = 8
@@ -60,16 +61,20 @@ def compare(found: Mapping[str, Sequence[int]], wanted: Mapping[str, Sequence[in
 
 
 def listing(names: Iterable[str]) -> str:
-    """Names grouped by module, as in ``output_blocks.3.1.* (26)``.
+    """Names grouped by module, as in ``output_blocks.3.1.* (26)``, the largest groups first.
 
-    The same parameter of many modules is grouped by its name instead, numbers as ``#``, where that is shorter.
+    The same parameter of many modules is grouped by its name instead, numbers as ``#``, where that is
+    shorter; where there are many groups either way, larger modules stand for theirs.
     """
     names = list(names)
-    modules = _grouped(names, _module)
-    patterns = _grouped(names, lambda name: _NUMBERS.sub("#", name))
-    groups = min(modules, patterns, key=len)
-    shown = [f"{group} ({len(part)})" if len(part) > 1 else part[0] for group, part in groups.items()]
-    return _capped(shown[:_LISTED], len(shown), "groups")
+    by_module, by_parameter = _grouped(names, _module), _grouped(names, lambda name: _NUMBERS.sub("#", name))
+    groups = min(by_module, by_parameter, key=len)
+    for depth in (3, 2, 1):
+        if len(groups) > _LISTED:
+            groups = _grouped(names, partial(_beginning, depth=depth))
+    largest = sorted(groups.items(), key=lambda item: -len(item[1]))[:_LISTED]
+    shown = [f"{group} ({len(part)})" if len(part) > 1 else part[0] for group, part in largest]
+    return _capped(shown, len(groups))
 
 
 def _grouped(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
@@ -81,11 +86,17 @@ def _grouped(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[
 
 def _module(name: str) -> str:
     numbered = _NUMBERED_MODULE.match(name)
-    return f"{numbered[1] if numbered else name.rpartition('.')[0]}.*".lstrip(".")
+    module = numbered[1] if numbered else name.rpartition(".")[0]
+    return f"{module}.*" if module else name
 
 
-def _capped(shown: list[str], count: int, unit: str = "") -> str:
-    more = f" and {count - len(shown)} more{' ' + unit if unit else ''}" if count > len(shown) else ""
+def _beginning(name: str, depth: int) -> str:
+    parts = name.split(".")
+    return ".".join(parts[:depth]) + ".*" if len(parts) > depth else name
+
+
+def _capped(shown: list[str], count: int) -> str:
+    more = f" and {count - len(shown)} more" if count > len(shown) else ""
     return ", ".join(shown) + more
 
 
