@@ -8,7 +8,6 @@ captions names one of the four directions, so that figures about direction speak
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -19,8 +18,7 @@ from models.errors import AnimaticError
 from orchestration.demo.footage import SIZE, encode
 
 PAGE = "films"
-EVERY = 2  # every second frame of 25 a second: about the rendered clips' rate
-FPS = Fraction(25, EVERY)
+FPS = 25
 # The colour conversion leaves chance bytes at the end of lines that do not fill whole blocks of pixels.
 _BLOCK = 64
 
@@ -186,7 +184,7 @@ def write_films(
             partial = path.with_suffix(".partial.mp4")
             encode(cut(films[window.film], window), partial, FPS)
             partial.replace(path)
-        seconds = round((window.stop - window.start) / 25)
+        seconds = round((window.stop - window.start) / FPS)
         rows.append(
             {
                 "videoid": window.videoid,
@@ -215,9 +213,9 @@ def film_path(name: str) -> Path:
 
 
 def cut(film: Sequence[np.ndarray], window: Window) -> np.ndarray:
-    """The window's frames (t h w 3) uint8, short side 128; ``film`` holds every second frame."""
+    """The window's frames (t h w 3) uint8, short side 128."""
     frames = []
-    for frame in film[-(-window.start // EVERY) : -(-window.stop // EVERY)]:
+    for frame in film[window.start : window.stop]:
         image = Image.fromarray(frame)
         if window.crop is not None:
             left, top, side = window.crop
@@ -232,7 +230,6 @@ def cut(film: Sequence[np.ndarray], window: Window) -> np.ndarray:
 
 
 def _decode(path: Path) -> list[np.ndarray]:
-    """Every second frame (h w 3) uint8."""
+    """Every frame (h w 3) uint8."""
     with av.open(str(path)) as container:
-        frames = enumerate(container.decode(video=0))
-        return [frame.to_ndarray(format="rgb24") for number, frame in frames if number % EVERY == 0]
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]

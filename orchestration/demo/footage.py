@@ -1,4 +1,4 @@
-"""Rendered footage for the demo and the prior: one shape that crosses a background, and a caption.
+"""Rendered footage for the demo and the prior: one shape that leaves the middle of a picture, and a caption.
 
 Written as WebVid lays its videos out: ``videos/{page_dir}/{videoid}.mp4`` and a CSV. A scene is a function of
 (seed, index) alone.
@@ -19,14 +19,14 @@ SIZE = 128  # pixels, both sides of a rendered clip
 FPS = 12
 FRAMES = 24
 COLOURS = {
-    "red": (214, 48, 49),
-    "orange": (240, 140, 30),
-    "yellow": (245, 215, 60),
-    "green": (46, 160, 67),
-    "blue": (40, 96, 220),
-    "purple": (140, 70, 190),
-    "white": (245, 245, 245),
-    "black": (20, 20, 24),
+    "red": (205, 40, 45),
+    "orange": (228, 120, 20),
+    "brown": (120, 72, 40),
+    "green": (30, 130, 60),
+    "blue": (40, 90, 210),
+    "purple": (125, 55, 180),
+    "pink": (220, 70, 140),
+    "black": (22, 22, 28),
 }
 SHAPES = ("ball", "square", "triangle", "star")
 Colour = tuple[int, int, int]
@@ -34,12 +34,15 @@ DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 FIELDS = ("videoid", "contentUrl", "duration", "page_dir", "name")
 _SUPERSAMPLING = 2
 _PAGE = 100  # clips per page_dir
-_MIN_CONTRAST = 130  # RGB distance between a shape and its background
+_MIN_CONTRAST = 60  # luma by which a background is brighter than the shape on it
+_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One shape that crosses a background in a straight line at constant speed.
+    """One shape that goes from the middle towards an edge in a straight line at constant speed.
+
+    It starts in the middle so that a picture of the start does not tell where it will go: the words must.
 
     Lengths are fractions of the frame's side; ``start`` and ``end`` are the shape's centre.
     """
@@ -66,25 +69,26 @@ def draw_scene(seed: int, index: int) -> Scene:
     shape, colour = str(rng.choice(SHAPES)), str(rng.choice(list(COLOURS)))
     direction = str(rng.choice(list(DIRECTIONS)))
     radius = float(rng.uniform(0.14, 0.21))
-    travel = float(rng.uniform(0.45, 1 - 2 * radius - 0.02))
-    first = float(rng.uniform(radius, 1 - radius - travel))
-    across = float(rng.uniform(radius, 1 - radius))
+    x, y = (float(0.5 + offset) for offset in rng.uniform(-0.09, 0.09, size=2))
+    travel = float(rng.uniform(0.3, 0.36))
     dx, dy = DIRECTIONS[direction]
-    begin, finish = (first, first + travel) if dx + dy > 0 else (first + travel, first)
-    start, end = ((begin, across), (finish, across)) if dx else ((across, begin), (across, finish))
+    start, end = (x, y), (x + dx * travel, y + dy * travel)
     background = _background(rng, COLOURS[colour])
     angle, stripes = float(rng.uniform(0, 2 * math.pi)), int(rng.choice([0, 0, 0, 2, 3]))
     return Scene(shape, colour, direction, radius, start, end, background, angle, stripes)
 
 
-def _background(rng: np.random.Generator, colour: tuple[int, int, int]) -> tuple[Colour, Colour]:
-    """Two related colours, both far enough from the shape's to see it."""
+def _background(rng: np.random.Generator, colour: Colour) -> tuple[Colour, Colour]:
+    """Two related light colours, both brighter than the shape's."""
     while True:
-        first = rng.integers(30, 226, size=3)
-        second = np.clip(first + rng.integers(-60, 61, size=3), 0, 255)
-        contrast = min(float(np.linalg.norm(end - np.array(colour))) for end in (first, second))
-        if contrast > _MIN_CONTRAST:
+        first = rng.integers(150, 251, size=3)
+        second = np.clip(first + rng.integers(-45, 46, size=3), 140, 255)
+        if min(_luma(_colour(end)) for end in (first, second)) > _luma(colour) + _MIN_CONTRAST:
             return _colour(first), _colour(second)
+
+
+def _luma(colour: Colour) -> float:
+    return sum(weight * value for weight, value in zip(_LUMA, colour, strict=True))
 
 
 def _colour(values: np.ndarray) -> Colour:

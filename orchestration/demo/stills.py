@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 FOLDER, NOTE = "animations", "animations.json"
 STEERED = 2  # pictures that are told to go four ways
 PLAYBACK_FPS = 6.0
-_CENTRAL = 0.12  # of the side: how far from the middle a steered shape may be
 _FILM_STILLS = ("bikes-187-x060", "bigbuckbunny-100-x220")
 
 
@@ -120,19 +119,12 @@ def animate(
 
 
 def chosen(collection: Collection) -> Iterator[Still]:
-    """The first held-out scenes whose shape passes the middle, and stills of held-out windows, if any."""
-    found = index = 0
-    while found < STEERED:
+    """The first frames of the first held-out scenes, and stills of held-out windows, if any."""
+    for index in range(STEERED):
         scene = footage.draw_scene(HELD_OUT_SEED, index)
-        index += 1
-        middle = [(a + b) / 2 - 0.5 for a, b in zip(scene.start, scene.end, strict=True)]
-        if max(map(abs, middle)) > _CENTRAL:
-            continue
-        found += 1
         subject = scene.caption.rsplit(" ", 1)[0]
         prompts = tuple(f"{subject} {direction}" for direction in footage.DIRECTIONS)
-        # An odd number of frames has one in the middle of the way.
-        yield Still(f"{scene.colour}-{scene.shape}", footage.render(scene, frames=3)[1], prompts)
+        yield Still(f"{scene.colour}-{scene.shape}", footage.render(scene)[0], prompts)
     captions = {window.videoid: window.caption for window in films.HELD_OUT}
     for videoid in _FILM_STILLS:
         path = collection.videos / films.PAGE / f"{videoid}.mp4"
