@@ -4,12 +4,14 @@ Every attention is ``scaled_dot_product_attention``. The spatial transformer's c
 branches over the same query (DynamiCrafter, section 3.2): text tokens, and image tokens per frame.
 """
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+
+from models.conditioning import KeyValue, LayerContext, Tokens
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -25,15 +27,21 @@ class GroupNorm(nn.GroupNorm):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    """Multi-head attention of ``(b n h*d)`` queries over ``(b m h*d)`` keys and values."""
-    q, k, v = (rearrange(x, "b n (h d) -> b h n d", h=heads) for x in (query, key, value))
+    """Multi-head attention of ``(r·g n h*d)`` queries over ``(r m h*d)`` keys and values.
+
+    g consecutive rows of queries, the frames of a clip, share a row of keys: they attend as one sequence of
+    g·n queries, so that keys and values are never repeated.
+    """
+    rows, groups = key.shape[0], query.shape[0] // key.shape[0]
+    q = rearrange(query, "(r g) n (h d) -> r h (g n) d", r=rows, h=heads)
+    k, v = (rearrange(x, "r m (h d) -> r h m d", h=heads) for x in (key, value))
     if q.device.type == "cpu" and q.dtype != torch.float32:
         # The CPU's fused kernel is faster in float32 than in bfloat16, conversion included.
         with torch.autocast("cpu", enabled=False):
             out = F.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(value.dtype)
     else:
         out = F.scaled_dot_product_attention(q, k, v)
-    return rearrange(out, "b h n d -> b n (h d)")
+    return rearrange(out, "r h (g n) d -> (r g) n (h d)", g=groups)
 
 
 class SelfAttention(nn.Module):
@@ -72,14 +80,22 @@ class DualCrossAttention(nn.Module):
                 self.alpha = nn.Parameter(torch.tensor(0.0))
         self.image, self.gate = image, image and gate
 
-    def forward(self, x: Tensor, text: Tensor, image: Tensor | None) -> Tensor:
-        """``x``: (b·t n c); ``text`` and ``image``: (b·t m context_dim); ``image`` None skips its branch."""
+    def forward(self, x: Tensor, text: Tokens, image: Tokens | None) -> Tensor:
+        """``x``: (b·t n c); ``text`` and ``image``: tokens, or their projection; ``image`` None skips it."""
         query = self.to_q(x)
-        out = attend(query, self.to_k(text), self.to_v(text), self.heads)
+        out = attend(query, *self.project_text(text), self.heads)
         if self.image and image is not None:
-            out_image = attend(query, self.to_k_ip(image), self.to_v_ip(image), self.heads)
+            out_image = attend(query, *self.project_image(image), self.heads)
             out = out + (out_image * (torch.tanh(self.alpha) + 1) if self.gate else out_image)
         return self.to_out(out)
+
+    def project_text(self, tokens: Tokens) -> KeyValue:
+        """Keys and values of text tokens (r m context_dim), r = b or b·t; those given are returned."""
+        return (self.to_k(tokens), self.to_v(tokens)) if isinstance(tokens, Tensor) else tokens
+
+    def project_image(self, tokens: Tokens) -> KeyValue:
+        """Keys and values of image tokens, likewise."""
+        return (self.to_k_ip(tokens), self.to_v_ip(tokens)) if isinstance(tokens, Tensor) else tokens
 
 
 class GEGLU(nn.Module):
@@ -116,7 +132,7 @@ class SpatialBlock(nn.Module):
         self.ff = FeedForward(dim)
         self.norm1, self.norm2, self.norm3 = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, text: Tensor, image: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, text: Tokens, image: Tokens | None) -> Tensor:
         x = x + self.attn1(self.norm1(x))
         x = x + self.attn2(self.norm2(x), text, image)
         return x + self.ff(self.norm3(x))
@@ -152,13 +168,19 @@ class SpatialTransformer(nn.Module):
         )
         self.proj_out = zero(nn.Linear(channels, channels))
 
-    def forward(self, x: Tensor, text: Tensor, image: Tensor | None) -> Tensor:
-        """``x``: (b·t c h w); ``text``, ``image``: (b·t m context_dim)."""
+    def forward(self, x: Tensor, text: Tokens, image: Tokens | None) -> Tensor:
+        """``x``: (b·t c h w); ``text``, ``image``: context of rows b or b·t."""
         height = x.shape[-2]
         tokens = self.proj_in(rearrange(self.norm(x), "bt c h w -> bt (h w) c"))
         for block in self.transformer_blocks:
             tokens = block(tokens, text, image)
         return x + rearrange(self.proj_out(tokens), "bt (h w) c -> bt c h w", h=height)
+
+    def project(self, text: Tensor, image: Tensor | None) -> LayerContext:
+        """Keys and values of the context's rows (r m context_dim), to pass to ``forward`` in their place."""
+        # The published transformers have one block each.
+        cross = cast(DualCrossAttention, self.transformer_blocks[0].attn2)
+        return cross.project_text(text), None if image is None else cross.project_image(image)
 
 
 class TemporalTransformer(nn.Module):

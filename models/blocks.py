@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.architecture import UNetConfig
 from models.attention import GroupNorm, SpatialTransformer, TemporalTransformer, zero
+from models.conditioning import Tokens
 
 
 class TemporalConv(nn.Conv3d):
@@ -122,9 +123,9 @@ class Layer(nn.Module):
         self.upsample = Upsample(out_channels) if upsample else None
 
     def forward(
-        self, x: Tensor, emb: Tensor, text: Tensor, image: Tensor | None, frames: int | None
+        self, x: Tensor, emb: Tensor, text: Tokens, image: Tokens | None, frames: int | None
     ) -> Tensor:
-        """Shapes as in ResBlock; ``text``, ``image``: (b·t m context_dim)."""
+        """Shapes as in ResBlock; ``text``, ``image``: context of rows b or b·t."""
         x = self.resnet(x, emb, frames)
         if self.spatial is not None:
             x = self.spatial(x, text, image)

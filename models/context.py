@@ -1,7 +1,7 @@
 """The query transformer P: CLIP image tokens to context tokens (DynamiCrafter, section 3.2).
 
-A Perceiver resampler (arXiv:2204.14198) with learned queries, a set of 16 for every frame of the clip. Clips of
-another length share the sets out by :func:`frame_indices`.
+A Perceiver resampler (arXiv:2204.14198) with learned queries, a set of 16 for every frame of the clip. Clips
+of another length share the sets out by :func:`frame_indices`.
 """
 
 import math
@@ -85,7 +85,7 @@ class QueryTransformer(nn.Module):
 
 
 def frame_indices(sets: int, frames: int) -> list[int]:
-    """Which of ``sets`` trained query sets each of ``frames`` frames uses: the one at the same time in the clip.
+    """Which of ``sets`` trained query sets each of ``frames`` frames uses: the nearest in time.
 
     Frame i takes set round(i·(sets - 1) / (frames - 1)), halves rounded up: the first frame keeps the first
     set, the last frame the last, and as many frames as sets is the identity. Sets are never blended, so that

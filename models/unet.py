@@ -7,6 +7,7 @@ modules under the same internal names, so that weights move between image and vi
 import math
 import re
 from collections.abc import Iterator
+from itertools import repeat as endlessly
 
 import torch
 from einops import rearrange, repeat
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from models.architecture import UNetConfig
 from models.attention import GroupNorm, TemporalTransformer, zero
 from models.blocks import Downsample, Layer, ResBlock
+from models.conditioning import LayerContext, ProjectedContext, Tokens, token_rows
+from models.errors import AnimaticError
 
 _TEMPORAL = re.compile(r"(^|\.)(temporal|temporal_in|temopral_conv)\.")
 _IMAGE_ATTENTION = re.compile(r"\.attn2\.(to_k_ip|to_v_ip|alpha)\b")
@@ -49,7 +52,7 @@ class Middle(nn.Module):
         self.resnet = ResBlock(config, channels, channels)
 
     def forward(
-        self, x: Tensor, emb: Tensor, text: Tensor, image: Tensor | None, frames: int | None
+        self, x: Tensor, emb: Tensor, text: Tokens, image: Tokens | None, frames: int | None
     ) -> Tensor:
         return self.resnet(self.layer(x, emb, text, image, frames), emb, frames)
 
@@ -124,38 +127,90 @@ class UNet(nn.Module):
         self,
         latents: Tensor,
         timesteps: Tensor,
-        text: Tensor,
+        text: Tensor | ProjectedContext,
         image: Tensor | None = None,
         fps: Tensor | None = None,
         *,
         temporal: bool = True,
+        image_attention: bool = True,
     ) -> Tensor:
         """Predict noise or v.
 
         Args:
             latents: (b c t h w) noisy latents, with the condition's latents concatenated where the network
-                has detail guidance.
+                has detail guidance; t is any number.
             timesteps: (b) diffusion steps.
-            text: (b n context_dim), shared by all frames.
-            image: (b t q context_dim) tokens per frame, or None to leave the image branch out.
+            text: (b n context_dim) shared by all frames, or (b t n context_dim) per frame; or the result of
+                :meth:`project`, which holds the image context too.
+            image: (b q context_dim) shared, or (b t q context_dim) per frame.
             fps: (b) frame rates (or strides, for the 256 model); None takes the configured default.
             temporal: False treats frames as independent images (temporal layers left out).
+            image_attention: False leaves the image branch out; ``image`` must then be None.
 
         Returns:
-            (b latent_channels t h w).
+            (b latent_channels t h w), in the type of the weights.
+
+        Raises:
+            AnimaticError: where a context does not go with the latents or the network.
         """
-        frames = latents.shape[2]
-        emb = self._embed(timesteps, fps)
-        emb, text = (repeat(x, "b ... -> (b t) ...", t=frames) for x in (emb, text))
-        if image is not None:
-            image = rearrange(image, "b t q c -> (b t) q c")
+        batch, _, frames, _, _ = latents.shape
+        contexts: Iterator[LayerContext]
+        if isinstance(text, ProjectedContext):
+            if image is not None:
+                raise AnimaticError("a projected context holds the image already: leave image out")
+            text.check(batch, frames)
+            contexts = iter(text.layers)
+        else:
+            contexts = endlessly(self._rows(text, image, batch, frames, image_attention))
+        emb = repeat(self._embed(timesteps, fps), "b e -> (b t) e", t=frames)
         mixing = frames if temporal and self.config.temporal else None
-        x = self.conv_in(rearrange(latents, "b c t h w -> (b t) c h w"))
+        x = rearrange(latents, "b c t h w -> (b t) c h w").to(self.conv_in.weight.dtype)
+        # Channels last: convolutions are faster, and pixels are tokens without a copy.
+        x = self.conv_in(x.contiguous(memory_format=torch.channels_last))
         if self.temporal_in is not None and mixing is not None:
             x = self.temporal_in(x, mixing)
-        x = self._denoise(x, emb, text, image, mixing)
+        x = self._denoise(x, emb, contexts, mixing)
         x = self.conv_out(nn.functional.silu(self.norm_out(x)))
         return rearrange(x, "(b t) c h w -> b c t h w", t=frames)
+
+    def project(
+        self, text: Tensor, image: Tensor | None = None, *, image_attention: bool = True
+    ) -> ProjectedContext:
+        """Keys and values of every cross-attention, for many forward passes with one context.
+
+        Args as in :meth:`forward`, with the same errors.
+        """
+        given = [tokens for tokens in (text, image) if tokens is not None and tokens.dim() == 4]
+        frames = given[0].shape[1] if given else None
+        batch = text.shape[0]
+        text_rows, image_rows = self._rows(text, image, batch, frames, image_attention)
+        layers: list[LayerContext] = [
+            layer.spatial.project(text_rows, image_rows) if layer.spatial else (text_rows, image_rows)
+            for layer in self._layers()
+        ]
+        return ProjectedContext(tuple(layers), batch, frames)
+
+    def _rows(
+        self, text: Tensor, image: Tensor | None, batch: int, frames: int | None, image_attention: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Text and image context as rows of tokens, checked against the contract."""
+        wanted = self.config.image_cross_attention and image_attention
+        if wanted and image is None:
+            raise AnimaticError(
+                "this network attends to image tokens and got none: give image, or leave the branch out with "
+                "image_attention=False"
+            )
+        if image is not None and not wanted:
+            reason = "is switched off" if self.config.image_cross_attention else "is not in this network"
+            raise AnimaticError(f"image context was given, but image attention {reason}: leave image out")
+        width, dtype = self.config.context_dim, self.conv_in.weight.dtype
+        text = token_rows("text", text, batch, frames, width).to(dtype)
+        return text, None if image is None else token_rows("image", image, batch, frames, width).to(dtype)
+
+    def _layers(self) -> list[Layer]:
+        """Layers in the order of computation."""
+        encoder = [layer for layer in self.encoder if isinstance(layer, Layer)]
+        return [*encoder, self.middle.layer, *self.decoder]
 
     def _embed(self, timesteps: Tensor, fps: Tensor | None) -> Tensor:
         width, dtype = self.config.model_channels, self.conv_in.weight.dtype
@@ -167,15 +222,19 @@ class UNet(nn.Module):
         return emb + self.fps_embedding(sinusoid(fps, width).to(dtype))
 
     def _denoise(
-        self, x: Tensor, emb: Tensor, text: Tensor, image: Tensor | None, frames: int | None
+        self,
+        x: Tensor,
+        emb: Tensor,
+        contexts: Iterator[LayerContext],
+        frames: int | None,
     ) -> Tensor:
         skips = [x]
         for layer in self.encoder:
-            x = layer(x) if isinstance(layer, Downsample) else layer(x, emb, text, image, frames)
+            x = layer(x) if isinstance(layer, Downsample) else layer(x, emb, *next(contexts), frames)
             skips.append(x)
-        x = self.middle(x, emb, text, image, frames)
+        x = self.middle(x, emb, *next(contexts), frames)
         for layer in self.decoder:
-            x = layer(torch.cat([x, skips.pop()], dim=1), emb, text, image, frames)
+            x = layer(torch.cat([x, skips.pop()], dim=1), emb, *next(contexts), frames)
         return x
 
     def public_prefixes(self) -> Iterator[tuple[str, str]]:
