@@ -1,20 +1,21 @@
 """The assembled model: conditions, training loss, and animation of a still image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor, nn
 
 from models import naming
+from models.animation import Mode, over_time, sample_latents
 from models.architecture import Architecture
 from models.autoencoder import build_codec
 from models.context import QueryTransformer
 from models.diffusion import Diffusion, loss
 from models.encoders import ClipEncoders
-from models.sampler import SamplingSettings, sample
+from models.sampler import Progress, SamplingSettings
 from models.unet import UNet
 
 _NOISE, _LATENT = 0, 1
@@ -125,7 +126,7 @@ class Animator(nn.Module):
         if self.architecture.unet.detail_guidance:
             rows = torch.arange(len(batch), device=self.device)
             condition = latents.transpose(1, 2)[rows, batch.condition_index]
-            noisy = torch.cat([noisy, _over_time(condition, latents.shape[2])], dim=1)
+            noisy = torch.cat([noisy, over_time(condition, latents.shape[2])], dim=1)
         captions = ["" if drop else text for text, drop in zip(batch.captions, batch.drop_text, strict=True)]
         # The image condition is dropped as published: CLIP sees a grey image, not an empty token.
         still = still * (~batch.drop_image.to(self.device))[:, None, None, None]
@@ -133,7 +134,7 @@ class Animator(nn.Module):
             noisy,
             timesteps,
             self.encoders.text(captions),
-            self._image_context(still),
+            self._image_context(still, latents.shape[2]),
             batch.fps.to(self.device),
             temporal=temporal,
         )
@@ -145,7 +146,11 @@ class Animator(nn.Module):
         image: Tensor,
         prompts: Sequence[str],
         settings: SamplingSettings,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
+        *,
+        mode: Mode = "animate",
+        last: Tensor | None = None,
+        frames: int | None = None,
     ) -> Tensor:
         """Animate still images.
 
@@ -154,57 +159,27 @@ class Animator(nn.Module):
             prompts: b texts.
             settings: sampling; sample i draws its noise from (settings.seed, i), whatever it is batched with.
             progress: called with (steps done, steps).
+            mode: "animate" moves on from the image; "interpolate" ends at ``last``; "loop" ends where it
+                began. The last two need a network with detail guidance, trained for them.
+            last: (b 3 h w), the last frames to interpolate to.
+            frames: sampled per clip; None takes the architecture's. A loop shows one less.
 
         Returns:
             (b t 3 h w) in [-1, 1], float32 on the CPU; t = 1 for a network without temporal layers.
+
+        Raises:
+            AnimaticError: where images, mode and network do not go together.
         """
-        generators = [
-            torch.Generator().manual_seed(settings.seed * 1_000_003 + index) for index in range(len(prompts))
-        ]
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
-            latents = self._sample(image.to(self.device), list(prompts), settings, generators, progress)
-        frames = self.codec.decode(rearrange(latents.float(), "b c t h w -> (b t) c h w"))
-        return rearrange(frames, "(b t) c h w -> b t c h w", b=len(prompts)).cpu()
-
-    def _sample(
-        self,
-        image: Tensor,
-        prompts: list[str],
-        settings: SamplingSettings,
-        generators: list[torch.Generator],
-        progress: Callable[[int, int], None] | None,
-    ) -> Tensor:
-        frames = self.architecture.frames if self.architecture.unet.temporal else 1
-        text = {"both": self.encoders.text(prompts), "none": self.encoders.text([""] * len(prompts))}
-        context = {"both": self._image_context(image), "none": self._image_context(torch.zeros_like(image))}
-        text["image"], context["image"] = text["none"], context["both"]
-        condition = None
-        if self.architecture.unet.detail_guidance:
-            condition = _over_time(self.codec.encode(image), frames)
-        fps = None if settings.fps is None else torch.full((len(prompts),), settings.fps, device=self.device)
-
-        def denoise(latents: Tensor, timestep: Tensor, names: Sequence[str]) -> list[Tensor]:
-            count = len(names)
-            inputs = latents if condition is None else torch.cat([latents, condition], dim=1)
-            stacked_context = None
-            if self.context is not None:
-                stacked_context = torch.cat([_present(context[name]) for name in names])
-            prediction = self.unet(
-                repeat(inputs, "b ... -> (n b) ...", n=count),
-                timestep.repeat(count),
-                torch.cat([text[name] for name in names]),
-                stacked_context,
-                None if fps is None else fps.repeat(count),
+            latents = sample_latents(
+                self, image, prompts, settings, mode=mode, last=last, frames=frames, progress=progress
             )
-            return list(prediction.float().chunk(count))
+        pixels = self.codec.decode(rearrange(latents.float(), "b c t h w -> (b t) c h w"))
+        return rearrange(pixels, "(b t) c h w -> b t c h w", b=len(prompts)).cpu()
 
-        shape = (self.codec.channels, frames, *self.architecture.latent_size)
-        noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
-        return sample(self.diffusion, denoise, noise.to(self.device), settings, generators, progress)
-
-    def _image_context(self, image: Tensor) -> Tensor | None:
+    def _image_context(self, image: Tensor, frames: int) -> Tensor | None:
         """Images (b 3 h w) -> context (b t q context_dim); None for a network without image attention."""
-        return None if self.context is None else self.context(self.encoders.image(image))
+        return None if self.context is None else self.context(self.encoders.image(image), frames)
 
     def _encode_clip(self, pixels: Tensor, seeds: Tensor) -> Tensor:
         """(b t 3 h w) -> (b c t h w); frames of a sample draw from its own generator."""
@@ -225,13 +200,3 @@ class Animator(nn.Module):
 
 def _generator(seed: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed((seed * 2 + purpose) % 2**63)
-
-
-def _over_time(latent: Tensor, frames: int) -> Tensor:
-    """(b c h w) -> (b c t h w), repeated."""
-    return repeat(latent, "b c h w -> b c t h w", t=frames)
-
-
-def _present(value: Tensor | None) -> Tensor:
-    assert value is not None
-    return value

@@ -85,7 +85,8 @@ def test_image_branch_off_equals_a_network_without_one(small: Architecture):
     plain.load_state_dict(unet.state_dict(), strict=False)
     latents, text = torch.randn(2, 4, 3, 4, 4), torch.randn(2, 5, 32)
     steps = torch.tensor([1, 500])
-    torch.testing.assert_close(unet(latents, steps, text), plain(latents, steps, text))
+    off = unet(latents, steps, text, image_attention=False)
+    torch.testing.assert_close(off, plain(latents, steps, text))
 
 
 def test_temporal_layers_left_out_make_frames_independent(small: Architecture):
@@ -93,10 +94,11 @@ def test_temporal_layers_left_out_make_frames_independent(small: Architecture):
     unet = UNet(small.unet).eval()
     randomise(unet)
     latents, text, steps = torch.randn(1, 4, 3, 4, 4), torch.randn(1, 5, 32), torch.tensor([300])
-    together = unet(latents, steps, text, temporal=False)
-    alone = unet(latents[:, :, 1:2], steps, text, temporal=False)
+    image = torch.randn(1, 4, 32)
+    together = unet(latents, steps, text, image, temporal=False)
+    alone = unet(latents[:, :, 1:2], steps, text, image, temporal=False)
     torch.testing.assert_close(together[:, :, 1:2], alone, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(unet(latents, steps, text)[:, :, 1:2], alone, atol=1e-3)
+    assert not torch.allclose(unet(latents, steps, text, image)[:, :, 1:2], alone, atol=1e-3)
 
 
 def test_repeated_queries_give_every_frame_the_same_context():
