@@ -97,6 +97,9 @@ class _Run:
         self.trainable = trainable_names(config, self.animator)
         self.journal = Journal(run_dir / "journal.jsonl" if self.first else None)
         self.engine = Engine(self.animator, self.trainable, self.initialisation.weights, config)
+        # What is trained is in the engine now; what is frozen is published, from the first process.
+        frozen = set(self.initialisation.weights) - set(self.trainable)
+        self.initialisation = self.initialisation.only(frozen if self.first else ())
         decay = config.train.ema_decay
         self.ema = Ema(self.engine.fragments(), decay) if decay else None
         self.metrics: dict[str, float] = {}
@@ -237,7 +240,7 @@ class _Run:
     def _consolidated(self) -> dict[str, Any]:
         """The whole network on rank 0 (averaged weights where there are any). Collective."""
         trained = self.engine.gather(self.ema.values if self.ema is not None else None)
-        return merge(self.initialisation.weights, trained) if self.first else {}
+        return merge(self.initialisation, trained) if self.first else {}
 
     def _publish(self) -> str:
         weights = self._consolidated()

@@ -19,17 +19,18 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _CURVE_POINTS = 12
 
 
-def merge(initial: Mapping[str, Tensor], trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def merge(initialisation: Initialisation, trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The whole network: trained tensors, and frozen ones exactly as the stage received them.
 
     Raises ValueError when a trained tensor is unknown, of another shape or not finite.
     """
     for name, value in trained.items():
-        if name not in initial or initial[name].shape != value.shape:
+        handover = initialisation.handovers.get(name)
+        if handover is None or handover.shape != tuple(value.shape):
             raise ValueError(f"consolidated weight {name} does not belong to this network")
         if not torch.isfinite(value).all():
             raise ValueError(f"consolidated weight {name} has values that are not finite")
-    return {**initial, **trained}
+    return {**initialisation.weights, **trained}
 
 
 def publish(
