@@ -106,7 +106,11 @@ class EncoderConfig(ArchitectureModel):
 
     kind: Literal["open_clip", "random"] = "open_clip"
     model: str = "ViT-H-14"
-    path: str | None = Field(None, description="open_clip weights (.bin or .safetensors)")
+    path: str | None = Field(
+        None,
+        description="open_clip weights (.bin or .safetensors), or .safetensors with the tensors of a "
+        "published checkpoint (cond_stage_model.*, embedder.*)",
+    )
     seed: int = 0
     text: TowerConfig | None = None
     image: TowerConfig | None = None
@@ -121,13 +125,13 @@ class EncoderConfig(ArchitectureModel):
 class CodecConfig(ArchitectureModel):
     """The frame codec: Stable Diffusion's autoencoder, or a truncated DCT of patches (the tiny preset).
 
-    ``width``, ``channel_mult``, ``res_blocks`` and ``latent_channels`` say what a weight file holds; the folder
-    of a diffusers autoencoder says it itself.
+    ``width``, ``channel_mult``, ``res_blocks`` and ``latent_channels`` say what a weight file holds; a
+    diffusers folder says it itself.
     """
 
     kind: Literal["vae", "dct"] = "vae"
     path: str | None = Field(
-        None, description="diffusers autoencoder folder, or .safetensors file with first_stage_model.* tensors"
+        None, description="diffusers autoencoder folder, or .safetensors with first_stage_model.* tensors"
     )
     scale: float = Field(0.18215, gt=0, description="factor on VAE latents")
     patch: int = Field(8, gt=0, description="pixels per latent cell along each side")
@@ -148,12 +152,17 @@ class CodecConfig(ArchitectureModel):
         return self.latent_channels if self.kind == "vae" else self.luma + 2 * self.chroma
 
     @model_validator(mode="after")
-    def _vae_levels_make_the_patch(self) -> Self:
+    def _vae_fits(self) -> Self:
         factor = 2 ** (len(self.channel_mult) - 1)
         if self.kind == "vae" and self.patch != factor:
             raise ValueError(
-                f"a vae of {len(self.channel_mult)} levels (codec.channel_mult) shrinks each side {factor} times, "
-                f"but codec.patch is {self.patch}"
+                f"a vae of {len(self.channel_mult)} levels (codec.channel_mult) shrinks each side {factor} "
+                f"times, but codec.patch is {self.patch}"
+            )
+        # A quarter of a tile overlaps the next, in whole latent cells.
+        if self.decode_tile is not None and self.decode_tile % (4 * self.patch):
+            raise ValueError(
+                f"codec.decode_tile must be a multiple of {4 * self.patch}, got {self.decode_tile}"
             )
         return self
 

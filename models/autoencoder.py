@@ -2,8 +2,6 @@
 
 import math
 from abc import ABC, abstractmethod
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from einops import rearrange
@@ -11,9 +9,7 @@ from torch import Tensor, nn
 
 from models.architecture import CodecConfig
 from models.errors import AnimaticError
-
-if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+from models.vae import load_vae
 
 # Divisors of the DCT codec's latents: a patch's mean gets about unit variance over typical footage, higher
 # frequencies less, so that what the eye sees first also survives the noise longest.
@@ -89,49 +85,43 @@ class DctCodec(Codec):
 
 
 class VaeCodec(Codec):
-    """Stable Diffusion's AutoencoderKL through diffusers, one frame at a time (bounded memory)."""
+    """Stable Diffusion's AutoencoderKL through diffusers.
+
+    Frames are encoded whole; frames larger than ``decode_tile`` are decoded in overlapping tiles.
+    """
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
-        self.channels, self.scale = config.channels, config.scale
-        self.vae = _load_vae(config).requires_grad_(False).eval()
+        self.channels, self.scale, self.tile = config.channels, config.scale, config.decode_tile
+        self.vae = load_vae(config).requires_grad_(False)
+        if config.slicing:
+            self.vae.enable_slicing()
+        if self.tile is not None:
+            self.vae.tile_sample_min_size = self.tile
+            self.vae.tile_latent_min_size = self.tile // config.patch
 
     @torch.no_grad()
     def encode(self, pixels: Tensor, generators: list[torch.Generator] | None = None) -> Tensor:
-        latents = []
-        for index, frame in enumerate(pixels):
-            posterior = self.vae.encode(frame[None]).latent_dist
-            noise = (
-                0.0
-                if generators is None
-                else torch.randn(posterior.mean.shape, generator=generators[index]).to(posterior.mean)
-            )
-            latents.append(posterior.mean + posterior.std * noise)
-        return torch.cat(latents) * self.scale
+        self.vae.disable_tiling()
+        posterior = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist
+        if generators is None:
+            return posterior.mean * self.scale
+        # Drawn on the CPU, frame by frame: a frame's latent does not depend on device or batch.
+        shape = posterior.mean.shape[1:]
+        noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        return (posterior.mean + posterior.std * noise.to(posterior.mean)) * self.scale
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        latents = latents.to(self.vae.dtype) / self.scale
-        frames = [self.vae.decode(latent[None]).sample for latent in latents]
-        return torch.cat(frames).float().clamp(-1, 1)
+        if self.tile is not None:
+            self.vae.enable_tiling()
+        frames = self.vae.decode(latents.to(self.vae.dtype) / self.scale).sample
+        return frames.float().clamp(-1, 1)
 
 
 def build_codec(config: CodecConfig) -> Codec:
     """Codec of the configured kind."""
     return DctCodec(config) if config.kind == "dct" else VaeCodec(config)
-
-
-def _load_vae(config: CodecConfig) -> "AutoencoderKL":
-    if config.path is None:
-        raise AnimaticError(
-            "model.codec.path is not set: give the folder of a diffusers AutoencoderKL (a vae folder)"
-        )
-    if not (Path(config.path) / "config.json").is_file():
-        raise AnimaticError(f"no AutoencoderKL at {config.path} (model.codec.path): config.json is missing")
-    # Imported here: it takes seconds, and every worker process pays for what it does not use.
-    from diffusers import AutoencoderKL
-
-    return AutoencoderKL.from_pretrained(config.path, local_files_only=True)
 
 
 def _dct_basis(patch: int, kept: int) -> tuple[Tensor, Tensor]:

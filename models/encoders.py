@@ -4,18 +4,21 @@ Text: all 77 tokens of the penultimate block, through the final norm. Image: all
 the last block, before the final norm and projection.
 """
 
+import pickle
 from pathlib import Path
 
 import open_clip
 import torch
 import torch.nn.functional as F
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from models.architecture import EncoderConfig
 from models.errors import AnimaticError
+from models.weights import check_weights, file_keys, read_tensors
 
+TEXT_PREFIX, IMAGE_PREFIX = "cond_stage_model.model.", "embedder.model.visual."
+_PICKLES = {".bin", ".pt", ".pth", ".ckpt"}
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -38,7 +41,7 @@ class ClipEncoders(nn.Module):
     def text(self, captions: list[str]) -> Tensor:
         """Captions -> (b 77 context_dim)."""
         clip = self.clip
-        ids = self.tokenizer(captions).to(clip.token_embedding.weight.device)
+        ids = self.tokenizer(captions, clip.context_length).to(clip.token_embedding.weight.device)
         x = clip.token_embedding(ids) + clip.positional_embedding
         penultimate = len(clip.transformer.resblocks) - 2
         _, blocks = clip.transformer.forward_intermediates(x, attn_mask=clip.attn_mask, indices=[penultimate])
@@ -109,22 +112,52 @@ def _random_clip(config: EncoderConfig) -> CLIP:
 
 
 def _public_clip(config: EncoderConfig) -> CLIP:
+    """open_clip's model of that name with the weights at ``config.path``, in float32."""
     if config.path is None:
         raise AnimaticError(
             f"model.encoders.path is not set: give the file with the weights of open_clip's {config.model} "
             "(open_clip_pytorch_model.bin or .safetensors)"
         )
+    structure = open_clip.get_model_config(config.model)
+    if structure is None or structure.get("custom_text"):
+        raise AnimaticError(f"open_clip has no plain CLIP model {config.model} (model.encoders.model)")
+    with torch.device("meta"):
+        clip = CLIP(**structure)
     path = Path(config.path)
+    state = _pickled(path) if path.suffix in _PICKLES else _stored(path)
+    check_weights(state, clip.state_dict(), f"{path} (model.encoders.path)")
+    clip.load_state_dict(state, assign=True)
+    length = clip.context_length
+    clip.attn_mask = torch.full((length, length), float("-inf")).triu(1)
+    return clip
+
+
+def _stored(path: Path) -> dict[str, Tensor]:
+    """Weights of both towers in a .safetensors file, under open_clip's or published names."""
+    keys = file_keys(path, "model.encoders.path")
+    # The published image encoder carries an unused copy of the text tower's ends: only visual.* is its own.
+    published = {
+        key: target + key.removeprefix(prefix)
+        for prefix, target in ((TEXT_PREFIX, ""), (IMAGE_PREFIX, "visual."))
+        for key in keys
+        if key.startswith(prefix)
+    }
+    return read_tensors(path, published or {key: key for key in keys})
+
+
+def _pickled(path: Path) -> dict[str, Tensor]:
+    """Weights in a pickle, which is read without running what it may contain."""
     if not path.is_file():
-        raise AnimaticError(f"no CLIP weights at {path} (model.encoders.path)")
-    model = open_clip.create_model(config.model, pretrained=None)
-    state = (
-        load_file(path)
-        if path.suffix == ".safetensors"
-        else torch.load(path, map_location="cpu", weights_only=True)
-    )
-    model.load_state_dict(state)
-    return model
+        raise AnimaticError(f"no file at {path} (model.encoders.path)")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise AnimaticError(
+            f"{path} (model.encoders.path) is damaged or holds more than plain weights; open_clip's own opens"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise AnimaticError(f"{path} (model.encoders.path) holds no named tensors; open_clip's own does")
+    return {key: value.float() for key, value in state.items()}
 
 
 def _side(size: int | tuple[int, int]) -> int:

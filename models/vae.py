@@ -7,12 +7,15 @@ diffusers numbers from the coarsest and projects with linear layers. The numbers
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from models.architecture import CodecConfig
+from models.errors import AnimaticError
+from models.weights import check_weights, file_keys, read_tensors
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
@@ -42,6 +45,35 @@ def build_vae(config: CodecConfig, *, device: str = "cpu") -> "AutoencoderKL":
             scaling_factor=config.scale,
         )
     return (vae if device == "meta" else vae.to_empty(device=device)).eval()
+
+
+def load_vae(config: CodecConfig) -> "AutoencoderKL":
+    """The autoencoder at ``config.path`` in float32 and evaluation mode.
+
+    Raises:
+        AnimaticError: where there is none, or its tensors are not those of the configured shape.
+    """
+    if config.path is None:
+        raise AnimaticError(
+            "model.codec.path is not set: give the folder of a diffusers autoencoder (a vae folder) or a "
+            ".safetensors file with first_stage_model.* tensors"
+        )
+    path = Path(config.path)
+    if path.is_dir():
+        return _load_folder(path)
+    keys = file_keys(path, "model.codec.path")
+    prefix = VAE_PREFIX if any(key.startswith(VAE_PREFIX) for key in keys) else ""
+    if not prefix and any(".down_blocks." in key for key in keys):
+        raise AnimaticError(
+            f"{path} (model.codec.path) has the tensor names of diffusers: give its folder, with config.json"
+        )
+    vae = build_vae(config, device="meta")
+    found = read_tensors(
+        path, {key: VAE_PREFIX + key.removeprefix(prefix) for key in keys if key.startswith(prefix)}
+    )
+    check_weights(found, to_ldm(vae), f"{path} (model.codec.path)")
+    vae.load_state_dict(from_ldm(vae, found), assign=True)
+    return vae
 
 
 def ldm_names(vae: "AutoencoderKL") -> dict[str, str]:
@@ -84,3 +116,11 @@ def _ldm_name(name: str, levels: int) -> str:
         return name
     part, leaf = tail.rsplit(".", 1)
     return f"{head}mid.attn_1.{_ATTENTION[part]}.{leaf}"
+
+
+def _load_folder(path: Path) -> "AutoencoderKL":
+    if not (path / "config.json").is_file():
+        raise AnimaticError(f"no AutoencoderKL at {path} (model.codec.path): config.json is missing")
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL.from_pretrained(path, local_files_only=True).float().eval()
