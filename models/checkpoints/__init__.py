@@ -1,5 +1,18 @@
 """Published checkpoints in and out: DynamiCrafter, VideoCrafter2 and Stable Diffusion 2.1."""
 
+from models.checkpoints.exporting import Exported, export_checkpoint
+from models.checkpoints.importing import Imported, import_checkpoint
+from models.checkpoints.layout import published_layout
 from models.checkpoints.loading import load
+from models.checkpoints.variants import VARIANTS, Variant
 
-__all__ = ["load"]
+__all__ = [
+    "VARIANTS",
+    "Exported",
+    "Imported",
+    "Variant",
+    "export_checkpoint",
+    "import_checkpoint",
+    "load",
+    "published_layout",
+]

@@ -1,0 +1,167 @@
+"""Which published checkpoint a file is, and which of its tensors become a bundle."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models.checkpoints import layout
+from models.checkpoints.containers import Source
+from models.checkpoints.layout import Layout, part_of
+from models.checkpoints.variants import Variant
+from models.differences import Differences, compare
+from models.errors import AnimaticError
+
+# The frame-rate embedding's name in the first published checkpoint -> its name in all others.
+LEGACY = {"model.diffusion_model.framestride_embed.": "model.diffusion_model.fps_embedding."}
+# Not weights of the network in use: a second, averaged copy of them, and a training loss.
+LEFT_OUT = ("model_ema.", "first_stage_model.loss.", "logvar")
+_FLOATS = {"F16", "BF16", "F32", "F64"}
+_SCALE_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A file and what is to be taken from it.
+
+    Attributes:
+        names: public key -> key in the file, for every tensor that the bundle gets.
+        left_out: what is not taken -> number of tensors.
+        absent: parts of the published layout that the file does not hold.
+        remarks: for the user.
+    """
+
+    variant: Variant
+    names: Mapping[str, str]
+    left_out: Mapping[str, int]
+    absent: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def recognise(
+    source: Source, variants: Mapping[str, Variant], wanted: str | None = None, *, incomplete: bool = False
+) -> Recognised:
+    """Match a file with a variant, strictly.
+
+    Args:
+        variants: the candidates.
+        wanted: the variant's name; None finds it out.
+        incomplete: accept a file that lacks whole parts (autoencoder, encoders, schedule).
+
+    Raises:
+        AnimaticError: listing what is missing, unexpected or wrongly shaped, and what the file looks like; or
+            asking for the name where several variants fit.
+    """
+    found = {_public(key): key for key in source.shapes}
+    kept = {key: stored for key, stored in found.items() if not key.startswith(LEFT_OUT)}
+    shapes = {key: source.shapes[stored] for key, stored in kept.items()}
+    judged = {name: _judge(shapes, variant, incomplete) for name, variant in variants.items()}
+    variant, remarks = (
+        _detected(source, variants, judged)
+        if wanted is None
+        else (_named(source, variants, judged, wanted), ())
+    )
+    parts = _taken_parts(shapes, variant)
+    names = {key: stored for key, stored in kept.items() if part_of(key) in parts}
+    _check_types(source, names)
+    counts = Counter(_group(key) for key in found if key not in names)
+    present = {part_of(key) for key in names}
+    absent = tuple(part for part in variant.layout() if part not in present)
+    return Recognised(variant, names, dict(counts), absent, remarks)
+
+
+def _public(key: str) -> str:
+    for legacy, name in LEGACY.items():
+        if key.startswith(legacy):
+            return name + key.removeprefix(legacy)
+    return key
+
+
+def _judge(shapes: Layout, variant: Variant, incomplete: bool) -> Differences:
+    """How the file differs from what the variant's must hold."""
+    required = variant.required()
+    if variant.complete:
+        if incomplete:
+            present = {part_of(key) for key in shapes} | {layout.NETWORK}
+            required = {key: shape for key, shape in required.items() if part_of(key) in present}
+        return compare(shapes, required)
+    strict = {key: shape for key, shape in shapes.items() if part_of(key) in (layout.NETWORK, None)}
+    return compare(strict, required)
+
+
+def _named(
+    source: Source, variants: Mapping[str, Variant], judged: Mapping[str, Differences], wanted: str
+) -> Variant:
+    if wanted not in variants:
+        raise AnimaticError(f"no variant is called {wanted!r}: choose one of {', '.join(variants)}")
+    if judged[wanted]:
+        nearest = min(judged, key=lambda name: (len(judged[name]), not _scale_agrees(source, variants[name])))
+        closer = len(judged[nearest]) < len(judged[wanted])
+        hint = f"; it looks like {nearest}" if closer else ""
+        raise AnimaticError(f"{source.path} is not {wanted}: {judged[wanted]}{hint}")
+    if not _scale_agrees(source, variants[wanted]):
+        others = [name for name in _fitting(judged) if _scale_agrees(source, variants[name])]
+        hint = f"; it looks like {others[0]}" if others else ""
+        raise AnimaticError(
+            f"{source.path} is not {wanted}: its scale_arr ends at {source.scale:.3g}, not at "
+            f"{variants[wanted].architecture.diffusion.base_scale}{hint}"
+        )
+    return variants[wanted]
+
+
+def _detected(
+    source: Source, variants: Mapping[str, Variant], judged: Mapping[str, Differences]
+) -> tuple[Variant, tuple[str, ...]]:
+    fitting = _fitting(judged)
+    if not fitting:
+        nearest = min(judged, key=lambda name: len(judged[name]))
+        raise AnimaticError(
+            f"{source.path} is none of the published checkpoints; nearest is {nearest}: {judged[nearest]}"
+        )
+    if len(fitting) == 1:
+        return variants[fitting[0]], ()
+    scaled = [name for name in fitting if source.scale is not None and _scale_agrees(source, variants[name])]
+    if not scaled:
+        reason = "is not there" if source.scale is None else f"ends at {source.scale:.3g}"
+        raise AnimaticError(
+            f"{source.path} fits {', '.join(fitting)}, which have the same tensors, and scale_arr, which "
+            f"would tell, {reason}: name the one that it is with --as"
+        )
+    return variants[scaled[0]], tuple(
+        f"{name} has the same tensors: give --as {name} if it is that one" for name in scaled[1:]
+    )
+
+
+def _fitting(judged: Mapping[str, Differences]) -> list[str]:
+    return [name for name, differences in judged.items() if not differences]
+
+
+def _scale_agrees(source: Source, variant: Variant) -> bool:
+    base = variant.architecture.diffusion.base_scale
+    if source.scale is None or base is None or not variant.complete:
+        return True
+    return abs(source.scale - base) < _SCALE_TOLERANCE
+
+
+def _check_types(source: Source, kept: Mapping[str, str]) -> None:
+    odd = sorted({source.types[stored] for stored in kept.values()} - _FLOATS)
+    if odd:
+        raise AnimaticError(
+            f"{source.path} has tensors of type {', '.join(odd)}; only plain floating-point files "
+            "are imported: take one that is not quantised"
+        )
+
+
+def _taken_parts(shapes: Layout, variant: Variant) -> set[str | None]:
+    """Parts that the bundle gets: all of a complete file's; of others the network and what is whole."""
+    if variant.complete:
+        return {part_of(key) for key in shapes}
+    whole: set[str | None] = {layout.NETWORK}
+    for part, wanted in variant.layout().items():
+        held = {key: shape for key, shape in shapes.items() if part_of(key) == part}
+        if held and not compare(held, wanted):
+            whole.add(part)
+    return whole
+
+
+def _group(key: str) -> str:
+    return f"{key.partition('.')[0]}.*" if "." in key else key
