@@ -1,0 +1,78 @@
+"""Source rows → samples, one after another, with what became of every row."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from pipelines.fetch import FetchPolicy, fetch
+from pipelines.filters import FilterConfig
+from pipelines.normalise import ClipSettings
+from pipelines.rejection import RejectedError
+from pipelines.sources import SourceRow
+from pipelines.tar import Sample
+from pipelines.video import Normaliser
+
+
+class SampleSettings(ClipSettings):
+    """Where a row's video is found, and how clips of it are cut, judged and encoded."""
+
+    videos: str | None = None  # the folder of {page_dir}/{videoid}.mp4; None takes contentUrl alone
+    filters: FilterConfig = FilterConfig()
+    fetch: FetchPolicy = FetchPolicy()
+    deadline_s: float = Field(120.0, gt=0)  # for decoding and encoding one source file
+
+    def clip_settings(self) -> ClipSettings:
+        """The part that the decoding process needs."""
+        return ClipSettings(**{name: getattr(self, name) for name in ClipSettings.model_fields})
+
+
+def samples_of(
+    settings: SampleSettings, rows: list[SourceRow], scratch: Path, outcomes: list[dict[str, Any]]
+) -> Iterator[Sample]:
+    """Yield the samples of ``rows`` in order; ``outcomes`` gets an entry for every row once it is done.
+
+    ``scratch`` is an empty folder for passing files. An outcome has row, source_id, samples, and dropped
+    (clips, by reason), or reason, detail and record if the row gave no sample. Raises OSError and
+    RuntimeError for faults of this machine.
+    """
+    with Normaliser(settings.clip_settings(), settings.deadline_s) as normaliser:
+        for row in rows:
+            outcome: dict[str, Any] = {"row": row.row, "source_id": row.source_id, "samples": 0}
+            dropped: Counter[str] = Counter()
+            try:
+                for sample in _clips_of(settings, row, normaliser, scratch, dropped):
+                    yield sample
+                    outcome["samples"] += 1
+                reason, detail = next(iter(dropped), "no_frames"), ""
+            except RejectedError as error:
+                reason, detail = error.reason, error.detail
+            if not outcome["samples"]:
+                outcome |= {"reason": reason, "detail": detail, "record": row.record}
+            elif dropped:
+                outcome["dropped"] = dict(dropped)
+            outcomes.append(outcome)
+
+
+def _clips_of(
+    settings: SampleSettings, row: SourceRow, normaliser: Normaliser, scratch: Path, dropped: Counter[str]
+) -> Iterator[Sample]:
+    if row.problem is not None:
+        raise RejectedError(row.problem)
+    source = fetch(row.candidates(settings.videos), scratch / "source", settings.fetch)
+    for clip in normaliser.clips(source.path, row.key, scratch):
+        mp4, jpg = (scratch / f"{clip['key']}.{kind}" for kind in ("mp4", "jpg"))
+        reason = (
+            "too_short"
+            if clip["frames"] < settings.min_frames
+            else settings.filters.reason(seconds=clip["duration"], **clip["scores"])
+        )
+        if reason is None:
+            about = {"source_id": row.source_id, "source_sha256": source.sha256, "record": row.record}
+            yield Sample(clip["key"], jpg.read_bytes(), mp4.read_bytes(), row.caption, {**clip, **about})
+        else:
+            dropped[reason] += 1
+        mp4.unlink()
+        jpg.unlink()
