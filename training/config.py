@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from models.architecture import Architecture
 from models.errors import AnimaticError
+from models.recompute import Recompute
 from models.sampler import SamplingSettings
 from pipelines.sampling import ClipSampling
 from training.names import check_names, flatten
@@ -62,7 +63,9 @@ class TrainConfig(Section):
         description="bf16 keeps bf16 weights and fp32 masters; autocast-bf16 keeps fp32 weights",
     )
     zero_stage: Literal[0, 1, 2, 3] = Field(2, description="DeepSpeed ZeRO stage")
-    activation_checkpointing: bool = Field(False, description="recompute blocks in the backward pass")
+    activation_checkpointing: Recompute = Field(
+        "none", description="recomputed in the backward pass: nothing, the transformers, or every block"
+    )
     ema_decay: float | None = Field(None, gt=0, lt=1, description="decay of averaged weights; null: none")
     trainable: list[str] | None = Field(
         None, description="globs of parameter names trained besides the stage's own set"

@@ -7,16 +7,15 @@ its configuration are accepted silently, so the dictionary is written here from 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from models.animator import Animator, Batch
 from models.errors import AnimaticError
+from models.recompute import recompute
 from training.config import RunConfig
 from training.world import World
 
@@ -101,8 +100,7 @@ class Engine:
         chosen = set(self.trainable)
         for name, parameter in animator.trainable_candidates().items():
             parameter.requires_grad_(name in chosen)
-        if config.train.activation_checkpointing:
-            _recompute_blocks(animator)
+        recompute(animator.unet, config.train.activation_checkpointing)
         objective = Objective(animator, bf16_weights=config.train.precision == "bf16").train()
         self._engine, *_ = deepspeed.initialize(
             model=objective,
@@ -258,10 +256,3 @@ def learning_rate(config: RunConfig, step: int) -> float:
     """Linear warm-up to a constant; ``step`` counts from 1."""
     warmup = config.optimizer.warmup_steps
     return config.optimizer.lr * min(1.0, step / warmup if warmup else 1.0)
-
-
-def _recompute_blocks(animator: Animator) -> None:
-    """Keep only each block's inputs for the backward pass."""
-    unet = animator.unet
-    for block in (*unet.encoder, unet.middle, *unet.decoder):
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False)

@@ -29,10 +29,9 @@ def test_masters_start_exactly_and_sharded_averages_are_whole_ones(pair, tmp_pat
 
 def test_accumulation_and_recomputation_leave_the_steps_as_they_are(pair, tmp_path):
     whole = follow(pair, tmp_path, "train.global_batch=8")[0]
-    parts = follow(
-        pair, tmp_path, "train.global_batch=8", "train.micro_batch=1", "train.activation_checkpointing=true"
-    )[0]
-    assert parts["losses"] == pytest.approx(whole["losses"], rel=1e-5)
+    for what in ("selective", "full"):
+        sets = ("train.global_batch=8", "train.micro_batch=1", f"train.activation_checkpointing={what}")
+        assert follow(pair, tmp_path, *sets)[0]["losses"] == pytest.approx(whole["losses"], rel=1e-5), what
 
 
 def test_steps_do_not_depend_on_the_number_of_processes(pair, alone, tmp_path):
