@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models import naming
 from models.animation import Mode, over_time, sample_latents
 from models.architecture import Architecture
-from models.autoencoder import build_codec
+from models.autoencoder import build_codec, draw_latents
 from models.context import QueryTransformer
 from models.diffusion import Diffusion, loss
 from models.encoders import ClipEncoders
@@ -26,13 +26,15 @@ class Batch:
     """Clips to train on; the loader's product.
 
     Attributes:
-        pixels: (b t 3 h w) uint8.
+        pixels: (b t 3 h w) uint8; with ``latents``, the still image alone (t = 1).
         captions: b texts.
         fps: (b) float, frame rate (or stride) of the clip as sampled.
         condition_index: (b) int64, the frame that serves as the still image.
         drop_text, drop_image: (b) bool, conditions left out for this sample (classifier-free guidance).
         seed: (b) int64, of the diffusion step and noise: the loss then depends on samples, not on ranks.
         keys: b sample keys.
+        latents: (b t 2 c h/p w/p), mean and standard deviation of each frame; None: the codec makes them.
+        text: (b n c), text features of the captions; None: the text tower makes them.
     """
 
     pixels: Tensor
@@ -43,6 +45,15 @@ class Batch:
     drop_image: Tensor
     seed: Tensor
     keys: list[str]
+    latents: Tensor | None = None
+    text: Tensor | None = None
+
+    @property
+    def stills(self) -> Tensor:
+        """The still images, (b 3 h w) uint8."""
+        if self.latents is not None:
+            return self.pixels[:, 0]
+        return self.pixels[torch.arange(len(self), device=self.pixels.device), self.condition_index]
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -118,22 +129,20 @@ class Animator(nn.Module):
         Args:
             temporal: False trains on the frames as independent images, temporal layers left out.
         """
-        pixels = batch.pixels.to(self.device).float() / 127.5 - 1
-        still = pixels[torch.arange(len(batch), device=self.device), batch.condition_index]
-        latents = self._encode_clip(pixels, batch.seed)
+        still = _signed(batch.stills.to(self.device))
+        latents = self._clip_latents(batch)
         noise, timesteps = self._draw(batch.seed, latents)
         noisy, target = self.diffusion.noise(latents, noise, timesteps)
         if self.architecture.unet.detail_guidance:
             rows = torch.arange(len(batch), device=self.device)
             condition = latents.transpose(1, 2)[rows, batch.condition_index]
             noisy = torch.cat([noisy, over_time(condition, latents.shape[2])], dim=1)
-        captions = ["" if drop else text for text, drop in zip(batch.captions, batch.drop_text, strict=True)]
         # The image condition is dropped as published: CLIP sees a grey image, not an empty token.
         still = still * (~batch.drop_image.to(self.device))[:, None, None, None]
         prediction = self.unet(
             noisy,
             timesteps,
-            self.encoders.text(captions),
+            self._text_context(batch),
             self._image_context(still, latents.shape[2]),
             batch.fps.to(self.device),
             temporal=temporal,
@@ -181,12 +190,26 @@ class Animator(nn.Module):
         """Images (b 3 h w) -> context (b t q context_dim); None for a network without image attention."""
         return None if self.context is None else self.context(self.encoders.image(image), frames)
 
-    def _encode_clip(self, pixels: Tensor, seeds: Tensor) -> Tensor:
-        """(b t 3 h w) -> (b c t h w); frames of a sample draw from its own generator."""
-        frames = pixels.shape[1]
-        generators = [_generator(int(seed), _LATENT) for seed in seeds for _ in range(frames)]
-        latents = self.codec.encode(rearrange(pixels, "b t c h w -> (b t) c h w"), generators)
-        return rearrange(latents, "(b t) c h w -> b c t h w", t=frames)
+    def _text_context(self, batch: Batch) -> Tensor:
+        """Text tokens (b n c), those of the empty caption where the text is dropped."""
+        if batch.text is None:
+            pairs = zip(batch.captions, batch.drop_text, strict=True)
+            return self.encoders.text(["" if drop else text for text, drop in pairs])
+        dropped = batch.drop_text.to(self.device)[:, None, None]
+        return torch.where(dropped, self.encoders.text([""]), batch.text.to(self.device).float())
+
+    def _clip_latents(self, batch: Batch) -> Tensor:
+        """Latents (b c t h w); frames of a sample draw from its own generator."""
+        if batch.latents is None:
+            frames = batch.pixels.shape[1]
+            pixels = rearrange(batch.pixels.to(self.device), "b t c h w -> (b t) c h w")
+            mean, std = self.codec.posterior(_signed(pixels))
+        else:
+            frames = batch.latents.shape[1]
+            latents = batch.latents.to(self.device).float()
+            mean, std = rearrange(latents, "b t p c h w -> p (b t) c h w")
+        generators = [_generator(int(seed), _LATENT) for seed in batch.seed for _ in range(frames)]
+        return rearrange(draw_latents(mean, std, generators), "(b t) c h w -> b c t h w", t=frames)
 
     def _draw(self, seeds: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Noise like ``like`` (b ...) and diffusion steps (b), each sample's from its own seed."""
@@ -196,6 +219,11 @@ class Animator(nn.Module):
             steps.append(torch.randint(self.diffusion.config.timesteps, (), generator=generator))
             noise.append(torch.randn(like.shape[1:], generator=generator))
         return torch.stack(noise).to(like), torch.stack(steps).to(like.device)
+
+
+def _signed(pixels: Tensor) -> Tensor:
+    """uint8 -> float in [-1, 1]."""
+    return pixels.float() / 127.5 - 1
 
 
 def _generator(seed: int, purpose: int) -> torch.Generator:

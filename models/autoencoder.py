@@ -26,8 +26,13 @@ class Codec(nn.Module, ABC):
     channels: int
 
     @abstractmethod
+    def posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the frames' latents, (n c h/p w/p) each."""
+
     def encode(self, pixels: Tensor, generators: list[torch.Generator] | None = None) -> Tensor:
         """``generators``: one per frame where latents are drawn; None takes the most likely latent."""
+        mean, std = self.posterior(pixels)
+        return mean if generators is None else draw_latents(mean, std, generators)
 
     @abstractmethod
     def decode(self, latents: Tensor) -> Tensor:
@@ -66,11 +71,12 @@ class DctCodec(Codec):
         self.register_buffer("colour", torch.tensor(colour), persistent=False)
 
     @torch.no_grad()
-    def encode(self, pixels: Tensor, generators: list[torch.Generator] | None = None) -> Tensor:
+    def posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         planes = torch.einsum("dc,nchw->ndhw", self.colour, pixels)
         patches = rearrange(planes, "n d (h p) (w q) -> n d h w (p q)", p=self.patch, q=self.patch)
         coefficients = torch.einsum("kp,ndhwp->ndkhw", self.basis, patches) / self.scale[:, None, None]
-        return torch.cat([coefficients[:, d, :count] for d, count in enumerate(self.counts)], dim=1)
+        mean = torch.cat([coefficients[:, d, :count] for d, count in enumerate(self.counts)], dim=1)
+        return mean, torch.zeros_like(mean)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -101,15 +107,10 @@ class VaeCodec(Codec):
             self.vae.tile_latent_min_size = self.tile // config.patch
 
     @torch.no_grad()
-    def encode(self, pixels: Tensor, generators: list[torch.Generator] | None = None) -> Tensor:
+    def posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         self.vae.disable_tiling()
-        posterior = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist
-        if generators is None:
-            return posterior.mean * self.scale
-        # Drawn on the CPU, frame by frame: a frame's latent does not depend on device or batch.
-        shape = posterior.mean.shape[1:]
-        noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
-        return (posterior.mean + posterior.std * noise.to(posterior.mean)) * self.scale
+        latents = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist
+        return latents.mean * self.scale, latents.std * self.scale
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -122,6 +123,15 @@ class VaeCodec(Codec):
 def build_codec(config: CodecConfig) -> Codec:
     """Codec of the configured kind."""
     return DctCodec(config) if config.kind == "dct" else VaeCodec(config)
+
+
+def draw_latents(mean: Tensor, std: Tensor, generators: list[torch.Generator]) -> Tensor:
+    """Latents (n c h w) of ``mean`` and ``std`` (n c h w each), one CPU generator per frame.
+
+    Drawn on the CPU, frame by frame: a frame's latent depends neither on the device nor on its batch.
+    """
+    noise = torch.stack([torch.randn(mean.shape[1:], generator=generator) for generator in generators])
+    return mean + std * noise.to(mean)
 
 
 def _dct_basis(patch: int, kept: int) -> tuple[Tensor, Tensor]:

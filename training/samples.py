@@ -43,7 +43,7 @@ def draw_samples(
     written = []
     for index in range(count):
         prompt = prompts[index % len(prompts)]
-        still = batch.pixels[index, int(batch.condition_index[index])].float()[None] / 127.5 - 1
+        still = batch.stills[index].float()[None] / 127.5 - 1
         own = settings.model_copy(
             update={"seed": settings.seed + index, "fps": settings.fps or float(batch.fps[index])}
         )
