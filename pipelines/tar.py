@@ -2,6 +2,7 @@
 
 import hashlib
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -36,8 +37,8 @@ class Sample:
         return self.jpg if member == "jpg" else self.mp4
 
 
-class ShardWriter:
-    """Writes a tar whose bytes depend on the samples alone, and notes where each member lies."""
+class TarWriter:
+    """Writes a tar whose bytes depend on names and contents alone, and keeps a row for each sample in it."""
 
     def __init__(self, path: Path, name: str) -> None:
         self._file = path.open("wb")
@@ -57,23 +58,18 @@ class ShardWriter:
             self._write(b"\0" * (-self._bytes % tarfile.RECORDSIZE))
         self._file.close()
 
-    def add(self, sample: Sample) -> None:
-        """Append the members of one sample."""
-        if not sample.key or set(sample.key) & set("./\\ "):
-            raise ValueError(f"not a sample key: {sample.key!r}")
+    def add_members(self, key: str, members: Mapping[str, bytes], **about: Any) -> None:
+        """Append the members (kind to content) of one sample; its row tells where they lie, and ``about``."""
+        if not key or set(key) & set("./\\ "):
+            raise ValueError(f"not a sample key: {key!r}")
         places: dict[str, int] = {}
-        for member in MEMBERS:
-            data = sample.member(member)
-            header = tarfile.TarInfo(f"{sample.key}.{member}")
+        for member, data in members.items():
+            header = tarfile.TarInfo(f"{key}.{member}")
             header.size = len(data)
             self._write(header.tobuf(tarfile.USTAR_FORMAT))
             places |= {f"{member}_offset": self._bytes, f"{member}_size": len(data)}
             self._write(data + b"\0" * (-len(data) % tarfile.BLOCKSIZE))
-        copied = ("width", "height", "frames", "fps", "duration", "source_id", "condition_frame")
-        row = {"key": sample.key, "shard": self._name, **places, "caption": sample.caption}
-        row |= {name: sample.info[name] for name in copied}
-        row |= {name: sample.info["scores"][name] for name in ("motion", "brightness")}
-        self.rows.append(row)
+        self.rows.append({"key": key, "shard": self._name, **places, **about})
 
     def summary(self) -> dict[str, Any]:
         """Name, sha256, bytes and samples of the closed tar."""
@@ -84,3 +80,15 @@ class ShardWriter:
         self._file.write(data)
         self._hash.update(data)
         self._bytes += len(data)
+
+
+class ShardWriter(TarWriter):
+    """Writes the tar of a dataset's unit."""
+
+    def add(self, sample: Sample) -> None:
+        """Append the members of one sample."""
+        copied = ("width", "height", "frames", "fps", "duration", "source_id", "condition_frame")
+        about = {name: sample.info[name] for name in copied}
+        about |= {name: sample.info["scores"][name] for name in ("motion", "brightness")}
+        members = {member: sample.member(member) for member in MEMBERS}
+        self.add_members(sample.key, members, caption=sample.caption, **about)
