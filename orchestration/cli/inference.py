@@ -12,6 +12,7 @@ from models.errors import AnimaticError
 from orchestration.cli.common import AsJson, err, only_results_on_stdout, out, print_json, short, shown
 
 if TYPE_CHECKING:
+    from models.animation import Mode
     from models.sampler import SamplingSettings
 
 PANEL = "Inference"
@@ -44,6 +45,11 @@ def animate(
     playback: Annotated[float, typer.Option(min=0.1, help="Frames per second of the files.")] = PLAYBACK_FPS,
     seed: Annotated[int | None, typer.Option(help="Of the noise; one more for each further clip.")] = None,
     count: Annotated[int, typer.Option(min=1, help="Clips to make.")] = 1,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames of the clip; the network's own number if not given.")
+    ] = None,
+    last: Annotated[Path | None, typer.Option(help="Image to end at (interpolation).")] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="End where the clip begins.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Animate an image as a prompt says; settings not given are the preset's."""
@@ -56,7 +62,11 @@ def animate(
     workspace = Workspace.current()
     _, opened = promotion.open_target(workspace.ledger, bundle, preset)
     architecture = opened.info.architecture
+    if loop and last is not None:
+        raise AnimaticError("--loop ends at the image itself and --last at another: give one of them")
+    mode: Mode = "loop" if loop else "animate" if last is None else "interpolate"
     picture = media.read_image(image, architecture.height, architecture.width)
+    end = None if last is None else media.read_image(last, architecture.height, architecture.width)
     settings = _settings(
         opened.info.stage,
         opened.info.preset,
@@ -73,7 +83,7 @@ def animate(
     for number in range(count):
         chosen = settings.model_copy(update={"seed": settings.seed + number})
         with counting(err(), f"clip {number + 1}/{count}") as bar:
-            clip = animator.animate(picture, [prompt], chosen, bar)[0]
+            clip = animator.animate(picture, [prompt], chosen, bar, mode=mode, last=end, frames=frames)[0]
         stem = folder / f"{image.stem}-{_slug(prompt)}-{chosen.seed}"
         made.append(media.write_clip(media.to_frames(clip), stem, playback))
     if as_json:
