@@ -1,0 +1,85 @@
+"""One row of a source table: its id, caption, and where its video may lie."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pydantic import BaseModel, ConfigDict
+
+from pipelines.rejection import RejectedError
+
+KEY_LIKE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# Why a row is turned away for what stands in the table; no second try at its video can mend that.
+TABLE_REASONS = frozenset({"malformed_row", "filtered", "no_id", "duplicate_id", "no_caption"})
+
+
+class ColumnNames(BaseModel):
+    """What the table calls WebVid's columns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    videoid: str = "videoid"
+    name: str = "name"
+    page_dir: str = "page_dir"
+    contentUrl: str = "contentUrl"
+
+
+WEBVID = ColumnNames()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One row of the table: its number from 0, its columns, and what is wrong with it, if anything."""
+
+    row: int
+    record: dict[str, str]
+    problem: str | None = None
+    columns: ColumnNames = WEBVID
+
+    @property
+    def source_id(self) -> str:
+        """The videoid column."""
+        return self.record.get(self.columns.videoid, "")
+
+    @property
+    def caption(self) -> str:
+        """The name column, without surrounding blanks."""
+        return self.record.get(self.columns.name, "").strip()
+
+    @property
+    def key(self) -> str:
+        """Stable, unique start of the keys of this row's samples: the id itself where a tar can carry it."""
+        if KEY_LIKE.fullmatch(self.source_id):
+            return self.source_id
+        return "_" + hashlib.sha256(self.source_id.encode()).hexdigest()[:32]
+
+    def candidates(self, videos: str | None) -> list[str]:
+        """Where the video may lie, best first: ``videos``/page_dir/videoid.mp4, then contentUrl.
+
+        A relative contentUrl is taken from ``videos``. Raises RejectedError (unsafe_path, missing_file).
+        """
+        places = []
+        page_dir = self.record.get(self.columns.page_dir, "")
+        url = self.record.get(self.columns.contentUrl, "").strip()
+        if videos is not None:
+            if "/" in self.source_id:
+                raise RejectedError("unsafe_path", self.source_id[:200])
+            places.append(_inside(videos, page_dir, f"{self.source_id}.mp4"))
+        if SCHEME.match(url) or url.startswith("/"):
+            places.append(url)
+        elif url and videos is not None:
+            places.append(_inside(videos, url))
+        if not places:
+            raise RejectedError("missing_file", "no contentUrl and no folder of videos")
+        return places
+
+
+def _inside(root: str, *parts: str) -> str:
+    """``root`` joined with untrusted parts that must not lead out of it."""
+    for part in parts:
+        path = PurePosixPath(part)
+        if path.is_absolute() or ".." in path.parts or "\0" in part or "\\" in part:
+            raise RejectedError("unsafe_path", part[:200])
+    return f"{root.rstrip('/')}/{PurePosixPath(*parts)}"
