@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.errors import AnimaticError
@@ -44,21 +44,30 @@ class Request:
         return sets + list(self.sets)
 
 
+def with_parent(request: Request, workspace: Workspace) -> RunConfig:
+    """The configuration with the parent found where the stage needs one; bundles and data unverified.
+
+    Raises:
+        AnimaticError: no bundle of the stage before was accepted; the message says what makes it.
+    """
+    preset, sets = request.chosen_preset(), request.all_sets()
+    config = resolve(request.stage, preset, sets, request.files)
+    parent = parent_stage(config)
+    if parent is None or config.init.parent is not None:
+        return config
+    found = f"init.parent={workspace.parent_bundle(parent, preset)}"
+    return resolve(request.stage, preset, [*sets, found], request.files)
+
+
 def complete(request: Request, workspace: Workspace) -> RunConfig:
     """The configuration with data, base and parent found and verified.
 
     Raises:
         AnimaticError: something the stage needs is missing or tampered with; the message says what makes it.
     """
-    preset, sets = request.chosen_preset(), request.all_sets()
-    config = resolve(request.stage, preset, sets, request.files)
-    found = []
-    parent = parent_stage(config)
-    if parent is not None and config.init.parent is None:
-        found.append(f"init.parent={workspace.parent_bundle(parent, preset)}")
+    config = with_parent(request, workspace)
     if config.data.dataset is None:
-        found.append(f"data.dataset={_dataset(workspace)}")
-    config = resolve(request.stage, preset, sets + found, request.files)
+        config = with_parent(replace(request, data=str(_dataset(workspace))), workspace)
     # Fail here, in a second and in one line, rather than in every worker.
     sources(config)
     Dataset.open(str(config.data.dataset))

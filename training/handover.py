@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from models.architecture import Architecture
@@ -129,7 +130,7 @@ def _value_in_words(name: str, module: nn.Module) -> str:
     if isinstance(module, nn.LayerNorm | nn.GroupNorm):
         return "ones" if leaf == "weight" else "zeros"
     if name == _QUERIES:
-        return "normal, divided by the root of the width"
+        return "normal / sqrt(width)"
     if leaf == "alpha":
         return "zeros"
     layer = next(base for base in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d) if isinstance(module, base))
@@ -231,7 +232,13 @@ def _public_keys(network: nn.ModuleDict) -> dict[str, str]:
 
 
 def _shapes(bundle: Bundle | None) -> dict[str, Shape]:
-    return internal_state(bundle.info.architecture, bundle.shapes()) if bundle else {}
+    if bundle is None:
+        return {}
+    try:
+        shapes = bundle.shapes()
+    except SafetensorError as error:
+        raise AnimaticError(f"the weights of bundle {bundle.folder} are damaged: {error}") from error
+    return internal_state(bundle.info.architecture, shapes)
 
 
 def _misfit_message(config: RunConfig, missing: list[str], misfits: list[str]) -> str:

@@ -57,12 +57,20 @@ def train(
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the complete configuration and stop.")
     ] = False,
+    print_initialisation: Annotated[
+        bool,
+        typer.Option("--print-initialisation", help="Print where every weight comes from and stop."),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="With --print-initialisation: list every tensor.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train one stage; an interrupted run goes on from its newest checkpoint."""
-    from orchestration import defaults, launch, promotion
+    if verbose and not print_initialisation:
+        raise AnimaticError("--verbose goes with --print-initialisation")
+    from orchestration import defaults
     from orchestration.workspace import Workspace
-    from training.config import resolve
 
     workspace = Workspace.current()
     request = defaults.Request(
@@ -74,6 +82,14 @@ def train(
         address=address,
         gpus=gpus,
     )
+    if print_initialisation:
+        from orchestration.cli import initialisation
+
+        initialisation.show(defaults.with_parent(request, workspace), every_tensor=verbose, as_json=as_json)
+        return
+    from orchestration import launch, promotion
+    from training.config import resolve
+
     if print_config:
         typer.echo(
             launch.print_config(resolve(stage, request.chosen_preset(), request.all_sets(), request.files))

@@ -1,0 +1,114 @@
+"""``animatic train --print-initialisation``: where every tensor of a stage's network comes from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from models.bundle import Bundle
+from orchestration.cli.common import out, print_json, print_table, short, shown
+from training.config import RunConfig
+from training.handover import Handover, plan
+from training.lineage import sources
+from training.recipe import STAGES
+from training.stages import trained_of
+
+
+@dataclass(frozen=True)
+class Row:
+    """Tensors with the same origin and fate."""
+
+    origin: str
+    kind: str
+    how: str
+    trained: bool
+    tensors: int
+    parameters: int
+
+
+def show(config: RunConfig, *, every_tensor: bool, as_json: bool) -> None:
+    """Print the stage's initialisation; no weight is read and nothing is started.
+
+    Args:
+        every_tensor: list the tensors one by one below the table (JSON always does).
+
+    Raises:
+        AnimaticError: a bundle is missing, of another stage, or does not fit.
+    """
+    base, parent = sources(config, verify=False)
+    handovers = plan(config, base, parent)
+    trained = set(trained_of(config, list(handovers)))
+    rows = grouped(handovers, trained)
+    if as_json:
+        print_json(
+            {
+                "stage": config.stage,
+                "preset": config.preset,
+                "base": _described(base),
+                "parent": _described(parent),
+                "tensors": sum(row.tensors for row in rows),
+                "parameters": sum(row.parameters for row in rows),
+                "groups": rows,
+                "origins": [_entry(name, way, name in trained) for name, way in handovers.items()],
+            }
+        )
+        return
+    tensors, parameters = sum(row.tensors for row in rows), sum(row.parameters for row in rows)
+    title = f"stage {config.stage} ({STAGES[config.stage].name}), preset {config.preset}"
+    out().print(f"{title}: {tensors:,} tensors, {parameters:,} parameters")
+    for word, bundle in (("base", base), ("parent", parent)):
+        if bundle is not None:
+            out().print(f"{word:<7}{short(bundle.id)}  {shown(bundle.folder)}")
+    out().print()
+    print_table(
+        ("origin", "kind", "tensors", "parameters", "trained", "how"),
+        [
+            (
+                row.origin,
+                row.kind,
+                f"{row.tensors:,}",
+                f"{row.parameters:,}",
+                "yes" if row.trained else "no",
+                row.how,
+            )
+            for row in rows
+        ],
+    )
+    if every_tensor:
+        out().print()
+        # Not a table: its columns would shorten the keys to the terminal's width.
+        for way in handovers.values():
+            out().print(f"{way.key}  {_times(way.shape)}  {way.origin}: {way.how}")
+
+
+def grouped(handovers: dict[str, Handover], trained: set[str]) -> list[Row]:
+    """Handovers counted by origin, kind and change, sorted."""
+    tensors: Counter[tuple[str, str, str, bool]] = Counter()
+    parameters: Counter[tuple[str, str, str, bool]] = Counter()
+    for name, way in handovers.items():
+        group = (way.origin, way.kind, way.how, name in trained)
+        tensors[group] += 1
+        parameters[group] += prod(way.shape)
+    return [Row(*group, tensors[group], parameters[group]) for group in sorted(tensors)]
+
+
+def _described(bundle: Bundle | None) -> dict[str, Any] | None:
+    return {"id": bundle.id, "folder": bundle.folder} if bundle else None
+
+
+def _entry(name: str, way: Handover, trained: bool) -> dict[str, Any]:
+    return {
+        "key": way.key,
+        "name": name,
+        "kind": way.kind,
+        "shape": way.shape,
+        "origin": way.origin,
+        "how": way.how,
+        "trained": trained,
+    }
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
