@@ -36,7 +36,7 @@ def drawn_animator(case: VideoCase) -> Animator:
         path = Path(folder) / "vae.safetensors"
         save_file({key: value for key, value in state.items() if key.startswith(VAE_PREFIX)}, path)
         try:
-            described = architecture(case, _codec(case, str(path)))
+            described = architecture(case, codec(case, str(path)))
         except ValidationError as error:
             raise AnimaticError(f"case {case.case}: {error.errors()[0]['msg']}") from error
         animator = Animator(described)
@@ -44,9 +44,9 @@ def drawn_animator(case: VideoCase) -> Animator:
     return animator.eval()
 
 
-def architecture(case: VideoCase, codec: CodecConfig) -> Architecture:
+def architecture(case: VideoCase, frame_codec: CodecConfig) -> Architecture:
     """The case's architecture in our terms; its encoders are never asked."""
-    height, width = (side * codec.patch for side in case.latent_hw)
+    height, width = (side * frame_codec.patch for side in case.latent_hw)
     tower = TowerConfig(width=8, layers=2, heads=1)
     return Architecture(
         unet=_unet(case.unet),
@@ -59,7 +59,7 @@ def architecture(case: VideoCase, codec: CodecConfig) -> Architecture:
             base_scale=case.base_scale,
         ),
         encoders=EncoderConfig(kind="random", text=tower, image=tower),
-        codec=codec,
+        codec=frame_codec,
         frames=case.resampler.video_length,
         height=height,
         width=width,
@@ -97,7 +97,7 @@ def _context(resampler: ResamplerSection) -> ContextConfig:
     )
 
 
-def _codec(case: VideoCase, path: str) -> CodecConfig:
+def codec(case: VideoCase, path: str) -> CodecConfig:
     """The case's autoencoder with the weights at ``path``; without one, anything with the right channels."""
     channels, vae = case.unet.out_channels, case.vae
     if vae is None:
