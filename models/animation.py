@@ -125,12 +125,7 @@ def _denoiser(
             tokens = torch.cat([images[name] for name in names]) if images else None
             projected[key] = animator.unet.project(torch.cat([texts[name] for name in names]), tokens)
         inputs = latents if condition is None else torch.cat([latents, condition], dim=1)
-        prediction = animator.unet(
-            repeat(inputs, "b ... -> (n b) ...", n=passes),
-            timestep.repeat(passes),
-            projected[key],
-            fps=None if fps is None else fps.repeat(passes),
-        )
+        prediction = animator.unet(inputs, timestep, projected[key], fps=fps, conditions=passes)
         return list(prediction.float().chunk(passes))
 
     return denoise

@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from models.conditioning import KeyValue, LayerContext, Tokens
@@ -132,8 +132,8 @@ class SpatialBlock(nn.Module):
         self.ff = FeedForward(dim)
         self.norm1, self.norm2, self.norm3 = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, text: Tokens, image: Tokens | None) -> Tensor:
-        x = x + self.attn1(self.norm1(x))
+    def forward(self, x: Tensor, text: Tokens, image: Tokens | None, conditions: int = 1) -> Tensor:
+        x = fan_out(x + self.attn1(self.norm1(x)), conditions)
         x = x + self.attn2(self.norm2(x), text, image)
         return x + self.ff(self.norm3(x))
 
@@ -168,17 +168,20 @@ class SpatialTransformer(nn.Module):
         )
         self.proj_out = zero(nn.Linear(channels, channels))
 
-    def forward(self, x: Tensor, text: Tokens, image: Tokens | None) -> Tensor:
-        """``x``: (b·t c h w); ``text``, ``image``: context of rows b or b·t."""
+    def forward(self, x: Tensor, text: Tokens, image: Tokens | None, conditions: int = 1) -> Tensor:
+        """``x``: (b·t c h w); ``text``, ``image``: context of rows b or b·t.
+
+        ``conditions`` n > 1: the context is of n·b samples, and so is the result.
+        """
         height = x.shape[-2]
         tokens = self.proj_in(rearrange(self.norm(x), "bt c h w -> bt (h w) c"))
+        # The published transformers have one block each.
         for block in self.transformer_blocks:
-            tokens = block(tokens, text, image)
-        return x + rearrange(self.proj_out(tokens), "bt (h w) c -> bt c h w", h=height)
+            tokens = block(tokens, text, image, conditions)
+        return fan_out(x, conditions) + rearrange(self.proj_out(tokens), "bt (h w) c -> bt c h w", h=height)
 
     def project(self, text: Tensor, image: Tensor | None) -> LayerContext:
         """Keys and values of the context's rows (r m context_dim), to pass to ``forward`` in their place."""
-        # The published transformers have one block each.
         cross = cast(DualCrossAttention, self.transformer_blocks[0].attn2)
         return cross.project_text(text), None if image is None else cross.project_image(image)
 
@@ -216,6 +219,11 @@ class TemporalTransformer(nn.Module):
         if not self.conv:
             return layer(tokens)
         return layer(tokens.transpose(1, 2)).transpose(1, 2)
+
+
+def fan_out(x: Tensor, conditions: int) -> Tensor:
+    """Rows (r ...) repeated for every condition: (n·r ...); itself for one."""
+    return x if conditions == 1 else repeat(x, "r ... -> (n r) ...", n=conditions)
 
 
 def zero(module: Module) -> Module:

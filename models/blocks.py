@@ -123,12 +123,18 @@ class Layer(nn.Module):
         self.upsample = Upsample(out_channels) if upsample else None
 
     def forward(
-        self, x: Tensor, emb: Tensor, text: Tokens, image: Tokens | None, frames: int | None
+        self,
+        x: Tensor,
+        emb: Tensor,
+        text: Tokens,
+        image: Tokens | None,
+        frames: int | None,
+        conditions: int = 1,
     ) -> Tensor:
-        """Shapes as in ResBlock; ``text``, ``image``: context of rows b or b·t."""
+        """Shapes as in ResBlock; ``text``, ``image``, ``conditions`` as in SpatialTransformer."""
         x = self.resnet(x, emb, frames)
         if self.spatial is not None:
-            x = self.spatial(x, text, image)
+            x = self.spatial(x, text, image, conditions)
         if self.temporal is not None and frames is not None:
             x = self.temporal(x, frames)
         return x if self.upsample is None else self.upsample(x)

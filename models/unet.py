@@ -14,7 +14,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from models.architecture import UNetConfig
-from models.attention import GroupNorm, TemporalTransformer, zero
+from models.attention import GroupNorm, TemporalTransformer, fan_out, zero
 from models.blocks import Downsample, Layer, ResBlock
 from models.conditioning import LayerContext, ProjectedContext, Tokens, token_rows
 from models.errors import AnimaticError
@@ -133,6 +133,7 @@ class UNet(nn.Module):
         *,
         temporal: bool = True,
         image_attention: bool = True,
+        conditions: int = 1,
     ) -> Tensor:
         """Predict noise or v.
 
@@ -146,9 +147,11 @@ class UNet(nn.Module):
             fps: (b) frame rates (or strides, for the 256 model); None takes the configured default.
             temporal: False treats frames as independent images (temporal layers left out).
             image_attention: False leaves the image branch out; ``image`` must then be None.
+            conditions: contexts n per sample (guidance): text and image are then of n·b samples, ordered
+                (n b). What comes before the first attention to them is computed once.
 
         Returns:
-            (b latent_channels t h w), in the type of the weights.
+            (n·b latent_channels t h w), in the type of the weights.
 
         Raises:
             AnimaticError: where a context does not go with the latents or the network.
@@ -158,10 +161,11 @@ class UNet(nn.Module):
         if isinstance(text, ProjectedContext):
             if image is not None:
                 raise AnimaticError("a projected context holds the image already: leave image out")
-            text.check(batch, frames)
+            text.check(conditions * batch, frames)
             contexts = iter(text.layers)
         else:
-            contexts = endlessly(self._rows(text, image, batch, frames, image_attention))
+            rows = self._rows(text, image, conditions * batch, frames, image_attention)
+            contexts = endlessly(rows)
         emb = repeat(self._embed(timesteps, fps), "b e -> (b t) e", t=frames)
         mixing = frames if temporal and self.config.temporal else None
         x = rearrange(latents, "b c t h w -> (b t) c h w").to(self.conv_in.weight.dtype)
@@ -169,7 +173,7 @@ class UNet(nn.Module):
         x = self.conv_in(x.contiguous(memory_format=torch.channels_last))
         if self.temporal_in is not None and mixing is not None:
             x = self.temporal_in(x, mixing)
-        x = self._denoise(x, emb, contexts, mixing)
+        x = self._denoise(x, emb, contexts, mixing, conditions)
         x = self.conv_out(nn.functional.silu(self.norm_out(x)))
         return rearrange(x, "(b t) c h w -> b c t h w", t=frames)
 
@@ -227,11 +231,20 @@ class UNet(nn.Module):
         emb: Tensor,
         contexts: Iterator[LayerContext],
         frames: int | None,
+        conditions: int,
     ) -> Tensor:
         skips = [x]
         for layer in self.encoder:
-            x = layer(x) if isinstance(layer, Downsample) else layer(x, emb, *next(contexts), frames)
+            if isinstance(layer, Downsample):
+                x = layer(x)
+            else:
+                x = layer(x, emb, *next(contexts), frames, conditions)
+                if conditions > 1 and layer.spatial is not None:
+                    emb, skips = fan_out(emb, conditions), [fan_out(skip, conditions) for skip in skips]
+                    conditions = 1
             skips.append(x)
+        x, emb = fan_out(x, conditions), fan_out(emb, conditions)
+        skips = [fan_out(skip, conditions) for skip in skips]
         x = self.middle(x, emb, *next(contexts), frames)
         for layer in self.decoder:
             x = layer(torch.cat([x, skips.pop()], dim=1), emb, *next(contexts), frames)

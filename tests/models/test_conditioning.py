@@ -142,3 +142,20 @@ def test_queries_are_handed_over_by_the_same_rule():
     assert torch.equal(resample_queries(latents[:, :4], 4, 5), repeat_queries(latents[:, :4], 5))
     with pytest.raises(AnimaticError, match="whole number of sets of 5"):
         resample_queries(latents, 5, 3)
+
+
+@pytest.mark.parametrize("attention_resolutions", [(2, 1), (2,)])
+def test_several_conditions_of_one_sample_equal_as_many_samples(small, inputs, attention_resolutions):
+    torch.manual_seed(0)
+    config = small.unet.model_copy(update={"attention_resolutions": attention_resolutions})
+    unet = UNet(config).eval().requires_grad_(False)
+    for parameter in unet.parameters():
+        parameter.copy_(torch.randn_like(parameter) * 0.2)
+    text, image, fps = torch.randn(6, 5, WIDTH), torch.randn(6, FRAMES, 4, WIDTH), torch.tensor([3.0, 9.0])
+    latents, steps = inputs
+    expected = unet(latents.repeat(3, 1, 1, 1, 1), steps.repeat(3), text, image, fps.repeat(3))
+    torch.testing.assert_close(unet(*inputs, text, image, fps, conditions=3), expected, rtol=1e-4, atol=1e-5)
+    projected = unet.project(text, image)
+    torch.testing.assert_close(
+        unet(*inputs, projected, fps=fps, conditions=3), expected, rtol=1e-4, atol=1e-5
+    )
