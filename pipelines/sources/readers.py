@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from models.errors import AnimaticError
 from pipelines.sources.files import SourceFile
 
-BATCH = 4096
+BATCH = 1024
 FIELD_CHARS = 1 << 20
 LINE_BYTES = 16 << 20
 
@@ -70,6 +70,23 @@ def _readable(file: SourceFile) -> Iterator[None]:
         lzma.LZMAError,
     ) as error:
         raise AnimaticError(f"the source table {file.path} cannot be read: {error}") from error
+
+
+def read_column(file: SourceFile, name: str, digest: Any = None) -> Iterator[list[str]]:
+    """One column of every line, quicker than ``read_records``; a line that lacks it gives an empty text."""
+    with _readable(file), file.open(digest) as data:
+        if file.kind == "parquet":
+            for batch in pq.ParquetFile(data).iter_batches(BATCH, columns=[name]):
+                yield _column_text(batch.column(0))
+        elif file.kind == "jsonl":
+            lines = _jsonl_records(data)
+            while records := list(itertools.islice(lines, BATCH)):
+                yield [record.get(name, "") for record, _ in records]
+        else:
+            cells = _csv_lines(file, data)
+            place = next(cells, []).index(name)
+            while found := list(itertools.islice(cells, BATCH)):
+                yield [line[place] if place < len(line) else "" for line in found]
 
 
 def _csv_lines(file: SourceFile, data: BinaryIO) -> Generator[list[str]]:

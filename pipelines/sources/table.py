@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from models.errors import AnimaticError
 from pipelines.sources.files import find_files
-from pipelines.sources.readers import Record, read_columns, read_records
+from pipelines.sources.readers import read_column, read_columns, read_records
 from pipelines.sources.row import WEBVID, ColumnNames, SourceRow
 from pipelines.sources.where import parse_where
 from pipelines.storage import digest_of
@@ -75,9 +75,9 @@ class SourceTable:
             for file in self.files:
                 digest = hashlib.sha256()
                 self._check(read_columns(file), file.path)
-                for batch in read_records(file, digest):
-                    rows += len(batch)
-                    hashes.append(self._hashes(batch))
+                for ids in read_column(file, self.names.videoid, digest):
+                    rows += len(ids)
+                    hashes.append(_hashes(ids))
                 digests.append([file.name, file.sha256() if file.kind == "parquet" else digest.hexdigest()])
             together = digests[0][1] if len(digests) == 1 else digest_of(digests)
             self._survey = Survey(rows, together, _repeated(hashes))
@@ -90,7 +90,8 @@ class SourceTable:
         number = 0
         for file in self.files:
             for batch in read_records(file):
-                suspects = _among(self._hashes(batch), repeated)
+                ids = [record.get(self.names.videoid, "") for record, _ in batch]
+                suspects = _among(_hashes(ids), repeated)
                 for (record, sound), suspect in zip(batch, suspects, strict=True):
                     problem = self._problem(record, sound, seen if suspect else None)
                     yield SourceRow(number, record, problem, self.names)
@@ -113,10 +114,6 @@ class SourceTable:
             seen.add(videoid)
         return None
 
-    def _hashes(self, batch: list[Record]) -> Hashes:
-        name = self.names.videoid
-        return np.fromiter((hash(record.get(name)) for record, _ in batch), np.int64, len(batch))
-
     def _check(self, columns: list[str], path: str) -> None:
         names = self.names
         missing = [name for name in (names.videoid, names.name) if name not in columns]
@@ -130,6 +127,10 @@ class SourceTable:
             )
         if len(set(columns)) != len(columns):
             raise AnimaticError(f"{path} names a column twice: {', '.join(columns)[:200]}")
+
+
+def _hashes(ids: list[str]) -> Hashes:
+    return np.fromiter(map(hash, ids), np.int64, len(ids))
 
 
 def _repeated(hashes: list[Hashes]) -> Hashes:
