@@ -37,7 +37,8 @@ class Initialisation:
 
     Attributes:
         handovers: of every parameter, by internal name.
-        weights: the initial weights on the CPU, in the precision of the bundles that they were read from.
+        weights: the initial weights on the CPU, in the precision of the bundles that they were read from;
+            until :meth:`only`, most are views of the bundles' mapped files.
         base, parent: ids of the bundles read, if any.
     """
 
@@ -52,8 +53,8 @@ class Initialisation:
         return {name: handover.origin for name, handover in self.handovers.items()}
 
     def only(self, names: Collection[str]) -> "Initialisation":
-        """Without the weights of other parameters, so that their memory can be freed."""
-        return replace(self, weights={name: self.weights[name] for name in names})
+        """With the weights of these parameters alone, copied: the bundles' files may change from now on."""
+        return replace(self, weights={name: self.weights[name].clone() for name in names})
 
 
 def trainable_names(config: RunConfig, animator: Animator) -> list[str]:
@@ -86,7 +87,7 @@ def trained_of(config: RunConfig, candidates: Sequence[str]) -> list[str]:
 def build(config: RunConfig) -> tuple[Animator, Initialisation]:
     """The stage's network with its initial weights, a function of the configuration and bundles alone.
 
-    Holds the network and one copy of the weights as stored, besides the bundles' mapped files.
+    Takes the memory of the network alone: the initial weights stay in the bundles' mapped files.
 
     Raises AnimaticError when a bundle is missing, tampered, of another stage, or does not fit.
     """
@@ -113,10 +114,12 @@ def _gather(
     found: dict[Origin, dict[str, Tensor]] = {
         "base": _internal(base) if base else {},
         "parent": _internal(parent) if parent else {},
-        "new": {name: p.detach().cpu() for name, p in animator.trainable_candidates().items()},
     }
+    fresh = animator.trainable_candidates()
     weights = {
-        name: carry_out(handover, found[handover.origin][name], config)
+        name: fresh[name].detach().clone()
+        if handover.origin == "new"
+        else carry_out(handover, found[handover.origin][name], config)
         for name, handover in handovers.items()
     }
     for name, value in weights.items():

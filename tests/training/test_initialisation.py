@@ -1,0 +1,317 @@
+"""Where every weight comes from: at full size from shapes alone, at small size with the weights too."""
+
+import json
+import math
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from layouts import Shape, hollow_bundle, published
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from models.animator import Animator
+from models.bundle import write_bundle
+from models.errors import AnimaticError
+from orchestration.cli import app
+from training.config import RunConfig, resolve
+from training.handover import Handover, plan
+from training.lineage import sources
+from training.stages import build, trained_of
+
+SMALL = (
+    "model.height=32",
+    "model.width=32",
+    "model.unet={model_channels: 32, channel_mult: [1, 2], num_head_channels: 16, norm_groups: 8}",
+    "model.unet.attention_resolutions=[2]",
+    "model.unet.context_dim=32",
+    "model.encoders.text={width: 32, layers: 2, heads: 2}",
+    "model.encoders.image={width: 32, layers: 1, heads: 2, patch_size: 16, image_size: 32}",
+    "init.base=null",
+)
+CONTEXT = (
+    "model.context={dim: 32, depth: 1, heads: 2, dim_head: 16, queries: 4, image_dim: 32, context_dim: 32}"
+)
+QUERIES = "context.latents"
+
+
+@dataclass(frozen=True)
+class FullSize:
+    """A stage's plan at full size."""
+
+    config: RunConfig
+    handovers: dict[str, Handover]
+
+    def keys(self, origin: str, how: str | None = None) -> dict[str, Shape]:
+        """Public key -> shape of what comes from ``origin`` (and in that way)."""
+        return {
+            way.key: way.shape
+            for way in self.handovers.values()
+            if way.origin == origin and how in (None, way.how)
+        }
+
+
+@pytest.fixture(scope="module", params=["256", "512"])
+def chain(request, tmp_path_factory) -> dict[int, FullSize]:
+    """Stages 1 to 3 of a full-size preset, from the published layouts, each from the one before."""
+    folder = tmp_path_factory.mktemp(request.param)
+    model = resolve(0, request.param).model
+    image = model.unet.model_copy(update={"temporal": False, "fps_condition": False})
+    bases = {
+        1: hollow_bundle(
+            folder / "sd", published("stable_diffusion_2_1_unet"), model.model_copy(update={"unet": image})
+        ),
+        2: hollow_bundle(folder / "vc2", published("videocrafter2_t2v_unet"), model, dtype="F16"),
+    }
+    stages: dict[int, FullSize] = {}
+    for stage in (1, 2, 3):
+        sets = [f"init.base={bases.get(stage, 'null')}", f"init.parent={folder / f'stage{stage - 1}'}"]
+        config = resolve(stage, request.param, sets)
+        handovers = plan(config, *sources(config, verify=False))
+        stages[stage] = FullSize(config, handovers)
+        hollow_bundle(
+            folder / f"stage{stage}",
+            {way.key: way.shape for way in handovers.values()},
+            config.model,
+            stage,
+        )
+    return stages
+
+
+def is_gate(key: str) -> bool:
+    return key.endswith(".attn2.alpha")
+
+
+def test_stage_1_is_stable_diffusion_with_new_image_attention_p_and_frame_rate(chain):
+    stage = chain[1]
+    assert stage.keys("base", "as it is") == published("stable_diffusion_2_1_unet")
+    assert stage.keys("parent") == {}
+    new = stage.keys("new")
+    groups = {
+        "frame rate": {key for key in new if ".fps_embedding." in key},
+        "image attention": {key for key in new if key.endswith(("to_k_ip.weight", "to_v_ip.weight"))},
+        "gates": {key for key in new if is_gate(key)},
+        "P": {key for key in new if key.startswith("image_proj_model.")},
+    }
+    gated = stage.config.model.unet.learnable_gate
+    assert {name: len(keys) for name, keys in groups.items()} == {
+        "frame rate": 4,
+        "image attention": 32,
+        "gates": 16 if gated else 0,
+        "P": 51,
+    }
+    assert sum(map(len, groups.values())) == len(new)
+    zeros = stage.keys("new", "zeros")
+    assert groups["gates"] <= set(zeros)
+    assert {f"model.diffusion_model.fps_embedding.2.{leaf}" for leaf in ("weight", "bias")} <= set(zeros)
+    assert stage.config.model.unet.default_fps == (3 if gated else 24)
+
+
+def test_stage_2_is_videocrafter2_with_stage_1s_image_attention_and_p(chain):
+    stage = chain[2]
+    assert stage.keys("base") == stage.keys("base", "as it is") == published("videocrafter2_t2v_unet")
+    assert stage.keys("new") == {}
+    learned = {
+        key: shape
+        for key, shape in chain[1].keys("new").items()
+        if ".fps_embedding." not in key and key != "image_proj_model.latents"
+    }
+    # Keys are numbered by position: stage 1 has no temporal layers, but attention is at the same places.
+    assert stage.keys("parent", "as it is") == learned
+    repeated = stage.keys("parent", "16 queries of an image repeated for 16 frames")
+    assert repeated == {"image_proj_model.latents": (1, 256, 1024)}
+
+
+def test_stage_3_is_stage_2_with_a_wider_first_convolution(chain):
+    stage = chain[3]
+    assert stage.keys("base") == stage.keys("new") == {}
+    widened = stage.keys("parent", "4 input channels widened to 8 with zeros")
+    assert widened == {"model.diffusion_model.input_blocks.0.0.weight": (320, 8, 3, 3)}
+    before = {way.key: way.shape for way in chain[2].handovers.values()}
+    assert stage.keys("parent", "as it is") == {key: before[key] for key in before if key not in widened}
+
+
+def test_the_last_stage_has_exactly_the_published_tensors(chain):
+    gated = chain[3].config.model.unet.learnable_gate
+    layout = published("dynamicrafter_256" if gated else "dynamicrafter_512_and_1024")
+    assert chain[3].keys("parent") == layout
+    count = sum(math.prod(shape) for shape in layout.values())
+    assert count == (1_487_642_452 if gated else 1_487_642_436)
+
+
+def test_every_tensor_has_one_origin_and_the_papers_trained_set(chain):
+    for stage in chain.values():
+        keys = [way.key for way in stage.handovers.values()]
+        assert len(set(keys)) == len(keys)
+    trained = set(trained_of(chain[3].config, list(chain[3].handovers)))
+    frozen = [way for name, way in chain[3].handovers.items() if name not in trained]
+    assert {way.kind for way in frozen} == {"temporal"}
+    assert sum(math.prod(way.shape) for way in frozen) == 266_891_520 + 278_431_616
+
+
+def test_the_command_prints_the_plan_without_reading_a_weight(chain):
+    stage = chain[2]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sets = [f"init.{name}={getattr(stage.config.init, name)}" for name in ("base", "parent")]
+    command = ["train", "--stage", "2", "--preset", stage.config.preset, "--print-initialisation"]
+    command += [part for item in sets for part in ("--set", item)]
+    result = CliRunner().invoke(app, [*command, "--json"])
+    assert result.exit_code == 0, result.output
+    printed = json.loads(result.stdout)
+    assert {(row["name"], row["origin"], row["how"]) for row in printed["origins"]} == {
+        (name, way.origin, way.how) for name, way in stage.handovers.items()
+    }
+    assert printed["tensors"] == len(stage.handovers) == sum(row["tensors"] for row in printed["groups"])
+    listing = CliRunner().invoke(app, [*command, "--verbose"]).stdout
+    assert "16 queries of an image repeated for 16 frames" in " ".join(listing.split())
+    assert "image_proj_model.latents  1x256x1024  parent" in listing
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 1_000_000, f"{grown} KiB for a listing; the weights are 8,600,000"
+
+
+def test_a_preset_that_its_bundles_were_not_made_with_is_refused(chain):
+    gated = chain[2].config.model.unet.learnable_gate
+    sets = [f"init.{name}={getattr(chain[2].config.init, name)}" for name in ("base", "parent")]
+    other = resolve(2, "512" if gated else "256", sets)
+    with pytest.raises(AnimaticError, match=r"alpha.*choose the preset"):
+        plan(other, *sources(other, verify=False))
+
+
+def test_an_image_network_is_no_base_for_stage_2(chain):
+    sets = [f"init.base={chain[1].config.init.base}", f"init.parent={chain[2].config.init.parent}"]
+    config = resolve(2, chain[2].config.preset, sets)
+    with pytest.raises(AnimaticError, match=r"in no bundle, first unet.temporal_in"):
+        plan(config, *sources(config, verify=False))
+
+
+def small_config(stage: int, *sets: str, frames: int = 4) -> RunConfig:
+    context = [CONTEXT] if stage else []
+    return resolve(stage, "tiny", [*SMALL, *context, f"model.frames={frames}", *sets])
+
+
+def small_bundle(folder: Path, config: RunConfig, dtype: torch.dtype | None = None) -> Path:
+    """A bundle of random weights, none of them zero."""
+    torch.manual_seed(config.stage)
+    state = Animator(config.model).network_state()
+    write_bundle(
+        folder,
+        {key: torch.randn_like(value) for key, value in state.items()},
+        architecture=config.model,
+        stage=config.stage,
+        preset="tiny",
+        config_hash="0" * 64,
+        dataset_digest=None,
+        parent=None,
+        model_card="# test\n",
+        dtype=dtype,
+    )
+    return folder
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_new_weights_are_what_the_listing_says(stage, tmp_path):
+    sets = ["model.unet.learnable_gate=true"]
+    if stage == 1:
+        base = small_config(0)
+        unet = base.model.unet.model_copy(update={"fps_condition": False, "temporal": False})
+        image = base.model_copy(update={"model": base.model.model_copy(update={"unet": unet})})
+        sets.append(f"init.base={small_bundle(tmp_path / 'sd', image)}")
+    animator, start = build(small_config(stage, *sets))
+    said = {name: way.how for name, way in start.handovers.items() if way.origin == "new"}
+    assert said and (stage == 1 or set(said) == set(animator.trainable_candidates()))
+    for name, how in said.items():
+        value = animator.trainable_candidates()[name].detach()
+        assert (how == "zeros") == bool((value == 0).all()), name
+        assert (how == "ones") == bool((value == 1).all()), name
+        if how.startswith("torch's default for"):
+            layer = animator.get_submodule(name.rpartition(".")[0])
+            bases = [base.__name__ for base in type(layer).__mro__ if base.__module__.startswith("torch")]
+            assert how.endswith(bases[0])
+            assert value.abs().max() <= 1 / math.sqrt(layer.weight[0].numel())
+        elif how not in ("zeros", "ones"):
+            assert (name, how) == (QUERIES, "normal / sqrt(width)")
+            assert float(value.std()) * math.sqrt(value.shape[-1]) == pytest.approx(1, rel=0.15)
+
+
+@pytest.mark.parametrize(("frames", "taken"), [(2, [0, 3]), (4, [0, 1, 2, 3]), (6, [0, 1, 1, 2, 2, 3])])
+def test_a_clip_of_another_length_shares_out_the_queries_per_frame(frames, taken, tmp_path):
+    parent = small_bundle(tmp_path / "parent", small_config(2))
+    animator, start = build(small_config(3, f"init.parent={parent}", frames=frames))
+    sets = torch.cat([_latents(parent)[:, 4 * index : 4 * index + 4] for index in taken], dim=1)
+    assert torch.equal(animator.context.latents.detach(), sets)
+    assert start.handovers[QUERIES].how == (
+        "as it is" if frames == 4 else f"4 queries for each of 4 frames shared out to {frames} frames"
+    )
+
+
+@pytest.mark.parametrize("frames", [3, 8])
+def test_the_queries_of_an_image_are_repeated_for_any_number_of_frames(frames, tmp_path):
+    base = small_bundle(tmp_path / "base", small_config(0))
+    parent = small_bundle(tmp_path / "parent", small_config(1))
+    animator, start = build(small_config(2, f"init.base={base}", f"init.parent={parent}", frames=frames))
+    assert torch.equal(animator.context.latents.detach(), _latents(parent).repeat(1, frames, 1))
+    assert start.handovers[QUERIES].how == f"4 queries of an image repeated for {frames} frames"
+
+
+def test_sets_of_another_size_are_not_taken_for_other_frames(tmp_path):
+    parent = small_bundle(tmp_path / "parent", small_config(2, "model.context.queries=2", frames=8))
+    with pytest.raises(AnimaticError, match=r"2 queries per frame, .*4: set model\.context\.queries=2"):
+        build(small_config(3, f"init.parent={parent}", frames=4))
+
+
+def test_half_precision_bundles_stay_in_half_precision_until_they_are_used(tmp_path):
+    parent = small_bundle(tmp_path / "parent", small_config(2), torch.float16)
+    animator, start = build(small_config(3, f"init.parent={parent}"))
+    parameters = animator.trainable_candidates()
+    assert {value.dtype for value in start.weights.values()} == {torch.float16}
+    assert {value.dtype for value in parameters.values()} == {torch.float32}
+    assert all(torch.equal(parameters[name].detach(), value.float()) for name, value in start.weights.items())
+    first = parameters["unet.conv_in.weight"]
+    assert first[:, first.shape[1] // 2 :].abs().max() == 0 < first[:, : first.shape[1] // 2].abs().min()
+
+
+def test_what_is_kept_no_longer_depends_on_the_bundles(tmp_path):
+    parent = small_bundle(tmp_path / "parent", small_config(2))
+    _, start = build(small_config(3, f"init.parent={parent}"))
+    frozen = [name for name, way in start.handovers.items() if way.kind == "temporal"]
+    kept = start.only(frozen)
+    expected = {name: value.clone() for name, value in kept.weights.items()}
+    file = parent / "model.safetensors"
+    size = file.stat().st_size
+    with file.open("r+b") as raw:
+        raw.seek(size // 2)
+        raw.write(bytes(size - size // 2))
+    assert set(kept.weights) == set(frozen) < set(start.handovers)
+    assert all(torch.equal(kept.weights[name], value) for name, value in expected.items())
+
+
+def test_training_verifies_what_the_listing_trusts(tmp_path):
+    parent = small_bundle(tmp_path / "parent", small_config(2))
+    with (parent / "model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x7f")
+    config = small_config(3, f"init.parent={parent}")
+    assert plan(config, *sources(config, verify=False))
+    with pytest.raises(AnimaticError, match="tampered"):
+        build(config)
+
+
+def test_a_damaged_or_missing_bundle_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    parent = small_bundle(tmp_path / "parent", small_config(2))
+    with (parent / "model.safetensors").open("r+b") as file:
+        file.truncate(200)
+    config = small_config(3, f"init.parent={parent}")
+    with pytest.raises(AnimaticError, match=r"weights of bundle .*parent are damaged"):
+        plan(config, *sources(config, verify=False))
+    for stage, said in ((1, "needs init.base"), (3, "make train STAGE=2 PRESET=256")):
+        command = ["train", "--stage", str(stage), "--preset", "256", "--print-initialisation"]
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 1
+        assert said in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def _latents(bundle: Path) -> torch.Tensor:
+    return load_file(bundle / "model.safetensors")["image_proj_model.latents"]
