@@ -58,37 +58,19 @@ def import_checkpoint(
         AnimaticError: where the file cannot be read or is not exactly a published layout, or ``folder``
             exists.
     """
-    source = open_source(path)
-    found = recognise(source, variants, variant, incomplete=incomplete)
-    folder = folder or parent / found.variant.name
-    if folder.exists():
-        raise AnimaticError(f"{folder} exists: bundles are never overwritten; name another with --out")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        weights = aside / "weights.safetensors"
-        source.copy(weights, found.names)
-        digest = _sha256(path)
-        bundle = write_bundle(
-            folder,
-            weights,
-            architecture=found.variant.architecture,
-            stage=found.variant.stage,
-            preset=found.variant.preset,
-            config_hash="",
-            dataset_digest=None,
-            parent=None,
-            model_card=_card(source, found, digest),
-            extra={
-                "variant": found.variant.name,
-                "container": source.container,
-                "source": {"name": path.name, "format": source.format, "sha256": digest},
-                "legacy_names": {key: name for key, name in found.names.items() if key != name},
-                "left_out": dict(found.left_out),
-            },
-        )
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    with open_source(path) as source:
+        found = recognise(source, variants, variant, incomplete=incomplete)
+        folder = folder or parent / found.variant.name
+        if folder.exists():
+            raise AnimaticError(f"{folder} exists: bundles are never overwritten; name another with --out")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            weights = aside / "weights.safetensors"
+            source.write(weights, found.names)
+            bundle = _write(folder, weights, source, found)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
     return Imported(
         folder,
         bundle,
@@ -98,6 +80,28 @@ def import_checkpoint(
         found.left_out,
         found.absent,
         found.remarks,
+    )
+
+
+def _write(folder: Path, weights: Path, source: Source, found: Recognised) -> str:
+    digest = _sha256(source.path)
+    return write_bundle(
+        folder,
+        weights,
+        architecture=found.variant.architecture,
+        stage=found.variant.stage,
+        preset=found.variant.preset,
+        config_hash="",
+        dataset_digest=None,
+        parent=None,
+        model_card=_card(source, found, digest),
+        extra={
+            "variant": found.variant.name,
+            "container": source.container,
+            "source": {"name": source.path.name, "format": source.format, "sha256": digest},
+            "legacy_names": {key: name for key, name in found.names.items() if key != name},
+            "left_out": dict(found.left_out),
+        },
     )
 
 

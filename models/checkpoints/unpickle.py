@@ -1,9 +1,9 @@
 """Opens a pickled checkpoint in a process of its own: ``python -m models.checkpoints.unpickle FILE``.
 
-Nothing but plain tensors is unpickled (``weights_only``), and not in the process that works with them.
-Without further arguments the file is described as JSON on stdout. With ``--out TARGET``, the tensors named
-by JSON on stdin (key in TARGET -> key in FILE) are written to a safetensors file, mapped from one file into
-the other. An error is one line on stderr and exit code 1.
+Nothing but plain tensors is unpickled (``weights_only``), and not in the process that works with them. The
+file is described as one line of JSON on stdout. The process then waits for one on stdin, ``{"target": PATH,
+"names": {key in PATH: key in FILE}}``, writes these tensors to that safetensors file, mapped from one file
+into the other, and ends; the end of stdin ends it too. An error is one line on stderr and exit code 1.
 """
 
 import argparse
@@ -31,14 +31,12 @@ def main() -> None:
     """Command line of the child process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
-    container, state = _load(arguments.file)
-    if arguments.out is None:
-        json.dump(_describe(container, state), sys.stdout)
-    else:
-        names = json.load(sys.stdin)
-        save_file(separate({key: state[stored] for key, stored in names.items()}), arguments.out)
+    container, state = _load(parser.parse_args().file)
+    print(json.dumps(_describe(container, state)), flush=True)
+    if order := sys.stdin.readline():
+        wanted = json.loads(order)
+        tensors = {key: state[stored] for key, stored in wanted["names"].items()}
+        save_file(separate(tensors), wanted["target"])
 
 
 def _load(path: Path) -> tuple[str, dict[str, Tensor]]:
