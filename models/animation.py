@@ -1,6 +1,6 @@
 """Sampling a clip from still images: what each mode conditions on, and all guidance passes as one batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -9,7 +9,8 @@ from torch import Tensor
 
 from models.conditioning import ProjectedContext
 from models.errors import AnimaticError
-from models.sampler import Progress, SamplingSettings, sample
+from models.sampler import Denoiser, Progress, SamplingSettings, sample
+from models.unet import UNet
 
 if TYPE_CHECKING:
     from models.animator import Animator
@@ -46,6 +47,35 @@ def sample_latents(
     noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
     latents = sample(animator.diffusion, denoise, noise.to(animator.device), settings, generators, progress)
     return latents[:, :, :-1] if mode == "loop" else latents
+
+
+def denoiser(
+    unet: UNet,
+    texts: Mapping[str, Tensor],
+    images: Mapping[str, Tensor],
+    condition: Tensor | None,
+    fps: Tensor | None,
+) -> Denoiser:
+    """The network under named conditions, as the sampler calls it; keys and values are computed once.
+
+    Args:
+        texts: condition ("none", "image", "both") -> text tokens (b n c).
+        images: condition -> image tokens (b t q c); empty for a network without image attention.
+        condition: latents (b c t h w) concatenated to the noisy ones, for a network with detail guidance.
+        fps: (b), or None for the network's default.
+    """
+    projected: dict[tuple[str, ...], ProjectedContext] = {}
+
+    def denoise(latents: Tensor, timestep: Tensor, names: Sequence[str]) -> list[Tensor]:
+        passes, key = len(names), tuple(names)
+        if key not in projected:
+            tokens = torch.cat([images[name] for name in names]) if images else None
+            projected[key] = unet.project(torch.cat([texts[name] for name in names]), tokens)
+        inputs = latents if condition is None else torch.cat([latents, condition], dim=1)
+        prediction = unet(inputs, timestep, projected[key], fps=fps, conditions=passes)
+        return list(prediction.float().chunk(passes))
+
+    return denoise
 
 
 def over_time(latent: Tensor, frames: int) -> Tensor:
@@ -106,8 +136,8 @@ def _denoiser(
     settings: SamplingSettings,
     condition: Tensor | None,
     frames: int,
-) -> Callable[[Tensor, Tensor, Sequence[str]], list[Tensor]]:
-    """The network under named conditions, as the sampler calls it; keys and values are computed once."""
+) -> Denoiser:
+    """The network shown the prompts and images, or kept from them."""
     count = len(prompts)
     texts = {"both": animator.encoders.text(prompts), "none": animator.encoders.text([""] * count)}
     texts["image"] = texts["none"]
@@ -117,15 +147,4 @@ def _denoiser(
         # The image is dropped as published: CLIP sees grey.
         images["none"] = animator.context(animator.encoders.image(torch.zeros_like(image)), frames)
     fps = None if settings.fps is None else torch.full((count,), settings.fps, device=animator.device)
-    projected: dict[tuple[str, ...], ProjectedContext] = {}
-
-    def denoise(latents: Tensor, timestep: Tensor, names: Sequence[str]) -> list[Tensor]:
-        passes, key = len(names), tuple(names)
-        if key not in projected:
-            tokens = torch.cat([images[name] for name in names]) if images else None
-            projected[key] = animator.unet.project(torch.cat([texts[name] for name in names]), tokens)
-        inputs = latents if condition is None else torch.cat([latents, condition], dim=1)
-        prediction = animator.unet(inputs, timestep, projected[key], fps=fps, conditions=passes)
-        return list(prediction.float().chunk(passes))
-
-    return denoise
+    return denoiser(animator.unet, texts, images, condition, fps)

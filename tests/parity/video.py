@@ -1,12 +1,13 @@
 """A video case through our modules: everything that its file may list."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
 from einops import repeat
 from torch import Tensor
 
+from models.animation import denoiser
 from models.autoencoder import VaeCodec
 from models.diffusion import loss
 from models.naming import public_names
@@ -126,23 +127,9 @@ class VideoNumbers:
     def _sample(self, image_guidance: float | None) -> Tensor:
         """DDIM from ``x_T``; ``image_guidance`` None guides text and image together."""
         context, context_null = self._context(self.clip), self._context(self.clip_null)
-        conditions = {
-            "none": (self.text_null, context_null),
-            "image": (self.text_null, context),
-            "both": (self.text, context),
-        }
-
-        def denoise(latents: Tensor, timestep: Tensor, names: Sequence[str]) -> list[Tensor]:
-            count = len(names)
-            prediction = self.animator.unet(
-                repeat(self._with_condition(latents), "b ... -> (n b) ...", n=count),
-                timestep.repeat(count),
-                torch.cat([conditions[name][0] for name in names]),
-                torch.cat([conditions[name][1] for name in names]),
-                self.fps.repeat(count),
-            )
-            return list(prediction.chunk(count))
-
+        texts = {"none": self.text_null, "image": self.text_null, "both": self.text}
+        images = {"none": context_null, "image": context, "both": context}
+        denoise = denoiser(self.animator.unet, texts, images, self._condition, self.fps)
         ddim = self.case.ddim
         settings = SamplingSettings(
             steps=ddim.steps,
