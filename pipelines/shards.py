@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.errors import AnimaticError
+from pipelines.duplicates import find_duplicates
 from pipelines.storage import Folder, canonical_json, digest_of
-from pipelines.tar import MEMBERS, Member, Sample, ShardWriter
+from pipelines.tar import MEMBERS, Member, Sample, ShardWriter, StoredSample
 
 FORMAT = 1
 
@@ -29,8 +30,10 @@ SAMPLES_SCHEMA = pa.schema(
     + [(name, pa.int32()) for name in ("width", "height", "frames")]
     + [("fps", pa.float64()), ("duration", pa.float64())]
     + [("source_id", pa.string()), ("condition_frame", pa.int32())]
-    + [("motion", pa.float32()), ("brightness", pa.float32())]
+    + [("motion", pa.float32()), ("brightness", pa.float32()), ("text", pa.float32()), ("phash", pa.string())]
+    + [(f"more_jpg_{part}", pa.list_(pa.int64())) for part in ("offset", "size")]
 )
+LATER_COLUMNS = ("text", "phash", "more_jpg_offset", "more_jpg_size")
 REJECTS_SCHEMA = pa.schema(
     [("row", pa.int64())] + [(name, pa.string()) for name in ("source_id", "reason", "detail", "record")]
 )
@@ -47,7 +50,11 @@ def unit_name(unit: int) -> str:
 
 
 def commit_unit(
-    folder: Folder, unit: int, samples: Iterable[Sample], outcomes: list[dict[str, Any]], **about: Any
+    folder: Folder,
+    unit: int,
+    samples: Iterable[Sample | StoredSample],
+    outcomes: list[dict[str, Any]],
+    **about: Any,
 ) -> dict[str, Any]:
     """Write the tar of a unit, then its manifest; returns the manifest.
 
@@ -58,6 +65,8 @@ def commit_unit(
     with folder.creating(shard_name(unit)) as part, ShardWriter(part, shard_name(unit)) as writer:
         for sample in samples:
             writer.add(sample)
+        # An older manifest must not outlive its tar: between the two the unit does not exist.
+        folder.remove(unit_name(unit))
     manifest = {
         "format": FORMAT,
         "unit": unit,
@@ -68,6 +77,20 @@ def commit_unit(
     }
     folder.write(unit_name(unit), canonical_json(manifest))
     return manifest
+
+
+def stored_sample(folder: Folder, row: dict[str, Any]) -> StoredSample:
+    """The sample that a row of a unit's manifest tells of, read from its tar. Raises OSError."""
+    members: dict[str, bytes] = {}
+    for member in MEMBERS:
+        members[member] = folder.read_range(row["shard"], row[f"{member}_offset"], row[f"{member}_size"])
+    for number, place in enumerate(_more_jpgs(row), start=1):
+        members[f"{number}.jpg"] = folder.read_range(row["shard"], *place)
+    return StoredSample(members, row)
+
+
+def _more_jpgs(row: dict[str, Any]) -> list[tuple[int, int]]:
+    return list(zip(row.get("more_jpg_offset") or (), row.get("more_jpg_size") or (), strict=True))
 
 
 def committed_units(folder: Folder) -> set[int]:
@@ -124,6 +147,10 @@ def commit_dataset(folder: Folder, config: dict[str, Any], units: int, rows: int
         "samples.parquet": _parquet(pa.Table.from_pylist(samples, SAMPLES_SCHEMA)),
         "rejects.parquet": _parquet(pa.Table.from_pylist(rejects, REJECTS_SCHEMA)),
     }
+    distance = config.get("filters", {}).get("duplicate_distance")
+    if distance is not None:
+        table = pa.Table.from_pylist(samples, SAMPLES_SCHEMA)
+        files["duplicates.parquet"] = _parquet(find_duplicates(table, distance))
     for name, data in files.items():
         folder.write(name, data)
     files |= {unit_name(unit): canonical_json(manifest) for unit, manifest in enumerate(manifests)}
@@ -167,6 +194,7 @@ class Dataset:
             samples = pq.read_table(io.BytesIO(folder.read("samples.parquet")))
         except (FileNotFoundError, pa.ArrowInvalid) as error:
             raise AnimaticError(f"{url}/samples.parquet cannot be read ({error}); ingest again") from error
+        samples = _completed(samples)
         if samples.schema.names != SAMPLES_SCHEMA.names or len(samples) != info["counts"]["samples"]:
             raise AnimaticError(f"{url}/samples.parquet does not fit its dataset.json; ingest again")
         return cls(folder, info, samples)
@@ -189,6 +217,19 @@ class Dataset:
         """Rejected source rows: row, source_id, reason, detail, record (the row as JSON)."""
         return pq.read_table(io.BytesIO(self.folder.read("rejects.parquet")))
 
+    @property
+    def duplicates(self) -> pa.Table:
+        """Samples that look like an earlier one: key, duplicate_of, distance (bits of the perceptual hash).
+
+        Raises AnimaticError if the dataset was ingested without looking for them.
+        """
+        if "duplicates.parquet" not in self.info["files"]:
+            raise AnimaticError(
+                f"{self.url} was ingested without looking for duplicates; "
+                "ingest with --set filters.duplicate_distance=12"
+            )
+        return pq.read_table(io.BytesIO(self.folder.read("duplicates.parquet")))
+
     def read(self, row: int, member: Member) -> bytes:
         """Bytes of one member of sample ``row`` (its place in ``samples``), by a range read of its tar.
 
@@ -200,6 +241,15 @@ class Dataset:
         if len(data) != size:
             raise OSError(f"{self.folder}/{shard} ends before sample {row}'s {member}")
         return data
+
+
+def _completed(samples: pa.Table) -> pa.Table:
+    """The table with the columns that datasets of earlier versions lack, empty."""
+    for name in LATER_COLUMNS:
+        if name not in samples.schema.names:
+            kind = SAMPLES_SCHEMA.field(name).type
+            samples = samples.append_column(name, pa.nulls(len(samples), kind))
+    return samples
 
 
 def _read_info(folder: Folder) -> dict[str, Any]:

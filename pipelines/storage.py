@@ -33,7 +33,8 @@ class Folder:
 
     def __init__(self, url: str | Path) -> None:
         self.url = str(url)
-        self._fs, root = fsspec.core.url_to_fs(self.url)
+        # Cached listings would hide what other processes write.
+        self._fs, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
         self._root = str(root).rstrip("/")
         self._local = isinstance(self._fs, LocalFileSystem)
 
@@ -68,6 +69,15 @@ class Folder:
         except FileNotFoundError:
             return []
         return sorted(Path(str(entry)).name for entry in entries)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file right in this folder, by name, in one listing."""
+        self._fs.invalidate_cache(self._root)
+        try:
+            entries = self._fs.ls(self._root, detail=True)
+        except FileNotFoundError:
+            return {}
+        return {Path(str(e["name"])).name: int(e["size"]) for e in entries if e["type"] == "file"}
 
     def read(self, name: str) -> bytes:
         """The whole file. Raises FileNotFoundError."""
@@ -109,6 +119,11 @@ class Folder:
         """Put ``data`` at ``name`` atomically and durably."""
         with self.creating(name) as part:
             part.write_bytes(data)
+
+    def remove(self, name: str) -> None:
+        """Delete the file if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(self._path(name))
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 import hashlib
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -19,7 +19,8 @@ class Sample:
     """One clip as it is stored.
 
     ``info`` becomes KEY.json and has at least width, height, frames, fps, duration (seconds), source_id,
-    condition_frame and scores (motion, brightness).
+    condition_frame, scores (motion, brightness, and text if it was looked for) and perhaps a phash.
+    ``more_jpgs`` are further frames, stored as KEY.1.jpg, KEY.2.jpg, ….
     """
 
     key: str
@@ -27,6 +28,7 @@ class Sample:
     mp4: bytes
     caption: str
     info: dict[str, Any]
+    more_jpgs: list[bytes] = field(default_factory=list)
 
     def member(self, member: Member) -> bytes:
         """Bytes of one member of the tar."""
@@ -35,6 +37,20 @@ class Sample:
         if member == "txt":
             return self.caption.encode()
         return self.jpg if member == "jpg" else self.mp4
+
+
+@dataclass(frozen=True)
+class StoredSample:
+    """A sample as it lies in another tar: its members in their order, and its row in that unit's manifest."""
+
+    members: dict[str, bytes]
+    row: dict[str, Any]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the row tells besides where the sample lies."""
+        places = ("_offset", "_size")
+        return {n: v for n, v in self.row.items() if n not in ("key", "shard") and not n.endswith(places)}
 
 
 class TarWriter:
@@ -85,10 +101,21 @@ class TarWriter:
 class ShardWriter(TarWriter):
     """Writes the tar of a dataset's unit."""
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: Sample | StoredSample) -> None:
         """Append the members of one sample."""
+        if isinstance(sample, StoredSample):
+            self._append(sample.row["key"], sample.members, sample.about)
+            return
         copied = ("width", "height", "frames", "fps", "duration", "source_id", "condition_frame")
         about = {name: sample.info[name] for name in copied}
-        about |= {name: sample.info["scores"][name] for name in ("motion", "brightness")}
-        members = {member: sample.member(member) for member in MEMBERS}
-        self.add_members(sample.key, members, caption=sample.caption, **about)
+        about |= {name: sample.info["scores"].get(name) for name in ("motion", "brightness", "text")}
+        about |= {"phash": sample.info.get("phash"), "caption": sample.caption}
+        members: dict[str, bytes] = {member: sample.member(member) for member in MEMBERS}
+        more = {f"{number}.jpg": data for number, data in enumerate(sample.more_jpgs, start=1)}
+        self._append(sample.key, members | more, about)
+
+    def _append(self, key: str, members: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
+        self.add_members(key, members, **about)
+        row, more = self.rows[-1], [name for name in members if name not in MEMBERS]
+        for part in ("offset", "size"):
+            row[f"more_jpg_{part}"] = [row.pop(f"{name}_{part}") for name in more]

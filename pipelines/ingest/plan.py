@@ -1,0 +1,170 @@
+"""What a dataset is made from, written beside it as ingest.json, and what a later run finds changed.
+
+Every unit manifest in the folder is true to ingest.json. Whoever changes the plan first takes away
+dataset.json, then the manifests that are no longer true, and only then writes the new plan: whatever moment
+it is killed at, what is left is an unfinished dataset of one plan.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from models.errors import AnimaticError
+from pipelines.shards import FORMAT, committed_units, read_unit, shard_name, unit_name
+from pipelines.sources import SCHEME, SourceRow, SourceTable
+from pipelines.storage import Folder, canonical_json, digest_of
+from pipelines.unit import IngestConfig
+
+# Where and how the work is done, which must not matter to the bytes that come out.
+CIRCUMSTANCES = {"source", "videos", "output", "workers", "address", "deadline_s", "decoder_memory", "fetch"}
+# What is felt through the rows alone: units whose rows stay the same stay the same.
+OF_ROWS = {"source_sha256", "columns", "where"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``config`` decides the bytes of the dataset; ``videos`` and ``source`` are as seen from the output.
+
+    ``rows`` and ``files`` are the table's number of rows and fingerprint when it was last read.
+    """
+
+    config: dict[str, Any]
+    videos: str | None
+    source: str
+    rows: int | None
+    files: list[list[Any]] | None
+
+    @classmethod
+    def of(cls, config: IngestConfig, table: SourceTable) -> "Plan":
+        """The plan of a job; reads the whole table."""
+        settings = {"source_sha256": table.digest, **_settings(config)}
+        return cls(settings, *_places(config), table.count(), table.fingerprint)
+
+    @classmethod
+    def begun(cls, folder: Folder) -> "Plan | None":
+        """The plan that a folder was begun with, or None if it is empty. Raises AnimaticError."""
+        try:
+            found = json.loads(folder.read("ingest.json"))
+            source = found.get("source", {})
+            config = {**found["config"], **_completed(found["config"])}
+            return cls(
+                config, found["videos"], source.get("place", ""), source.get("rows"), source.get("files")
+            )
+        except FileNotFoundError:
+            foreign = [name for name in folder.names() if not name.startswith(".")]
+            if foreign:
+                raise AnimaticError(
+                    f"{folder} is not empty and holds no ingest (found {foreign[0]}); "
+                    "choose a new output folder"
+                ) from None
+            return None
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise AnimaticError(f"{folder}/ingest.json is damaged; choose a new output folder") from error
+
+    def write(self, folder: Folder) -> None:
+        """Put the plan in place."""
+        source = {"place": self.source, "rows": self.rows, "files": self.files}
+        folder.write(
+            "ingest.json", canonical_json({"config": self.config, "videos": self.videos, "source": source})
+        )
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        assert self.rows is not None
+        return -(-self.rows // int(self.config["unit_rows"]))
+
+    def fits(self, config: IngestConfig, table: SourceTable) -> bool:
+        """Whether the job is this very one, told without reading the table: its files have not been touched
+        since, as far as sizes and time stamps (or ETags) can tell."""
+        settings = {"source_sha256": self.config.get("source_sha256"), **_settings(config)}
+        same = self.config == settings and self.videos == _places(config)[0]
+        return same and self.files is not None and self.files == table.fingerprint
+
+    def changes(self, new: "Plan") -> list[str]:
+        """What ``new`` has otherwise, for people."""
+        return [_change(name, *values) for name, values in self._differences(new).items()]
+
+    def only_rows_differ(self, new: "Plan") -> bool:
+        """Whether units that have the same rows are the same under both plans."""
+        return self._differences(new).keys() <= OF_ROWS
+
+    def _differences(self, new: "Plan") -> dict[str, tuple[Any, Any]]:
+        old, now = ({**plan.config, "videos": plan.videos} for plan in (self, new))
+        names = sorted(old.keys() | now.keys())
+        return {n: (old.get(n), now.get(n)) for n in names if old.get(n) != now.get(n)}
+
+
+def rows_digest(rows: list[SourceRow]) -> str:
+    """What a unit owes to the table: its rows, what is wrong with them, and how their columns are read."""
+    names = rows[0].columns.model_dump() if rows else {}
+    return digest_of([names, [[row.record, row.problem] for row in rows]])
+
+
+def stale_units(folder: Folder, units: Any) -> tuple[set[int], set[int]]:
+    """Committed units whose rows are no longer the table's: (changed or gone, merely continued).
+
+    ``units`` yields (unit, rows) for the whole table as it is now.
+    """
+    committed = committed_units(folder)
+    changed, continued = set(committed), set()
+    for unit, rows in units:
+        if unit not in committed:
+            continue
+        about = read_unit(folder, unit).get("source", {})
+        count, digest = about.get("rows", -1), about.get("sha256")
+        if count < 0 or digest != rows_digest(rows[:count]):
+            continue
+        changed.discard(unit)
+        if count < len(rows):
+            continued.add(unit)
+    return changed, continued
+
+
+def withdraw(folder: Folder, units: set[int], keep_shards: int) -> None:
+    """Take away dataset.json and the manifests of ``units``; tars from number ``keep_shards`` on go too."""
+    folder.remove("dataset.json")
+    for unit in sorted(units):
+        folder.remove(unit_name(unit))
+        if unit >= keep_shards:
+            folder.remove(shard_name(unit))
+
+
+def _settings(config: IngestConfig) -> dict[str, Any]:
+    return {"format": FORMAT, **config.model_dump(mode="json", exclude=CIRCUMSTANCES)}
+
+
+def _completed(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings that came later, at their defaults: what an older version did, it did with these."""
+    known = {name: value for name, value in config.items() if name in IngestConfig.model_fields}
+    try:
+        return _settings(IngestConfig.model_validate({**known, "source": "", "output": ""}))
+    except ValidationError:
+        return {}
+
+
+def _places(config: IngestConfig) -> tuple[str | None, str]:
+    return (
+        None if config.videos is None else _seen_from(config.output, config.videos),
+        _seen_from(config.output, config.source),
+    )
+
+
+def _seen_from(output: str, place: str) -> str:
+    """A local place as a path from a local output, so that both can move together."""
+    return place if SCHEME.match(place) or SCHEME.match(output) else os.path.relpath(place, output)
+
+
+def place_of(folder: Folder, place: str) -> str:
+    """What ``_seen_from`` made, made absolute again."""
+    if SCHEME.match(place) or folder.local_path is None:
+        return place
+    return str(Path(os.path.normpath(folder.local_path / place)))
+
+
+def _change(name: str, old: Any, new: Any) -> str:
+    return "the source table changed" if name == "source_sha256" else f"{name} was {old}, is {new}"

@@ -1,0 +1,77 @@
+"""Another try for rows that were rejected for reasons that may have passed."""
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+from models.errors import AnimaticError
+from pipelines.claim import claimed
+from pipelines.ingest.engine import Progress, Tally, run_units
+from pipelines.ingest.job import IngestReport, report_of
+from pipelines.ingest.plan import CIRCUMSTANCES, Plan, place_of
+from pipelines.shards import commit_dataset, committed_units, count_outcomes, read_unit
+from pipelines.sources import TABLE_REASONS
+from pipelines.storage import Folder
+from pipelines.unit import IngestConfig, remake_unit
+
+
+def retry(
+    dataset: str, reasons: Collection[str], progress: Progress | None = None, **circumstances: Any
+) -> IngestReport:
+    """Try the rejected rows of the classes ``reasons`` again; the samples of other rows are kept as they are.
+
+    ``circumstances`` are the settings that do not decide the dataset's bytes: workers, address, deadline_s,
+    fetch, videos …. The dataset gets a new digest if samples come of it. Stopped midway, it is unfinished:
+    running this or ``ingest`` again completes it.
+
+    Raises AnimaticError if there is no such dataset or class, or if a unit fails.
+    """
+    started = time.monotonic()
+    folder = Folder(dataset)
+    plan = Plan.begun(folder)
+    if plan is None or plan.rows is None:
+        raise AnimaticError(f"no dataset at {folder} that can be retried; make it with animatic ingest")
+    config = _config(folder, plan, circumstances)
+    with claimed(folder, "ingest"):
+        if committed_units(folder) != set(range(plan.units)):
+            raise AnimaticError(f"the ingest of {folder} did not finish; run animatic ingest again first")
+        tally = Tally(plan.rows, progress)
+        units = _units(folder, plan, set(reasons), tally)
+        folder.remove("dataset.json")
+        tasks = ((unit, (config, unit, sorted(reasons))) for unit in units)
+        run_units(remake_unit, tasks, tally, workers=config.workers, address=config.address)
+        commit_dataset(folder, plan.config, plan.units, plan.rows)
+    return report_of(folder, started, plan.units - len(units))
+
+
+def _config(folder: Folder, plan: Plan, circumstances: dict[str, Any]) -> IngestConfig:
+    """The configuration that the dataset was made with, under new circumstances."""
+    foreign = circumstances.keys() - CIRCUMSTANCES
+    if foreign:
+        raise AnimaticError(f"{min(foreign)} decides a dataset's bytes and cannot change for a retry")
+    settings = {name: plan.config[name] for name in IngestConfig.model_fields.keys() & plan.config.keys()}
+    output = str(folder.local_path.absolute()) if folder.local_path else folder.url
+    videos = None if plan.videos is None else place_of(folder, plan.videos)
+    places = {"source": place_of(folder, plan.source), "videos": videos, "output": output}
+    return IngestConfig.model_validate({**settings, **places, **circumstances})
+
+
+def _units(folder: Folder, plan: Plan, reasons: set[str], tally: Tally) -> list[int]:
+    """Units with rejected rows of these classes; the others are counted as done."""
+    if reasons & TABLE_REASONS:
+        raise AnimaticError(
+            f"{min(reasons & TABLE_REASONS)} is a fault of the table: mend the table and ingest it again"
+        )
+    units, present = [], set[str]()
+    for unit in range(plan.units):
+        manifest = read_unit(folder, unit)
+        counts = count_outcomes(manifest["rows"])
+        present |= counts["reasons"].keys()
+        if counts["reasons"].keys() & reasons:
+            units.append(unit)
+        else:
+            tally.add({**counts, "bytes": manifest["shard"]["bytes"]}, made=False)
+    if not units:
+        there = f"; it has {', '.join(sorted(present))}" if present else ""
+        raise AnimaticError(f"{folder} has no row rejected for {', '.join(sorted(reasons))}{there}")
+    return units
