@@ -1,11 +1,8 @@
-"""What a clip looks like in numbers, and which clips are turned away for it."""
+"""Which clips are turned away for what they look like."""
 
-import numpy as np
-import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Any
 
-SCORE_HZ = 8
-PIXEL_STEP = 4
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class FilterConfig(BaseModel):
@@ -19,13 +16,19 @@ class FilterConfig(BaseModel):
     max_motion: float | None = None  # too_restless
     min_brightness: float | None = None  # too_dark
     max_brightness: float | None = None  # too_bright
+    min_aspect: float | None = None  # width / height: too_narrow
+    max_aspect: float | None = None  # too_wide
+    max_text: float | None = None  # overlaid_text
+    duplicate_distance: int | None = Field(None, ge=0, le=31)  # bits of 256; names duplicates, rejects none
 
-    def reason(self, *, seconds: float, motion: float, brightness: float) -> str | None:
+    def reason(self, *, seconds: float, scores: dict[str, Any]) -> str | None:
         """Why a clip is rejected, or None if it is kept."""
         limits = (
             (seconds, self.min_seconds, "too_short", self.max_seconds, "too_long"),
-            (motion, self.min_motion, "too_still", self.max_motion, "too_restless"),
-            (brightness, self.min_brightness, "too_dark", self.max_brightness, "too_bright"),
+            (scores["motion"], self.min_motion, "too_still", self.max_motion, "too_restless"),
+            (scores["brightness"], self.min_brightness, "too_dark", self.max_brightness, "too_bright"),
+            (scores["aspect"], self.min_aspect, "too_narrow", self.max_aspect, "too_wide"),
+            (scores["text"], None, "", self.max_text, "overlaid_text"),
         )
         for value, low, below, high, above in limits:
             if low is not None and value < low:
@@ -35,36 +38,23 @@ class FilterConfig(BaseModel):
         return None
 
 
-class Scores:
-    """Motion and brightness of one clip, gathered while its frames pass.
+RECOMMENDED = FilterConfig(
+    min_seconds=1.0,
+    min_motion=0.3,
+    min_brightness=28.0,
+    max_brightness=225.0,
+    min_aspect=0.4,
+    max_aspect=2.6,
+    max_text=0.02,
+    duplicate_distance=12,
+)
 
-    ``motion`` is the mean absolute change of luma between frames an eighth of a second apart, ``brightness``
-    the mean luma; both in 8-bit units, on every fourth pixel of every fourth line.
-    """
 
-    def __init__(self, fps: float) -> None:
-        self._every = max(1, round(fps / SCORE_HZ))
-        self._seen = 0
-        self._last: npt.NDArray[np.int16] | None = None
-        self._changes: list[float] = []
-        self._levels: list[float] = []
+def _named(value: Any) -> Any:
+    if value == "recommended":
+        return RECOMMENDED
+    return FilterConfig() if value == "none" else value
 
-    def add(self, luma: npt.NDArray[np.uint8]) -> None:
-        """Take the next frame's luma plane, [height, width]."""
-        if self._seen % self._every == 0:
-            plane = luma[::PIXEL_STEP, ::PIXEL_STEP].astype(np.int16)
-            self._levels.append(float(plane.mean()))
-            if self._last is not None:
-                self._changes.append(float(np.abs(plane - self._last).mean()))
-            self._last = plane
-        self._seen += 1
 
-    @property
-    def motion(self) -> float:
-        """Zero for a clip too short to compare two frames."""
-        return round(float(np.mean(self._changes)), 4) if self._changes else 0.0
-
-    @property
-    def brightness(self) -> float:
-        """Mean luma, 16 (black) to 235 (white)."""
-        return round(float(np.mean(self._levels)), 4) if self._levels else 0.0
+Filters = Annotated[FilterConfig, BeforeValidator(_named)]
+"""Thresholds one by one, or all of them by the name ``recommended`` or ``none``."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
-from pipelines.fetch import FetchPolicy, fetch
-from pipelines.filters import FilterConfig
+from pipelines.fetch import Fetched, FetchPolicy
+from pipelines.filters import FilterConfig, Filters
 from pipelines.normalise import ClipSettings
+from pipelines.prefetch import fetched_ahead
 from pipelines.rejection import RejectedError
 from pipelines.sources import SourceRow
 from pipelines.tar import Sample
@@ -20,9 +21,10 @@ class SampleSettings(ClipSettings):
     """Where a row's video is found, and how clips of it are cut, judged and encoded."""
 
     videos: str | None = None  # the folder of {page_dir}/{videoid}.mp4; None takes contentUrl alone
-    filters: FilterConfig = FilterConfig()
+    filters: Filters = FilterConfig()
     fetch: FetchPolicy = FetchPolicy()
     deadline_s: float = Field(120.0, gt=0)  # for decoding and encoding one source file
+    decoder_memory: int = Field(4 << 30, ge=64 << 20)  # bytes that decoding and encoding one file may take
 
     def clip_settings(self) -> ClipSettings:
         """The part that the decoding process needs."""
@@ -38,12 +40,17 @@ def samples_of(
     (clips, by reason), or reason, detail and record if the row gave no sample. Raises OSError and
     RuntimeError for faults of this machine.
     """
-    with Normaliser(settings.clip_settings(), settings.deadline_s) as normaliser:
-        for row in rows:
+    with (
+        Normaliser(settings.clip_settings(), settings.deadline_s, settings.decoder_memory) as normaliser,
+        fetched_ahead(rows, settings.videos, scratch, settings.fetch) as sources,
+    ):
+        for row, source in zip(rows, sources, strict=True):
             outcome: dict[str, Any] = {"row": row.row, "source_id": row.source_id, "samples": 0}
             dropped: Counter[str] = Counter()
             try:
-                for sample in _clips_of(settings, row, normaliser, scratch, dropped):
+                if isinstance(source, RejectedError):
+                    raise source
+                for sample in _clips_of(settings, row, source, normaliser, scratch, dropped):
                     yield sample
                     outcome["samples"] += 1
                 reason, detail = next(iter(dropped), "no_frames"), ""
@@ -57,22 +64,33 @@ def samples_of(
 
 
 def _clips_of(
-    settings: SampleSettings, row: SourceRow, normaliser: Normaliser, scratch: Path, dropped: Counter[str]
+    settings: SampleSettings,
+    row: SourceRow,
+    source: Fetched,
+    normaliser: Normaliser,
+    scratch: Path,
+    dropped: Counter[str],
 ) -> Iterator[Sample]:
-    if row.problem is not None:
-        raise RejectedError(row.problem)
-    source = fetch(row.candidates(settings.videos), scratch / "source", settings.fetch)
     for clip in normaliser.clips(source.path, row.key, scratch):
-        mp4, jpg = (scratch / f"{clip['key']}.{kind}" for kind in ("mp4", "jpg"))
+        files = [scratch / f"{clip['key']}.mp4", *_images(scratch, clip)]
         reason = (
             "too_short"
             if clip["frames"] < settings.min_frames
-            else settings.filters.reason(seconds=clip["duration"], **clip["scores"])
+            else settings.filters.reason(seconds=clip["duration"], scores=clip["scores"])
         )
         if reason is None:
             about = {"source_id": row.source_id, "source_sha256": source.sha256, "record": row.record}
-            yield Sample(clip["key"], jpg.read_bytes(), mp4.read_bytes(), row.caption, {**clip, **about})
+            mark = settings.watermark
+            caption = row.caption if mark is None else mark.caption(row.caption)
+            mp4, jpg, *more = (path.read_bytes() for path in files)
+            yield Sample(clip["key"], jpg, mp4, caption, {**clip, **about}, more)
         else:
             dropped[reason] += 1
-        mp4.unlink()
-        jpg.unlink()
+        for path in files:
+            path.unlink()
+
+
+def _images(scratch: Path, clip: dict[str, Any]) -> list[Path]:
+    """The drawn frames, as ``Clip`` names them."""
+    drawn = len(clip["condition_frames"])
+    return [scratch / f"{clip['key']}{f'.{n}' if n else ''}.jpg" for n in range(drawn)]

@@ -1,19 +1,26 @@
 """Decoded frames → upright frames of one size and colour space, the same bits on every machine."""
 
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
 import av.filter
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.rejection import RejectedError
+
+if TYPE_CHECKING:
+    from pipelines.clip import ClipSettings
+
 EXACT = "flags=bicubic+accurate_rnd+bitexact+full_chroma_int+full_chroma_inp"
 
 
 class Scaler:
-    """Turns decoded frames upright and to the wanted size, as yuv420p; never enlarges."""
+    """Turns decoded frames upright and to the wanted size, as yuv420p, without their watermark if it is cut
+    off, and compares each with the one before if scenes are told apart."""
 
-    def __init__(self, short_side: int) -> None:
-        self._short_side = short_side
+    def __init__(self, settings: "ClipSettings") -> None:
+        self._settings = settings
         self._shape: tuple[Any, ...] | None = None
         self._graph: Any = None
         self._size: tuple[int, int] | None = None
@@ -36,11 +43,40 @@ class Scaler:
         width, height = (
             (frame.height, frame.width) if "transpose" in "".join(turns) else (frame.width, frame.height)
         )
+        crop, width, height = self._crop(width, height)
         if self._size is None:
-            scale = min(1.0, self._short_side / min(width, height))
-            self._size = tuple(max(2, 2 * round(side * scale / 2)) for side in (width, height))
+            self._size = self._target(width, height)
         size = f"scale={self._size[0]}:{self._size[1]}:{EXACT}:out_color_matrix=bt601:out_range=tv"
-        return _chain(frame, [*turns, size, "format=yuv420p", "setsar=1"])
+        scenes = [] if self._settings.scene_threshold is None else ["scdet=threshold=100"]
+        return _chain(frame, [*turns, *crop, size, "format=yuv420p", "setsar=1", *scenes])
+
+    def _crop(self, width: int, height: int) -> tuple[list[str], int, int]:
+        """Filters that leave the part without the watermark, and its size."""
+        mark = self._settings.watermark
+        if mark is None or mark.action != "crop":
+            return [], width, height
+        left, top, right, bottom = mark.remainder()
+        # Even places and sizes, because the colours of most files are stored for two by two pixels.
+        x, y = (2 * math.ceil(low * side / 2) for low, side in ((left, width), (top, height)))
+        w, h = (
+            max(2, int(high * side - at) // 2 * 2)
+            for high, side, at in ((right, width, x), (bottom, height, y))
+        )
+        return [f"crop={w}:{h}:{x}:{y}:exact=1"], w, h
+
+    def _target(self, width: int, height: int) -> tuple[int, int]:
+        short = min(width, height)
+        if short < self._settings.short_side and self._settings.small == "reject":
+            raise RejectedError("too_small", f"{width}x{height}")
+        scale = self._settings.short_side / short
+        if self._settings.small != "enlarge":
+            scale = min(1.0, scale)
+        return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
+
+
+def scene_score(frame: Any) -> float:
+    """How much a scaled frame differs from the one before, 0–100, as FFmpeg's scdet filter measures it."""
+    return float(frame.metadata.get("lavfi.scd.score", 0))
 
 
 def _chain(frame: Any, filters: list[str]) -> Any:

@@ -24,11 +24,12 @@ START_SECONDS = 120
 class Normaliser:
     """Cuts and encodes files, one after another, in one child process.
 
-    ``deadline_s`` is the time allowed for one file. Use it as a context manager.
+    ``deadline_s`` is the time and ``memory`` are the bytes allowed for one file. Use it as a context manager.
     """
 
-    def __init__(self, settings: ClipSettings, deadline_s: float) -> None:
+    def __init__(self, settings: ClipSettings, deadline_s: float, memory: int) -> None:
         self._settings = settings
+        self._memory = memory
         self._deadline_s = deadline_s
         self._child: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
@@ -43,11 +44,12 @@ class Normaliser:
         self._errors.close()
 
     def clips(self, path: Path, key: str, out: Path) -> list[dict[str, Any]]:
-        """Write KEY-000.mp4, KEY-000.jpg, … into ``out`` and describe each clip.
+        """Write KEY-000.mp4, KEY-000.jpg, KEY-000.1.jpg … into ``out`` and describe each clip.
 
         The description is what goes into the sample's JSON: key, start and duration (seconds), fps, frames,
-        width, height, condition_frame, scores. Raises RejectedError if the file is to blame, among others
-        for decoder_timeout and decoder_crash, and OSError if ``out`` cannot be written.
+        width, height, condition_frame, condition_frames, scores, phash. Raises RejectedError if the file is
+        to blame, among others for decoder_timeout, decoder_memory and decoder_crash, and OSError if
+        ``out`` cannot be written.
         """
         child = self._child if self._child is not None else self._start()
         request = {"path": str(path), "key": key, "out": str(out), "deadline_s": self._deadline_s}
@@ -71,7 +73,7 @@ class Normaliser:
         root = str(Path(__file__).resolve().parent.parent)
         paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         self._child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "pipelines.video_child"],
+            [sys.executable, "-P", "-m", "pipelines.video_child", str(self._memory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -14,8 +14,6 @@ import av.logging
 from pipelines.normalise import ClipSettings, normalise
 from pipelines.rejection import RejectedError
 
-MEMORY_BYTES = 6 << 30
-
 
 def main() -> None:
     """Serve requests until the parent closes its end."""
@@ -23,7 +21,8 @@ def main() -> None:
     os.dup2(2, 1)  # nothing a codec prints may reach the replies
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    limit = _address_space() + int(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     av.logging.set_level(None)
     settings = ClipSettings.model_validate_json(sys.stdin.readline())
@@ -34,6 +33,11 @@ def main() -> None:
         signal.alarm(int(request["deadline_s"]) + 10)
         print(json.dumps(_answer(request, settings)), file=replies)
         signal.alarm(0)
+
+
+def _address_space() -> int:
+    """Bytes that this process has mapped before it touches a file."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _answer(request: dict[str, Any], settings: ClipSettings) -> dict[str, Any]:

@@ -10,11 +10,16 @@ from typing import ClassVar
 
 import pytest
 
-from pipelines.fetch import FetchPolicy, fetch
+from pipelines.fetch import Fetched, Fetcher, FetchPolicy
 from pipelines.rejection import RejectedError
 
 BODY = bytes(range(256)) * 4000
-POLICY = FetchPolicy(backoff_s=0.01, timeout_s=5)
+POLICY = FetchPolicy(backoff_s=0.01, timeout_s=5, allow_private=True)
+
+
+def fetch(places: list[str], into: Path, policy: FetchPolicy) -> Fetched:
+    with Fetcher(policy) as fetcher:
+        return fetcher.submit(places, into).result()
 
 
 class Moody(BaseHTTPRequestHandler):

@@ -14,6 +14,7 @@ from pipelines.rejection import RejectedError
 from pipelines.video import Normaliser
 
 SMALL = ClipSettings(short_side=96)
+MEMORY = 1 << 30
 
 
 def decoding_processes() -> list[int]:
@@ -25,7 +26,7 @@ def decoding_processes() -> list[int]:
 
 def test_a_hanging_decoder_is_ended_and_the_next_file_gets_a_new_one(tmp_path: Path) -> None:
     source = write_coded(tmp_path / "s.mp4", range(20))
-    with Normaliser(SMALL, deadline_s=5) as normaliser:
+    with Normaliser(SMALL, deadline_s=5, memory=MEMORY) as normaliser:
         normaliser.clips(source, "a", tmp_path)
         [first] = decoding_processes()
         os.kill(first, signal.SIGSTOP)
@@ -43,7 +44,7 @@ def test_a_hanging_decoder_is_ended_and_the_next_file_gets_a_new_one(tmp_path: P
 
 def test_a_dying_decoder_rejects_its_file_alone(tmp_path: Path) -> None:
     source = write_coded(tmp_path / "s.mp4", range(20))
-    with Normaliser(SMALL, deadline_s=60) as normaliser:
+    with Normaliser(SMALL, deadline_s=60, memory=MEMORY) as normaliser:
         normaliser.clips(source, "a", tmp_path)
         [child] = decoding_processes()
         os.kill(child, signal.SIGSTOP)
@@ -55,7 +56,7 @@ def test_a_dying_decoder_rejects_its_file_alone(tmp_path: Path) -> None:
 
 def test_our_own_disk_is_never_the_file_s_fault(tmp_path: Path) -> None:
     source = write_coded(tmp_path / "s.mp4", range(20))
-    with Normaliser(SMALL, deadline_s=60) as normaliser:
+    with Normaliser(SMALL, deadline_s=60, memory=MEMORY) as normaliser:
         with pytest.raises(OSError, match="cannot be written"):
             normaliser.clips(source, "a", tmp_path / "gone")
         with pytest.raises(OSError, match="cannot be written"):

@@ -1,0 +1,167 @@
+"""What a clip looks like in numbers, gathered from its luma while its frames pass once."""
+
+import numpy as np
+import numpy.typing as npt
+
+Plane = npt.NDArray[np.uint8]
+
+SCORE_HZ = 8
+PIXEL_STEP = 4
+TEXT_EVERY = 4  # scored frames, so half a second
+STROKE_STEP = 40  # luma levels that the edge of a letter jumps by, over two pixels
+HELD = 3  # looks in a row, so a second, for which an edge stays where it is
+CELL_HEIGHT, CELL_WIDTH = 8, 32  # pixels at a short side of 256
+STROKES, ROWS = 2, 4  # of a cell with text: strokes in a row, and such rows
+THUMB = 32
+HASH_FRAMES = 4
+MAX_THUMBS = 64
+
+
+class Scores:
+    """Scores of one clip.
+
+    ``motion`` is the mean absolute change of luma between frames an eighth of a second apart, ``brightness``
+    the mean luma; both in 8-bit units, on every fourth pixel of every fourth line. ``text`` is the share of
+    the picture that looks like overlaid text, ``phash`` a perceptual hash of four frames.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self._every = max(1, round(fps / SCORE_HZ))
+        self._seen = 0
+        self._last: npt.NDArray[np.int16] | None = None
+        self._changes: list[float] = []
+        self._levels: list[float] = []
+        self._text = _Text()
+        self._thumbs = _Thumbs()
+
+    def wants_next(self) -> bool:
+        """Whether the next frame is looked at; if not, ``skip`` it."""
+        return self._seen % self._every == 0
+
+    def skip(self) -> None:
+        """Pass over a frame that is not wanted."""
+        self._seen += 1
+
+    def add(self, luma: Plane) -> None:
+        """Take the next frame's luma plane, [height, width]."""
+        if self.wants_next():
+            plane = luma[::PIXEL_STEP, ::PIXEL_STEP].astype(np.int16)
+            self._levels.append(float(plane.mean()))
+            if self._last is not None:
+                self._changes.append(float(np.abs(plane - self._last).mean()))
+            self._last = plane
+            if (len(self._levels) - 1) % TEXT_EVERY == 0:
+                self._text.add(luma)
+            self._thumbs.add(luma)
+        self._seen += 1
+
+    @property
+    def motion(self) -> float:
+        """Zero for a clip too short to compare two frames."""
+        return round(float(np.mean(self._changes)), 4) if self._changes else 0.0
+
+    @property
+    def brightness(self) -> float:
+        """Mean luma, 16 (black) to 235 (white)."""
+        return round(float(np.mean(self._levels)), 4) if self._levels else 0.0
+
+    @property
+    def text(self) -> float:
+        """Share of the picture, 0–1, at the worst moment."""
+        return round(self._text.share, 4)
+
+    @property
+    def phash(self) -> str:
+        """64 hexadecimal digits; clips that look alike differ in few of the 256 bits."""
+        return b"".join(perceptual_hash(thumb) for thumb in self._thumbs.spread(HASH_FRAMES)).hex()
+
+
+class _Text:
+    """Letters drawn over a video: strokes side by side whose edges stay in place while the picture moves.
+
+    What is as sharp, as close together and as still as letters passes for them (a fence before a fixed
+    camera); text that moves, or blends in, is missed.
+    """
+
+    def __init__(self) -> None:
+        self.share = 0.0
+        self._rising: npt.NDArray[np.uint8] | None = None
+        self._falling: npt.NDArray[np.uint8] | None = None
+
+    def add(self, luma: Plane) -> None:
+        step = luma[:, 2:].astype(np.int16) - luma[:, :-2]
+        self._rising = _age(self._rising, step >= STROKE_STEP)
+        self._falling = _age(self._falling, step <= -STROKE_STEP)
+        unit = max(0.5, min(luma.shape) / 256)
+        cell = round(CELL_HEIGHT * unit), round(CELL_WIDTH * unit)
+        strokes = np.minimum(_edges(self._rising, cell[1]), _edges(self._falling, cell[1])) >= STROKES
+        rows = strokes[: len(strokes) // cell[0] * cell[0]]
+        if rows.size:
+            cells = rows.reshape(-1, cell[0], rows.shape[1]).sum(1) >= ROWS * unit
+            self.share = max(self.share, float(cells.mean()))
+
+
+def _age(age: npt.NDArray[np.uint8] | None, now: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """For how many looks, up to HELD, each pixel has been an edge."""
+    if age is None:
+        return now.astype(np.uint8)
+    return np.where(now, np.minimum(age + 1, HELD), 0).astype(np.uint8)
+
+
+def _edges(age: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.int64]:
+    """Number of lasting edges in every run of ``width`` pixels: [rows, runs]."""
+    held = age >= HELD
+    starts = held[:, 1:] & ~held[:, :-1]
+    starts = starts[:, : starts.shape[1] // width * width]
+    counts: npt.NDArray[np.int64] = starts.reshape(len(starts), -1, width).sum(2)
+    return counts
+
+
+class _Thumbs:
+    """Small copies of frames spread evenly over a clip of unknown length, never more than MAX_THUMBS."""
+
+    def __init__(self) -> None:
+        self._kept: list[npt.NDArray[np.float32]] = []
+        self._every, self._seen = 1, 0
+
+    def add(self, luma: Plane) -> None:
+        if self._seen % self._every == 0:
+            if len(self._kept) == MAX_THUMBS:
+                self._kept, self._every = self._kept[::2], 2 * self._every
+            if self._seen % self._every == 0:
+                self._kept.append(_thumbnail(luma))
+        self._seen += 1
+
+    def spread(self, number: int) -> list[npt.NDArray[np.float32]]:
+        """``number`` of them, from the middles of as many equal parts of the clip."""
+        return [self._kept[int((part + 0.5) * len(self._kept) / number)] for part in range(number)]
+
+
+def _thumbnail(luma: Plane) -> npt.NDArray[np.float32]:
+    """Block means, [THUMB, THUMB]; every THUMB-th part of each side is one block."""
+    tops = np.arange(THUMB) * luma.shape[0] // THUMB
+    lefts = np.arange(THUMB) * luma.shape[1] // THUMB
+    lines = np.add.reduceat(luma.astype(np.float32), lefts, axis=1)
+    sums = np.add.reduceat(lines, tops, axis=0)
+    heights, widths = np.diff([*tops, luma.shape[0]]), np.diff([*lefts, luma.shape[1]])
+    thumb: npt.NDArray[np.float32] = (sums / np.outer(heights, widths)).astype(np.float32)
+    return thumb
+
+
+def _cosines(size: int, waves: int) -> npt.NDArray[np.float32]:
+    """The first rows of the discrete cosine transform."""
+    matrix: npt.NDArray[np.float32] = np.cos(
+        np.pi * (np.arange(size) + 0.5) * np.arange(waves)[:, None] / size
+    ).astype(np.float32)
+    return matrix
+
+
+_DCT = _cosines(THUMB, 8)
+
+
+def perceptual_hash(thumb: npt.NDArray[np.float32]) -> bytes:
+    """64 bits: which of the 8x8 lowest frequencies are above their median; the mean level does not count."""
+    waves = (_DCT @ thumb @ _DCT.T).ravel()
+    bits = waves > np.median(waves[1:])
+    bits[0] = False
+    return np.packbits(bits).tobytes()
