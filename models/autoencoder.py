@@ -29,6 +29,10 @@ class Codec(nn.Module, ABC):
     def posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the frames' latents, (n c h/p w/p) each."""
 
+    @abstractmethod
+    def encoding(self) -> dict[str, Tensor]:
+        """Every number that decides ``posterior``: latents of codecs that agree in it are the same."""
+
     def encode(self, pixels: Tensor, generators: list[torch.Generator] | None = None) -> Tensor:
         """``generators``: one per frame where latents are drawn; None takes the most likely latent."""
         mean, std = self.posterior(pixels)
@@ -78,6 +82,14 @@ class DctCodec(Codec):
         mean = torch.cat([coefficients[:, d, :count] for d, count in enumerate(self.counts)], dim=1)
         return mean, torch.zeros_like(mean)
 
+    def encoding(self) -> dict[str, Tensor]:
+        return {
+            "basis": self.basis,
+            "colour": self.colour,
+            "scale": self.scale,
+            "counts": torch.tensor(self.counts),
+        }
+
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         planes = []
@@ -111,6 +123,10 @@ class VaeCodec(Codec):
         self.vae.disable_tiling()
         latents = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist
         return latents.mean * self.scale, latents.std * self.scale
+
+    def encoding(self) -> dict[str, Tensor]:
+        named = {**dict(self.vae.named_parameters()), "scale": torch.tensor(self.scale)}
+        return {name: x for name, x in named.items() if name.startswith(("encoder.", "quant_conv.", "scale"))}
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

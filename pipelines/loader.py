@@ -7,10 +7,11 @@ batches, and ``position`` (global batches handed out) is the whole state.
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,12 @@ import torch
 
 from models.animator import Batch
 from models.errors import AnimaticError
-from pipelines.frames import Frames, UndecodableError, read_clip, read_image
+from pipelines.frames import UndecodableError
+from pipelines.latents import Latents
 from pipelines.order import GlobalOrder
+from pipelines.reading import Clip, SampleReader, Shown
 from pipelines.sampling import ClipSampling, Draw, draw
-from pipelines.shards import Dataset, Member
+from pipelines.shards import Dataset
 
 __all__ = ["ClipLoader", "ClipSampling"]
 
@@ -34,19 +37,6 @@ _SUBSTITUTES = 16  # consecutive unreadable stand-ins before the dataset is call
 _FAILURE_SHARE, _FAILURES_JUDGED_AFTER = 0.05, 100
 
 
-@dataclass(frozen=True)
-class _Clip:
-    """The row of ``samples.parquet`` that a sample is read from."""
-
-    row: int
-    key: str
-    caption: str
-    frames: int
-    fps: float
-    height: int
-    width: int
-
-
 @dataclass
 class _Sample:
     """One decoded sample, with the samples that failed before it: (key, reason)."""
@@ -54,7 +44,7 @@ class _Sample:
     key: str
     caption: str
     drawn: Draw
-    pixels: Frames  # [t, h, w, 3]
+    shown: Shown
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -77,8 +67,11 @@ class ClipLoader:
         world_size: int = 1,
         position: int = 0,
         threads: int = 1,
+        latents: Latents | None = None,
     ) -> None:
         """Start after ``position`` global batches; ``threads`` decode in the background.
+
+        ``latents`` of the dataset are given in place of pixels; nothing else about the batches changes.
 
         Raises AnimaticError when the dataset has no clip that is long enough, or when ranks cannot
         share ``global_batch`` evenly.
@@ -95,6 +88,7 @@ class ClipLoader:
         self._global_batch, self._rank, self._world_size = global_batch, rank, world_size
         self._threads = max(1, threads)
         self._table = self._dataset.samples.select(_COLUMNS)
+        self._reader = SampleReader(self._dataset, sampling, latents)
         self._rows = _long_enough(self._table, sampling.shortest_clip, self._dataset.folder)
         self._order = GlobalOrder(len(self._rows), self._dataset.digest, seed)
         self.position = position
@@ -159,27 +153,14 @@ class ClipLoader:
             f"(first {wanted}: {reason}); run `animatic verify` on it"
         )
 
-    def _clip(self, index: int) -> _Clip:
+    def _clip(self, index: int) -> Clip:
         row = int(self._rows[index])
         cell = {name: self._table.column(name)[row].as_py() for name in _COLUMNS}
-        return _Clip(row=row, **cell)
+        return Clip(row=row, **cell)
 
-    def _read(self, clip: _Clip, epoch: int, salt: str) -> _Sample:
-        sampling = self._sampling
-        chosen = draw(sampling, self._seed, epoch, salt, clip_frames=clip.frames, clip_fps=clip.fps)
-        size = (sampling.height, sampling.width)
-        if sampling.images_only:
-            pixels = read_image(self._stored(clip, "jpg"), size)[None]
-        else:
-            mp4 = self._stored(clip, "mp4")
-            pixels = read_clip(mp4, chosen.frame_indices, (clip.height, clip.width), size)
-        return _Sample(clip.key, clip.caption, chosen, pixels)
-
-    def _stored(self, clip: _Clip, member: Member) -> bytes:
-        try:
-            return self._dataset.read(clip.row, member)
-        except OSError as error:
-            raise UndecodableError(str(error)) from error
+    def _read(self, clip: Clip, epoch: int, salt: str) -> _Sample:
+        chosen = draw(self._sampling, self._seed, epoch, salt, clip_frames=clip.frames, clip_fps=clip.fps)
+        return _Sample(clip.key, clip.caption, chosen, self._reader.read(clip, chosen))
 
     def _account(self, samples: list[_Sample]) -> None:
         self._attempts += sum(1 + len(sample.failed) for sample in samples)
@@ -215,7 +196,8 @@ def _long_enough(table: pa.Table, frames: int, url: object) -> npt.NDArray[np.in
 
 
 def _collate(samples: list[_Sample]) -> Batch:
-    pixels = torch.from_numpy(np.stack([sample.pixels for sample in samples]))
+    pixels = _stack([sample.shown.pixels for sample in samples])
+    assert pixels is not None
     drawn = [sample.drawn for sample in samples]
     return Batch(
         pixels=pixels.permute(0, 1, 4, 2, 3).contiguous(),
@@ -226,4 +208,12 @@ def _collate(samples: list[_Sample]) -> Batch:
         drop_image=torch.tensor([d.drop_image for d in drawn], dtype=torch.bool),
         seed=torch.tensor([d.noise_seed for d in drawn], dtype=torch.int64),
         keys=[sample.key for sample in samples],
+        latents=_stack([sample.shown.latents for sample in samples]),
+        text=_stack([sample.shown.text for sample in samples]),
     )
+
+
+def _stack(arrays: Sequence[npt.NDArray[Any] | None]) -> torch.Tensor | None:
+    """One tensor of all, or None where there are none."""
+    present = [array for array in arrays if array is not None]
+    return torch.from_numpy(np.stack(present)) if present else None

@@ -1,6 +1,7 @@
 """Clips whose frames say which frame they are, stored as a real dataset."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import av
@@ -34,9 +35,15 @@ def frame_numbers(pixels: np.ndarray) -> list[int]:
 
 
 def build_dataset(
-    folder: Path, lengths: list[int], spoil: Callable[[int, bytes], bytes] = lambda _, mp4: mp4
+    folder: Path,
+    lengths: list[int],
+    spoil: Callable[[int, bytes], bytes] = lambda _, mp4: mp4,
+    sizes: Sequence[int] | None = None,
 ) -> Dataset:
-    """A dataset with one clip of each length; ``spoil(index, mp4)`` may damage what is stored."""
+    """A dataset with one clip of each length; ``spoil(index, mp4)`` may damage what is stored.
+
+    ``sizes``: clips in each unit; None puts all in one.
+    """
     folder.mkdir(parents=True)
     encoded = {length: write_clip(folder / "clip.mp4", length) for length in set(lengths)}
     jpg = folder / "frame.jpg"
@@ -46,8 +53,10 @@ def build_dataset(
         for n, length in enumerate(lengths)
     ]
     outcomes = [{"row": n, "source_id": str(n), "samples": 1, "dropped": {}} for n in range(len(lengths))]
-    commit_unit(Folder(folder), 0, samples, outcomes)
-    commit_dataset(Folder(folder), {"test": folder.name}, units=1, rows=len(lengths))
+    ends = [0, *itertools.accumulate(sizes or [len(lengths)])]
+    for unit, (start, end) in enumerate(itertools.pairwise(ends)):
+        commit_unit(Folder(folder), unit, samples[start:end], outcomes[start:end])
+    commit_dataset(Folder(folder), {"test": folder.name}, units=len(ends) - 1, rows=len(lengths))
     return Dataset.open(folder)
 
 
