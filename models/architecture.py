@@ -27,6 +27,7 @@ class UNetConfig(ArchitectureModel):
         (4, 2, 1), description="downsampling factors with attention"
     )
     num_head_channels: int = Field(64, gt=0, description="width of an attention head")
+    transformer_depth: int = Field(1, gt=0, description="blocks of every spatial and temporal transformer")
     context_dim: int = Field(1024, gt=0, description="width of text and image context tokens")
     dropout: float = Field(0.1, ge=0, lt=1, description="in residual and temporal convolution blocks")
     norm_groups: int = Field(32, gt=0, description="groups of every GroupNorm")
@@ -43,9 +44,11 @@ class UNetConfig(ArchitectureModel):
 
     @model_validator(mode="after")
     def _widths_divide(self) -> Self:
-        for mult in self.channel_mult:
+        for level, mult in enumerate(self.channel_mult):
             width = mult * self.model_channels
-            if width % self.norm_groups or width % self.num_head_channels:
+            # The middle, as wide as the last level, has attention always.
+            attention = 2**level in self.attention_resolutions or level == len(self.channel_mult) - 1
+            if width % self.norm_groups or (attention and width % self.num_head_channels):
                 raise ValueError(
                     f"a level of width {width} is not divisible by norm_groups={self.norm_groups} "
                     f"and num_head_channels={self.num_head_channels}"

@@ -158,13 +158,21 @@ class SpatialTransformer(nn.Module):
     """Attention among the pixels of each frame and to the context, as a residual."""
 
     def __init__(
-        self, channels: int, dim_head: int, context_dim: int, groups: int, *, image: bool, gate: bool
+        self,
+        channels: int,
+        dim_head: int,
+        context_dim: int,
+        groups: int,
+        *,
+        image: bool,
+        gate: bool,
+        depth: int = 1,
     ) -> None:
         super().__init__()
         self.norm = GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Linear(channels, channels)
         self.transformer_blocks = nn.ModuleList(
-            [SpatialBlock(channels, dim_head, context_dim, image=image, gate=gate)]
+            SpatialBlock(channels, dim_head, context_dim, image=image, gate=gate) for _ in range(depth)
         )
         self.proj_out = zero(nn.Linear(channels, channels))
 
@@ -175,13 +183,17 @@ class SpatialTransformer(nn.Module):
         """
         height = x.shape[-2]
         tokens = self.proj_in(rearrange(self.norm(x), "bt c h w -> bt (h w) c"))
-        # The published transformers have one block each.
-        for block in self.transformer_blocks:
-            tokens = block(tokens, text, image, conditions)
+        for index, block in enumerate(self.transformer_blocks):
+            tokens = block(tokens, text, image, conditions if index == 0 else 1)
         return fan_out(x, conditions) + rearrange(self.proj_out(tokens), "bt (h w) c -> bt c h w", h=height)
 
     def project(self, text: Tensor, image: Tensor | None) -> LayerContext:
-        """Keys and values of the context's rows (r m context_dim), to pass to ``forward`` in their place."""
+        """Keys and values of the context's rows (r m context_dim), to pass to ``forward`` in their place.
+
+        Deeper than the published one block, the blocks project the rows themselves: these are returned.
+        """
+        if len(self.transformer_blocks) > 1:
+            return text, image
         cross = cast(DualCrossAttention, self.transformer_blocks[0].attn2)
         return cross.project_text(text), None if image is None else cross.project_image(image)
 
@@ -194,14 +206,21 @@ class TemporalTransformer(nn.Module):
     """
 
     def __init__(
-        self, channels: int, dim_head: int, groups: int, *, inner: int | None = None, conv: bool = False
+        self,
+        channels: int,
+        dim_head: int,
+        groups: int,
+        *,
+        inner: int | None = None,
+        conv: bool = False,
+        depth: int = 1,
     ) -> None:
         super().__init__()
         inner = inner or channels
         self.conv = conv
         self.norm = GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Conv1d(channels, inner, 1) if conv else nn.Linear(channels, inner)
-        self.transformer_blocks = nn.ModuleList([TemporalBlock(inner, dim_head)])
+        self.transformer_blocks = nn.ModuleList(TemporalBlock(inner, dim_head) for _ in range(depth))
         self.proj_out = zero(nn.Conv1d(inner, channels, 1) if conv else nn.Linear(inner, channels))
 
     def forward(self, x: Tensor, frames: int) -> Tensor:

@@ -116,7 +116,9 @@ class Layer(nn.Module):
         self.resnet = ResBlock(config, channels, out_channels)
         self.spatial = spatial_transformer(config, out_channels) if attention else None
         self.temporal = (
-            TemporalTransformer(out_channels, config.num_head_channels, config.norm_groups)
+            TemporalTransformer(
+                out_channels, config.num_head_channels, config.norm_groups, depth=config.transformer_depth
+            )
             if attention and config.temporal
             else None
         )
@@ -149,4 +151,5 @@ def spatial_transformer(config: UNetConfig, channels: int) -> SpatialTransformer
         config.norm_groups,
         image=config.image_cross_attention,
         gate=config.learnable_gate,
+        depth=config.transformer_depth,
     )

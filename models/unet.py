@@ -79,6 +79,7 @@ class UNet(nn.Module):
                 config.norm_groups,
                 inner=_INIT_ATTENTION_HEADS * config.num_head_channels,
                 conv=True,
+                depth=config.transformer_depth,
             )
         self.encoder, skips = self._build_encoder(config)
         self.middle = Middle(config, skips[-1])

@@ -68,6 +68,7 @@ def test_a_case_never_seen_runs_whole(tmp_path, capsys):
         "channel_mult": [1, 2, 1],
         "num_res_blocks": 1,
         "attention_resolutions": [2],
+        "transformer_depth": 2,
         "context_dim": 32,
         "image_cross_attention_scale_learnable": False,
     }

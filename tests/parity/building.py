@@ -75,6 +75,7 @@ def _unet(unet: UNetSection) -> UNetConfig:
         num_res_blocks=unet.num_res_blocks,
         attention_resolutions=unet.attention_resolutions,
         num_head_channels=unet.num_head_channels,
+        transformer_depth=unet.transformer_depth,
         context_dim=unet.context_dim,
         dropout=unet.dropout,
         learnable_gate=unet.image_cross_attention_scale_learnable,

@@ -37,7 +37,7 @@ class UNetSection(Section):
     temporal_length: int | None = None
     dropout: float = 0.0
     use_checkpoint: bool = False
-    transformer_depth: Literal[1] = 1
+    transformer_depth: int = 1
     use_linear: Literal[True] = True
     temporal_conv: Literal[True] = True
     temporal_attention: Literal[True] = True
