@@ -41,7 +41,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## the main job in about ten minutes: data, three stages, promotion, animation, report
 	@$(BIN)/animatic demo $(call flag,out,OUT)
 
-prior: setup ## train the tiny prior that ships in models/prior (an hour or two)
+prior: setup ## train the tiny prior that ships in models/prior (about half an hour)
 	@$(BIN)/animatic demo --prior $(foreach assignment,$(SET),--set "$(assignment)")
 
 data: setup ## shards from DATA=table.csv VIDEOS=folder
