@@ -5,11 +5,14 @@ unit without a manifest does not exist; ``dataset.json`` goes in place last of a
 the source rows, the configuration and the seed alone.
 """
 
+import contextlib
 import hashlib
 import io
+import itertools
 import json
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +22,17 @@ import pyarrow.parquet as pq
 from models.errors import AnimaticError
 from pipelines.duplicates import find_duplicates
 from pipelines.storage import Folder, canonical_json, digest_of
+from pipelines.tables import (
+    LATER_COLUMNS,
+    REJECTS_SCHEMA,
+    SAMPLES_SCHEMA,
+    TableWriter,
+    rejected,
+)
 from pipelines.tar import MEMBERS, Member, Sample, ShardWriter, StoredSample
 
 FORMAT = 1
-
-SAMPLES_SCHEMA = pa.schema(
-    [("key", pa.string()), ("shard", pa.string())]
-    + [(f"{member}_{part}", pa.int64()) for member in MEMBERS for part in ("offset", "size")]
-    + [("caption", pa.string())]
-    + [(name, pa.int32()) for name in ("width", "height", "frames")]
-    + [("fps", pa.float64()), ("duration", pa.float64())]
-    + [("source_id", pa.string()), ("condition_frame", pa.int32())]
-    + [("motion", pa.float32()), ("brightness", pa.float32()), ("text", pa.float32()), ("phash", pa.string())]
-    + [(f"more_jpg_{part}", pa.list_(pa.int64())) for part in ("offset", "size")]
-)
-LATER_COLUMNS = ("text", "phash", "more_jpg_offset", "more_jpg_size")
-REJECTS_SCHEMA = pa.schema(
-    [("row", pa.int64())] + [(name, pa.string()) for name in ("source_id", "reason", "detail", "record")]
-)
+READ_AHEAD = 8
 
 
 def shard_name(unit: int) -> str:
@@ -130,51 +126,79 @@ def count_outcomes(outcomes: Iterable[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def read_units(folder: Folder, units: Iterable[int]) -> Iterator[dict[str, Any]]:
+    """Manifests in the order given, a few read ahead. Raises AnimaticError."""
+    waiting: deque[Future[dict[str, Any]]] = deque()
+    with ThreadPoolExecutor(READ_AHEAD) as pool:
+        for unit in units:
+            waiting.append(pool.submit(read_unit, folder, unit))
+            if len(waiting) > READ_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
 def commit_dataset(folder: Folder, config: dict[str, Any], units: int, rows: int) -> dict[str, Any]:
     """Build the tables from the manifests of units 0 … units-1, check that all ``rows`` source rows are
     accounted for, and put dataset.json in place; returns its content."""
-    manifests = [read_unit(folder, unit) for unit in range(units)]
-    outcomes = [outcome for manifest in manifests for outcome in manifest["rows"]]
-    samples = [sample for manifest in manifests for sample in manifest["samples"]]
-    counts = count_outcomes(outcomes)
-    if [outcome["row"] for outcome in outcomes] != list(range(rows)) or counts["samples"] != len(samples):
-        raise AnimaticError(
-            f"{folder}: the unit manifests have {counts['rows']} rows and {counts['samples']} samples, "
-            f"not {rows} and {len(samples)}; ingest into a new folder"
-        )
-    rejects = [{**o, "record": canonical_json(o["record"]).decode()} for o in outcomes if not o["samples"]]
-    files = {
-        "samples.parquet": _parquet(pa.Table.from_pylist(samples, SAMPLES_SCHEMA)),
-        "rejects.parquet": _parquet(pa.Table.from_pylist(rejects, REJECTS_SCHEMA)),
-    }
-    distance = config.get("filters", {}).get("duplicate_distance")
-    if distance is not None:
-        table = pa.Table.from_pylist(samples, SAMPLES_SCHEMA)
-        files["duplicates.parquet"] = _parquet(find_duplicates(table, distance))
-    for name, data in files.items():
-        folder.write(name, data)
-    files |= {unit_name(unit): canonical_json(manifest) for unit, manifest in enumerate(manifests)}
-    info = {
-        "format": FORMAT,
-        "config": config,
-        "counts": counts,
-        "shards": [manifest["shard"] for manifest in manifests],
-        "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
-    }
+    shards: list[dict[str, Any]] = []
+    with contextlib.ExitStack() as files:
+        names = ("samples.parquet", "rejects.parquet")
+        parts = {name: files.enter_context(folder.creating(name)) for name in names}
+        digests: dict[str, str] = {}
+        with (
+            TableWriter(parts["samples.parquet"], SAMPLES_SCHEMA) as samples,
+            TableWriter(parts["rejects.parquet"], REJECTS_SCHEMA) as rejects,
+        ):
+
+            def outcomes() -> Iterator[dict[str, Any]]:
+                for manifest in read_units(folder, range(units)):
+                    shards.append(manifest["shard"])
+                    digests[unit_name(manifest["unit"])] = digest_of(manifest)
+                    samples.add(manifest["samples"])
+                    rejects.add(rejected(manifest["rows"]))
+                    yield from manifest["rows"]
+
+            counts = _accounted(folder, outcomes(), rows)
+        if counts["samples"] != sum(shard["samples"] for shard in shards):
+            raise AnimaticError(f"{folder}: rows and shards tell of different samples; ingest it again")
+        distance = config.get("filters", {}).get("duplicate_distance")
+        if distance is not None:
+            table = pq.read_table(parts["samples.parquet"], columns=["key", "phash"])
+            parts["duplicates.parquet"] = files.enter_context(folder.creating("duplicates.parquet"))
+            pq.write_table(find_duplicates(table, distance), parts["duplicates.parquet"], compression="zstd")
+        for name, part in parts.items():
+            with part.open("rb") as file:
+                digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    info = {"format": FORMAT, "config": config, "counts": counts, "shards": shards, "files": digests}
     info["digest"] = dataset_digest(info)
     folder.write("dataset.json", json.dumps(info, indent=1, ensure_ascii=False).encode())
     return info
 
 
+def _accounted(folder: Folder, outcomes: Iterator[dict[str, Any]], rows: int) -> dict[str, Any]:
+    """Counts of outcomes that must be those of source rows 0 … rows-1, in order."""
+    expected = itertools.count()
+    gaps: list[int] = []
+
+    def checked() -> Iterator[dict[str, Any]]:
+        for outcome in outcomes:
+            if outcome["row"] != next(expected):
+                gaps.append(outcome["row"])
+            yield outcome
+
+    counts = count_outcomes(checked())
+    if gaps or counts["rows"] != rows:
+        raise AnimaticError(
+            f"{folder}: the unit manifests have {counts['rows']} rows and {counts['samples']} samples "
+            f"where the source has {rows} rows; ingest into a new folder"
+        )
+    return counts
+
+
 def dataset_digest(info: dict[str, Any]) -> str:
     """What identifies a dataset everywhere downstream: its configuration and the bytes of its shards."""
     return digest_of([digest_of(info["config"]), [shard["sha256"] for shard in info["shards"]]])
-
-
-def _parquet(table: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 class Dataset:
@@ -189,7 +213,7 @@ class Dataset:
     def open(cls, url: str | Path) -> "Dataset":
         """Open the dataset at a folder or fsspec URL; AnimaticError if it is missing or inconsistent."""
         folder = Folder(url)
-        info = _read_info(folder)
+        info = read_info(folder)
         try:
             samples = pq.read_table(io.BytesIO(folder.read("samples.parquet")))
         except (FileNotFoundError, pa.ArrowInvalid) as error:
@@ -252,7 +276,7 @@ def _completed(samples: pa.Table) -> pa.Table:
     return samples
 
 
-def _read_info(folder: Folder) -> dict[str, Any]:
+def read_info(folder: Folder) -> dict[str, Any]:
     try:
         info: dict[str, Any] = json.loads(folder.read("dataset.json"))
     except FileNotFoundError as error:
@@ -267,30 +291,3 @@ def _read_info(folder: Folder) -> dict[str, Any]:
     if info.get("digest") != dataset_digest(info):
         raise AnimaticError(f"{folder}/dataset.json was altered: its digest does not fit; ingest again")
     return info
-
-
-def verify(url: str | Path) -> list[str]:
-    """Read the whole dataset again and compare every digest and count; returns the problems, one a line."""
-    folder = Folder(url)
-    try:
-        info = _read_info(folder)
-    except AnimaticError as error:
-        return [str(error)]
-    expected = {shard["name"]: shard["sha256"] for shard in info["shards"]} | info["files"]
-    problems = [problem for name, digest in expected.items() for problem in _check(folder, name, digest)]
-    if problems:
-        return problems
-    manifests = (read_unit(folder, unit) for unit in range(len(info["shards"])))
-    counts = count_outcomes(row for manifest in manifests for row in manifest["rows"])
-    return [] if counts == info["counts"] else ["dataset.json: its counts are not those of the units"]
-
-
-def _check(folder: Folder, name: str, digest: str) -> list[str]:
-    if not folder.exists(name):
-        return [f"{name}: missing"]
-    with folder.open(name) as file:
-        hashed = hashlib.sha256()
-        while block := file.read(1 << 20):
-            hashed.update(block)
-    found = hashed.hexdigest()
-    return [] if found == digest else [f"{name}: sha256 is {found[:12]}…, not {digest[:12]}…"]

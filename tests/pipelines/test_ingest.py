@@ -15,7 +15,8 @@ from footage import bad_files, row, write_coded, write_table
 from models.errors import AnimaticError
 from pipelines.filters import FilterConfig
 from pipelines.ingest import IngestConfig, IngestProgress, ingest
-from pipelines.shards import Dataset, verify
+from pipelines.shards import Dataset
+from pipelines.verify import verify
 
 GOOD = [f"{number:04d}" for number in range(11)]
 ROOT = Path(__file__).resolve().parents[2]

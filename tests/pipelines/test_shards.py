@@ -9,7 +9,7 @@ import pytest
 import webdataset
 
 from models.errors import AnimaticError
-from pipelines.shards import Dataset, commit_dataset, commit_unit, committed_units, verify
+from pipelines.shards import Dataset, commit_dataset, commit_unit, committed_units
 from pipelines.storage import Folder
 from pipelines.tar import MEMBERS, Sample
 
