@@ -1,5 +1,7 @@
 """What a clip looks like in numbers, gathered from its luma while its frames pass once."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,11 +9,12 @@ Plane = npt.NDArray[np.uint8]
 
 SCORE_HZ = 8
 PIXEL_STEP = 4
-TEXT_EVERY = 4  # scored frames, so half a second
+SLOW_EVERY = 4  # scored frames, so half a second, between looks for text and copies for the hash
 STROKE_STEP = 40  # luma levels that the edge of a letter jumps by, over two pixels
 HELD = 3  # looks in a row, so a second, for which an edge stays where it is
 CELL_HEIGHT, CELL_WIDTH = 8, 32  # pixels at a short side of 256
 STROKES, ROWS = 2, 4  # of a cell with text: strokes in a row, and such rows
+EVEN = 10.0  # luma levels; the standard deviation of the brightest (or darkest) parts of letters
 THUMB = 32
 HASH_FRAMES = 4
 MAX_THUMBS = 64
@@ -50,9 +53,9 @@ class Scores:
             if self._last is not None:
                 self._changes.append(float(np.abs(plane - self._last).mean()))
             self._last = plane
-            if (len(self._levels) - 1) % TEXT_EVERY == 0:
+            if (len(self._levels) - 1) % SLOW_EVERY == 0:
                 self._text.add(luma)
-            self._thumbs.add(luma)
+                self._thumbs.add(luma)
         self._seen += 1
 
     @property
@@ -77,10 +80,10 @@ class Scores:
 
 
 class _Text:
-    """Letters drawn over a video: strokes side by side whose edges stay in place while the picture moves.
+    """Letters drawn over a video: strokes side by side, of one brightness, whose edges stay in place.
 
-    What is as sharp, as close together and as still as letters passes for them (a fence before a fixed
-    camera); text that moves, or blends in, is missed.
+    What is as sharp, as close together, as even and as still as letters passes for them; text that moves or
+    fades, is finer than two pixels at a short side of 256, or lets the picture shine through, is missed.
     """
 
     def __init__(self) -> None:
@@ -93,28 +96,58 @@ class _Text:
         self._rising = _age(self._rising, step >= STROKE_STEP)
         self._falling = _age(self._falling, step <= -STROKE_STEP)
         unit = max(0.5, min(luma.shape) / 256)
-        cell = round(CELL_HEIGHT * unit), round(CELL_WIDTH * unit)
-        strokes = np.minimum(_edges(self._rising, cell[1]), _edges(self._falling, cell[1])) >= STROKES
-        rows = strokes[: len(strokes) // cell[0] * cell[0]]
-        if rows.size:
-            cells = rows.reshape(-1, cell[0], rows.shape[1]).sum(1) >= ROWS * unit
-            self.share = max(self.share, float(cells.mean()))
+        shape = round(CELL_HEIGHT * unit), round(CELL_WIDTH * unit)
+        rising, falling = (_cells(_starts(age), shape) for age in (self._rising, self._falling))
+        if not rising.size:
+            return
+        striped = np.minimum(rising.sum(3), falling.sum(3)) >= STROKES
+        found = striped.sum(1) >= ROWS * unit
+        if not found.any():
+            return
+        # An edge's far side lies two pixels on; the letter's own level is reached there or one further.
+        ahead = np.concatenate([luma[:, 3:], luma[:, -1:]], axis=1)
+        light, dark = np.maximum(luma[:, 2:], ahead), np.minimum(luma[:, 2:], ahead)
+        place = np.nonzero(found)
+        even = np.minimum(
+            _spread(_cells(light, shape), rising, place), _spread(_cells(dark, shape), falling, place)
+        )
+        self.share = max(self.share, float((even <= EVEN).sum() / found.size))
 
 
 def _age(age: npt.NDArray[np.uint8] | None, now: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
     """For how many looks, up to HELD, each pixel has been an edge."""
     if age is None:
         return now.astype(np.uint8)
-    return np.where(now, np.minimum(age + 1, HELD), 0).astype(np.uint8)
+    grown = np.minimum(age + 1, HELD) * now
+    return grown.astype(np.uint8, copy=False)
 
 
-def _edges(age: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.int64]:
-    """Number of lasting edges in every run of ``width`` pixels: [rows, runs]."""
+def _starts(age: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """The first pixel of every lasting edge."""
     held = age >= HELD
-    starts = held[:, 1:] & ~held[:, :-1]
-    starts = starts[:, : starts.shape[1] // width * width]
-    counts: npt.NDArray[np.int64] = starts.reshape(len(starts), -1, width).sum(2)
-    return counts
+    held[:, 1:] &= ~held[:, :-1]
+    return held
+
+
+def _cells(plane: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
+    """The plane as [cells down, rows of a cell, cells across, columns of a cell]."""
+    down, across = plane.shape[0] // shape[0], plane.shape[1] // shape[1]
+    cut = plane[: down * shape[0], : across * shape[1]]
+    return cut.reshape(down, shape[0], across, shape[1])
+
+
+def _spread(
+    levels: npt.NDArray[Any], mask: npt.NDArray[Any], place: tuple[npt.NDArray[Any], ...]
+) -> npt.NDArray[np.float64]:
+    """Standard deviation of the masked levels of each cell at ``place``."""
+    chosen = mask[place[0], :, place[1]]
+    values = levels[place[0], :, place[1]].astype(np.float64)
+    count = np.maximum(chosen.sum((1, 2)), 1)
+    mean = (values * chosen).sum((1, 2)) / count
+    spread: npt.NDArray[np.float64] = np.sqrt(
+        (((values - mean[:, None, None]) * chosen) ** 2).sum((1, 2)) / count
+    )
+    return spread
 
 
 class _Thumbs:
