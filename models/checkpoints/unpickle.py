@@ -23,7 +23,8 @@ from models.tensors import separate
 
 _CONTAINERS = ("state_dict", "module")
 _TYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
-_FOREIGN = re.compile(r"GLOBAL (\S+) was not")
+_FOREIGN = re.compile(r"GLOBAL ([\w.]+)")
+_REASON = re.compile(r"WeightsUnpickler error: (.*)")
 _SCALE = "scale_arr"
 
 
@@ -46,7 +47,8 @@ def _load(path: Path) -> tuple[str, dict[str, Tensor]]:
     except pickle.UnpicklingError as error:
         foreign = _FOREIGN.search(str(error))
         if foreign is None:
-            sys.exit(f"{path} is no checkpoint, or a damaged one: {str(error).splitlines()[0]}")
+            reason = _REASON.search(str(error))
+            sys.exit(f"{path} is no checkpoint, or a damaged one{': ' + reason[1] if reason else ''}")
         sys.exit(
             f"{path} holds Python objects besides tensors ({foreign[1]}) and is not opened, since unpickling "
             "those runs their code: take its .safetensors file, or save its state_dict alone"
