@@ -8,6 +8,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+_VAE_NORM_GROUPS = 32
+
 
 class ArchitectureModel(BaseModel):
     """Base of all architecture sections: immutable, unknown keys rejected."""
@@ -161,6 +163,12 @@ class CodecConfig(ArchitectureModel):
             raise ValueError(
                 f"a vae of {len(self.channel_mult)} levels (codec.channel_mult) shrinks each side {factor} "
                 f"times, but codec.patch is {self.patch}"
+            )
+        odd = [mult for mult in self.channel_mult if self.width * mult % _VAE_NORM_GROUPS]
+        if self.kind == "vae" and odd:
+            raise ValueError(
+                f"a vae level of width {self.width * odd[0]} (codec.width * channel_mult) is no multiple "
+                f"of {_VAE_NORM_GROUPS}"
             )
         # A quarter of a tile overlaps the next, in whole latent cells.
         if self.decode_tile is not None and self.decode_tile % (4 * self.patch):

@@ -163,6 +163,10 @@ def test_what_is_not_finite_or_of_another_shape_fails_in_valid_json(trial, capsy
         (lambda d: d.update(parameterization="eps"), "zero terminal SNR"),
         (lambda d: d.update(t=[1]), "batch is 2, but t has 1"),
         (lambda d: d["unet"].update(num_res_blocks=2), "missing"),
+        (lambda d: d["unet"].update(model_channels=40), "not divisible by norm_groups=32"),
+        (lambda d: d["vae"].update(ch=24), "a vae level of width 24"),
+        (lambda d: d.update(latent_hw=[8, 9]), "multiples of 16"),
+        (lambda d: d.update(t=[150, 1000]), "t.1: Input should be less than 1000"),
         (lambda d: d["parameters"].update({IMAGE_VALUES: [64, 32]}), "another shape"),
     ],
 )
@@ -187,6 +191,21 @@ def test_files_that_cannot_be_read(trial, capsys, tmp_path):
     assert "is not JSON" in one_error(capsys)
     assert main([str(tmp_path / "none.json")]) == 2
     assert "none.json: No such file" in one_error(capsys)
+
+
+def test_a_gradient_norm_of_a_frozen_parameter_is_refused(trial, capsys):
+    trial.norms["first_stage_model.quant_conv.bias"] = 1.0
+    assert trial.run(norms=["first_stage_model.quant_conv.bias"]) == 2
+    assert "no parameter of UNet or query transformer" in one_error(capsys)
+
+
+def test_clip_settings_that_open_clip_lacks_are_refused(tmp_path, capsys):
+    document = json.loads((GOLDEN / "clip.json").read_text())
+    document["vision_cfg"]["stray"] = 1
+    (tmp_path / "clip.json").write_text(json.dumps(document))
+    save_file({"text": torch.zeros(1)}, tmp_path / "clip.safetensors")
+    assert main([str(tmp_path / "clip.json")]) == 2
+    assert "open_clip has no such setting" in one_error(capsys)
 
 
 def test_an_unreadable_case_does_not_hide_the_others(trial, capsys, tmp_path):

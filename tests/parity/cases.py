@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.errors import AnimaticError
+from models.vae import VAE_PREFIX
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -86,12 +87,12 @@ class VaeSection(Section):
 class SamplerSection(Section):
     """DDIM settings; eta above 0 would need noise that no case defines."""
 
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=1, le=1000)
     eta: float = Field(ge=0, le=0)
     spacing: Literal["uniform", "uniform_trailing"]
-    text_guidance: float
-    image_guidance: float
-    guidance_rescale: float
+    text_guidance: float = Field(ge=0)
+    image_guidance: float = Field(ge=0)
+    guidance_rescale: float = Field(ge=0, le=1)
 
 
 class VideoCase(Section):
@@ -109,7 +110,7 @@ class VideoCase(Section):
     base_scale: float | None
     linear_start: float
     linear_end: float
-    t: tuple[int, ...]
+    t: tuple[Annotated[int, Field(ge=0, lt=1000)], ...]
     fs: tuple[int, ...]
     mode: Literal["i2v", "interp"]
     conditioning_frame: int | None
@@ -123,9 +124,10 @@ class VideoCase(Section):
             raise ValueError(f"batch is {self.batch}, but t has {len(self.t)} and fs {len(self.fs)} values")
         if self.mode == "i2v" and self.conditioning_frame not in range(self.frames):
             raise ValueError(f"mode i2v needs a conditioning_frame below frames ({self.frames})")
-        unknown = self.grad_norm.keys() - self.parameters.keys()
+        trained = {key for key in self.parameters if not key.startswith(VAE_PREFIX)}
+        unknown = self.grad_norm.keys() - trained
         if unknown:
-            raise ValueError(f"grad_norm of {min(unknown)}, which is no parameter")
+            raise ValueError(f"grad_norm of {min(unknown)}, no parameter of UNet or query transformer")
         return self
 
 
@@ -134,8 +136,8 @@ class ClipCase(Section):
 
     case: str
     embed_dim: int
-    vision_cfg: dict[str, int | float]
-    text_cfg: dict[str, int | float]
+    vision_cfg: dict[str, Any]
+    text_cfg: dict[str, Any]
     prompts: list[str]
     image_formula: str
     weight_key_prefix: str

@@ -58,7 +58,10 @@ def _drawn_encoders(case: ClipCase) -> ClipEncoders:
         described.write_text(json.dumps(structure))
         open_clip.add_model_config(described)
         save_file(weights(case.parameters, case.weight_key_prefix), path)
-        return ClipEncoders(EncoderConfig(model=name, path=str(path)))
+        try:
+            return ClipEncoders(EncoderConfig(model=name, path=str(path)))
+        except TypeError as error:
+            raise AnimaticError(f"case {case.case}: open_clip has no such setting: {error}") from error
 
 
 def _sizes(formula: str) -> dict[str, tuple[int, int]]:
