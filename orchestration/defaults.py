@@ -8,8 +8,8 @@ from pathlib import Path
 
 from models.errors import AnimaticError
 from orchestration.workspace import Workspace, default_preset, device_count
-from pipelines.shards import Dataset
 from training.config import RunConfig, config_hash, resolve
+from training.source import DatasetSource
 from training.stages import parent_stage, sources
 
 
@@ -70,7 +70,7 @@ def complete(request: Request, workspace: Workspace) -> RunConfig:
         config = with_parent(replace(request, data=str(_dataset(workspace))), workspace)
     # Fail here, in a second and in one line, rather than in every worker.
     sources(config)
-    Dataset.open(str(config.data.dataset))
+    DatasetSource(config)
     return config
 
 
@@ -80,7 +80,7 @@ def run_folder(config: RunConfig, workspace: Workspace) -> Path:
     Its name depends on the recipe, the data and the bundles it starts from: the same command finds the same
     run again, and a retrained parent or another dataset gets a new one.
     """
-    parts = [config_hash(config), Dataset.open(str(config.data.dataset)).digest]
+    parts = [config_hash(config), DatasetSource(config).digest]
     parts += [bundle.id for bundle in sources(config) if bundle]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
     return workspace.root / f"{config.preset}-stage{config.stage}-{digest}"

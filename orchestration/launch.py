@@ -26,8 +26,8 @@ from orchestration.tracking.backends import Outcome
 from orchestration.tracking.run import TrackedRun
 from orchestration.workspace import Workspace
 from pipelines.cluster import ensure_ray
-from pipelines.shards import Dataset
 from training.config import RunConfig, config_hash, dump_yaml
+from training.source import DatasetSource
 from training.stages import STAGES, sources
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def finished(config: RunConfig, run_dir: Path) -> LaunchResult | None:
     origin = parent or base
     wanted = {
         "config hash": (config_hash(config), bundle.info.config_hash),
-        "dataset": (Dataset.open(str(config.data.dataset)).digest, bundle.info.dataset_digest),
+        "dataset": (DatasetSource(config).digest, bundle.info.dataset_digest),
         "parent bundle": (origin.id if origin else None, bundle.info.parent),
     }
     for name, (asked, there) in wanted.items():

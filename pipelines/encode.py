@@ -71,11 +71,13 @@ def encode(config: EncodeConfig, progress: Progress = lambda done, total: None) 
     return _report(info, started, skipped=len(kept))
 
 
+def absolute(value: str) -> str:
+    """A local path made absolute; URLs are."""
+    return value if SCHEME.match(value) else str(Path(value).expanduser().absolute())
+
+
 def _absolute(config: EncodeConfig) -> EncodeConfig:
     """Ray workers have their own working directory."""
-
-    def absolute(value: str) -> str:
-        return value if SCHEME.match(value) else str(Path(value).expanduser().absolute())
 
     changed: dict[str, Any] = {"dataset": absolute(config.dataset), "output": absolute(config.output)}
     for name in ("codec", "encoders"):

@@ -68,16 +68,17 @@ class LatentKey:
 
 def codec_digest(codec: Codec) -> str:
     """Of everything that decides the codec's posterior: decoders may differ."""
-    return _digest(codec.encoding())
+    return tensors_digest(codec.encoding())
 
 
 def text_digest(encoders: ClipEncoders) -> str:
     """Of everything that decides the text features."""
     parts = ("token_embedding", "positional_embedding", "transformer", "ln_final")
-    return _digest({n: x for n, x in encoders.clip.state_dict().items() if n.startswith(parts)})
+    return tensors_digest({n: x for n, x in encoders.clip.state_dict().items() if n.startswith(parts)})
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 of names, shapes and values in float32."""
     hashed = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         hashed.update(f"{name} {tuple(value.shape)}\n".encode())

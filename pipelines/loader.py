@@ -25,6 +25,7 @@ from pipelines.latents import Latents
 from pipelines.order import GlobalOrder
 from pipelines.reading import Clip, SampleReader, Shown
 from pipelines.sampling import ClipSampling, Draw, draw
+from pipelines.selection import EVERYTHING, Selection, data_digest, selected
 from pipelines.shards import Dataset
 
 __all__ = ["ClipLoader", "ClipSampling"]
@@ -68,10 +69,12 @@ class ClipLoader:
         position: int = 0,
         threads: int = 1,
         latents: Latents | None = None,
+        selection: Selection = EVERYTHING,
     ) -> None:
         """Start after ``position`` global batches; ``threads`` decode in the background.
 
         ``latents`` of the dataset are given in place of pixels; nothing else about the batches changes.
+        Clips that ``selection`` leaves out are not shown (``left_out`` counts them).
 
         Raises AnimaticError when the dataset has no clip that is long enough, or when ranks cannot
         share ``global_batch`` evenly.
@@ -89,11 +92,13 @@ class ClipLoader:
         self._threads = max(1, threads)
         self._table = self._dataset.samples.select(_COLUMNS)
         self._reader = SampleReader(self._dataset, sampling, latents)
-        self._rows = _long_enough(self._table, sampling.shortest_clip, self._dataset.folder)
-        self._order = GlobalOrder(len(self._rows), self._dataset.digest, seed)
+        chosen = selected(self._dataset, selection)
+        self._rows = _long_enough(self._table, chosen, sampling.shortest_clip, self._dataset.folder)
+        self._order = GlobalOrder(len(self._rows), data_digest(self._dataset, selection), seed)
         self.position = position
         self.failures: Counter[str] = Counter()
-        self.too_short = len(self._dataset) - len(self._rows)
+        self.left_out = len(self._dataset) - int(chosen.sum())
+        self.too_short = len(self._dataset) - self.left_out - len(self._rows)
         self._attempts = 0
 
     @property
@@ -175,20 +180,22 @@ class ClipLoader:
             )
 
 
-def _long_enough(table: pa.Table, frames: int, url: object) -> npt.NDArray[np.int64]:
-    """Rows with at least ``frames`` frames, as int64 indices; AnimaticError when there are none."""
-    lengths = table.column("frames").to_numpy()
+def _long_enough(
+    table: pa.Table, chosen: npt.NDArray[np.bool_], frames: int, url: object
+) -> npt.NDArray[np.int64]:
+    """Indices of ``chosen`` rows with at least ``frames`` frames; AnimaticError when there are none."""
+    lengths = np.where(chosen, table.column("frames").to_numpy(), -1)
     rows = np.flatnonzero(lengths >= frames)
     if not len(rows):
         raise AnimaticError(
-            f"dataset {url}: none of its {len(lengths)} clips has the {frames} frames that a sample needs "
+            f"dataset {url}: none of its {chosen.sum()} clips has the {frames} frames that a sample needs "
             f"(longest: {lengths.max(initial=0)}); ingest longer clips or lower `frames`"
         )
-    if len(rows) < len(lengths):
+    if len(rows) < chosen.sum():
         log.warning(
             "%d of %d clips of %s have fewer than %d frames and are left out",
-            len(lengths) - len(rows),
-            len(lengths),
+            chosen.sum() - len(rows),
+            chosen.sum(),
             url,
             frames,
         )

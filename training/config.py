@@ -19,6 +19,7 @@ from models.errors import AnimaticError
 from models.recompute import Recompute
 from models.sampler import SamplingSettings
 from pipelines.sampling import ClipSampling
+from pipelines.selection import EVERYTHING, Selection
 from training.names import check_names, flatten
 from training.recipe import STAGES, stage_values
 
@@ -35,6 +36,12 @@ class DataConfig(Section):
     """Where samples come from and how they are cut."""
 
     dataset: str | None = Field(None, description="folder or URL of an ingested dataset")
+    latents: str | None = Field(
+        None,
+        description="folder or URL of latents that `animatic encode` made of the dataset; null: frames are "
+        "encoded in training",
+    )
+    selection: Selection = EVERYTHING
     sampling: ClipSampling
     threads: int = Field(1, ge=1, description="decoding threads per rank")
 
@@ -246,7 +253,10 @@ def trajectory_hash(config: RunConfig) -> str:
 
 def _recipe(config: RunConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json", exclude={"launch", "tracking", "validation", "init"})
-    del values["data"]["dataset"], values["data"]["threads"]
+    for name in ("dataset", "latents", "threads"):
+        del values["data"][name]
+    if config.data.selection == EVERYTHING:
+        del values["data"]["selection"]
     del values["model"]["encoders"]["path"], values["model"]["codec"]["path"]
     return values
 

@@ -94,6 +94,8 @@ class _Run:
         self.checkpoints = run_dir / "checkpoints"
         self.first = world.rank == 0
         self.animator, self.initialisation = build(config)
+        if isinstance(source, DatasetSource):
+            source.check(self.animator)
         self.trainable = trainable_names(config, self.animator)
         self.journal = Journal(run_dir / "journal.jsonl" if self.first else None)
         self.engine = Engine(self.animator, self.trainable, self.initialisation.weights, config)
