@@ -76,7 +76,7 @@ def import_checkpoint(
         bundle,
         found.variant.name,
         source.container,
-        Counter(str(part_of(key)) for key in found.names),
+        dict(Counter(str(part_of(key)) for key in found.names)),
         found.left_out,
         found.absent,
         found.remarks,
