@@ -1,24 +1,39 @@
 """The dataset on disk: fixed bytes, whole or absent, and honest about damage."""
 
+import functools
+import io
 import json
 import tarfile
+import tempfile
 from pathlib import Path
 
 import fsspec
 import pytest
 import webdataset
+from coded_clips import HEIGHT, WIDTH, write_clip
+from PIL import Image
 
 from models.errors import AnimaticError
 from pipelines.shards import Dataset, commit_dataset, commit_unit, committed_units
 from pipelines.storage import Folder
 from pipelines.tar import MEMBERS, Sample
+from pipelines.verify import verify
 
-INFO = {"width": 64, "height": 48, "frames": 9, "fps": 8.0, "duration": 1.125, "condition_frame": 3}
+INFO = {"width": WIDTH, "height": HEIGHT, "frames": 9, "fps": 8.0, "duration": 1.125, "condition_frame": 3}
+
+
+@functools.cache
+def media() -> tuple[bytes, bytes]:
+    """A picture and a clip."""
+    picture = io.BytesIO()
+    Image.new("RGB", (WIDTH, HEIGHT), "grey").save(picture, "jpeg")
+    with tempfile.TemporaryDirectory() as folder:
+        return picture.getvalue(), write_clip(Path(folder) / "clip.mp4", INFO["frames"], fps=8)
 
 
 def sample(key: str) -> Sample:
     info = {**INFO, "source_id": key, "scores": {"motion": 1.5, "brightness": 90.0}}
-    return Sample(f"{key}-000", b"jpeg of " + key.encode(), key.encode() * 700, f"caption ü of {key}", info)
+    return Sample(f"{key}-000", *media(), f"caption ü of {key}", info)
 
 
 def build(url: str, units: tuple[tuple[str, ...], ...] = (("a", "b"), (), ("c",))) -> Dataset:
