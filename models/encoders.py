@@ -4,18 +4,23 @@ Text: all 77 tokens of the penultimate block, through the final norm. Image: all
 the last block, before the final norm and projection.
 """
 
+from __future__ import annotations
+
 import pickle
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import open_clip
 import torch
 import torch.nn.functional as F
-from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor, nn
 
 from models.architecture import EncoderConfig
 from models.errors import AnimaticError
 from models.weights import check_weights, file_keys, read_tensors
+
+# open_clip takes seconds to import: only what builds towers pays for it.
+if TYPE_CHECKING:
+    from open_clip.model import CLIP
 
 TEXT_PREFIX, IMAGE_PREFIX = "cond_stage_model.model.", "embedder.model.visual."
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt"}
@@ -27,13 +32,15 @@ class ClipEncoders(nn.Module):
     """Both towers of one CLIP model, frozen."""
 
     def __init__(self, config: EncoderConfig) -> None:
+        from open_clip import SimpleTokenizer
+
         super().__init__()
         self.clip = _random_clip(config) if config.kind == "random" else _public_clip(config)
         self.clip.requires_grad_(False).eval()
         self.image_size = _side(self.clip.visual.image_size)
-        self.tokenizer = open_clip.SimpleTokenizer()
+        self.tokenizer = SimpleTokenizer()
 
-    def train(self, mode: bool = True) -> "ClipEncoders":
+    def train(self, mode: bool = True) -> ClipEncoders:
         """Frozen: stays in evaluation mode whatever its parent does."""
         return super().train(False)
 
@@ -94,6 +101,8 @@ def _low_pass(pixels: Tensor, factors: tuple[float, float]) -> Tensor:
 
 def _random_clip(config: EncoderConfig) -> CLIP:
     """Small towers of CLIP's structure, drawn from the seed alone."""
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+
     text, image = config.text, config.image
     assert text is not None and image is not None  # the configuration's validator guarantees it
     with torch.random.fork_rng(devices=[]):
@@ -118,7 +127,10 @@ def _public_clip(config: EncoderConfig) -> CLIP:
             f"model.encoders.path is not set: give the file with the weights of open_clip's {config.model} "
             "(open_clip_pytorch_model.bin or .safetensors)"
         )
-    structure = open_clip.get_model_config(config.model)
+    from open_clip import get_model_config
+    from open_clip.model import CLIP
+
+    structure = get_model_config(config.model)
     if structure is None or structure.get("custom_text"):
         raise AnimaticError(f"open_clip has no plain CLIP model {config.model} (model.encoders.model)")
     with torch.device("meta"):
