@@ -12,6 +12,7 @@ from models.architecture import EncoderConfig
 from models.encoders import ClipEncoders
 from models.errors import AnimaticError
 
+KEYS = Path(__file__).parents[1] / "golden" / "public_keys" / "dynamicrafter_512_and_1024.tsv"
 NAME = "animatic-test-small"
 STRUCTURE = {
     "embed_dim": 12,
@@ -66,6 +67,17 @@ def test_every_form_opens_to_the_same_towers(clip, published, tmp_path):
     assert texts[0].shape == (2, 77, 16) and tokens[0].shape == (2, 1 + 16, 24)
     for other in (1, 2):
         assert torch.equal(texts[0], texts[other]) and torch.equal(tokens[0], tokens[other])
+
+
+def test_full_size_towers_are_those_inside_the_published_checkpoints():
+    rows = dict(line.split("\t") for line in KEYS.read_text().splitlines())
+    shapes = {key: tuple(map(int, filter(None, shape.split("x")))) for key, shape in rows.items()}
+    text, image = "cond_stage_model.model.", "embedder.model."
+    published = {key.removeprefix(text): shapes[key] for key in rows if key.startswith(text)}
+    published |= {key.removeprefix(image): shapes[key] for key in rows if key.startswith(image + "visual.")}
+    with torch.device("meta"):
+        clip = open_clip.CLIP(**open_clip.get_model_config("ViT-H-14"))
+    assert {key: tuple(value.shape) for key, value in clip.state_dict().items()} == published
 
 
 @torch.no_grad()
