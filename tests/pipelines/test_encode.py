@@ -6,19 +6,29 @@ import shutil
 
 import pytest
 import torch
+import webdataset
 from coded_clips import build_dataset
+from safetensors.torch import save_file
+from typer.testing import CliRunner
 
 from models.animator import Animator
+from models.architecture import CodecConfig
+from models.autoencoder import build_codec, draw_latents
 from models.errors import AnimaticError
+from models.vae import build_vae, to_ldm
+from orchestration.cli import app
 from pipelines.encode import EncodeConfig, encode
-from pipelines.encode_unit import load_models
-from pipelines.latents import Latents, verify_latents
+from pipelines.encode_unit import UnitEncoder, load_models
+from pipelines.frames import read_clip
+from pipelines.latents import Latents, codec_digest, verify_latents
 from pipelines.loader import ClipLoader
 from pipelines.shards import Dataset
-from training.config import resolve
+from training.config import config_hash, resolve
+from training.source import DatasetSource
 
 SIZE = {"model.height": 32, "model.width": 48, "model.frames": 4}
 MODEL = resolve(3, "tiny", [f"{name}={value}" for name, value in SIZE.items()]).model
+SMALL_VAE = CodecConfig(width=32, channel_mult=(1, 2, 1), res_blocks=1, patch=4, decode_tile=None)
 LENGTHS = [40, 12, 16, 12, 20]
 
 
@@ -64,8 +74,6 @@ def test_every_sample_is_accounted_for(dataset, made):
 
 
 def test_stock_webdataset_reads_them(made):
-    import webdataset
-
     folder, *_ = made
     shards = sorted(str(path) for path in folder.glob("*.tar"))
     samples = list(webdataset.WebDataset(shards, shardshuffle=False).decode())
@@ -185,3 +193,87 @@ def test_a_clip_that_cannot_be_read_is_named_and_replaced_in_training(tmp_path):
     latents = Latents.open(tmp_path / "latents", damaged)
     for batch in batches(damaged, 2, latents):
         assert "clip-0001" not in batch.keys
+
+
+@pytest.fixture(scope="module")
+def vae_path(tmp_path_factory):
+    """A small autoencoder with every weight drawn, in a published file."""
+    torch.manual_seed(0)
+    vae = build_vae(SMALL_VAE)
+    with torch.no_grad():
+        for parameter in vae.parameters():
+            parameter.copy_(torch.randn_like(parameter) / max(parameter[0].numel(), 1) ** 0.5)
+    path = tmp_path_factory.mktemp("vae") / "vae.safetensors"
+    save_file({key: value.contiguous() for key, value in to_ldm(vae).items()}, path)
+    return path
+
+
+def test_latents_of_an_autoencoder_are_drawn_as_from_pixels(dataset, vae_path, tmp_path):
+    codec_config = SMALL_VAE.model_copy(update={"path": str(vae_path)})
+    config = config_of(dataset, tmp_path, codec=codec_config, encoders=None)
+    codec, _, key = load_models(config)
+    unit = UnitEncoder(config.model_dump_json(), key)
+    assert unit.make(0, "", dataset.samples.slice(1, 1).to_pylist()) == {"unit": 0, "samples": 1, "failed": 0}
+    (sample,) = webdataset.WebDataset(str(tmp_path / "latents-000000.tar"), shardshuffle=False).decode()
+    mean, std = torch.from_numpy(sample["clip.npy"]).float().unbind(1)
+    assert std.min() > 0
+    frames = read_clip(dataset.read(1, "mp4"), list(range(12)), (64, 96), (32, 48))
+    pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
+    for seed in (3, 4):
+        seen = codec.encode(pixels, [torch.Generator().manual_seed(seed) for _ in frames])
+        stored = draw_latents(mean, std, [torch.Generator().manual_seed(seed) for _ in frames])
+        torch.testing.assert_close(stored, seen, rtol=2e-3, atol=2e-3 * float(seen.abs().max()))
+    again = draw_latents(mean, std, [torch.Generator().manual_seed(3) for _ in frames])
+    assert (again - stored).abs().max() > std.min()  # another seed, another latent
+
+
+def test_the_digest_of_a_codec_is_of_what_encodes(vae_path, tmp_path):
+    codec = build_codec(SMALL_VAE.model_copy(update={"path": str(vae_path)}))
+    digest = codec_digest(codec)
+    with torch.no_grad():
+        codec.vae.decoder.conv_in.weight.add_(1)
+    assert codec_digest(codec) == digest
+    with torch.no_grad():
+        codec.vae.quant_conv.bias[0].add_(1)
+    assert codec_digest(codec) != digest
+
+
+def test_training_takes_latents_by_configuration(dataset, made):
+    sets = [f"{n}={v}" for n, v in SIZE.items()] + [f"data.dataset={dataset.url}"]
+    pixels, config = resolve(3, "tiny", sets), resolve(3, "tiny", [*sets, f"data.latents={made[0]}"])
+    assert config_hash(config) == config_hash(pixels)
+    source = DatasetSource(config)
+    assert source.digest == DatasetSource(pixels).digest
+    source.check(Animator(config.model))
+    batch = next(source.batches(0, 1, 0, 3))
+    assert batch.latents.shape == (3, 4, 2, 16, 4, 6)
+    assert batch.text.shape == (3, 77, 64)
+    other = resolve(
+        3, "tiny", [*sets, f"data.latents={made[0]}", "model.codec.luma=12", "model.codec.chroma=2"]
+    )
+    with pytest.raises(
+        AnimaticError, match=r"made with another codec \(.*, not .*\): encode into a new folder"
+    ):
+        DatasetSource(other).check(Animator(other.model))
+    words = resolve(3, "tiny", [*sets, f"data.latents={made[0]}", "model.encoders.seed=1"])
+    with pytest.raises(AnimaticError, match="made with another text tower"):
+        DatasetSource(words).check(Animator(words.model))
+    larger = resolve(3, "tiny", [*sets, f"data.latents={made[0]}", "model.height=64"])
+    with pytest.raises(AnimaticError, match=r"made with another height \(32, not 64\)"):
+        DatasetSource(larger)
+
+
+def test_the_verb_encodes_and_a_second_call_does_nothing(dataset, tmp_path):
+    sets = [part for n, v in SIZE.items() for part in ("--set", f"{n}={v}")]
+    call = ["encode", dataset.url, "--to", str(tmp_path / "out"), "--preset", "tiny", "--workers", "1", *sets]
+    for skipped in (0, 3):
+        result = CliRunner().invoke(app, [*call, "--json"])
+        assert result.exit_code == 0, result.output
+        report = json.loads(result.stdout)["report"]
+        assert (report["encoded"], report["skipped_units"]) == (5, skipped)
+    refused = CliRunner().invoke(app, [*call, "--precision", "float8"])
+    assert refused.exit_code == 1
+    assert "error: --precision float8" in refused.stderr
+    nothing = CliRunner().invoke(app, [*call[:1], str(tmp_path), *call[2:]])
+    assert nothing.exit_code == 1
+    assert "error: no dataset at" in nothing.stderr
