@@ -2,6 +2,9 @@
 
 A folder with ``model.safetensors`` (public key names), ``README.md`` (model card) and ``bundle.json``
 (architecture, provenance, sha256 of every other file). Its id, the sha256 of ``bundle.json``, names it.
+
+Training stores the network alone. An imported bundle holds whatever the published file held, autoencoder and
+encoders too; ``state`` is the network's part of it.
 """
 
 import hashlib
