@@ -3,6 +3,8 @@
 import json
 import math
 import resource
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from typer.testing import CliRunner
 
 from models.animator import Animator
 from models.bundle import write_bundle
+from models.checkpoints import VARIANTS
 from models.errors import AnimaticError
+from models.naming import public_shapes
 from orchestration.cli import app
 from training.config import RunConfig, resolve
 from training.handover import Handover, plan
@@ -57,17 +61,17 @@ class FullSize:
 def chain(request, tmp_path_factory) -> dict[int, FullSize]:
     """Stages 1 to 3 of a full-size preset, from the published layouts, each from the one before."""
     folder = tmp_path_factory.mktemp(request.param)
-    model = resolve(0, request.param).model
-    image = model.unet.model_copy(update={"temporal": False, "fps_condition": False})
-    bases = {
-        1: hollow_bundle(
-            folder / "sd", published("stable_diffusion_2_1_unet"), model.model_copy(update={"unet": image})
-        ),
-        2: hollow_bundle(folder / "vc2", published("videocrafter2_t2v_unet"), model, dtype="F16"),
-    }
+    bases = {1: VARIANTS["stable-diffusion-2.1"], 2: VARIANTS["videocrafter2"]}
+    # Imported files bring their autoencoder and schedule along, in the precision they have.
+    besides = {"betas": (1000,), "first_stage_model.quant_conv.bias": (8,)}
+    for stage, layout in ((1, "stable_diffusion_2_1_unet"), (2, "videocrafter2_t2v_unet")):
+        where = folder / bases[stage].name
+        hollow_bundle(where, published(layout) | besides, bases[stage].architecture, dtype="F16")
     stages: dict[int, FullSize] = {}
     for stage in (1, 2, 3):
-        sets = [f"init.base={bases.get(stage, 'null')}", f"init.parent={folder / f'stage{stage - 1}'}"]
+        sets = [f"init.parent={folder / f'stage{stage - 1}'}"]
+        if stage in bases:
+            sets.append(f"init.base={folder / bases[stage].name}")
         config = resolve(stage, request.param, sets)
         handovers = plan(config, *sources(config, verify=False))
         stages[stage] = FullSize(config, handovers)
@@ -315,3 +319,29 @@ def test_a_damaged_or_missing_bundle_is_one_clear_line(tmp_path, monkeypatch):
 
 def _latents(bundle: Path) -> torch.Tensor:
     return load_file(bundle / "model.safetensors")["image_proj_model.latents"]
+
+
+@pytest.mark.slow
+def test_building_at_full_size_takes_little_more_than_the_network(tmp_path):
+    """The bundle is in half precision, and mapped: the network in float32 is all that needs memory."""
+    sets = ["model.codec={kind: dct, luma: 2, chroma: 1}", "model.encoders.kind=random"]
+    sets += ["model.encoders.text={width: 1024, layers: 1, heads: 16}"]
+    sets += ["model.encoders.image={width: 1280, layers: 1, heads: 16}"]
+    folder = tmp_path / "parent"
+    network = resolve(2, "512", sets).model
+    layout = public_shapes(network)
+    hollow_bundle(folder, layout, network, stage=2, dtype="F16", digest=True)
+    code = (
+        "import resource, sys\n"
+        "from training.config import resolve\n"
+        "from training.stages import build\n"
+        "animator, start = build(resolve(3, '512', sys.argv[1:]))\n"
+        "lines = dict(line.split(':', 1) for line in open('/proc/self/status') if ':' in line)\n"
+        "print(lines['RssAnon'].split()[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    command = [sys.executable, "-c", code, *sets, f"init.parent={folder}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    owned, peak = (int(value) * 1024 for value in done.stdout.split())
+    float32 = 4 * sum(math.prod(shape) for shape in layout.values())
+    assert owned < 1.25 * float32
+    assert peak < 2 * float32
