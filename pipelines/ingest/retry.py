@@ -4,6 +4,8 @@ import time
 from collections.abc import Collection
 from typing import Any
 
+from pydantic import ValidationError
+
 from models.errors import AnimaticError
 from pipelines.claim import claimed
 from pipelines.ingest.engine import Progress, Tally, run_units
@@ -53,7 +55,12 @@ def _config(folder: Folder, plan: Plan, circumstances: dict[str, Any]) -> Ingest
     output = str(folder.local_path.absolute()) if folder.local_path else folder.url
     videos = None if plan.videos is None else place_of(folder, plan.videos)
     places = {"source": place_of(folder, plan.source), "videos": videos, "output": output}
-    return IngestConfig.model_validate({**settings, **places, **circumstances})
+    try:
+        return IngestConfig.model_validate({**settings, **places, **circumstances})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise AnimaticError(f"{name} {first['input']!r}: {first['msg']}") from error
 
 
 def _units(folder: Folder, plan: Plan, reasons: set[str], tally: Tally) -> list[int]:
