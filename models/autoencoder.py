@@ -105,9 +105,9 @@ class DctCodec(Codec):
 class VaeCodec(Codec):
     """Stable Diffusion's AutoencoderKL through diffusers.
 
-    Frames are encoded whole; frames larger than ``decode_tile`` are decoded in overlapping tiles, blended where
-    they meet. Activations of one 576x1024 frame in float32, decoded: 1.7 GiB whole (as the published code does),
-    0.75 GiB in tiles of 512. Tiles differ a little from the whole: their norms see less of the frame.
+    Frames are encoded whole; those larger than ``decode_tile`` are decoded in overlapping tiles, blended
+    where they meet. One 576x1024 frame in float32 takes 1.7 GiB of activations to decode whole (as the
+    published code does), 0.75 GiB in tiles of 512. Tiles differ a little: their norms see less of the frame.
     """
 
     def __init__(self, config: CodecConfig) -> None:
