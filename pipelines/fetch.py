@@ -4,6 +4,7 @@ Downloads run in an event loop of their own thread, so that they go on while the
 """
 
 import asyncio
+import errno
 import hashlib
 import random
 import threading
@@ -225,18 +226,22 @@ def _read_store(filesystem: Any, path: str, sink: _Sink, attempt: int) -> Fetche
 
 
 def _local(path: Path, place: str, policy: FetchPolicy) -> Fetched:
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    size = path.stat().st_size
-    if size > policy.max_bytes:
-        raise RejectedError("too_large", f"{size} bytes")
     digest = hashlib.sha256()
     try:
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        size = path.stat().st_size
+        if size > policy.max_bytes:
+            raise RejectedError("too_large", f"{size} bytes")
         with path.open("rb") as file:
             for block in _blocks(file):
                 digest.update(block)
     except PermissionError as error:
         raise RejectedError("fetch_refused") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise FileNotFoundError(path) from error
+        raise
     return Fetched(path, place, digest.hexdigest(), size)
 
 

@@ -64,6 +64,8 @@ class Normaliser:
             raise RejectedError("decoder_crash", f"exit status {code}") from error
         if "failure" in reply:
             raise OSError(f"clips cannot be written to {out}: {reply['failure']}")
+        if reply.get("reason") == "decoder_memory":
+            self._stop()  # what is left of its memory is no measure for the next file
         if "reason" in reply:
             raise RejectedError(reply["reason"], reply["detail"])
         clips: list[dict[str, Any]] = reply["clips"]

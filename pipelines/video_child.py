@@ -45,6 +45,10 @@ def _answer(request: dict[str, Any], settings: ClipSettings) -> dict[str, Any]:
         return {"clips": normalise(Path(request["path"]), request["key"], settings, Path(request["out"]))}
     except RejectedError as error:
         return {"reason": error.reason, "detail": error.detail}
+    except MemoryError:
+        return {"reason": "decoder_memory", "detail": "a clip of it takes more than decoder_memory"}
+    except av.error.ExternalError as error:  # x264 has no other word for it
+        return {"reason": "encoder_failed", "detail": str(error)}
     except (OSError, av.error.FFmpegError) as error:
         return {"failure": f"{type(error).__name__}: {error}"}
 
