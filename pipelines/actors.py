@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayActorError, RayTaskError
 
 from models.errors import AnimaticError
 from pipelines.cluster import ensure_ray
@@ -45,9 +45,9 @@ def run_on_actors(
         worker: class of the actors, built from ``arguments``.
 
     Raises:
-        AnimaticError: what a worker raised as such.
+        AnimaticError: what a worker raised as such, or if a task's actor died on every attempt.
     """
-    ensure_ray(address)
+    ensure_ray(address, workers)
     if ray.cluster_resources().get("GPU", 0) < gpus_per_worker:
         log.warning("waiting for a GPU: the Ray cluster has none; ask for none to use the CPU")
     remote = ray.remote(num_cpus=1, num_gpus=gpus_per_worker, max_restarts=-1, max_task_retries=TASK_RETRIES)(
@@ -84,3 +84,8 @@ def _result(finished: Any) -> Any:
         if isinstance(error.cause, AnimaticError):
             raise AnimaticError(str(error.cause)) from error
         raise
+    except RayActorError as error:
+        raise AnimaticError(
+            f"a worker process died {TASK_RETRIES + 1} times over the same task (out of memory?): "
+            "what is done is kept; mend that and run it again"
+        ) from error
