@@ -12,20 +12,23 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from torch import Tensor
 
-from models.autoencoder import Codec
-from models.encoders import ClipEncoders
 from models.errors import AnimaticError
 from pipelines.frames import UndecodableError
 from pipelines.shards import Dataset
 from pipelines.storage import Folder, digest_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.autoencoder import Codec
+    from models.encoders import ClipEncoders
 
 FORMAT = 1
 INFO, TABLE, BEGUN = "latents.json", "latents.parquet", "encode.json"
@@ -66,18 +69,18 @@ class LatentKey:
         return {"format": FORMAT, "transform": TRANSFORM, **vars(self)}
 
 
-def codec_digest(codec: Codec) -> str:
+def codec_digest(codec: "Codec") -> str:
     """Of everything that decides the codec's posterior: decoders may differ."""
     return tensors_digest(codec.encoding())
 
 
-def text_digest(encoders: ClipEncoders) -> str:
+def text_digest(encoders: "ClipEncoders") -> str:
     """Of everything that decides the text features."""
     parts = ("token_embedding", "positional_embedding", "transformer", "ln_final")
     return tensors_digest({n: x for n, x in encoders.clip.state_dict().items() if n.startswith(parts)})
 
 
-def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+def tensors_digest(tensors: Mapping[str, "Tensor"]) -> str:
     """sha256 of names, shapes and values in float32."""
     hashed = hashlib.sha256()
     for name, value in sorted(tensors.items()):
@@ -214,6 +217,12 @@ class _Header:
 
     shape: tuple[int, ...]
     offset: int
+
+
+def holds_latents(url: str | Path) -> bool:
+    """Whether latents rather than a dataset are, or were begun, at a folder or URL."""
+    folder = Folder(url)
+    return folder.exists(INFO) or folder.exists(BEGUN)
 
 
 def read_info(folder: Folder) -> dict[str, Any]:

@@ -194,13 +194,15 @@ def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Decode every frame of every clip.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read a whole dataset again: every digest, count, tar and sample."""
+    """Read a whole dataset, or latents, again: every digest, count, tar and sample."""
     from orchestration.progress import counting
+    from pipelines.latents import holds_latents, verify_latents
     from pipelines.verify import verify as run
 
     url = _dataset(dataset)
     with counting(err(), "verify") as progress:
-        problems = run(url, deep=deep, progress=progress)
+        latents = holds_latents(url)
+        problems = verify_latents(url) if latents else run(url, deep=deep, progress=progress)
     if as_json:
         print_json({"dataset": url, "problems": problems})
     else:
