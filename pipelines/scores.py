@@ -1,4 +1,7 @@
-"""What a clip looks like in numbers, gathered from its luma while its frames pass once."""
+"""What a clip looks like in numbers, gathered from its luma while its frames pass once.
+
+Everything that is compared is counted in integers, so that scores are the same on every machine.
+"""
 
 from typing import Any
 
@@ -6,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Plane = npt.NDArray[np.uint8]
+Thumb = npt.NDArray[np.int64]
 
 SCORE_HZ = 8
 PIXEL_STEP = 4
@@ -14,7 +18,7 @@ STROKE_STEP = 40  # luma levels that the edge of a letter jumps by, over two pix
 HELD = 3  # looks in a row, so a second, for which an edge stays where it is
 CELL_HEIGHT, CELL_WIDTH = 8, 32  # pixels at a short side of 256
 STROKES, ROWS = 2, 4  # of a cell with text: strokes in a row, and such rows
-EVEN = 10.0  # luma levels; the standard deviation of the brightest (or darkest) parts of letters
+EVEN = 10  # luma levels; the standard deviation of the brightest (or darkest) parts of letters
 THUMB = 32
 HASH_FRAMES = 4
 MAX_THUMBS = 64
@@ -108,10 +112,8 @@ class _Text:
         ahead = np.concatenate([luma[:, 3:], luma[:, -1:]], axis=1)
         light, dark = np.maximum(luma[:, 2:], ahead), np.minimum(luma[:, 2:], ahead)
         place = np.nonzero(found)
-        even = np.minimum(
-            _spread(_cells(light, shape), rising, place), _spread(_cells(dark, shape), falling, place)
-        )
-        self.share = max(self.share, float((even <= EVEN).sum() / found.size))
+        even = _even(_cells(light, shape), rising, place) | _even(_cells(dark, shape), falling, place)
+        self.share = max(self.share, float(even.sum() / found.size))
 
 
 def _age(age: npt.NDArray[np.uint8] | None, now: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
@@ -136,25 +138,24 @@ def _cells(plane: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
     return cut.reshape(down, shape[0], across, shape[1])
 
 
-def _spread(
+def _even(
     levels: npt.NDArray[Any], mask: npt.NDArray[Any], place: tuple[npt.NDArray[Any], ...]
-) -> npt.NDArray[np.float64]:
-    """Standard deviation of the masked levels of each cell at ``place``."""
+) -> npt.NDArray[np.bool_]:
+    """For each cell at ``place`` whether the masked levels have a standard deviation of at most EVEN."""
     chosen = mask[place[0], :, place[1]]
-    values = levels[place[0], :, place[1]].astype(np.float64)
-    count = np.maximum(chosen.sum((1, 2)), 1)
-    mean = (values * chosen).sum((1, 2)) / count
-    spread: npt.NDArray[np.float64] = np.sqrt(
-        (((values - mean[:, None, None]) * chosen) ** 2).sum((1, 2)) / count
+    values = levels[place[0], :, place[1]].astype(np.int64) * chosen
+    count = chosen.sum((1, 2))
+    even: npt.NDArray[np.bool_] = (
+        count * (values**2).sum((1, 2)) - values.sum((1, 2)) ** 2 <= (EVEN * count) ** 2
     )
-    return spread
+    return even
 
 
 class _Thumbs:
     """Small copies of frames spread evenly over a clip of unknown length, never more than MAX_THUMBS."""
 
     def __init__(self) -> None:
-        self._kept: list[npt.NDArray[np.float32]] = []
+        self._kept: list[Thumb] = []
         self._every, self._seen = 1, 0
 
     def add(self, luma: Plane) -> None:
@@ -165,34 +166,28 @@ class _Thumbs:
                 self._kept.append(_thumbnail(luma))
         self._seen += 1
 
-    def spread(self, number: int) -> list[npt.NDArray[np.float32]]:
+    def spread(self, number: int) -> list[Thumb]:
         """``number`` of them, from the middles of as many equal parts of the clip."""
         return [self._kept[int((part + 0.5) * len(self._kept) / number)] for part in range(number)]
 
 
-def _thumbnail(luma: Plane) -> npt.NDArray[np.float32]:
+def _thumbnail(luma: Plane) -> Thumb:
     """Block means, [THUMB, THUMB]; every THUMB-th part of each side is one block."""
     tops = np.arange(THUMB) * luma.shape[0] // THUMB
     lefts = np.arange(THUMB) * luma.shape[1] // THUMB
-    lines = np.add.reduceat(luma.astype(np.float32), lefts, axis=1)
-    sums = np.add.reduceat(lines, tops, axis=0)
-    heights, widths = np.diff([*tops, luma.shape[0]]), np.diff([*lefts, luma.shape[1]])
-    thumb: npt.NDArray[np.float32] = (sums / np.outer(heights, widths)).astype(np.float32)
+    sums = np.add.reduceat(np.add.reduceat(luma, lefts, axis=1, dtype=np.int64), tops, axis=0)
+    areas = np.outer(np.diff(tops, append=luma.shape[0]), np.diff(lefts, append=luma.shape[1]))
+    thumb: Thumb = 16 * sums // np.maximum(areas, 1)
     return thumb
 
 
-def _cosines(size: int, waves: int) -> npt.NDArray[np.float32]:
-    """The first rows of the discrete cosine transform."""
-    matrix: npt.NDArray[np.float32] = np.cos(
-        np.pi * (np.arange(size) + 0.5) * np.arange(waves)[:, None] / size
-    ).astype(np.float32)
-    return matrix
+# The first rows of the discrete cosine transform, in thousandths.
+_DCT = np.rint(1000 * np.cos(np.pi * (np.arange(THUMB) + 0.5) * np.arange(8)[:, None] / THUMB)).astype(
+    np.int64
+)
 
 
-_DCT = _cosines(THUMB, 8)
-
-
-def perceptual_hash(thumb: npt.NDArray[np.float32]) -> bytes:
+def perceptual_hash(thumb: Thumb) -> bytes:
     """64 bits: which of the 8x8 lowest frequencies are above their median; the mean level does not count."""
     waves = (_DCT @ thumb @ _DCT.T).ravel()
     bits = waves > np.median(waves[1:])
