@@ -17,13 +17,20 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class GroupNorm(nn.GroupNorm):
-    """GroupNorm computed in float32 whatever the dtype of its input or weights."""
+    """GroupNorm of the residual stream: computed in float32, returned in the type that the network works in.
+
+    That is autocast's type where it is on, else the weights'. The stream itself stays float32 (see UNet).
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            weight = None if self.weight is None else self.weight.float()
-            bias = None if self.bias is None else self.bias.float()
-            return F.group_norm(x.float(), self.num_groups, weight, bias, self.eps).to(x.dtype)
+        device = x.device.type
+        autocast = torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if autocast else self.weight.dtype
+        with torch.autocast(device, enabled=False):
+            normed = F.group_norm(
+                x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps
+            )
+            return normed.to(dtype)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:

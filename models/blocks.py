@@ -71,11 +71,17 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor, emb: Tensor, frames: int | None) -> Tensor:
         """``x``: (b·t c h w); ``emb``: (b·t e); ``frames`` None leaves the temporal convolutions out."""
         hidden = self.in_layers(x) + self.emb_layers(emb)[:, :, None, None]
-        x = self.skip_connection(x) + self.out_layers(hidden)
+        x = self._skip(x) + self.out_layers(hidden)
         if self.temopral_conv is None or frames is None:
             return x
         video = self.temopral_conv(rearrange(x, "(b t) c h w -> b c t h w", t=frames))
         return rearrange(video, "b c t h w -> (b t) c h w")
+
+    def _skip(self, x: Tensor) -> Tensor:
+        """The residual stream at this block's width."""
+        if isinstance(self.skip_connection, nn.Conv2d):
+            return self.skip_connection(x.to(self.skip_connection.weight.dtype)).float()
+        return x
 
 
 class Downsample(nn.Module):
@@ -86,7 +92,7 @@ class Downsample(nn.Module):
         self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.op(x)
+        return self.op(x.to(self.op.weight.dtype)).float()
 
 
 class Upsample(nn.Module):
@@ -97,7 +103,8 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
+        x = F.interpolate(x.to(self.conv.weight.dtype), scale_factor=2, mode="nearest")
+        return self.conv(x).float()
 
 
 class Layer(nn.Module):

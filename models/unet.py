@@ -58,7 +58,11 @@ class Middle(nn.Module):
 
 
 class UNet(nn.Module):
-    """Predicts noise or v from noisy latents, time, frame rate, text and image context."""
+    """Predicts noise or v from noisy latents, time, frame rate, text and image context.
+
+    In any precision the residual stream between blocks is float32: its rounding would add up over the depth,
+    and the normalisations, which read it in float32, keep it for the backward pass anyway.
+    """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -171,7 +175,7 @@ class UNet(nn.Module):
         mixing = frames if temporal and self.config.temporal else None
         x = rearrange(latents, "b c t h w -> (b t) c h w").to(self.conv_in.weight.dtype)
         # Channels last: convolutions are faster, and pixels are tokens without a copy.
-        x = self.conv_in(x.contiguous(memory_format=torch.channels_last))
+        x = self.conv_in(x.contiguous(memory_format=torch.channels_last)).float()
         if self.temporal_in is not None and mixing is not None:
             x = self.temporal_in(x, mixing)
         x = self._denoise(x, emb, contexts, mixing, conditions)
