@@ -51,15 +51,16 @@ def recognise(
         AnimaticError: listing what is missing, unexpected or wrongly shaped, and what the file looks like; or
             asking for the name where several variants fit.
     """
-    found = {_public(key): key for key in source.shapes}
+    if wanted is not None and wanted not in variants:
+        raise AnimaticError(f"no variant is called {wanted!r}: choose one of {', '.join(variants)}")
+    found = _by_public_name(source)
     kept = {key: stored for key, stored in found.items() if not key.startswith(LEFT_OUT)}
     shapes = {key: source.shapes[stored] for key, stored in kept.items()}
     judged = {name: _judge(shapes, variant, incomplete) for name, variant in variants.items()}
-    variant, remarks = (
-        _detected(source, variants, judged)
-        if wanted is None
-        else (_named(source, variants, judged, wanted), ())
-    )
+    if wanted is None:
+        variant, remarks = _detected(source, variants, judged, shapes)
+    else:
+        variant, remarks = _named(source, variants, judged, shapes, wanted), ()
     parts = _taken_parts(shapes, variant)
     names = {key: stored for key, stored in kept.items() if part_of(key) in parts}
     _check_types(source, names)
@@ -69,11 +70,18 @@ def recognise(
     return Recognised(variant, names, dict(counts), absent, remarks)
 
 
-def _public(key: str) -> str:
-    for legacy, name in LEGACY.items():
-        if key.startswith(legacy):
-            return name + key.removeprefix(legacy)
-    return key
+def _by_public_name(source: Source) -> dict[str, str]:
+    """Public key -> key in the file."""
+    found: dict[str, str] = {}
+    for key in source.shapes:
+        legacy = next((prefix for prefix in LEGACY if key.startswith(prefix)), None)
+        public = LEGACY[legacy] + key.removeprefix(legacy) if legacy else key
+        if public in found:
+            raise AnimaticError(
+                f"{source.path} holds both {found[public]} and {key}, two names of one tensor: remove one"
+            )
+        found[public] = key
+    return found
 
 
 def _judge(shapes: Layout, variant: Variant, incomplete: bool) -> Differences:
@@ -89,14 +97,18 @@ def _judge(shapes: Layout, variant: Variant, incomplete: bool) -> Differences:
 
 
 def _named(
-    source: Source, variants: Mapping[str, Variant], judged: Mapping[str, Differences], wanted: str
+    source: Source,
+    variants: Mapping[str, Variant],
+    judged: Mapping[str, Differences],
+    shapes: Layout,
+    wanted: str,
 ) -> Variant:
-    if wanted not in variants:
-        raise AnimaticError(f"no variant is called {wanted!r}: choose one of {', '.join(variants)}")
     if judged[wanted]:
-        nearest = min(judged, key=lambda name: (len(judged[name]), not _scale_agrees(source, variants[name])))
-        closer = len(judged[nearest]) < len(judged[wanted])
-        hint = f"; it looks like {nearest}" if closer else ""
+        nearest = min(
+            judged, key=lambda name: (_distance(judged[name]), not _scale_agrees(source, variants[name]))
+        )
+        closer = _distance(judged[nearest]) < _distance(judged[wanted])
+        hint = f"; it looks like {nearest}" if closer else _advice(shapes, variants[wanted])
         raise AnimaticError(f"{source.path} is not {wanted}: {judged[wanted]}{hint}")
     if not _scale_agrees(source, variants[wanted]):
         others = [name for name in _fitting(judged) if _scale_agrees(source, variants[name])]
@@ -109,13 +121,14 @@ def _named(
 
 
 def _detected(
-    source: Source, variants: Mapping[str, Variant], judged: Mapping[str, Differences]
+    source: Source, variants: Mapping[str, Variant], judged: Mapping[str, Differences], shapes: Layout
 ) -> tuple[Variant, tuple[str, ...]]:
     fitting = _fitting(judged)
     if not fitting:
-        nearest = min(judged, key=lambda name: len(judged[name]))
+        nearest = min(judged, key=lambda name: _distance(judged[name]))
         raise AnimaticError(
             f"{source.path} is none of the published checkpoints; nearest is {nearest}: {judged[nearest]}"
+            f"{_advice(shapes, variants[nearest])}"
         )
     if len(fitting) == 1:
         return variants[fitting[0]], ()
@@ -129,6 +142,18 @@ def _detected(
     return variants[scaled[0]], tuple(
         f"{name} has the same tensors: give --as {name} if it is that one" for name in scaled[1:]
     )
+
+
+def _distance(differences: Differences) -> tuple[int, int]:
+    """How far a file is from a variant: by its network first, since not every variant has other parts."""
+    names = [*differences.missing, *differences.unexpected, *differences.reshaped]
+    return sum(part_of(name) in (layout.NETWORK, None) for name in names), len(names)
+
+
+def _advice(shapes: Layout, variant: Variant) -> str:
+    """What to do about a file that lacks nothing but whole parts."""
+    lacks_parts = variant.complete and not _judge(shapes, variant, incomplete=True)
+    return "; --incomplete accepts a file without these parts" if lacks_parts else ""
 
 
 def _fitting(judged: Mapping[str, Differences]) -> list[str]:

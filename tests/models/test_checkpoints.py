@@ -63,6 +63,12 @@ def test_a_renamed_embedding_keeps_the_name_that_it_had(tmp_path):
     assert same(read(tmp_path / "out.ckpt"), state)
 
 
+def test_two_names_of_one_tensor_are_refused(tmp_path):
+    state = random_state(SMALL["gated"])
+    path = write(tmp_path / "x.safetensors", state | {key: x.clone() for key, x in legacy(state).items()})
+    assert "two names of one tensor" in refused(path)
+
+
 def test_an_imported_bundle_is_an_animator_with_its_own_autoencoder(tmp_path):
     state = random_state(SMALL["scaled-0.3"])
     imported(write(tmp_path / "x.safetensors", state), tmp_path / "bundle")
@@ -136,7 +142,9 @@ def test_what_differs_is_listed_by_module_with_a_hint(tmp_path):
 def test_a_file_without_a_part_is_imported_on_request_alone(tmp_path, prefix):
     state = {key: x for key, x in random_state(SMALL["gated"]).items() if not key.startswith(prefix)}
     path = write(tmp_path / "x.safetensors", state)
-    assert f"{prefix}" in refused(path, "gated")
+    for message in (refused(path, "gated"), refused(path)):
+        assert f"missing {len(SMALL['gated'].required()) - len(state)}: {prefix}" in message
+        assert message.endswith("--incomplete accepts a file without these parts")
     made = imported(path, tmp_path / "bundle", incomplete=True)
     assert len(made.absent) == 1
     del state[next(key for key in state if key.startswith("image_proj_model."))]
