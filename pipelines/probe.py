@@ -5,6 +5,7 @@ Run only in the child of ``video``: the files are hostile.
 
 import contextlib
 import math
+import resource
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
@@ -18,6 +19,7 @@ from pipelines.rejection import RejectedError
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
 MAX_PIXELS = 8192 * 8192
+NEAR_LIMIT = 512 << 20  # bytes, more than most frames of as many pixels
 ISO_STARTS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
 
 
@@ -28,10 +30,21 @@ def blaming(path: Path, reason: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except MemoryError as error:  # PyAV's own for ENOMEM is one, too
-        raise RejectedError("decoder_memory", "decoding it takes more than decoder_memory") from error
-    except (av.error.FFmpegError, ValueError) as error:
+    except (MemoryError, av.error.FFmpegError, ValueError) as error:
+        # Some decoders call it invalid data when they get no memory for a frame.
+        if isinstance(error, MemoryError) or _short_of_memory():
+            raise RejectedError("decoder_memory", "decoding it takes more than decoder_memory") from error
         raise RejectedError("truncated" if _cut_off(path) else reason, type(error).__name__) from error
+
+
+def _short_of_memory() -> bool:
+    """Whether this process came so near to the limit of its memory that another frame might not fit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return False
+    status = Path("/proc/self/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmPeak:"))
+    return limit - peak * 1024 < NEAR_LIMIT
 
 
 def open_video(path: Path) -> Any:

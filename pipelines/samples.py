@@ -24,7 +24,7 @@ class SampleSettings(ClipSettings):
     filters: Filters = FilterConfig()
     fetch: FetchPolicy = FetchPolicy()
     deadline_s: float = Field(120.0, gt=0)  # for decoding and encoding one source file
-    decoder_memory: int = Field(4 << 30, ge=64 << 20)  # bytes that decoding and encoding one file may take
+    decoder_memory: int = Field(4 << 30, ge=1 << 30)  # bytes that decoding and encoding one file may take
 
     def clip_settings(self) -> ClipSettings:
         """The part that the decoding process needs."""
