@@ -121,9 +121,11 @@ class Folder:
             part.write_bytes(data)
 
     def remove(self, name: str) -> None:
-        """Delete the file if it is there."""
+        """Delete the file, durably, if it is there."""
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(self._path(name))
+            if self._local:
+                _fsync(Path(self._path(name)).parent)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from models.errors import AnimaticError
 from pipelines.claim import claimed
 from pipelines.ingest.engine import Progress, Tally, run_units
 from pipelines.ingest.plan import Plan, rows_digest, stale_units, withdraw
+from pipelines.ingest.timings import timings_of
 from pipelines.shards import commit_dataset, committed_units, count_outcomes, read_unit
 from pipelines.sources import SCHEME, SourceRow, SourceTable
 from pipelines.storage import Folder
@@ -51,6 +52,7 @@ def ingest(config: IngestConfig, progress: Progress | None = None, *, replace: b
     if not plan.rows:
         raise AnimaticError(f"{config.source} has no rows")
     with claimed(folder, "ingest"):
+        begun = Plan.begun(folder)  # another ingest may have ended meanwhile
         if begun is not None and begun.changes(plan):
             _change_plan(folder, begun, plan, table, replace)
         plan.write(folder)
@@ -80,15 +82,16 @@ def _complete(
 ) -> int:
     """Make the missing units and commit the dataset; returns how many units were there."""
     assert plan.rows is not None
-    tally = Tally(plan.rows, progress)
-    done = _intact_units(folder, tally)
-    missing = set(range(plan.units)) - done
-    tasks = (
-        (unit, (config, unit, rows, {"rows": len(rows), "sha256": rows_digest(rows)}))
-        for unit, rows in units_of(table, config.unit_rows, max(missing, default=-1))
-        if unit in missing
-    )
-    run_units(make_unit, tasks, tally, workers=config.workers, address=config.address)
+    with timings_of(folder) as timings:
+        tally = Tally(plan.rows, progress, timings)
+        done = _intact_units(folder, tally)
+        missing = set(range(plan.units)) - done
+        tasks = (
+            (unit, (config, unit, rows, {"rows": len(rows), "sha256": rows_digest(rows)}))
+            for unit, rows in units_of(table, config.unit_rows, max(missing, default=-1))
+            if unit in missing
+        )
+        run_units(make_unit, tasks, tally, workers=config.workers, address=config.address)
     commit_dataset(folder, plan.config, plan.units, plan.rows)
     return len(done)
 
@@ -128,7 +131,7 @@ def _intact_units(folder: Folder, tally: Tally) -> set[int]:
         shard = manifest["shard"]
         if sizes.get(shard["name"]) == shard["bytes"]:
             done.add(unit)
-            tally.add({**count_outcomes(manifest["rows"]), "bytes": shard["bytes"]}, made=False)
+            tally.found({**count_outcomes(manifest["rows"]), "bytes": shard["bytes"]})
     return done
 
 

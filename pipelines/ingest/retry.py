@@ -11,6 +11,7 @@ from pipelines.claim import claimed
 from pipelines.ingest.engine import Progress, Tally, run_units
 from pipelines.ingest.job import IngestReport, report_of
 from pipelines.ingest.plan import CIRCUMSTANCES, Plan, place_of
+from pipelines.ingest.timings import timings_of
 from pipelines.shards import commit_dataset, committed_units, count_outcomes, read_unit
 from pipelines.sources import TABLE_REASONS
 from pipelines.storage import Folder
@@ -30,18 +31,23 @@ def retry(
     """
     started = time.monotonic()
     folder = Folder(dataset)
-    plan = Plan.begun(folder)
-    if plan is None or plan.rows is None:
-        raise AnimaticError(f"no dataset at {folder} that can be retried; make it with animatic ingest")
+    plan = Plan.begun(folder) if folder.exists("ingest.json") else None
+    if plan is None:
+        raise AnimaticError(f"no dataset at {folder} that ingest made; make one with animatic ingest")
+    if plan.rows is None:
+        raise AnimaticError(
+            f"{folder} was made by an earlier version; run animatic ingest on it once more first"
+        )
     config = _config(folder, plan, circumstances)
     with claimed(folder, "ingest"):
         if committed_units(folder) != set(range(plan.units)):
             raise AnimaticError(f"the ingest of {folder} did not finish; run animatic ingest again first")
-        tally = Tally(plan.rows, progress)
-        units = _units(folder, plan, set(reasons), tally)
-        folder.remove("dataset.json")
-        tasks = ((unit, (config, unit, sorted(reasons))) for unit in units)
-        run_units(remake_unit, tasks, tally, workers=config.workers, address=config.address)
+        with timings_of(folder) as timings:
+            tally = Tally(plan.rows, progress, timings)
+            units = _units(folder, plan, set(reasons), tally)
+            folder.remove("dataset.json")
+            tasks = ((unit, (config, unit, sorted(reasons))) for unit in units)
+            run_units(remake_unit, tasks, tally, workers=config.workers, address=config.address)
         commit_dataset(folder, plan.config, plan.units, plan.rows)
     return report_of(folder, started, plan.units - len(units))
 
@@ -77,7 +83,7 @@ def _units(folder: Folder, plan: Plan, reasons: set[str], tally: Tally) -> list[
         if counts["reasons"].keys() & reasons:
             units.append(unit)
         else:
-            tally.add({**counts, "bytes": manifest["shard"]["bytes"]}, made=False)
+            tally.found({**counts, "bytes": manifest["shard"]["bytes"]})
     if not units:
         there = f"; it has {', '.join(sorted(present))}" if present else ""
         raise AnimaticError(f"{folder} has no row rejected for {', '.join(sorted(reasons))}{there}")

@@ -25,6 +25,7 @@ KINDS: dict[str, Kind] = {
 }
 STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime")
 BLOCK = 1 << 20
+WEB = ("http://", "https://")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class SourceFile:
                 yield raw
                 return
             source = io.BufferedReader(_Watched(raw, digest), BLOCK)
-            codec = fsspec.utils.infer_compression(self.path)
+            codec = fsspec.utils.infer_compression(_without_query(self.path))
             yield fsspec.compression.compr[codec](source, mode="rb") if codec else source
             if digest is not None:
                 while source.read(BLOCK):
@@ -100,8 +101,7 @@ def find_files(url: str) -> list[SourceFile]:
 
 
 def _entries(filesystem: Any, path: str) -> list[dict[str, Any]]:
-    web = "http" in filesystem.protocol if isinstance(filesystem.protocol, tuple) else False
-    if web or not (set("*?[") & set(path)) or filesystem.exists(path):
+    if path.startswith(WEB) or not (set("*?[") & set(path)) or filesystem.exists(path):
         info = filesystem.info(path)
         if info["type"] != "directory":
             return [info]
@@ -118,8 +118,12 @@ def _is_table(name: str) -> bool:
 
 def _suffix(name: str) -> str:
     """The ending that tells what a table is, below that of its compression."""
-    plain = Path(name)
-    return (plain.with_suffix("") if fsspec.utils.infer_compression(name) else plain).suffix.lower()
+    plain = Path(_without_query(name))
+    return (plain.with_suffix("") if fsspec.utils.infer_compression(str(plain)) else plain).suffix.lower()
+
+
+def _without_query(name: str) -> str:
+    return name.partition("?")[0] if name.startswith(WEB) else name
 
 
 def _common(infos: list[dict[str, Any]]) -> str:

@@ -1,10 +1,13 @@
 """Sources of every format, one file or many, mapped, filtered, broken, and larger than memory."""
 
 import csv
+import functools
 import gzip
 import json
+import threading
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -214,3 +217,26 @@ def test_a_fingerprint_changes_with_the_file_and_only_then(tmp_path: Path) -> No
     assert first == SourceTable(str(path)).fingerprint
     write_as(path, [row("2")])
     assert first != SourceTable(str(path)).fingerprint
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """Address of a web server for the files of ``tmp_path``."""
+    handler = functools.partial(QuietHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.jsonl", "t.csv"])
+def test_a_table_on_the_web_is_read_as_well(tmp_path: Path, served: str, name: str) -> None:
+    write_as(tmp_path / name, ROWS)
+    assert records(SourceTable(f"{served}/{name}?signature=a*b")) == ROWS
+    with pytest.raises(AnimaticError, match="cannot be read"):
+        SourceTable(f"{served}/other-{name}")
