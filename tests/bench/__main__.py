@@ -13,6 +13,7 @@ import torch
 from models.errors import AnimaticError
 from tests.bench import comparisons
 from tests.bench.full_size import full_size
+from tests.bench.ingest import ingest
 from tests.bench.networks import SIDE
 from tests.bench.recomputation import recomputation
 from tests.bench.sampling import sampling
@@ -26,6 +27,7 @@ BENCHES: dict[str, Callable[[argparse.Namespace], list[Result]]] = {
     "compile": lambda o: [comparisons.compiled(o.rounds, o.side)],
     "recompute": lambda o: [recomputation(o.rounds, o.side)],
     "sampling": lambda o: [sampling(1, o.side, o.steps)],
+    "ingest": lambda o: ingest(o.clips),
     "full-size": lambda o: full_size(o.rounds, o.steps),
 }
 
@@ -62,6 +64,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     parser.add_argument("--rounds", type=_positive, default=5, help="measurements of each variant")
     parser.add_argument("--steps", type=_positive, default=50, help="of the sampling comparisons")
+    parser.add_argument("--clips", type=_positive, default=8, help="videos of the ingest comparison")
     parser.add_argument("--threads", type=_positive, default=1, help="of the processor")
     parser.add_argument("--side", type=_positive, default=SIDE, help="of the tiny network's latents")
     return parser.parse_args(arguments)
