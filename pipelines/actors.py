@@ -1,7 +1,7 @@
 """A fixed set of Ray actors that work through tasks; what each of them holds is loaded once."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import ray
@@ -28,7 +28,7 @@ class Worker(Protocol):
 
 
 def run_on_actors(
-    worker: type[Worker],
+    worker: Callable[..., Worker],
     arguments: tuple[Any, ...],
     tasks: Iterable[tuple[Any, ...]],
     *,
@@ -43,10 +43,15 @@ def run_on_actors(
 
     Args:
         worker: class of the actors, built from ``arguments``.
+        workers: 0 does the tasks in this process, without Ray.
 
     Raises:
         AnimaticError: what a worker raised as such, or if a task's actor died on every attempt.
     """
+    if not workers:
+        own = worker(*arguments)
+        yield from (own.make(*task) for task in tasks)
+        return
     ensure_ray(address, workers)
     if ray.cluster_resources().get("GPU", 0) < gpus_per_worker:
         log.warning("waiting for a GPU: the Ray cluster has none; ask for none to use the CPU")

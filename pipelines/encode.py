@@ -9,26 +9,22 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.errors import AnimaticError
-from pipelines.actors import run_on_actors
+from pipelines.by_shard import Progress, absolute, run_by_shard
 from pipelines.claim import claimed
 from pipelines.encode_unit import EncodeConfig, UnitEncoder, load_models
 from pipelines.latents import BEGUN, FORMAT, INFO, SCHEMA, TABLE, LatentKey, latents_digest, read_info
 from pipelines.shards import Dataset, committed_units, read_unit, unit_name
-from pipelines.sources import SCHEME
 from pipelines.storage import Folder, canonical_json
 
 __all__ = ["EncodeConfig", "EncodeReport", "encode"]
 
-Progress = Callable[[int, int], None]
 _PLACES = tuple(f"{member}_{part}" for member in ("jpg", "mp4") for part in ("offset", "size"))
 _COLUMNS = ("key", "shard", "caption", "frames", "height", "width", *_PLACES)
 
@@ -66,14 +62,10 @@ def encode(config: EncodeConfig, progress: Progress = lambda done, total: None) 
         # From here on the latents are in between two states of the dataset: nobody may take them for either.
         folder.remove(INFO)
         kept = _current_units(folder, dataset)
-        _make_missing(config, key, dataset, kept, progress)
+        arguments = (config.model_dump_json(), key)
+        run_by_shard(config, dataset, UnitEncoder, arguments, columns=_COLUMNS, kept=kept, progress=progress)
         info = _commit(folder, dataset, key)
     return _report(info, started, skipped=len(kept))
-
-
-def absolute(value: str) -> str:
-    """A local path made absolute; URLs are."""
-    return value if SCHEME.match(value) else str(Path(value).expanduser().absolute())
 
 
 def _absolute(config: EncodeConfig) -> EncodeConfig:
@@ -122,37 +114,6 @@ def _current_units(folder: Folder, dataset: Dataset) -> set[int]:
         if current and folder.size(manifest["shard"]["name"]) == manifest["shard"]["bytes"]:
             kept.add(unit)
     return kept
-
-
-def _make_missing(
-    config: EncodeConfig, key: LatentKey, dataset: Dataset, kept: set[int], progress: Progress
-) -> None:
-    shards = dataset.info["shards"]
-    done = sum(shard["samples"] for unit, shard in enumerate(shards) if unit in kept)
-    progress(done, len(dataset))
-    missing = len(shards) - len(kept)
-    if not missing:
-        return
-    made = run_on_actors(
-        UnitEncoder,
-        (config.model_dump_json(), key),
-        _tasks(dataset, kept),
-        workers=min(config.workers, missing),
-        gpus_per_worker=config.gpus_per_worker,
-        address=config.address,
-    )
-    for unit in made:
-        done += unit["samples"]
-        progress(done, len(dataset))
-
-
-def _tasks(dataset: Dataset, kept: set[int]) -> Iterator[tuple[int, str, list[dict[str, Any]]]]:
-    """Unit, digest of its source shard, and the rows of its samples."""
-    table, start = dataset.samples.select(_COLUMNS), 0
-    for unit, shard in enumerate(dataset.info["shards"]):
-        if unit not in kept:
-            yield unit, shard["sha256"], table.slice(start, shard["samples"]).to_pylist()
-        start += shard["samples"]
 
 
 def _commit(folder: Folder, dataset: Dataset, key: LatentKey) -> dict[str, Any]:

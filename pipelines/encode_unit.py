@@ -11,13 +11,14 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from models.architecture import CodecConfig, EncoderConfig
 from models.autoencoder import Codec, build_codec
 from models.encoders import ClipEncoders
 from models.errors import AnimaticError
+from pipelines.by_shard import ShardJob
 from pipelines.frames import Frames, UndecodableError, read_clip, read_image
 from pipelines.latents import FORMAT, LatentKey, codec_digest, text_digest
 from pipelines.shards import Member, unit_name
@@ -30,12 +31,9 @@ T = TypeVar("T")
 Row = dict[str, Any]
 
 
-class EncodeConfig(BaseModel):
+class EncodeConfig(ShardJob):
     """What is encoded, by what, and how."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    dataset: str = Field(description="the ingested dataset: folder or URL")
     output: str = Field(description="folder or URL for the latents")
     height: int = Field(gt=0, description="pixels of the frames that the codec sees")
     width: int = Field(gt=0, description="pixels")
@@ -44,9 +42,6 @@ class EncodeConfig(BaseModel):
     clips: bool = Field(True, description="false: the stored images alone, for stage 1")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the codec's arithmetic")
     threads: int = Field(2, ge=1, description="decoding threads per worker")
-    workers: int = Field(1, ge=1, description="Ray actors")
-    gpus_per_worker: float = Field(0, ge=0)
-    address: str | None = Field(None, description="Ray cluster; null: local Ray")
 
 
 def load_models(config: EncodeConfig) -> tuple[Codec, ClipEncoders | None, LatentKey]:
@@ -76,7 +71,7 @@ class UnitEncoder:
         self._config = EncodeConfig.model_validate_json(config_json)
         self._key = key
         self._source, self._folder = Folder(self._config.dataset), Folder(self._config.output)
-        self._device = "cuda" if self._config.gpus_per_worker else "cpu"
+        self._device = self._config.device
 
     def ready(self) -> None:
         """Returns once the models are loaded. Raises AnimaticError if they are not those of the driver."""
@@ -92,7 +87,7 @@ class UnitEncoder:
             )
         return codec.to(self._device), encoders and encoders.to(self._device)
 
-    def make(self, unit: int, source: str, rows: list[Row]) -> dict[str, int]:
+    def make(self, unit: int, source: str, rows: list[Row]) -> int:
         """Encode and commit one unit: ``rows`` of samples.parquet, from the shard with digest ``source``."""
         failed: list[Row] = []
         with (
@@ -116,7 +111,7 @@ class UnitEncoder:
             "failed": failed,
         }
         self._folder.write(unit_name(unit), canonical_json(manifest))
-        return {"unit": unit, "samples": len(rows), "failed": len(failed)}
+        return len(rows)
 
     def _parts(self, row: Row, stored: "_Stored") -> Iterator[tuple["_Stored", Sequence[int] | None]]:
         """What of a sample is decoded in one go: its image (None), then runs of frames."""

@@ -7,7 +7,6 @@ are, another model's scores replace them, and training selects by them (``data.s
 import functools
 import json
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -16,35 +15,27 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from models.architecture import EncoderConfig
 from models.encoders import ClipEncoders, preprocess
 from models.errors import AnimaticError
-from pipelines.actors import run_on_actors
-from pipelines.encode import absolute
+from pipelines.by_shard import Progress, ShardJob, absolute, run_by_shard
 from pipelines.frames import Frames, UndecodableError, read_image
 from pipelines.latents import tensors_digest
 from pipelines.selection import read_similarity, similarity_source, write_similarity
 from pipelines.shards import Dataset
 from pipelines.storage import Folder, canonical_json
 
-Progress = Callable[[int, int], None]
 Scores = npt.NDArray[np.float32]
 _COLUMNS = ("shard", "caption", "jpg_offset", "jpg_size")
 
 
-class ScoreConfig(BaseModel):
+class ScoreConfig(ShardJob):
     """What is scored, and by what."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    dataset: str = Field(description="the ingested dataset: folder or URL")
     encoders: EncoderConfig = Field(description="the CLIP model")
     batch: int = Field(64, ge=1, description="images at a time")
-    workers: int = Field(1, ge=1, description="Ray actors")
-    gpus_per_worker: float = Field(0, ge=0)
-    address: str | None = Field(None, description="Ray cluster; null: local Ray")
 
 
 @dataclass(frozen=True)
@@ -86,40 +77,15 @@ def score(config: ScoreConfig, progress: Progress = lambda done, total: None) ->
 
 def _score_all(config: ScoreConfig, dataset: Dataset, digest: str, progress: Progress) -> Scores:
     """Scores in the dataset's order; those of unchanged shards are found where an earlier run left them."""
-    done, tasks = 0, []
-    starts = np.cumsum([0, *(shard["samples"] for shard in dataset.info["shards"])])
-    for unit, shard in enumerate(dataset.info["shards"]):
-        if _found(dataset.folder, unit, shard["sha256"], digest) is None:
-            tasks.append(unit)
-        else:
-            done += shard["samples"]
-    progress(done, len(dataset))
-    table = dataset.samples.select(_COLUMNS)
-    rows = (
-        (
-            unit,
-            dataset.info["shards"][unit]["sha256"],
-            table.slice(starts[unit], starts[unit + 1] - starts[unit]).to_pylist(),
-        )
-        for unit in tasks
-    )
-    if tasks:
-        made = run_on_actors(
-            _UnitScorer,
-            (config.model_dump_json(), digest),
-            rows,
-            workers=min(config.workers, len(tasks)),
-            gpus_per_worker=config.gpus_per_worker,
-            address=config.address,
-        )
-        for count in made:
-            done += count
-            progress(done, len(dataset))
-    found = [
-        _found(dataset.folder, unit, shard["sha256"], digest)
-        for unit, shard in enumerate(dataset.info["shards"])
-    ]
-    return np.array([np.nan if x is None else x for unit in found for x in unit or []], np.float32)
+
+    def found() -> list[list[float | None] | None]:
+        shards = enumerate(dataset.info["shards"])
+        return [_found(dataset.folder, unit, shard["sha256"], digest) for unit, shard in shards]
+
+    kept = {unit for unit, scores in enumerate(found()) if scores is not None}
+    arguments = (config.model_dump_json(), digest)
+    run_by_shard(config, dataset, _UnitScorer, arguments, columns=_COLUMNS, kept=kept, progress=progress)
+    return np.array([np.nan if x is None else x for unit in found() for x in unit or []], np.float32)
 
 
 def _unit_name(unit: int) -> str:
@@ -143,7 +109,7 @@ class _UnitScorer:
     def __init__(self, config_json: str, digest: str) -> None:
         self._config, self._digest = ScoreConfig.model_validate_json(config_json), digest
         self._folder = Folder(self._config.dataset)
-        self._device = "cuda" if self._config.gpus_per_worker else "cpu"
+        self._device = self._config.device
 
     @functools.cached_property
     def _encoders(self) -> ClipEncoders:

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 PANEL = "Data"
 
-Workers = Annotated[int | None, typer.Option(min=1, help="Ray actors; one for each GPU or core.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=0, help="Ray actors: one for each GPU or core if not given; 0: none, in this process."),
+]
 Address = Annotated[str | None, typer.Option(help="Ray cluster; a local Ray if not given.")]
 
 
@@ -140,7 +143,7 @@ def _actors(workers: int | None, address: str | None) -> dict[str, Any]:
 
     gpus = device_count()
     return {
-        "workers": workers or gpus or os.cpu_count() or 1,
+        "workers": workers if workers is not None else gpus or os.cpu_count() or 1,
         "gpus_per_worker": 1 if gpus else 0,
         "address": address,
     }

@@ -22,14 +22,14 @@ COUNT = 7
 
 def config_of(dataset, **changes):
     return ScoreConfig(
-        **({"dataset": str(dataset.url), "encoders": ENCODERS, "batch": 2, "workers": 2} | changes)
+        **({"dataset": str(dataset.url), "encoders": ENCODERS, "batch": 2, "workers": 0} | changes)
     )
 
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory):
     dataset = build_dataset(tmp_path_factory.mktemp("data") / "whole", [12] * COUNT, sizes=[3, 2, 2])
-    report = score(config_of(dataset))
+    report = score(config_of(dataset, workers=2))
     return dataset, report
 
 
@@ -56,7 +56,7 @@ def test_scores_leave_the_dataset_as_it_is_and_lie_in_its_order(scored):
 def test_scores_do_not_depend_on_workers_and_batches(scored, tmp_path):
     dataset, _ = scored
     other = build_dataset(tmp_path / "whole", [12] * COUNT)
-    score(config_of(other, workers=1, batch=5))
+    score(config_of(other, batch=5))
     np.testing.assert_allclose(read_similarity(other)[0], read_similarity(dataset)[0], atol=2e-6)
 
 
