@@ -170,7 +170,8 @@ def commit_dataset(folder: Folder, config: dict[str, Any], units: int, rows: int
         for name, part in parts.items():
             with part.open("rb") as file:
                 digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    info = {"format": FORMAT, "config": config, "counts": counts, "shards": shards, "files": digests}
+    ordered = json.loads(canonical_json(config))  # the same bytes wherever the configuration came from
+    info = {"format": FORMAT, "config": ordered, "counts": counts, "shards": shards, "files": digests}
     info["digest"] = dataset_digest(info)
     folder.write("dataset.json", json.dumps(info, indent=1, ensure_ascii=False).encode())
     return info
