@@ -1,15 +1,30 @@
 """Which clips are turned away for what they look like."""
 
-from typing import Annotated, Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+RECOMMENDED = {
+    "min_seconds": 1.0,
+    "min_motion": 0.3,
+    "min_brightness": 28.0,
+    "max_brightness": 225.0,
+    "min_aspect": 0.4,
+    "max_aspect": 2.6,
+    "max_text": 0.02,
+    "duplicate_distance": 12,
+}
 
 
 class FilterConfig(BaseModel):
-    """Optional thresholds; a clip outside one of them is rejected by the reason named beside it."""
+    """Optional thresholds; a clip outside one of them is rejected by the reason named beside it.
+
+    ``like="recommended"`` stands for the thresholds of RECOMMENDED that are not given.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    like: Literal["none", "recommended"] = Field("none", exclude=True)
     min_seconds: float | None = None  # too_short
     max_seconds: float | None = None  # too_long
     min_motion: float | None = None  # too_still
@@ -20,6 +35,13 @@ class FilterConfig(BaseModel):
     max_aspect: float | None = None  # too_wide
     max_text: float | None = None  # overlaid_text
     duplicate_distance: int | None = Field(None, ge=0, le=31)  # bits of 256; names duplicates, rejects none
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("like") == "recommended":
+            return {**RECOMMENDED, **values, "like": "none"}
+        return values
 
     def reason(self, *, seconds: float, scores: dict[str, Any]) -> str | None:
         """Why a clip is rejected, or None if it is kept."""
@@ -36,25 +58,3 @@ class FilterConfig(BaseModel):
             if high is not None and value > high:
                 return above
         return None
-
-
-RECOMMENDED = FilterConfig(
-    min_seconds=1.0,
-    min_motion=0.3,
-    min_brightness=28.0,
-    max_brightness=225.0,
-    min_aspect=0.4,
-    max_aspect=2.6,
-    max_text=0.02,
-    duplicate_distance=12,
-)
-
-
-def _named(value: Any) -> Any:
-    if value == "recommended":
-        return RECOMMENDED
-    return FilterConfig() if value == "none" else value
-
-
-Filters = Annotated[FilterConfig, BeforeValidator(_named)]
-"""Thresholds one by one, or all of them by the name ``recommended`` or ``none``."""

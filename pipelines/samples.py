@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from pipelines.fetch import Fetched, FetchPolicy
-from pipelines.filters import FilterConfig, Filters
+from pipelines.filters import FilterConfig
 from pipelines.normalise import ClipSettings
 from pipelines.prefetch import fetched_ahead
 from pipelines.rejection import RejectedError
@@ -21,7 +21,7 @@ class SampleSettings(ClipSettings):
     """Where a row's video is found, and how clips of it are cut, judged and encoded."""
 
     videos: str | None = None  # the folder of {page_dir}/{videoid}.mp4; None takes contentUrl alone
-    filters: Filters = FilterConfig()
+    filters: FilterConfig = FilterConfig()
     fetch: FetchPolicy = FetchPolicy()
     deadline_s: float = Field(120.0, gt=0)  # for decoding and encoding one source file
     decoder_memory: int = Field(4 << 30, ge=1 << 30)  # bytes that decoding and encoding one file may take

@@ -21,7 +21,7 @@ import psutil
 
 from pipelines.cluster import ensure_ray
 from pipelines.fetch import Fetched, FetchPolicy
-from pipelines.filters import RECOMMENDED
+from pipelines.filters import FilterConfig
 from pipelines.ingest import IngestConfig
 from pipelines.ingest import ingest as run_ingest
 from pipelines.prefetch import fetched_ahead
@@ -30,6 +30,7 @@ from pipelines.unit import make_unit
 from tests.bench.footage import run_ffmpeg, write_clips
 from tests.bench.timing import MIB, Result, Row
 
+RECOMMENDED = FilterConfig(like="recommended")
 SHORT_SIDE, RATE, CRF = 256, 30, 20
 DOWNLOADS = 300
 UNITS = 4  # so that two workers have two each

@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, ImageFont
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from pipelines.duplicates import find_duplicates
-from pipelines.filters import RECOMMENDED, FilterConfig, Filters
+from pipelines.filters import RECOMMENDED, FilterConfig
 from pipelines.scores import Scores
 
 SCORES = {"motion": 2.0, "brightness": 120.0, "text": 0.0, "aspect": 1.5}
@@ -83,13 +83,13 @@ def test_each_threshold_names_its_reason(limits: dict, reason: str | None) -> No
     assert FilterConfig(max_text=0.1).reason(seconds=4.0, scores=SCORES | {"text": 0.2}) == "overlaid_text"
 
 
-def test_thresholds_go_by_a_name_too() -> None:
-    adapter = TypeAdapter(Filters)
-    assert adapter.validate_python("recommended") == RECOMMENDED
-    assert adapter.validate_python("none") == FilterConfig()
-    assert adapter.validate_python({"max_text": 0.5}) == FilterConfig(max_text=0.5)
+def test_recommended_thresholds_are_those_that_are_not_given() -> None:
+    assert FilterConfig(like="recommended") == FilterConfig(**RECOMMENDED)
+    some = FilterConfig.model_validate({"like": "recommended", "max_text": None, "min_motion": 1})
+    assert (some.max_text, some.min_motion, some.min_aspect) == (None, 1, RECOMMENDED["min_aspect"])
+    assert FilterConfig.model_validate_json(some.model_dump_json()) == some
     with pytest.raises(ValidationError):
-        adapter.validate_python("strict")
+        FilterConfig.model_validate({"like": "strict"})
 
 
 def distance(one: str, other: str) -> int:
