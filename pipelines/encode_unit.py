@@ -1,5 +1,6 @@
 """One unit of encoding: the clips of one shard → one committed tar of latents. This is what an actor does."""
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -94,6 +95,7 @@ class UnitEncoder:
             self._folder.creating(shard_name(unit)) as part,
             TarWriter(part, shard_name(unit)) as writer,
             ThreadPoolExecutor(self._config.threads, thread_name_prefix="decode") as pool,
+            _one_thread(),
         ):
             calls = ((row, part) for row in rows for part in self._parts(row, _Stored(self._source, row)))
             decoded = _in_order(pool, self._read, calls, ahead=self._config.threads)
@@ -179,6 +181,17 @@ class _Stored:
         if len(data) != size:
             raise UndecodableError(f"{row['shard']} ends before {member}")
         return hashlib.sha256(data).hexdigest(), data
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Have torch compute with one thread, as it does in an actor: sums depend on how they are split."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _halves(row: Row, values: Tensor) -> np.ndarray:
