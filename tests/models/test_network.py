@@ -5,6 +5,7 @@ import torch
 
 from models.animator import Animator
 from models.architecture import Architecture, ContextConfig, UNetConfig
+from models.attention import FeedForward
 from models.context import QueryTransformer, repeat_queries
 from models.errors import AnimaticError
 from models.naming import internal_state, unet_public_names
@@ -122,3 +123,11 @@ def randomise(module: torch.nn.Module) -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.2)
+
+
+def test_a_feed_forward_in_parts_equals_the_whole():
+    torch.manual_seed(0)
+    layer, x = FeedForward(64), torch.randn(3, 1000, 64)
+    with torch.no_grad():
+        in_parts = layer(x)
+    torch.testing.assert_close(in_parts, layer(x).detach(), rtol=1e-4, atol=1e-5)
