@@ -47,7 +47,8 @@ def config(source: Path, output: Path, table: str = "table.csv", **changes: obje
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    """Every file of a dataset but the lock and the note of how long its units took."""
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "timings.jsonl")]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 

@@ -1,0 +1,81 @@
+"""When each unit was made, kept beside the dataset and no part of it: timings.jsonl, a line a unit."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from models.errors import AnimaticError
+from pipelines.storage import Folder
+
+NAME = "timings.jsonl"
+WRITE_EVERY_S = 15.0
+
+
+@dataclass(frozen=True)
+class UnitTiming:
+    """One unit as it was made. ``run`` and ``ended`` are seconds since 1970: when the call that made it
+    began, and when it was done; ``seconds`` is what its worker took. ``bytes`` of its tar."""
+
+    run: float
+    ended: float
+    seconds: float
+    unit: int
+    rows: int
+    samples: int
+    bytes: int
+
+
+class Timings:
+    """Collects lines and puts the file in place whole, now and then: an object store cannot append."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._run = time.time()
+        self._lines: list[str] | None = None
+        self._unwritten = 0
+        self._written = time.monotonic()
+
+    def add(self, unit: int, seconds: float, counts: dict[str, int]) -> None:
+        """Note that ``unit`` was made just now."""
+        if self._lines is None:
+            self._lines = _lines(self._folder)
+        made = {name: counts[name] for name in ("rows", "samples", "bytes")}
+        timing = UnitTiming(round(self._run, 3), round(time.time(), 3), round(seconds, 3), unit, **made)
+        self._lines.append(json.dumps(asdict(timing)))
+        self._unwritten += 1
+        if time.monotonic() - self._written > WRITE_EVERY_S:
+            self.write()
+
+    def write(self) -> None:
+        """Put what is collected in place. A driver that is killed loses the lines since the last time."""
+        if self._unwritten and self._lines is not None:
+            self._folder.write(NAME, "".join(f"{line}\n" for line in self._lines).encode())
+            self._unwritten = 0
+        self._written = time.monotonic()
+
+
+@contextmanager
+def timings_of(folder: Folder) -> Iterator[Timings]:
+    """Timings that are in place when the job ends, well or not."""
+    timings = Timings(folder)
+    try:
+        yield timings
+    finally:
+        timings.write()
+
+
+def read_timings(folder: Folder) -> list[UnitTiming]:
+    """What was noted, in the order it was done; empty if nothing was. Raises AnimaticError."""
+    try:
+        return [UnitTiming(**json.loads(line)) for line in _lines(folder)]
+    except (ValueError, TypeError) as error:
+        raise AnimaticError(f"{folder}/{NAME} cannot be read ({error}); delete it") from error
+
+
+def _lines(folder: Folder) -> list[str]:
+    try:
+        return folder.read(NAME).decode().splitlines()
+    except FileNotFoundError:
+        return []
