@@ -46,17 +46,25 @@ class SampleReader:
         """The frames that were drawn. Raises UndecodableError."""
         if self._latents is None:
             return Shown(
-                self._image(clip) if self._sampling.images_only else self._frames(clip, drawn.frame_indices)
+                self._image(clip, drawn.image)
+                if self._sampling.images_only
+                else self._frames(clip, drawn.frame_indices)
             )
         text = self._latents.text(clip.row) if self._latents.has_text else None
         if self._sampling.images_only:
-            return Shown(self._image(clip), self._latents.still(clip.row), text)
+            # Of several stored images, the first alone has a latent.
+            return Shown(self._image(clip, 0.0), self._latents.still(clip.row), text)
         # The still is decoded from the clip, one frame of it: it is exactly what training on pixels shows.
         still = self._frames(clip, [drawn.frame_indices[drawn.condition_index]])
         return Shown(still, self._latents.clip(clip.row, drawn.frame_indices), text)
 
-    def _image(self, clip: Clip) -> Frames:
-        return read_image(self._stored(clip, "jpg"), self._size)[None]
+    def _image(self, clip: Clip, place: float) -> Frames:
+        number = int(place * self._dataset.images(clip.row))
+        try:
+            jpg = self._dataset.read_image(clip.row, number)
+        except OSError as error:
+            raise UndecodableError(str(error)) from error
+        return read_image(jpg, self._size)[None]
 
     def _frames(self, clip: Clip, indices: list[int]) -> Frames:
         return read_clip(self._stored(clip, "mp4"), indices, (clip.height, clip.width), self._size)

@@ -48,7 +48,10 @@ class ClipSampling(BaseModel):
 
 @dataclass(frozen=True)
 class Draw:
-    """Everything random about one sample. ``fps`` is what the network is told."""
+    """Everything random about one sample. ``fps`` is what the network is told.
+
+    ``image`` (0 to 1) is where among the clip's stored images the one lies that is shown if only images are.
+    """
 
     start: int
     stride: int
@@ -58,6 +61,7 @@ class Draw:
     drop_text: bool
     drop_image: bool
     noise_seed: int
+    image: float = 0.0
 
     @property
     def frame_indices(self) -> list[int]:
@@ -81,14 +85,15 @@ def draw(
     noise_seed = int(generator.integers(2**63 - 1))
     drop_text, drop_image = _dropout(sampling, u_drop)
     if sampling.images_only:
-        frames, stride, start, condition = 1, 1, 0, 0
+        frames, stride, start, condition, image = 1, 1, 0, 0, u_condition
     else:
+        image = 0.0
         frames = sampling.frames
         stride = _stride(sampling, u_stride, clip_frames)
         start = _pick(u_start, 0, clip_frames - 1 - stride * (frames - 1))
         condition = _pick(u_condition, 0, frames - 1) if sampling.condition == "random" else 0
     fps = clip_fps / stride if sampling.fps_condition == "fps" else float(stride)
-    return Draw(start, stride, frames, condition, fps, drop_text, drop_image, noise_seed)
+    return Draw(start, stride, frames, condition, fps, drop_text, drop_image, noise_seed, image)
 
 
 def _pick(u: float, low: int, high: int) -> int:

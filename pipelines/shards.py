@@ -260,8 +260,24 @@ class Dataset:
 
         Raises OSError if the shard is gone or too short.
         """
-        columns = ("shard", f"{member}_offset", f"{member}_size")
-        shard, offset, size = (self.samples.column(name)[row].as_py() for name in columns)
+        columns = (f"{member}_offset", f"{member}_size")
+        offset, size = (self.samples.column(name)[row].as_py() for name in columns)
+        return self._read(row, offset, size, member)
+
+    def images(self, row: int) -> int:
+        """Number of conditioning images of sample ``row``."""
+        return 1 + len(self.samples.column("more_jpg_size")[row].as_py() or ())
+
+    def read_image(self, row: int, number: int) -> bytes:
+        """The ``number``-th conditioning image, from 0. Raises as ``read``."""
+        if number == 0:
+            return self.read(row, "jpg")
+        columns = ("more_jpg_offset", "more_jpg_size")
+        offset, size = (self.samples.column(name)[row].as_py()[number - 1] for name in columns)
+        return self._read(row, offset, size, f"{number}.jpg")
+
+    def _read(self, row: int, offset: int, size: int, member: str) -> bytes:
+        shard = self.samples.column("shard")[row].as_py()
         data = self.folder.read_range(shard, offset, size)
         if len(data) != size:
             raise OSError(f"{self.folder}/{shard} ends before sample {row}'s {member}")

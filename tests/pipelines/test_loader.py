@@ -1,15 +1,21 @@
 """Batches: the same for every world size and after every resume, exact frames, counted failures."""
 
+import io
 import itertools
 import logging
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
-from coded_clips import build_dataset, frame_numbers
+from coded_clips import HEIGHT, WIDTH, build_dataset, frame_numbers
+from PIL import Image
 
 from models.errors import AnimaticError
 from pipelines.loader import ClipLoader, ClipSampling
+from pipelines.shards import commit_dataset, commit_unit
+from pipelines.storage import Folder
+from pipelines.tar import Sample
 
 SAMPLING = ClipSampling(frames=4, height=32, width=48, stride=(1, 3))
 CLIPS = 23
@@ -187,3 +193,20 @@ def test_a_dataset_that_is_all_broken_stops_at_once(tmp_path):
     dataset = build_dataset(tmp_path / "broken", [12] * 6, damage(*range(6)))
     with pytest.raises(AnimaticError, match="samples in a row cannot be decoded"):
         batches(dataset, 1)
+
+
+def test_stage_one_sees_all_stored_images_of_a_clip(tmp_path: Path) -> None:
+    jpgs = []
+    for level in (60, 120, 180):
+        buffer = io.BytesIO()
+        Image.new("RGB", (WIDTH, HEIGHT), (level,) * 3).save(buffer, "JPEG")
+        jpgs.append(buffer.getvalue())
+    about = {"width": WIDTH, "height": HEIGHT, "frames": 9, "fps": 12.0, "duration": 0.75, "source_id": "0"}
+    about |= {"condition_frame": 0, "scores": {"motion": 1.0, "brightness": 90.0}}
+    sample = Sample("clip", jpgs[0], b"no video", "a caption", about, jpgs[1:])
+    commit_unit(Folder(tmp_path), 0, [sample], [{"row": 0, "source_id": "0", "samples": 1}])
+    commit_dataset(Folder(tmp_path), {}, units=1, rows=1)
+    sampling = ClipSampling(frames=1, height=HEIGHT, width=WIDTH, images_only=True)
+    batches = itertools.islice(ClipLoader(tmp_path, sampling, seed=0, global_batch=1), 30)
+    shown = {round(float(batch.pixels.float().mean())) for batch in batches}
+    assert shown == {60, 120, 180}
