@@ -2,13 +2,15 @@
 
 import statistics
 from collections.abc import Callable
+from functools import partial
+from typing import get_args
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.diffusion import Diffusion
-from models.recompute import recompute
+from models.recompute import Recompute, recompute
 from models.sampler import SamplingSettings, sample
 from models.unet import UNet
 from tests.bench.networks import Inputs, draw_weights, inputs
@@ -27,25 +29,29 @@ def full_size(rounds: int, steps: int) -> list[Result]:
 
 def measure(name: str, config: RunConfig, device: str, rounds: int, steps: int) -> Result:
     """Sampling and training pass of one network; the speed-up column is against the first row of its kind."""
-    with torch.device(device):
-        unet = UNet(config.model.unet)
-    draw_weights(unet)
-    unet = unet.to(torch.bfloat16).requires_grad_(False).eval()
+    unet = _network(config, device)
     given = _on(inputs(unet.config, conditions=2, size=config.model.latent_size), device)
     rows = [
         _row(f"sampling, {steps} steps, guided", lambda: _sample(unet, config, given, steps), rounds, device)
     ]
-    unet.requires_grad_(True).train()
     one = Inputs(given.latents, given.timesteps, given.text[:1], given.image[:1])
-    base = None
-    for what in ("none", "selective", "full"):
-        if what != "none":
-            # Full wraps what selective wraps: the later choice contains the earlier.
-            recompute(unet, what)
-        row = _row(f"forward and backward, recompute {what}", lambda: _train(unet, one), rounds, device, base)
+    base, work = None, None
+    for what in get_args(Recompute):
+        del unet, work  # before the next is built: both would count as memory
+        unet = _network(config, device).train()
+        recompute(unet, what)
+        work = partial(_train, unet, one)
+        row = _row(f"forward and backward, recompute {what}", work, rounds, device, base)
         base = base or row.seconds
         rows.append(row)
     return Result(f"full-size-{name}", f"preset {name}, batch 1 of 16 frames, bf16", clock_name(device), rows)
+
+
+def _network(config: RunConfig, device: str) -> UNet:
+    with torch.device(device):
+        unet = UNet(config.model.unet)
+    draw_weights(unet)
+    return unet.to(torch.bfloat16).eval()
 
 
 def _row(

@@ -9,6 +9,7 @@ from models.animator import Animator, Batch
 from models.architecture import Architecture, CodecConfig
 from models.autoencoder import build_codec
 from models.encoders import ClipEncoders, preprocess
+from models.errors import AnimaticError
 from models.sampler import SamplingSettings
 
 
@@ -116,3 +117,68 @@ def test_shrinking_an_image_for_clip_removes_detail_that_would_alias():
     grey = preprocess(torch.zeros(1, 3, 16, 16), 16)
     inner = (slice(None), slice(None), slice(2, -2), slice(2, -2))
     torch.testing.assert_close(preprocess(checkerboard, 16)[inner], grey[inner], rtol=0, atol=0.02)
+
+
+def test_modes_show_the_network_the_frames_they_promise(animator, monkeypatch):
+    torch.manual_seed(1)
+    first, last = torch.rand(2, 1, 3, 8, 8) * 2 - 1
+    settings, seen = SamplingSettings(steps=1, eta=0.0), []
+    forward = animator.unet.forward
+    monkeypatch.setattr(animator.unet, "forward", lambda x, *a, **k: seen.append(x) or forward(x, *a, **k))
+    clips = {
+        mode: animator.animate(first, ["a ball"], settings, mode=mode, last=end, frames=5)
+        for mode, end in [("animate", None), ("interpolate", last), ("loop", None)]
+    }
+    assert {mode: clip.shape[1] for mode, clip in clips.items()} == {
+        "animate": 5,
+        "interpolate": 5,
+        "loop": 4,
+    }
+    animated, interpolated, looped = (x[:, 4:] for x in seen)
+    ends = [animator.codec.encode(pixels) for pixels in (first, last)]
+    assert all(torch.equal(animated[:, :, frame], ends[0]) for frame in range(5))
+    for condition, end in ((interpolated, ends[1]), (looped, ends[0])):
+        assert torch.equal(condition[:, :, 0], ends[0]) and torch.equal(condition[:, :, -1], end)
+        assert not condition[:, :, 1:-1].any()
+    assert not torch.allclose(clips["animate"], clips["interpolate"], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mode": "interpolate"}, "a last frame goes with mode interpolate"),
+        ({"last": torch.zeros(1, 3, 8, 8)}, "a last frame goes with mode interpolate"),
+        ({"mode": "interpolate", "last": torch.zeros(1, 3, 8, 4)}, r"last is of shape \(1, 3, 8, 4\)"),
+        ({"mode": "loop", "frames": 2}, "mode loop needs at least 3"),
+        ({"frames": 0}, "mode animate needs at least 1"),
+    ],
+)
+def test_animations_that_cannot_be_are_refused(animator, arguments, message):
+    with pytest.raises(AnimaticError, match=message):
+        animator.animate(torch.zeros(1, 3, 8, 8), ["a ball"], SamplingSettings(steps=1), **arguments)
+
+
+def test_images_that_do_not_fit_are_refused(animator):
+    for image, prompts in ((torch.zeros(1, 3, 16, 16), ["a"]), (torch.zeros(1, 3, 8, 8), ["a", "b"])):
+        with pytest.raises(AnimaticError, match="an image for each prompt, at the size of the network"):
+            animator.animate(image, prompts, SamplingSettings(steps=1))
+
+
+def test_modes_need_what_they_show(small: Architecture):
+    image, settings = torch.zeros(1, 3, 8, 8), SamplingSettings(steps=1)
+    with pytest.raises(AnimaticError, match="takes detail guidance: use a bundle of stage 3"):
+        Animator(small).animate(image, [""], settings, mode="loop", frames=4)
+    unet = small.unet.model_copy(update={"temporal": False})
+    still = Animator(small.model_copy(update={"unet": unet}))
+    for arguments in ({"frames": 3}, {"mode": "loop"}):
+        with pytest.raises(AnimaticError, match="draws single images"):
+            still.animate(image, [""], settings, **arguments)
+
+
+def test_animations_of_any_length_keep_the_context_of_the_trained_one(animator):
+    settings = SamplingSettings(steps=2, eta=0.5)
+    image = torch.zeros(1, 3, 8, 8)
+    own = animator.animate(image, ["a ball"], settings)
+    assert torch.equal(animator.animate(image, ["a ball"], settings, frames=3), own)
+    for frames in (1, 2, 6):
+        assert animator.animate(image, ["a ball"], settings, frames=frames).shape == (1, frames, 3, 8, 8)

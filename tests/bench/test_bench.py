@@ -1,0 +1,62 @@
+"""The benchmark measures what it says: variants agree, wrong ones are noticed, memory is counted."""
+
+import json
+
+import pytest
+import torch
+
+from models.attention import attend
+from models.errors import AnimaticError
+from tests.bench.__main__ import main
+from tests.bench.full_size import measure
+from tests.bench.memory import LiveMemory
+from tests.bench.plain import einsum_attend
+from tests.bench.timing import compare
+from training.config import resolve
+
+COMPARISONS = ("attention", "guidance", "context-cache", "memory-format", "recompute", "sampling")
+
+
+def test_comparisons_run_and_their_variants_agree(tmp_path, capsys):
+    path = tmp_path / "figures.json"
+    chosen = [part for name in COMPARISONS for part in ("--only", name)]
+    assert main(["--side", "4", "--rounds", "1", "--steps", "2", "--json", str(path), *chosen]) == 0
+    results = {result["name"]: result for result in json.loads(path.read_text())["results"]}
+    assert tuple(results) == COMPARISONS
+    table = capsys.readouterr().out
+    for result in results.values():
+        assert result["rows"][0]["speedup"] == 1 and len(result["rows"]) >= 2
+        assert all(row["seconds"] > 0 and row["error"] <= 1e-4 for row in result["rows"])
+        assert all(row["variant"] in table for row in result["rows"])
+    memory = {row["variant"]: row["peak_mib"] for row in results["recompute"]["rows"]}
+    assert memory["selective"] < memory["none"] and memory["full"] < memory["none"]
+
+
+def test_a_variant_that_computes_something_else_is_an_error():
+    x = torch.arange(10.0)
+    with pytest.raises(AnimaticError, match=r"bench trial: results differ .*'b': 0\.3"):
+        compare("trial", "", {"a": lambda: x, "b": lambda: x + 1}, rounds=1)
+
+
+def test_the_written_out_attention_is_the_fused_one():
+    torch.manual_seed(0)
+    query, key, value = torch.randn(6, 9, 32), torch.randn(2, 5, 32), torch.randn(2, 5, 32)
+    torch.testing.assert_close(einsum_attend(query, key, value, 4), attend(query, key, value, 4))
+
+
+def test_live_memory_counts_what_is_alive_at_once():
+    weight = torch.zeros(1000)
+    with LiveMemory([weight]) as memory:
+        for _ in range(5):
+            weight.view(10, 100).add_(1)
+            first = weight + 1
+            second = first * 2
+            del first, second
+    assert memory.peak == 2 * 4 * 1000
+
+
+def test_full_size_figures_are_complete():
+    config = resolve(3, "tiny", ["model.unet.model_channels=32", "model.unet.num_head_channels=8"])
+    result = measure("trial", config, "cpu", rounds=1, steps=1)
+    assert [row.variant.split()[-1] for row in result.rows] == ["guided", "none", "selective", "full"]
+    assert all(row.seconds > 0 and row.tflops > 0 for row in result.rows)
