@@ -192,17 +192,24 @@ class _Sink:
         self.place, self.retry_after_s, self.attempt = place, 0.0, 0
         self._path, self._target, self._max_bytes = path, target, max_bytes
         self._size, self._digest = 0, hashlib.sha256()
+        self._lock = threading.Lock()  # a store's thread outlives the attempt that gave up on it
 
     def begin(self) -> None:
         """Start anew; blocks of earlier attempts are no longer taken."""
-        self.attempt += 1
-        self._size, self._digest = 0, hashlib.sha256()
-        self._target.seek(0)
-        self._target.truncate()
+        with self._lock:
+            self.attempt += 1
+            self._size, self._digest = 0, hashlib.sha256()
+            self._target.seek(0)
+            self._target.truncate()
 
     def take(self, block: bytes, attempt: int) -> None:
+        """Store a block; InterruptedError if the attempt that it belongs to is over."""
+        with self._lock:
+            self._take(block, attempt)
+
+    def _take(self, block: bytes, attempt: int) -> None:
         if attempt != self.attempt or self._target.closed:
-            raise InterruptedError  # a thread that nobody waits for any more
+            raise InterruptedError
         self._size += len(block)
         if self._size > self._max_bytes:
             raise RejectedError("too_large", f"more than {self._max_bytes} bytes")
