@@ -19,7 +19,7 @@ flag = $(if $($(2)),--$(1) "$($(2))")
 TRAIN_FLAGS = $(call flag,preset,PRESET) $(call flag,data,DATA) $(call flag,out,OUT) $(call flag,gpus,GPUS) \
 	$(call flag,address,ADDRESS) $(foreach assignment,$(SET),--set "$(assignment)")
 
-.PHONY: help setup demo prior data train animate evaluate promote rollback doctor test test-all lint clean
+.PHONY: help setup demo prior data train animate evaluate promote rollback doctor test test-all lint bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -78,6 +78,9 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+bench: setup ## what the network's choices are worth here: ratios, memory (BENCH="--only attention")
+	@$(BIN)/python -m tests.bench $(BENCH)
 
 clean: ## remove .venv and caches; runs/ is yours and stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
