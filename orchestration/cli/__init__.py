@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from orchestration.cli import checkpoints, data, encode, inference, operations, promotion, training
+from orchestration.cli import checkpoints, data, encode, inference, inspect, operations, promotion, training
 from orchestration.cli.common import CommandGroup
 
 app = typer.Typer(
@@ -15,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (data, encode, training, promotion, inference, checkpoints, operations):
+for module in (data, inspect, encode, training, promotion, inference, checkpoints, operations):
     module.register(app)
 
 

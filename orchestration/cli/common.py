@@ -85,6 +85,24 @@ def shown(path: Path) -> str:
     return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(path)
 
 
+def named_dataset(given: str | None) -> str:
+    """The dataset that was named, or else the newest. Raises AnimaticError if there is none."""
+    from orchestration.workspace import Workspace
+
+    if given is not None:
+        return given
+    newest = Workspace.current().newest_dataset()
+    if newest is None:
+        raise AnimaticError("there is no dataset here yet: name one, or make one with `animatic ingest`")
+    return str(newest)
+
+
+def print_reasons(reasons: dict[str, int]) -> None:
+    """Rejections, the most frequent first."""
+    for reason, count in sorted(reasons.items(), key=lambda item: -item[1]):
+        out().print(f"  {count:6d}  {reason}")
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")

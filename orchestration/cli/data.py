@@ -1,4 +1,4 @@
-"""Verbs over data: ingest, retry, inspect, verify."""
+"""Verbs that make datasets and check them: ingest, retry, verify."""
 
 from __future__ import annotations
 
@@ -13,21 +13,30 @@ from models.errors import AnimaticError
 from orchestration.cli.common import (
     AsJson,
     err,
+    named_dataset,
     only_results_on_stdout,
     out,
     print_json,
-    print_table,
+    print_reasons,
     short,
     shown,
 )
 
 if TYPE_CHECKING:
+    from orchestration.watch import Watch
     from pipelines.ingest import IngestConfig, IngestProgress, IngestReport
 
 PANEL = "Data"
 
 Workers = Annotated[int | None, typer.Option(min=1, help="Units in progress at once; all CPUs if not given.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster; a local Ray if not given.")]
+MetricsPort = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Serve the figures to Prometheus here; 0: a free port.")
+]
+Track = Annotated[bool, typer.Option(help="Make this a run of the tracker.")]
+MlflowUri = Annotated[
+    str | None, typer.Option(help="MLflow store or server; the one under runs/ if not given.")
+]
 Assignments = Annotated[
     list[str] | None,
     typer.Option(
@@ -38,7 +47,7 @@ Assignments = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    for verb in (ingest, retry, inspect, verify):
+    for verb in (ingest, retry, verify):
         app.command(rich_help_panel=PANEL)(verb)
 
 
@@ -68,10 +77,14 @@ def ingest(
     seed: Annotated[int | None, typer.Option(help="Of the randomly drawn conditioning frames.")] = None,
     workers: Workers = None,
     address: Address = None,
+    metrics_port: MetricsPort = None,
+    track: Track = True,
+    mlflow_uri: MlflowUri = None,
     assignments: Assignments = None,
     as_json: AsJson = False,
 ) -> None:
     """Turn a table of videos into shards; an interrupted job goes on where it stopped."""
+    from orchestration.watch import Watch
     from orchestration.workspace import Workspace
     from pipelines.ingest import ingest as run
 
@@ -79,7 +92,8 @@ def ingest(
     chosen["where"] = where
     target = output or str(Workspace.current().data)
     config = _config(source, target, preset, chosen, assignments or [])
-    with _shown_progress("ingest") as show:
+    watch = Watch(metrics_port, track, mlflow_uri)
+    with _watched("ingest", target, config.model_dump(mode="json"), watch) as show:
         report = run(config, show, replace=replace)
     _print_report(report, target, as_json)
     if not report.samples:
@@ -97,6 +111,9 @@ def retry(
     videos: Annotated[str | None, typer.Option(help="Folder of the videos, if it has moved.")] = None,
     workers: Workers = None,
     address: Address = None,
+    metrics_port: MetricsPort = None,
+    track: Track = True,
+    mlflow_uri: MlflowUri = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="As fetch.attempts=5 or deadline_s=600; repeatable."),
@@ -104,30 +121,28 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Give rejected rows of a class another try; all other samples stay as they are."""
+    from orchestration.watch import Watch
     from pipelines.ingest import retry as run
 
-    target = _dataset(dataset)
+    target = named_dataset(dataset)
     if not reasons:
         raise AnimaticError("say which rejections to retry, as in --class fetch_timeout")
     given = {"videos": videos, "workers": workers, "address": address}
     values = {name: value for name, value in given.items() if value is not None}
     _assign(values, assignments or [])
-    with _shown_progress("retry") as show:
+    watch = Watch(metrics_port, track, mlflow_uri)
+    with _watched("retry", target, {"class": reasons, **values}, watch) as show:
         report = run(target, reasons, show, **values)
     _print_report(report, target, as_json)
 
 
 @contextlib.contextmanager
-def _shown_progress(title: str) -> Iterator[Callable[[IngestProgress], None]]:
-    from orchestration.progress import progress_bar
+def _watched(
+    verb: str, target: str, settings: dict[str, Any], watch: Watch
+) -> Iterator[Callable[[IngestProgress], None]]:
+    from orchestration.watch import Job, watched
 
-    with only_results_on_stdout(), progress_bar(err()) as bar:
-        task = bar.add_task(title, total=None, figures="starting")
-
-        def show(state: IngestProgress) -> None:
-            figures = f"rows, {state.samples} samples, {state.rejected} rejected"
-            bar.update(task, completed=state.rows, total=state.total_rows, figures=figures)
-
+    with only_results_on_stdout(), watched(Job(verb, target, settings), watch, err()) as show:
         yield show
 
 
@@ -139,52 +154,8 @@ def _print_report(report: IngestReport, target: str, as_json: bool) -> None:
         f"{report.rows} rows: {report.samples} samples, {report.rejected} rows rejected, "
         f"{report.seconds:.0f} s"
     )
-    _print_reasons(report.reasons)
+    print_reasons(report.reasons)
     out().print(f"dataset {short(report.digest)}  {shown(Path(target)) if '://' not in target else target}")
-
-
-def inspect(
-    dataset: Annotated[
-        str | None, typer.Argument(help="Dataset folder or URL; the newest if not given.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Summarise a dataset: counts, reasons for rejections, sizes, lengths."""
-    import pyarrow.compute as pc
-
-    from pipelines.shards import Dataset
-
-    opened = Dataset.open(_dataset(dataset))
-    counts, table = opened.info["counts"], opened.samples
-    spread: dict[str, dict[str, float]] = {}
-    for column in ("width", "height", "frames", "fps", "duration", "motion", "brightness"):
-        limits = pc.min_max(table[column]).as_py()
-        spread[column] = {**limits, "mean": pc.mean(table[column]).as_py()}
-    size = sum(shard["bytes"] for shard in opened.info["shards"])
-    if as_json:
-        print_json(
-            {
-                "dataset": opened.url,
-                "digest": opened.digest,
-                "counts": counts,
-                "bytes": size,
-                "spread": spread,
-            }
-        )
-        return
-    out().print(f"dataset {short(opened.digest)}  {opened.url}")
-    out().print(
-        f"{counts['rows']} rows: {counts['samples']} samples, {counts['rejected_rows']} rows rejected; "
-        f"{len(opened.info['shards'])} shards, {size / 1e6:.1f} MB"
-    )
-    _print_reasons(counts["reasons"])
-    if len(opened):
-        rows = [
-            (name, *(f"{value[part]:g}" for part in ("min", "mean", "max"))) for name, value in spread.items()
-        ]
-        print_table(("", "least", "mean", "most"), rows)
-        for caption in table["caption"].slice(0, 3).to_pylist():
-            out().print(f"“{caption}”", markup=False)
 
 
 def verify(
@@ -199,7 +170,7 @@ def verify(
     from pipelines.latents import holds_latents, verify_latents
     from pipelines.verify import verify as run
 
-    url = _dataset(dataset)
+    url = named_dataset(dataset)
     with counting(err(), "verify") as progress:
         latents = holds_latents(url)
         problems = verify_latents(url) if latents else run(url, deep=deep, progress=progress)
@@ -256,19 +227,3 @@ def _sizes(preset: str) -> dict[str, Any]:
     config = resolve(3, preset)
     model, stride = config.model, config.data.sampling.stride
     return {"short_side": min(model.height, model.width), "min_frames": (model.frames - 1) * stride[0] + 1}
-
-
-def _dataset(given: str | None) -> str:
-    from orchestration.workspace import Workspace
-
-    if given is not None:
-        return given
-    newest = Workspace.current().newest_dataset()
-    if newest is None:
-        raise AnimaticError("there is no dataset here yet: name one, or make one with `animatic ingest`")
-    return str(newest)
-
-
-def _print_reasons(reasons: dict[str, int]) -> None:
-    for reason, count in sorted(reasons.items(), key=lambda item: -item[1]):
-        out().print(f"  {count:6d}  {reason}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from orchestration.cli.common import (
     short,
     shown,
 )
+
+if TYPE_CHECKING:
+    from training.config import TrackingConfig
 
 PANEL = "Training"
 
@@ -126,11 +129,10 @@ def sync(
     from orchestration.tracking import backends_for
     from orchestration.tracking import sync as replay
     from orchestration.workspace import Workspace
-    from training.config import load
 
     if not (run / "journal.jsonl").is_file():
         raise AnimaticError(f"{run} is not a run folder: it has no journal.jsonl")
-    tracking = load(run / "config.yaml").tracking
+    tracking = _tracking(run / "config.yaml")
     mode = wandb or tracking.wandb
     if mode not in ("offline", "online", "disabled"):
         raise AnimaticError(f"--wandb is offline, online or disabled, not {mode}")
@@ -145,3 +147,15 @@ def sync(
     failed = [f"{report.backend}: {report.error}" for report in reports if report.error]
     if failed:
         raise AnimaticError("; ".join(failed))
+
+
+def _tracking(path: Path) -> TrackingConfig:
+    """Where a run is mirrored, of training or of ingest."""
+    import yaml
+
+    from training.config import TrackingConfig, load
+
+    content = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    if isinstance(content, dict) and "ingest" in content:
+        return TrackingConfig.model_validate(content.get("tracking", {}))
+    return load(path).tracking

@@ -107,7 +107,11 @@ class MlflowBackend:
             identifier = self._client.create_experiment(run.project, artifact_location=self._artifacts())
         else:
             identifier = experiment.experiment_id
-        tags = {"animatic.run": run.id, "animatic.folder": str(run.folder.resolve())}
+        tags = {
+            "animatic.run": run.id,
+            "animatic.kind": run.kind,
+            "animatic.folder": str(run.folder.resolve()),
+        }
         return self._client.create_run(identifier, run_name=run.name, tags=tags).info.run_id
 
     def _artifacts(self) -> str | None:

@@ -36,6 +36,11 @@ class TrackedRun:
     def journal(self) -> Path:
         return self.folder / "journal.jsonl"
 
+    @property
+    def kind(self) -> str:
+        """What the run does: train or ingest."""
+        return "ingest" if "ingest" in self.config() else "train"
+
     def config(self) -> dict[str, Any]:
         """The resolved configuration the run wrote, or nothing before it has."""
         path = self.folder / "config.yaml"

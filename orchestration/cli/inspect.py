@@ -1,0 +1,77 @@
+"""The verb that shows a dataset: inspect."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestration.cli.common import (
+    AsJson,
+    named_dataset,
+    out,
+    print_json,
+    print_reasons,
+    print_table,
+    short,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from pipelines.survey import Survey
+
+PANEL = "Data"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command."""
+    app.command(rich_help_panel=PANEL)(inspect)
+
+
+def inspect(
+    dataset: Annotated[
+        str | None, typer.Argument(help="Dataset folder or URL; the newest if not given.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--out", help="HTML file to write; under runs/inspect if not given.")
+    ] = None,
+    clips: Annotated[int, typer.Option(min=0, help="Clips on the contact sheet.")] = 24,
+    seed: Annotated[int, typer.Option(help="Of the draw of these clips.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Summarise a dataset and write a report: counts, reasons, histograms, a contact sheet, throughput."""
+    from orchestration.inspection import report_path, write_report
+    from pipelines.contact import contacts
+    from pipelines.shards import Dataset
+    from pipelines.survey import survey
+
+    opened = Dataset.open(named_dataset(dataset))
+    found = survey(opened)
+    path = report or report_path(found)
+    write_report(path, found, list(contacts(opened, clips, seed)))
+    if as_json:
+        content = dataclasses.asdict(found)
+        print_json({"dataset": content.pop("url"), **content, "report": path})
+        return
+    _print(found)
+    out().print(f"report {shown(path)}")
+
+
+def _print(found: Survey) -> None:
+    counts = found.counts
+    out().print(f"dataset {short(found.digest)}  {found.url}")
+    out().print(
+        f"{counts['rows']} rows: {counts['samples']} samples, {counts['rejected_rows']} rows rejected; "
+        f"{found.shards} shards, {found.bytes / 1e6:.1f} MB, {found.seconds / 60:.1f} minutes of video"
+    )
+    print_reasons(counts["reasons"])
+    if counts["samples"]:
+        rows = [
+            (name, *(f"{value:g}" for value in (spread.min, spread.mean, spread.max)))
+            for name, spread in found.spread.items()
+        ]
+        print_table(("", "least", "mean", "most"), rows)
+    if found.duplicates is not None:
+        out().print(f"{found.duplicates} samples look like an earlier one")
