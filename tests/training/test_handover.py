@@ -1,4 +1,4 @@
-"""Weights handed over between small stages: their values, precision and memory, and bundles that do not fit."""
+"""Weights handed over between small stages: values, precision and memory, and bundles that do not fit."""
 
 import math
 from pathlib import Path
