@@ -63,7 +63,9 @@ def _open_parent(config: RunConfig, verify: bool) -> Bundle | None:
             "--set init.parent=FOLDER"
         )
     bundle = open_bundle(Path(config.init.parent), verify=verify)
-    if bundle.info.stage != wanted:
+    # A finished network may be trained on: the released code's recipe for the published weights.
+    accepted = {wanted, config.stage} if config.stage == 3 and not config.ablation.one_stage else {wanted}
+    if bundle.info.stage not in accepted:
         raise AnimaticError(
             f"init.parent {config.init.parent} is a bundle of stage {bundle.info.stage}, but stage "
             f"{config.stage} continues stage {wanted}"

@@ -162,3 +162,13 @@ def test_a_damaged_or_missing_bundle_is_one_clear_line(tmp_path, monkeypatch):
 
 def _latents(bundle: Path) -> torch.Tensor:
     return load_file(bundle / "model.safetensors")["image_proj_model.latents"]
+
+
+def test_a_finished_network_is_trained_on_as_it_is(tmp_path):
+    finished = small_bundle(tmp_path / "finished", small_config(3))
+    config = small_config(3, f"init.parent={finished}")
+    handovers = plan(config, *sources(config))
+    assert {handover.origin for handover in handovers.values()} == {"parent"}
+    animator, _ = build(config)
+    published = load_file(finished / "model.safetensors")
+    assert all(torch.equal(value, published[key]) for key, value in animator.network_state().items())
