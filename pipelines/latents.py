@@ -9,7 +9,7 @@ image, [1 2 c h w]; KEY.text.npy, if asked for, the features of the caption, [n 
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -94,6 +94,8 @@ class Latents:
 
     def __init__(self, folder: Folder, info: dict[str, Any], table: pa.Table) -> None:
         self.folder, self.info, self._table = folder, info, table
+        self._read_range: Callable[[str, int, int], bytes] = folder.read_range
+        self._near = folder.local_path is not None
 
     @classmethod
     def open(cls, url: str | Path, dataset: Dataset) -> "Latents":
@@ -119,6 +121,12 @@ class Latents:
                 f"{folder}/{TABLE} does not list the samples of {dataset.folder}; encode again"
             )
         return cls(folder, info, table)
+
+    def reading_with(self, read_range: Callable[[str, int, int], bytes]) -> "Latents":
+        """The same latents, ``size`` bytes from ``offset`` of ``shard`` read from this machine's disk."""
+        other = Latents(self.folder, self.info, self._table)
+        other._read_range, other._near = read_range, True
+        return other
 
     @property
     def digest(self) -> str:
@@ -148,7 +156,7 @@ class Latents:
         count = int(self._table["frames"][row].as_py())
         header = self._header(place)
         frame = (place.size - header.offset) // count
-        if self.folder.local_path is not None:
+        if self._near:
             parts = [place.part(header.offset + index * frame, frame) for index in indices]
             data = b"".join(self._read(part) for part in parts)
         else:
@@ -191,7 +199,7 @@ class Latents:
 
     def _read(self, place: "_Place") -> bytes:
         try:
-            data = self.folder.read_range(place.shard, place.offset, place.size)
+            data = self._read_range(place.shard, place.offset, place.size)
         except OSError as error:
             raise UndecodableError(str(error)) from error
         if len(data) != place.size:

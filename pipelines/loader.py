@@ -26,6 +26,7 @@ from pipelines.order import GlobalOrder
 from pipelines.reading import Clip, SampleReader, Shown
 from pipelines.sampling import ClipSampling, Draw, draw
 from pipelines.selection import EVERYTHING, Selection, data_digest, selected
+from pipelines.shard_files import CacheConfig, ShardFiles
 from pipelines.shards import Dataset
 
 __all__ = ["ClipLoader", "ClipSampling"]
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 _COLUMNS = ("key", "caption", "frames", "fps", "height", "width")
 _BATCHES_AHEAD = 2
 _SUBSTITUTES = 16  # consecutive unreadable stand-ins before the dataset is called broken
-_FAILURE_SHARE, _FAILURES_JUDGED_AFTER = 0.05, 100
+_FAILURES_JUDGED_AFTER = 100
 
 
 @dataclass
@@ -52,9 +53,10 @@ class _Sample:
 class ClipLoader:
     """Endless training batches of one rank.
 
-    Samples that cannot be decoded are counted in ``failures``, logged with their key and replaced by
-    the first readable sample of an order drawn for that key and epoch. Clips with fewer frames than
-    ``sampling.frames`` are left out when the dataset is opened (``too_short`` counts them).
+    Samples that cannot be read or decoded are counted in ``failures``, logged with their key and replaced
+    by the first readable sample of an order drawn for that key and epoch. Shards are checked against their
+    digests when they are first used, remote ones fetched: see :mod:`pipelines.shard_files`. Clips with
+    fewer frames than ``sampling.frames`` are left out when the dataset is opened (``too_short`` counts them).
     """
 
     def __init__(
@@ -70,11 +72,15 @@ class ClipLoader:
         threads: int = 1,
         latents: Latents | None = None,
         selection: Selection = EVERYTHING,
+        max_failure_share: float = 0.05,
+        cache: CacheConfig | None = None,
     ) -> None:
         """Start after ``position`` global batches; ``threads`` decode in the background.
 
         ``latents`` of the dataset are given in place of pixels; nothing else about the batches changes.
-        Clips that ``selection`` leaves out are not shown (``left_out`` counts them).
+        Clips that ``selection`` leaves out are not shown (``left_out`` counts them). When more than
+        ``max_failure_share`` of the samples that were tried have failed, iteration ends with an
+        AnimaticError, and so it does at a damaged shard.
 
         Raises AnimaticError when the dataset has no clip that is long enough, or when ranks cannot
         share ``global_batch`` evenly.
@@ -91,7 +97,13 @@ class ClipLoader:
         self._global_batch, self._rank, self._world_size = global_batch, rank, world_size
         self._threads = max(1, threads)
         self._table = self._dataset.samples.select(_COLUMNS)
-        self._reader = SampleReader(self._dataset, sampling, latents)
+        self._max_failure_share = max_failure_share
+        cache = cache or CacheConfig()
+        self._files = ShardFiles(self._dataset.folder, self._dataset.info["shards"], cache)
+        if latents is not None:
+            files = ShardFiles(latents.folder, latents.info["shards"], cache)
+            latents = latents.reading_with(files.read)
+        self._reader = SampleReader(self._dataset.reading_with(self._files.read), sampling, latents)
         chosen = selected(self._dataset, selection)
         self._rows = _long_enough(self._table, chosen, sampling.shortest_clip, self._dataset.folder)
         self._order = GlobalOrder(len(self._rows), data_digest(self._dataset, selection), seed)
@@ -173,10 +185,11 @@ class ClipLoader:
             self.failures[key] += 1
             log.warning("sample %s cannot be decoded and is replaced: %s", key, reason)
         failed = self.failures.total()
-        if self._attempts >= _FAILURES_JUDGED_AFTER and failed > _FAILURE_SHARE * self._attempts:
+        if self._attempts >= _FAILURES_JUDGED_AFTER and failed > self._max_failure_share * self._attempts:
             raise AnimaticError(
-                f"{failed} of {self._attempts} samples cannot be decoded (more than {_FAILURE_SHARE:.0%}), "
-                f"last {next(reversed(self.failures))}: run `animatic verify` on {self._dataset.folder}"
+                f"{failed} of {self._attempts} samples cannot be decoded, more than "
+                f"{self._max_failure_share:.3g} of them (data.max_failure_share), last "
+                f"{next(reversed(self.failures))}: run `animatic verify {self._dataset.folder}`"
             )
 
 

@@ -11,7 +11,7 @@ import io
 import itertools
 import json
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -209,6 +209,7 @@ class Dataset:
         self.folder = folder
         self.info = info
         self.samples = samples
+        self._read_range: Callable[[str, int, int], bytes] = folder.read_range
 
     @classmethod
     def open(cls, url: str | Path) -> "Dataset":
@@ -223,6 +224,12 @@ class Dataset:
         if samples.schema.names != SAMPLES_SCHEMA.names or len(samples) != info["counts"]["samples"]:
             raise AnimaticError(f"{url}/samples.parquet does not fit its dataset.json; ingest again")
         return cls(folder, info, samples)
+
+    def reading_with(self, read_range: Callable[[str, int, int], bytes]) -> "Dataset":
+        """The same dataset, ``size`` bytes from ``offset`` of ``shard`` read by ``read_range``."""
+        other = Dataset(self.folder, self.info, self.samples)
+        other._read_range = read_range
+        return other
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -278,7 +285,7 @@ class Dataset:
 
     def _read(self, row: int, offset: int, size: int, member: str) -> bytes:
         shard = self.samples.column("shard")[row].as_py()
-        data = self.folder.read_range(shard, offset, size)
+        data = self._read_range(shard, offset, size)
         if len(data) != size:
             raise OSError(f"{self.folder}/{shard} ends before sample {row}'s {member}")
         return data

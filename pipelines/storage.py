@@ -90,6 +90,10 @@ class Folder:
         with Path(self._path(name)).open("rb", buffering=0) as file:
             return os.pread(file.fileno(), size, offset)
 
+    def fetch(self, name: str, to: Path) -> None:
+        """Copy the file to a local path. Raises FileNotFoundError, and what the file system raises."""
+        self._fs.get_file(self._path(name), str(to))
+
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
         """The file opened for reading bytes. Raises FileNotFoundError."""

@@ -1,9 +1,20 @@
 """Settings for every test: the same arithmetic on every machine, no telemetry, no network."""
 
 import os
+from collections.abc import Iterator
+
+import pytest
 
 # Before torch is imported: on a busy two-core machine, thread pools of small tensors wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("WANDB_MODE", "offline")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is left in the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANIMATIC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -20,6 +20,7 @@ from models.recompute import Recompute
 from models.sampler import SamplingSettings
 from pipelines.sampling import ClipSampling
 from pipelines.selection import EVERYTHING, Selection
+from pipelines.shard_files import CacheConfig
 from training.names import check_names, flatten
 from training.recipe import STAGES, stage_values
 
@@ -44,6 +45,10 @@ class DataConfig(Section):
     selection: Selection = EVERYTHING
     sampling: ClipSampling
     threads: int = Field(1, ge=1, description="decoding threads per rank")
+    max_failure_share: float = Field(
+        0.05, ge=0, le=1, description="a run ends when a larger share of its samples cannot be read"
+    )
+    cache: CacheConfig = CacheConfig()
 
 
 class OptimizerConfig(Section):
@@ -253,7 +258,7 @@ def trajectory_hash(config: RunConfig) -> str:
 
 def _recipe(config: RunConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json", exclude={"launch", "tracking", "validation", "init"})
-    for name in ("dataset", "latents", "threads"):
+    for name in ("dataset", "latents", "threads", "max_failure_share", "cache"):
         del values["data"][name]
     if config.data.selection == EVERYTHING:
         del values["data"]["selection"]

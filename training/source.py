@@ -61,5 +61,7 @@ class DatasetSource:
                 threads=self._config.data.threads,
                 latents=self._latents,
                 selection=self._config.data.selection,
+                max_failure_share=self._config.data.max_failure_share,
+                cache=self._config.data.cache,
             )
         )

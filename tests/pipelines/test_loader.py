@@ -173,20 +173,24 @@ def test_undecodable_clip_is_logged_counted_and_replaced_the_same_way_everywhere
     assert sequence(damaged, 5, position=7) == whole[28:]
 
 
-def test_clip_beyond_the_end_of_a_cut_shard_is_replaced(tmp_path):
-    dataset = build_dataset(tmp_path / "cut", [12] * CLIPS)
-    shard = tmp_path / "cut" / "shard-000000.tar"
-    end = dataset.samples.column("mp4_offset").to_pylist()[-1] + 100
-    shard.write_bytes(shard.read_bytes()[:end])
+def test_samples_of_a_missing_shard_are_replaced(tmp_path, caplog):
+    dataset = build_dataset(tmp_path / "gap", [12] * CLIPS, sizes=[CLIPS - 1, 1])
+    (tmp_path / "gap" / "shard-000001.tar").unlink()
     found, loader = batches(dataset, 6)
-    assert list(loader.failures) == ["clip-0022"]
-    assert "clip-0022" not in {key for batch in found for key in batch.keys}
+    assert list(loader.failures) == [f"clip-{CLIPS - 1:04d}"]
+    assert f"clip-{CLIPS - 1:04d}" not in {key for batch in found for key in batch.keys}
+    assert sequence(dataset, 6, threads=3) == [sample for batch in found for sample in samples(batch)]
 
 
 def test_too_large_a_share_of_failures_stops_the_run(tmp_path):
     dataset = build_dataset(tmp_path / "bad", [12] * 10, damage(1, 6))
-    with pytest.raises(AnimaticError, match=r"of 1\d\d samples cannot be decoded \(more than 5%\)"):
+    with pytest.raises(AnimaticError, match=r"of 1\d\d samples cannot be decoded, more than 0\.05 of"):
         batches(dataset, 60)
+    found, loader = batches(dataset, 60, max_failure_share=0.5)
+    assert len(found) == 60
+    assert set(loader.failures) == {"clip-0001", "clip-0006"}
+    with pytest.raises(AnimaticError, match="more than 0 of"):
+        batches(dataset, 60, max_failure_share=0)
 
 
 def test_a_dataset_that_is_all_broken_stops_at_once(tmp_path):
