@@ -8,7 +8,7 @@ import errno
 import hashlib
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from pipelines.web import Web
 BLOCK = 1 << 20
 RETRIED_STATUS = {408, 425, 429}
 MAX_RETRY_AFTER_S = 60
+POLL_S = 0.02
 
 
 class FetchPolicy(BaseModel):
@@ -56,13 +57,18 @@ class Fetched:
 
 
 class Fetcher:
-    """Fetches objects, several at once. Use it as a context manager; leaving cancels what is not done."""
+    """Fetches objects, several at once, begun in the order in which they were asked for.
 
-    def __init__(self, policy: FetchPolicy) -> None:
-        self._policy = policy
+    None is begun while ``waiting``, bytes that were fetched and not used yet, has reached the policy's
+    ``ahead_bytes``. Use it as a context manager; leaving cancels what is not done.
+    """
+
+    def __init__(self, policy: FetchPolicy, waiting: Callable[[], int] = lambda: 0) -> None:
+        self._policy, self._waiting = policy, waiting
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fetch", daemon=True)
         self._slots = asyncio.Semaphore(policy.concurrency)
+        self._gate = asyncio.Lock()
         self._web = Web(
             connections=policy.concurrency,
             per_host=policy.per_host,
@@ -100,6 +106,9 @@ class Fetcher:
 
     async def _fetch(self, places: list[str], into: Path) -> Fetched:
         async with self._slots:
+            async with self._gate:  # first come, first served: what is waited for is never behind what waits
+                while self._waiting() >= self._policy.ahead_bytes:
+                    await asyncio.sleep(POLL_S)
             for place in places:
                 try:
                     fetched = await self._fetch_one(place, into)

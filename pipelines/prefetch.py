@@ -22,20 +22,18 @@ def fetched_ahead(
     Each file that was downloaded is deleted when the next one is asked for. At most ``policy.ahead`` wait,
     and none is begun while ``policy.ahead_bytes`` wait.
     """
-    with Fetcher(policy) as fetcher:
-        yield _in_order(rows, videos, scratch, fetcher, policy)
+    files = [scratch / f"source-{place}" for place in range(policy.ahead + 1)]
+    with Fetcher(policy, lambda: _bytes(files)) as fetcher:
+        yield _in_order(rows, videos, files, fetcher)
 
 
 def _in_order(
-    rows: list[SourceRow], videos: str | None, scratch: Path, fetcher: Fetcher, policy: FetchPolicy
+    rows: list[SourceRow], videos: str | None, files: list[Path], fetcher: Fetcher
 ) -> Iterator[Source]:
     waiting: deque[Future[Fetched] | RejectedError] = deque()
-    files = [scratch / f"source-{place}" for place in range(policy.ahead + 1)]
     begun = 0
     for place in range(len(rows)):
-        while begun < len(rows) and (
-            begun <= place or (begun < place + len(files) and _bytes(files) < policy.ahead_bytes)
-        ):
+        while begun < min(len(rows), place + len(files)):
             waiting.append(_begin(rows[begun], videos, files[begun % len(files)], fetcher))
             begun += 1
         yield _result(waiting.popleft())
@@ -63,4 +61,8 @@ def _result(source: Future[Fetched] | RejectedError) -> Source:
 
 
 def _bytes(files: list[Path]) -> int:
-    return sum(file.stat().st_size for file in files if file.exists())
+    total = 0
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):  # the one in use goes when the next is asked for
+            total += file.stat().st_size
+    return total
