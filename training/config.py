@@ -70,9 +70,10 @@ class TrainConfig(Section):
     micro_batch: int | None = Field(
         None, gt=0, description="samples per forward pass and rank; null: the rank's whole share"
     )
-    precision: Literal["fp32", "bf16", "autocast-bf16"] = Field(
+    precision: Literal["fp32", "bf16", "fp16", "autocast-bf16"] = Field(
         "autocast-bf16",
-        description="bf16 keeps bf16 weights and fp32 masters; autocast-bf16 keeps fp32 weights",
+        description="bf16 and fp16 keep weights of that type and fp32 masters (fp16 scales the loss); "
+        "autocast-bf16 keeps fp32 weights",
     )
     zero_stage: Literal[0, 1, 2, 3] = Field(2, description="DeepSpeed ZeRO stage")
     activation_checkpointing: Recompute = Field(
@@ -93,10 +94,10 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _masters_exist(self) -> Self:
-        if self.precision == "bf16" and self.zero_stage == 0:
+        if self.precision in ("bf16", "fp16") and self.zero_stage == 0:
             raise ValueError(
-                "precision bf16 keeps its fp32 master weights in ZeRO: use zero_stage 1 to 3, or precision "
-                "autocast-bf16"
+                f"precision {self.precision} keeps its fp32 master weights in ZeRO: use zero_stage 1 to 3, or "
+                "precision autocast-bf16"
             )
         if self.image_batches and self.zero_stage == 3:
             # Measured: ZeRO-3 steps layers that took no part with the gradients of an earlier step.

@@ -19,6 +19,9 @@ from models.recompute import recompute
 from training.config import RunConfig
 from training.world import World
 
+# Precisions that keep half weights and fp32 masters; DeepSpeed's names are the configuration's.
+_HALF_WEIGHTS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 @dataclass(frozen=True)
 class StepResult:
@@ -35,21 +38,22 @@ class Objective(nn.Module):
     The frozen encoders and codec stay outside of the module tree: they are neither cast, sharded nor saved.
     """
 
-    def __init__(self, animator: Animator, bf16_weights: bool) -> None:
+    def __init__(self, animator: Animator, weights: torch.dtype | None) -> None:
+        """``weights``: the half type that DeepSpeed casts the networks to, if it does."""
         super().__init__()
         self.unet = animator.unet
         self.context = animator.context
         self._outside = (animator,)
-        self._bf16_weights = bf16_weights
+        self._weights = weights
 
     def forward(self, batch: Batch, temporal: bool) -> Tensor:
         """Mean loss of the batch."""
         animator = self._outside[0]
-        if not self._bf16_weights:
+        if self._weights is None:
             # An autocast of our own, even a disabled one, would replace DeepSpeed's.
             return animator.training_loss(batch, temporal=temporal)
-        # Frozen encoders hand over fp32: autocast brings inputs to the type of bf16 weights.
-        with torch.autocast(animator.device.type, torch.bfloat16):
+        # Frozen encoders hand over fp32: autocast brings inputs to the type of the weights.
+        with torch.autocast(animator.device.type, self._weights):
             return animator.training_loss(batch, temporal=temporal)
 
 
@@ -88,20 +92,26 @@ class Engine:
     ) -> None:
         """``weights``: the initial fp32 weights, already in the animator.
 
-        Raises AnimaticError when the batch cannot be shared by this number of processes.
+        Raises AnimaticError when the batch cannot be shared by this number of processes, or the device does
+        not compute in the precision asked for.
         """
         import deepspeed
 
         self.animator, self.trainable, self._config = animator, list(trainable), config
         self.world = World(dist.get_rank(), dist.get_world_size())
         self.micro_batch, self.accumulation = batch_shares(config, self.world.size)
-        self.device = torch.device(deepspeed.accelerator.get_accelerator().current_device_name())
+        accelerator = deepspeed.accelerator.get_accelerator()
+        if config.train.precision == "fp16" and not accelerator.is_fp16_supported():
+            raise AnimaticError(
+                "train.precision fp16: DeepSpeed does not support it on this device; use bf16"
+            )
+        self.device = torch.device(accelerator.current_device_name())
         animator.to(self.device)
         chosen = set(self.trainable)
         for name, parameter in animator.trainable_candidates().items():
             parameter.requires_grad_(name in chosen)
         recompute(animator.unet, config.train.activation_checkpointing)
-        objective = Objective(animator, bf16_weights=config.train.precision == "bf16").train()
+        objective = Objective(animator, _HALF_WEIGHTS.get(config.train.precision)).train()
         self._engine, *_ = deepspeed.initialize(
             model=objective,
             optimizer=self._optimizer(animator),
@@ -226,8 +236,8 @@ class Engine:
         }
         if train.zero_stage:  # at stage 0 GuardedAdamW clips
             values["gradient_clipping"] = self._config.optimizer.grad_clip
-        if train.precision == "bf16":
-            values["bf16"] = {"enabled": True}
+        if train.precision in _HALF_WEIGHTS:
+            values[train.precision] = {"enabled": True}
         elif train.precision == "autocast-bf16":
             values["torch_autocast"] = {"enabled": True, "dtype": "bfloat16"}
         return values

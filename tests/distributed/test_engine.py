@@ -2,6 +2,7 @@
 
 import pytest
 from conftest import write_config
+from launcher import WorkerError
 from training_jobs import follow_engine, small_config
 
 from models.errors import AnimaticError
@@ -9,13 +10,13 @@ from training.engine import batch_shares
 from training.loop import leaves_time_out
 
 
-def follow(pair, folder, *sets, steps=3):
+def follow(pair, folder, *sets, steps=3, fp16=True):
     path = write_config(small_config(0, "model.unet.dropout=0", *sets), folder / "config.yaml")
-    return pair.run(follow_engine, path, steps)
+    return pair.run(follow_engine, path, steps, fp16)
 
 
 @pytest.mark.parametrize(
-    ("precision", "zero_stage"), [("fp32", 0), ("autocast-bf16", 1), ("bf16", 2), ("bf16", 3)]
+    ("precision", "zero_stage"), [("fp32", 0), ("autocast-bf16", 1), ("bf16", 2), ("bf16", 3), ("fp16", 2)]
 )
 def test_masters_start_exactly_and_sharded_averages_are_whole_ones(pair, tmp_path, precision, zero_stage):
     sets = (f"train.precision={precision}", f"train.zero_stage={zero_stage}", "train.image_batches=0")
@@ -25,6 +26,11 @@ def test_masters_start_exactly_and_sharded_averages_are_whole_ones(pair, tmp_pat
     assert first["average_moved"] and first["average_error"] < 1e-6
     assert first["losses"] == second["losses"]
     assert second["trained"] == 0, "only the first rank holds whole weights"
+
+
+def test_fp16_on_a_device_without_it_is_refused(pair, tmp_path):
+    with pytest.raises(WorkerError, match="does not support it on this device; use bf16"):
+        follow(pair, tmp_path, "train.precision=fp16", fp16=False)
 
 
 def test_accumulation_and_recomputation_leave_the_steps_as_they_are(pair, tmp_path):

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -109,15 +110,20 @@ def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = N
     return {"id": result.bundle_id, "resumed_from": result.resumed_from, "losses": losses}
 
 
-def follow_engine(config_path: str, steps: int) -> dict[str, Any]:
+def follow_engine(config_path: str, steps: int, fp16: bool = False) -> dict[str, Any]:
     """Some steps with an engine of its own, with the whole weights after each as rank 0 gathers them.
 
-    The average is followed twice: sharded as in training, and whole, from the gathered weights.
+    The average is followed twice: sharded as in training, and whole, from the gathered weights. ``fp16``:
+    what the processor says of its support, which DeepSpeed asks for but does not need.
     """
+    # Imported as late as the engine imports it: the choice of accelerator is read at that moment.
+    from deepspeed.accelerator import get_accelerator
+
     config = load(Path(config_path))
     world = join_world(gpu=False)
     animator, start = build(config)
-    engine = Engine(animator, trainable_names(config, animator), start.weights, config)
+    with patch.object(get_accelerator(), "is_fp16_supported", return_value=fp16):
+        engine = Engine(animator, trainable_names(config, animator), start.weights, config)
     ema = Ema(engine.fragments(), 0.9)
     begun = engine.gather()
     whole = {name: value.clone() for name, value in begun.items()}
