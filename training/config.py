@@ -96,8 +96,8 @@ class TrainConfig(Section):
     def _masters_exist(self) -> Self:
         if self.precision in ("bf16", "fp16") and self.zero_stage == 0:
             raise ValueError(
-                f"precision {self.precision} keeps its fp32 master weights in ZeRO: use zero_stage 1 to 3, or "
-                "precision autocast-bf16"
+                f"precision {self.precision} keeps its fp32 master weights in ZeRO: use zero_stage 1 to 3, "
+                "or precision autocast-bf16"
             )
         if self.image_batches and self.zero_stage == 3:
             # Measured: ZeRO-3 steps layers that took no part with the gradients of an earlier step.
