@@ -94,6 +94,7 @@ def nothing_else_lies_there() -> bool:
     """Whether the bucket holds what the protocol names and no parts of uploads."""
     listing = boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="data/")["Contents"]
     names = [entry["Key"].removeprefix("data/") for entry in listing]
-    known = r"shard-\d{6}\.tar|units/unit-\d{6}\.json|(samples|rejects)\.parquet|(dataset|ingest)\.json|timings\.jsonl"
+    tables = r"(samples|rejects)\.parquet|(dataset|ingest)\.json|timings\.jsonl"
+    known = rf"shard-\d{{6}}\.tar|units/unit-\d{{6}}\.json|{tables}"
     uploads = boto3.client("s3").list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
     return all(re.fullmatch(known, name) for name in names) and not uploads
