@@ -2,12 +2,16 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
+from ray import cloudpickle
 
 from models.errors import AnimaticError
 from pipelines.actors import run_on_actors
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import test modules
 
 
 class Squarer:
