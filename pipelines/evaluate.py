@@ -5,31 +5,28 @@ the next begins, so an evaluation that was interrupted continues. Noise depends 
 place in the evaluation, so the report does not depend on the number of workers.
 """
 
+import functools
 import json
-import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import ray
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from ray.exceptions import RayTaskError
 
+from models.animator import Animator
 from models.bundle import open_bundle
 from models.errors import AnimaticError
 from models.sampler import SamplingSettings
-from pipelines.cluster import ensure_ray
-from pipelines.heldout import RealClip, open_held_out
+from pipelines.actors import run_on_actors
+from pipelines.heldout import HeldOutSet, RealClip, open_held_out
 from pipelines.metrics import DETECTOR, caption_direction, motion_direction, psnr, travel
 from pipelines.order import derive_key
 from pipelines.report import build_report
 from pipelines.sampling import ClipSampling
 from pipelines.storage import Folder
-
-log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
@@ -133,46 +130,15 @@ def _animate(
     config: EvaluateConfig, protocol: dict[str, Any], missing: list[int], chunks: list[list[int]]
 ) -> Iterator[int]:
     """Have the actors make the missing chunks; yields their numbers as they finish."""
-    if not missing:
-        return
-    ensure_ray(config.address, config.workers)
-    if ray.cluster_resources().get("GPU", 0) < config.gpus_per_worker:
-        log.warning("waiting for a GPU: the Ray cluster has none; set gpus_per_worker to 0 to use the CPU")
-    remote = ray.remote(num_cpus=1, num_gpus=config.gpus_per_worker, max_restarts=2, max_task_retries=2)(
-        _ChunkWorker
-    )
-    actors = [
-        remote.remote(config.model_dump_json(), protocol) for _ in range(min(config.workers, len(missing)))
-    ]
-    # An actor gets a chunk only once it is there: one that waits for resources holds nothing up.
-    running: dict[ray.ObjectRef, tuple[Any, int | None]] = {
-        actor.ready.remote(): (actor, None) for actor in actors
-    }
-    waiting, left = iter(missing), len(missing)
-    try:
-        while left:
-            (finished, *_), _ = ray.wait(list(running))
-            actor, number = running.pop(finished)
-            _result(finished)
-            if number is not None:
-                left -= 1
-                yield number
-            following = next(waiting, None)
-            if following is not None:
-                running[actor.make.remote(following, chunks[following])] = (actor, following)
-    finally:
-        for actor in actors:
-            ray.kill(actor)
-
-
-def _result(finished: ray.ObjectRef) -> None:
-    try:
-        ray.get(finished)
-    except RayTaskError as error:
-        # Ray wraps what the actor raised in a traceback of many lines.
-        if isinstance(error.cause, AnimaticError):
-            raise AnimaticError(str(error.cause)) from error
-        raise
+    if missing:
+        yield from run_on_actors(
+            _ChunkWorker,
+            (config.model_dump_json(), protocol),
+            ((number, chunks[number]) for number in missing),
+            workers=min(config.workers, len(missing)),
+            gpus_per_worker=config.gpus_per_worker,
+            address=config.address,
+        )
 
 
 class _ChunkWorker:
@@ -180,9 +146,6 @@ class _ChunkWorker:
 
     def __init__(self, config_json: str, protocol: dict[str, Any]) -> None:
         self._config = EvaluateConfig.model_validate_json(config_json)
-        device = "cuda" if self._config.gpus_per_worker else "cpu"
-        self._animator = open_bundle(self._config.bundle).animator().to(device)
-        self._held_out = open_held_out(self._config.data)
         self._sampling = ClipSampling(
             frames=protocol["frames"],
             height=protocol["height"],
@@ -194,8 +157,18 @@ class _ChunkWorker:
 
     def ready(self) -> None:
         """Returns once the network is loaded."""
+        _ = self._animator, self._held_out
 
-    def make(self, number: int, clips: list[int]) -> None:
+    @functools.cached_property
+    def _animator(self) -> Animator:
+        device = "cuda" if self._config.gpus_per_worker else "cpu"
+        return open_bundle(self._config.bundle).animator().to(device)
+
+    @functools.cached_property
+    def _held_out(self) -> HeldOutSet:
+        return open_held_out(self._config.data)
+
+    def make(self, number: int, clips: list[int]) -> int:
         """Animate and measure the clips of one chunk; its rows are stored last and say that it is done."""
         began = time.monotonic()
         seed = self._config.seed
@@ -212,6 +185,7 @@ class _ChunkWorker:
         rows = [measure(clip, pixels) for clip, pixels in zip(real, generated, strict=True)]
         elapsed = time.monotonic() - began
         folder.write(_rows_name(number), _finite_json({"rows": rows, "seconds": elapsed}))
+        return number
 
     def _generate(self, real: list[RealClip], number: int) -> np.ndarray:
         """Clips uint8 [n t h w 3], each from the first frame and caption of a real one."""
