@@ -15,6 +15,7 @@ from tests.bench import comparisons
 from tests.bench.full_size import full_size
 from tests.bench.ingest import ingest
 from tests.bench.networks import SIDE
+from tests.bench.planning import planning
 from tests.bench.recomputation import recomputation
 from tests.bench.sampling import sampling
 from tests.bench.timing import Result
@@ -28,6 +29,7 @@ BENCHES: dict[str, Callable[[argparse.Namespace], list[Result]]] = {
     "recompute": lambda o: [recomputation(o.rounds, o.side)],
     "sampling": lambda o: [sampling(1, o.side, o.steps)],
     "ingest": lambda o: ingest(o.clips),
+    "planning": lambda o: planning(o.rows),
     "full-size": lambda o: full_size(o.rounds, o.steps),
 }
 
@@ -65,6 +67,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=_positive, default=5, help="measurements of each variant")
     parser.add_argument("--steps", type=_positive, default=50, help="of the sampling comparisons")
     parser.add_argument("--clips", type=_positive, default=8, help="videos of the ingest comparison")
+    parser.add_argument("--rows", type=_positive, default=1_000_000, help="of the table that is planned")
     parser.add_argument("--threads", type=_positive, default=1, help="of the processor")
     parser.add_argument("--side", type=_positive, default=SIDE, help="of the tiny network's latents")
     return parser.parse_args(arguments)
