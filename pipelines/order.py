@@ -1,12 +1,18 @@
 """The global sample order: a permutation of the dataset per epoch, computed one position at a time.
 
-The order is a keyed Feistel network over the next power of four above the dataset's size, walked
-until it lands inside the dataset. Every position costs a few hashes and no table exists, so memory
-does not depend on the size of the dataset, and starting at sample ten million is as fast as at sample zero.
+A permutation is a keyed Feistel network over the next power of four above its size, walked until it lands
+inside. Every position costs a few hashes and no table of samples exists, so memory does not depend on the
+number of samples, and starting at sample ten million is as fast as at sample zero.
+
+A dataset of many shards is shuffled in two steps, so that shards can be fetched as they are needed: the
+shards, then the samples of each run of shards, the *window*. docs/performance.md tells what that costs.
 """
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 _ROUNDS = 8
 _SMALLEST_HALF = 3  # bits; tiny Feistel domains reach few of the possible permutations
@@ -63,23 +69,82 @@ class GlobalOrder:
     once, nothing is dropped or padded, and one integer says where a run stands.
     """
 
-    def __init__(self, size: int, digest: str, seed: int) -> None:
-        self._size, self._digest, self._seed = size, digest, seed
-        self._epochs: dict[int, Permutation] = {}
+    def __init__(self, shards: Sequence[int], digest: str, seed: int, window: int) -> None:
+        """``shards``: samples of each, which are numbered through; ``window``: shards shuffled together."""
+        self._sizes = np.asarray(shards, np.int64)
+        self._starts = np.concatenate([[0], np.cumsum(self._sizes)])
+        self._windows = -(-len(self._sizes) // window)
+        self._digest, self._seed = digest, seed
+        self._size = int(self._sizes.sum())
+        self._epochs: dict[int, _Epoch] = {}
 
     def place(self, position: int) -> Place:
         """Which sample stands at global ``position`` (0, 1, 2, …, without end)."""
         epoch, offset = divmod(position, self._size)
-        return Place(epoch, self._permutation(epoch)[offset])
+        return Place(epoch, self._epoch(epoch).sample(offset))
 
-    def substitutes(self, epoch: int, key: str) -> Permutation:
-        """The order in which other samples stand in for ``key`` when it cannot be read in ``epoch``."""
-        return Permutation(self._size, derive_key("substitute", self._digest, self._seed, epoch, key))
+    def substitutes(self, position: int, key: str) -> Iterator[int]:
+        """Samples that stand in, in this order, for the one at ``position``, whose key is ``key``.
 
-    def _permutation(self, epoch: int) -> Permutation:
-        permutation = self._epochs.get(epoch)
+        All of its window, each once; the sample itself is among them.
+        """
+        epoch, offset = divmod(position, self._size)
+        salt = derive_key("substitute", self._digest, self._seed, epoch, key)
+        return self._epoch(epoch).neighbours(offset, salt)
+
+    def _epoch(self, number: int) -> "_Epoch":
+        epoch = self._epochs.get(number)
+        if epoch is None:
+            epoch = _Epoch(self._sizes, self._starts, self._windows, (self._digest, self._seed, number))
+            # Never changed in place: other threads may be looking.
+            near = {known: e for known, e in self._epochs.items() if abs(known - number) <= 1}
+            self._epochs = near | {number: epoch}
+        return epoch
+
+
+class _Epoch:
+    """One epoch: shards in an order of their own, cut into windows of nearly as many shards each."""
+
+    def __init__(
+        self, sizes: np.ndarray, starts: np.ndarray, windows: int, identity: tuple[str, int, int]
+    ) -> None:
+        self._identity = identity
+        self._shards = _shuffled(len(sizes), identity) if windows > 1 else np.arange(len(sizes))
+        self._firsts = starts[self._shards]  # of each shard, the number of its first sample
+        self._ends = np.concatenate([[0], np.cumsum(sizes[self._shards])])
+        self._cuts = self._ends[[len(sizes) * n // windows for n in range(windows + 1)]]
+        self._permutations: dict[int, Permutation] = {}
+
+    def sample(self, offset: int) -> int:
+        """The sample at ``offset`` of the epoch."""
+        window, start, _ = self._window(offset)
+        return self._number(start + self._permutation(window)[offset - start])
+
+    def neighbours(self, offset: int, salt: bytes) -> Iterator[int]:
+        """The samples of the window around ``offset``, shuffled by ``salt``."""
+        _, start, end = self._window(offset)
+        order = Permutation(end - start, salt)
+        return (self._number(start + order[n]) for n in range(end - start))
+
+    def _window(self, offset: int) -> tuple[int, int, int]:
+        number = int(np.searchsorted(self._cuts, offset, "right")) - 1
+        return number, int(self._cuts[number]), int(self._cuts[number + 1])
+
+    def _permutation(self, window: int) -> Permutation:
+        permutation = self._permutations.get(window)
         if permutation is None:
-            permutation = Permutation(self._size, derive_key("order", self._digest, self._seed, epoch))
-            self._epochs = {known: p for known, p in self._epochs.items() if abs(known - epoch) <= 1}
-            self._epochs[epoch] = permutation
+            # The first window's key is that of orders with one window only.
+            key = derive_key("order", *self._identity, *([window] if window else []))
+            permutation = Permutation(int(self._cuts[window + 1] - self._cuts[window]), key)
+            near = {w: p for w, p in self._permutations.items() if abs(w - window) <= 1}
+            self._permutations = near | {window: permutation}
         return permutation
+
+    def _number(self, place: int) -> int:
+        shard = int(np.searchsorted(self._ends, place, "right")) - 1
+        return int(self._firsts[shard]) + place - int(self._ends[shard])
+
+
+def _shuffled(count: int, identity: tuple[str, int, int]) -> np.ndarray:
+    words = np.frombuffer(derive_key("shards", *identity)[:16], dtype="<u8")
+    return np.argsort(np.random.Philox(key=words).random_raw(count), kind="stable")

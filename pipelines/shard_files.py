@@ -6,6 +6,7 @@ Remote shards are fetched whole into a folder that the processes of a node share
 than its limit; the longest unused make room.
 """
 
+import builtins
 import contextlib
 import hashlib
 import os
@@ -50,6 +51,7 @@ class ShardFiles:
     def __init__(self, folder: Folder, shards: Sequence[dict[str, Any]], cache: CacheConfig) -> None:
         """``shards``: name, sha256 and bytes of each. Raises AnimaticError if one alone fills the cache."""
         self._folder, self._shards = folder, {shard["name"]: shard for shard in shards}
+        self._names = list(self._shards)
         self._room = _Room(cache.path / "shards", int(cache.gigabytes * 1e9))
         self._checked = cache.path / "checked"
         self._ready: dict[str, Path] = {}
@@ -66,7 +68,12 @@ class ShardFiles:
         """Whether shards are fetched."""
         return self._folder.local_path is None
 
-    def read(self, shard: str, offset: int, size: int) -> bytes:
+    @property
+    def bytes(self) -> int:
+        """Of all shards together."""
+        return sum(int(shard["bytes"]) for shard in self._shards.values())
+
+    def read(self, shard: str, offset: int, size: int) -> builtins.bytes:
         """Bytes of a shard that is whole.
 
         Raises AnimaticError if it is damaged or the store does not answer, FileNotFoundError if it is gone.
@@ -82,9 +89,11 @@ class ShardFiles:
                     raise
                 self._ready.pop(shard, None)  # another process needed the room
 
-    def prepare(self, shard: str) -> None:
-        """Check or fetch a shard for a read to come, which tells of what goes wrong."""
-        if shard not in self._ready:
+    def prepare(self, number: int) -> None:
+        """Check or fetch the ``number``-th shard for a read to come, which tells of what goes wrong."""
+        shard = self._names[number]
+        path = self._ready.get(shard)
+        if path is None or not path.exists():
             with contextlib.suppress(AnimaticError, OSError):
                 self._prepared(shard)
 

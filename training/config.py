@@ -21,6 +21,7 @@ from models.sampler import SamplingSettings
 from pipelines.sampling import ClipSampling
 from pipelines.selection import EVERYTHING, Selection
 from pipelines.shard_files import CacheConfig
+from pipelines.stream import SHUFFLE_SHARDS
 from training.names import check_names, flatten
 from training.recipe import STAGES, stage_values
 
@@ -47,6 +48,11 @@ class DataConfig(Section):
     threads: int = Field(1, ge=1, description="decoding threads per rank")
     max_failure_share: float = Field(
         0.05, ge=0, le=1, description="a run ends when a larger share of its samples cannot be read"
+    )
+    shuffle_shards: int = Field(
+        SHUFFLE_SHARDS,
+        ge=1,
+        description="shards whose samples are shuffled together, in an order of shards that is shuffled too",
     )
     cache: CacheConfig = CacheConfig()
 
@@ -261,8 +267,11 @@ def _recipe(config: RunConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json", exclude={"launch", "tracking", "validation", "init"})
     for name in ("dataset", "latents", "threads", "max_failure_share", "cache"):
         del values["data"][name]
+    # Settings that came later: at their defaults, earlier runs remain what they were.
     if config.data.selection == EVERYTHING:
         del values["data"]["selection"]
+    if config.data.shuffle_shards == SHUFFLE_SHARDS:
+        del values["data"]["shuffle_shards"]
     del values["model"]["encoders"]["path"], values["model"]["codec"]["path"]
     return values
 

@@ -62,6 +62,7 @@ class DatasetSource:
                 latents=self._latents,
                 selection=self._config.data.selection,
                 max_failure_share=self._config.data.max_failure_share,
+                shuffle_shards=self._config.data.shuffle_shards,
                 cache=self._config.data.cache,
             )
         )

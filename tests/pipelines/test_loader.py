@@ -12,6 +12,7 @@ from coded_clips import HEIGHT, WIDTH, build_dataset, frame_numbers
 from PIL import Image
 
 from models.errors import AnimaticError
+from pipelines import reading
 from pipelines.loader import ClipLoader, ClipSampling
 from pipelines.shards import commit_dataset, commit_unit
 from pipelines.storage import Folder
@@ -97,6 +98,40 @@ def test_resume_exactly_on_an_epoch_boundary_and_on_another_world_size(tmp_path)
     resumed = [batches(dataset, 2, position=2, rank=r, world_size=2)[0] for r in range(2)]
     merged = [samples(resumed[n % 2][b])[n // 2] for b in range(2) for n in range(4)]
     assert merged == whole[8:]
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory):
+    """Twelve clips in five shards: three windows of at most two, three global batches an epoch."""
+    folder = tmp_path_factory.mktemp("data") / "sharded"
+    return build_dataset(folder, [12, 16, 20] * 4, damage(7), sizes=[3, 2, 3, 1, 3])
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_an_interruption_at_any_step_changes_nothing_on_any_number_of_ranks(sharded, world_size):
+    options = {"shuffle_shards": 2, "max_failure_share": 1, "threads": 2}
+    whole = sequence(sharded, 7, **options)
+    assert len({sample[0] for sample in whole[:12]}) == 11  # one is damaged
+    for position in range(7):  # epochs begin at 3 and 6
+        parts = [
+            sequence(sharded, 1, position=position, rank=rank, world_size=world_size, **options)
+            for rank in range(world_size)
+        ]
+        merged = [parts[n % world_size][n // world_size] for n in range(4)]
+        assert merged == whole[position * 4 : position * 4 + 4]
+
+
+def test_resuming_at_sample_ten_million_reads_nothing_but_what_it_shows(sharded, monkeypatch):
+    read = []
+    read_clip = reading.read_clip
+    monkeypatch.setattr(reading, "read_clip", lambda *a: read.append(1) or read_clip(*a))
+    loader = ClipLoader(sharded, SAMPLING, seed=1, global_batch=4, position=2_500_000, shuffle_shards=2)
+    batches = iter(loader)
+    next(batches)
+    batches.close()
+    assert loader.epoch == 10_000_004 // 12
+    # The batch, the two that were begun behind it, and stand-ins for the damaged clip.
+    assert 4 <= len(read) <= 3 * 4 + 2
 
 
 def test_every_clip_is_shown_once_per_epoch(dataset):

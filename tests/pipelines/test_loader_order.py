@@ -1,5 +1,6 @@
 """The global order and the draws of one sample: pure functions of digest, seed, epoch and key."""
 
+import hashlib
 from collections import Counter
 
 import numpy as np
@@ -18,7 +19,7 @@ def test_every_element_appears_exactly_once(size):
 
 def test_order_changes_with_digest_seed_and_epoch_and_with_nothing_else():
     def epoch(digest="d", seed=0, number=0):
-        order = GlobalOrder(200, digest, seed)
+        order = GlobalOrder([200], digest, seed, 64)
         return [order.place(number * 200 + n).sample for n in range(200)]
 
     assert epoch() == epoch()
@@ -27,7 +28,7 @@ def test_order_changes_with_digest_seed_and_epoch_and_with_nothing_else():
 
 def test_order_is_as_mixed_as_a_full_shuffle():
     size = 4000
-    order = np.array([GlobalOrder(size, "digest", 5).place(n).sample for n in range(size)])
+    order = np.array([GlobalOrder([size], "digest", 5, 64).place(n).sample for n in range(size)])
     # Standard deviation of the rank correlation of two random orders is 1/sqrt(size) = 0.016.
     assert abs(np.corrcoef(np.arange(size), order)[0, 1]) < 0.06
     # A random permutation keeps 2 pairs of stored neighbours side by side on average.
@@ -35,9 +36,50 @@ def test_order_is_as_mixed_as_a_full_shuffle():
 
 
 def test_position_ten_million_of_a_large_dataset_needs_no_table():
-    order = GlobalOrder(10**9, "digest", 0)
+    order = GlobalOrder([10**9], "digest", 0, 64)
     assert order.place(10**7).epoch == 0
     assert order.place(25 * 10**8).epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("shards", "window"),
+    [([5, 0, 7, 1, 9, 4], 2), ([3] * 10, 3), ([0, 0, 4], 1), ([6, 6], 1), ([4, 5], 9), ([1], 1)],
+)
+def test_an_epoch_of_windows_shows_every_sample_once(shards, window):
+    size = sum(shards)
+    order = GlobalOrder(shards, "digest", 0, window)
+    for epoch in range(3):
+        shown = [order.place(epoch * size + n) for n in range(size)]
+        assert {place.epoch for place in shown} == {epoch}
+        assert sorted(place.sample for place in shown) == list(range(size))
+
+
+def test_few_shards_at_a_time_are_needed_and_other_ones_together_in_each_epoch():
+    order, size = GlobalOrder([50] * 12, "digest", 0, 4), 600
+    epochs = [[order.place(e * size + n).sample // 50 for n in range(size)] for e in range(4)]
+    windows = [[frozenset(epoch[start : start + 200]) for start in range(0, size, 200)] for epoch in epochs]
+    assert all(len(window) == 4 for epoch in windows for window in epoch)
+    assert len({window for epoch in windows for window in epoch}) > 6
+
+
+def test_stand_ins_come_from_the_same_window():
+    order = GlobalOrder([50] * 12, "digest", 0, 4)
+    window = sorted(order.place(200 + n).sample for n in range(200))
+    assert sorted(order.substitutes(333, "key")) == window
+    assert list(order.substitutes(333, "key")) == list(order.substitutes(333, "key"))
+    assert list(order.substitutes(333, "key")) != list(order.substitutes(333, "other"))
+
+
+@pytest.mark.parametrize("position", [0, 10_000_000, 10**9])
+def test_any_position_takes_the_same_little_work(monkeypatch, position):
+    """Two rounds of hashes or so for a sample, wherever it is: nothing is counted through."""
+    hashes = []
+    blake2b = hashlib.blake2b
+    monkeypatch.setattr("hashlib.blake2b", lambda *a, **k: hashes.append(1) or blake2b(*a, **k))
+    order = GlobalOrder([1000] * 20_000, "digest", 0, 64)
+    places = [order.place(position + n) for n in range(64)]
+    assert len(set(places)) == 64
+    assert len(hashes) < 64 * 8 * 4
 
 
 def sampling(**changes):

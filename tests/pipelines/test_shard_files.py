@@ -166,3 +166,11 @@ def test_a_store_that_does_not_answer_ends_the_run(remote, tmp_path, monkeypatch
     with pytest.raises(AnimaticError, match=r"cannot be fetched \(reset by peer\)"):
         files_of(remote, cache(tmp_path)).read("shard-000000.tar", 0, 1)
     assert len(asked) == 3
+
+
+def test_shards_are_fetched_before_their_turn_window_by_window(remote, dataset, tmp_path):
+    largest = max(shard["bytes"] for shard in remote.info["shards"])
+    config = cache(tmp_path, 3.1 * largest / 1e9)
+    assert keys(remote, 16, cache=config, shuffle_shards=2) == keys(dataset, 16, shuffle_shards=2)
+    with pytest.raises(AnimaticError, match=r"needs 0\.0 GB of cache.*lower data\.shuffle_shards"):
+        keys(remote, 1, cache=config, shuffle_shards=4)
