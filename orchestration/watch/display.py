@@ -27,7 +27,7 @@ class IngestDisplay:
     def __init__(self, console: Console, title: str) -> None:
         self._console, self._title = console, title
         self._state: IngestProgress | None = None
-        self._told = self._printed = time.monotonic()
+        self._began = self._told = self._printed = time.monotonic()
         self._live = Live(get_renderable=self._table, console=console, refresh_per_second=REFRESHES_PER_S)
 
     def __enter__(self) -> Self:
@@ -56,10 +56,11 @@ class IngestDisplay:
     def _table(self) -> RenderableType:
         state = self._state
         if state is None:
-            return Text(f"{self._title}  starting")
+            return Text(f"{self._title}  {self._elapsed()}  at the first units")
         head = Table.grid(padding=(0, 2))
         bar = ProgressBar(state.total_rows, state.rows, width=BAR_WIDTH)
-        head.add_row(self._title, bar, f"{state.rows}/{state.total_rows} rows", self._left(state))
+        rows = f"{state.rows}/{state.total_rows} rows"
+        head.add_row(self._title, bar, rows, self._elapsed(), self._left(state))
         figures = Table.grid(padding=(0, 2))
         for _ in range(2):
             figures.add_column(justify="right")
@@ -68,6 +69,9 @@ class IngestDisplay:
         figures.add_row("MB", f"{state.bytes / 1e6:.1f}", f"{state.bytes_per_s / 1e6:.2f}/s")
         figures.add_row("rejected", f"{state.rejected}", reasons_of(state))
         return Group(head, figures)
+
+    def _elapsed(self) -> str:
+        return duration(time.monotonic() - self._began)
 
     def _left(self, state: IngestProgress) -> str:
         if state.seconds_left is None:
