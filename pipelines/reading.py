@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from models.errors import AnimaticError
 from pipelines.frames import Frames, UndecodableError, read_clip, read_image
 from pipelines.latents import Latent, Latents
 from pipelines.sampling import ClipSampling, Draw
@@ -38,6 +39,10 @@ class SampleReader:
         self._dataset, self._sampling, self._latents = dataset, sampling, latents
         self._size = (sampling.height, sampling.width)
         if latents is not None:
+            if sampling.flip:
+                raise AnimaticError(
+                    "latents cannot be mirrored: leave out data.latents, or set data.sampling.flip=false"
+                )
             latents.require(height=sampling.height, width=sampling.width)
             if not sampling.images_only:
                 latents.require(clips=True)
@@ -45,11 +50,9 @@ class SampleReader:
     def read(self, clip: Clip, drawn: Draw) -> Shown:
         """The frames that were drawn. Raises UndecodableError."""
         if self._latents is None:
-            return Shown(
-                self._image(clip, drawn.image)
-                if self._sampling.images_only
-                else self._frames(clip, drawn.frame_indices)
-            )
+            images = self._sampling.images_only
+            pixels = self._image(clip, drawn.image) if images else self._frames(clip, drawn.frame_indices)
+            return Shown(pixels[:, :, ::-1] if drawn.mirrored else pixels)
         text = self._latents.text(clip.row) if self._latents.has_text else None
         if self._sampling.images_only:
             # Of several stored images, the first alone has a latent.

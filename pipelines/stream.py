@@ -146,16 +146,17 @@ class Stream:
 
     def _long_enough(self, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """Rows of ``chosen`` with enough frames; AnimaticError when there are none."""
-        frames = self._sampling.shortest_clip
         lengths = np.where(chosen, self._table.column("frames").to_numpy(), -1)
-        rows = np.flatnonzero(lengths >= frames)
+        needed = self._sampling.frames_needed(self._table.column("fps").to_numpy())
+        rows = np.flatnonzero(lengths >= needed)
+        shortest = needed.min(initial=self._sampling.frames)
         if not len(rows):
             raise AnimaticError(
-                f"dataset {self.url}: none of its {chosen.sum()} clips has the {frames} frames that a sample "
-                f"needs (longest: {lengths.max(initial=0)}); ingest longer clips or lower `frames`"
+                f"dataset {self.url}: none of its {chosen.sum()} clips has the {shortest} frames that a "
+                f"sample needs (longest: {lengths.max(initial=0)}); ingest longer clips or lower `frames`"
             )
         if len(rows) < chosen.sum():
             missed = chosen.sum() - len(rows)
-            text = "%d of %d clips of %s have fewer than %d frames and are left out"
-            log.warning(text, missed, chosen.sum(), self.url, frames)
+            text = "%d of %d clips of %s have fewer than the %d frames that a sample needs and are left out"
+            log.warning(text, missed, chosen.sum(), self.url, shortest)
         return rows

@@ -272,6 +272,9 @@ def _recipe(config: RunConfig) -> dict[str, Any]:
         del values["data"]["selection"]
     if config.data.shuffle_shards == SHUFFLE_SHARDS:
         del values["data"]["shuffle_shards"]
+    for name in ("target_fps", "short_clips", "flip"):
+        if values["data"]["sampling"][name] == ClipSampling.model_fields[name].default:
+            del values["data"]["sampling"][name]
     del values["model"]["encoders"]["path"], values["model"]["codec"]["path"]
     return values
 

@@ -16,13 +16,13 @@ LEVELS_PER_FRAME = 5
 
 
 def write_clip(path: Path, frames: int, fps: int = 12) -> bytes:
-    """An mp4 whose frame i is grey of level i * LEVELS_PER_FRAME, but for dark bars at the left and right."""
+    """An mp4 whose frame i is grey of level i * LEVELS_PER_FRAME between a black bar and a white one."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": "12", "tune": "fastdecode"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for index in range(frames):
             picture = np.full((HEIGHT, WIDTH, 3), index * LEVELS_PER_FRAME, np.uint8)
-            picture[:, :8] = picture[:, -8:] = 0
+            picture[:, :8], picture[:, -8:] = 0, 255
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     return path.read_bytes()

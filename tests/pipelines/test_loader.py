@@ -184,6 +184,26 @@ def test_clips_shorter_than_a_sample_are_left_out_and_counted(dataset, caplog):
     assert "clip-0022" not in {key for batch in found for key in batch.keys}
 
 
+def test_mirrored_samples_are_the_same_samples_mirrored(dataset):
+    plain, mirrored = (
+        torch.cat([batch.pixels for batch in batches(dataset, 5, sampling=settings)[0]])
+        for settings in (SAMPLING, SAMPLING.model_copy(update={"flip": True}))
+    )
+    turned = [not torch.equal(a, b) for a, b in zip(plain, mirrored, strict=True)]
+    assert 0 < sum(turned) < len(turned)
+    assert all(
+        torch.equal(a.flip(-1) if t else a, b) for a, b, t in zip(plain, mirrored, turned, strict=True)
+    )
+
+
+def test_short_clips_may_be_left_out(dataset):
+    skip = ClipSampling(frames=4, height=32, width=48, stride=(5, 6), short_clips="skip")
+    loader = ClipLoader(dataset, skip, seed=0, global_batch=4)
+    lengths = dataset.samples.column("frames").to_pylist()
+    assert loader.too_short == sum(length < 16 for length in lengths)
+    assert all(batch.fps.max() <= 12.0 / 5 for batch in batches(dataset, 3, sampling=skip)[0])
+
+
 def test_a_dataset_without_a_clip_long_enough_is_refused(dataset):
     with pytest.raises(AnimaticError, match=r"none of its 23 clips has the 64 frames.*longest: 20"):
         ClipLoader(dataset, ClipSampling(frames=64, height=32, width=48), seed=0, global_batch=4)

@@ -119,6 +119,43 @@ def test_short_clips_take_the_largest_stride_that_fits():
     assert {tuple(d.frame_indices) for d in exact} == {tuple(range(8))}
 
 
+def test_a_range_of_frame_rates_decides_the_stride():
+    settings = sampling(target_fps=(7.5, 16))
+    assert settings.strides(24.0) == (2, 3)
+    assert {d.fps for d in draws(settings, count=200)} == {12.0, 8.0}
+    assert settings.strides(60.0) == (4, 8)
+
+
+@pytest.mark.parametrize(
+    ("target", "clip_fps", "stride"),
+    [((10, 11), 24.0, 2), ((7, 7.5), 24.0, 3), ((30, 60), 12.0, 1), ((9.8, 10), 24.0, 2)],
+)
+def test_where_no_stride_comes_out_right_the_nearest_is_taken(target, clip_fps, stride):
+    assert sampling(target_fps=target).strides(clip_fps) == (stride, stride)
+
+
+def test_short_clips_may_be_left_out():
+    rates = np.array([24.0, 12.0])
+    assert sampling(stride=(3, 6)).frames_needed(rates).tolist() == [8, 8]
+    assert sampling(stride=(3, 6), short_clips="skip").frames_needed(rates).tolist() == [22, 22]
+    by_rate = sampling(target_fps=(4, 8), short_clips="skip")
+    assert by_rate.frames_needed(rates).tolist() == [3 * 7 + 1, 2 * 7 + 1]
+
+
+def test_half_of_the_samples_are_mirrored_only_if_asked():
+    assert not any(d.mirrored for d in draws(sampling(), count=500))
+    mirrored = draws(sampling(flip=True), count=4000)
+    assert sum(d.mirrored for d in mirrored) / 4000 == pytest.approx(0.5, abs=0.04)
+    assert [(d.start, d.noise_seed) for d in mirrored[:50]] == [
+        (d.start, d.noise_seed) for d in draws(sampling(), count=50)
+    ]
+
+
+@pytest.mark.parametrize(("condition", "index"), [("first", 0), ("last", 7), (3, 3)])
+def test_the_condition_may_be_one_frame_always(condition, index):
+    assert {d.condition_index for d in draws(sampling(condition=condition), count=50)} == {index}
+
+
 def test_network_is_told_true_fps_or_the_stride():
     assert all(d.fps == 24.0 / d.stride for d in draws(sampling(), count=50))
     assert all(d.fps == d.stride for d in draws(sampling(fps_condition="stride"), count=50))
@@ -133,7 +170,16 @@ def test_one_setting_does_not_disturb_the_draws_of_another():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"stride": (0, 3)}, {"stride": (4, 2)}, {"drop_text": 0.5, "drop_image": 0.6}, {"frame": 3}]
+    "wrong",
+    [
+        {"stride": (0, 3)},
+        {"stride": (4, 2)},
+        {"drop_text": 0.5, "drop_image": 0.6},
+        {"frame": 3},
+        {"target_fps": (8, 4)},
+        {"condition": 8},
+        {"condition": "middle"},
+    ],
 )
 def test_contradictory_settings_are_refused(wrong):
     with pytest.raises(ValidationError):
