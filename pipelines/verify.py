@@ -43,6 +43,9 @@ def verify(
         info = read_info(folder)
     except AnimaticError as error:
         return [str(error)]
+    if info["config"].get("kind") == "images":
+        whole = info["files"] | {shard["name"]: shard["sha256"] for shard in info["shards"]}
+        return [problem for name, digest in whole.items() for problem in _altered(folder, name, digest)]
     altered = {name: _altered(folder, name, digest) for name, digest in info["files"].items()}
     problems = _strays(folder, info) + [problem for found in altered.values() for problem in found]
     if not any(altered.values()):

@@ -47,7 +47,7 @@ Assignments = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    for verb in (ingest, retry, verify):
+    for verb in (ingest, index_images, retry, verify):
         app.command(rich_help_panel=PANEL)(verb)
 
 
@@ -98,6 +98,22 @@ def ingest(
     _print_report(report, target, as_json)
     if not report.samples:
         raise AnimaticError(f"not one of {report.rows} rows became a sample: see {target}/rejects.parquet")
+
+
+def index_images(
+    folder: Annotated[str, typer.Argument(help="Folder or URL of tars with KEY.jpg and KEY.txt.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make image tars, as img2dataset writes them, a dataset for stage 1; the tars stay as they are."""
+    from pipelines.images import index_images as run
+
+    info = run(folder)
+    counts = info["counts"]
+    if as_json:
+        print_json({"dataset": folder, "digest": info["digest"], **counts})
+        return
+    out().print(f"dataset {short(info['digest'])}  {folder}: {counts['samples']} images")
+    print_reasons(counts["reasons"])
 
 
 def retry(
