@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pipelines.ingest import IngestProgress
 
 EVERY_S = 5.0
+# Beside the experiment of training, whose charts would not compare with these.
+EXPERIMENT = "animatic-ingest"
 
 
 class JournalledIngest:
@@ -26,7 +28,7 @@ class JournalledIngest:
     rows done."""
 
     def __init__(self, folder: Path, config: dict[str, Any], mlflow_uri: str) -> None:
-        tracking = TrackingConfig(mlflow_uri=mlflow_uri, wandb="disabled")
+        tracking = TrackingConfig(mlflow_uri=mlflow_uri, wandb="disabled", project=EXPERIMENT)
         folder.mkdir(parents=True)
         content = {"ingest": config, "tracking": tracking.model_dump(mode="json")}
         (folder / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))

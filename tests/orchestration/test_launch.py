@@ -49,7 +49,16 @@ def parsed(result) -> dict:
 def ingest(here: Path) -> None:
     rows = write_rendered(here / "footage", range(8), seed=0)
     write_csv(here / "footage" / "table.csv", rows)
-    result = run("ingest", "footage/table.csv", "--videos", "footage/videos", "--preset", "tiny", "--json")
+    result = run(
+        "ingest",
+        "footage/table.csv",
+        "--videos",
+        "footage/videos",
+        "--preset",
+        "tiny",
+        "--no-track",
+        "--json",
+    )
     assert result.exit_code == 0, result.output
     assert parsed(result)["report"]["samples"] == 8
 

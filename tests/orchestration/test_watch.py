@@ -119,7 +119,7 @@ def test_the_tracker_gets_a_run_of_kind_ingest(runs: Path) -> None:
         ("start", 0), ("metrics", 10), ("metrics", 60), ("end", 60)
     ]  # fmt: skip
     client = MlflowClient(tracking_uri=f"sqlite:///{runs / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("animatic")
+    experiment = client.get_experiment_by_name("animatic-ingest")
     (run,) = client.search_runs([experiment.experiment_id], "tags.`animatic.kind` = 'ingest'")
     assert run.info.status == "FINISHED"
     assert run.data.params["ingest.dataset"] == "s3://bucket/data"
@@ -144,5 +144,5 @@ def test_a_job_that_fails_is_marked_and_one_without_work_leaves_no_run(runs: Pat
     (folder,) = (runs / "ingest").iterdir()
     assert yaml.safe_load((folder / "config.yaml").read_text())["tracking"]["mlflow_uri"] == uri
     client = MlflowClient(tracking_uri=uri)
-    (run,) = client.search_runs([client.get_experiment_by_name("animatic").experiment_id])
+    (run,) = client.search_runs([client.get_experiment_by_name("animatic-ingest").experiment_id])
     assert run.info.status == "FAILED"
