@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
 from models.errors import AnimaticError
 from pipelines.cluster import ensure_ray
@@ -46,7 +46,7 @@ def run_on_actors(
         workers: 0 does the tasks in this process, without Ray.
 
     Raises:
-        AnimaticError: what a worker raised as such, or if a task's actor died on every attempt.
+        AnimaticError: what a worker raised as such, or if one does not start or dies on every attempt.
     """
     if not workers:
         own = worker(*arguments)
@@ -89,8 +89,11 @@ def _result(finished: Any) -> Any:
         if isinstance(error.cause, AnimaticError):
             raise AnimaticError(str(error.cause)) from error
         raise
-    except RayActorError as error:
+    except ActorUnavailableError as error:
         raise AnimaticError(
             f"a worker process died {TASK_RETRIES + 1} times over the same task (out of memory?): "
             "what is done is kept; mend that and run it again"
         ) from error
+    except RayActorError as error:
+        reason = str(error).strip().splitlines()[-1][:200]
+        raise AnimaticError(f"a worker does not start or was lost for good ({reason})") from error

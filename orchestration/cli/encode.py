@@ -91,9 +91,7 @@ def encode(
 
 def score(
     dataset: Annotated[str, typer.Argument(help="Dataset folder or URL, made by `animatic ingest`.")],
-    weights: Annotated[
-        Path | None, typer.Option(help="open_clip weights of that model: .safetensors, .bin or .pt.")
-    ] = None,
+    weights: Annotated[Path, typer.Option(help="open_clip weights of the model: .safetensors, .bin or .pt.")],
     model: Annotated[str, typer.Option(help="open_clip's name of the model.")] = "ViT-H-14",
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
     workers: Workers = None,
@@ -106,8 +104,7 @@ def score(
     from pipelines.similarity import ScoreConfig
     from pipelines.similarity import score as run
 
-    path = None if weights is None else str(weights)
-    encoders = EncoderConfig(kind="open_clip", model=model, path=path)
+    encoders = EncoderConfig(kind="open_clip", model=model, path=str(weights))
     config = _validated(
         ScoreConfig, dataset=dataset, encoders=encoders, batch=batch, **_actors(workers, address)
     )
