@@ -21,8 +21,8 @@ from tests.pipelines.footage import row, write_coded, write_table
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = "import sys; from pipelines.ingest import *; ingest(IngestConfig.model_validate_json(sys.argv[1]))"
-BUSY = "ray::_timed"  # how Ray titles a worker process while it makes a unit
-PATIENCE_S = 120
+RAY, UNIT = "ray::", "_timed"  # how Ray titles a worker process while it makes a unit
+PATIENCE_S = 240
 ROWS_A_UNIT = 2
 
 
@@ -75,9 +75,14 @@ class Disturbed:
     def _kill_worker(self) -> bool:
         """Whether there was one to kill."""
         workers = self._workers()
-        if workers:
-            self._rng.choice(workers).kill()
-        return bool(workers)
+        if not workers:
+            return False
+        victim = self._rng.choice(workers)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.kill()
+            # The next kill must find another one.
+            victim.wait(PATIENCE_S)
+        return True
 
     def finish(self) -> None:
         """Let the job end undisturbed."""
@@ -98,7 +103,8 @@ class Disturbed:
         with contextlib.suppress(psutil.NoSuchProcess):
             for process in psutil.Process(self._driver.pid).children(recursive=True):
                 with contextlib.suppress(psutil.Error):
-                    if " ".join(process.cmdline()).startswith(BUSY):
+                    title = " ".join(process.cmdline())
+                    if title.startswith(RAY) and UNIT in title:
                         busy.append(process)
         return busy
 
