@@ -1,4 +1,4 @@
-"""Training batches from a dataset of shards: one global order, resumed from one integer.
+"""Training batches from datasets of shards: one global order, resumed from one integer.
 
 The sequence of global batches is a function of the dataset's digest, the seed and the global batch
 size. Rank r of R takes positions r, r+R, … of every global batch, so any world size sees the same
@@ -9,6 +9,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,30 @@ import torch
 from models.animator import Batch
 from models.errors import AnimaticError
 from pipelines.latents import Latents
+from pipelines.mixture import Mixture, Turn, Weight
 from pipelines.sampling import ClipSampling
 from pipelines.selection import EVERYTHING, Selection
 from pipelines.shard_files import CacheConfig
 from pipelines.shards import Dataset
 from pipelines.stream import SHUFFLE_SHARDS, LoadedSample, Stream, StreamSettings
 
-__all__ = ["ClipLoader", "ClipSampling"]
+__all__ = ["ClipLoader", "ClipSampling", "Part"]
 
 log = logging.getLogger(__name__)
 
 _BATCHES_AHEAD = 2
 _FAILURES_JUDGED_AFTER = 100
 _PREPARERS = 2
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several datasets that are trained on together; ``weights`` are relative to the others'."""
+
+    dataset: Dataset
+    weights: Sequence[Weight] = (Weight(0, 1.0),)
+    latents: Latents | None = None
+    selection: Selection = EVERYTHING
 
 
 class ClipLoader:
@@ -45,7 +57,7 @@ class ClipLoader:
 
     def __init__(
         self,
-        dataset: Dataset | str | Path,
+        dataset: Dataset | str | Path | Sequence[Part],
         sampling: ClipSampling,
         *,
         seed: int,
@@ -62,6 +74,7 @@ class ClipLoader:
     ) -> None:
         """Start after ``position`` global batches; ``threads`` decode in the background.
 
+        Several datasets are given as parts, which have latents and a selection of their own. Otherwise,
         ``latents`` of the dataset are given in place of pixels; nothing else about the batches changes.
         Clips that ``selection`` leaves out are not shown (``left_out`` counts them). When more than
         ``max_failure_share`` of the samples that were tried have failed, iteration ends with an
@@ -79,9 +92,24 @@ class ClipLoader:
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} outside world of {world_size}")
         cache = cache or CacheConfig()
-        settings = StreamSettings(selection, shuffle_shards, cache)
-        self._stream = Stream(dataset, sampling, seed, settings, latents)
-        _require_room(self._stream, cache)
+        if isinstance(dataset, str | Path):
+            dataset = Dataset.open(dataset)
+        if isinstance(dataset, Dataset):
+            dataset = [Part(dataset, latents=latents, selection=selection)]
+        if len({part.latents is None for part in dataset}) > 1:
+            raise AnimaticError("either all datasets that are mixed have latents or none has")
+        self._streams = [
+            Stream(
+                part.dataset,
+                sampling,
+                seed,
+                StreamSettings(part.selection, shuffle_shards, cache),
+                part.latents,
+            )
+            for part in dataset
+        ]
+        _require_room(self._streams, cache)
+        self._mixture = Mixture.of_steps([part.weights for part in dataset], global_batch, seed)
         self._global_batch, self._rank, self._world_size = global_batch, rank, world_size
         self._threads = max(1, threads)
         self._max_failure_share = max_failure_share
@@ -91,23 +119,23 @@ class ClipLoader:
 
     @property
     def epoch(self) -> int:
-        """The epoch that the next global batch begins in."""
-        return self.position * self._global_batch // len(self._stream)
+        """The epoch that the next global batch begins in; with several datasets, that of the first."""
+        return self._mixture.shown(self.position * self._global_batch)[0] // len(self._streams[0])
 
     @property
     def samples_per_epoch(self) -> int:
-        """Clips that are long enough; each is shown once per epoch."""
-        return len(self._stream)
+        """Clips that are long enough; each dataset shows each of its own once in an epoch of its own."""
+        return sum(len(stream) for stream in self._streams)
 
     @property
     def left_out(self) -> int:
         """Clips that the selection leaves out."""
-        return self._stream.left_out
+        return sum(stream.left_out for stream in self._streams)
 
     @property
     def too_short(self) -> int:
         """Clips with too few frames."""
-        return self._stream.too_short
+        return sum(stream.too_short for stream in self._streams)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield this rank's share of global batch ``position``, ``position + 1``, …, without end."""
@@ -130,13 +158,18 @@ class ClipLoader:
     ) -> list[Future[LoadedSample]]:
         first = batch * self._global_batch
         mine = range(first + self._rank, first + self._global_batch, self._world_size)
-        samples = [loading.submit(self._stream.load, position) for position in mine]
-        preparing.submit(self._prepare, mine)
+        turns = [self._mixture.turn(position) for position in mine]
+        samples = [loading.submit(self._streams[turn.stream].load, turn.position) for turn in turns]
+        preparing.submit(self._prepare, turns)
         return samples
 
-    def _prepare(self, positions: range) -> None:
-        for position in positions:
-            self._stream.prepare(position)
+    def _prepare(self, turns: Sequence[Turn]) -> None:
+        for turn in turns:
+            self._streams[turn.stream].prepare(turn.position)
+
+    @property
+    def _places(self) -> str:
+        return ", ".join(stream.url for stream in self._streams)
 
     def _account(self, samples: list[LoadedSample]) -> None:
         self._attempts += sum(1 + len(sample.failed) for sample in samples)
@@ -148,16 +181,16 @@ class ClipLoader:
             raise AnimaticError(
                 f"{failed} of {self._attempts} samples cannot be decoded, more than "
                 f"{self._max_failure_share:.3g} of them (data.max_failure_share), last "
-                f"{next(reversed(self.failures))}: run `animatic verify {self._stream.url}`"
+                f"{next(reversed(self.failures))}: run `animatic verify` on {self._places}"
             )
 
 
-def _require_room(stream: Stream, cache: CacheConfig) -> None:
-    needed = stream.cached_bytes / 1e9
+def _require_room(streams: Sequence[Stream], cache: CacheConfig) -> None:
+    needed = sum(stream.cached_bytes for stream in streams) / 1e9
     if needed > cache.gigabytes:
         raise AnimaticError(
-            f"shuffling {stream.url} needs {needed:.1f} GB of cache, not {cache.gigabytes:g}: raise "
-            "data.cache.gigabytes or lower data.shuffle_shards"
+            f"shuffling {', '.join(stream.url for stream in streams)} needs {needed:.1f} GB of cache, not "
+            f"{cache.gigabytes:g}: raise data.cache.gigabytes or lower data.shuffle_shards"
         )
 
 

@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -50,15 +49,14 @@ class Stream:
 
     def __init__(
         self,
-        dataset: Dataset | str | Path,
+        dataset: Dataset,
         sampling: ClipSampling,
         seed: int,
         settings: StreamSettings,
         latents: Latents | None = None,
     ) -> None:
         """Raises AnimaticError when no clip is long enough, or the latents do not fit."""
-        self._dataset = Dataset.open(dataset) if isinstance(dataset, str | Path) else dataset
-        self._sampling, self._seed = sampling, seed
+        self._dataset, self._sampling, self._seed = dataset, sampling, seed
         shards = self._dataset.info["shards"]
         self._files = [ShardFiles(self._dataset.folder, shards, settings.cache)]
         if latents is not None:

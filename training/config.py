@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from models.architecture import Architecture
 from models.errors import AnimaticError
@@ -34,6 +34,23 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+WeightChanges = list[tuple[int, float]]
+
+
+class OtherDataset(Section):
+    """A dataset that is trained on together with ``data.dataset``."""
+
+    dataset: str = Field(description="folder or URL of an ingested dataset")
+    latents: str | None = Field(None, description="folder or URL of its latents")
+    weight: float | WeightChanges = Field(1.0, description="see data.weight")
+    selection: Selection = EVERYTHING
+
+    @field_validator("weight")
+    @classmethod
+    def _from_the_start(cls, weight: float | WeightChanges) -> float | WeightChanges:
+        return _checked_weight(weight)
+
+
 class DataConfig(Section):
     """Where samples come from and how they are cut."""
 
@@ -42,6 +59,13 @@ class DataConfig(Section):
         None,
         description="folder or URL of latents that `animatic encode` made of the dataset; null: frames are "
         "encoded in training",
+    )
+    weight: float | WeightChanges = Field(
+        1.0,
+        description="of data.dataset among data.others; [[0, 3], [10000, 1]]: 3, and 1 after 10000 steps",
+    )
+    others: list[OtherDataset] = Field(
+        [], description="more datasets, each {dataset, latents, weight, selection}, mixed in by weight"
     )
     selection: Selection = EVERYTHING
     sampling: ClipSampling
@@ -55,6 +79,18 @@ class DataConfig(Section):
         description="shards whose samples are shuffled together, in an order of shards that is shuffled too",
     )
     cache: CacheConfig = CacheConfig()
+
+    @field_validator("weight")
+    @classmethod
+    def _from_the_start(cls, weight: float | WeightChanges) -> float | WeightChanges:
+        return _checked_weight(weight)
+
+
+def _checked_weight(weight: float | WeightChanges) -> float | WeightChanges:
+    steps = [step for step, _ in weight] if isinstance(weight, list) else [0]
+    if steps[:1] != [0] or steps != sorted(set(steps)):
+        raise ValueError(f"weights change at growing steps, the first of them 0, not at {steps}")
+    return weight
 
 
 class OptimizerConfig(Section):
@@ -265,7 +301,8 @@ def trajectory_hash(config: RunConfig) -> str:
 
 def _recipe(config: RunConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json", exclude={"launch", "tracking", "validation", "init"})
-    for name in ("dataset", "latents", "threads", "max_failure_share", "cache"):
+    # What is mixed, and how, is in the digest of the data.
+    for name in ("dataset", "latents", "weight", "others", "threads", "max_failure_share", "cache"):
         del values["data"][name]
     # Settings that came later: at their defaults, earlier runs remain what they were.
     if config.data.selection == EVERYTHING:

@@ -5,6 +5,7 @@ import typing
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from training.config import RunConfig
@@ -46,6 +47,8 @@ def _kind(annotation: Any) -> str:
         return " or ".join("null" if kind is type(None) else _kind(kind) for kind in inner)
     if origin in (list, tuple):
         return "list of " + _kind(inner[0])
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "section"
     names = {int: "integer", float: "number", str: "text", bool: "true, false"}
     return names.get(annotation, str(annotation))
 

@@ -6,11 +6,13 @@ from typing import Protocol
 from models.animator import Animator, Batch
 from models.errors import AnimaticError
 from pipelines.latents import Latents, codec_digest, text_digest
-from pipelines.loader import ClipLoader
+from pipelines.loader import ClipLoader, Part
+from pipelines.mixture import Weight
 from pipelines.reading import SampleReader
 from pipelines.selection import data_digest
 from pipelines.shards import Dataset
-from training.config import RunConfig
+from pipelines.storage import digest_of
+from training.config import OtherDataset, RunConfig
 
 
 class BatchSource(Protocol):
@@ -24,7 +26,7 @@ class BatchSource(Protocol):
 
 
 class DatasetSource:
-    """Batches of an ingested dataset."""
+    """Batches of an ingested dataset, or of several that are mixed."""
 
     def __init__(self, config: RunConfig) -> None:
         """Raises AnimaticError when no dataset is set, or it or its latents cannot be read or are stale."""
@@ -34,24 +36,30 @@ class DatasetSource:
                 "--set data.dataset=FOLDER"
             )
         data = config.data
-        self._config, self._dataset = config, Dataset.open(config.data.dataset)
-        self._latents = Latents.open(data.latents, self._dataset) if data.latents is not None else None
-        SampleReader(self._dataset, data.sampling, self._latents)
-        self.digest: str = data_digest(self._dataset, data.selection)
+        main = OtherDataset(
+            dataset=config.data.dataset, latents=data.latents, weight=data.weight, selection=data.selection
+        )
+        self._config, self._parts = config, [_part(each) for each in (main, *data.others)]
+        for part in self._parts:
+            SampleReader(part.dataset, data.sampling, part.latents)
+        digests = [data_digest(part.dataset, part.selection) for part in self._parts]
+        weights = [part.weights for part in self._parts]
+        self.digest: str = digest_of([digests, weights]) if data.others else digests[0]
 
     def check(self, animator: Animator) -> None:
         """Raise AnimaticError where stored latents are not what the codec and text tower would make."""
-        if self._latents is None:
-            return
-        self._latents.require(codec=codec_digest(animator.codec))
-        if self._latents.has_text:
-            self._latents.require(text=text_digest(animator.encoders))
+        for part in self._parts:
+            if part.latents is None:
+                continue
+            part.latents.require(codec=codec_digest(animator.codec))
+            if part.latents.has_text:
+                part.latents.require(text=text_digest(animator.encoders))
 
     def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
         """See :class:`BatchSource`."""
         return iter(
             ClipLoader(
-                self._dataset,
+                self._parts,
                 self._config.data.sampling,
                 seed=self._config.seed,
                 global_batch=global_batch,
@@ -59,10 +67,15 @@ class DatasetSource:
                 world_size=world_size,
                 position=position,
                 threads=self._config.data.threads,
-                latents=self._latents,
-                selection=self._config.data.selection,
                 max_failure_share=self._config.data.max_failure_share,
                 shuffle_shards=self._config.data.shuffle_shards,
                 cache=self._config.data.cache,
             )
         )
+
+
+def _part(chosen: OtherDataset) -> Part:
+    dataset = Dataset.open(chosen.dataset)
+    latents = Latents.open(chosen.latents, dataset) if chosen.latents is not None else None
+    changes = chosen.weight if isinstance(chosen.weight, list) else [(0, chosen.weight)]
+    return Part(dataset, [Weight(*change) for change in changes], latents, chosen.selection)
