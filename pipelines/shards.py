@@ -283,7 +283,9 @@ class Dataset:
         offset, size = (self.samples.column(name)[row].as_py()[number - 1] for name in columns)
         return self._read(row, offset, size, f"{number}.jpg")
 
-    def _read(self, row: int, offset: int, size: int, member: str) -> bytes:
+    def _read(self, row: int, offset: int | None, size: int, member: str) -> bytes:
+        if offset is None:
+            raise OSError(f"sample {row} of {self.folder} has no {member}")
         shard = self.samples.column("shard")[row].as_py()
         data = self._read_range(shard, offset, size)
         if len(data) != size:

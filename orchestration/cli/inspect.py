@@ -10,6 +10,7 @@ import typer
 
 from orchestration.cli.common import (
     AsJson,
+    Preset,
     named_dataset,
     out,
     print_json,
@@ -35,13 +36,27 @@ def inspect(
         str | None, typer.Argument(help="Dataset folder or URL; the newest if not given.")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option("--out", help="HTML file to write; under runs/inspect if not given.")
+        Path | None, typer.Option("--out", help="File to write; under runs/inspect if not given.")
     ] = None,
     clips: Annotated[int, typer.Option(min=0, help="Clips on the contact sheet.")] = 24,
     seed: Annotated[int, typer.Option(help="Of the draw of these clips.")] = 0,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Draw a training batch instead, as PNG: what the network sees.")
+    ] = False,
+    stage: Annotated[int, typer.Option(min=0, max=3, help="With --batch: the stage.")] = 3,
+    preset: Preset = None,
+    position: Annotated[int, typer.Option(min=0, help="With --batch: steps before it.")] = 0,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="With --batch: a setting; repeatable."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Summarise a dataset and write a report: counts, reasons, histograms, a contact sheet, throughput."""
+    if batch:
+        sets = [f"data.dataset={named_dataset(dataset)}", f"seed={seed}", *(assignments or [])]
+        _draw_batch(stage, preset or "tiny", sets, position, report, as_json)
+        return
     from orchestration.inspection import report_path, write_report
     from pipelines.contact import contacts
     from pipelines.shards import Dataset
@@ -57,6 +72,27 @@ def inspect(
         return
     _print(found)
     out().print(f"report {shown(path)}")
+
+
+def _draw_batch(
+    stage: int, preset: str, sets: list[str], position: int, path: Path | None, as_json: bool
+) -> None:
+    from orchestration.batch_sheet import draw_batch
+    from orchestration.workspace import Workspace
+    from training.config import resolve
+    from training.source import DatasetSource
+
+    config = resolve(stage, preset, sets)
+    source = DatasetSource(config)
+    drawn = next(source.batches(0, 1, position, config.train.global_batch))
+    name = f"batch-{source.digest[:8]}-{preset}-stage{stage}-{position}.png"
+    path = path or Workspace.current().root / "inspect" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw_batch(drawn).save(path)
+    if as_json:
+        print_json({"dataset": source.digest, "samples": drawn.keys, "picture": path})
+        return
+    out().print(f"{len(drawn)} samples, step {position + 1} of stage {stage}: {shown(path)}")
 
 
 def _print(found: Survey) -> None:
