@@ -4,6 +4,7 @@ Every attention is ``scaled_dot_product_attention``. The spatial transformer's c
 branches over the same query (DynamiCrafter, section 3.2): text tokens, and image tokens per frame.
 """
 
+from contextlib import nullcontext
 from typing import TypeVar, cast
 
 import torch
@@ -28,9 +29,9 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         device = x.device.type
-        autocast = torch.is_autocast_enabled(device)
+        autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else self.weight.dtype
-        with torch.autocast(device, enabled=False):
+        with torch.autocast(device, enabled=False) if autocast else nullcontext():
             normed = F.group_norm(
                 x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps
             )

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from models.animator import Animator
 from models.architecture import Architecture, ContextConfig, UNetConfig
@@ -131,3 +132,15 @@ def test_a_feed_forward_in_parts_equals_the_whole():
     with torch.no_grad():
         in_parts = layer(x)
     torch.testing.assert_close(in_parts, layer(x).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_network_runs_without_weights_to_count_its_work():
+    with torch.device("meta"):
+        unet = UNet(UNetConfig(detail_guidance=True)).requires_grad_(False)
+        latents, text, image = (
+            torch.empty(shape) for shape in ((1, 8, 16, 32, 32), (1, 77, 1024), (1, 16, 16, 1024))
+        )
+        with FlopCounterMode(display=False) as counter:
+            unet(latents, torch.zeros(1), text, image)
+    # 4.90 TFLOP with the text projected again for every frame.
+    assert 4.8e12 < counter.get_total_flops() < 4.9e12
