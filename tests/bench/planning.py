@@ -7,14 +7,12 @@ import csv
 import itertools
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from pipelines.ingest import IngestConfig, ingest
+from pipelines.ingest import IngestConfig
 from pipelines.ingest.plan import Plan, rows_digest
 from pipelines.sources import SourceTable
 from pipelines.storage import Folder
@@ -84,22 +82,7 @@ def _table(folder: Path, rows: int) -> Path:
 
 def _measured(what: str, config: IngestConfig) -> tuple[float, float, None, float]:
     """Seconds, 1, no error and peak of memory in MiB: what a Row takes."""
-    command = [sys.executable, "-m", "tests.bench.planning", what, config.model_dump_json()]
+    command = [sys.executable, "-m", "tests.bench.planned", what, config.model_dump_json()]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     found = json.loads(done.stdout)
     return found["seconds"], 1.0, None, found["peak"] / MIB
-
-
-def _child(what: str, config: IngestConfig) -> None:
-    start = time.perf_counter()
-    if what == "plan":
-        Plan.of(config, SourceTable(config.source))
-    else:
-        ingest(config)
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    json.dump({"seconds": seconds, "peak": peak}, sys.stdout)
-
-
-if __name__ == "__main__":
-    _child(sys.argv[1], IngestConfig.model_validate_json(sys.argv[2]))
