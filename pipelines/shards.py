@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 
 from models.errors import AnimaticError
 from pipelines.duplicates import find_duplicates
+from pipelines.mapped import mapped_table
+from pipelines.shard_files import CacheConfig
 from pipelines.storage import Folder, canonical_json, digest_of
 from pipelines.tables import (
     LATER_COLUMNS,
@@ -33,6 +35,7 @@ from pipelines.tar import MEMBERS, Member, Sample, ShardWriter, StoredSample
 
 FORMAT = 1
 READ_AHEAD = 8
+MAPPED_ROWS = 50_000  # more samples than that are not held in memory
 
 
 def shard_name(unit: int) -> str:
@@ -217,7 +220,7 @@ class Dataset:
         folder = Folder(url)
         info = read_info(folder)
         try:
-            samples = pq.read_table(io.BytesIO(folder.read("samples.parquet")))
+            samples = _read_samples(folder, info)
         except (FileNotFoundError, pa.ArrowInvalid) as error:
             raise AnimaticError(f"{url}/samples.parquet cannot be read ({error}); ingest again") from error
         samples = _completed(samples)
@@ -291,6 +294,13 @@ class Dataset:
         if len(data) != size:
             raise OSError(f"{self.folder}/{shard} ends before sample {row}'s {member}")
         return data
+
+
+def _read_samples(folder: Folder, info: dict[str, Any]) -> pa.Table:
+    if info["counts"]["samples"] > MAPPED_ROWS:
+        digest = info["files"]["samples.parquet"]
+        return mapped_table(folder, "samples.parquet", digest, CacheConfig().path)
+    return pq.read_table(io.BytesIO(folder.read("samples.parquet")))
 
 
 def _completed(samples: pa.Table) -> pa.Table:
