@@ -20,7 +20,20 @@ from pipelines.verify import verify
 from tests.pipelines.footage import row, write_coded, write_table
 
 ROOT = Path(__file__).resolve().parents[2]
-DRIVER = "import sys; from pipelines.ingest import *; ingest(IngestConfig.model_validate_json(sys.argv[1]))"
+# A machine that is busy with other work may need another try to start Ray, which is no matter here.
+DRIVER = """
+import sys
+from models.errors import AnimaticError
+from pipelines.ingest import IngestConfig, ingest
+
+for attempt in range(4):
+    try:
+        ingest(IngestConfig.model_validate_json(sys.argv[1]))
+        break
+    except AnimaticError as error:
+        if "Ray did not start" not in str(error) or attempt == 3:
+            raise
+"""
 RAY, UNIT = "ray::", "_timed"  # how Ray titles a worker process while it makes a unit
 PATIENCE_S = 240
 ROWS_A_UNIT = 2
