@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import fsspec
 import pytest
 from typer.testing import CliRunner
 
@@ -121,3 +122,14 @@ def test_an_empty_dataset_without_times_has_a_report_too(tmp_path, monkeypatch):
     commit_dataset(folder, {}, units=1, rows=1)
     inspect("empty", "--out", "report.html")
     assert "No times were noted" in read(Path("report.html")).text
+
+
+def test_a_dataset_in_an_object_store_is_read_where_it_is(dataset):
+    store = fsspec.filesystem("memory")
+    for path in Path("data").rglob("*"):
+        if path.is_file():
+            store.pipe_file(f"/bucket/{path}", path.read_bytes())
+    said = json.loads(inspect("memory://bucket/data", "--json"))
+    assert said["digest"] == dataset.digest
+    assert Path(said["report"]).parent == Path("runs/inspect")
+    assert len(read(Path(said["report"])).sources) == 2 * 4
