@@ -76,7 +76,9 @@ def evaluate(config: EvaluateConfig, progress: Progress = lambda done, total: No
     stored = [json.loads(folder.read(_rows_name(number))) for number in range(len(chunks))]
     report = build_report(protocol, [row for chunk in stored for row in chunk["rows"]])
     report["seconds"] = round(sum(chunk["seconds"] for chunk in stored), 3)
-    folder.write("report.json", _finite_json(report))
+    content = _finite_json(report)
+    if not folder.exists("report.json") or folder.read("report.json") != content:
+        folder.write("report.json", content)
     return report
 
 
