@@ -7,6 +7,7 @@ import torch
 from einops import repeat
 from torch import Tensor
 
+from models.architecture import Architecture
 from models.conditioning import ProjectedContext
 from models.errors import AnimaticError
 from models.sampler import Denoiser, Progress, SamplingSettings, sample
@@ -33,7 +34,7 @@ def sample_latents(
 
     A loop's last frame repeats its first and is left out.
     """
-    frames = _frame_count(animator, mode, frames)
+    frames = frames_to_sample(animator.architecture, mode, frames)
     _check_images(animator, image, prompts, mode, last)
     image = image.to(animator.device)
     condition = None
@@ -78,24 +79,33 @@ def denoiser(
     return denoise
 
 
-def over_time(latent: Tensor, frames: int) -> Tensor:
-    """(b c h w) -> (b c t h w), repeated."""
-    return repeat(latent, "b c h w -> b c t h w", t=frames)
+def frames_to_sample(architecture: Architecture, mode: Mode, frames: int | None) -> int:
+    """Frames of a clip: those asked for, else the architecture's.
 
-
-def _frame_count(animator: "Animator", mode: Mode, frames: int | None) -> int:
-    """Frames to sample."""
-    if not animator.architecture.unet.temporal:
+    Raises:
+        AnimaticError: where the network cannot do the mode, or there are too few frames for it.
+    """
+    if not architecture.unet.temporal:
         if frames not in (None, 1) or mode != "animate":
             raise AnimaticError(
                 "this network has no temporal layers and draws single images: use a bundle of stage 2 or 3"
             )
         return 1
-    frames = animator.architecture.frames if frames is None else frames
+    if mode != "animate" and not architecture.unet.detail_guidance:
+        raise AnimaticError(
+            f"mode {mode} shows the network its last frame, which takes detail guidance: "
+            "use a bundle of stage 3"
+        )
+    frames = architecture.frames if frames is None else frames
     least = {"animate": 1, "interpolate": 2, "loop": 3}[mode]
     if frames < least:
         raise AnimaticError(f"frames is {frames}: mode {mode} needs at least {least}")
     return frames
+
+
+def over_time(latent: Tensor, frames: int) -> Tensor:
+    """(b c h w) -> (b c t h w), repeated."""
+    return repeat(latent, "b c h w -> b c t h w", t=frames)
 
 
 def _check_images(
@@ -111,11 +121,6 @@ def _check_images(
             )
     if (last is not None) != (mode == "interpolate"):
         raise AnimaticError("a last frame goes with mode interpolate, and only with it")
-    if mode != "animate" and not architecture.unet.detail_guidance:
-        raise AnimaticError(
-            f"mode {mode} shows the network its last frame, which takes detail guidance: "
-            "use a bundle of stage 3"
-        )
 
 
 def _condition(animator: "Animator", image: Tensor, mode: Mode, last: Tensor | None, frames: int) -> Tensor:

@@ -55,6 +55,7 @@ def animate(
     """Animate an image as a prompt says; settings not given are the preset's."""
     import torch
 
+    from models.animation import frames_to_sample
     from orchestration import media, promotion
     from orchestration.progress import counting
     from orchestration.workspace import Workspace
@@ -65,6 +66,7 @@ def animate(
     if loop and last is not None:
         raise AnimaticError("--loop ends at the image itself and --last at another: give one of them")
     mode: Mode = "loop" if loop else "animate" if last is None else "interpolate"
+    frames_to_sample(architecture, mode, frames)
     picture = media.read_image(image, architecture.height, architecture.width)
     end = None if last is None else media.read_image(last, architecture.height, architecture.width)
     settings = _settings(

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from mlflow import MlflowClient
@@ -122,6 +123,20 @@ def test_the_champion_animates_a_picture(here):
     assert names == ["still-a-red-ball-5.mp4", "still-a-red-ball-6.mp4"]
     for clip in clips:
         assert all(Path(clip[kind]).stat().st_size > 0 for kind in ("mp4", "gif", "large"))
+
+
+def test_a_clip_has_the_frames_asked_for_and_ends_where_asked(here):
+    make_bundle(here / "bundle")
+    for name, grey in (("first.png", 60), ("last.png", 200)):
+        Image.fromarray(np.full((64, 64, 3), grey, np.uint8)).save(name)
+    verb = ("animate", "first.png", "a ball", "--bundle", "bundle", "--steps", 1, "--json")
+    for ending, frames in ((("--last", "last.png"), 5), (("--loop",), 4), ((), 5)):
+        result = run(*verb, *ending, "--frames", 5)
+        assert result.exit_code == 0, result.output
+        with av.open(json.loads(result.stdout)["clips"][0]["mp4"]) as clip:
+            assert sum(1 for _ in clip.decode(video=0)) == frames
+    fails("--loop ends at the image itself", *verb, "--loop", "--last", "last.png")
+    fails("mode loop needs at least 3", *verb, "--loop", "--frames", 2)
 
 
 def test_a_sampling_setting_out_of_range_is_named(here):
