@@ -164,6 +164,7 @@ def disturb(folder: Path, *, units: int, drivers: int, workers: int) -> Counter[
     return job.killed
 
 
+@pytest.mark.slow
 def test_five_kills_change_nothing(tmp_path: Path) -> None:
     assert disturb(tmp_path, units=12, drivers=1, workers=4) == {"driver": 1, "worker": 4}
 
