@@ -14,8 +14,8 @@ from orchestration.tracking.run import write_atomically
 from orchestration.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pipelines.contact import Contact
     from pipelines.survey import Histogram, Rate, Survey
+    from pipelines.survey.contact import Contact
 
 TEMPLATE = "inspect.html"
 WIDTH, HEIGHT = 300, 110  # of a chart, in its own units

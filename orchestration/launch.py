@@ -25,7 +25,7 @@ from orchestration.tracking import Mirror, backends_for
 from orchestration.tracking.backends import Outcome
 from orchestration.tracking.run import TrackedRun
 from orchestration.workspace import Workspace
-from pipelines.cluster import ensure_ray
+from pipelines.cluster.connect import ensure_ray
 from training.config import RunConfig, config_hash, dump_yaml
 from training.source import DatasetSource
 from training.stages import STAGES, sources

@@ -20,12 +20,12 @@ from pydantic import Field
 from models.architecture import EncoderConfig
 from models.encoders import ClipEncoders, preprocess
 from models.errors import AnimaticError
-from pipelines.by_shard import Progress, ShardJob, absolute, run_by_shard
-from pipelines.frames import Frames, UndecodableError, read_image
-from pipelines.latents import tensors_digest
-from pipelines.selection import read_similarity, similarity_source, write_similarity
-from pipelines.shards import Dataset
+from pipelines.cluster.by_shard import Progress, ShardJob, absolute, run_by_shard
+from pipelines.dataset import Dataset
+from pipelines.dataset.latents import tensors_digest
+from pipelines.dataset.selection import read_similarity, similarity_source, write_similarity
 from pipelines.storage import Folder, canonical_json
+from pipelines.video.frames import Frames, UndecodableError, read_image
 
 Scores = npt.NDArray[np.float32]
 _COLUMNS = ("shard", "caption", "jpg_offset", "jpg_size")

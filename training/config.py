@@ -18,10 +18,10 @@ from models.architecture import Architecture
 from models.errors import AnimaticError
 from models.recompute import Recompute
 from models.sampler import SamplingSettings
-from pipelines.sampling import ClipSampling
-from pipelines.selection import EVERYTHING, Selection
-from pipelines.shard_files import CacheConfig
-from pipelines.stream import SHUFFLE_SHARDS
+from pipelines.dataset.selection import EVERYTHING, Selection
+from pipelines.loader.sampling import ClipSampling
+from pipelines.loader.stream import SHUFFLE_SHARDS
+from pipelines.storage.shard_files import CacheConfig
 from training.names import check_names, flatten
 from training.recipe import STAGES, stage_values
 

@@ -5,12 +5,12 @@ from typing import Protocol
 
 from models.animator import Animator, Batch
 from models.errors import AnimaticError
-from pipelines.latents import Latents, codec_digest, text_digest
+from pipelines.dataset import Dataset
+from pipelines.dataset.latents import Latents, codec_digest, text_digest
+from pipelines.dataset.selection import data_digest
 from pipelines.loader import ClipLoader, Part
-from pipelines.mixture import Weight
-from pipelines.reading import SampleReader
-from pipelines.selection import data_digest
-from pipelines.shards import Dataset
+from pipelines.loader.mixture import Weight
+from pipelines.loader.reading import SampleReader
 from pipelines.storage import digest_of
 from training.config import OtherDataset, RunConfig
 

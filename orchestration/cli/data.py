@@ -105,7 +105,7 @@ def index_images(
     as_json: AsJson = False,
 ) -> None:
     """Make image tars, as img2dataset writes them, a dataset for stage 1; the tars stay as they are."""
-    from pipelines.images import index_images as run
+    from pipelines.dataset.images import index_images as run
 
     info = run(folder)
     counts = info["counts"]
@@ -183,8 +183,8 @@ def verify(
 ) -> None:
     """Read a whole dataset, or latents, again: every digest, count, tar and sample."""
     from orchestration.progress import counting
-    from pipelines.latents import holds_latents, verify_latents
-    from pipelines.verify import verify as run
+    from pipelines.dataset.latents import holds_latents, verify_latents
+    from pipelines.dataset.verify import verify as run
 
     url = named_dataset(dataset)
     with counting(err(), "verify") as progress:

@@ -58,9 +58,9 @@ def inspect(
         _draw_batch(stage, preset or "tiny", sets, position, report, as_json)
         return
     from orchestration.inspection import report_path, write_report
-    from pipelines.contact import contacts
-    from pipelines.shards import Dataset
+    from pipelines.dataset import Dataset
     from pipelines.survey import survey
+    from pipelines.survey.contact import contacts
 
     opened = Dataset.open(named_dataset(dataset))
     found = survey(opened)

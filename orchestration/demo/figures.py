@@ -15,7 +15,7 @@ from orchestration import promotion
 from orchestration.demo.seconds import SecondsNote
 from orchestration.demo.sources import Sources
 from orchestration.tracking.journal import read_journal
-from pipelines.metrics import mean_interval
+from pipelines.evaluate.metrics import mean_interval
 
 WHOLE_JOURNAL = 1 << 40
 STAGES = {1: "context", 2: "adaptation", 3: "detail guidance"}

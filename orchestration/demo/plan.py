@@ -93,8 +93,8 @@ def stage_config(demo: Demo, stage: int) -> RunConfig:
 
 def evaluation_config(demo: Demo, stage: int) -> EvaluateConfig:
     """The evaluation of a stage's bundle, in a folder of its own for each bundle and protocol."""
+    from pipelines.dataset import Dataset
     from pipelines.evaluate import EvaluateConfig
-    from pipelines.shards import Dataset
 
     bundle = demo.runs[stage] / "bundle"
     gpus = device_count()

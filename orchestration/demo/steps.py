@@ -109,7 +109,7 @@ def make_footage(demo: Demo) -> Outcome:
 
 def ingest_footage(demo: Demo) -> Outcome:
     """Both tables to shards, on Ray."""
-    from pipelines.cluster import ensure_ray
+    from pipelines.cluster.connect import ensure_ray
     from pipelines.ingest import IngestConfig, ingest
     from training.config import resolve
 

@@ -81,7 +81,7 @@ def animate(
     """Write pictures to ``images/``, and for every prompt an mp4, GIFs and a strip to ``animations/``."""
     import torch
 
-    from pipelines.metrics import caption_direction, motion_direction
+    from pipelines.evaluate.metrics import caption_direction, motion_direction
 
     animator = open_bundle(bundle).animator().to("cuda" if torch.cuda.is_available() else "cpu")
     size = (animator.architecture.height, animator.architecture.width)

@@ -8,6 +8,6 @@ units that are missing.
 from pipelines.ingest.engine import IngestProgress
 from pipelines.ingest.job import IngestReport, ingest
 from pipelines.ingest.retry import retry
-from pipelines.unit import IngestConfig
+from pipelines.ingest.unit import IngestConfig
 
 __all__ = ["IngestConfig", "IngestProgress", "IngestReport", "ingest", "retry"]

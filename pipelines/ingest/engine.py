@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from models.errors import AnimaticError
-from pipelines.cluster import ensure_ray
+from pipelines.cluster.connect import ensure_ray
 from pipelines.ingest.timings import Timings
 
 # A unit is tried again when its worker or node is lost; machines on the spot market are lost often.

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import AnimaticError
-from pipelines.claim import claimed
+from pipelines.dataset.commit import commit_dataset
+from pipelines.dataset.units import committed_units, count_outcomes, read_unit
 from pipelines.ingest.engine import Progress, Tally, run_units
 from pipelines.ingest.plan import Plan, rows_digest, stale_units, withdraw
 from pipelines.ingest.timings import timings_of
-from pipelines.shards import commit_dataset, committed_units, count_outcomes, read_unit
+from pipelines.ingest.unit import IngestConfig, make_unit
 from pipelines.sources import SCHEME, SourceRow, SourceTable
 from pipelines.storage import Folder
-from pipelines.unit import IngestConfig, make_unit
+from pipelines.storage.claim import claimed
 
 
 @dataclass(frozen=True)

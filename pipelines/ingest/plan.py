@@ -14,10 +14,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.errors import AnimaticError
-from pipelines.shards import FORMAT, committed_units, read_unit, shard_name, unit_name
+from pipelines.dataset.units import FORMAT, committed_units, read_unit, shard_name, unit_name
+from pipelines.ingest.unit import IngestConfig
 from pipelines.sources import SCHEME, SourceRow, SourceTable
 from pipelines.storage import Folder, canonical_json, digest_of
-from pipelines.unit import IngestConfig
 
 # Where and how the work is done, which must not matter to the bytes that come out.
 CIRCUMSTANCES = {"source", "videos", "output", "workers", "address", "deadline_s", "decoder_memory", "fetch"}

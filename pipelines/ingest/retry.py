@@ -7,15 +7,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.errors import AnimaticError
-from pipelines.claim import claimed
+from pipelines.dataset.commit import commit_dataset
+from pipelines.dataset.units import committed_units, count_outcomes, read_unit
 from pipelines.ingest.engine import Progress, Tally, run_units
 from pipelines.ingest.job import IngestReport, report_of
 from pipelines.ingest.plan import CIRCUMSTANCES, Plan, place_of
 from pipelines.ingest.timings import timings_of
-from pipelines.shards import commit_dataset, committed_units, count_outcomes, read_unit
+from pipelines.ingest.unit import IngestConfig, remake_unit
 from pipelines.sources import TABLE_REASONS
 from pipelines.storage import Folder
-from pipelines.unit import IngestConfig, remake_unit
+from pipelines.storage.claim import claimed
 
 
 def retry(

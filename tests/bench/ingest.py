@@ -19,14 +19,14 @@ from pathlib import Path
 
 import psutil
 
-from pipelines.cluster import ensure_ray
+from pipelines.cluster.connect import ensure_ray
 from pipelines.fetch import Fetched, FetchPolicy
-from pipelines.filters import FilterConfig
+from pipelines.fetch.prefetch import fetched_ahead
 from pipelines.ingest import IngestConfig
 from pipelines.ingest import ingest as run_ingest
-from pipelines.prefetch import fetched_ahead
+from pipelines.ingest.filters import FilterConfig
+from pipelines.ingest.unit import make_unit
 from pipelines.sources import SourceRow, SourceTable
-from pipelines.unit import make_unit
 from tests.bench.footage import run_ffmpeg, write_clips
 from tests.bench.timing import MIB, Result, Row
 
@@ -183,7 +183,7 @@ class _Watch:
             for process in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.Error):
                     line = " ".join(process.cmdline())
-                    if "ray::" in line or "video_child" in line or "ffmpeg" in line:
+                    if "ray::" in line or "video.child" in line or "ffmpeg" in line:
                         sizes.append(process.memory_info().rss)
             self.peak = max(self.peak, sum(sizes))
 

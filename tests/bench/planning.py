@@ -14,9 +14,9 @@ from pathlib import Path
 
 from pipelines.ingest import IngestConfig
 from pipelines.ingest.plan import Plan, rows_digest
+from pipelines.ingest.unit import make_unit
 from pipelines.sources import SourceTable
 from pipelines.storage import Folder
-from pipelines.unit import make_unit
 from tests.bench.timing import MIB, Result, Row
 
 RESUMED_ROWS = 100_000

@@ -5,7 +5,7 @@ import argparse
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.order import GlobalOrder
+from pipelines.loader.order import GlobalOrder
 
 BATCH = 64
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipelines.dataset.verify import verify
 from pipelines.ingest import IngestConfig, ingest
-from pipelines.verify import verify
 from tests.pipelines.footage import row, write_coded, write_table
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,9 +14,9 @@ from orchestration.demo.seconds import SecondsNote
 from orchestration.demo.sources import STEP_TITLES, Sources
 from orchestration.ledger import Ledger
 from orchestration.media import film_strip, write_clip, write_png
-from pipelines.evaluate import measure
-from pipelines.heldout import RealClip
-from pipelines.report import build_report
+from pipelines.evaluate.heldout import RealClip
+from pipelines.evaluate.job import measure
+from pipelines.evaluate.report import build_report
 
 SIDE, FRAMES = 64, 8
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from test_cli import here, run  # noqa: F401 (here is a fixture)
 
-from pipelines.shards import commit_dataset, commit_unit
+from pipelines.dataset.commit import commit_dataset
+from pipelines.dataset.units import commit_unit
 from pipelines.storage import Folder
 
 REJECTED = {"samples": 0, "reason": "fetch_timeout", "detail": "", "record": {"videoid": "a"}}

@@ -9,7 +9,7 @@ import pytest
 
 from orchestration.demo import films, footage
 from orchestration.demo.collection import HELD_OUT_SEED, TRAINING_SEED, Amounts, Collection, write_collection
-from pipelines.metrics import caption_direction, motion_direction
+from pipelines.evaluate.metrics import caption_direction, motion_direction
 
 AMOUNTS = Amounts(rendered=6, held_out_each=1)
 

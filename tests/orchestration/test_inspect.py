@@ -10,7 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestration.cli import app
-from pipelines.shards import Dataset, commit_dataset, commit_unit
+from pipelines.dataset import Dataset
+from pipelines.dataset.commit import commit_dataset
+from pipelines.dataset.units import commit_unit
 from pipelines.storage import Folder
 from tests.pipelines.coded_clips import build_dataset
 

@@ -8,7 +8,10 @@ import av
 import numpy as np
 from PIL import Image
 
-from pipelines.shards import Dataset, Sample, commit_dataset, commit_unit
+from pipelines.dataset import Dataset
+from pipelines.dataset.commit import commit_dataset
+from pipelines.dataset.tar import Sample
+from pipelines.dataset.units import commit_unit
 from pipelines.storage import Folder
 
 HEIGHT, WIDTH = 64, 96

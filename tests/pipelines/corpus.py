@@ -8,8 +8,9 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
-from footage import ffmpeg, row, write_coded
 from PIL import Image
+
+from tests.pipelines.footage import ffmpeg, row, write_coded
 
 SAMPLE = "sample"
 CUT = {"truncated", "not_a_video"}

@@ -6,13 +6,13 @@ import shutil
 
 import numpy as np
 import pytest
-from coded_clips import build_dataset
 
 from models.errors import AnimaticError
+from pipelines.dataset import Dataset
+from pipelines.dataset.selection import Selection, data_digest, read_similarity
 from pipelines.loader import ClipLoader, ClipSampling
-from pipelines.selection import Selection, data_digest, read_similarity
-from pipelines.shards import Dataset
 from pipelines.similarity import ScoreConfig, score
+from tests.pipelines.coded_clips import build_dataset
 from training.config import config_hash, resolve
 
 ENCODERS = resolve(3, "tiny").model.encoders

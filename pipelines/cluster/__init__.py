@@ -1,0 +1,1 @@
+"""Work on Ray: a cluster or this machine, and actors that share out tasks."""

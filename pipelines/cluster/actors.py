@@ -1,0 +1,99 @@
+"""A fixed set of Ray actors that work through tasks; what each of them holds is loaded once."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
+
+from models.errors import AnimaticError
+from pipelines.cluster.connect import ensure_ray
+
+log = logging.getLogger(__name__)
+
+TASK_RETRIES = 3  # of one task whose actor died
+
+
+class Worker(Protocol):
+    """What runs in an actor. Its constructor must be cheap: what is large is loaded when first needed."""
+
+    def ready(self) -> None:
+        """Load what the tasks need."""
+        ...
+
+    def make(self, *task: Any) -> Any:
+        """Do one task; called again elsewhere if this process or its node is lost."""
+        ...
+
+
+def run_on_actors(
+    worker: Callable[..., Worker],
+    arguments: tuple[Any, ...],
+    tasks: Iterable[tuple[Any, ...]],
+    *,
+    workers: int,
+    gpus_per_worker: float = 0,
+    address: str | None = None,
+) -> Iterator[Any]:
+    """Have up to ``workers`` actors do the tasks; yields results as they come, in any order.
+
+    A task is taken from ``tasks`` only when an actor is free for it. An actor that dies is started again, on
+    another node if its own is gone.
+
+    Args:
+        worker: class of the actors, built from ``arguments``.
+        workers: 0 does the tasks in this process, without Ray.
+
+    Raises:
+        AnimaticError: what a worker raised as such, or if one does not start or dies on every attempt.
+    """
+    if not workers:
+        own = worker(*arguments)
+        yield from (own.make(*task) for task in tasks)
+        return
+    ensure_ray(address, workers)
+    if ray.cluster_resources().get("GPU", 0) < gpus_per_worker:
+        log.warning("waiting for a GPU: the Ray cluster has none; ask for none to use the CPU")
+    remote = ray.remote(num_cpus=1, num_gpus=gpus_per_worker, max_restarts=-1, max_task_retries=TASK_RETRIES)(
+        worker
+    )
+    actors = [remote.remote(*arguments) for _ in range(workers)]
+    # An actor gets a task only once it is there: one that waits for resources holds nothing up.
+    starting = {actor.ready.remote(): actor for actor in actors}
+    running: dict[Any, Any] = {}
+    waiting, task = iter(tasks), None
+    try:
+        task = next(waiting, None)
+        while task is not None or running:
+            (finished, *_), _ = ray.wait([*running, *(starting if task is not None else ())])
+            actor = running.pop(finished, None)
+            began = actor is None
+            actor = starting.pop(finished) if began else actor
+            result = _result(finished)
+            if task is not None:
+                running[actor.make.remote(*task)] = actor
+                task = next(waiting, None)
+            if not began:
+                yield result
+    finally:
+        for actor in actors:
+            ray.kill(actor)
+
+
+def _result(finished: Any) -> Any:
+    try:
+        return ray.get(finished)
+    except RayTaskError as error:
+        # Ray wraps what the actor raised in a traceback of many lines.
+        if isinstance(error.cause, AnimaticError):
+            raise AnimaticError(str(error.cause)) from error
+        raise
+    except ActorUnavailableError as error:
+        raise AnimaticError(
+            f"a worker process died {TASK_RETRIES + 1} times over the same task (out of memory?): "
+            "what is done is kept; mend that and run it again"
+        ) from error
+    except RayActorError as error:
+        reason = str(error).strip().splitlines()[-1][:200]
+        raise AnimaticError(f"a worker does not start or was lost for good ({reason})") from error

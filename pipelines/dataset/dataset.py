@@ -1,0 +1,149 @@
+"""A finished dataset, opened for reading: tables in memory or mapped, members by range reads of its tars."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.errors import AnimaticError
+from pipelines.dataset.tables import LATER_COLUMNS, SAMPLES_SCHEMA
+from pipelines.dataset.tar import Member
+from pipelines.dataset.units import FORMAT
+from pipelines.storage import Folder, digest_of
+from pipelines.storage.mapped import mapped_table
+from pipelines.storage.shard_files import CacheConfig
+
+MAPPED_ROWS = 50_000  # more samples than that are not held in memory
+
+
+def dataset_digest(info: dict[str, Any]) -> str:
+    """What identifies a dataset everywhere downstream: its configuration and the bytes of its shards."""
+    return digest_of([digest_of(info["config"]), [shard["sha256"] for shard in info["shards"]]])
+
+
+class Dataset:
+    """A finished dataset, opened for reading; safe to pickle and to share between threads."""
+
+    def __init__(self, folder: Folder, info: dict[str, Any], samples: pa.Table) -> None:
+        self.folder = folder
+        self.info = info
+        self.samples = samples
+        self._read_range: Callable[[str, int, int], bytes] = folder.read_range
+
+    @classmethod
+    def open(cls, url: str | Path) -> "Dataset":
+        """Open the dataset at a folder or fsspec URL; AnimaticError if it is missing or inconsistent."""
+        folder = Folder(url)
+        info = read_info(folder)
+        try:
+            samples = _read_samples(folder, info)
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            raise AnimaticError(f"{url}/samples.parquet cannot be read ({error}); ingest again") from error
+        samples = _completed(samples)
+        if samples.schema.names != SAMPLES_SCHEMA.names or len(samples) != info["counts"]["samples"]:
+            raise AnimaticError(f"{url}/samples.parquet does not fit its dataset.json; ingest again")
+        return cls(folder, info, samples)
+
+    def reading_with(self, read_range: Callable[[str, int, int], bytes]) -> "Dataset":
+        """The same dataset, ``size`` bytes from ``offset`` of ``shard`` read by ``read_range``."""
+        other = Dataset(self.folder, self.info, self.samples)
+        other._read_range = read_range
+        return other
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def url(self) -> str:
+        """Where the dataset is."""
+        return self.folder.url
+
+    @property
+    def digest(self) -> str:
+        """The dataset's identity."""
+        return str(self.info["digest"])
+
+    @property
+    def rejects(self) -> pa.Table:
+        """Rejected source rows: row, source_id, reason, detail, record (the row as JSON)."""
+        return pq.read_table(io.BytesIO(self.folder.read("rejects.parquet")))
+
+    @property
+    def duplicates(self) -> pa.Table:
+        """Samples that look like an earlier one: key, duplicate_of, distance (bits of the perceptual hash).
+
+        Raises AnimaticError if the dataset was ingested without looking for them.
+        """
+        if "duplicates.parquet" not in self.info["files"]:
+            raise AnimaticError(
+                f"{self.url} was ingested without looking for duplicates; "
+                "ingest with --set filters.duplicate_distance=12"
+            )
+        return pq.read_table(io.BytesIO(self.folder.read("duplicates.parquet")))
+
+    def read(self, row: int, member: Member) -> bytes:
+        """Bytes of one member of sample ``row`` (its place in ``samples``), by a range read of its tar.
+
+        Raises OSError if the shard is gone or too short.
+        """
+        columns = (f"{member}_offset", f"{member}_size")
+        offset, size = (self.samples.column(name)[row].as_py() for name in columns)
+        return self._read(row, offset, size, member)
+
+    def images(self, row: int) -> int:
+        """Number of conditioning images of sample ``row``."""
+        return 1 + len(self.samples.column("more_jpg_size")[row].as_py() or ())
+
+    def read_image(self, row: int, number: int) -> bytes:
+        """The ``number``-th conditioning image, from 0. Raises as ``read``."""
+        if number == 0:
+            return self.read(row, "jpg")
+        columns = ("more_jpg_offset", "more_jpg_size")
+        offset, size = (self.samples.column(name)[row].as_py()[number - 1] for name in columns)
+        return self._read(row, offset, size, f"{number}.jpg")
+
+    def _read(self, row: int, offset: int | None, size: int, member: str) -> bytes:
+        if offset is None:
+            raise OSError(f"sample {row} of {self.folder} has no {member}")
+        shard = self.samples.column("shard")[row].as_py()
+        data = self._read_range(shard, offset, size)
+        if len(data) != size:
+            raise OSError(f"{self.folder}/{shard} ends before sample {row}'s {member}")
+        return data
+
+
+def _read_samples(folder: Folder, info: dict[str, Any]) -> pa.Table:
+    if info["counts"]["samples"] > MAPPED_ROWS:
+        digest = info["files"]["samples.parquet"]
+        return mapped_table(folder, "samples.parquet", digest, CacheConfig().path)
+    return pq.read_table(io.BytesIO(folder.read("samples.parquet")))
+
+
+def _completed(samples: pa.Table) -> pa.Table:
+    """The table with the columns that datasets of earlier versions lack, empty."""
+    for name in LATER_COLUMNS:
+        if name not in samples.schema.names:
+            kind = SAMPLES_SCHEMA.field(name).type
+            samples = samples.append_column(name, pa.nulls(len(samples), kind))
+    return samples
+
+
+def read_info(folder: Folder) -> dict[str, Any]:
+    try:
+        info: dict[str, Any] = json.loads(folder.read("dataset.json"))
+    except FileNotFoundError as error:
+        begun = (
+            "its ingest did not finish; run it again" if folder.exists("ingest.json") else "make it: ingest"
+        )
+        raise AnimaticError(f"no dataset at {folder} ({begun})") from error
+    except ValueError as error:
+        raise AnimaticError(f"{folder}/dataset.json is not JSON ({error}); ingest again") from error
+    if info.get("format") != FORMAT:
+        raise AnimaticError(f"{folder} has dataset format {info.get('format')}; this version reads {FORMAT}")
+    if info.get("digest") != dataset_digest(info):
+        raise AnimaticError(f"{folder}/dataset.json was altered: its digest does not fit; ingest again")
+    return info

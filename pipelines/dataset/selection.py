@@ -1,0 +1,106 @@
+"""Which clips of a dataset are trained on: views over its samples, which leave the dataset as it is."""
+
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.errors import AnimaticError
+from pipelines.dataset.dataset import Dataset
+from pipelines.storage import Folder, digest_of
+
+SIMILARITY = "clip_similarity.parquet"
+SIMILARITY_SCHEMA = pa.schema([("key", pa.string()), ("clip_similarity", pa.float32())])
+
+
+class Selection(BaseModel):
+    """What is left out. By default nothing is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    skip_duplicates: bool = Field(False, description="leave out clips that look like an earlier one")
+    min_clip_similarity: float | None = Field(
+        None, ge=-1, le=1, description="leave out clips whose image and caption are less alike to CLIP"
+    )
+
+
+EVERYTHING = Selection()
+
+
+def data_digest(dataset: Dataset, selection: Selection) -> str:
+    """What identifies the training data: the dataset, and the scores and thresholds if any is in use."""
+    if selection == EVERYTHING:
+        return dataset.digest
+    scores = read_similarity(dataset)[1] if selection.min_clip_similarity is not None else None
+    return digest_of([dataset.digest, selection.model_dump(mode="json"), scores])
+
+
+def selected(dataset: Dataset, selection: Selection) -> npt.NDArray[np.bool_]:
+    """For each sample whether it is trained on. Raises AnimaticError if it was not scored or none is left."""
+    chosen = np.ones(len(dataset), np.bool_)
+    if selection.skip_duplicates:
+        duplicates = dataset.duplicates["key"]
+        chosen &= ~pc.is_in(dataset.samples["key"], value_set=duplicates.combine_chunks()).to_numpy()
+    if selection.min_clip_similarity is not None:
+        scores, _ = read_similarity(dataset)
+        # A sample that could not be scored is not known to be good.
+        chosen &= np.nan_to_num(scores, nan=-np.inf) >= selection.min_clip_similarity
+    if not chosen.any():
+        raise AnimaticError(
+            f"dataset {dataset.folder}: not one of its {len(dataset)} clips passes data.selection "
+            f"({', '.join(f'{name}={value}' for name, value in selection)})"
+        )
+    return chosen
+
+
+def write_similarity(dataset: Dataset, scores: npt.NDArray[np.float32], source: dict[str, str]) -> None:
+    """Put scores beside the dataset: one for each sample in order, NaN where there is none."""
+    columns = [dataset.samples["key"].combine_chunks(), pa.array(scores, from_pandas=True)]
+    table = pa.table(dict(zip(SIMILARITY_SCHEMA.names, columns, strict=True)), SIMILARITY_SCHEMA)
+    table = table.replace_schema_metadata(source)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    dataset.folder.write(SIMILARITY, buffer.getvalue())
+
+
+def similarity_source(folder: Folder) -> dict[str, str]:
+    """What the scores beside a dataset are of and from; empty if there are none."""
+    if not folder.exists(SIMILARITY):
+        return {}
+    return _about(_read(folder))
+
+
+def read_similarity(dataset: Dataset) -> tuple[npt.NDArray[np.float32], str]:
+    """Scores of all samples in order, NaN where there is none, and the digest of what made them.
+
+    Raises AnimaticError if the dataset was not scored in its present state.
+    """
+    again = f"run `animatic score {dataset.folder}`"
+    if not dataset.folder.exists(SIMILARITY):
+        raise AnimaticError(f"{dataset.folder} has no scores of image and caption: {again}")
+    table = _read(dataset.folder)
+    about = _about(table)
+    if about.get("dataset") != dataset.digest or not table["key"].equals(dataset.samples["key"]):
+        raise AnimaticError(f"{dataset.folder}/{SIMILARITY} is of an earlier state of the dataset: {again}")
+    return table["clip_similarity"].to_numpy(), digest_of(about)
+
+
+def _read(folder: Folder) -> pa.Table:
+    try:
+        table = pq.read_table(io.BytesIO(folder.read(SIMILARITY)))
+    except pa.ArrowInvalid as error:
+        raise AnimaticError(
+            f"{folder}/{SIMILARITY} cannot be read ({error}); delete it and score again"
+        ) from error
+    if table.schema.names != SIMILARITY_SCHEMA.names:
+        raise AnimaticError(f"{folder}/{SIMILARITY} has other columns; delete it and score again")
+    return table
+
+
+def _about(table: pa.Table) -> dict[str, Any]:
+    return {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items() if k != b"ARROW:schema"}

@@ -1,0 +1,225 @@
+"""One unit of encoding: the clips of one shard → one committed tar of latents. This is what an actor does."""
+
+import contextlib
+import functools
+import hashlib
+import io
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from models.architecture import CodecConfig, EncoderConfig
+from models.autoencoder import Codec, build_codec
+from models.encoders import ClipEncoders
+from models.errors import AnimaticError
+from pipelines.cluster.by_shard import ShardJob
+from pipelines.dataset.latents import FORMAT, LatentKey, codec_digest, text_digest
+from pipelines.dataset.tar import Member, TarWriter
+from pipelines.dataset.units import unit_name
+from pipelines.storage import Folder, canonical_json
+from pipelines.video.frames import Frames, UndecodableError, read_clip, read_image
+
+FRAMES_AT_ONCE = 32  # decoded together; bounds memory whatever the length of a clip
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+
+class EncodeConfig(ShardJob):
+    """What is encoded, by what, and how."""
+
+    output: str = Field(description="folder or URL for the latents")
+    height: int = Field(gt=0, description="pixels of the frames that the codec sees")
+    width: int = Field(gt=0, description="pixels")
+    codec: CodecConfig
+    encoders: EncoderConfig | None = Field(None, description="stores text features too; null: none")
+    clips: bool = Field(True, description="false: the stored images alone, for stage 1")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the codec's arithmetic")
+    threads: int = Field(2, ge=1, description="decoding threads per worker")
+
+
+def load_models(config: EncodeConfig) -> tuple[Codec, ClipEncoders | None, LatentKey]:
+    """The codec and text tower on the CPU, and the identity of what they will make."""
+    codec = build_codec(config.codec)
+    encoders = ClipEncoders(config.encoders) if config.encoders is not None else None
+    key = LatentKey(
+        config.height,
+        config.width,
+        codec_digest(codec),
+        text_digest(encoders) if encoders is not None else None,
+        config.clips,
+        config.precision,
+    )
+    return codec, encoders, key
+
+
+def shard_name(unit: int) -> str:
+    """Name of the tar of a unit."""
+    return f"latents-{unit:06d}.tar"
+
+
+class UnitEncoder:
+    """Holds codec and text tower and encodes units with them; runs as a Ray actor."""
+
+    def __init__(self, config_json: str, key: LatentKey) -> None:
+        self._config = EncodeConfig.model_validate_json(config_json)
+        self._key = key
+        self._source, self._folder = Folder(self._config.dataset), Folder(self._config.output)
+        self._device = self._config.device
+
+    def ready(self) -> None:
+        """Returns once the models are loaded. Raises AnimaticError if they are not those of the driver."""
+        _ = self._models
+
+    @functools.cached_property
+    def _models(self) -> tuple[Codec, ClipEncoders | None]:
+        codec, encoders, key = load_models(self._config)
+        if key != self._key:
+            raise AnimaticError(
+                "a worker loads another codec or text tower than this machine: give all nodes the same files "
+                "(model.codec.path, model.encoders.path)"
+            )
+        return codec.to(self._device), encoders and encoders.to(self._device)
+
+    def make(self, unit: int, source: str, rows: list[Row]) -> int:
+        """Encode and commit one unit: ``rows`` of samples.parquet, from the shard with digest ``source``."""
+        failed: list[Row] = []
+        with (
+            self._folder.creating(shard_name(unit)) as part,
+            TarWriter(part, shard_name(unit)) as writer,
+            ThreadPoolExecutor(self._config.threads, thread_name_prefix="decode") as pool,
+            _one_thread(),
+        ):
+            calls = ((row, part) for row in rows for part in self._parts(row, _Stored(self._source, row)))
+            decoded = _in_order(pool, self._read, calls, ahead=self._config.threads)
+            for key, parts in itertools.groupby(decoded, key=lambda item: item[0]["key"]):
+                try:
+                    self._add(writer, parts)
+                except UndecodableError as error:
+                    failed.append({"key": key, "failure": str(error)})
+        manifest = {
+            "format": FORMAT,
+            "unit": unit,
+            "source": source,
+            "shard": writer.summary(),
+            "samples": writer.rows,
+            "failed": failed,
+        }
+        self._folder.write(unit_name(unit), canonical_json(manifest))
+        return len(rows)
+
+    def _parts(self, row: Row, stored: "_Stored") -> Iterator[tuple["_Stored", Sequence[int] | None]]:
+        """What of a sample is decoded in one go: its image (None), then runs of frames."""
+        yield stored, None
+        if self._config.clips:
+            for start in range(0, row["frames"], FRAMES_AT_ONCE):
+                yield stored, range(start, min(start + FRAMES_AT_ONCE, row["frames"]))
+
+    def _read(self, row: Row, part: tuple["_Stored", Sequence[int] | None]) -> tuple[str, Frames]:
+        """sha256 of what was read, and its frames [t h w 3]."""
+        size = (self._config.height, self._config.width)
+        stored, indices = part
+        if indices is None:
+            digest, data = stored.jpg
+            return digest, read_image(data, size)[None]
+        digest, data = stored.mp4
+        return digest, read_clip(data, list(indices), (row["height"], row["width"]), size)
+
+    def _add(self, writer: TarWriter, parts: Iterator[tuple[Row, Future[tuple[str, Frames]]]]) -> None:
+        """Encode the parts of one sample as they come and append them to the tar."""
+        row, first = next(parts)
+        digest, still = first.result()
+        encoded, clip = self._encode(row, still), []
+        for _, part in parts:
+            digest, frames = part.result()
+            clip.append(self._encode(row, frames))
+        members = {"clip.npy": _npy(np.concatenate(clip))} if clip else {}
+        members["still.npy"] = _npy(encoded)
+        _, encoders = self._models
+        if encoders is not None:
+            members["text.npy"] = _npy(_halves(row, encoders.text([row["caption"]])[0]))
+        writer.add_members(row["key"], members, frames=row["frames"], clip_sha256=digest)
+
+    @torch.no_grad()
+    def _encode(self, row: Row, frames: Frames) -> np.ndarray:
+        """Frames [t h w 3] -> mean and standard deviation of their latents, float16 [t 2 c h w]."""
+        pixels = torch.tensor(frames, device=self._device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        half = self._config.precision == "bfloat16"
+        with torch.autocast(self._device, torch.bfloat16, enabled=half):
+            posterior = self._models[0].posterior(pixels.contiguous())
+        return _halves(row, torch.stack(posterior, dim=1))
+
+
+class _Stored:
+    """Members of one sample with their digests, read once however many parts are decoded of them."""
+
+    def __init__(self, source: Folder, row: Row) -> None:
+        self._source, self._row = source, row
+
+    @functools.cached_property
+    def jpg(self) -> tuple[str, bytes]:
+        return self._read("jpg")
+
+    @functools.cached_property
+    def mp4(self) -> tuple[str, bytes]:
+        return self._read("mp4")
+
+    def _read(self, member: Member) -> tuple[str, bytes]:
+        row = self._row
+        offset, size = row[f"{member}_offset"], row[f"{member}_size"]
+        try:
+            data = self._source.read_range(row["shard"], offset, size)
+        except OSError as error:
+            raise UndecodableError(str(error)) from error
+        if len(data) != size:
+            raise UndecodableError(f"{row['shard']} ends before {member}")
+        return hashlib.sha256(data).hexdigest(), data
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Have torch compute with one thread, as it does in an actor: sums depend on how they are split."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _halves(row: Row, values: Tensor) -> np.ndarray:
+    halves = values.to("cpu", torch.float16)
+    if not torch.isfinite(halves).all():
+        raise AnimaticError(
+            f"what the codec or text tower makes of sample {row['key']} is not finite in 16 bits: "
+            "these weights cannot be cached; train from pixels"
+        )
+    return halves.numpy()
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _in_order(
+    pool: ThreadPoolExecutor,
+    function: Callable[..., T],
+    calls: Iterable[tuple[Row, Any]],
+    ahead: int,
+) -> Iterator[tuple[Row, Future[T]]]:
+    """Results of ``function`` in the order of the calls, at most ``ahead`` begun before they are needed."""
+    begun: deque[tuple[Row, Future[T]]] = deque()
+    for call in calls:
+        begun.append((call[0], pool.submit(function, *call)))
+        if len(begun) > ahead:
+            yield begun.popleft()
+    yield from begun

@@ -1,0 +1,266 @@
+"""One object from a disk, the web or an object store, whole and hashed, or a reason why not.
+
+Downloads run in an event loop of their own thread, so that they go on while the caller decodes.
+"""
+
+import asyncio
+import errno
+import hashlib
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import aiohttp
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.errors import AnimaticError
+from pipelines.fetch.web import Web
+from pipelines.rejection import RejectedError
+
+BLOCK = 1 << 20
+RETRIED_STATUS = {408, 425, 429}
+MAX_RETRY_AFTER_S = 60
+POLL_S = 0.02
+
+
+class FetchPolicy(BaseModel):
+    """How hard to try, how much to take, and how much at once; limits are those of one worker."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_bytes: int = Field(2 << 30, gt=0)  # of one file
+    attempts: int = Field(3, ge=1)
+    backoff_s: float = Field(1.0, ge=0)  # doubles with every attempt, plus up to as much again at random
+    timeout_s: float = Field(120.0, gt=0)  # for one attempt
+    concurrency: int = Field(8, ge=1, le=256)  # downloads at once
+    per_host: int = Field(8, ge=1)  # of these, from one host
+    ahead: int = Field(16, ge=1)  # files fetched before their turn
+    ahead_bytes: int = Field(512 << 20, gt=0)  # no more are begun while as much waits
+    allow_private: bool = False  # http sources may be at addresses that are not public
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A local file and what it holds. ``url`` is the place it came from."""
+
+    path: Path
+    url: str
+    sha256: str
+    size: int
+
+
+class Fetcher:
+    """Fetches objects, several at once, begun in the order in which they were asked for.
+
+    None is begun while ``waiting``, bytes that were fetched and not used yet, has reached the policy's
+    ``ahead_bytes``. Use it as a context manager; leaving cancels what is not done.
+    """
+
+    def __init__(self, policy: FetchPolicy, waiting: Callable[[], int] = lambda: 0) -> None:
+        self._policy, self._waiting = policy, waiting
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="fetch", daemon=True)
+        self._slots = asyncio.Semaphore(policy.concurrency)
+        self._gate = asyncio.Lock()
+        self._web = Web(
+            connections=policy.concurrency,
+            per_host=policy.per_host,
+            timeout_s=policy.timeout_s,
+            allow_private=policy.allow_private,
+        )
+
+    def __enter__(self) -> Self:
+        self._loop.set_default_executor(ThreadPoolExecutor(self._policy.concurrency, "fetch"))
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._cancel(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def submit(self, places: list[str], into: Path) -> "Future[Fetched]":
+        """Begin to fetch the object at the first place that has one.
+
+        Local files stay where they are, others go to ``into``. The result raises RejectedError: missing_file,
+        empty_file, too_large, fetch_refused, fetch_failed, fetch_timeout, unknown_protocol.
+        """
+        return asyncio.run_coroutine_threadsafe(self._fetch(places, into), self._loop)
+
+    async def _cancel(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._web.close()
+
+    async def _fetch(self, places: list[str], into: Path) -> Fetched:
+        async with self._slots:
+            async with self._gate:  # first come, first served: what is waited for is never behind what waits
+                while self._waiting() >= self._policy.ahead_bytes:
+                    await asyncio.sleep(POLL_S)
+            for place in places:
+                try:
+                    fetched = await self._fetch_one(place, into)
+                except FileNotFoundError:
+                    continue
+                if fetched.size == 0:
+                    raise RejectedError("empty_file")
+                return fetched
+        raise RejectedError("missing_file")
+
+    async def _fetch_one(self, place: str, into: Path) -> Fetched:
+        if place.startswith(("http://", "https://")):
+            with into.open("wb") as target:
+                return await self._persist(_Sink(place, into, target, self._policy.max_bytes), None)
+        filesystem, path = _store(place)
+        if isinstance(filesystem, LocalFileSystem):
+            return await asyncio.to_thread(_local, Path(path), place, self._policy)
+        with into.open("wb") as target:
+            sink = _Sink(place, into, target, self._policy.max_bytes)
+            return await self._persist(sink, (filesystem, path))
+
+    async def _persist(self, sink: "_Sink", store: tuple[Any, str] | None) -> Fetched:
+        """Download until it works or the attempts are used up."""
+        failure, reason = "", ""
+        for attempt in range(self._policy.attempts):
+            if attempt:
+                pause = self._policy.backoff_s * 2 ** (attempt - 1) * (1 + random.random())
+                await asyncio.sleep(max(pause, min(sink.retry_after_s, MAX_RETRY_AFTER_S)))
+            sink.begin()
+            try:
+                return await self._attempt(sink, store)
+            except TimeoutError:
+                failure, reason = f"{self._policy.timeout_s:g} seconds", "fetch_timeout"
+            except (OSError, aiohttp.ClientError) as error:
+                failure, reason = _failure(error), "fetch_failed"
+                sink.retry_after_s = _retry_after(error)
+        raise RejectedError(reason, f"{failure}, {self._policy.attempts} attempts")
+
+    async def _attempt(self, sink: "_Sink", store: tuple[Any, str] | None) -> Fetched:
+        if store is not None:
+            reading = asyncio.to_thread(_read_store, *store, sink, sink.attempt)
+            return await asyncio.wait_for(reading, self._policy.timeout_s)
+        # Not through fsspec: it reports every refusal and every outage as a missing file.
+        async with self._web.get(sink.place) as response:
+            async for block in response.content.iter_chunked(BLOCK):
+                sink.take(block, sink.attempt)
+        return sink.fetched()
+
+
+def _store(place: str) -> tuple[Any, str]:
+    if "::" in place:
+        raise RejectedError("fetch_refused", "an address within an address")
+    try:
+        filesystem, path = fsspec.core.url_to_fs(place)
+    except ValueError as error:
+        raise RejectedError("unknown_protocol", place.partition("://")[0]) from error
+    except ImportError as error:
+        raise AnimaticError(f"{place[:80]} needs another package: {error}") from error
+    return filesystem, path
+
+
+def _failure(error: Exception) -> str:
+    """What to say of an error that another attempt may not meet; raises what is final."""
+    if isinstance(error, FileNotFoundError):
+        raise error
+    if isinstance(error, PermissionError):
+        raise RejectedError("fetch_refused") from error
+    if isinstance(error, aiohttp.InvalidURL):
+        raise RejectedError("fetch_refused", "not a valid address") from error
+    if isinstance(error, aiohttp.ClientResponseError):
+        if error.status in (404, 410):
+            raise FileNotFoundError from error
+        if error.status < 500 and error.status not in RETRIED_STATUS:
+            raise RejectedError("fetch_refused", f"status {error.status}") from error
+        return f"status {error.status}"
+    return type(error).__name__
+
+
+def _retry_after(error: Exception) -> float:
+    """Seconds that the server asked to wait, or 0."""
+    headers = error.headers if isinstance(error, aiohttp.ClientResponseError) else None
+    wait = "" if headers is None else headers.get("Retry-After", "")
+    return float(wait) if wait.isdecimal() else 0.0
+
+
+class _Sink:
+    """Takes the blocks of one object, attempt after attempt."""
+
+    def __init__(self, place: str, path: Path, target: BinaryIO, max_bytes: int) -> None:
+        self.place, self.retry_after_s, self.attempt = place, 0.0, 0
+        self._path, self._target, self._max_bytes = path, target, max_bytes
+        self._size, self._digest = 0, hashlib.sha256()
+        self._lock = threading.Lock()  # a store's thread outlives the attempt that gave up on it
+
+    def begin(self) -> None:
+        """Start anew; blocks of earlier attempts are no longer taken."""
+        with self._lock:
+            self.attempt += 1
+            self._size, self._digest = 0, hashlib.sha256()
+            self._target.seek(0)
+            self._target.truncate()
+
+    def take(self, block: bytes, attempt: int) -> None:
+        """Store a block; InterruptedError if the attempt that it belongs to is over."""
+        with self._lock:
+            self._take(block, attempt)
+
+    def _take(self, block: bytes, attempt: int) -> None:
+        if attempt != self.attempt or self._target.closed:
+            raise InterruptedError
+        self._size += len(block)
+        if self._size > self._max_bytes:
+            raise RejectedError("too_large", f"more than {self._max_bytes} bytes")
+        self._digest.update(block)
+        try:
+            self._target.write(block)
+            self._target.flush()
+        except OSError as error:  # our own disk's trouble must not pass for the source's
+            raise RuntimeError(f"a download cannot be stored: {error}") from error
+
+    def fetched(self) -> Fetched:
+        """The whole object."""
+        return Fetched(self._path, self.place, self._digest.hexdigest(), self._size)
+
+
+def _read_store(filesystem: Any, path: str, sink: _Sink, attempt: int) -> Fetched:
+    with filesystem.open(path, "rb") as source:
+        for block in _blocks(source):
+            sink.take(block, attempt)
+    return sink.fetched()
+
+
+def _local(path: Path, place: str, policy: FetchPolicy) -> Fetched:
+    digest = hashlib.sha256()
+    try:
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        size = path.stat().st_size
+        if size > policy.max_bytes:
+            raise RejectedError("too_large", f"{size} bytes")
+        with path.open("rb") as file:
+            for block in _blocks(file):
+                digest.update(block)
+    except PermissionError as error:
+        raise RejectedError("fetch_refused") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise FileNotFoundError(path) from error
+        raise
+    return Fetched(path, place, digest.hexdigest(), size)
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    while block := file.read(BLOCK):
+        yield block

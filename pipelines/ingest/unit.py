@@ -1,0 +1,93 @@
+"""One unit of ingest: a run of source rows → one committed tar and manifest. This is what a worker does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from pipelines.dataset.tar import Sample, StoredSample
+from pipelines.dataset.units import commit_unit, count_outcomes, read_unit, stored_sample
+from pipelines.ingest.samples import SampleSettings, samples_of
+from pipelines.sources import ColumnNames, SourceRow
+from pipelines.storage import Folder
+
+
+class IngestConfig(SampleSettings):
+    """What to read, how to cut and encode it, and where to put it."""
+
+    source: str  # the table: a CSV, JSONL or Parquet file, a glob or a folder of such, or a URL
+    output: str  # the dataset: a folder or fsspec URL
+    columns: ColumnNames = ColumnNames()  # what the table calls WebVid's columns
+    where: str | None = None  # which rows to take, as in "dynamic_confidence > 0.5"; the others are counted
+    unit_rows: int = Field(256, ge=1)
+    workers: int | None = Field(None, ge=1)  # units in progress at once; None takes every CPU that Ray has
+    address: str | None = None  # of a Ray cluster; None starts Ray on this machine
+
+
+def make_unit(
+    config: IngestConfig, unit: int, rows: list[SourceRow], source: dict[str, Any]
+) -> dict[str, Any]:
+    """Make and commit one unit; returns its counts. Runs as a Ray task.
+
+    ``source`` says in the manifest what rows these are: their number and digest.
+    """
+    folder = Folder(config.output)
+    outcomes: list[dict[str, Any]] = []
+    with folder.scratch() as scratch:
+        samples = _samples(config, rows, scratch, outcomes)
+        manifest = commit_unit(folder, unit, samples, outcomes, source=source)
+    return _counts(manifest)
+
+
+def remake_unit(config: IngestConfig, unit: int, reasons: list[str]) -> dict[str, Any]:
+    """Try the unit's rows again that were rejected for one of ``reasons``; copy the samples of all others.
+
+    Returns the unit's counts. Runs as a Ray task.
+    """
+    folder = Folder(config.output)
+    old = read_unit(folder, unit)
+    rows = [
+        SourceRow(outcome["row"], outcome["record"], None, config.columns)
+        for outcome in old["rows"]
+        if outcome.get("reason") in reasons
+    ]
+    retried: list[dict[str, Any]] = []
+    outcomes: list[dict[str, Any]] = []
+    with folder.scratch() as scratch:
+        samples = _merged(folder, old, _samples(config, rows, scratch, retried), retried, outcomes)
+        manifest = commit_unit(folder, unit, samples, outcomes, source=old.get("source", {}))
+    return _counts(manifest)
+
+
+def _samples(
+    config: IngestConfig, rows: list[SourceRow], scratch: Path, outcomes: list[dict[str, Any]]
+) -> Iterator[Sample]:
+    yield from samples_of(config, rows, scratch, outcomes)
+    for outcome in outcomes:
+        if outcome.get("reason") == "filtered":
+            # A filter may leave most of a table out: its number is enough to find such a row there.
+            outcome["record"] = {}
+
+
+def _merged(
+    folder: Folder,
+    old: dict[str, Any],
+    fresh: Iterator[Sample],
+    retried: list[dict[str, Any]],
+    outcomes: list[dict[str, Any]],
+) -> Iterator[Sample | StoredSample]:
+    """Stored samples and fresh ones in the order of their rows; fills ``outcomes``."""
+    stored, upcoming = iter(old["samples"]), next(fresh, None)
+    for outcome in old["rows"]:
+        for _ in range(outcome["samples"]):
+            yield stored_sample(folder, next(stored))
+        while upcoming is not None and upcoming.info["source_id"] == outcome["source_id"]:
+            yield upcoming
+            upcoming = next(fresh, None)
+    new = {outcome["row"]: outcome for outcome in retried}
+    outcomes += [new.get(outcome["row"], outcome) for outcome in old["rows"]]
+
+
+def _counts(manifest: dict[str, Any]) -> dict[str, Any]:
+    return {**count_outcomes(manifest["rows"]), "bytes": manifest["shard"]["bytes"]}

@@ -1,0 +1,164 @@
+"""What is drawn for one sample: stride, start, conditioning frame, dropout and noise seed.
+
+Every draw comes from a generator keyed by (seed, epoch, sample key), in a fixed order and a fixed
+number, so a sample's draws depend neither on its rank, batch and worker nor on the other settings.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pipelines.loader.order import derive_key
+
+
+class ClipSampling(BaseModel):
+    """How a training sample is taken from a clip."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    frames: int = Field(ge=1, description="frames per sample")
+    height: int = Field(ge=8, description="pixels")
+    width: int = Field(ge=8, description="pixels")
+    stride: tuple[int, int] = Field((1, 6), description="smallest and largest distance between frames")
+    target_fps: tuple[float, float] | None = Field(
+        None,
+        description="lowest and highest frame rate of a sample, in place of stride; null: stride decides",
+    )
+    short_clips: Literal["slow", "skip"] = Field(
+        "slow",
+        description="clips with too few frames for the smallest stride allowed: shown at the largest that "
+        "fits, or left out",
+    )
+    flip: bool = Field(False, description="mirror half of the samples")
+    condition: Literal["random", "first", "last"] | int = Field(
+        "random", description="which frame is the condition; a number counts from 0"
+    )
+    drop_text: float = Field(0.05, ge=0, le=1, description="share of samples that lose the text alone")
+    drop_image: float = Field(0.05, ge=0, le=1, description="share of samples that lose the image alone")
+    drop_both: float = Field(0.05, ge=0, le=1, description="share of samples that lose text and image")
+    fps_condition: Literal["fps", "stride"] = Field(
+        "fps", description="what the network is told: true frames per second, or the stride (preset 256)"
+    )
+    images_only: bool = Field(False, description="stage 1: the stored conditioning image alone, no video")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        low, high = self.stride
+        if not 1 <= low <= high:
+            raise ValueError(f"stride must be [low, high] with 1 <= low <= high, got [{low}, {high}]")
+        if self.target_fps is not None and not 0 < self.target_fps[0] <= self.target_fps[1]:
+            raise ValueError(f"target_fps must be [low, high] with 0 < low <= high, got {self.target_fps}")
+        if isinstance(self.condition, int) and not 0 <= self.condition < self.frames:
+            raise ValueError(
+                f"condition is frame {self.condition}, but samples have frames 0 to {self.frames - 1}"
+            )
+        if self.drop_text + self.drop_image + self.drop_both > 1:
+            raise ValueError("drop_text + drop_image + drop_both must not exceed 1")
+        return self
+
+    def frames_needed(self, clip_fps: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """Frames that clips of these frame rates must have to be used at all."""
+        if self.images_only:
+            return np.zeros(len(clip_fps), np.int64)
+        if self.short_clips == "slow":
+            return np.full(len(clip_fps), self.frames)
+        smallest = np.array([self.strides(fps)[0] for fps in clip_fps.tolist()])
+        return smallest * (self.frames - 1) + 1
+
+    def strides(self, clip_fps: float) -> tuple[int, int]:
+        """Smallest and largest stride for a clip of ``clip_fps``.
+
+        Where no stride comes out in the range of ``target_fps``, the one that comes nearest to it.
+        """
+        if self.target_fps is None:
+            return self.stride
+        low, high = self.target_fps
+        smallest, largest = max(1, math.ceil(clip_fps / high)), math.floor(clip_fps / low)
+        if smallest <= largest:
+            return smallest, largest
+        # Just below the range with one, just above it with the other.
+        near = [stride for stride in (smallest, largest) if stride >= 1]
+        best = min(near, key=lambda stride: max(low * stride / clip_fps, clip_fps / stride / high))
+        return best, best
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Everything random about one sample. ``fps`` is what the network is told; ``mirrored``: left is right.
+
+    ``image`` (0 to 1) is where among the clip's stored images the one lies that is shown if only images are.
+    """
+
+    start: int
+    stride: int
+    frames: int
+    condition_index: int
+    fps: float
+    drop_text: bool
+    drop_image: bool
+    noise_seed: int
+    image: float = 0.0
+    mirrored: bool = False
+
+    @property
+    def frame_indices(self) -> list[int]:
+        """The clip's frames that the sample shows, in order."""
+        return [self.start + self.stride * step for step in range(self.frames)]
+
+
+def draw(
+    sampling: ClipSampling, seed: int, epoch: int, key: str, *, clip_frames: int, clip_fps: float
+) -> Draw:
+    """Draw one sample from a clip of ``clip_frames`` frames at ``clip_fps``.
+
+    A clip too short for the drawn stride is sampled at the largest stride that fits, even below the
+    configured range. Raises ValueError when the clip has fewer frames than a sample.
+    """
+    if not sampling.images_only and clip_frames < sampling.frames:
+        raise ValueError(f"{key}: {clip_frames} frames, {sampling.frames} are needed")
+    words = np.frombuffer(derive_key("draw", seed, epoch, key)[:16], dtype="<u8")
+    generator = np.random.Generator(np.random.Philox(key=words))
+    u_stride, u_start, u_condition, u_drop = (float(u) for u in generator.random(4))
+    noise_seed = int(generator.integers(2**63 - 1))
+    mirrored = sampling.flip and float(generator.random()) < 0.5
+    drop_text, drop_image = _dropout(sampling, u_drop)
+    if sampling.images_only:
+        frames, stride, start, condition, image = 1, 1, 0, 0, u_condition
+    else:
+        image = 0.0
+        frames = sampling.frames
+        stride = _stride(sampling, u_stride, clip_frames, clip_fps)
+        start = _pick(u_start, 0, clip_frames - 1 - stride * (frames - 1))
+        condition = _condition(sampling, u_condition)
+    fps = clip_fps / stride if sampling.fps_condition == "fps" else float(stride)
+    return Draw(start, stride, frames, condition, fps, drop_text, drop_image, noise_seed, image, mirrored)
+
+
+def _pick(u: float, low: int, high: int) -> int:
+    return low + int(u * (high - low + 1))
+
+
+def _stride(sampling: ClipSampling, u: float, clip_frames: int, clip_fps: float) -> int:
+    stride = _pick(u, *sampling.strides(clip_fps))
+    if sampling.frames == 1:
+        return stride
+    return min(stride, (clip_frames - 1) // (sampling.frames - 1))
+
+
+def _condition(sampling: ClipSampling, u: float) -> int:
+    last = sampling.frames - 1
+    if isinstance(sampling.condition, int):
+        return sampling.condition
+    return {"random": _pick(u, 0, last), "first": 0, "last": last}[sampling.condition]
+
+
+def _dropout(sampling: ClipSampling, u: float) -> tuple[bool, bool]:
+    """One uniform draw as published: text alone, then both, then image alone, from the low end."""
+    text_ends = sampling.drop_text
+    both_ends = text_ends + sampling.drop_both
+    image_ends = both_ends + sampling.drop_image
+    return u < both_ends, text_ends <= u < image_ends

@@ -1,0 +1,29 @@
+"""One writer at a time: a claim on a folder that ends with its process."""
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+
+from models.errors import AnimaticError
+from pipelines.storage.folder import Folder
+
+
+@contextlib.contextmanager
+def claimed(folder: Folder, job: str) -> Iterator[None]:
+    """Keep a second ``job`` on this machine out of the folder, and remove what killed ones left.
+
+    Does nothing for an object store. Raises AnimaticError if the folder is claimed.
+    """
+    path = folder.local_path
+    if path is None:
+        yield
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AnimaticError(f"another {job} is writing to {folder}; wait for it or stop it") from error
+        folder.remove_leftovers()
+        yield
+        folder.remove_leftovers()

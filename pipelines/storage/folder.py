@@ -1,0 +1,145 @@
+"""A folder on a disk or in an object store, written so that a file is either whole or absent."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+
+class Folder:
+    """One folder behind a path or an fsspec URL (``s3://…``, ``gs://…``, ``file://…``).
+
+    Holds no open files, so it can be pickled and shared between threads.
+    """
+
+    def __init__(self, url: str | Path) -> None:
+        self.url = str(url)
+        # Cached listings would hide what other processes write.
+        self._fs, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+        self._root = str(root).rstrip("/")
+        self._local = isinstance(self._fs, LocalFileSystem)
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def local_path(self) -> Path | None:
+        """The folder as a local path, or None in an object store."""
+        return Path(self._root) if self._local else None
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def exists(self, name: str) -> bool:
+        """Whether the file is there."""
+        return bool(self._fs.isfile(self._path(name)))
+
+    def size(self, name: str) -> int | None:
+        """Bytes in the file, or None if there is no such file."""
+        try:
+            return int(self._fs.size(self._path(name)))
+        except FileNotFoundError:
+            return None
+
+    def names(self, folder: str = "") -> list[str]:
+        """Sorted names of the entries right under ``folder``; empty if it is not there."""
+        path = self._path(folder).rstrip("/")
+        self._fs.invalidate_cache(path)
+        try:
+            entries = self._fs.ls(path, detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(Path(str(entry)).name for entry in entries)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file right in this folder, by name, in one listing."""
+        self._fs.invalidate_cache(self._root)
+        try:
+            entries = self._fs.ls(self._root, detail=True)
+        except FileNotFoundError:
+            return {}
+        return {Path(str(e["name"])).name: int(e["size"]) for e in entries if e["type"] == "file"}
+
+    def read(self, name: str) -> bytes:
+        """The whole file. Raises FileNotFoundError."""
+        return bytes(self._fs.cat_file(self._path(name)))
+
+    def read_range(self, name: str, offset: int, size: int) -> bytes:
+        """``size`` bytes from ``offset`` (fewer at the end of the file). Raises FileNotFoundError."""
+        if not self._local:
+            return bytes(self._fs.cat_file(self._path(name), start=offset, end=offset + size))
+        with Path(self._path(name)).open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), size, offset)
+
+    def fetch(self, name: str, to: Path) -> None:
+        """Copy the file to a local path. Raises FileNotFoundError, and what the file system raises."""
+        self._fs.get_file(self._path(name), str(to))
+
+    @contextlib.contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """The file opened for reading bytes. Raises FileNotFoundError."""
+        with self._fs.open(self._path(name), "rb") as file:
+            yield cast(BinaryIO, file)
+
+    @contextlib.contextmanager
+    def creating(self, name: str) -> Iterator[Path]:
+        """A local path to write to; on leaving without an error it becomes ``name``, whole and durable."""
+        if not self._local:
+            with tempfile.TemporaryDirectory(prefix="animatic-") as scratch:
+                yield Path(scratch) / "part"
+                self._fs.put_file(str(Path(scratch) / "part"), self._path(name))
+            return
+        final = Path(self._path(name))
+        final.parent.mkdir(parents=True, exist_ok=True)
+        part = final.with_name(f".{final.name}.part-{uuid.uuid4().hex[:8]}")
+        try:
+            yield part
+            _fsync(part)
+            part.replace(final)
+            _fsync(final.parent)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put ``data`` at ``name`` atomically and durably."""
+        with self.creating(name) as part:
+            part.write_bytes(data)
+
+    def remove(self, name: str) -> None:
+        """Delete the file, durably, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(self._path(name))
+            if self._local:
+                _fsync(Path(self._path(name)).parent)
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A local folder for passing files, on the same disk if this folder is local; gone afterwards."""
+        parent = Path(self._path(".scratch")) if self._local else None
+        if parent is not None:
+            parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="animatic-", dir=parent) as scratch:
+            yield Path(scratch)
+
+    def remove_leftovers(self) -> None:
+        """Delete what killed writers left behind. Call it only while nobody else writes here."""
+        if self._local:
+            shutil.rmtree(self._path(".scratch"), ignore_errors=True)
+            for folder in (self._root, self._path("units")):
+                for part in Path(folder).glob(".*.part-*"):
+                    part.unlink(missing_ok=True)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

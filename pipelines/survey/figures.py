@@ -1,0 +1,185 @@
+"""A dataset in figures: counts, spreads, histograms, examples of rejections, how fast it was made."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.dataset import Dataset
+from pipelines.dataset.selection import read_similarity, similarity_source
+from pipelines.ingest.timings import UnitTiming, read_timings
+
+Values = npt.NDArray[np.float64]
+
+# Columns of samples.parquet, and what their numbers are.
+UNITS = {
+    "duration": "seconds",
+    "fps": "frames a second",
+    "frames": "frames",
+    "width": "pixels",
+    "height": "pixels",
+    "motion": "luma levels in an eighth of a second",
+    "brightness": "luma, 16 to 235",
+    "text": "share of the picture",
+}
+DRAWN = ("duration", "fps", "motion", "brightness", "text")
+DISTINCT = 8  # values, up to which each has a bar of its own
+BINS = 24
+SIZES = 10
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Least, mean and greatest value."""
+
+    min: float
+    mean: float
+    max: float
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of samples. Bar i is of the value ``edges[i]`` if there are as many edges as counts, and of the
+    values from ``edges[i]`` to ``edges[i + 1]`` if there is one more."""
+
+    name: str
+    unit: str
+    edges: list[float]
+    counts: list[int]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast the dataset was made in a stretch of time; ``begin`` and ``end`` are hours of work since the
+    first unit was begun (the time between two calls is left out), rates are per second."""
+
+    begin: float
+    end: float
+    rows: float
+    samples: float
+    bytes: float
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A dataset in figures. ``seconds`` of video; ``sizes`` in samples by width x height, frequent ones
+    first; ``examples`` of rejected rows by reason; ``duplicates`` is None where nobody looked for them."""
+
+    url: str
+    digest: str
+    counts: dict[str, Any]
+    shards: int
+    bytes: int
+    seconds: float
+    spread: dict[str, Spread]
+    histograms: list[Histogram]
+    sizes: dict[str, int]
+    examples: dict[str, list[dict[str, str]]]
+    duplicates: int | None
+    rates: list[Rate]
+    settings: dict[str, Any]
+
+
+def survey(dataset: Dataset) -> Survey:
+    """Read the tables of a dataset, not its shards. Raises AnimaticError."""
+    samples, info = dataset.samples, dataset.info
+    columns = {name: _values(samples[name]) for name in UNITS}
+    return Survey(
+        url=dataset.url,
+        digest=dataset.digest,
+        counts=info["counts"],
+        shards=len(info["shards"]),
+        bytes=sum(shard["bytes"] for shard in info["shards"]),
+        seconds=float(columns["duration"].sum()),
+        spread={name: _spread(values) for name, values in columns.items() if len(values)},
+        histograms=list(_histograms(dataset, columns)),
+        sizes=_sizes(samples),
+        examples=_examples(dataset.rejects),
+        duplicates=len(dataset.duplicates) if "duplicates.parquet" in info["files"] else None,
+        rates=rates(read_timings(dataset.folder)),
+        settings=info["config"],
+    )
+
+
+def histogram(name: str, unit: str, values: Values) -> Histogram:
+    """A bar for each value where there are few, equal bins from the least to the greatest otherwise."""
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) > DISTINCT:
+        counts, edges = np.histogram(values, BINS)
+        return Histogram(name, unit, edges.tolist(), counts.tolist())
+    return Histogram(name, unit, distinct.tolist(), counts.tolist())
+
+
+def rates(timings: list[UnitTiming], stretches: int = 60) -> list[Rate]:
+    """The work of every unit spread evenly over the time it took, summed in equal stretches."""
+    if not timings:
+        return []
+    begun, ended = _worked(timings)
+    edges = np.linspace(0, max(float(ended.max()), 1e-3), stretches + 1)
+    shares = _overlap(begun, ended, edges) / np.maximum(ended - begun, 1e-9)[:, None]
+    made = np.array([[t.rows, t.samples, t.bytes] for t in timings], np.float64)
+    per_second = shares.T @ made / (edges[1] - edges[0])
+    hours = edges / 3600
+    return [Rate(float(hours[i]), float(hours[i + 1]), *map(float, per_second[i])) for i in range(stretches)]
+
+
+def _worked(timings: list[UnitTiming]) -> tuple[Values, Values]:
+    """When each unit was begun and done, in seconds of work: calls follow each other without a gap."""
+    ended = np.array([t.ended for t in timings])
+    seconds = np.array([max(t.seconds, 1e-3) for t in timings])
+    runs = np.array([t.run for t in timings])
+    offset = 0.0
+    for run in np.unique(runs):
+        mine = runs == run
+        start = (ended[mine] - seconds[mine]).min()
+        ended[mine] += offset - start
+        offset = float(ended[mine].max())
+    return ended - seconds, ended
+
+
+def _overlap(begun: Values, ended: Values, edges: Values) -> Values:
+    """Seconds that each unit shares with each stretch, [units, stretches]."""
+    shared = np.minimum(ended[:, None], edges[None, 1:]) - np.maximum(begun[:, None], edges[None, :-1])
+    return np.maximum(shared, 0.0)
+
+
+def _values(column: pa.ChunkedArray) -> Values:
+    return np.asarray(column.drop_null().to_numpy(), np.float64)
+
+
+def _spread(values: Values) -> Spread:
+    return Spread(float(values.min()), float(values.mean()), float(values.max()))
+
+
+def _histograms(dataset: Dataset, columns: dict[str, Values]) -> Iterator[Histogram]:
+    for name in DRAWN:
+        if len(columns[name]):
+            yield histogram(name, UNITS[name], columns[name])
+    if similarity_source(dataset.folder).get("dataset") == dataset.digest:
+        scores = read_similarity(dataset)[0].astype(np.float64)
+        scores = scores[np.isfinite(scores)]
+        if len(scores):
+            yield histogram("clip_similarity", "of image and caption, -1 to 1", scores)
+
+
+def _sizes(samples: pa.Table) -> dict[str, int]:
+    counted = samples.group_by(["width", "height"]).aggregate([([], "count_all")]).to_pylist()
+    counted.sort(key=lambda row: (-row["count_all"], row["width"], row["height"]))
+    sizes = {f"{row['width']}x{row['height']}": row["count_all"] for row in counted[:SIZES]}
+    rest = sum(row["count_all"] for row in counted[SIZES:])
+    return sizes | ({"others": rest} if rest else {})
+
+
+def _examples(rejects: pa.Table) -> dict[str, list[dict[str, str]]]:
+    """The first rejected rows of each reason: row, source_id, detail."""
+    examples: dict[str, list[dict[str, str]]] = {}
+    for reason, _ in Counter(rejects["reason"].to_pylist()).most_common():
+        mine = rejects.filter(pc.equal(rejects["reason"], reason))
+        examples[reason] = mine.slice(0, EXAMPLES).select(["row", "source_id", "detail"]).to_pylist()
+    return examples

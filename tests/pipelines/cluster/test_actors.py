@@ -1,0 +1,56 @@
+"""Actors: every task is done once for the driver, whatever dies on the way, and errors stay one line."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from ray import cloudpickle
+
+from models.errors import AnimaticError
+from pipelines.cluster.actors import run_on_actors
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import test modules
+
+
+class Squarer:
+    """Squares numbers; the process that first gets the deadly one does not survive it."""
+
+    def __init__(self, deadly: int, marker: Path) -> None:
+        self._deadly, self._marker = deadly, marker
+        self._loaded = False
+
+    def ready(self) -> None:
+        self._loaded = True
+
+    def make(self, number: int) -> tuple[int, bool]:
+        if number < 0:
+            raise AnimaticError(f"{number} is negative: square something else")
+        if number == self._deadly and not self._marker.exists():
+            if self._marker.parent.exists():
+                self._marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number**2, self._loaded
+
+
+def test_a_killed_actor_costs_its_task_once(tmp_path):
+    tasks = ((number,) for number in range(12))
+    made = list(run_on_actors(Squarer, (5, tmp_path / "died"), tasks, workers=2))
+    assert (tmp_path / "died").exists()
+    assert sorted(square for square, _ in made) == [number**2 for number in range(12)]
+    assert all(loaded for square, loaded in made if square != 25)
+
+
+def test_a_task_that_kills_every_actor_is_reported_in_one_line(tmp_path):
+    with pytest.raises(AnimaticError, match=r"^a worker process died 4 times over the same task"):
+        list(run_on_actors(Squarer, (5, tmp_path / "missing" / "died"), [(5,)], workers=1))
+
+
+def test_no_tasks_are_no_results(tmp_path):
+    assert list(run_on_actors(Squarer, (0, tmp_path), (), workers=2)) == []
+
+
+def test_what_a_worker_says_arrives_as_it_was_said(tmp_path):
+    with pytest.raises(AnimaticError, match=r"^-3 is negative: square something else$"):
+        list(run_on_actors(Squarer, (0, tmp_path), [(-3,)], workers=1))

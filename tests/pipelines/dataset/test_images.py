@@ -1,0 +1,94 @@
+"""Stage 1 from tars of images and captions, as img2dataset writes them."""
+
+import io
+import itertools
+import tarfile
+
+import numpy as np
+import pytest
+import webdataset
+from PIL import Image
+from typer.testing import CliRunner
+
+from models.errors import AnimaticError
+from orchestration.cli import app
+from pipelines.dataset import Dataset
+from pipelines.dataset.images import index_images
+from pipelines.dataset.verify import verify
+from pipelines.loader import ClipLoader, ClipSampling
+
+STAGE_ONE = ClipSampling(frames=16, height=32, width=48, images_only=True)
+
+
+def image(level, size=(96, 64), kind="JPEG"):
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((size[1], size[0], 3), level, np.uint8)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two tars with seven good samples, one without caption, one without image, one that is no image."""
+    for number in range(2):
+        with webdataset.TarWriter(str(tmp_path / f"{number:05d}.tar")) as writer:
+            for n in range(3):
+                level = 40 * number + 10 * n + 20
+                key = f"{number:05d}{n:04d}"
+                writer.write({"__key__": key, "jpg": image(level), "txt": f"grey {level}", "json": b"{}"})
+    with webdataset.TarWriter(str(tmp_path / "00002.tar")) as writer:
+        writer.write({"__key__": "a", "png": image(200, (50, 50), "PNG"), "txt": "square"})
+        writer.write({"__key__": "b", "jpg": image(1)})
+        writer.write({"__key__": "c", "txt": "nothing to see"})
+        writer.write({"__key__": "d", "jpg": b"<html>", "txt": "a page"})
+    (tmp_path / "00000_stats.json").write_text("{}")
+    return tmp_path
+
+
+def test_stage_one_trains_on_them(folder):
+    before = {path.name: path.read_bytes() for path in folder.glob("*.tar")}
+    counts = index_images(folder)["counts"]
+    assert (counts["rows"], counts["samples"]) == (10, 7)
+    assert counts["reasons"] == {"corrupt": 1, "no_caption": 1, "no_image": 1}
+    loader = ClipLoader(str(folder), STAGE_ONE, seed=0, global_batch=7)
+    (batch,) = itertools.islice(iter(loader), 1)
+    assert batch.pixels.shape == (7, 1, 3, 32, 48)
+    shown = dict(zip(batch.captions, batch.pixels.float().mean((1, 2, 3, 4)).tolist(), strict=True))
+    assert shown.keys() == {f"grey {level}" for level in (20, 30, 40, 60, 70, 80)} | {"square"}
+    for caption, level in shown.items():
+        assert level == pytest.approx(200 if caption == "square" else int(caption[5:]), abs=2)
+    assert {path.name: path.read_bytes() for path in folder.glob("*.tar")} == before
+    assert verify(folder) == []
+    assert index_images(folder)["digest"] == Dataset.open(folder).digest
+
+
+def test_later_stages_need_clips(folder):
+    index_images(folder)
+    with pytest.raises(AnimaticError, match="none of its 7 clips has the 4 frames"):
+        ClipLoader(str(folder), ClipSampling(frames=4, height=32, width=48), seed=0, global_batch=1)
+
+
+@pytest.mark.parametrize("boundary", [True, False])
+def test_a_cut_tar_is_refused_by_name(folder, boundary):
+    path = folder / "00001.tar"
+    with tarfile.open(path) as tar:
+        last = tar.getmembers()[-1]
+    path.write_bytes(path.read_bytes()[: last.offset if boundary else last.offset - 700])
+    with pytest.raises(AnimaticError, match=r"00001\.tar is cut"):
+        index_images(folder)
+
+
+def test_damage_after_indexing_is_found(folder):
+    index_images(folder)
+    path = folder / "00001.tar"
+    path.write_bytes(path.read_bytes().replace(b"grey 60", b"grey 61"))
+    assert any("00001.tar: sha256" in problem for problem in verify(folder))
+    with pytest.raises(AnimaticError, match=r"00001\.tar is damaged"):
+        list(itertools.islice(iter(ClipLoader(str(folder), STAGE_ONE, seed=0, global_batch=7)), 1))
+
+
+def test_the_verb_counts_and_says_what_is_wrong(folder, tmp_path_factory):
+    result = CliRunner().invoke(app, ["index-images", str(folder)])
+    assert result.exit_code == 0
+    assert "7 images" in result.stdout
+    result = CliRunner().invoke(app, ["index-images", str(tmp_path_factory.mktemp("empty"))])
+    assert "no tars in" in result.output + str(result.exception)

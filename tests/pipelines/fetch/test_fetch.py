@@ -1,0 +1,261 @@
+"""Videos from a disk and from a web server that behaves badly."""
+
+import hashlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from pipelines.fetch import Fetched, Fetcher, FetchPolicy
+from pipelines.fetch.prefetch import fetched_ahead
+from pipelines.rejection import RejectedError
+from pipelines.sources import SourceRow
+
+BODY = bytes(range(256)) * 4000
+POLICY = FetchPolicy(backoff_s=0.01, timeout_s=5, allow_private=True)
+
+
+def fetch(places: list[str], into: Path, policy: FetchPolicy) -> Fetched:
+    with Fetcher(policy) as fetcher:
+        return fetcher.submit(places, into).result()
+
+
+class Moody(BaseHTTPRequestHandler):
+    """Answers by the path: /ok, /flaky (fails twice), /status/N, /short (breaks off), /empty, /slow,
+    /endless, /wait (busy for a second), /to/URL (redirects), /loop."""
+
+    asked: ClassVar[Counter[str]] = Counter()
+    moments: ClassVar[dict[str, list[float]]] = {}
+    busy: ClassVar[list[int]] = [0, 0]  # requests in hand, and the most there ever were
+    lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def do_GET(self) -> None:
+        self.asked[self.path] += 1
+        self.moments.setdefault(self.path, []).append(time.monotonic())
+        if self.path.startswith("/to/") or self.path == "/loop":
+            return self._redirect(self.path.removeprefix("/to/"))
+        if self.path == "/endless":
+            return self._endless()
+        if self.path == "/wait" and self.asked[self.path] == 1:
+            return self._answer(503, b"", **{"Retry-After": "1"})
+        if self.path.startswith("/slow"):
+            self._count(1)
+            time.sleep(20 if self.path == "/slow/hang" else 0.15)
+            self._count(-1)
+        return self._plain()
+
+    def _count(self, change: int) -> None:
+        with self.lock:
+            self.busy[0] += change
+            self.busy[1] = max(self.busy)
+
+    def _redirect(self, target: str) -> None:
+        self._answer(302, b"", Location=target)
+
+    def _endless(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(BODY)
+        except OSError:
+            pass
+
+    def _answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _plain(self) -> None:
+        status = int(self.path.split("/")[2]) if self.path.startswith("/status/") else 200
+        if self.path.startswith("/flaky") and self.asked[self.path] <= 2:
+            status = 503
+        body = b"" if self.path == "/empty" else BODY
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:1000] if self.path == "/short" else body)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    Moody.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Moody) as served:
+        threading.Thread(target=served.serve_forever, daemon=True).start()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("NO_PROXY", "127.0.0.1")
+            yield f"http://127.0.0.1:{served.server_port}"
+        served.shutdown()
+
+
+def test_a_local_file_stays_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "v.mp4").write_bytes(BODY)
+    fetched = fetch([str(tmp_path / "no.mp4"), str(tmp_path / "v.mp4")], tmp_path / "into", POLICY)
+    assert fetched.path == tmp_path / "v.mp4"
+    assert (fetched.sha256, fetched.size) == (hashlib.sha256(BODY).hexdigest(), len(BODY))
+
+
+@pytest.mark.parametrize("path", ["/ok", "/flaky"])
+def test_a_download_is_whole_even_if_it_takes_several_attempts(
+    server: str, tmp_path: Path, path: str
+) -> None:
+    fetched = fetch([str(tmp_path / "no.mp4"), server + path], tmp_path / "into", POLICY)
+    assert fetched.path.read_bytes() == BODY
+    assert fetched.sha256 == hashlib.sha256(BODY).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("path", "reason", "attempts"),
+    [
+        ("/status/404", "missing_file", 1),
+        ("/status/403", "fetch_refused", 1),
+        ("/status/500", "fetch_failed", 3),
+        ("/short", "fetch_failed", 3),
+        ("/empty", "empty_file", 1),
+    ],
+)
+def test_failures_are_told_apart_and_only_passing_ones_tried_again(
+    server: str, tmp_path: Path, path: str, reason: str, attempts: int
+) -> None:
+    with pytest.raises(RejectedError) as caught:
+        fetch([server + path], tmp_path / "into", POLICY)
+    assert caught.value.reason == reason
+    assert Moody.asked[path] == attempts
+
+
+def test_size_is_capped_near_and_far(server: str, tmp_path: Path) -> None:
+    (tmp_path / "v.mp4").write_bytes(BODY)
+    for place in (str(tmp_path / "v.mp4"), server + "/ok"):
+        with pytest.raises(RejectedError, match="too_large"):
+            fetch([place], tmp_path / "into", POLICY.model_copy(update={"max_bytes": 1000}))
+    with pytest.raises(RejectedError, match="too_large"):
+        fetch([server + "/endless"], tmp_path / "into", POLICY.model_copy(update={"max_bytes": 5_000_000}))
+
+
+def test_places_that_are_no_files_are_missing(tmp_path: Path) -> None:
+    for places in ([], [str(tmp_path)], ["/dev/zero"]):
+        with pytest.raises(RejectedError, match="missing_file"):
+            fetch(places, tmp_path / "into", POLICY)
+    with pytest.raises(RejectedError, match="unknown_protocol"):
+        fetch(["rtsp://camera/1"], tmp_path / "into", POLICY)
+
+
+def test_a_server_that_hangs_is_a_timeout(server: str, tmp_path: Path) -> None:
+    hasty = POLICY.model_copy(update={"timeout_s": 0.3, "attempts": 2})
+    with pytest.raises(RejectedError, match="fetch_timeout"):
+        fetch([server + "/slow/hang"], tmp_path / "into", hasty)
+    assert Moody.asked["/slow/hang"] == 2
+
+
+def test_a_server_is_given_the_time_it_asks_for(server: str, tmp_path: Path) -> None:
+    assert fetch([server + "/wait"], tmp_path / "into", POLICY).size == len(BODY)
+    first, second = Moody.moments["/wait"]
+    assert second - first >= 1
+
+
+def test_redirects_are_followed_but_not_for_ever(server: str, tmp_path: Path) -> None:
+    fetched = fetch([f"{server}/to/{server}/ok"], tmp_path / "into", POLICY)
+    assert fetched.path.read_bytes() == BODY
+    for path in ("/loop", "/to/file:///etc/passwd", "/to/ftp://127.0.0.1/a"):
+        with pytest.raises(RejectedError, match="fetch_refused"):
+            fetch([server + path], tmp_path / "into", POLICY)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "2130706433",
+        "0x7f.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "10.0.0.1",
+        "169.254.169.254",
+    ],
+)
+def test_addresses_that_are_not_public_are_refused_unless_allowed(
+    server: str, tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    port = server.rpartition(":")[2]
+    asked = Moody.asked.total()
+    with pytest.raises(RejectedError, match="fetch_refused"):
+        fetch(
+            [f"http://{host}:{port}/ok"],
+            tmp_path / "into",
+            POLICY.model_copy(update={"allow_private": False}),
+        )
+    assert Moody.asked.total() == asked
+
+
+@pytest.mark.parametrize(
+    "place", ["http://", "http://[::1/x", "http:///x", "zip://a.mp4::http://127.0.0.1/x.zip"]
+)
+def test_what_is_no_plain_address_is_refused(tmp_path: Path, place: str) -> None:
+    with pytest.raises(RejectedError, match="fetch_refused"):
+        fetch([place], tmp_path / "into", POLICY)
+
+
+@pytest.mark.parametrize(("limit", "most"), [({"concurrency": 3}, 3), ({"per_host": 2}, 2)])
+def test_no_more_downloads_run_at_once_than_allowed(
+    server: str, tmp_path: Path, limit: dict[str, int], most: int
+) -> None:
+    Moody.busy[:] = [0, 0]
+    with Fetcher(POLICY.model_copy(update=limit)) as fetcher:
+        begun = [fetcher.submit([f"{server}/slow/{n}"], tmp_path / f"{n}") for n in range(9)]
+        assert [future.result().size for future in begun] == [len(BODY)] * 9
+    assert Moody.busy[1] == most
+
+
+def test_leaving_ends_downloads_that_nobody_waits_for(server: str, tmp_path: Path) -> None:
+    started = time.monotonic()
+    with Fetcher(POLICY) as fetcher:
+        waiting = fetcher.submit([f"{server}/slow/hang"], tmp_path / "into")
+        time.sleep(0.1)
+    assert time.monotonic() - started < 3
+    assert waiting.cancelled()
+
+
+def rows_of(server: str, count: int) -> list[SourceRow]:
+    return [SourceRow(n, {"videoid": str(n), "contentUrl": f"{server}/ahead/{n}"}) for n in range(count)]
+
+
+def test_files_come_in_the_order_of_their_rows_and_go_again(server: str, tmp_path: Path) -> None:
+    rows = rows_of(server, 9)
+    rows[4] = SourceRow(4, {"videoid": "4"}, "no_caption")
+    rows[6] = SourceRow(6, {"videoid": "../6", "contentUrl": "x"})
+    with fetched_ahead(rows, str(tmp_path), tmp_path, POLICY) as sources:
+        for row, source in zip(rows, sources, strict=True):
+            if row.row in (4, 6):
+                assert isinstance(source, RejectedError)
+            else:
+                assert isinstance(source, Fetched)
+                assert source.url.endswith(f"/ahead/{row.row}")
+                assert source.path.read_bytes() == BODY
+    assert not list(tmp_path.glob("source-*"))
+
+
+@pytest.mark.parametrize(("limit", "most"), [({"ahead": 3}, 4), ({"ahead_bytes": 2 * len(BODY)}, 3)])
+def test_only_so_much_is_fetched_before_its_turn(
+    server: str, tmp_path: Path, limit: dict[str, int], most: int
+) -> None:
+    Moody.asked.clear()
+    policy = POLICY.model_copy(update={"concurrency": 1, **limit})
+    with fetched_ahead(rows_of(server, 20), None, tmp_path, policy) as sources:
+        for _ in range(10):
+            next(sources)
+            time.sleep(0.02)
+            assert len(list(tmp_path.glob("source-*"))) <= most
+        assert 10 <= Moody.asked.total() <= 10 + most

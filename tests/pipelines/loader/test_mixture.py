@@ -1,0 +1,111 @@
+"""Several datasets in one sequence: exact shares, whole epochs of each, the same after every resume."""
+
+import itertools
+from collections import Counter
+
+import pytest
+
+from models.errors import AnimaticError
+from pipelines.loader import ClipLoader, ClipSampling, Part
+from pipelines.loader.mixture import BLOCK, Mixture, Weight
+from tests.pipelines.coded_clips import build_dataset
+from training.config import resolve
+from training.source import DatasetSource
+
+SAMPLING = ClipSampling(frames=2, height=32, width=48)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mixed")
+    spoil = lambda n, mp4: mp4[:500] if n == 1 else mp4  # noqa: E731
+    return build_dataset(folder / "a", [12] * 3), build_dataset(folder / "b", [16] * 5, spoil)
+
+
+def turns(mixture, count, start=0):
+    return [mixture.turn(start + n) for n in range(count)]
+
+
+def test_every_block_has_the_exact_shares_and_nobody_misses_a_turn():
+    mixture = Mixture({0: [3, 1, 0.5]}, seed=0)
+    for block in range(3):
+        counts = Counter(turn.stream for turn in turns(mixture, BLOCK, block * BLOCK))
+        assert (counts[0], counts[1], counts[2]) == (6667, 2222, 1111)
+    everything = turns(mixture, 2 * BLOCK + 77)
+    for stream in range(3):
+        mine = [turn.position for turn in everything if turn.stream == stream]
+        assert mine == list(range(len(mine)))
+    assert mixture.shown(2 * BLOCK + 77) == [sum(t.stream == s for t in everything) for s in range(3)]
+
+
+def test_shares_hold_in_short_stretches_too_and_depend_on_the_seed():
+    first, second = (turns(Mixture({0: [1, 1]}, seed), 400) for seed in (0, 1))
+    assert first != second
+    assert 150 < sum(turn.stream for turn in first) < 250
+
+
+def test_weights_change_at_a_step_and_nobody_misses_a_turn():
+    changed = Mixture.of_steps([[Weight(0, 3), Weight(50, 0)], [Weight(0, 1), Weight(90, 2)]], 8, seed=4)
+    same = Mixture.of_steps([[Weight(0, 3)], [Weight(0, 1)]], 8, seed=4)
+    assert turns(changed, 400) == turns(same, 400)
+    assert {turn.stream for turn in turns(changed, 500, 400)} == {1}
+    for stream in range(2):
+        mine = [turn.position for turn in turns(changed, 900) if turn.stream == stream]
+        assert mine == list(range(len(mine)))
+
+
+def test_a_far_position_is_found_without_counting():
+    mixture = Mixture({0: [2, 1], 10_000_000: [1, 1]}, seed=0)
+    assert sum(mixture.shown(10**9 + 5)) == 10**9 + 5
+    turn = mixture.turn(10**9)
+    assert turn.position == mixture.shown(10**9)[turn.stream]
+
+
+@pytest.mark.parametrize("weights", [[0, 0], [1, -1], [float("nan"), 1]])
+def test_weights_that_share_nothing_are_refused(weights):
+    with pytest.raises(AnimaticError, match="must not be negative"):
+        Mixture({0: weights}, seed=0)
+
+
+def loaded(parts, count, **options):
+    loader = ClipLoader(parts, SAMPLING, seed=1, global_batch=4, max_failure_share=1, **options)
+    return [
+        list(
+            zip(batch.captions, batch.seed.tolist(), [p.numpy().tobytes() for p in batch.pixels], strict=True)
+        )
+        for batch in itertools.islice(iter(loader), count)
+    ]
+
+
+def test_batches_are_the_same_for_all_ranks_threads_and_resumes(two):
+    parts = [Part(two[0], [Weight(0, 1), Weight(4, 3)]), Part(two[1])]
+    whole = loaded(parts, 8)
+    for position in range(8):
+        ranks = [loaded(parts, 1, position=position, rank=r, world_size=2, threads=2)[0] for r in range(2)]
+        assert [ranks[n % 2][n // 2] for n in range(4)] == whole[position]
+
+
+def test_each_dataset_goes_through_its_own_epochs(two):
+    loader = ClipLoader([Part(two[0]), Part(two[1])], SAMPLING, seed=1, global_batch=4, max_failure_share=1)
+    list(itertools.islice(iter(loader), 10))
+    first = loader._mixture.shown(40)[0]
+    assert loader.epoch == first // 3
+    assert loader.samples_per_epoch == 8
+
+
+def test_training_mixes_by_configuration(two, tmp_path):
+    def source(*sets):
+        size = ["model.height=32", "model.width=48", "model.frames=4", f"data.dataset={two[0].url}"]
+        return DatasetSource(resolve(3, "tiny", [*size, *sets]))
+
+    others = f"data.others=[{{dataset: {two[1].url}, weight: 2}}]"
+    mixed = source(others, "data.weight=[[0, 1], [10, 4]]")
+    batch = next(mixed.batches(0, 1, 0, 12))
+    assert len(batch) == 12
+    digests = {s.digest for s in (source(), source(others), mixed, source(others.replace("2}", "3}")))}
+    assert len(digests) == 4
+    assert source().digest == two[0].digest
+    with pytest.raises(AnimaticError, match="the first of them 0"):
+        source("data.weight=[[5, 1]]")
+    with pytest.raises(AnimaticError, match="wieght"):
+        source(others.replace("weight", "wieght"))

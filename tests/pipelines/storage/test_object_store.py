@@ -1,0 +1,100 @@
+"""Source, videos and dataset in an object store that speaks S3."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import fsspec
+import pytest
+import ray
+from moto.server import ThreadedMotoServer
+
+from models.errors import AnimaticError
+from pipelines.dataset import Dataset
+from pipelines.dataset.verify import verify
+from pipelines.ingest import IngestConfig, ingest, retry
+from pipelines.storage import Folder
+from tests.pipelines.footage import row, write_coded, write_table
+
+BUCKET = "clips"
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[None]:
+    """An empty bucket on a server of this process; Ray's workers find it through their environment."""
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    ray.shutdown()  # workers of an earlier Ray have another environment
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        for variable in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+            patch.delenv(variable, raising=False)
+        fsspec.filesystem("s3").clear_instance_cache()
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        yield
+        ray.shutdown()
+    server.stop()
+
+
+def upload(folder: Path, names: list[str]) -> None:
+    for name in names:
+        boto3.client("s3").upload_file(str(folder / name), BUCKET, f"source/{name}")
+
+
+@pytest.mark.usefixtures("store")
+def test_from_a_bucket_to_a_bucket_and_on(tmp_path: Path) -> None:
+    (tmp_path / "videos" / "p").mkdir(parents=True)
+    ids = ["0", "1", "2"]
+    for number, videoid in enumerate(ids):
+        write_coded(tmp_path / "videos" / "p" / f"{videoid}.mp4", range(20 + number))
+    write_table(tmp_path / "table.csv", [row(videoid) for videoid in ids])
+    upload(tmp_path, ["table.csv", "videos/p/0.mp4", "videos/p/1.mp4"])
+    remote = IngestConfig(
+        source=f"s3://{BUCKET}/source/*.csv",
+        videos=f"s3://{BUCKET}/source/videos",
+        output=f"s3://{BUCKET}/data",
+        short_side=32,
+        unit_rows=2,
+        workers=1,
+    )
+
+    first = ingest(remote)
+
+    assert (first.samples, first.reasons) == (2, {"missing_file": 1})
+    assert verify(remote.output) == []
+    assert ingest(remote).skipped_units == 2
+    assert nothing_else_lies_there()
+
+    upload(tmp_path, ["videos/p/2.mp4"])
+    assert retry(remote.output, ["missing_file"], workers=1).samples == 3
+    Folder(remote.output).remove("dataset.json")
+    Folder(remote.output).remove("units/unit-000000.json")
+    resumed = ingest(remote)
+    assert (resumed.samples, resumed.skipped_units) == (3, 1)
+    assert verify(remote.output) == []
+
+    places = {"source": str(tmp_path / "table.csv"), "output": str(tmp_path / "data")}
+    local = remote.model_copy(update=places)
+    ingest(local)
+    here, there = Dataset.open(local.output), Dataset.open(remote.output)
+    assert [shard["sha256"] for shard in here.info["shards"]] == [s["sha256"] for s in there.info["shards"]]
+    assert here.digest == there.digest
+    assert here.read(1, "mp4") == there.read(1, "mp4")
+
+    with pytest.raises(AnimaticError, match="crf was 20, is 30"):
+        ingest(remote.model_copy(update={"crf": 30}))
+
+
+def nothing_else_lies_there() -> bool:
+    """Whether the bucket holds what the protocol names and no parts of uploads."""
+    listing = boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="data/")["Contents"]
+    names = [entry["Key"].removeprefix("data/") for entry in listing]
+    tables = r"(samples|rejects)\.parquet|(dataset|ingest)\.json|timings\.jsonl"
+    known = rf"shard-\d{{6}}\.tar|units/unit-\d{{6}}\.json|{tables}"
+    uploads = boto3.client("s3").list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+    return all(re.fullmatch(known, name) for name in names) and not uploads
