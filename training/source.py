@@ -12,7 +12,8 @@ from pipelines.loader import ClipLoader, Part
 from pipelines.loader.mixture import Weight
 from pipelines.loader.reading import SampleReader
 from pipelines.storage import digest_of
-from training.config import OtherDataset, RunConfig
+from training.config import RunConfig
+from training.data_config import OtherDataset
 
 
 class BatchSource(Protocol):
