@@ -7,12 +7,11 @@ Training stores the network alone. An imported bundle holds whatever the publish
 encoders too; ``state`` is the network's part of it.
 """
 
-import hashlib
 import json
-import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -29,13 +28,13 @@ from models.animator import Animator
 from models.architecture import Architecture
 from models.encoders import IMAGE_PREFIX, TEXT_PREFIX
 from models.errors import AnimaticError
+from models.files import sha256, sync
 from models.naming import NETWORK_PREFIXES
 from models.tensors import separate
 from models.vae import VAE_PREFIX
 
 FORMAT = 1
 WEIGHTS, INFO, CARD = "model.safetensors", "bundle.json", "README.md"
-_CHUNK = 1 << 20
 
 
 class BundleInfo(BaseModel):
@@ -134,13 +133,7 @@ def write_bundle(
     Raises:
         AnimaticError: where ``folder`` exists already; bundles are never overwritten.
     """
-    if folder.exists():
-        raise AnimaticError(
-            f"{folder} exists: bundles are never overwritten; remove it or choose another folder"
-        )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with _appearing(folder) as partial:
         _store(weights, partial / WEIGHTS, dtype)
         (partial / CARD).write_text(model_card)
         info = BundleInfo(
@@ -151,18 +144,11 @@ def write_bundle(
             dataset_digest=dataset_digest,
             parent=parent,
             code_version=version("animatic"),
-            files={name: _sha256(partial / name) for name in (WEIGHTS, CARD)},
+            files={name: sha256(partial / name) for name in (WEIGHTS, CARD)},
             extra=extra or {},
         )
         (partial / INFO).write_text(json.dumps(info.model_dump(mode="json"), indent=2, sort_keys=True) + "\n")
-        for name in (WEIGHTS, CARD, INFO):
-            _sync(partial / name)
-        partial.chmod(0o755)
-        partial.rename(folder)
-        _sync(folder.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return _sha256(folder / INFO)
+    return sha256(folder / INFO)
 
 
 def open_bundle(folder: Path | str, *, verify: bool = True) -> Bundle:
@@ -178,26 +164,50 @@ def open_bundle(folder: Path | str, *, verify: bool = True) -> Bundle:
     path = folder / INFO
     if not path.is_file():
         raise AnimaticError(f"no bundle at {folder}: {INFO} is missing")
-    try:
-        document = json.loads(path.read_text())
-        if document.get("format") != FORMAT:
-            raise AnimaticError(
-                f"{path} is of bundle format {document.get('format')}; this version reads format {FORMAT}"
-            )
-        info = BundleInfo.model_validate(document)
-    except (json.JSONDecodeError, ValidationError) as error:
-        raise AnimaticError(f"{path} is not a bundle description: {str(error).splitlines()[0]}") from error
-    if set(info.files) != {WEIGHTS, CARD}:
-        raise AnimaticError(f"{path} names other files than {WEIGHTS} and {CARD}")
+    info = _read_info(path)
     for name, digest in info.files.items():
         if not (folder / name).is_file():
             raise AnimaticError(f"bundle {folder} is incomplete: {name} is missing")
-        if verify and _sha256(folder / name) != digest:
+        if verify and sha256(folder / name) != digest:
             raise AnimaticError(
                 f"bundle {folder} was tampered with or damaged: {name} does not match its digest; "
                 "restore it from a copy or train it again"
             )
-    return Bundle(folder, _sha256(path), info)
+    return Bundle(folder, sha256(path), info)
+
+
+@contextmanager
+def _appearing(folder: Path) -> Iterator[Path]:
+    """A folder to write to, which becomes ``folder``, whole and durable, on leaving without an error."""
+    if folder.exists():
+        raise AnimaticError(
+            f"{folder} exists: bundles are never overwritten; remove it or choose another folder"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield partial
+        for path in (*partial.iterdir(), partial):
+            sync(path)
+        partial.chmod(0o755)
+        partial.rename(folder)
+        sync(folder.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _read_info(path: Path) -> BundleInfo:
+    try:
+        document = json.loads(path.read_text())
+        found = document.get("format") if isinstance(document, dict) else None
+        if found != FORMAT:
+            raise AnimaticError(f"{path} is of bundle format {found}; this version reads format {FORMAT}")
+        info = BundleInfo.model_validate(document)
+    except ValueError as error:  # no text, no JSON, or not these keys
+        raise AnimaticError(f"{path} is not a bundle description: {str(error).splitlines()[0]}") from error
+    if set(info.files) != {WEIGHTS, CARD}:
+        raise AnimaticError(f"{path} names other files than {WEIGHTS} and {CARD}: restore it from a copy")
+    return info
 
 
 def _store(weights: Mapping[str, Tensor] | Path, path: Path, dtype: torch.dtype | None) -> None:
@@ -211,19 +221,3 @@ def _store(weights: Mapping[str, Tensor] | Path, path: Path, dtype: torch.dtype 
 
 def _any(keys: Iterable[str], prefix: str) -> bool:
     return any(key.startswith(prefix) for key in keys)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

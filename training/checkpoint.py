@@ -5,9 +5,7 @@ and one rename. A folder without a manifest, or whose files no longer match it, 
 falls back to the newest one that is.
 """
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import torch
 import torch.distributed as dist
 
 from models.errors import AnimaticError
+from models.files import sha256, sync
 from training.ema import Ema
 from training.engine import Engine
 from training.world import World
@@ -58,9 +57,9 @@ def save(
         _write_manifest(partial, {"format": _FORMAT, "step": step, **identity, "files": files})
         _remove(final)
         partial.rename(final)
-        _fsync(root)
+        sync(root)
     dist.barrier()
-    saved = Saved(step, final, _sha256(final / MANIFEST))
+    saved = Saved(step, final, sha256(final / MANIFEST))
     if engine.world.rank == 0:
         _retain(root, saved, keep)
     return saved
@@ -73,7 +72,7 @@ def newest(root: Path, warn: Callable[[str], None]) -> Saved | None:
             continue
         problem = verify(path)
         if problem is None:
-            return Saved(int(path.name.removeprefix("step-")), path, _sha256(path / MANIFEST))
+            return Saved(int(path.name.removeprefix("step-")), path, sha256(path / MANIFEST))
         warn(f"checkpoint {path} is damaged and passed over: {problem}")
     return None
 
@@ -90,7 +89,7 @@ def verify(path: Path) -> str | None:
             return f"{name} is missing"
         if file.stat().st_size != expected["bytes"]:
             return f"{name} has {file.stat().st_size} bytes, {expected['bytes']} were written"
-        if _sha256(file) != expected["sha256"]:
+        if sha256(file) != expected["sha256"]:
             return f"{name} has changed since it was written"
     return None
 
@@ -130,8 +129,8 @@ def _digest_together(folder: Path, world: World) -> dict[str, dict[str, Any]]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     mine: dict[str, dict[str, Any]] = {}
     for path in files[world.rank :: world.size]:
-        _fsync(path)
-        mine[str(path.relative_to(folder))] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        sync(path)
+        mine[str(path.relative_to(folder))] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
     parts: list[Any] = [None] * world.size
     dist.all_gather_object(parts, mine)
     return {name: entry for part in parts for name, entry in sorted(part.items())}
@@ -140,9 +139,9 @@ def _digest_together(folder: Path, world: World) -> dict[str, dict[str, Any]]:
 def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     path = folder / MANIFEST
     path.write_text(json.dumps(manifest, indent=1))
-    _fsync(path)
+    sync(path)
     for inner in {file.parent for file in folder.rglob("*")}:
-        _fsync(inner)
+        sync(inner)
 
 
 def _retain(root: Path, newest_saved: Saved, keep: int) -> None:
@@ -163,16 +162,3 @@ def _remove(path: Path) -> None:
 
 def _rank_file(rank: int) -> str:
     return f"ema-{rank:05d}.pt"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -29,6 +29,7 @@ from models.checkpoints.schedule import schedule_buffers
 from models.differences import compare
 from models.encoders import ClipEncoders
 from models.errors import AnimaticError
+from models.files import sync
 from models.tensors import separate
 from models.vae import to_ldm
 
@@ -178,8 +179,8 @@ def _write(state: dict[str, Tensor], path: Path) -> None:
         else:
             save_file(tensors, aside)
         aside.chmod(0o644)
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(aside)
         aside.rename(path)
+        sync(path.parent)
     finally:
         aside.unlink(missing_ok=True)

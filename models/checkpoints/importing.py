@@ -1,6 +1,5 @@
 """A published checkpoint becomes a bundle."""
 
-import hashlib
 import math
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from models.checkpoints.layout import part_of
 from models.checkpoints.recognition import Recognised, recognise
 from models.checkpoints.variants import VARIANTS, Variant
 from models.errors import AnimaticError
+from models.files import sha256
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def import_checkpoint(
 
 
 def _write(folder: Path, weights: Path, source: Source, found: Recognised) -> str:
-    digest = _sha256(source.path)
+    digest = sha256(source.path)
     return write_bundle(
         folder,
         weights,
@@ -121,8 +121,3 @@ def _card(source: Source, found: Recognised, digest: str) -> str:
         f"{'noise' if model.diffusion.parameterization == 'eps' else 'v'}.\n\n"
         f"| part | tensors | values |\n|---|---|---|\n{parts}\n"
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

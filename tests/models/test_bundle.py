@@ -78,6 +78,14 @@ def test_missing_files_and_foreign_formats_are_named(written, tmp_path):
         open_bundle(folder)
 
 
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b'{"format": 1, "stage": "third"}'])
+def test_a_description_that_is_none_is_refused(written, content):
+    _, folder, _ = written
+    (folder / "bundle.json").write_bytes(content)
+    with pytest.raises(AnimaticError, match=r"bundle\.json is "):
+        open_bundle(folder)
+
+
 def test_a_bundle_is_never_overwritten(written, small):
     animator, folder, _ = written
     with pytest.raises(AnimaticError, match="never overwritten"):
