@@ -222,8 +222,8 @@ class Animator(nn.Module):
 
 
 def _signed(pixels: Tensor) -> Tensor:
-    """uint8 -> float in [-1, 1]."""
-    return pixels.float() / 127.5 - 1
+    """uint8 -> float in [-1, 1]; turned here, on the device, if the loader left colours innermost."""
+    return pixels.to(torch.float32, memory_format=torch.contiguous_format) / 127.5 - 1
 
 
 def _generator(seed: int, purpose: int) -> torch.Generator:

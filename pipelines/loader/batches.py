@@ -5,23 +5,20 @@ size. Rank r of R takes positions r, r+R, … of every global batch, so any worl
 batches, and ``position`` (global batches handed out) is the whole state.
 """
 
+import itertools
 import logging
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-import torch
 
 from models.animator import Batch
 from models.errors import AnimaticError
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import Latents
 from pipelines.dataset.selection import EVERYTHING, Selection
+from pipelines.loader.collate import collate
 from pipelines.loader.mixture import Mixture, Turn, Weight
 from pipelines.loader.sampling import ClipSampling
 from pipelines.loader.stream import SHUFFLE_SHARDS, LoadedSample, Stream, StreamSettings
@@ -142,16 +139,20 @@ class ClipLoader:
         """Yield this rank's share of global batch ``position``, ``position + 1``, …, without end."""
         loading = ThreadPoolExecutor(self._threads, thread_name_prefix="loader")
         preparing = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="shards")
+        # Of its own: a step must wait neither for samples nor while they are put together.
+        collating = ThreadPoolExecutor(1, thread_name_prefix="collate")
         try:
-            ahead = deque(self._submit(loading, preparing, self.position + n) for n in range(_BATCHES_AHEAD))
-            while True:
-                samples = [future.result() for future in ahead.popleft()]
-                ahead.append(self._submit(loading, preparing, self.position + _BATCHES_AHEAD))
-                self._account(samples)
-                self.position += 1
-                yield _collate(samples)
+            ahead = deque[Future[tuple[list[LoadedSample], Batch]]]()
+            for position in itertools.count(self.position):
+                samples = self._submit(loading, preparing, position)
+                ahead.append(collating.submit(_collated, samples))
+                if len(ahead) > _BATCHES_AHEAD:
+                    loaded, batch = ahead.popleft().result()
+                    self._account(loaded)
+                    self.position += 1
+                    yield batch
         finally:
-            for pool in (loading, preparing):
+            for pool in (loading, preparing, collating):
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _submit(
@@ -186,6 +187,11 @@ class ClipLoader:
             )
 
 
+def _collated(samples: list[Future[LoadedSample]]) -> tuple[list[LoadedSample], Batch]:
+    loaded = [sample.result() for sample in samples]
+    return loaded, collate(loaded)
+
+
 def _require_room(streams: Sequence[Stream], cache: CacheConfig) -> None:
     needed = sum(stream.cached_bytes for stream in streams) / 1e9
     if needed > cache.gigabytes:
@@ -193,27 +199,3 @@ def _require_room(streams: Sequence[Stream], cache: CacheConfig) -> None:
             f"shuffling {', '.join(stream.url for stream in streams)} needs {needed:.1f} GB of cache, not "
             f"{cache.gigabytes:g}: raise data.cache.gigabytes or lower data.shuffle_shards"
         )
-
-
-def _collate(samples: list[LoadedSample]) -> Batch:
-    pixels = _stack([sample.shown.pixels for sample in samples])
-    assert pixels is not None
-    drawn = [sample.drawn for sample in samples]
-    return Batch(
-        pixels=pixels.permute(0, 1, 4, 2, 3).contiguous(),
-        captions=[sample.caption for sample in samples],
-        fps=torch.tensor([d.fps for d in drawn], dtype=torch.float32),
-        condition_index=torch.tensor([d.condition_index for d in drawn], dtype=torch.int64),
-        drop_text=torch.tensor([d.drop_text for d in drawn], dtype=torch.bool),
-        drop_image=torch.tensor([d.drop_image for d in drawn], dtype=torch.bool),
-        seed=torch.tensor([d.noise_seed for d in drawn], dtype=torch.int64),
-        keys=[sample.key for sample in samples],
-        latents=_stack([sample.shown.latents for sample in samples]),
-        text=_stack([sample.shown.text for sample in samples]),
-    )
-
-
-def _stack(arrays: Sequence[npt.NDArray[Any] | None]) -> torch.Tensor | None:
-    """One tensor of all, or None where there are none."""
-    present = [array for array in arrays if array is not None]
-    return torch.from_numpy(np.stack(present)) if present else None

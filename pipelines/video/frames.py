@@ -38,7 +38,7 @@ def read_clip(mp4: bytes, indices: list[int], source: tuple[int, int], size: tup
     if frames.shape != (len(indices), height, width, 3):
         raise UndecodableError(f"decoded to {frames.shape}, expected {(len(indices), height, width, 3)}")
     top, left = (height - size[0]) // 2, (width - size[1]) // 2
-    return np.ascontiguousarray(frames[:, top : top + size[0], left : left + size[1]])
+    return frames[:, top : top + size[0], left : left + size[1]]
 
 
 @dataclass(frozen=True)
