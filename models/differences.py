@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from torch import Tensor
+
 Shape = tuple[int, ...]
 _LISTED = 8
 _NUMBERS = re.compile(r"(?<=\.)\d+(?=\.|$)")
@@ -41,6 +43,11 @@ class Differences:
             shown = _capped(shapes, len(self.reshaped))
             parts.append(f"of another shape {_counted(shown, len(self.reshaped))}")
         return "; ".join(parts)
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> dict[str, Shape]:
+    """Name -> shape of tensors."""
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def compare(found: Mapping[str, Sequence[int]], wanted: Mapping[str, Sequence[int]]) -> Differences:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.architecture import Architecture
 from models.context import QueryTransformer
-from models.differences import Differences, Shape, compare, listing
+from models.differences import Differences, Shape, compare, listing, shapes_of
 from models.errors import AnimaticError
 from models.unet import UNet
 
@@ -75,10 +75,7 @@ def load(animator: "Animator", state: Mapping[str, Tensor], *, strict: bool) -> 
     """Copy public-name weights into ``animator``; see ``Animator.load_network_state``."""
     parameters = animator.trainable_candidates()
     wanted = {key: parameters[name] for name, key in public_names(animator).items()}
-    problems = compare(
-        {key: value.shape for key, value in state.items()},
-        {key: value.shape for key, value in wanted.items()},
-    )
+    problems = compare(shapes_of(state), shapes_of(wanted))
     if not strict:
         problems = Differences((), (), problems.reshaped)
     if problems:

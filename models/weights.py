@@ -6,7 +6,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from models.differences import compare
+from models.differences import compare, shapes_of
 from models.errors import AnimaticError
 
 
@@ -45,6 +45,6 @@ def check_weights(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], whe
     Raises:
         AnimaticError: listing what ``where`` lacks, has too much, or has in another shape.
     """
-    differences = compare(*({name: x.shape for name, x in part.items()} for part in (found, wanted)))
+    differences = compare(shapes_of(found), shapes_of(wanted))
     if differences:
         raise AnimaticError(f"{where} does not hold the weights of this architecture: {differences}")

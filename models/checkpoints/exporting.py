@@ -26,7 +26,7 @@ from models.checkpoints.layout import (
 )
 from models.checkpoints.recognition import LEGACY
 from models.checkpoints.schedule import schedule_buffers
-from models.differences import compare
+from models.differences import compare, shapes_of
 from models.encoders import ClipEncoders
 from models.errors import AnimaticError
 from models.files import sync
@@ -80,7 +80,7 @@ def export_checkpoint(
         tensors, origins[part] = _made(part, architecture)
         found |= tensors
     shapes = {key: shape for part in wanted.values() for key, shape in part.items()}
-    problems = compare({key: value.shape for key, value in found.items()}, shapes)
+    problems = compare(shapes_of(found), shapes)
     if problems:
         raise AnimaticError(f"bundle {bundle.folder} does not make a published checkpoint: {problems}")
     state = {key: found[key] for key in shapes}

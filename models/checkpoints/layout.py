@@ -9,7 +9,7 @@ from open_clip.model import CLIP
 from models import naming
 from models.architecture import Architecture, CodecConfig, DiffusionConfig, EncoderConfig
 from models.checkpoints.schedule import BUFFERS, SCALE, scale_length
-from models.differences import Shape
+from models.differences import Shape, shapes_of
 from models.encoders import ClipEncoders
 from models.errors import AnimaticError
 from models.vae import VAE_PREFIX, build_vae, to_ldm
@@ -80,7 +80,7 @@ def _autoencoder(config: CodecConfig) -> Layout:
             f"the published layout has Stable Diffusion's autoencoder, but this architecture's codec is "
             f"{config.kind} (model.codec.kind)"
         )
-    return {key: tuple(value.shape) for key, value in to_ldm(build_vae(config, device="meta")).items()}
+    return shapes_of(to_ldm(build_vae(config, device="meta")))
 
 
 def _clip_shapes(config: EncoderConfig) -> Layout:
@@ -92,4 +92,4 @@ def _clip_shapes(config: EncoderConfig) -> Layout:
             if structure is None:
                 raise AnimaticError(f"open_clip has no model {config.model} (model.encoders.model)")
             clip = CLIP(**structure)
-    return {key: tuple(value.shape) for key, value in clip.state_dict().items()}
+    return shapes_of(clip.state_dict())

@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from models.animator import Animator
 from models.autoencoder import VaeCodec
-from models.differences import compare
+from models.differences import compare, shapes_of
 from models.errors import AnimaticError
-from models.naming import public_names
 from models.vae import from_ldm, to_ldm
 
 
@@ -23,18 +21,12 @@ def load(animator: Animator, state: Mapping[str, Tensor]) -> None:
         AnimaticError: listing tensors that are missing, unexpected or of another shape; ``animator`` is then
             unchanged.
     """
-    parameters = animator.trainable_candidates()
-    network = {key: parameters[name] for name, key in public_names(animator).items()}
+    network = animator.network_state()
     vae = animator.codec.vae if isinstance(animator.codec, VaeCodec) else None
     frozen = to_ldm(vae) if vae is not None else {}
-    problems = compare(
-        {key: value.shape for key, value in state.items()},
-        {key: value.shape for key, value in {**network, **frozen}.items()},
-    )
+    problems = compare(shapes_of(state), shapes_of({**network, **frozen}))
     if problems:
         raise AnimaticError(f"the weights do not fit the architecture: {problems}")
-    with torch.no_grad():
-        for key, parameter in network.items():
-            parameter.copy_(state[key])
+    animator.load_network_state({key: state[key] for key in network})
     if vae is not None:
         vae.load_state_dict(from_ldm(vae, {key: state[key] for key in frozen}))

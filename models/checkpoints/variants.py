@@ -39,72 +39,52 @@ class Variant:
         return {key: shape for part in wanted if part in parts for key, shape in parts[part].items()}
 
 
-def _animator(height: int, width: int, unet: UNetConfig, diffusion: DiffusionConfig) -> Architecture:
-    return Architecture(unet=unet, diffusion=diffusion, height=height, width=width)
+def _dynamicrafter(
+    name: str,
+    height: int,
+    width: int,
+    *,
+    fps: int,
+    diffusion: DiffusionConfig,
+    gate: bool = False,
+    use: str = "",
+) -> Variant:
+    unet = UNetConfig(detail_guidance=True, learnable_gate=gate, default_fps=fps)
+    architecture = Architecture(unet=unet, diffusion=diffusion, height=height, width=width)
+    return Variant(name, f"DynamiCrafter {height}x{width}{use}", architecture, stage=3, preset=str(width))
 
 
-def _published() -> tuple[Variant, ...]:
-    plain = UNetConfig(image_cross_attention=False)
-    at_512 = _animator(
-        320, 512, UNetConfig(detail_guidance=True, default_fps=24), DiffusionConfig(base_scale=0.7)
-    )
+def _base(name: str, title: str, architecture: Architecture) -> Variant:
+    return Variant(name, title, architecture, stage=0, preset="512", complete=False)
+
+
+def _animators() -> tuple[Variant, ...]:
+    at_512, at_1024 = DiffusionConfig(base_scale=0.7), DiffusionConfig(base_scale=0.3)
     return (
-        Variant(
-            "dynamicrafter-256",
-            "DynamiCrafter 256x256",
-            _animator(
-                256, 256, UNetConfig(detail_guidance=True, learnable_gate=True, default_fps=3), EPSILON
-            ),
-            stage=3,
-            preset="256",
+        _dynamicrafter("dynamicrafter-256", 256, 256, fps=3, diffusion=EPSILON, gate=True),
+        _dynamicrafter("dynamicrafter-512", 320, 512, fps=24, diffusion=at_512),
+        _dynamicrafter("dynamicrafter-1024", 576, 1024, fps=10, diffusion=at_1024),
+        _dynamicrafter(
+            "dynamicrafter-512-interp", 320, 512, fps=24, diffusion=at_512, use=", between two frames"
         ),
-        Variant(
-            "dynamicrafter-512",
-            "DynamiCrafter 320x512",
-            at_512,
-            stage=3,
-            preset="512",
-        ),
-        Variant(
-            "dynamicrafter-1024",
-            "DynamiCrafter 576x1024",
-            _animator(
-                576, 1024, UNetConfig(detail_guidance=True, default_fps=10), DiffusionConfig(base_scale=0.3)
-            ),
-            stage=3,
-            preset="1024",
-        ),
-        Variant(
-            "dynamicrafter-512-interp",
-            "DynamiCrafter 320x512, between two frames",
-            at_512,
-            stage=3,
-            preset="512",
-        ),
-        Variant(
+    )
+
+
+def _bases() -> tuple[Variant, ...]:
+    video = UNetConfig(image_cross_attention=False)
+    image = video.model_copy(update={"temporal": False, "fps_condition": False})
+    return (
+        _base(
             "videocrafter2",
             "VideoCrafter2 text-to-video, 320x512",
-            Architecture(unet=plain, context=None, diffusion=EPSILON),
-            stage=0,
-            preset="512",
-            complete=False,
+            Architecture(unet=video, context=None, diffusion=EPSILON),
         ),
-        Variant(
+        _base(
             "stable-diffusion-2.1",
             "Stable Diffusion 2.1 base, 512x512",
-            Architecture(
-                unet=plain.model_copy(update={"temporal": False, "fps_condition": False}),
-                context=None,
-                diffusion=EPSILON,
-                frames=1,
-                height=512,
-                width=512,
-            ),
-            stage=0,
-            preset="512",
-            complete=False,
+            Architecture(unet=image, context=None, diffusion=EPSILON, frames=1, height=512, width=512),
         ),
     )
 
 
-VARIANTS: Mapping[str, Variant] = {variant.name: variant for variant in _published()}
+VARIANTS: Mapping[str, Variant] = {variant.name: variant for variant in (*_animators(), *_bases())}
