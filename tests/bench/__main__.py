@@ -14,6 +14,7 @@ from models.errors import AnimaticError
 from tests.bench import comparisons
 from tests.bench.full_size import full_size
 from tests.bench.ingest import ingest
+from tests.bench.loader import loader
 from tests.bench.networks import SIDE
 from tests.bench.planning import planning
 from tests.bench.recomputation import recomputation
@@ -29,6 +30,7 @@ BENCHES: dict[str, Callable[[argparse.Namespace], list[Result]]] = {
     "recompute": lambda o: [recomputation(o.rounds, o.side)],
     "sampling": lambda o: [sampling(1, o.side, o.steps)],
     "ingest": lambda o: ingest(o.clips),
+    "loader": lambda o: loader(o.clips, o.rounds),
     "planning": lambda o: planning(o.rows),
     "full-size": lambda o: full_size(o.rounds, o.steps),
 }
@@ -66,7 +68,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     parser.add_argument("--rounds", type=_positive, default=5, help="measurements of each variant")
     parser.add_argument("--steps", type=_positive, default=50, help="of the sampling comparisons")
-    parser.add_argument("--clips", type=_positive, default=8, help="videos of the ingest comparison")
+    parser.add_argument("--clips", type=_positive, default=8, help="videos, of ingest and loader")
     parser.add_argument("--rows", type=_positive, default=1_000_000, help="of the table that is planned")
     parser.add_argument("--threads", type=_positive, default=1, help="of the processor")
     parser.add_argument("--side", type=_positive, default=SIDE, help="of the tiny network's latents")
@@ -90,7 +92,7 @@ def _table(result: Result) -> Iterator[str]:
         memory = "" if row.peak_mib is None else f"{row.peak_mib:,.0f} MiB"
         rate = "" if row.tflops is None else f"{row.tflops:.2f}"
         error = "" if row.error is None else f"{row.error:.1e}"
-        figures = f"{row.seconds:>17.3f} {row.speedup:>7.2f}x {memory:>11} {rate:>8} {error:>11}"
+        figures = f"{row.seconds:>17.4f} {row.speedup:>7.2f}x {memory:>11} {rate:>8} {error:>11}"
         yield f"  {row.variant:<36} {figures}"
 
 
