@@ -5,11 +5,14 @@ depend on the source rows, the configuration and the seed alone.
 """
 
 import contextlib
+import hashlib
 import json
+import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from models.errors import AnimaticError
 from pipelines.dataset.tar import MEMBERS, Sample, ShardWriter, StoredSample
@@ -72,18 +75,57 @@ def _withdraw_other(folder: Folder, unit: int, content: bytes) -> None:
             folder.remove(name)
 
 
-def stored_sample(folder: Folder, row: dict[str, Any]) -> StoredSample:
-    """The sample that a row of a unit's manifest tells of, read from its tar. Raises OSError."""
+@contextlib.contextmanager
+def opened_shard(folder: Folder, manifest: dict[str, Any], scratch: Path) -> Iterator[BinaryIO]:
+    """The tar of a unit, by way of ``scratch`` if it is remote: whole, and the same until it is closed,
+    whatever is put in its place meanwhile. Raises AnimaticError if it is not what the manifest says."""
+    shard, local = manifest["shard"], folder.local_path
+    path = scratch / "shard.tar" if local is None else local / shard["name"]
+    mend = f"delete {unit_name(manifest['unit'])} and run animatic ingest again"
+    try:
+        if local is None:
+            folder.fetch(shard["name"], path)
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise AnimaticError(f"{folder}/{shard['name']} is missing: {mend}") from error
+    with file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != shard["sha256"]:
+            raise AnimaticError(
+                f"{folder}/{shard['name']} is damaged: its sha256 is {found[:12]}…, not "
+                f"{shard['sha256'][:12]}…: {mend}"
+            )
+        yield file
+
+
+def stored_sample(tar: BinaryIO, row: dict[str, Any]) -> StoredSample:
+    """The sample that a row of a unit's manifest tells of, read from its tar."""
+
+    def read(offset: int, size: int) -> bytes:
+        tar.seek(offset)
+        return tar.read(size)
+
     members: dict[str, bytes] = {}
     for member in MEMBERS:
-        members[member] = folder.read_range(row["shard"], row[f"{member}_offset"], row[f"{member}_size"])
+        members[member] = read(row[f"{member}_offset"], row[f"{member}_size"])
     for number, place in enumerate(_more_jpgs(row), start=1):
-        members[f"{number}.jpg"] = folder.read_range(row["shard"], *place)
+        members[f"{number}.jpg"] = read(*place)
     return StoredSample(members, row)
 
 
 def _more_jpgs(row: dict[str, Any]) -> list[tuple[int, int]]:
     return list(zip(row.get("more_jpg_offset") or (), row.get("more_jpg_size") or (), strict=True))
+
+
+def stored_shards(folder: Folder) -> set[int]:
+    """Numbers of the tars that lie there, whether a manifest tells of them or not."""
+    found = (re.fullmatch(r"shard-(\d{6,})\.tar", name) for name in folder.names())
+    return {int(match[1]) for match in found if match}
+
+
+def made_from(source: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether what a manifest tells of its source is ``wanted``. Earlier versions told the rows alone."""
+    return {**wanted, **source} == wanted and source.keys() >= wanted.keys() - {"settings"}
 
 
 def committed_units(folder: Folder) -> set[int]:

@@ -4,6 +4,7 @@ Downloads run in an event loop of their own thread, so that they go on while the
 """
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import random
@@ -121,12 +122,12 @@ class Fetcher:
 
     async def _fetch_one(self, place: str, into: Path) -> Fetched:
         if place.startswith(("http://", "https://")):
-            with into.open("wb") as target:
+            with _created(into) as target:
                 return await self._persist(_Sink(place, into, target, self._policy.max_bytes), None)
         filesystem, path = _store(place)
         if isinstance(filesystem, LocalFileSystem):
             return await asyncio.to_thread(_local, Path(path), place, self._policy)
-        with into.open("wb") as target:
+        with _created(into) as target:
             sink = _Sink(place, into, target, self._policy.max_bytes)
             return await self._persist(sink, (filesystem, path))
 
@@ -156,6 +157,20 @@ class Fetcher:
             async for block in response.content.iter_chunked(BLOCK):
                 sink.take(block, sink.attempt)
         return sink.fetched()
+
+
+@contextlib.contextmanager
+def _ours() -> Iterator[None]:
+    """Our own disk's trouble must not pass for the source's."""
+    try:
+        yield
+    except OSError as error:
+        raise RuntimeError(f"a download cannot be stored: {error}") from error
+
+
+def _created(path: Path) -> BinaryIO:
+    with _ours():
+        return path.open("wb")
 
 
 def _store(place: str) -> tuple[Any, str]:
@@ -223,11 +238,9 @@ class _Sink:
         if self._size > self._max_bytes:
             raise RejectedError("too_large", f"more than {self._max_bytes} bytes")
         self._digest.update(block)
-        try:
+        with _ours():
             self._target.write(block)
             self._target.flush()
-        except OSError as error:  # our own disk's trouble must not pass for the source's
-            raise RuntimeError(f"a download cannot be stored: {error}") from error
 
     def fetched(self) -> Fetched:
         """The whole object."""

@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from models.errors import AnimaticError
 from pipelines.dataset.commit import commit_dataset
-from pipelines.dataset.units import committed_units, count_outcomes, read_unit
+from pipelines.dataset.units import committed_units, count_outcomes, made_from, read_units
 from pipelines.ingest.engine import Progress, Tally, run_units
-from pipelines.ingest.plan import Plan, rows_digest, stale_units, withdraw
+from pipelines.ingest.plan import Plan, stale_units, withdraw
 from pipelines.ingest.timings import timings_of
 from pipelines.ingest.unit import IngestConfig, make_unit
 from pipelines.sources import SCHEME, SourceRow, SourceTable
@@ -83,18 +84,26 @@ def _complete(
 ) -> int:
     """Make the missing units and commit the dataset; returns how many units were there."""
     assert plan.rows is not None
+    there, sources, missing = dict(_intact_units(folder)), list[dict[str, Any]](), 0
     with timings_of(folder) as timings:
         tally = Tally(plan.rows, progress, timings)
-        done = _intact_units(folder, tally)
-        missing = set(range(plan.units)) - done
-        tasks = (
-            (unit, (config, unit, rows, {"rows": len(rows), "sha256": rows_digest(rows)}))
-            for unit, rows in units_of(table, config.unit_rows, max(missing, default=-1))
-            if unit in missing
-        )
-        run_units(make_unit, tasks, tally, workers=config.workers, address=config.address)
-    commit_dataset(folder, plan.config, plan.units, plan.rows)
-    return len(done)
+
+        def tasks() -> Iterator[tuple[int, tuple[Any, ...]]]:
+            nonlocal missing
+            for unit, rows in units_of(table, config.unit_rows, plan.units - 1):
+                source = plan.source_of(rows)
+                sources.append(source)
+                made = there.get(unit)
+                # A worker of a stopped job may have left one of that job's after those were taken away.
+                if made is not None and made_from(made.source, source):
+                    tally.found(made.counts)
+                else:
+                    missing += 1
+                    yield unit, (config, unit, rows, source)
+
+        run_units(make_unit, tasks(), tally, workers=config.workers, address=config.address)
+    commit_dataset(folder, plan.config, plan.units, plan.rows, sources)
+    return plan.units - missing
 
 
 def _absolute(config: IngestConfig) -> IngestConfig:
@@ -124,16 +133,22 @@ def _change_plan(folder: Folder, begun: Plan, plan: Plan, table: SourceTable, re
     withdraw(folder, changed | continued, keep_shards=plan.units)
 
 
-def _intact_units(folder: Folder, tally: Tally) -> set[int]:
+@dataclass(frozen=True)
+class _Made:
+    """A unit that is there: what it was made from, and its counts."""
+
+    source: dict[str, Any]
+    counts: dict[str, Any]
+
+
+def _intact_units(folder: Folder) -> Iterator[tuple[int, _Made]]:
     """Committed units whose tar is there and of the right size; any other is made again."""
-    done, sizes = set(), folder.sizes()
-    for unit in sorted(committed_units(folder)):
-        manifest = read_unit(folder, unit)
+    sizes = folder.sizes()
+    for manifest in read_units(folder, sorted(committed_units(folder))):
         shard = manifest["shard"]
         if sizes.get(shard["name"]) == shard["bytes"]:
-            done.add(unit)
-            tally.found({**count_outcomes(manifest["rows"]), "bytes": shard["bytes"]})
-    return done
+            counts = {**count_outcomes(manifest["rows"]), "bytes": shard["bytes"]}
+            yield manifest["unit"], _Made(manifest.get("source", {}), counts)
 
 
 def units_of(table: SourceTable, size: int, last: int) -> Iterator[tuple[int, list[SourceRow]]]:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.errors import AnimaticError
-from pipelines.dataset.units import FORMAT, committed_units, read_unit, shard_name, unit_name
+from pipelines.dataset.units import FORMAT, committed_units, read_units, shard_name, stored_shards, unit_name
 from pipelines.ingest.unit import IngestConfig
 from pipelines.sources import SCHEME, SourceRow, SourceTable
 from pipelines.storage import Folder, canonical_json, digest_of
@@ -73,6 +73,18 @@ class Plan:
         )
 
     @property
+    def settings(self) -> str:
+        """Digest of what decides a unit besides its rows. What stands at its default does not count, so that
+        settings of a later version leave it as it is."""
+        usual = _settings(IngestConfig(source="", output=""))
+        chosen = _unlike({n: value for n, value in self.config.items() if n not in OF_ROWS}, usual)
+        return digest_of([chosen, self.videos])
+
+    def source_of(self, rows: list[SourceRow]) -> dict[str, Any]:
+        """What a unit is made from, as its manifest tells."""
+        return {"rows": len(rows), "sha256": rows_digest(rows), "settings": self.settings}
+
+    @property
     def units(self) -> int:
         """Number of units."""
         assert self.rows is not None
@@ -110,13 +122,13 @@ def stale_units(folder: Folder, units: Any) -> tuple[set[int], set[int]]:
 
     ``units`` yields (unit, rows) for the whole table as it is now.
     """
-    committed = committed_units(folder)
+    committed = sorted(committed_units(folder))
+    sources = {made["unit"]: made.get("source", {}) for made in read_units(folder, committed)}
     changed, continued = set(committed), set()
     for unit, rows in units:
-        if unit not in committed:
+        if unit not in sources:
             continue
-        about = read_unit(folder, unit).get("source", {})
-        count, digest = about.get("rows", -1), about.get("sha256")
+        count, digest = sources[unit].get("rows", -1), sources[unit].get("sha256")
         if count < 0 or digest != rows_digest(rows[:count]):
             continue
         changed.discard(unit)
@@ -126,16 +138,29 @@ def stale_units(folder: Folder, units: Any) -> tuple[set[int], set[int]]:
 
 
 def withdraw(folder: Folder, units: set[int], keep_shards: int) -> None:
-    """Take away dataset.json and the manifests of ``units``; tars from number ``keep_shards`` on go too."""
+    """Take away dataset.json and the manifests of ``units``, and every tar from number ``keep_shards`` on."""
     folder.remove("dataset.json")
     for unit in sorted(units):
         folder.remove(unit_name(unit))
+    for unit in sorted(stored_shards(folder)):
         if unit >= keep_shards:
             folder.remove(shard_name(unit))
 
 
 def _settings(config: IngestConfig) -> dict[str, Any]:
     return {"format": FORMAT, **config.model_dump(mode="json", exclude=CIRCUMSTANCES)}
+
+
+def _unlike(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    """The values that are not the usual ones, of sections within sections too."""
+    unlike = {}
+    for name, value in values.items():
+        other = usual.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):
+            value = _unlike(value, other) or other
+        if value != other:
+            unlike[name] = value
+    return unlike
 
 
 def _completed(config: dict[str, Any]) -> dict[str, Any]:

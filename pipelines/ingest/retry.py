@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from models.errors import AnimaticError
 from pipelines.dataset.commit import commit_dataset
-from pipelines.dataset.units import committed_units, count_outcomes, read_unit
+from pipelines.dataset.units import committed_units, count_outcomes, read_units, unit_name
 from pipelines.ingest.engine import Progress, Tally, run_units
 from pipelines.ingest.job import IngestReport, report_of
 from pipelines.ingest.plan import CIRCUMSTANCES, Plan, place_of
@@ -20,7 +20,7 @@ from pipelines.storage.claim import claimed
 
 
 def retry(
-    dataset: str, reasons: Collection[str], progress: Progress | None = None, **circumstances: Any
+    dataset: str, reasons: Collection[str], progress: Progress | None = None, /, **circumstances: Any
 ) -> IngestReport:
     """Try the rejected rows of the classes ``reasons`` again; the samples of other rows are kept as they are.
 
@@ -45,17 +45,17 @@ def retry(
             raise AnimaticError(f"the ingest of {folder} did not finish; run animatic ingest again first")
         with timings_of(folder) as timings:
             tally = Tally(plan.rows, progress, timings)
-            units = _units(folder, plan, set(reasons), tally)
+            units, sources = _units(folder, plan, set(reasons), tally)
             folder.remove("dataset.json")
             tasks = ((unit, (config, unit, sorted(reasons))) for unit in units)
             run_units(remake_unit, tasks, tally, workers=config.workers, address=config.address)
-        commit_dataset(folder, plan.config, plan.units, plan.rows)
+        commit_dataset(folder, plan.config, plan.units, plan.rows, sources)
     return report_of(folder, started, plan.units - len(units))
 
 
 def _config(folder: Folder, plan: Plan, circumstances: dict[str, Any]) -> IngestConfig:
     """The configuration that the dataset was made with, under new circumstances."""
-    foreign = circumstances.keys() - CIRCUMSTANCES
+    foreign = circumstances.keys() - (CIRCUMSTANCES - {"source", "output"})
     if foreign:
         raise AnimaticError(f"{min(foreign)} decides a dataset's bytes and cannot change for a retry")
     settings = {name: plan.config[name] for name in IngestConfig.model_fields.keys() & plan.config.keys()}
@@ -70,15 +70,23 @@ def _config(folder: Folder, plan: Plan, circumstances: dict[str, Any]) -> Ingest
         raise AnimaticError(f"{name} {first['input']!r}: {first['msg']}") from error
 
 
-def _units(folder: Folder, plan: Plan, reasons: set[str], tally: Tally) -> list[int]:
-    """Units with rejected rows of these classes; the others are counted as done."""
+def _units(
+    folder: Folder, plan: Plan, reasons: set[str], tally: Tally
+) -> tuple[list[int], list[dict[str, Any]]]:
+    """Units with rejected rows of these classes, the others being counted as done; and what each unit of
+    all was made from."""
     if reasons & TABLE_REASONS:
         raise AnimaticError(
             f"{min(reasons & TABLE_REASONS)} is a fault of the table: mend the table and ingest it again"
         )
-    units, present = [], set[str]()
-    for unit in range(plan.units):
-        manifest = read_unit(folder, unit)
+    units, sources, present = [], [], set[str]()
+    for unit, manifest in enumerate(read_units(folder, range(plan.units))):
+        sources.append(manifest.get("source", {}))
+        if sources[-1].get("settings", plan.settings) != plan.settings:
+            raise AnimaticError(
+                f"{folder}/{unit_name(unit)} is of other settings than ingest.json: delete it and "
+                "dataset.json, and run animatic ingest again"
+            )
         counts = count_outcomes(manifest["rows"])
         present |= counts["reasons"].keys()
         if counts["reasons"].keys() & reasons:
@@ -88,4 +96,4 @@ def _units(folder: Folder, plan: Plan, reasons: set[str], tally: Tally) -> list[
     if not units:
         there = f"; it has {', '.join(sorted(present))}" if present else ""
         raise AnimaticError(f"{folder} has no row rejected for {', '.join(sorted(reasons))}{there}")
-    return units
+    return units, sources

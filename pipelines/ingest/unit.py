@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import Field
 
 from pipelines.dataset.tar import Sample, StoredSample
-from pipelines.dataset.units import commit_unit, count_outcomes, read_unit, stored_sample
+from pipelines.dataset.units import commit_unit, count_outcomes, opened_shard, read_unit, stored_sample
 from pipelines.ingest.samples import SampleSettings, samples_of
 from pipelines.sources import ColumnNames, SourceRow
 from pipelines.storage import Folder
@@ -30,7 +30,7 @@ def make_unit(
 ) -> dict[str, Any]:
     """Make and commit one unit; returns its counts. Runs as a Ray task.
 
-    ``source`` says in the manifest what rows these are: their number and digest.
+    ``source`` says in the manifest what the unit is made from (``Plan.source_of``).
     """
     folder = Folder(config.output)
     outcomes: list[dict[str, Any]] = []
@@ -55,8 +55,15 @@ def remake_unit(config: IngestConfig, unit: int, reasons: list[str]) -> dict[str
     retried: list[dict[str, Any]] = []
     outcomes: list[dict[str, Any]] = []
     with folder.scratch() as scratch:
-        samples = _merged(folder, old, _samples(config, rows, scratch, retried), retried, outcomes)
-        manifest = commit_unit(folder, unit, samples, outcomes, source=old.get("source", {}))
+        fresh = _samples(config, rows, scratch, retried)
+
+        def samples(tar: BinaryIO) -> Iterator[Sample | StoredSample]:
+            yield from _merged(tar, old, reasons, fresh)
+            new = {outcome["row"]: outcome for outcome in retried}
+            outcomes.extend(new.get(outcome["row"], outcome) for outcome in old["rows"])
+
+        with opened_shard(folder, old, scratch) as tar:
+            manifest = commit_unit(folder, unit, samples(tar), outcomes, source=old.get("source", {}))
     return _counts(manifest)
 
 
@@ -71,22 +78,18 @@ def _samples(
 
 
 def _merged(
-    folder: Folder,
-    old: dict[str, Any],
-    fresh: Iterator[Sample],
-    retried: list[dict[str, Any]],
-    outcomes: list[dict[str, Any]],
+    tar: BinaryIO, old: dict[str, Any], reasons: list[str], fresh: Iterator[Sample]
 ) -> Iterator[Sample | StoredSample]:
-    """Stored samples and fresh ones in the order of their rows; fills ``outcomes``."""
+    """Stored samples and fresh ones in the order of their rows."""
     stored, upcoming = iter(old["samples"]), next(fresh, None)
     for outcome in old["rows"]:
         for _ in range(outcome["samples"]):
-            yield stored_sample(folder, next(stored))
-        while upcoming is not None and upcoming.info["source_id"] == outcome["source_id"]:
+            yield stored_sample(tar, next(stored))
+        # A row that was not tried again may have the same id: one without a caption, say.
+        again = outcome.get("reason") in reasons
+        while again and upcoming is not None and upcoming.info["source_id"] == outcome["source_id"]:
             yield upcoming
             upcoming = next(fresh, None)
-    new = {outcome["row"]: outcome for outcome in retried}
-    outcomes += [new.get(outcome["row"], outcome) for outcome in old["rows"]]
 
 
 def _counts(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import BinaryIO, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from models.files import sync
+
 
 class Folder:
     """One folder behind a path or an fsspec URL (``s3://…``, ``gs://…``, ``file://…``).
@@ -38,8 +40,11 @@ class Folder:
         return f"{self._root}/{name}"
 
     def exists(self, name: str) -> bool:
-        """Whether the file is there."""
-        return bool(self._fs.isfile(self._path(name)))
+        """Whether the file is there. Raises what the file system raises if it does not tell."""
+        try:
+            return bool(self._fs.info(self._path(name))["type"] == "file")
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def size(self, name: str) -> int | None:
         """Bytes in the file, or None if there is no such file."""
@@ -101,9 +106,9 @@ class Folder:
         part = final.with_name(f".{final.name}.part-{uuid.uuid4().hex[:8]}")
         try:
             yield part
-            _fsync(part)
+            sync(part)
             part.replace(final)
-            _fsync(final.parent)
+            sync(final.parent)
         finally:
             part.unlink(missing_ok=True)
 
@@ -117,7 +122,7 @@ class Folder:
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(self._path(name))
             if self._local:
-                _fsync(Path(self._path(name)).parent)
+                sync(Path(self._path(name)).parent)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -135,11 +140,3 @@ class Folder:
             for folder in (self._root, self._path("units")):
                 for part in Path(folder).glob(".*.part-*"):
                     part.unlink(missing_ok=True)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -20,6 +20,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import AnimaticError
+from models.files import sha256
 from pipelines.storage.folder import Folder
 
 _ATTEMPTS, _PAUSE_S = 3, 1.0
@@ -148,8 +149,7 @@ class ShardFiles:
         mend = f"put the right file in its place, or run `animatic verify {self._folder}`"
         if size != about["bytes"]:
             raise AnimaticError(f"shard {shard} has {size} bytes, not {about['bytes']}: {mend}")
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256(path)
         if found != about["sha256"]:
             raise AnimaticError(
                 f"shard {shard} is damaged: its sha256 is {found[:12]}…, not {about['sha256'][:12]}…: {mend}"

@@ -228,6 +228,11 @@ def test_leaving_ends_downloads_that_nobody_waits_for(server: str, tmp_path: Pat
     assert waiting.cancelled()
 
 
+def test_a_download_with_nowhere_to_go_is_no_missing_file(server: str, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="cannot be stored"):
+        fetch([f"{server}/ok"], tmp_path / "gone" / "into", POLICY)
+
+
 def rows_of(server: str, count: int) -> list[SourceRow]:
     return [SourceRow(n, {"videoid": str(n), "contentUrl": f"{server}/ahead/{n}"}) for n in range(count)]
 

@@ -61,13 +61,12 @@ def finished(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(source: Path, finished: Path, tmp_path: Path) -> tuple[Path, Path]:
     """A table of one's own and a copy of the dataset that was made from it."""
-    mine, output = tmp_path / "source", tmp_path / "data"
+    # Both have moved together.
+    mine, output = tmp_path / source.name, tmp_path / finished.parent.name / "data"
     mine.mkdir()
     (mine / "videos").symlink_to(source / "videos")
     shutil.copy2(source / "table.csv", mine / "table.csv")
     shutil.copytree(finished, output)
-    plan = json.loads((output / "ingest.json").read_text())
-    (output / "ingest.json").write_text(json.dumps({**plan, "videos": "../source/videos"}))
     return mine, output
 
 
@@ -78,8 +77,8 @@ def test_rows_appended_to_the_table_make_new_units_only(place: tuple[Path, Path]
     report = ingest(config(mine, output))
     assert (report.rows, report.samples, report.skipped_units) == (7, 7, 2)
     assert touched(output, before) == {"shard-000002.tar", "shard-000003.tar"}
-    ingest(config(mine, tmp_path / "fresh"))
-    assert contents(output) == contents(tmp_path / "fresh")
+    ingest(config(mine, output.parent / "fresh"))
+    assert contents(output) == contents(output.parent / "fresh")
 
 
 def test_a_changed_row_is_asked_about_and_then_costs_its_unit(
@@ -97,8 +96,8 @@ def test_a_changed_row_is_asked_about_and_then_costs_its_unit(
     report = ingest(config(mine, output), replace=True)
     assert report.skipped_units == 2
     assert touched(output, written) == {"shard-000001.tar"}
-    ingest(config(mine, tmp_path / "fresh"))
-    assert contents(output) == contents(tmp_path / "fresh")
+    ingest(config(mine, output.parent / "fresh"))
+    assert contents(output) == contents(output.parent / "fresh")
 
 
 def test_a_shorter_table_and_other_settings_leave_nothing_behind(
@@ -109,8 +108,8 @@ def test_a_shorter_table_and_other_settings_leave_nothing_behind(
     with pytest.raises(AnimaticError, match=r"jpeg_quality was 95, is 90.*3 of its 3 units"):
         ingest(config(mine, output, jpeg_quality=90))
     ingest(config(mine, output, jpeg_quality=90), replace=True)
-    ingest(config(mine, tmp_path / "fresh", jpeg_quality=90))
-    assert contents(output) == contents(tmp_path / "fresh")
+    ingest(config(mine, output.parent / "fresh", jpeg_quality=90))
+    assert contents(output) == contents(output.parent / "fresh")
     assert verify(output) == []
 
 
@@ -167,8 +166,89 @@ def test_a_retry_redoes_the_rejected_rows_of_a_class(source: Path, tmp_path: Pat
     assert touched(output, before) == {"shard-000000.tar"}
     assert verify(output) == []
     shutil.copy2(source / "videos" / "p" / "00.mp4", videos / "p")
-    ingest(settings.model_copy(update={"output": str(tmp_path / "fresh")}))
-    assert contents(output) == contents(tmp_path / "fresh")
+    ingest(settings.model_copy(update={"output": str(output.parent / "fresh")}))
+    assert contents(output) == contents(output.parent / "fresh")
+
+
+def test_a_retry_copies_nothing_from_a_damaged_tar(place: tuple[Path, Path]) -> None:
+    mine, output = place
+    write_table(mine / "table.csv", [*rows(IDS[:5]), row("nosuch")])
+    ingest(config(mine, output))
+    tar = output / "shard-000002.tar"
+    spoilt = bytearray(tar.read_bytes())
+    spoilt[spoilt.index(b"mdat") + 50] ^= 1
+    tar.write_bytes(spoilt)
+    with pytest.raises(AnimaticError, match=r"shard-000002.tar is damaged.*delete units/unit-000002.json"):
+        retry(str(output), ["missing_file"])
+    (output / "units" / "unit-000002.json").unlink()
+    assert ingest(config(mine, output)).reasons == {"missing_file": 1}
+    assert verify(output) == []
+
+
+def test_a_retry_keeps_the_order_of_rows_that_share_an_id(
+    source: Path, place: tuple[Path, Path], tmp_path: Path
+) -> None:
+    mine, _ = place
+    mute = row("05", name="", licence="5")
+    write_table(mine / "table.csv", [mute, *rows(IDS[:1]), *rows(["05"])])
+    away = tmp_path / "videos"
+    shutil.copytree(source / "videos", away)
+    (away / "p" / "05.mp4").unlink()
+    settings = config(mine, tmp_path / "out", unit_rows=3)
+    assert ingest(settings.model_copy(update={"videos": str(away)})).reasons == {
+        "missing_file": 1,
+        "no_caption": 1,
+    }
+    shutil.copy2(source / "videos" / "p" / "05.mp4", away / "p")
+    retry(str(tmp_path / "out"), ["missing_file"], workers=1)
+    assert Dataset.open(tmp_path / "out").samples["source_id"].to_pylist() == ["00", "05"]
+
+
+def put_unit(of: Path, number: int, into: Path) -> None:
+    """What a worker of another job does when it commits a unit."""
+    for name in (f"shard-{number:06d}.tar", f"units/unit-{number:06d}.json"):
+        shutil.copy2(of / name, into / name)
+
+
+@pytest.fixture(scope="module")
+def otherwise(source: Path, finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same rows under another setting, which leaves keys and counts as they are."""
+    output = tmp_path_factory.mktemp("out") / "data"
+    ingest(config(source, output, crf=40))
+    return output
+
+
+def test_a_unit_of_other_settings_that_comes_late_is_noticed_and_then_made_again(
+    place: tuple[Path, Path], otherwise: Path
+) -> None:
+    mine, output = place
+    before = contents(output)
+    (output / "dataset.json").unlink()
+    with pytest.raises(AnimaticError, match=r"unit-000000.json is of other rows or settings"):
+        ingest(config(mine, output), lambda _: put_unit(otherwise, 0, output))
+    assert not (output / "dataset.json").exists()
+    assert ingest(config(mine, output)).skipped_units == 2
+    after = contents(output)
+    assert {**after, "ingest.json": b""} == {**before, "ingest.json": b""}
+
+
+def test_a_unit_of_other_rows_is_made_again(place: tuple[Path, Path], finished: Path, tmp_path: Path) -> None:
+    mine, output = place
+    swapped = rows([IDS[1], IDS[0], *IDS[2:5]])
+    write_table(mine / "table.csv", swapped)
+    ingest(config(mine, output), replace=True)
+    put_unit(finished, 0, output)
+    (output / "dataset.json").unlink()
+    assert ingest(config(mine, output)).skipped_units == 2
+    assert Dataset.open(output).samples["source_id"].to_pylist() == [r["videoid"] for r in swapped]
+
+
+def test_a_tar_that_no_manifest_tells_of_goes_with_the_rows_it_was_for(place: tuple[Path, Path]) -> None:
+    mine, output = place
+    shutil.copy2(output / "shard-000002.tar", output / "shard-000005.tar")
+    write_table(mine / "table.csv", rows(IDS[:2]))
+    ingest(config(mine, output), replace=True)
+    assert verify(output) == []
 
 
 def test_a_retry_that_was_stopped_is_completed_by_ingest(place: tuple[Path, Path]) -> None:
