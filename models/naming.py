@@ -5,6 +5,7 @@ UNet parameters are ``model.diffusion_model.*`` in public, numbered by position;
 which are the same in image and video networks.
 """
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,6 +25,18 @@ UNET_PREFIX = "model.diffusion_model."
 CONTEXT_PREFIX = "image_proj_model."
 NETWORK_PREFIXES = (UNET_PREFIX, CONTEXT_PREFIX)
 Value = TypeVar("Value")
+_TEMPORAL = re.compile(r"(^|\.)(temporal|temporal_in|temopral_conv)\.")
+_IMAGE_ATTENTION = re.compile(r"\.attn2\.(to_k_ip|to_v_ip|alpha)\b")
+
+
+def is_temporal(name: str) -> bool:
+    """Whether a UNet parameter belongs to a temporal convolution or temporal transformer."""
+    return _TEMPORAL.search(name) is not None
+
+
+def is_image_attention(name: str) -> bool:
+    """Whether a UNet parameter belongs to the image branch of a cross-attention (keys, values, gate)."""
+    return _IMAGE_ATTENTION.search(name) is not None
 
 
 def unet_public_names(unet: UNet) -> dict[str, str]:

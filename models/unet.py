@@ -5,7 +5,6 @@ modules under the same internal names, so that weights move between image and vi
 """
 
 import math
-import re
 from collections.abc import Iterator
 from itertools import repeat as endlessly
 
@@ -19,19 +18,7 @@ from models.blocks import Downsample, Layer, ResBlock
 from models.conditioning import LayerContext, ProjectedContext, Tokens, token_rows
 from models.errors import AnimaticError
 
-_TEMPORAL = re.compile(r"(^|\.)(temporal|temporal_in|temopral_conv)\.")
-_IMAGE_ATTENTION = re.compile(r"\.attn2\.(to_k_ip|to_v_ip|alpha)\b")
 _INIT_ATTENTION_HEADS = 8
-
-
-def is_temporal(name: str) -> bool:
-    """Whether a UNet parameter belongs to a temporal convolution or temporal transformer."""
-    return _TEMPORAL.search(name) is not None
-
-
-def is_image_attention(name: str) -> bool:
-    """Whether a UNet parameter belongs to the image branch of a cross-attention (keys, values, gate)."""
-    return _IMAGE_ATTENTION.search(name) is not None
 
 
 def sinusoid(positions: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
@@ -162,15 +149,7 @@ class UNet(nn.Module):
             AnimaticError: where a context does not go with the latents or the network.
         """
         batch, _, frames, _, _ = latents.shape
-        contexts: Iterator[LayerContext]
-        if isinstance(text, ProjectedContext):
-            if image is not None:
-                raise AnimaticError("a projected context holds the image already: leave image out")
-            text.check(conditions * batch, frames)
-            contexts = iter(text.layers)
-        else:
-            rows = self._rows(text, image, conditions * batch, frames, image_attention)
-            contexts = endlessly(rows)
+        contexts = self._contexts(text, image, conditions * batch, frames, image_attention)
         emb = repeat(self._embed(timesteps, fps), "b e -> (b t) e", t=frames)
         mixing = frames if temporal and self.config.temporal else None
         x = rearrange(latents, "b c t h w -> (b t) c h w").to(self.conv_in.weight.dtype)
@@ -198,6 +177,22 @@ class UNet(nn.Module):
             for layer in self._layers()
         ]
         return ProjectedContext(tuple(layers), batch, frames)
+
+    def _contexts(
+        self,
+        text: Tensor | ProjectedContext,
+        image: Tensor | None,
+        batch: int,
+        frames: int,
+        image_attention: bool,
+    ) -> Iterator[LayerContext]:
+        """The context of each layer in the order of computation."""
+        if not isinstance(text, ProjectedContext):
+            return endlessly(self._rows(text, image, batch, frames, image_attention))
+        if image is not None:
+            raise AnimaticError("a projected context holds the image already: leave image out")
+        text.check(batch, frames)
+        return iter(text.layers)
 
     def _rows(
         self, text: Tensor, image: Tensor | None, batch: int, frames: int | None, image_attention: bool
@@ -273,7 +268,7 @@ class UNet(nn.Module):
             else:
                 yield from _layer_prefixes(layer, f"encoder.{index}", f"input_blocks.{index + 1}")
         yield from _layer_prefixes(self.middle.layer, "middle.layer", "middle_block")
-        yield "middle.resnet", f"middle_block.{_width(self.middle.layer)}"
+        yield "middle.resnet", f"middle_block.{len(_parts(self.middle.layer))}"
         for index, layer in enumerate(self.decoder):
             yield from _layer_prefixes(layer, f"decoder.{index}", f"output_blocks.{index}")
         yield "norm_out", "out.0"
@@ -283,10 +278,6 @@ class UNet(nn.Module):
 def _parts(layer: nn.Module) -> list[str]:
     names = ("resnet", "spatial", "temporal", "upsample")
     return [name for name in names if getattr(layer, name) is not None]
-
-
-def _width(layer: nn.Module) -> int:
-    return len(_parts(layer))
 
 
 def _layer_prefixes(layer: nn.Module, internal: str, public: str) -> Iterator[tuple[str, str]]:

@@ -20,8 +20,14 @@ from models.architecture import Architecture
 from models.bundle import Bundle
 from models.context import QueryTransformer, resample_queries
 from models.errors import AnimaticError
-from models.naming import CONTEXT_PREFIX, internal_state, unet_public_names
-from models.unet import UNet, is_image_attention, is_temporal
+from models.naming import (
+    CONTEXT_PREFIX,
+    internal_state,
+    is_image_attention,
+    is_temporal,
+    unet_public_names,
+)
+from models.unet import UNet
 from training.config import RunConfig
 from training.lineage import needs_base, parent_stage
 from training.recipe import Kind

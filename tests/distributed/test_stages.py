@@ -8,8 +8,7 @@ from training_jobs import SyntheticSource, small_config
 
 from models.bundle import open_bundle
 from models.errors import AnimaticError
-from models.naming import internal_state
-from models.unet import is_image_attention, is_temporal
+from models.naming import internal_state, is_image_attention, is_temporal
 from training.stages import build, kind_of, trainable_names
 
 

@@ -9,8 +9,8 @@ from models.architecture import Architecture, ContextConfig, UNetConfig
 from models.attention import FeedForward
 from models.context import QueryTransformer, repeat_queries
 from models.errors import AnimaticError
-from models.naming import internal_state, unet_public_names
-from models.unet import UNet, is_image_attention, is_temporal
+from models.naming import internal_state, is_image_attention, is_temporal, unet_public_names
+from models.unet import UNet
 
 # Parameter counts of the published checkpoints.
 UNET_512, UNET_256 = 1_438_854_980, 1_438_854_996
