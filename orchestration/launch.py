@@ -26,7 +26,7 @@ from orchestration.tracking.backends import Outcome
 from orchestration.tracking.run import TrackedRun
 from orchestration.workspace import Workspace
 from pipelines.cluster.connect import ensure_ray
-from training.config import RunConfig, config_hash, dump_yaml
+from training.config import RunConfig, config_hash
 from training.source import DatasetSource
 from training.stages import STAGES, sources
 
@@ -257,8 +257,3 @@ def _redirect_output(log: Path) -> None:
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)
-
-
-def print_config(config: RunConfig) -> str:
-    """The resolved configuration as YAML with its hash, for ``--print-config``."""
-    return f"# config hash {config_hash(config)}\n{dump_yaml(config)}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +14,11 @@ from models.errors import AnimaticError
 from orchestration.cli.common import AsJson, err, only_results_on_stdout, out, print_json, short, shown
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from models.animation import Mode
+    from models.architecture import Architecture
+    from models.bundle import Bundle
     from models.sampler import SamplingSettings
 
 PANEL = "Inference"
@@ -53,22 +59,12 @@ def animate(
     as_json: AsJson = False,
 ) -> None:
     """Animate an image as a prompt says; settings not given are the preset's."""
-    import torch
-
-    from models.animation import frames_to_sample
     from orchestration import media, promotion
-    from orchestration.progress import counting
     from orchestration.workspace import Workspace
 
     workspace = Workspace.current()
     _, opened = promotion.open_target(workspace.ledger, bundle, preset)
-    architecture = opened.info.architecture
-    if loop and last is not None:
-        raise AnimaticError("--loop ends at the image itself and --last at another: give one of them")
-    mode: Mode = "loop" if loop else "animate" if last is None else "interpolate"
-    frames_to_sample(architecture, mode, frames)
-    picture = media.read_image(image, architecture.height, architecture.width)
-    end = None if last is None else media.read_image(last, architecture.height, architecture.width)
+    stills = _read_stills(opened.info.architecture, image, last, loop=loop, frames=frames)
     settings = _settings(
         opened.info.stage,
         opened.info.preset,
@@ -79,15 +75,11 @@ def animate(
         fps=fps,
         seed=seed,
     )
-    animator = opened.animator().to("cuda" if torch.cuda.is_available() else "cpu")
-    folder = folder or workspace.root / "animations"
-    made = []
-    for number in range(count):
-        chosen = settings.model_copy(update={"seed": settings.seed + number})
-        with counting(err(), f"clip {number + 1}/{count}") as bar:
-            clip = animator.animate(picture, [prompt], chosen, bar, mode=mode, last=end, frames=frames)[0]
-        stem = folder / f"{image.stem}-{_slug(prompt)}-{chosen.seed}"
-        made.append(media.write_clip(media.to_frames(clip), stem, playback))
+    stem = (folder or workspace.root / "animations") / f"{image.stem}-{_slug(prompt)}"
+    made = [
+        media.write_clip(media.to_frames(clip), stem.with_name(f"{stem.name}-{own_seed}"), playback)
+        for own_seed, clip in _clips(opened, stills, prompt, settings, frames=frames, count=count)
+    ]
     if as_json:
         print_json({"bundle": opened.id, "settings": settings, "clips": made})
         return
@@ -141,9 +133,64 @@ def evaluate(
     if as_json:
         print_json(report)
         return
-    results = report["results"]
+    out().print(f"bundle {short(opened.id)} on {report['results']['psnr_first_frame']['n']} clips")
+    _print_results(report["results"])
+    out().print(f"report {shown(config.output / 'report.json')}")
+
+
+@dataclass(frozen=True)
+class _Stills:
+    """The picture (1 3 h w) that a clip begins with, and the one that it ends with if that is another."""
+
+    mode: Mode
+    first: Tensor
+    last: Tensor | None
+
+
+def _read_stills(
+    architecture: Architecture, image: Path, last: Path | None, *, loop: bool, frames: int | None
+) -> _Stills:
+    """The pictures at the network's size.
+
+    Raises AnimaticError where what is asked for does not go together or a picture cannot be read.
+    """
+    from models.animation import frames_to_sample
+    from orchestration.media import read_image
+
+    if loop and last is not None:
+        raise AnimaticError("--loop ends at the image itself and --last at another: give one of them")
+    mode: Mode = "loop" if loop else "animate" if last is None else "interpolate"
+    frames_to_sample(architecture, mode, frames)
+    size = architecture.height, architecture.width
+    return _Stills(mode, read_image(image, *size), None if last is None else read_image(last, *size))
+
+
+def _clips(
+    bundle: Bundle,
+    stills: _Stills,
+    prompt: str,
+    settings: SamplingSettings,
+    *,
+    frames: int | None,
+    count: int,
+) -> Iterator[tuple[int, Tensor]]:
+    """Seed and clip (t 3 h w), one after the other, each with a bar."""
+    import torch
+
+    from orchestration.progress import counting
+
+    animator = bundle.animator().to("cuda" if torch.cuda.is_available() else "cpu")
+    for number in range(count):
+        own = settings.model_copy(update={"seed": settings.seed + number})
+        with counting(err(), f"clip {number + 1}/{count}") as bar:
+            clips = animator.animate(
+                stills.first, [prompt], own, bar, mode=stills.mode, last=stills.last, frames=frames
+            )
+        yield own.seed, clips[0]
+
+
+def _print_results(results: dict[str, Any]) -> None:
     fidelity, direction = results["psnr_first_frame"], results["direction"]
-    out().print(f"bundle {short(opened.id)} on {fidelity['n']} clips")
     out().print(
         f"first frame {fidelity['mean']:.1f} dB PSNR "
         f"(95 % interval {fidelity['low']:.1f} to {fidelity['high']:.1f})"
@@ -153,7 +200,6 @@ def evaluate(
             f"direction right in {direction['correct']} of {direction['n']} "
             f"({direction['accuracy']:.0%}; chance {direction['chance']:.0%})"
         )
-    out().print(f"report {shown(config.output / 'report.json')}")
 
 
 def _settings(stage: int, preset: str, **given: float | None) -> SamplingSettings:

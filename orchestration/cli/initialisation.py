@@ -55,27 +55,8 @@ def show(config: RunConfig, *, every_tensor: bool, as_json: bool) -> None:
             }
         )
         return
-    tensors, parameters = sum(row.tensors for row in rows), sum(row.parameters for row in rows)
-    title = f"stage {config.stage} ({STAGES[config.stage].name}), preset {config.preset}"
-    out().print(f"{title}: {tensors:,} tensors, {parameters:,} parameters")
-    for word, bundle in (("base", base), ("parent", parent)):
-        if bundle is not None:
-            out().print(f"{word:<7}{short(bundle.id)}  {shown(bundle.folder)}")
-    out().print()
-    print_table(
-        ("origin", "kind", "tensors", "parameters", "trained", "how"),
-        [
-            (
-                row.origin,
-                row.kind,
-                f"{row.tensors:,}",
-                f"{row.parameters:,}",
-                "yes" if row.trained else "no",
-                row.how,
-            )
-            for row in rows
-        ],
-    )
+    _print_head(config, {"base": base, "parent": parent}, rows)
+    _print_rows(rows)
     if every_tensor:
         out().print()
         # Not a table: its columns would shorten the keys to the terminal's width.
@@ -92,6 +73,33 @@ def grouped(handovers: dict[str, Handover], trained: set[str]) -> list[Row]:
         tensors[group] += 1
         parameters[group] += prod(way.shape)
     return [Row(*group, tensors[group], parameters[group]) for group in sorted(tensors)]
+
+
+def _print_head(config: RunConfig, bundles: dict[str, Bundle | None], rows: list[Row]) -> None:
+    tensors, parameters = sum(row.tensors for row in rows), sum(row.parameters for row in rows)
+    title = f"stage {config.stage} ({STAGES[config.stage].name}), preset {config.preset}"
+    out().print(f"{title}: {tensors:,} tensors, {parameters:,} parameters")
+    for word, bundle in bundles.items():
+        if bundle is not None:
+            out().print(f"{word:<7}{short(bundle.id)}  {shown(bundle.folder)}")
+    out().print()
+
+
+def _print_rows(rows: list[Row]) -> None:
+    print_table(
+        ("origin", "kind", "tensors", "parameters", "trained", "how"),
+        [
+            (
+                row.origin,
+                row.kind,
+                f"{row.tensors:,}",
+                f"{row.parameters:,}",
+                "yes" if row.trained else "no",
+                row.how,
+            )
+            for row in rows
+        ],
+    )
 
 
 def _described(bundle: Bundle | None) -> dict[str, Any] | None:

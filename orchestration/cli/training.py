@@ -20,6 +20,7 @@ from orchestration.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from orchestration.defaults import Request
     from training.config import TrackingConfig
 
 PANEL = "Training"
@@ -72,11 +73,9 @@ def train(
     """Train one stage; an interrupted run goes on from its newest checkpoint."""
     if verbose and not print_initialisation:
         raise AnimaticError("--verbose goes with --print-initialisation")
-    from orchestration import defaults
-    from orchestration.workspace import Workspace
+    from orchestration.defaults import Request
 
-    workspace = Workspace.current()
-    request = defaults.Request(
+    request = Request(
         stage=stage,
         preset=preset,
         sets=tuple(assignments or ()),
@@ -86,33 +85,11 @@ def train(
         gpus=gpus,
     )
     if print_initialisation:
-        from orchestration.cli import initialisation
-
-        initialisation.show(defaults.with_parent(request, workspace), every_tensor=verbose, as_json=as_json)
-        return
-    from orchestration import launch, promotion
-    from training.config import resolve
-
-    if print_config:
-        typer.echo(
-            launch.print_config(resolve(stage, request.chosen_preset(), request.all_sets(), request.files))
-        )
-        return
-    resolved = defaults.complete(request, workspace)
-    folder = run or defaults.run_folder(resolved, workspace)
-    with only_results_on_stdout():
-        result = launch.launch(resolved, folder, workspace, err())
-    entry = promotion.accept(workspace.ledger, result.bundle_path)
-    if as_json:
-        print_json({"result": result, "accepted": entry})
-        return
-    if result.steps is None:
-        out().print(f"stage {stage} was trained before; nothing to do")
+        _print_initialisation(request, every_tensor=verbose, as_json=as_json)
+    elif print_config:
+        _print_config(request)
     else:
-        loss = "" if result.final_loss is None else f", loss {result.final_loss:.4f}"
-        out().print(f"stage {stage} trained: {result.steps} steps in {result.seconds:.0f} s{loss}")
-    out().print(f"bundle {short(result.bundle_id)}  {shown(result.bundle_path)}")
-    out().print(f"journal {shown(result.run_dir / 'journal.jsonl')}")
+        _train(request, run, as_json)
 
 
 def sync(
@@ -147,6 +124,46 @@ def sync(
     failed = [f"{report.backend}: {report.error}" for report in reports if report.error]
     if failed:
         raise AnimaticError("; ".join(failed))
+
+
+def _print_initialisation(request: Request, *, every_tensor: bool, as_json: bool) -> None:
+    from orchestration.cli import initialisation
+    from orchestration.defaults import with_parent
+    from orchestration.workspace import Workspace
+
+    config = with_parent(request, Workspace.current())
+    initialisation.show(config, every_tensor=every_tensor, as_json=as_json)
+
+
+def _print_config(request: Request) -> None:
+    from training.config import config_hash, dump_yaml, resolve
+
+    config = resolve(request.stage, request.chosen_preset(), request.all_sets(), request.files)
+    typer.echo(f"# config hash {config_hash(config)}\n{dump_yaml(config)}")
+
+
+def _train(request: Request, run: Path | None, as_json: bool) -> None:
+    """Train in ``run``, or in the folder that the recipe names, and accept the bundle."""
+    from orchestration import defaults, promotion
+    from orchestration.launch import launch
+    from orchestration.workspace import Workspace
+
+    workspace = Workspace.current()
+    config = defaults.complete(request, workspace)
+    folder = run or defaults.run_folder(config, workspace)
+    with only_results_on_stdout():
+        result = launch(config, folder, workspace, err())
+    entry = promotion.accept(workspace.ledger, result.bundle_path)
+    if as_json:
+        print_json({"result": result, "accepted": entry})
+        return
+    if result.steps is None:
+        out().print(f"stage {config.stage} was trained before; nothing to do")
+    else:
+        loss = "" if result.final_loss is None else f", loss {result.final_loss:.4f}"
+        out().print(f"stage {config.stage} trained: {result.steps} steps in {result.seconds:.0f} s{loss}")
+    out().print(f"bundle {short(result.bundle_id)}  {shown(result.bundle_path)}")
+    out().print(f"journal {shown(result.run_dir / 'journal.jsonl')}")
 
 
 def _tracking(path: Path) -> TrackingConfig:
