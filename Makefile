@@ -1,5 +1,5 @@
-# Every target is one `animatic` verb; `make help` lists them. Variables: STAGE PRESET DATA VIDEOS OUT GPUS
-# ADDRESS SET IMAGE PROMPT BUNDLE, as in `make train STAGE=3 PRESET=tiny SET="train.steps=100 seed=1"`.
+# The everyday `animatic` verbs; `make help` lists them. Variables: STAGE PRESET DATA VIDEOS OUT GPUS ADDRESS SET
+# IMAGE PROMPT BUNDLE CHECKPOINT AS WEIGHTS, as in `make train STAGE=3 PRESET=tiny SET="train.steps=100 seed=1"`.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -16,13 +16,15 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
 flag = $(if $($(2)),--$(1) "$($(2))")
+SETS = $(foreach assignment,$(SET),--set "$(assignment)")
 TRAIN_FLAGS = $(call flag,preset,PRESET) $(call flag,data,DATA) $(call flag,out,OUT) $(call flag,gpus,GPUS) \
-	$(call flag,address,ADDRESS) $(foreach assignment,$(SET),--set "$(assignment)")
+	$(call flag,address,ADDRESS) $(SETS)
 
-.PHONY: help setup demo prior data train animate evaluate promote rollback doctor test test-all lint bench clean
+.PHONY: help setup demo prior data inspect verify encode score train animate evaluate promote rollback \
+	import-checkpoint export-checkpoint doctor test test-all lint bench clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## install everything that is locked into .venv
 
@@ -42,11 +44,27 @@ demo: setup ## the main job in about ten minutes: data, three stages, promotion,
 	@$(BIN)/animatic demo $(call flag,out,OUT)
 
 prior: setup ## train the tiny prior that ships in models/prior (about half an hour)
-	@$(BIN)/animatic demo --prior $(foreach assignment,$(SET),--set "$(assignment)")
+	@$(BIN)/animatic demo --prior $(SETS)
 
 data: setup ## shards from DATA=table.csv VIDEOS=folder
 	@test -n "$(DATA)" || { echo 'error: make data DATA=table.csv VIDEOS=folder [OUT=runs/data]' >&2; exit 2; }
 	@$(BIN)/animatic ingest "$(DATA)" $(call flag,videos,VIDEOS) $(call flag,out,OUT) $(call flag,preset,PRESET)
+
+inspect: setup ## a dataset in figures and pictures: [DATA=dataset]
+	@$(BIN)/animatic inspect $(if $(DATA),"$(DATA)") $(call flag,out,OUT)
+
+verify: setup ## every digest of a dataset again: [DATA=dataset]
+	@$(BIN)/animatic verify $(if $(DATA),"$(DATA)")
+
+encode: setup ## latents of a dataset, made once: DATA=dataset OUT=latents [PRESET=512]
+	@test -n "$(DATA)" && test -n "$(OUT)" \
+		|| { echo 'error: make encode DATA=dataset OUT=latents [PRESET=512] [SET="model.codec.path=folder"]' >&2; exit 2; }
+	@$(BIN)/animatic encode "$(DATA)" --to "$(OUT)" $(call flag,preset,PRESET) $(call flag,address,ADDRESS) $(SETS)
+
+score: setup ## how well images and captions agree: DATA=dataset WEIGHTS=open_clip.safetensors
+	@test -n "$(DATA)" && test -n "$(WEIGHTS)" \
+		|| { echo 'error: make score DATA=dataset WEIGHTS=open_clip.safetensors' >&2; exit 2; }
+	@$(BIN)/animatic score "$(DATA)" --weights "$(WEIGHTS)" $(call flag,address,ADDRESS)
 
 train: setup ## one stage: STAGE=1|2|3 [PRESET=tiny] [SET="section.key=value ..."]
 	@$(BIN)/animatic train --stage $(STAGE) $(TRAIN_FLAGS)
@@ -64,6 +82,14 @@ promote: setup ## make the newest stage-3 bundle (or BUNDLE=...) champion
 
 rollback: setup ## return to the champion before
 	@$(BIN)/animatic rollback $(call flag,preset,PRESET)
+
+import-checkpoint: setup ## a bundle of published weights: CHECKPOINT=model.ckpt [AS=dynamicrafter-512]
+	@test -n "$(CHECKPOINT)" || { echo 'error: make import-checkpoint CHECKPOINT=model.ckpt [OUT=folder]' >&2; exit 2; }
+	@$(BIN)/animatic import-checkpoint "$(CHECKPOINT)" $(call flag,as,AS) $(call flag,out,OUT)
+
+export-checkpoint: setup ## published weights of a bundle: BUNDLE=folder [OUT=model.ckpt]
+	@test -n "$(BUNDLE)" || { echo 'error: make export-checkpoint BUNDLE=folder [OUT=model.ckpt]' >&2; exit 2; }
+	@$(BIN)/animatic export-checkpoint "$(BUNDLE)" --as dynamicrafter $(call flag,out,OUT)
 
 doctor: setup ## what this machine has and lacks
 	@$(BIN)/animatic doctor
