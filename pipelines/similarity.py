@@ -25,6 +25,7 @@ from pipelines.dataset import Dataset
 from pipelines.dataset.latents import tensors_digest
 from pipelines.dataset.selection import read_similarity, similarity_source, write_similarity
 from pipelines.storage import Folder, canonical_json
+from pipelines.storage.claim import claimed
 from pipelines.video.frames import Frames, UndecodableError, read_image
 
 Scores = npt.NDArray[np.float32]
@@ -65,7 +66,8 @@ def score(config: ScoreConfig, progress: Progress = lambda done, total: None) ->
     digest = tensors_digest(ClipEncoders(config.encoders).clip.state_dict())
     source = {"dataset": dataset.digest, "model": config.encoders.model, "weights": digest}
     if similarity_source(dataset.folder) != source:
-        write_similarity(dataset, _score_all(config, dataset, digest, progress), source)
+        with claimed(dataset.folder, "score"):
+            write_similarity(dataset, _score_all(config, dataset, digest, progress), source)
     scores, _ = read_similarity(dataset)
     known = scores[np.isfinite(scores)]
     if not len(known):
@@ -80,27 +82,35 @@ def _score_all(config: ScoreConfig, dataset: Dataset, digest: str, progress: Pro
 
     def found() -> list[list[float | None] | None]:
         shards = enumerate(dataset.info["shards"])
-        return [_found(dataset.folder, unit, shard["sha256"], digest) for unit, shard in shards]
+        return [_found(dataset.folder, unit, shard, digest) for unit, shard in shards]
 
     kept = {unit for unit, scores in enumerate(found()) if scores is not None}
     arguments = (config.model_dump_json(), digest)
     run_by_shard(config, dataset, _UnitScorer, arguments, columns=_COLUMNS, kept=kept, progress=progress)
-    return np.array([np.nan if x is None else x for unit in found() for x in unit or []], np.float32)
+    scores: list[float] = []
+    for unit, part in enumerate(found()):
+        if part is None:
+            raise AnimaticError(
+                f"{dataset.folder}/{_unit_name(unit)} is of another model or another state of the dataset: "
+                "another job wrote here meanwhile; score again"
+            )
+        scores += (np.nan if score is None else score for score in part)
+    return np.array(scores, np.float32)
 
 
 def _unit_name(unit: int) -> str:
     return f"similarity/unit-{unit:06d}.json"
 
 
-def _found(folder: Folder, unit: int, shard: str, digest: str) -> list[float | None] | None:
+def _found(folder: Folder, unit: int, shard: dict[str, Any], digest: str) -> list[float | None] | None:
     """Scores of a unit, if there are any of this shard and these weights."""
     try:
         stored = json.loads(folder.read(_unit_name(unit)))
-    except (FileNotFoundError, ValueError):
+        current = (stored["shard"], stored["weights"]) == (shard["sha256"], digest)
+        scores: list[float | None] = stored["scores"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    current = (stored.get("shard"), stored.get("weights")) == (shard, digest)
-    scores: list[float | None] = stored["scores"]
-    return scores if current else None
+    return scores if current and len(scores) == shard["samples"] else None
 
 
 class _UnitScorer:
@@ -124,8 +134,8 @@ class _UnitScorer:
         """Returns once the model is loaded."""
         _ = self._encoders
 
-    def make(self, unit: int, shard: str, rows: list[dict[str, Any]]) -> int:
-        """Score one unit and store the scores."""
+    def make(self, unit: int, shard: dict[str, Any], rows: list[dict[str, Any]]) -> int:
+        """Score one unit and store the scores. Raises AnimaticError if its shard cannot be read."""
         scores: list[float | None] = []
         with ThreadPoolExecutor(1, thread_name_prefix="decode") as pool:
             batches = [
@@ -137,7 +147,7 @@ class _UnitScorer:
                 if number + 1 < len(batches):
                     decoding.append(pool.submit(self._images, batches[number + 1]))
                 scores += self._score(decoding.pop(0).result(), batch)
-        stored = {"shard": shard, "weights": self._digest, "scores": scores}
+        stored = {"shard": shard["sha256"], "weights": self._digest, "scores": scores}
         self._folder.write(_unit_name(unit), canonical_json(stored))
         return len(rows)
 
@@ -146,11 +156,23 @@ class _UnitScorer:
         images: list[Frames | None] = []
         for row in rows:
             try:
-                data = self._folder.read_range(row["shard"], row["jpg_offset"], row["jpg_size"])
-                images.append(read_image(data, (side, side)))
-            except (UndecodableError, OSError):
+                images.append(read_image(self._jpg(row), (side, side)))
+            except UndecodableError:
                 images.append(None)
         return images
+
+    def _jpg(self, row: dict[str, Any]) -> bytes:
+        """The stored image. A store that does not answer must not pass for an image that cannot be read."""
+        shard, size = row["shard"], row["jpg_size"]
+        try:
+            data = self._folder.read_range(shard, row["jpg_offset"], size)
+        except OSError as error:
+            raise AnimaticError(
+                f"{self._folder}/{shard} cannot be read ({error}); mend that and score again"
+            ) from error
+        if len(data) != size:
+            raise AnimaticError(f"{self._folder}/{shard} is cut: `animatic verify {self._folder}` tells more")
+        return data
 
     @torch.no_grad()
     def _score(self, images: list[Frames | None], rows: list[dict[str, Any]]) -> list[float | None]:

@@ -105,9 +105,11 @@ def index_images(
     as_json: AsJson = False,
 ) -> None:
     """Make image tars, as img2dataset writes them, a dataset for stage 1; the tars stay as they are."""
+    from orchestration.progress import counting
     from pipelines.dataset.images import index_images as run
 
-    info = run(folder)
+    with counting(err(), "index") as progress:
+        info = run(folder, progress)
     counts = info["counts"]
     if as_json:
         print_json({"dataset": folder, "digest": info["digest"], **counts})
@@ -183,13 +185,18 @@ def verify(
 ) -> None:
     """Read a whole dataset, or latents, again: every digest, count, tar and sample."""
     from orchestration.progress import counting
-    from pipelines.dataset.latents import holds_latents, verify_latents
+    from pipelines.dataset.latents import holds_latents
     from pipelines.dataset.verify import verify as run
+    from pipelines.dataset.verify_latents import verify_latents
 
     url = named_dataset(dataset)
+    latents = holds_latents(url)
+    if latents and deep:
+        raise AnimaticError(f"{url} holds latents, which have no clips to decode: leave out --deep")
     with counting(err(), "verify") as progress:
-        latents = holds_latents(url)
-        problems = verify_latents(url) if latents else run(url, deep=deep, progress=progress)
+        problems = (
+            verify_latents(url, progress=progress) if latents else run(url, deep=deep, progress=progress)
+        )
     if as_json:
         print_json({"dataset": url, "problems": problems})
     else:

@@ -47,8 +47,8 @@ def run_by_shard(
     """Have actors do every shard that is not in ``kept``; ``progress`` gets (samples done, samples).
 
     Args:
-        worker: its ``make`` is called with the number of the shard, its digest, and a row with ``columns`` of
-            samples.parquet for each of its samples, and returns how many those were.
+        worker: its ``make`` is called with the number of the shard, what dataset.json says of it, and a row
+            with ``columns`` of samples.parquet for each of its samples, and returns how many those were.
     """
     shards = dataset.info["shards"]
     done = sum(shard["samples"] for number, shard in enumerate(shards) if number in kept)
@@ -71,9 +71,9 @@ def run_by_shard(
 
 def _tasks(
     dataset: Dataset, columns: Sequence[str], kept: Collection[int]
-) -> Iterator[tuple[int, str, list[dict[str, Any]]]]:
+) -> Iterator[tuple[int, dict[str, Any], list[dict[str, Any]]]]:
     table, start = dataset.samples.select(columns), 0
     for number, shard in enumerate(dataset.info["shards"]):
         if number not in kept:
-            yield number, shard["sha256"], table.slice(start, shard["samples"]).to_pylist()
+            yield number, shard, table.slice(start, shard["samples"]).to_pylist()
         start += shard["samples"]

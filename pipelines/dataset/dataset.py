@@ -18,6 +18,7 @@ from pipelines.storage.mapped import mapped_table
 from pipelines.storage.shard_files import CacheConfig
 
 MAPPED_ROWS = 50_000  # more samples than that are not held in memory
+_MEND = "delete dataset.json and run ingest (for images index-images) again"
 
 
 def dataset_digest(info: dict[str, Any]) -> str:
@@ -40,12 +41,13 @@ class Dataset:
         folder = Folder(url)
         info = read_info(folder)
         try:
-            samples = _read_samples(folder, info)
-        except (FileNotFoundError, pa.ArrowInvalid) as error:
-            raise AnimaticError(f"{url}/samples.parquet cannot be read ({error}); ingest again") from error
+            digest, rows = info["files"]["samples.parquet"], info["counts"]["samples"]
+            samples = open_table(folder, "samples.parquet", digest, rows)
+        except (OSError, pa.ArrowException) as error:
+            raise AnimaticError(f"{url}/samples.parquet cannot be read ({error}); {_MEND}") from error
         samples = _completed(samples)
         if samples.schema.names != SAMPLES_SCHEMA.names or len(samples) != info["counts"]["samples"]:
-            raise AnimaticError(f"{url}/samples.parquet does not fit its dataset.json; ingest again")
+            raise AnimaticError(f"{url}/samples.parquet does not fit its dataset.json; {_MEND}")
         return cls(folder, info, samples)
 
     def reading_with(self, read_range: Callable[[str, int, int], bytes]) -> "Dataset":
@@ -70,7 +72,7 @@ class Dataset:
     @property
     def rejects(self) -> pa.Table:
         """Rejected source rows: row, source_id, reason, detail, record (the row as JSON)."""
-        return pq.read_table(io.BytesIO(self.folder.read("rejects.parquet")))
+        return self._table("rejects.parquet")
 
     @property
     def duplicates(self) -> pa.Table:
@@ -83,7 +85,13 @@ class Dataset:
                 f"{self.url} was ingested without looking for duplicates; "
                 "ingest with --set filters.duplicate_distance=12"
             )
-        return pq.read_table(io.BytesIO(self.folder.read("duplicates.parquet")))
+        return self._table("duplicates.parquet")
+
+    def _table(self, name: str) -> pa.Table:
+        try:
+            return pq.read_table(io.BytesIO(self.folder.read(name)))
+        except (OSError, pa.ArrowException) as error:
+            raise AnimaticError(f"{self.url}/{name} cannot be read ({error}); {_MEND}") from error
 
     def read(self, row: int, member: Member) -> bytes:
         """Bytes of one member of sample ``row`` (its place in ``samples``), by a range read of its tar.
@@ -116,11 +124,11 @@ class Dataset:
         return data
 
 
-def _read_samples(folder: Folder, info: dict[str, Any]) -> pa.Table:
-    if info["counts"]["samples"] > MAPPED_ROWS:
-        digest = info["files"]["samples.parquet"]
-        return mapped_table(folder, "samples.parquet", digest, CacheConfig().path)
-    return pq.read_table(io.BytesIO(folder.read("samples.parquet")))
+def open_table(folder: Folder, name: str, digest: str, rows: int) -> pa.Table:
+    """A Parquet file of a folder, mapped if it has many rows. Raises OSError and pyarrow.ArrowException."""
+    if rows > MAPPED_ROWS:
+        return mapped_table(folder, name, digest, CacheConfig().path)
+    return pq.read_table(io.BytesIO(folder.read(name)))
 
 
 def _completed(samples: pa.Table) -> pa.Table:
@@ -141,9 +149,9 @@ def read_info(folder: Folder) -> dict[str, Any]:
         )
         raise AnimaticError(f"no dataset at {folder} ({begun})") from error
     except ValueError as error:
-        raise AnimaticError(f"{folder}/dataset.json is not JSON ({error}); ingest again") from error
+        raise AnimaticError(f"{folder}/dataset.json is not JSON ({error}); {_MEND}") from error
     if info.get("format") != FORMAT:
         raise AnimaticError(f"{folder} has dataset format {info.get('format')}; this version reads {FORMAT}")
     if info.get("digest") != dataset_digest(info):
-        raise AnimaticError(f"{folder}/dataset.json was altered: its digest does not fit; ingest again")
+        raise AnimaticError(f"{folder}/dataset.json was altered: its digest does not fit; {_MEND}")
     return info

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from models.errors import AnimaticError
-from pipelines.dataset.dataset import Dataset
+from pipelines.dataset.dataset import Dataset, open_table
 from pipelines.storage import Folder, digest_of
 from pipelines.video.frames import UndecodableError
 
@@ -114,8 +113,8 @@ class Latents:
                 f"`animatic encode {dataset.folder} --to {folder}`"
             )
         try:
-            table = pq.read_table(io.BytesIO(folder.read(TABLE)))
-        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            table = open_table(folder, TABLE, info["files"][TABLE], info["counts"]["samples"])
+        except (OSError, pa.ArrowException) as error:
             raise AnimaticError(f"{folder}/{TABLE} cannot be read ({error}); encode again") from error
         if table.schema.names != SCHEMA.names or not table["key"].equals(dataset.samples["key"]):
             raise AnimaticError(
@@ -253,35 +252,6 @@ def read_info(folder: Folder) -> dict[str, Any]:
 def latents_digest(info: dict[str, Any]) -> str:
     """What identifies latents: what they were made from and with, and the bytes of their shards."""
     return digest_of([info["dataset"], info["config"], [shard["sha256"] for shard in info["shards"]]])
-
-
-def verify_latents(url: str | Path) -> list[str]:
-    """Read all of it again and compare every digest and count; returns the problems, one a line."""
-    folder = Folder(url)
-    try:
-        info = read_info(folder)
-    except AnimaticError as error:
-        return [str(error)]
-    expected = {shard["name"]: shard["sha256"] for shard in info["shards"]} | info["files"]
-    problems = [problem for name, digest in expected.items() for problem in _check(folder, name, digest)]
-    if problems:
-        return problems
-    table = pq.read_table(io.BytesIO(folder.read(TABLE)))
-    failed = len(table) - table["failure"].null_count
-    found = {"samples": len(table), "encoded": len(table) - failed, "failed": failed}
-    return [] if found == info["counts"] else [f"{INFO}: its counts are not those of {TABLE}"]
-
-
-def _check(folder: Folder, name: str, digest: str) -> list[str]:
-    try:
-        with folder.open(name) as file:
-            hashed = hashlib.sha256()
-            while block := file.read(1 << 20):
-                hashed.update(block)
-    except FileNotFoundError:
-        return [f"{name}: missing"]
-    found = hashed.hexdigest()
-    return [] if found == digest else [f"{name}: sha256 is {found[:12]}…, not {digest[:12]}…"]
 
 
 def _short(value: Any) -> str:

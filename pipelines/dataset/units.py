@@ -58,12 +58,12 @@ def commit_unit(
             "rows": outcomes,
         }
         content = canonical_json(manifest)
-        _withdraw_other(folder, unit, content)
+        withdraw_other(folder, unit, content)
     folder.write(unit_name(unit), content)
     return manifest
 
 
-def _withdraw_other(folder: Folder, unit: int, content: bytes) -> None:
+def withdraw_other(folder: Folder, unit: int, content: bytes) -> None:
     """Take away a manifest that must not outlive its tar: between the two the unit does not exist.
 
     One that says the same stays. A worker whose driver was killed may still make a unit that the next driver

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
 from models.errors import AnimaticError
+from pipelines.dataset.altered import altered, compared
 from pipelines.dataset.dataset import read_info
 from pipelines.dataset.tar import MEMBERS
 from pipelines.dataset.units import committed_units, count_outcomes, read_unit, read_units, unit_name
@@ -46,16 +47,19 @@ def verify(
         return [str(error)]
     if info["config"].get("kind") == "images":
         whole = info["files"] | {shard["name"]: shard["sha256"] for shard in info["shards"]}
-        return [problem for name, digest in whole.items() for problem in _altered(folder, name, digest)]
-    altered = {name: _altered(folder, name, digest) for name, digest in info["files"].items()}
-    problems = _strays(folder, info) + [problem for found in altered.values() for problem in found]
-    if not any(altered.values()):
+        return [problem for found in altered(folder, whole, threads) for problem in found]
+    unknown = {unit_name(unit) for unit in range(len(info["shards"]))} - info["files"].keys()
+    if unknown:
+        return [f"dataset.json: tells no digest of {name}" for name in sorted(unknown)]
+    files = dict(zip(info["files"], altered(folder, info["files"], threads), strict=True))
+    problems = _strays(folder, info) + [problem for found in files.values() for problem in found]
+    if not any(files.values()):
         problems += _accounts(folder, info)
     total = len(info["shards"])
 
     def check(unit: int) -> list[str]:
         # A manifest that was altered says nothing that a tar could be held to.
-        rows = None if altered[unit_name(unit)] else read_unit(folder, unit)["samples"]
+        rows = None if files[unit_name(unit)] else read_unit(folder, unit)["samples"]
         return _check_shard(folder, info["shards"][unit], rows, deep)
 
     with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
@@ -75,21 +79,6 @@ def _strays(folder: Folder, info: dict[str, Any]) -> list[str]:
     ]
 
 
-def _altered(folder: Folder, name: str, digest: str) -> list[str]:
-    try:
-        with folder.open(name) as file:
-            hashed = hashlib.sha256()
-            while block := file.read(BLOCK):
-                hashed.update(block)
-    except FileNotFoundError:
-        return [f"{name}: missing"]
-    return _compared(name, "sha256", hashed.hexdigest()[:12] + "…", digest[:12] + "…")
-
-
-def _compared(name: str, what: str, found: Any, expected: Any) -> list[str]:
-    return [] if found == expected else [f"{name}: {what} is {found}, not {expected}"]
-
-
 def _accounts(folder: Folder, info: dict[str, Any]) -> list[str]:
     """Whether the unit manifests, the tables and dataset.json tell the same."""
     problems: list[str] = []
@@ -105,13 +94,13 @@ def _accounts(folder: Folder, info: dict[str, Any]) -> list[str]:
             yield from manifest["rows"]
 
     counts = count_outcomes(outcomes())
-    problems += _compared("dataset.json", "its counts", info["counts"], counts)
+    problems += compared("dataset.json", "its counts", info["counts"], counts)
     samples = sum(shard["samples"] for shard in info["shards"])
-    problems += _compared("dataset.json", "number of samples in shards", samples, counts["samples"])
+    problems += compared("dataset.json", "number of samples in shards", samples, counts["samples"])
     if next(table, None) is not None:
         problems.append("samples.parquet: more samples than in the units")
     rejects = pq.ParquetFile(io.BytesIO(folder.read("rejects.parquet"))).metadata.num_rows
-    return problems + _compared("rejects.parquet", "number of rows", rejects, counts["rejected_rows"])
+    return problems + compared("rejects.parquet", "number of rows", rejects, counts["rejected_rows"])
 
 
 def _table_rows(folder: Folder) -> Iterator[tuple[Any, ...]]:
@@ -161,8 +150,8 @@ def _check_shard(
         problems[SHOWN_A_SHARD:] = [f"{name}: {len(problems) - SHOWN_A_SHARD} more problems"]
     digest = stream.sha256.hexdigest()
     return [
-        *_compared(name, "size", stream.size, shard["bytes"]),
-        *_compared(name, "sha256", digest[:12] + "…", shard["sha256"][:12] + "…"),
+        *compared(name, "size", stream.size, shard["bytes"]),
+        *compared(name, "sha256", digest[:12] + "…", shard["sha256"][:12] + "…"),
         *problems,
     ]
 

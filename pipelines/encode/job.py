@@ -5,23 +5,20 @@ alone, and its manifest names the shard by digest: running again makes what is m
 has grown only what has changed.
 """
 
-import hashlib
-import io
 import json
 import time
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from models.errors import AnimaticError
+from models.files import sha256
 from pipelines.cluster.by_shard import Progress, absolute, run_by_shard
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import BEGUN, FORMAT, INFO, SCHEMA, TABLE, LatentKey, latents_digest, read_info
-from pipelines.dataset.units import committed_units, read_unit, unit_name
-from pipelines.encode.unit import EncodeConfig, UnitEncoder, load_models
-from pipelines.storage import Folder, canonical_json
+from pipelines.dataset.tables import TableWriter
+from pipelines.dataset.units import committed_units, read_units, unit_name
+from pipelines.encode.unit import EncodeConfig, UnitEncoder, load_models, made_of, shard_name
+from pipelines.storage import Folder, canonical_json, digest_of
 from pipelines.storage.claim import claimed
 
 __all__ = ["EncodeConfig", "EncodeReport", "encode"]
@@ -59,10 +56,12 @@ def encode(config: EncodeConfig, progress: Progress = lambda done, total: None) 
         if info["dataset"] == dataset.digest and _whole(folder, info):
             return _report(info, started, skipped=len(info["shards"]))
     with claimed(folder, "encode"):
+        _compare(folder, key)  # another encode may have begun meanwhile
         folder.write(BEGUN, canonical_json(key.identity()))
         # From here on the latents are in between two states of the dataset: nobody may take them for either.
         folder.remove(INFO)
-        kept = _current_units(folder, dataset)
+        _remove_beyond(folder, len(dataset.info["shards"]))
+        kept = _current_units(folder, dataset, key)
         arguments = (config.model_dump_json(), key)
         run_by_shard(config, dataset, UnitEncoder, arguments, columns=_COLUMNS, kept=kept, progress=progress)
         info = _commit(folder, dataset, key)
@@ -71,7 +70,6 @@ def encode(config: EncodeConfig, progress: Progress = lambda done, total: None) 
 
 def _absolute(config: EncodeConfig) -> EncodeConfig:
     """Ray workers have their own working directory."""
-
     changed: dict[str, Any] = {"dataset": absolute(config.dataset), "output": absolute(config.output)}
     for name in ("codec", "encoders"):
         part = getattr(config, name)
@@ -102,48 +100,74 @@ def _compare(folder: Folder, key: LatentKey) -> None:
 
 
 def _whole(folder: Folder, info: dict[str, Any]) -> bool:
-    return all(folder.size(shard["name"]) == shard["bytes"] for shard in info["shards"])
+    sizes = folder.sizes()
+    return all(sizes.get(shard["name"]) == shard["bytes"] for shard in info["shards"])
 
 
-def _current_units(folder: Folder, dataset: Dataset) -> set[int]:
+def _current_units(folder: Folder, dataset: Dataset, key: LatentKey) -> set[int]:
     """Committed units whose tar is there and whose source shard is still the dataset's."""
-    shards = dataset.info["shards"]
-    kept = set()
-    for unit in committed_units(folder):
-        manifest = read_unit(folder, unit)
-        current = unit < len(shards) and manifest["source"] == shards[unit]["sha256"]
-        if current and folder.size(manifest["shard"]["name"]) == manifest["shard"]["bytes"]:
-            kept.add(unit)
-    return kept
+    shards, sizes = dataset.info["shards"], folder.sizes()
+    units = (unit for unit in sorted(committed_units(folder)) if unit < len(shards))
+    return {
+        manifest["unit"]
+        for manifest in read_units(folder, units)
+        if _is_of(manifest, key, shards[manifest["unit"]])
+        and sizes.get(manifest["shard"]["name"]) == manifest["shard"]["bytes"]
+    }
+
+
+def _is_of(manifest: dict[str, Any], key: LatentKey, shard: dict[str, Any]) -> bool:
+    wanted = made_of(key, shard)
+    return {name: manifest.get(name) for name in wanted} == wanted
+
+
+def _remove_beyond(folder: Folder, units: int) -> None:
+    """Take away what an earlier, larger state of the dataset left."""
+    for unit in sorted(committed_units(folder)):
+        if unit >= units:
+            folder.remove(unit_name(unit))
+            folder.remove(shard_name(unit))
 
 
 def _commit(folder: Folder, dataset: Dataset, key: LatentKey) -> dict[str, Any]:
     """Build the table from the manifests, in the dataset's order, and put latents.json in place."""
-    manifests = [read_unit(folder, unit) for unit in range(len(dataset.info["shards"]))]
-    rows = {row["key"]: row for m in manifests for row in [*m["samples"], *m["failed"]]}
-    keys = dataset.samples["key"].to_pylist()
-    if rows.keys() != set(keys):
-        raise AnimaticError(
-            f"{folder}: the unit manifests have {len(rows)} samples, not {len(keys)} as {dataset.folder}; "
-            "encode into a new folder"
-        )
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([rows[k] for k in keys], SCHEMA), buffer, compression="zstd")
-    folder.write(TABLE, buffer.getvalue())
-    failed = sum(len(manifest["failed"]) for manifest in manifests)
-    files = {unit_name(unit): canonical_json(manifest) for unit, manifest in enumerate(manifests)}
-    files[TABLE] = buffer.getvalue()
+    shards, files = list[dict[str, Any]](), dict[str, str]()
+    samples = failed = 0
+    units = range(len(dataset.info["shards"]))
+    with folder.creating(TABLE) as part:
+        with TableWriter(part, SCHEMA) as table:
+            for source, manifest in zip(dataset.info["shards"], read_units(folder, units), strict=True):
+                keys = dataset.samples["key"].slice(samples, source["samples"]).to_pylist()
+                table.add(_rows(folder, manifest, key, source, keys))
+                files[unit_name(manifest["unit"])] = digest_of(manifest)
+                shards.append(manifest["shard"])
+                samples += len(keys)
+                failed += len(manifest["failed"])
+        files[TABLE] = sha256(part)
     info = {
         "format": FORMAT,
         "dataset": dataset.digest,
         "config": key.identity(),
-        "counts": {"samples": len(keys), "encoded": len(keys) - failed, "failed": failed},
-        "shards": [manifest["shard"] for manifest in manifests],
-        "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        "counts": {"samples": samples, "encoded": samples - failed, "failed": failed},
+        "shards": shards,
+        "files": files,
     }
     info["digest"] = latents_digest(info)
     folder.write(INFO, json.dumps(info, indent=1, ensure_ascii=False).encode())
     return info
+
+
+def _rows(
+    folder: Folder, manifest: dict[str, Any], key: LatentKey, source: dict[str, Any], keys: list[str]
+) -> list[dict[str, Any]]:
+    """Rows of the table for the samples of one shard of the dataset, ``source``, in its order."""
+    rows = {row["key"]: row for row in [*manifest["samples"], *manifest["failed"]]}
+    if rows.keys() != set(keys) or not _is_of(manifest, key, source):
+        raise AnimaticError(
+            f"{folder}/{unit_name(manifest['unit'])} is not of {source['name']} as it is in the dataset: "
+            "another job, or a worker of one that was stopped, wrote here meanwhile; encode again"
+        )
+    return [rows[key] for key in keys]
 
 
 def _report(info: dict[str, Any], started: float, skipped: int) -> EncodeReport:

@@ -22,8 +22,9 @@ from models.errors import AnimaticError
 from pipelines.cluster.by_shard import ShardJob
 from pipelines.dataset.latents import FORMAT, LatentKey, codec_digest, text_digest
 from pipelines.dataset.tar import Member, TarWriter
-from pipelines.dataset.units import unit_name
-from pipelines.storage import Folder, canonical_json
+from pipelines.dataset.units import unit_name, withdraw_other
+from pipelines.storage import Folder, canonical_json, digest_of
+from pipelines.storage.shard_files import CacheConfig, ShardFiles
 from pipelines.video.frames import Frames, UndecodableError, read_clip, read_image
 
 FRAMES_AT_ONCE = 32  # decoded together; bounds memory whatever the length of a clip
@@ -60,6 +61,11 @@ def load_models(config: EncodeConfig) -> tuple[Codec, ClipEncoders | None, Laten
     return codec, encoders, key
 
 
+def made_of(key: LatentKey, shard: dict[str, Any]) -> dict[str, str]:
+    """What a unit's manifest says that its latents are of: a shard of the dataset, and what encoded it."""
+    return {"source": shard["sha256"], "key": digest_of(key.identity())}
+
+
 def shard_name(unit: int) -> str:
     """Name of the tar of a unit."""
     return f"latents-{unit:06d}.tar"
@@ -88,32 +94,40 @@ class UnitEncoder:
             )
         return codec.to(self._device), encoders and encoders.to(self._device)
 
-    def make(self, unit: int, source: str, rows: list[Row]) -> int:
-        """Encode and commit one unit: ``rows`` of samples.parquet, from the shard with digest ``source``."""
+    def make(self, unit: int, shard: dict[str, Any], rows: list[Row]) -> int:
+        """Encode and commit one unit: ``rows`` of samples.parquet, whose samples lie in ``shard``.
+
+        Raises AnimaticError if the shard is not what its digest says, or cannot be had.
+        """
+        with self._folder.creating(shard_name(unit)) as part:
+            with TarWriter(part, shard_name(unit)) as writer:
+                failed = self._fill(writer, shard, rows)
+            manifest = {
+                "format": FORMAT,
+                "unit": unit,
+                **made_of(self._key, shard),
+                "shard": writer.summary(),
+                "samples": writer.rows,
+                "failed": failed,
+            }
+            content = canonical_json(manifest)
+            withdraw_other(self._folder, unit, content)
+        self._folder.write(unit_name(unit), content)
+        return len(rows)
+
+    def _fill(self, writer: TarWriter, shard: dict[str, Any], rows: list[Row]) -> list[Row]:
+        """Encode all samples; returns those that cannot be decoded."""
         failed: list[Row] = []
-        with (
-            self._folder.creating(shard_name(unit)) as part,
-            TarWriter(part, shard_name(unit)) as writer,
-            ThreadPoolExecutor(self._config.threads, thread_name_prefix="decode") as pool,
-            _one_thread(),
-        ):
-            calls = ((row, part) for row in rows for part in self._parts(row, _Stored(self._source, row)))
+        files = ShardFiles(self._source, [shard], CacheConfig())
+        with ThreadPoolExecutor(self._config.threads, thread_name_prefix="decode") as pool, _one_thread():
+            calls = ((row, part) for row in rows for part in self._parts(row, _Stored(files, row)))
             decoded = _in_order(pool, self._read, calls, ahead=self._config.threads)
             for key, parts in itertools.groupby(decoded, key=lambda item: item[0]["key"]):
                 try:
                     self._add(writer, parts)
                 except UndecodableError as error:
                     failed.append({"key": key, "failure": str(error)})
-        manifest = {
-            "format": FORMAT,
-            "unit": unit,
-            "source": source,
-            "shard": writer.summary(),
-            "samples": writer.rows,
-            "failed": failed,
-        }
-        self._folder.write(unit_name(unit), canonical_json(manifest))
-        return len(rows)
+        return failed
 
     def _parts(self, row: Row, stored: "_Stored") -> Iterator[tuple["_Stored", Sequence[int] | None]]:
         """What of a sample is decoded in one go: its image (None), then runs of frames."""
@@ -160,8 +174,8 @@ class UnitEncoder:
 class _Stored:
     """Members of one sample with their digests, read once however many parts are decoded of them."""
 
-    def __init__(self, source: Folder, row: Row) -> None:
-        self._source, self._row = source, row
+    def __init__(self, files: ShardFiles, row: Row) -> None:
+        self._files, self._row = files, row
 
     @functools.cached_property
     def jpg(self) -> tuple[str, bytes]:
@@ -175,11 +189,13 @@ class _Stored:
         row = self._row
         offset, size = row[f"{member}_offset"], row[f"{member}_size"]
         try:
-            data = self._source.read_range(row["shard"], offset, size)
+            data = self._files.read(row["shard"], offset, size)
         except OSError as error:
-            raise UndecodableError(str(error)) from error
+            raise AnimaticError(f"shard {row['shard']} cannot be read ({error})") from error
         if len(data) != size:
-            raise UndecodableError(f"{row['shard']} ends before {member}")
+            raise AnimaticError(
+                f"shard {row['shard']} ends before {row['key']}.{member}: animatic verify tells"
+            )
         return hashlib.sha256(data).hexdigest(), data
 
 

@@ -19,11 +19,16 @@ def claimed(folder: Folder, job: str) -> Iterator[None]:
         yield
         return
     path.mkdir(parents=True, exist_ok=True)
-    with (path / ".lock").open("w") as lock:
+    with (path / ".lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise AnimaticError(f"another {job} is writing to {folder}; wait for it or stop it") from error
+            lock.seek(0)
+            other = lock.read() or job
+            raise AnimaticError(f"another {other} is writing to {folder}; wait for it or stop it") from error
+        lock.truncate(0)
+        lock.write(job)
+        lock.flush()
         folder.remove_leftovers()
         yield
         folder.remove_leftovers()

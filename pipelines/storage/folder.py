@@ -7,7 +7,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -55,22 +55,22 @@ class Folder:
 
     def names(self, folder: str = "") -> list[str]:
         """Sorted names of the entries right under ``folder``; empty if it is not there."""
-        path = self._path(folder).rstrip("/")
-        self._fs.invalidate_cache(path)
-        try:
-            entries = self._fs.ls(path, detail=False)
-        except FileNotFoundError:
-            return []
-        return sorted(Path(str(entry)).name for entry in entries)
+        return sorted(Path(str(entry["name"])).name for entry in self._entries(folder))
 
     def sizes(self) -> dict[str, int]:
         """Bytes of every file right in this folder, by name, in one listing."""
-        self._fs.invalidate_cache(self._root)
+        files = (entry for entry in self._entries("") if entry["type"] == "file")
+        return {Path(str(file["name"])).name: int(file["size"]) for file in files}
+
+    def _entries(self, folder: str) -> list[dict[str, Any]]:
+        path = self._path(folder).rstrip("/")
+        self._fs.invalidate_cache(path)
         try:
-            entries = self._fs.ls(self._root, detail=True)
+            entries = self._fs.ls(path, detail=True)
         except FileNotFoundError:
-            return {}
-        return {Path(str(e["name"])).name: int(e["size"]) for e in entries if e["type"] == "file"}
+            return []
+        # A folder made at a store's console is an empty object that lists itself.
+        return [entry for entry in entries if str(entry["name"]).rstrip("/") != path]
 
     def read(self, name: str) -> bytes:
         """The whole file. Raises FileNotFoundError."""

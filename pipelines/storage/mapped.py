@@ -18,7 +18,7 @@ _ROWS = 1 << 15  # held at once while a table is turned
 def mapped_table(folder: Folder, name: str, digest: str, cache: Path) -> pa.Table:
     """A Parquet file of a folder, by way of a copy under ``cache`` that can be mapped, made once a node.
 
-    Raises FileNotFoundError and pyarrow.ArrowInvalid.
+    Raises OSError and pyarrow.ArrowException.
     """
     copy = cache / "tables" / f"{digest}.arrow"
     copy.parent.mkdir(parents=True, exist_ok=True)

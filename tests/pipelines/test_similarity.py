@@ -111,6 +111,31 @@ def test_scores_of_another_state_of_the_dataset_are_refused(scored, tmp_path):
         keys_shown(other, Selection(min_clip_similarity=0))
 
 
+def test_what_cannot_be_read_is_an_error_and_no_unreadable_image(tmp_path):
+    dataset = build_dataset(tmp_path / "data", [12, 12])
+    tar = tmp_path / "data/shard-000000.tar"
+    whole = tar.read_bytes()
+    tar.write_bytes(whole[:1000])
+    with pytest.raises(AnimaticError, match=r"shard-000000.tar is cut: `animatic verify"):
+        score(config_of(dataset))
+    tar.unlink()
+    with pytest.raises(AnimaticError, match=r"shard-000000.tar cannot be read"):
+        score(config_of(dataset))
+    tar.write_bytes(whole)
+    assert score(config_of(dataset)).failed == 0
+
+
+def test_scores_that_another_model_puts_in_between_are_noticed(tmp_path):
+    dataset = build_dataset(tmp_path / "data", [12, 12], sizes=[1, 1])
+    score(config_of(dataset))
+    unit = tmp_path / "data/similarity/unit-000000.json"
+    of_one = unit.read_bytes()
+    other = config_of(dataset, encoders=ENCODERS.model_copy(update={"seed": 1}))
+    with pytest.raises(AnimaticError, match=r"unit-000000.json is of another model"):
+        score(other, lambda done, total: done and unit.write_bytes(of_one))
+    assert score(other).samples == 2
+
+
 def test_weights_that_are_not_there_are_named(scored):
     dataset, _ = scored
     encoders = ENCODERS.model_copy(update={"kind": "open_clip", "model": "ViT-B-32"})

@@ -17,7 +17,8 @@ from models.errors import AnimaticError
 from models.vae import build_vae, to_ldm
 from orchestration.cli import app
 from pipelines.dataset import Dataset
-from pipelines.dataset.latents import Latents, codec_digest, verify_latents
+from pipelines.dataset.latents import Latents, codec_digest
+from pipelines.dataset.verify_latents import verify_latents
 from pipelines.encode import EncodeConfig, encode
 from pipelines.encode.unit import UnitEncoder, load_models
 from pipelines.loader import ClipLoader
@@ -154,6 +155,61 @@ def test_a_grown_dataset_makes_latents_stale_until_they_catch_up(tmp_path):
     assert Latents.open(tmp_path / "latents", grown).clip(2, [13]).shape == (1, 2, 16, 4, 6)
 
 
+def test_latents_of_another_state_that_come_late_are_noticed_and_then_made_again(tmp_path):
+    out, before, after = (tmp_path / name for name in ("latents", "before", "after"))
+    encode(config_of(build_dataset(before, [12, 12], sizes=[1, 1]), out))
+    shutil.copytree(out, tmp_path / "old")
+    # The same keys in as many units, but other clips; and one sample that stands between two others.
+    now = build_dataset(after, [14, 14], lambda n, mp4: b"" if n else mp4, sizes=[1, 1])
+
+    def intrude(done, total):
+        for name in ("latents-000000.tar", "units/unit-000000.json"):
+            shutil.copy(tmp_path / "old" / name, out / name)
+
+    with pytest.raises(AnimaticError, match=r"unit-000000.json is not of shard-000000.tar as it is"):
+        encode(config_of(now, out), intrude)
+    with pytest.raises(AnimaticError, match="were not finished"):
+        Latents.open(out, now)
+    assert encode(config_of(now, out)).skipped_units == 1
+    encode(config_of(now, tmp_path / "fresh"))
+    assert bytes_of(out) == bytes_of(tmp_path / "fresh")
+
+
+def test_a_dataset_that_shrank_leaves_no_latents_behind(tmp_path):
+    out = tmp_path / "latents"
+    encode(config_of(build_dataset(tmp_path / "before", [12, 12], sizes=[1, 1]), out))
+    less = build_dataset(tmp_path / "after", [12])
+    encode(config_of(less, out))
+    assert verify_latents(out) == []
+    assert sorted(bytes_of(out)) == [
+        "encode.json",
+        "latents-000000.tar",
+        "latents.json",
+        "latents.parquet",
+        "units/unit-000000.json",
+    ]
+    (out / "latents-000001.tar").touch()
+    assert verify_latents(out) == ["latents-000001.tar: not part of the latents"]
+
+
+def test_a_damaged_shard_stops_the_job_and_is_no_unreadable_sample(tmp_path):
+    dataset = build_dataset(tmp_path / "data", [12, 12])
+    tar = tmp_path / "data/shard-000000.tar"
+    tar.write_bytes(tar.read_bytes()[:-20000] + bytes(20000))
+    with pytest.raises(AnimaticError, match=r"shard-000000.tar is damaged"):
+        encode(config_of(dataset, tmp_path / "latents"))
+    tar.unlink()
+    with pytest.raises(AnimaticError, match=r"shard-000000.tar cannot be read"):
+        encode(config_of(dataset, tmp_path / "latents"))
+
+
+def test_latents_do_not_depend_on_how_their_table_is_held(dataset, made, monkeypatch):
+    held = Latents.open(made[0], dataset).clip(3, [2, 5])
+    monkeypatch.setattr("pipelines.dataset.dataset.MAPPED_ROWS", 0)
+    mapped = Latents.open(made[0], Dataset.open(dataset.url))
+    assert (mapped.clip(3, [2, 5]) == held).all()
+
+
 def test_another_codec_or_size_is_refused(dataset, made):
     folder, *_ = made
     codec = MODEL.codec.model_copy(update={"luma": 12, "chroma": 2})
@@ -215,7 +271,7 @@ def test_latents_of_an_autoencoder_are_drawn_as_from_pixels(dataset, vae_path, t
     config = config_of(dataset, tmp_path, codec=codec_config, encoders=None)
     codec, _, key = load_models(config)
     unit = UnitEncoder(config.model_dump_json(), key)
-    assert unit.make(0, "", dataset.samples.slice(1, 1).to_pylist()) == 1
+    assert unit.make(0, dataset.info["shards"][0], dataset.samples.slice(1, 1).to_pylist()) == 1
     (sample,) = webdataset.WebDataset(str(tmp_path / "latents-000000.tar"), shardshuffle=False).decode()
     mean, std = torch.from_numpy(sample["clip.npy"]).float().unbind(1)
     assert std.min() > 0

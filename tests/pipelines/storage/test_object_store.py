@@ -1,44 +1,20 @@
 """Source, videos and dataset in an object store that speaks S3."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
-import fsspec
 import pytest
-import ray
-from moto.server import ThreadedMotoServer
+from typer.testing import CliRunner
 
 from models.errors import AnimaticError
+from orchestration.cli import app
 from pipelines.dataset import Dataset
 from pipelines.dataset.verify import verify
-from pipelines.ingest import IngestConfig, ingest, retry
+from pipelines.ingest import IngestConfig, ingest
 from pipelines.storage import Folder
+from tests.pipelines.bucket import BUCKET
 from tests.pipelines.footage import row, write_coded, write_table
-
-BUCKET = "clips"
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[None]:
-    """An empty bucket on a server of this process; Ray's workers find it through their environment."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    ray.shutdown()  # workers of an earlier Ray have another environment
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        for variable in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
-            patch.delenv(variable, raising=False)
-        fsspec.filesystem("s3").clear_instance_cache()
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
-        yield
-        ray.shutdown()
-    server.stop()
 
 
 def upload(folder: Path, names: list[str]) -> None:
@@ -71,7 +47,8 @@ def test_from_a_bucket_to_a_bucket_and_on(tmp_path: Path) -> None:
     assert nothing_else_lies_there()
 
     upload(tmp_path, ["videos/p/2.mp4"])
-    assert retry(remote.output, ["missing_file"], workers=1).samples == 3
+    call = ["retry", remote.output, "--class", "missing_file", "--workers", "1", "--no-track"]
+    assert "3 rows: 3 samples" in CliRunner().invoke(app, call).stdout
     Folder(remote.output).remove("dataset.json")
     Folder(remote.output).remove("units/unit-000000.json")
     resumed = ingest(remote)

@@ -1,0 +1,3 @@
+"""An object store that speaks S3, in this process."""
+
+BUCKET = "clips"
