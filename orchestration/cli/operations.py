@@ -25,7 +25,9 @@ def demo(
     ] = None,
     prior: Annotated[
         bool,
-        typer.Option("--prior", help="Make the prior that ships in models/prior instead: stage 0, hours."),
+        typer.Option(
+            "--prior", help="Make the prior that ships in models/prior instead: stage 0, half an hour."
+        ),
     ] = False,
     assignments: Annotated[
         list[str] | None,
