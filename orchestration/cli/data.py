@@ -240,7 +240,14 @@ def _assign(values: dict[str, Any], assignments: list[str]) -> None:
             raise AnimaticError(f"{text!r} is not an assignment: write key=value, as in crf=23")
         section, _, key = name.rpartition(".")
         target = values.setdefault(section, {}) if section else values
-        target[key] = yaml.safe_load(value)
+        if not isinstance(target, dict):
+            raise AnimaticError(f"{text!r}: {section} was set to {target!r} before")
+        try:
+            target[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise AnimaticError(
+                f"{text!r}: the value cannot be read; put it in one more pair of quotes"
+            ) from error
 
 
 def _sizes(preset: str) -> dict[str, Any]:

@@ -18,10 +18,12 @@ from typing import Any, BinaryIO, cast
 from PIL import Image
 
 from models.errors import AnimaticError
+from models.files import sha256
 from pipelines.dataset.dataset import dataset_digest
 from pipelines.dataset.tables import REJECTS_SCHEMA, SAMPLES_SCHEMA, TableWriter
 from pipelines.dataset.units import FORMAT
 from pipelines.storage import Folder
+from pipelines.video.frames import UNREADABLE_IMAGE
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 CONFIG = {"kind": "images"}
@@ -58,7 +60,9 @@ def index_images(
                 rejects.add({**fault, "row": reasons.total() + n} for n, fault in enumerate(faults))
                 reasons.update(fault["reason"] for fault in faults)
                 progress(done, len(names))
-        files_digests = {name: hashlib.sha256(part.read_bytes()).hexdigest() for name, part in parts.items()}
+        digests = {name: sha256(part) for name, part in parts.items()}
+        # Until it is there again, the tables may be those of other tars than it tells of.
+        folder.remove("dataset.json")
     found = sum(shard["samples"] for shard in shards)
     if not found:
         raise AnimaticError(f"{folder}: no tar holds an image with a caption ({dict(reasons)})")
@@ -69,7 +73,7 @@ def index_images(
         "reasons": dict(sorted(reasons.items())),
         "dropped_clips": {},
     }
-    info = {"format": FORMAT, "config": CONFIG, "counts": counts, "shards": shards, "files": files_digests}
+    info = {"format": FORMAT, "config": CONFIG, "counts": counts, "shards": shards, "files": digests}
     info["digest"] = dataset_digest(info)
     folder.write("dataset.json", json.dumps(info, indent=1).encode())
     return info
@@ -120,14 +124,15 @@ def _read_tar(folder: Folder, name: str) -> tuple[dict[str, Any], list[dict[str,
 
 
 def _note(samples: dict[str, _Sample], tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-    key, _, kind = member.name.rpartition("/")[2].partition(".")
+    folder, _, name = member.name.rpartition("/")
+    key, _, kind = name.partition(".")
     if not member.isfile() or not key:
         return
-    sample = samples.setdefault(key, _Sample())
+    sample = samples.setdefault(f"{folder}/{key}" if folder.strip(".") else key, _Sample())
     if kind.lower() in IMAGES:
         data = _content(tar, member)
         sample.places.append((member.offset_data, member.size))
-        with contextlib.suppress(OSError, ValueError), Image.open(io.BytesIO(data)) as image:
+        with contextlib.suppress(*UNREADABLE_IMAGE), Image.open(io.BytesIO(data)) as image:
             sample.size = image.size
     elif kind == "txt":
         sample.caption = _content(tar, member).decode("utf-8", "replace").strip()

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import av
 import pyarrow.parquet as pq
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from models.errors import AnimaticError
 from pipelines.dataset.altered import altered, compared
@@ -20,6 +20,7 @@ from pipelines.dataset.dataset import read_info
 from pipelines.dataset.tar import MEMBERS
 from pipelines.dataset.units import committed_units, count_outcomes, read_unit, read_units, unit_name
 from pipelines.storage import Folder
+from pipelines.video.frames import UNREADABLE_IMAGE
 
 BLOCK = 1 << 20
 SHOWN_A_SHARD = 20
@@ -209,7 +210,7 @@ def _check_picture(data: bytes, size: tuple[int, int]) -> Iterator[str]:
         with Image.open(io.BytesIO(data)) as picture:
             found = picture.size
             picture.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except UNREADABLE_IMAGE as error:
         yield f"cannot be read ({type(error).__name__})"
         return
     if found != size:

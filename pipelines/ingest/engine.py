@@ -134,7 +134,8 @@ def _collect(running: dict[Any, int], tally: Tally) -> None:
         tally.made(unit, *ray.get(finished[0]))
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None) or error
+        said = "".join(str(cause).strip().splitlines()[-1:])[:300]
         raise AnimaticError(
-            f"unit {unit} failed ({type(cause).__name__}: {str(cause).strip().splitlines()[-1][:300]}); "
+            f"unit {unit} failed ({type(cause).__name__}{f': {said}' if said else ''}); "
             "what is done is kept: mend that and run it again"
         ) from error

@@ -23,6 +23,9 @@ LINE_BYTES = 16 << 20
 
 UNREADABLE = (OSError, EOFError, ValueError, ImportError, pa.ArrowException, zlib.error, lzma.LZMAError)
 
+# Follows the last line of a CSV. No row is only this: NUL is never sound.
+END = "\0end"
+
 # A record, and whether its line was sound: as many fields as columns, UTF-8, no NUL.
 Record = tuple[dict[str, str], bool]
 
@@ -60,15 +63,7 @@ def _readable(file: SourceFile) -> Iterator[None]:
     """Say which file it was that could not be read."""
     try:
         yield
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        ImportError,
-        pa.ArrowException,
-        zlib.error,
-        lzma.LZMAError,
-    ) as error:
+    except UNREADABLE as error:
         raise AnimaticError(f"the source table {file.path} cannot be read: {error}") from error
 
 
@@ -93,9 +88,20 @@ def _csv_lines(file: SourceFile, data: BinaryIO) -> Generator[list[str]]:
     csv.field_size_limit(FIELD_CHARS)
     # Bytes that are not UTF-8 spoil their own line only: they come through as surrogates, found by _sound.
     text = io.TextIOWrapper(data, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text, delimiter="\t" if file.kind == "tsv" else ",")
+    reader = csv.reader(itertools.chain(text, [END]), delimiter="\t" if file.kind == "tsv" else ",")
+    begun = 1
     try:
-        yield from filter(None, reader)
+        for line in reader:
+            if line == [END]:
+                return
+            if line and line[-1].endswith(END):
+                raise AnimaticError(
+                    f"{file.path}: a quote that is opened in the row of line {begun} is never closed, so all "
+                    "that follows would be one row: mend that line"
+                )
+            begun = reader.line_num + 1
+            if line:
+                yield line
     except csv.Error as error:
         raise AnimaticError(f"{file.path}, line {reader.line_num}: {error}") from error
     finally:
@@ -156,15 +162,16 @@ def _json_record(line: bytes) -> Record:
     try:
         # Numbers stay as they are written.
         value = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
+        if not isinstance(value, dict):
+            return _unread(line)
+        nested = any(isinstance(cell, dict | list) for cell in value.values())
+        plain = json.loads(line) if nested else {}
+        record = {
+            name: cell if isinstance(cell, str) else _text(plain.get(name, cell))
+            for name, cell in value.items()
+        }
     except (ValueError, RecursionError):
         return _unread(line)
-    if not isinstance(value, dict):
-        return _unread(line)
-    record = {}
-    for name, cell in value.items():
-        if isinstance(cell, dict | list):
-            cell = json.dumps(json.loads(line)[name], ensure_ascii=False)
-        record[name] = cell if isinstance(cell, str) else _text(cell)
     sound = _sound(record) and _sound(record.values())
     return (record, True) if sound else (_clean(record), False)
 

@@ -47,6 +47,8 @@ def _contact(dataset: Dataset, row: int) -> Contact:
     source = (about["height"], about["width"])
     try:
         image = read_image(dataset.read(row, "jpg"), _within(source, WIDE))
+        if not about["frames"]:
+            return Contact(*shown, 0, _jpeg(image))
         picks = np.linspace(0, about["frames"] - 1, STILLS).round().astype(int).tolist()
         clip = read_clip(dataset.read(row, "mp4"), picks, source, _within(source, SMALL))
     except (OSError, UndecodableError) as error:

@@ -1,6 +1,5 @@
 """A dataset in figures: counts, spreads, histograms, examples of rejections, how fast it was made."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +99,7 @@ def survey(dataset: Dataset) -> Survey:
         spread={name: _spread(values) for name, values in columns.items() if len(values)},
         histograms=list(_histograms(dataset, columns)),
         sizes=_sizes(samples),
-        examples=_examples(dataset.rejects),
+        examples=_examples(dataset),
         duplicates=len(dataset.duplicates) if "duplicates.parquet" in info["files"] else None,
         rates=rates(read_timings(dataset.folder)),
         settings=info["config"],
@@ -176,10 +175,15 @@ def _sizes(samples: pa.Table) -> dict[str, int]:
     return sizes | ({"others": rest} if rest else {})
 
 
-def _examples(rejects: pa.Table) -> dict[str, list[dict[str, str]]]:
-    """The first rejected rows of each reason: row, source_id, detail."""
-    examples: dict[str, list[dict[str, str]]] = {}
-    for reason, _ in Counter(rejects["reason"].to_pylist()).most_common():
-        mine = rejects.filter(pc.equal(rejects["reason"], reason))
-        examples[reason] = mine.slice(0, EXAMPLES).select(["row", "source_id", "detail"]).to_pylist()
+def _examples(dataset: Dataset) -> dict[str, list[dict[str, str]]]:
+    """The first rejected rows of each reason, frequent ones first: row, source_id, detail."""
+    counts = dataset.info["counts"]["reasons"]
+    examples: dict[str, list[dict[str, str]]] = {
+        reason: [] for reason in sorted(counts, key=lambda name: (-counts[name], name))
+    }
+    for batch in dataset.rejects.select(["row", "source_id", "detail", "reason"]).to_batches():
+        for reason, found in examples.items():
+            if len(found) < EXAMPLES:
+                mine = batch.filter(pc.equal(batch["reason"], reason)).slice(0, EXAMPLES - len(found))
+                found += mine.drop_columns(["reason"]).to_pylist()
     return examples

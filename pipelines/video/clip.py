@@ -65,8 +65,8 @@ class ClipSettings(BaseModel):
 
     short_side: int = Field(256, ge=16, multiple_of=2)  # pixels
     small: Literal["keep", "enlarge", "reject"] = "keep"  # what becomes of smaller sources
-    fps: float | None = Field(None, gt=0, le=240)  # of every clip; None keeps the source's, up to fps_max
-    fps_max: float = Field(30.0, gt=0)
+    fps: float | None = Field(None, ge=0.1, le=240)  # of every clip; None keeps the source's, up to fps_max
+    fps_max: float = Field(30.0, ge=0.1)
     min_frames: int = Field(16, ge=1)
     scene_threshold: float | None = Field(None, gt=0, le=100)  # cut where a scene changes; 10 is a good value
     clip_seconds: float | None = Field(None, gt=0)  # cut windows of this length; None keeps the whole scene

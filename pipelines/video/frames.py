@@ -17,6 +17,7 @@ Frames = npt.NDArray[np.uint8]
 
 decord.logging.set_level(decord.logging.QUIET)  # its errors reach us as exceptions
 
+UNREADABLE_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _CORRUPTED = (decord.DECORDError, RuntimeError, AssertionError, IndexError, OSError, ValueError)
 
 
@@ -68,7 +69,7 @@ def read_image(jpg: bytes, size: tuple[int, int]) -> Frames:
     try:
         with Image.open(io.BytesIO(jpg), formats=["JPEG", "PNG", "WEBP"]) as opened:
             image = opened.convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:
+    except UNREADABLE_IMAGE as error:
         raise UndecodableError(str(error)) from error
     return fit_image(image, size)
 

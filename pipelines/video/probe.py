@@ -19,6 +19,7 @@ from pipelines.rejection import RejectedError
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
 MAX_PIXELS = 8192 * 8192
+SLOWEST_S = 1000  # a rate below one frame in as many seconds counts as that; it is refused for its gaps
 NEAR_LIMIT = 512 << 20  # bytes, more than most frames of as many pixels
 ISO_STARTS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
 
@@ -94,7 +95,7 @@ def mean_rate(path: Path) -> Fraction:
         return Fraction(average)
     if measured is None:
         raise RejectedError("too_short", "one frame")
-    return Fraction(measured).limit_denominator(1001)
+    return max(Fraction(1, SLOWEST_S), Fraction(measured).limit_denominator(1001))
 
 
 def _cut_off(path: Path) -> bool:

@@ -3,6 +3,7 @@
 import io
 import itertools
 import tarfile
+import zlib
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from pipelines.dataset import Dataset
 from pipelines.dataset.images import index_images
 from pipelines.dataset.verify import verify
 from pipelines.loader import ClipLoader, ClipSampling
+from pipelines.survey.contact import contacts
+from pipelines.video.frames import UndecodableError, read_image
 
 STAGE_ONE = ClipSampling(frames=16, height=32, width=48, images_only=True)
 
@@ -84,6 +87,35 @@ def test_damage_after_indexing_is_found(folder):
     assert any("00001.tar: sha256" in problem for problem in verify(folder))
     with pytest.raises(AnimaticError, match=r"00001\.tar is damaged"):
         list(itertools.islice(iter(ClipLoader(str(folder), STAGE_ONE, seed=0, global_batch=7)), 1))
+
+
+def test_an_image_that_claims_to_be_huge_is_one_bad_sample(folder):
+    huge = bytearray(image(1, (50, 50), "PNG"))
+    huge[16:24] = (60_000).to_bytes(4, "big") * 2
+    huge[29:33] = zlib.crc32(huge[12:29]).to_bytes(4, "big")
+    with webdataset.TarWriter(str(folder / "00003.tar")) as writer:
+        writer.write({"__key__": "a", "png": bytes(huge), "txt": "a bomb"})
+    assert index_images(folder)["counts"]["reasons"]["corrupt"] == 2
+    with pytest.raises(UndecodableError, match="exceeds limit"):
+        read_image(bytes(huge), (32, 48))
+
+
+def test_images_of_one_name_in_two_folders_of_a_tar_keep_their_captions(tmp_path):
+    with webdataset.TarWriter(str(tmp_path / "0.tar")) as writer:
+        for level in (50, 150):
+            writer.write({"__key__": f"{level}/a", "jpg": image(level), "txt": f"grey {level}"})
+    index_images(tmp_path)
+    dataset = Dataset.open(tmp_path)
+    assert dataset.samples["caption"].to_pylist() == ["grey 50", "grey 150"]
+    assert dataset.samples["key"].to_pylist() == ["0-50/a", "0-150/a"]
+    assert [read_image(dataset.read(n, "jpg"), (4, 4)).mean() for n in (0, 1)] == [50, 150]
+
+
+def test_they_can_be_looked_at(folder):
+    index_images(folder)
+    for contact in contacts(Dataset.open(folder), 10, 0):
+        assert (contact.problem, contact.stills) == ("", [])
+        assert contact.image
 
 
 def test_the_verb_counts_and_says_what_is_wrong(folder, tmp_path_factory):

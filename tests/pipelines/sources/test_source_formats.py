@@ -36,6 +36,22 @@ def records(source: SourceTable) -> list[dict[str, str]]:
     return [r.record for r in source.rows()]
 
 
+def test_a_quote_that_is_never_closed_swallows_no_rows(tmp_path: Path) -> None:
+    head = "videoid,page_dir,name\n1,p,a cat\n"
+    with pytest.raises(AnimaticError, match=r"t.csv: a quote that is opened in the row of line 3 is never"):
+        table(tmp_path / "t.csv", f'{head}2,p,"a dog\n3,p,a bird\n4,p,a fish\n').count()
+    closed = table(tmp_path / "t.csv", f'{head}2,p,"a dog\nand ""more"""')
+    assert [r.caption for r in closed.rows()] == ["a cat", 'a dog\nand "more"']
+
+
+@pytest.mark.parametrize("cell", ["[" + "9" * 5000 + "]", "[" * 5000 + "]" * 5000])
+def test_an_odd_cell_of_json_costs_its_row_alone(tmp_path: Path, cell: str) -> None:
+    line = '{"videoid": "1", "page_dir": "p", "name": "a cat", "more": %s}\n'
+    source = table(tmp_path / "t.jsonl", line % "[1, 2.50]" + line % cell + line % "null")
+    assert [r.problem for r in source.rows()][1:] == ["malformed_row", "duplicate_id"]
+    assert records(source)[0]["more"] == "[1, 2.5]"
+
+
 @pytest.mark.parametrize("name", ["t.parquet", "t.jsonl", "t.csv.gz", "t.jsonl.xz", "t.tsv"])
 def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     expected = records(SourceTable(str(write_as(tmp_path / "t.csv", ROWS))))

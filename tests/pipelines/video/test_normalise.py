@@ -40,6 +40,12 @@ def test_a_variable_rate_source_is_sampled_by_time(tmp_path: Path) -> None:
         assert abs(times[number] - 2 * tick) <= 3
 
 
+def test_two_frames_an_hour_apart_are_no_clip(tmp_path: Path) -> None:
+    source = write_coded(tmp_path / "slow.mkv", [0, 90_000])
+    with pytest.raises(RejectedError, match="broken_timestamps"):
+        normalise(source, "k", SMALL, tmp_path)
+
+
 def test_a_rate_above_the_limit_is_lowered_by_dropping_frames(tmp_path: Path) -> None:
     source = write_coded(tmp_path / "fast.mp4", range(60), rate=60)
     [clip] = normalise(source, "k", SMALL, tmp_path)
