@@ -9,7 +9,13 @@ from torch import Tensor, nn
 
 from models.architecture import DiffusionConfig
 
-_RESCALE_STEPS = 400
+RESCALE_STEPS = 400
+
+
+def linear_betas(config: DiffusionConfig) -> np.ndarray:
+    """Variances (timesteps) float64 whose roots rise linearly, before any zero terminal SNR."""
+    start, end = np.sqrt(config.linear_start), np.sqrt(config.linear_end)
+    return np.linspace(start, end, config.timesteps, dtype=np.float64) ** 2
 
 
 def zero_terminal_snr(alphas_cumprod: np.ndarray) -> np.ndarray:
@@ -33,15 +39,13 @@ class Diffusion(nn.Module):
     def __init__(self, config: DiffusionConfig) -> None:
         super().__init__()
         self.config = config
-        start, end = np.sqrt(config.linear_start), np.sqrt(config.linear_end)
-        betas = np.linspace(start, end, config.timesteps, dtype=np.float64) ** 2
-        alphas_cumprod = np.cumprod(1.0 - betas)
+        alphas_cumprod = np.cumprod(1.0 - linear_betas(config))
         if config.zero_terminal_snr:
             alphas_cumprod = zero_terminal_snr(alphas_cumprod)
         scale = np.ones(config.timesteps)
         if config.base_scale is not None:
-            ramp = np.linspace(1.0, config.base_scale, _RESCALE_STEPS)
-            full = np.full(max(config.timesteps - _RESCALE_STEPS, 0), config.base_scale)
+            ramp = np.linspace(1.0, config.base_scale, RESCALE_STEPS)
+            full = np.full(max(config.timesteps - RESCALE_STEPS, 0), config.base_scale)
             scale = np.concatenate([ramp, full])[: config.timesteps]
         self.register_buffer("alphas_cumprod", torch.tensor(alphas_cumprod).float(), persistent=False)
         self.register_buffer("signal_scale", torch.tensor(scale).float(), persistent=False)

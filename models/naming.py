@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.architecture import Architecture
 from models.context import QueryTransformer
@@ -27,6 +27,21 @@ NETWORK_PREFIXES = (UNET_PREFIX, CONTEXT_PREFIX)
 Value = TypeVar("Value")
 _TEMPORAL = re.compile(r"(^|\.)(temporal|temporal_in|temopral_conv)\.")
 _IMAGE_ATTENTION = re.compile(r"\.attn2\.(to_k_ip|to_v_ip|alpha)\b")
+
+
+class Network(nn.Module):
+    """The parts of an animator that stages train, alone."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.unet = UNet(architecture.unet)
+        self.context = QueryTransformer(architecture.context) if architecture.context else None
+
+
+def network_on_meta(architecture: Architecture) -> Network:
+    """The network without its weights: names and shapes."""
+    with torch.device("meta"):
+        return Network(architecture)
 
 
 def is_temporal(name: str) -> bool:
@@ -49,23 +64,20 @@ def unet_public_names(unet: UNet) -> dict[str, str]:
     return names
 
 
-def public_names(animator: "Animator") -> dict[str, str]:
-    """Names as in ``Animator.trainable_candidates`` -> public keys."""
-    names = {f"unet.{name}": key for name, key in unet_public_names(animator.unet).items()}
-    if animator.context is not None:
-        for name, _ in animator.context.named_parameters():
+def public_names(network: "Animator | Network") -> dict[str, str]:
+    """Internal name (``unet.…``, ``context.…``) -> public key, for every parameter of the network."""
+    names = {f"unet.{name}": key for name, key in unet_public_names(network.unet).items()}
+    if network.context is not None:
+        for name, _ in network.context.named_parameters():
             names[f"context.{name}"] = CONTEXT_PREFIX + name
     return names
 
 
 def public_shapes(architecture: Architecture) -> dict[str, Shape]:
     """Public key -> shape of every tensor of the network, found without allocating one."""
-    unet, context = _on_meta(architecture)
-    public = unet_public_names(unet)
-    shapes = {public[name]: tuple(value.shape) for name, value in unet.named_parameters()}
-    if context is not None:
-        shapes |= {CONTEXT_PREFIX + name: tuple(value.shape) for name, value in context.named_parameters()}
-    return shapes
+    network = network_on_meta(architecture)
+    public = public_names(network)
+    return {public[name]: tuple(value.shape) for name, value in network.named_parameters()}
 
 
 def internal_state(architecture: Architecture, state: Mapping[str, Value]) -> dict[str, Value]:
@@ -74,10 +86,7 @@ def internal_state(architecture: Architecture, state: Mapping[str, Value]) -> di
     Raises:
         AnimaticError: where keys do not belong to the architecture.
     """
-    unet, context = _on_meta(architecture)
-    names = {key: f"unet.{name}" for name, key in unet_public_names(unet).items()}
-    if context is not None:
-        names |= {CONTEXT_PREFIX + name: f"context.{name}" for name, _ in context.named_parameters()}
+    names = {key: name for name, key in public_names(network_on_meta(architecture)).items()}
     unknown = sorted(set(state) - set(names))
     if unknown:
         raise AnimaticError(f"weights that this architecture does not have: {listing(unknown)}")
@@ -96,9 +105,3 @@ def load(animator: "Animator", state: Mapping[str, Tensor], *, strict: bool) -> 
     with torch.no_grad():
         for key in wanted.keys() & state.keys():
             wanted[key].copy_(state[key])
-
-
-def _on_meta(architecture: Architecture) -> tuple[UNet, QueryTransformer | None]:
-    with torch.device("meta"):
-        unet = UNet(architecture.unet)
-        return unet, QueryTransformer(architecture.context) if architecture.context else None

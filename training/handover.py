@@ -18,16 +18,9 @@ from torch import Tensor, nn
 
 from models.architecture import Architecture
 from models.bundle import Bundle
-from models.context import QueryTransformer, resample_queries
+from models.context import resample_queries
 from models.errors import AnimaticError
-from models.naming import (
-    CONTEXT_PREFIX,
-    internal_state,
-    is_image_attention,
-    is_temporal,
-    unet_public_names,
-)
-from models.unet import UNet
+from models.naming import internal_state, is_image_attention, is_temporal, network_on_meta, public_names
 from training.config import RunConfig
 from training.lineage import needs_base, parent_stage
 from training.recipe import Kind
@@ -86,9 +79,9 @@ def plan(config: RunConfig, base: Bundle | None, parent: Bundle | None) -> dict[
     Raises AnimaticError when a tensor has no source or another shape there, or a source more than is used.
     """
     _check_query_sets(config, parent)
-    network = _on_meta(config.model)
+    network = network_on_meta(config.model)
     sources: dict[Origin, dict[str, Shape]] = {"base": _shapes(base), "parent": _shapes(parent)}
-    keys, values = _public_keys(network), initial_values(network)
+    keys, values = public_names(network), initial_values(network)
     handovers: dict[str, Handover] = {}
     missing, misfits = [], []
     for name, parameter in network.named_parameters():
@@ -218,26 +211,6 @@ def _check_all_used(
                 f"init.{source} has {len(unused)} tensors that this network has no place for, first "
                 f"{unused[0]}: choose the preset that it was made with"
             )
-
-
-def _on_meta(architecture: Architecture) -> nn.ModuleDict:
-    """The networks that a stage may train, without their weights."""
-    with torch.device("meta"):
-        parts: dict[str, nn.Module] = {"unet": UNet(architecture.unet)}
-        if architecture.context is not None:
-            parts["context"] = QueryTransformer(architecture.context)
-    return nn.ModuleDict(parts)
-
-
-def _public_keys(network: nn.ModuleDict) -> dict[str, str]:
-    unet = network["unet"]
-    assert isinstance(unet, UNet)
-    keys = {f"unet.{name}": key for name, key in unet_public_names(unet).items()}
-    if "context" in network:
-        keys |= {
-            f"context.{name}": CONTEXT_PREFIX + name for name, _ in network["context"].named_parameters()
-        }
-    return keys
 
 
 def _shapes(bundle: Bundle | None) -> dict[str, Shape]:

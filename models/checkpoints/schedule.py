@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.architecture import DiffusionConfig
-from models.diffusion import zero_terminal_snr
+from models.diffusion import RESCALE_STEPS, linear_betas, zero_terminal_snr
 
 BUFFERS = (
     "betas",
@@ -25,12 +25,11 @@ BUFFERS = (
     "posterior_mean_coef2",
 )
 SCALE = "scale_arr"
-_RAMP = 400
 
 
 def scale_length(config: DiffusionConfig) -> int:
     """Length of ``scale_arr``: the published one counts its ramp twice and is longer than the schedule."""
-    return config.timesteps + _RAMP
+    return config.timesteps + RESCALE_STEPS
 
 
 def schedule_buffers(config: DiffusionConfig) -> dict[str, Tensor]:
@@ -63,14 +62,13 @@ def schedule_buffers(config: DiffusionConfig) -> dict[str, Tensor]:
         "posterior_mean_coef2": (1.0 - before) * np.sqrt(alphas) / (1.0 - cumprod),
     }
     if config.base_scale is not None:
-        ramp = np.linspace(1.0, config.base_scale, _RAMP)
+        ramp = np.linspace(1.0, config.base_scale, RESCALE_STEPS)
         values[SCALE] = np.append(ramp, np.full(config.timesteps, config.base_scale))
     return {key: torch.from_numpy(value).float() for key, value in values.items()}
 
 
 def _betas(config: DiffusionConfig) -> np.ndarray:
-    start, end = np.sqrt(config.linear_start), np.sqrt(config.linear_end)
-    betas = np.linspace(start, end, config.timesteps, dtype=np.float64) ** 2
+    betas = linear_betas(config)
     if not config.zero_terminal_snr:
         return betas
     cumprod = zero_terminal_snr(np.cumprod(1.0 - betas))
