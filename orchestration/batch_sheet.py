@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -19,20 +19,36 @@ CONDITION, INK, FAINT = (220, 40, 40), (20, 20, 20), (120, 120, 120)
 COLUMNS = 110  # letters in a line of caption
 
 
+class Size(NamedTuple):
+    """Of each sample of a batch."""
+
+    frames: int
+    height: int
+    width: int
+
+
+def size_of(batch: Batch) -> Size:
+    """What the network is trained on: of samples that come as latents, what these were made of."""
+    height, width = batch.pixels.shape[-2:]
+    return Size((batch.pixels if batch.latents is None else batch.latents).shape[1], height, width)
+
+
 def draw_batch(batch: Batch) -> Image.Image:
-    """One strip a sample, its conditioning frame in red, with caption, key, fps and what is dropped.
+    """The samples' size, then one strip a sample, its conditioning frame in red, with caption, key, fps and
+    what is dropped.
 
     Of samples that come as latents, the conditioning frame alone is drawn: the batch has no other pixels.
     """
     strips = [_strip(batch, number) for number in range(len(batch))]
     font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", 13)
     texts = [_texts(batch, number) for number in range(len(batch))]
-    widest = max(
-        *(int(font.getlength(line)) for lines in texts for line in lines), *(s.width for s in strips)
-    )
+    title = "{} samples of {} frames of {}x{} pixels".format(len(batch), *size_of(batch))
+    written = [title, *(line for lines in texts for line in lines)]
+    widest = max(*(int(font.getlength(line)) for line in written), *(strip.width for strip in strips))
     heights = [s.height + LINE * len(t) + MARGIN for s, t in zip(strips, texts, strict=True)]
-    sheet = Image.new("RGB", (widest + 2 * MARGIN, sum(heights) + MARGIN), "white")
-    pen, top = ImageDraw.Draw(sheet), MARGIN
+    sheet = Image.new("RGB", (widest + 2 * MARGIN, LINE + sum(heights) + 2 * MARGIN), "white")
+    pen, top = ImageDraw.Draw(sheet), LINE + 2 * MARGIN
+    pen.text((MARGIN, MARGIN), title, INK, font)
     for strip, lines, height in zip(strips, texts, heights, strict=True):
         for number, line in enumerate(lines):
             last = number == len(lines) - 1

@@ -18,7 +18,7 @@ from models.architecture import Architecture
 from models.errors import AnimaticError
 from pipelines.dataset.selection import EVERYTHING
 from pipelines.loader.sampling import ClipSampling
-from pipelines.loader.stream import SHUFFLE_SHARDS
+from pipelines.loader.store import SHUFFLE_SHARDS
 from training.data_config import DataConfig
 from training.layers import assignment, fill, merge, preset_layers, presets, read_yaml
 from training.names import check_names, flatten
@@ -71,6 +71,12 @@ class RunConfig(Section):
                 raise ValueError(
                     f"data.sampling.{name} is {getattr(sampling, name)} but model.{name} is "
                     f"{getattr(model, name)}: set model.{name} alone, the data follow"
+                )
+        cell = model.codec.patch * 2 ** (len(model.unet.channel_mult) - 1)  # halved at every level
+        for bucket in self.data.buckets:
+            if bucket.height % cell or bucket.width % cell:
+                raise ValueError(
+                    f"data.buckets: height and width must be multiples of {cell} for this network: {bucket}"
                 )
         if self.stage == 1 and self.ablation.no_context:
             raise ValueError("stage 1 trains what ablation.no_context leaves out: begin with stage 2")
@@ -155,6 +161,8 @@ def _recipe(config: RunConfig) -> dict[str, Any]:
         del values["data"]["selection"]
     if config.data.shuffle_shards == SHUFFLE_SHARDS:
         del values["data"]["shuffle_shards"]
+    if not config.data.buckets:
+        del values["data"]["buckets"]
     for name in ("target_fps", "short_clips", "flip"):
         if values["data"]["sampling"][name] == ClipSampling.model_fields[name].default:
             del values["data"]["sampling"][name]

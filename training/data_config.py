@@ -1,10 +1,14 @@
 """Section ``data``: where samples come from and how they are cut."""
 
-from pydantic import Field, field_validator
+from fractions import Fraction
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
 
 from pipelines.dataset.selection import EVERYTHING, Selection
+from pipelines.loader.buckets import Bucket
 from pipelines.loader.sampling import ClipSampling
-from pipelines.loader.stream import SHUFFLE_SHARDS
+from pipelines.loader.store import SHUFFLE_SHARDS
 from pipelines.storage.shard_files import CacheConfig
 from training.sections import Section
 
@@ -43,6 +47,11 @@ class DataConfig(Section):
     )
     selection: Selection = EVERYTHING
     sampling: ClipSampling
+    buckets: list[Bucket] = Field(
+        [],
+        description="sizes of training samples in place of data.sampling's, each {height, width, frames, "
+        "batch}: a clip is shown in the nearest shape, as long as it allows; batch null: train.global_batch",
+    )
     threads: int = Field(1, ge=1, description="decoding threads per rank")
     max_failure_share: float = Field(
         0.05, ge=0, le=1, description="a run ends when a larger share of its samples cannot be read"
@@ -58,6 +67,30 @@ class DataConfig(Section):
     @classmethod
     def _from_the_start(cls, weight: float | WeightChanges) -> float | WeightChanges:
         return _checked_weight(weight)
+
+    @model_validator(mode="after")
+    def _buckets_differ(self) -> Self:
+        taken: dict[tuple[Fraction, int], Bucket] = {}
+        for bucket in self.buckets:
+            bucket.sampling(self.sampling)
+            first = taken.setdefault((bucket.aspect, bucket.frames), bucket)
+            if first is not bucket:
+                raise ValueError(
+                    f"buckets {first} and {bucket} have the same shape and length: no clip would ever be in "
+                    "the second, leave it out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _latents_have_one_size(self) -> Self:
+        size = (self.sampling.height, self.sampling.width)
+        others = [bucket for bucket in self.buckets if (bucket.height, bucket.width) != size]
+        if others and (self.latents or any(each.latents for each in self.others)):
+            raise ValueError(
+                f"latents are of frames of {size[0]}x{size[1]}, but bucket {others[0]} is of another size: "
+                "leave out data.latents, or let buckets differ in frames alone"
+            )
+        return self
 
 
 def _checked_weight(weight: float | WeightChanges) -> float | WeightChanges:

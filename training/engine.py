@@ -131,12 +131,9 @@ class Engine:
         for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate(self._config, step)
         total = torch.zeros((), device=self.device)
-        micro_batches = batch.to(self.device).split(self.micro_batch)
-        if len(micro_batches) != self.accumulation:
-            raise ValueError(
-                f"batch of {len(batch)} samples, {self.micro_batch * self.accumulation} expected"
-            )
-        for micro_batch in micro_batches:
+        if len(batch) % self.accumulation:
+            raise ValueError(f"batch of {len(batch)} samples cannot be split into {self.accumulation} passes")
+        for micro_batch in batch.to(self.device).split(len(batch) // self.accumulation):
             loss = self._engine(micro_batch, temporal)
             self._engine.backward(loss)
             self._engine.step()
@@ -246,7 +243,8 @@ class Engine:
 def batch_shares(config: RunConfig, world_size: int) -> tuple[int, int]:
     """(samples per forward pass, passes per step) of each rank; with the ranks they make the global batch.
 
-    Raises AnimaticError when the global batch cannot be shared evenly.
+    Batches of buckets are split into as many passes: DeepSpeed knows one number. Raises AnimaticError when
+    a batch cannot be shared evenly.
     """
     total = config.train.global_batch
     if total % world_size:
@@ -259,7 +257,17 @@ def batch_shares(config: RunConfig, world_size: int) -> tuple[int, int]:
         raise AnimaticError(
             f"train.micro_batch {micro} does not divide the {share} samples of each of {world_size} workers"
         )
-    return micro, share // micro
+    passes = share // micro
+    parts = world_size * passes
+    for bucket in config.data.buckets:
+        batch = bucket.batch or total
+        if batch % parts:
+            fitting = " or ".join(str(n * parts) for n in (batch // parts, batch // parts + 1) if n)
+            raise AnimaticError(
+                f"the batch of {batch} of bucket {bucket} cannot be shared evenly by {world_size} workers in "
+                f"{passes} passes each (train.global_batch / workers / train.micro_batch): make it {fitting}"
+            )
+    return micro, passes
 
 
 def learning_rate(config: RunConfig, step: int) -> float:

@@ -131,17 +131,18 @@ class _Run:
     def _loop(self, begun: int) -> None:
         train = self.config.train
         batches = self.source.batches(self.world.rank, self.world.size, begun, train.global_batch)
-        watch, logged = Throughput(), begun
+        watch, logged, clips = Throughput(), begun, 0
         for step in range(begun + 1, train.steps + 1):
             with watch.waiting():
                 batch = next(batches)
             result = self.engine.train_step(batch, step, temporal=not leaves_time_out(self.config, step))
             self._guard(result, batch, step)
+            clips += len(batch) * self.world.size
             if self.ema is not None and result.applied:
                 self.ema.update(self.engine.fragments(), step)
             if step % train.log_every == 0 or step == train.steps:
-                self._log(result, step, watch.report(step - logged, (step - logged) * train.global_batch))
-                logged = step
+                self._log(result, step, watch.report(step - logged, clips))
+                logged, clips = step, 0
             with watch.paused():
                 self._validate(step)
                 self._checkpoint(step)
@@ -183,7 +184,7 @@ class _Run:
         if self.first:
             folder = self.run_dir / "samples"
             try:
-                still = next(self.source.batches(0, 1, 0, self.config.validation.count))
+                still = self.source.first(self.config.validation.count)
                 written = draw_samples(self.animator, weights, still, self.config, folder, step)
             except (AnimaticError, RuntimeError, OSError, ValueError) as error:
                 # Out of memory, disk full, unreadable stills: no reason to lose the training.

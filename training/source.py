@@ -1,6 +1,6 @@
 """Where training batches come from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from models.animator import Animator, Batch
@@ -8,7 +8,7 @@ from models.errors import AnimaticError
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import Latents, codec_digest, text_digest
 from pipelines.dataset.selection import data_digest
-from pipelines.loader import ClipLoader, Part
+from pipelines.loader import Bucket, ClipLoader, Part
 from pipelines.loader.mixture import Weight
 from pipelines.loader.reading import SampleReader
 from pipelines.storage import digest_of
@@ -22,7 +22,14 @@ class BatchSource(Protocol):
     digest: str
 
     def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
-        """This rank's shares of global batches ``position``, ``position + 1``, …, without end."""
+        """This rank's shares of global batches ``position``, ``position + 1``, …, without end.
+
+        ``global_batch``: samples of each, where no bucket has a number of its own.
+        """
+        ...
+
+    def first(self, count: int) -> Batch:
+        """The first samples, of ``data.sampling``'s own size."""
         ...
 
 
@@ -58,19 +65,37 @@ class DatasetSource:
 
     def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
         """See :class:`BatchSource`."""
+        buckets = self._config.data.buckets
+        return self._loaded(buckets, global_batch, rank=rank, world_size=world_size, position=position)
+
+    def first(self, count: int) -> Batch:
+        """See :class:`BatchSource`."""
+        return next(self._loaded([], count))
+
+    def _loaded(
+        self,
+        buckets: Sequence[Bucket],
+        global_batch: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        position: int = 0,
+    ) -> Iterator[Batch]:
+        data = self._config.data
         return iter(
             ClipLoader(
                 self._parts,
-                self._config.data.sampling,
+                data.sampling,
                 seed=self._config.seed,
                 global_batch=global_batch,
+                buckets=buckets,
                 rank=rank,
                 world_size=world_size,
                 position=position,
-                threads=self._config.data.threads,
-                max_failure_share=self._config.data.max_failure_share,
-                shuffle_shards=self._config.data.shuffle_shards,
-                cache=self._config.data.cache,
+                threads=data.threads,
+                max_failure_share=data.max_failure_share,
+                shuffle_shards=data.shuffle_shards,
+                cache=data.cache,
             )
         )
 

@@ -77,7 +77,7 @@ def inspect(
 def _draw_batch(
     stage: int, preset: str, sets: list[str], position: int, path: Path | None, as_json: bool
 ) -> None:
-    from orchestration.batch_sheet import draw_batch
+    from orchestration.batch_sheet import draw_batch, size_of
     from orchestration.workspace import Workspace
     from training.config import resolve
     from training.source import DatasetSource
@@ -90,9 +90,14 @@ def _draw_batch(
     path.parent.mkdir(parents=True, exist_ok=True)
     draw_batch(drawn).save(path)
     if as_json:
-        print_json({"dataset": source.digest, "samples": drawn.keys, "picture": path})
+        size = size_of(drawn)._asdict()
+        print_json({"dataset": source.digest, "samples": drawn.keys, **size, "picture": path})
         return
-    out().print(f"{len(drawn)} samples, step {position + 1} of stage {stage}: {shown(path)}")
+    frames, height, width = size_of(drawn)
+    out().print(
+        f"{len(drawn)} samples of {frames} frames of {height}x{width} pixels, step {position + 1} of stage "
+        f"{stage}: {shown(path)}"
+    )
 
 
 def _print(found: Survey) -> None:

@@ -1,7 +1,7 @@
 """Training batches from datasets of shards: one global order, resumed from one integer.
 
-The sequence of global batches is a function of the dataset's digest, the seed and the global batch
-size. Rank r of R takes positions r, r+R, … of every global batch, so any world size sees the same
+The sequence of global batches is a function of the dataset's digest, the seed, the buckets and the global
+batch size. Rank r of R takes positions r, r+R, … of every global batch, so any world size sees the same
 batches, and ``position`` (global batches handed out) is the whole state.
 """
 
@@ -10,7 +10,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from models.animator import Batch
@@ -18,13 +18,13 @@ from models.errors import AnimaticError
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import Latents
 from pipelines.dataset.selection import EVERYTHING, Selection
+from pipelines.loader.buckets import Bucket
 from pipelines.loader.collate import collate
-from pipelines.loader.mixture import Mixture, Turn, Weight
+from pipelines.loader.plan import Plan
 from pipelines.loader.sampling import ClipSampling
-from pipelines.loader.stream import SHUFFLE_SHARDS, LoadedSample, Stream, StreamSettings
+from pipelines.loader.store import SHUFFLE_SHARDS, ClipStore, Part
+from pipelines.loader.stream import LoadedSample, Stream
 from pipelines.storage.shard_files import CacheConfig
-
-__all__ = ["ClipLoader", "ClipSampling", "Part"]
 
 log = logging.getLogger(__name__)
 
@@ -33,111 +33,88 @@ _FAILURES_JUDGED_AFTER = 100
 _PREPARERS = 2
 
 
-@dataclass(frozen=True)
-class Part:
-    """One of several datasets that are trained on together; ``weights`` are relative to the others'."""
-
-    dataset: Dataset
-    weights: Sequence[Weight] = (Weight(0, 1.0),)
-    latents: Latents | None = None
-    selection: Selection = EVERYTHING
-
-
+@dataclass(eq=False, repr=False)
 class ClipLoader:
     """Endless training batches of one rank.
 
     Samples that cannot be read or decoded are counted in ``failures``, logged with their key and replaced
     by the first readable sample of an order drawn for that key and epoch. Shards are checked against their
-    digests when they are first used, remote ones fetched: see :mod:`pipelines.storage.shard_files`. Clips
-    with fewer frames than ``sampling.frames`` are left out when the dataset is opened (``too_short`` counts
-    them).
+    digests when they are first used, remote ones fetched: see :mod:`pipelines.storage.shard_files`; a
+    damaged one ends the iteration with an AnimaticError. Clips with too few frames for a sample are left out
+    when the dataset is opened.
+
+    Attributes:
+        dataset: several are given as parts, which have latents and a selection of their own.
+        seed: of order and draws.
+        global_batch: samples of all ranks together.
+        buckets: the sizes of samples, in place of ``sampling``'s own; each batch is of one of them.
+        position: global batches before the next one.
+        threads: that decode in the background.
+        latents: of the dataset, in place of pixels; nothing else about the batches changes.
+        selection: of its clips, the others are not shown.
+        max_failure_share: when a larger share of the samples that were tried has failed, iteration ends with
+            an AnimaticError.
+        shuffle_shards: that many are shuffled together; remote ones must find room in the cache.
     """
 
-    def __init__(
-        self,
-        dataset: Dataset | str | Path | Sequence[Part],
-        sampling: ClipSampling,
-        *,
-        seed: int,
-        global_batch: int,
-        rank: int = 0,
-        world_size: int = 1,
-        position: int = 0,
-        threads: int = 1,
-        latents: Latents | None = None,
-        selection: Selection = EVERYTHING,
-        max_failure_share: float = 0.05,
-        shuffle_shards: int = SHUFFLE_SHARDS,
-        cache: CacheConfig | None = None,
-    ) -> None:
-        """Start after ``position`` global batches; ``threads`` decode in the background.
+    dataset: Dataset | str | Path | Sequence[Part]
+    sampling: ClipSampling
+    _: KW_ONLY
+    seed: int
+    global_batch: int
+    buckets: Sequence[Bucket] = ()
+    rank: int = 0
+    world_size: int = 1
+    position: int = 0
+    threads: int = 1
+    latents: Latents | None = None
+    selection: Selection = EVERYTHING
+    max_failure_share: float = 0.05
+    shuffle_shards: int = SHUFFLE_SHARDS
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    failures: Counter[str] = field(default_factory=Counter, init=False)
 
-        Several datasets are given as parts, which have latents and a selection of their own. Otherwise,
-        ``latents`` of the dataset are given in place of pixels; nothing else about the batches changes.
-        Clips that ``selection`` leaves out are not shown (``left_out`` counts them). When more than
-        ``max_failure_share`` of the samples that were tried have failed, iteration ends with an
-        AnimaticError, and so it does at a damaged shard. ``shuffle_shards`` shards are shuffled together;
-        remote ones must find room in the cache.
-
-        Raises AnimaticError when the dataset has no clip that is long enough, when the cache is too small,
-        or when ranks cannot share ``global_batch`` evenly.
+    def __post_init__(self) -> None:
+        """Raises AnimaticError when a dataset has no clip that is long enough, when latents do not fit, when
+        the cache is too small, or when ranks cannot share a batch evenly.
         """
-        if global_batch < 1 or global_batch % world_size:
-            raise AnimaticError(
-                f"global batch {global_batch} cannot be shared by {world_size} workers: "
-                f"make it a multiple of {world_size}"
-            )
-        if not 0 <= rank < world_size:
-            raise ValueError(f"rank {rank} outside world of {world_size}")
-        cache = cache or CacheConfig()
-        if isinstance(dataset, str | Path):
-            dataset = Dataset.open(dataset)
-        if isinstance(dataset, Dataset):
-            dataset = [Part(dataset, latents=latents, selection=selection)]
-        if len({part.latents is None for part in dataset}) > 1:
-            raise AnimaticError("either all datasets that are mixed have latents or none has")
-        self._streams = [
-            Stream(
-                part.dataset,
-                sampling,
-                seed,
-                StreamSettings(part.selection, shuffle_shards, cache),
-                part.latents,
-            )
-            for part in dataset
-        ]
-        _require_room(self._streams, cache)
-        self._mixture = Mixture.of_steps([part.weights for part in dataset], global_batch, seed)
-        self._global_batch, self._rank, self._world_size = global_batch, rank, world_size
-        self._threads = max(1, threads)
-        self._max_failure_share = max_failure_share
-        self.position = position
-        self.failures: Counter[str] = Counter()
+        if not 0 <= self.rank < self.world_size:
+            raise ValueError(f"rank {self.rank} outside world of {self.world_size}")
+        batches = self._checked_batches()
+        parts = self._parts()
+        self._stores = [ClipStore(part, self.shuffle_shards, self.cache) for part in parts]
+        _require_room(self._stores, self.cache)
+        self._streams = [self._streams_of(store) for store in self._stores]
+        clips = [[len(stream) for stream in of_dataset] for of_dataset in self._streams]
+        for bucket, of_bucket in zip(self._sizes, zip(*clips, strict=True), strict=True):
+            if not any(of_bucket):
+                log.warning("bucket %s is nearest to no clip and stays empty", bucket)
+        self._plan = Plan(clips, batches, [part.weights for part in parts], self.seed)
         self._attempts = 0
 
     @property
     def epoch(self) -> int:
         """The epoch that the next global batch begins in; with several datasets, that of the first."""
-        return self._mixture.shown(self.position * self._global_batch)[0] // len(self._streams[0])
+        return self._plan.shown(self.position)[0] // sum(len(stream) for stream in self._streams[0])
 
     @property
     def samples_per_epoch(self) -> int:
         """Clips that are long enough; each dataset shows each of its own once in an epoch of its own."""
-        return sum(len(stream) for stream in self._streams)
+        return sum(len(stream) for of_dataset in self._streams for stream in of_dataset)
 
     @property
     def left_out(self) -> int:
         """Clips that the selection leaves out."""
-        return sum(stream.left_out for stream in self._streams)
+        return sum(store.left_out for store in self._stores)
 
     @property
     def too_short(self) -> int:
-        """Clips with too few frames."""
-        return sum(stream.too_short for stream in self._streams)
+        """Clips with too few frames, in buckets: for all buckets of their shape."""
+        return sum(store.chosen for store in self._stores) - self.samples_per_epoch
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield this rank's share of global batch ``position``, ``position + 1``, …, without end."""
-        loading = ThreadPoolExecutor(self._threads, thread_name_prefix="loader")
+        loading = ThreadPoolExecutor(max(1, self.threads), thread_name_prefix="loader")
         preparing = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="shards")
         # Of its own: a step must wait neither for samples nor while they are put together.
         collating = ThreadPoolExecutor(1, thread_name_prefix="collate")
@@ -156,22 +133,46 @@ class ClipLoader:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _submit(
-        self, loading: ThreadPoolExecutor, preparing: ThreadPoolExecutor, batch: int
+        self, loading: ThreadPoolExecutor, preparing: ThreadPoolExecutor, step: int
     ) -> list[Future[LoadedSample]]:
-        first = batch * self._global_batch
-        mine = range(first + self._rank, first + self._global_batch, self._world_size)
-        turns = [self._mixture.turn(position) for position in mine]
-        samples = [loading.submit(self._streams[turn.stream].load, turn.position) for turn in turns]
-        preparing.submit(self._prepare, turns)
+        bucket, turns = self._plan.turns(step, self.rank, self.world_size)
+        mine = [(self._streams[turn.stream][bucket], turn.position) for turn in turns]
+        samples = [loading.submit(stream.load, position) for stream, position in mine]
+        preparing.submit(_prepare, mine)
         return samples
 
-    def _prepare(self, turns: Sequence[Turn]) -> None:
-        for turn in turns:
-            self._streams[turn.stream].prepare(turn.position)
+    def _checked_batches(self) -> list[int]:
+        """The global batch of each bucket."""
+        batches = [bucket.batch or self.global_batch for bucket in self._sizes]
+        for bucket, batch in zip(self._sizes, batches, strict=True):
+            if batch < 1 or batch % self.world_size:
+                name = f"batch of {batch} of bucket {bucket}" if self.buckets else f"global batch {batch}"
+                raise AnimaticError(
+                    f"{name} cannot be shared by {self.world_size} workers: "
+                    f"make it a multiple of {self.world_size}"
+                )
+        return batches
+
+    def _parts(self) -> Sequence[Part]:
+        dataset = Dataset.open(self.dataset) if isinstance(self.dataset, str | Path) else self.dataset
+        if isinstance(dataset, Dataset):
+            return [Part(dataset, latents=self.latents, selection=self.selection)]
+        if len({part.latents is None for part in dataset}) > 1:
+            raise AnimaticError("either all datasets that are mixed have latents or none has")
+        return dataset
 
     @property
-    def _places(self) -> str:
-        return ", ".join(stream.url for stream in self._streams)
+    def _sizes(self) -> Sequence[Bucket]:
+        """The buckets; without any, all samples are of one size."""
+        one = self.sampling
+        return self.buckets or [Bucket(height=one.height, width=one.width, frames=one.frames)]
+
+    def _streams_of(self, store: ClipStore) -> list[Stream]:
+        rows = store.rows(self._sizes, self.sampling)
+        return [
+            Stream(store, bucket.sampling(self.sampling), mine, self.seed)
+            for bucket, mine in zip(self._sizes, rows, strict=True)
+        ]
 
     def _account(self, samples: list[LoadedSample]) -> None:
         self._attempts += sum(1 + len(sample.failed) for sample in samples)
@@ -179,11 +180,11 @@ class ClipLoader:
             self.failures[key] += 1
             log.warning("sample %s cannot be decoded and is replaced: %s", key, reason)
         failed = self.failures.total()
-        if self._attempts >= _FAILURES_JUDGED_AFTER and failed > self._max_failure_share * self._attempts:
+        if self._attempts >= _FAILURES_JUDGED_AFTER and failed > self.max_failure_share * self._attempts:
             raise AnimaticError(
                 f"{failed} of {self._attempts} samples cannot be decoded, more than "
-                f"{self._max_failure_share:.3g} of them (data.max_failure_share), last "
-                f"{next(reversed(self.failures))}: run `animatic verify` on {self._places}"
+                f"{self.max_failure_share:.3g} of them (data.max_failure_share), last "
+                f"{next(reversed(self.failures))}: run `animatic verify` on {_places(self._stores)}"
             )
 
 
@@ -192,10 +193,19 @@ def _collated(samples: list[Future[LoadedSample]]) -> tuple[list[LoadedSample], 
     return loaded, collate(loaded)
 
 
-def _require_room(streams: Sequence[Stream], cache: CacheConfig) -> None:
-    needed = sum(stream.cached_bytes for stream in streams) / 1e9
+def _prepare(turns: Sequence[tuple[Stream, int]]) -> None:
+    for stream, position in turns:
+        stream.prepare(position)
+
+
+def _places(stores: Sequence[ClipStore]) -> str:
+    return ", ".join(store.url for store in stores)
+
+
+def _require_room(stores: Sequence[ClipStore], cache: CacheConfig) -> None:
+    needed = sum(store.cached_bytes for store in stores) / 1e9
     if needed > cache.gigabytes:
         raise AnimaticError(
-            f"shuffling {', '.join(stream.url for stream in streams)} needs {needed:.1f} GB of cache, not "
-            f"{cache.gigabytes:g}: raise data.cache.gigabytes or lower data.shuffle_shards"
+            f"shuffling {_places(stores)} needs {needed:.1f} GB of cache, not {cache.gigabytes:g}: "
+            "raise data.cache.gigabytes or lower data.shuffle_shards"
         )

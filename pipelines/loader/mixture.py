@@ -2,9 +2,11 @@
 
 Turns come in blocks: of every ``BLOCK`` positions each dataset has its weight's share exactly, in an order
 that the seed shuffles. Where a run stands in each dataset therefore follows from the position alone, and
-every dataset goes through its own epochs without gaps, also where the weights change.
+every dataset goes through its own epochs without gaps, also where the weights change. A dataset that has a
+weight has a slot in every block, be its share ever so small.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -31,6 +33,23 @@ class Turn(NamedTuple):
     position: int
 
 
+def weights_by_step(weights: Sequence[Sequence[Weight]]) -> dict[int, list[float]]:
+    """The weights of all datasets by the step that they hold from.
+
+    ``weights``: the changes of each dataset's, in order, the first at step 0. Raises AnimaticError if at some
+    step one is negative, or none is positive.
+    """
+    held = {
+        step: [
+            next(change.weight for change in reversed(changes) if change.step <= step) for changes in weights
+        ]
+        for step in sorted({change.step for changes in weights for change in changes})
+    }
+    for shares in held.values():
+        _require_shares(shares)
+    return held
+
+
 class Mixture:
     """The turns of all positions; safe to share between threads."""
 
@@ -43,19 +62,6 @@ class Mixture:
         for start, shares in sorted(weights.items()):
             begun = np.asarray(self.shown(start)) if self._phases else np.zeros(len(shares), np.int64)
             self._phases.append(_Phase(start, begun, _quotas(shares), seed))
-
-    @classmethod
-    def of_steps(cls, weights: Sequence[Sequence[Weight]], global_batch: int, seed: int) -> "Mixture":
-        """From the changes of each dataset's weight, in order, the first at step 0."""
-        steps = sorted({change.step for changes in weights for change in changes})
-        held = {
-            step * global_batch: [
-                next(change.weight for change in reversed(changes) if change.step <= step)
-                for changes in weights
-            ]
-            for step in steps
-        }
-        return cls(held, seed)
 
     def turn(self, position: int) -> Turn:
         """Whose turn ``position`` (0, 1, 2, …) is."""
@@ -110,11 +116,21 @@ class _Phase:
 
 
 def _quotas(weights: Sequence[float]) -> npt.NDArray[np.int64]:
-    """Slots of a block for each weight: rounded so that they fill it, the largest remainders up."""
+    """Slots of a block for each weight: rounded so that they fill it, the largest remainders up.
+
+    A weight that comes to no slot takes one from the largest.
+    """
+    _require_shares(weights)
     shares = np.asarray(weights, np.float64)
-    if (shares < 0).any() or not np.isfinite(shares).all() or not shares.any():
-        raise AnimaticError(f"weights of datasets must not be negative, and one must be positive: {weights}")
     exact = shares / shares.sum() * BLOCK
     quotas = np.floor(exact).astype(np.int64)
     quotas[np.argsort(quotas - exact, kind="stable")[: BLOCK - quotas.sum()]] += 1
+    absent = (quotas == 0) & (shares > 0)
+    quotas[absent] = 1
+    quotas[np.argmax(quotas)] -= absent.sum()
     return quotas
+
+
+def _require_shares(weights: Sequence[float]) -> None:
+    if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
+        raise AnimaticError(f"weights of datasets must not be negative, and one must be positive: {weights}")

@@ -55,6 +55,15 @@ def test_batches_that_cannot_be_shared_are_refused():
     assert batch_shares(small_config(0, "train.global_batch=12", "train.micro_batch=3"), 2) == (3, 2)
 
 
+def test_batches_of_buckets_are_split_into_as_many_passes_or_refused():
+    sets = ("train.global_batch=8", "train.micro_batch=2")
+    bucket = "data.buckets=[{{height: 32, width: 64, frames: 2, batch: {}}}]".format
+    assert batch_shares(small_config(0, *sets, bucket(12)), 2) == (2, 2)
+    assert batch_shares(small_config(0, *sets, bucket("null")), 2) == (2, 2)
+    with pytest.raises(AnimaticError, match=r"batch of 6 of bucket 32x64x2 .* 2 passes .* make it 4 or 8"):
+        batch_shares(small_config(0, *sets, bucket(6)), 2)
+
+
 def test_the_share_of_image_steps_is_as_configured_and_fixed():
     config = small_config(0, "train.image_batches=0.25")
     chosen = [leaves_time_out(config, step) for step in range(1, 2001)]

@@ -10,6 +10,7 @@ from launcher import WorkerError, Workers
 from training_jobs import run_stage, small_config
 
 from models.bundle import open_bundle
+from tests.pipelines.coded_clips import build_dataset
 from training import checkpoint
 from training.observe import curves, read_journal
 
@@ -75,6 +76,26 @@ def test_interrupted_run_resumes_bit_equal(train_in_pair, tmp_path, zero_stage):
     assert again.losses == {step: whole.losses[step] for step in (3, 4)}
     expected, got = open_bundle(whole.bundle).state(), open_bundle(again.bundle).state()
     assert all(torch.equal(expected[key], got[key]) for key in expected)
+
+
+def test_a_run_over_buckets_resumes_bit_equal_and_counts_its_clips(train_in_pair, tmp_path):
+    shapes = [(64, 96)] * 6 + [(96, 64)] * 6
+    dataset = build_dataset(tmp_path / "data", [8] * 12, shapes=shapes)
+    buckets = "[{height: 32, width: 48, frames: 3}, {height: 48, width: 32, frames: 4, batch: 8}]"
+    data = (f"data.dataset={dataset.url}", f"data.buckets={buckets}", "data.sampling.stride=[1, 2]")
+    length = ("train.steps=4", "train.checkpoint_every=2", "validation.every=4")
+    whole = train_in_pair(small_config(0, *data, *length))
+    with pytest.raises(WorkerError, match="at step 3"):
+        train_in_pair(whole.config, tmp_path / "run", stop_after=3)
+    again = train_in_pair(whole.config, tmp_path / "run")
+    assert again.losses == {step: whole.losses[step] for step in (3, 4)}
+    expected, got = open_bundle(whole.bundle).state(), open_bundle(again.bundle).state()
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
+    found = curves(whole.run_dir / "journal.jsonl")
+    rates, seconds = (dict(found[f"throughput/{name}"]) for name in ("clips_per_s", "step_s"))
+    # As many clips of either shape: twice as many steps of the bucket with half the batch.
+    assert [round(rates[step] * seconds[step]) for step in range(1, 5)] == [4, 8, 4, 4]
+    assert len(events(whole.run_dir, "sample")) == 1
 
 
 def test_samples_are_drawn_from_gathered_weights(undisturbed):

@@ -71,6 +71,9 @@ class SyntheticSource:
             rows = range(number * global_batch + rank, (number + 1) * global_batch, world_size)
             yield self._batch(list(rows), math.nan if number + 1 in self._bad else 8.0)
 
+    def first(self, count: int) -> Batch:
+        return self._batch(list(range(count)), 8.0)
+
     def _batch(self, rows: list[int], fps: float) -> Batch:
         sampling = self._config.data.sampling
         frames = 1 if sampling.images_only else sampling.frames
@@ -94,10 +97,13 @@ class Interruption(Exception):
 
 
 def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Train to the bundle. Options: ``bad_steps``, ``stop_after`` (a step to be interrupted at)."""
+    """Train to the bundle, on synthetic clips where no dataset is named.
+
+    Options: ``bad_steps``, ``stop_after`` (a step to be interrupted at).
+    """
     options = options or {}
     config = load(Path(config_path))
-    source = SyntheticSource(config, tuple(options.get("bad_steps", ())))
+    synthetic = SyntheticSource(config, tuple(options.get("bad_steps", ())))
     losses: dict[int, float | None] = {}
 
     def on_progress(step: int, _: int, metrics: Any) -> None:
@@ -106,7 +112,12 @@ def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = N
         if step == options.get("stop_after"):
             raise Interruption(f"at step {step}")
 
-    result = train(config, Path(run_dir), source=source, on_progress=on_progress)
+    result = train(
+        config,
+        Path(run_dir),
+        source=synthetic if config.data.dataset is None else None,
+        on_progress=on_progress,
+    )
     return {"id": result.bundle_id, "resumed_from": result.resumed_from, "losses": losses}
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from models.animator import Batch
-from orchestration.batch_sheet import CONDITION, FRAME, MARGIN, draw_batch
+from orchestration.batch_sheet import CONDITION, FRAME, MARGIN, draw_batch, size_of
 from orchestration.cli import app
 from tests.pipelines.coded_clips import build_dataset
 
@@ -50,12 +50,25 @@ def test_what_the_network_is_told_is_written(changes):
     assert draw_batch(batch()).tobytes() != draw_batch(batch(**changes)).tobytes()
 
 
-def test_the_verb_draws_the_batch_that_training_takes(tmp_path):
+@pytest.mark.parametrize(
+    ("bucket", "samples", "shape"),
+    [("", 4, (4, 32, 64)), ("{height: 32, width: 48, frames: 6, batch: 2}", 2, (6, 32, 48))],
+)
+def test_the_verb_draws_the_batch_that_training_takes(tmp_path, bucket, samples, shape):
     dataset = build_dataset(tmp_path / "data", [40] * 4)
     path = tmp_path / "sheet.png"
     size = ["--set", "train.global_batch=4", "--set", "model.frames=4", "--set", "model.height=32"]
     command = ["inspect", dataset.url, "--batch", "--out", str(path), "--json", *size]
-    result = CliRunner().invoke(app, command)
+    result = CliRunner().invoke(app, [*command, "--set", f"data.buckets=[{bucket}]"])
     assert result.exit_code == 0, result.output
-    assert len(json.loads(result.stdout)["samples"]) == 4
-    assert len(marked(Image.open(path))) == 8
+    told = json.loads(result.stdout)
+    assert len(told["samples"]) == samples
+    assert (told["frames"], told["height"], told["width"]) == shape
+    assert len(marked(Image.open(path))) == 2 * samples
+
+
+def test_the_size_of_latents_is_that_of_the_clips_they_were_made_of():
+    stills = batch(
+        pixels=torch.zeros(2, 1, 3, 32, 48, dtype=torch.uint8), latents=torch.zeros(2, 4, 2, 4, 4, 6)
+    )
+    assert size_of(stills) == size_of(batch()) == (4, 32, 48)

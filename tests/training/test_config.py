@@ -90,6 +90,8 @@ def test_misspelt_key_names_the_nearest(assignment, meant, tmp_path):
         ("train.zero_stage=4", "train.zero_stage"),
         ("ablation.no_context=true", "begin with stage 2"),
         ("train.micro_batch=3", "does not divide"),
+        ("data.buckets=[{height: 64, width: 60, frames: 8}]", "multiples of 16 for this network: 64x60x8"),
+        ("data.buckets=[{height: 64, width: 64, frames: 0}]", "data.buckets.0.frames"),
     ],
 )
 def test_bad_values_are_one_clear_line(assignment, message):
@@ -128,6 +130,31 @@ def test_layers_win_in_order(tmp_path):
 def test_frames_follow_the_model():
     config = resolve(2, "512", ["model.frames=24"])
     assert config.data.sampling.frames == config.model.context.frames == 24
+
+
+def test_buckets_that_cannot_be_are_refused():
+    square, large, wide = (
+        f"{{height: {h}, width: {w}, frames: {t}}}" for h, w, t in ((64, 64, 8), (128, 128, 8), (64, 96, 4))
+    )
+
+    def buckets(*chosen, sets=()):
+        return resolve(3, "tiny", [f"data.buckets=[{', '.join(chosen)}]", *sets]).data.buckets
+
+    with pytest.raises(AnimaticError, match="64x64x8 and 128x128x8 have the same shape and length"):
+        buckets(square, wide, large)
+    with pytest.raises(AnimaticError, match="condition is frame 5, but bucket 64x96x4 has only 4"):
+        buckets(square, wide, sets=["data.sampling.condition=5"])
+    with pytest.raises(
+        AnimaticError, match="latents are of frames of 64x64, but bucket 64x96x4 is of another"
+    ):
+        buckets(square, wide, sets=["data.latents=/l"])
+    assert len(buckets(square, square.replace("8", "4"), sets=["data.latents=/l"])) == 2
+
+
+def test_buckets_are_part_of_the_recipe_and_their_absence_is_not():
+    bucket = "data.buckets=[{height: 320, width: 512, frames: 16}]"
+    hashes = {config_hash(resolve(3, "512", [each])) for each in (bucket, "data.buckets=[]", "seed=0")}
+    assert len(hashes) == 2
 
 
 def test_ablations_change_what_they_name():

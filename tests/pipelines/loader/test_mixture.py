@@ -8,6 +8,7 @@ import pytest
 from models.errors import AnimaticError
 from pipelines.loader import ClipLoader, ClipSampling, Part
 from pipelines.loader.mixture import BLOCK, Mixture, Weight
+from pipelines.loader.plan import Plan
 from tests.pipelines.coded_clips import build_dataset
 from training.config import resolve
 from training.source import DatasetSource
@@ -45,13 +46,23 @@ def test_shares_hold_in_short_stretches_too_and_depend_on_the_seed():
 
 
 def test_weights_change_at_a_step_and_nobody_misses_a_turn():
-    changed = Mixture.of_steps([[Weight(0, 3), Weight(50, 0)], [Weight(0, 1), Weight(90, 2)]], 8, seed=4)
-    same = Mixture.of_steps([[Weight(0, 3)], [Weight(0, 1)]], 8, seed=4)
-    assert turns(changed, 400) == turns(same, 400)
-    assert {turn.stream for turn in turns(changed, 500, 400)} == {1}
+    def planned(*weights, steps=range(110)):
+        plan = Plan([[5], [9]], [8], weights, seed=4)
+        return [turn for step in steps for turn in plan.turns(step, 0, 1)[1]]
+
+    changing = [Weight(0, 3), Weight(50, 0)], [Weight(0, 1), Weight(90, 2)]
+    whole = planned(*changing)
+    assert whole[:400] == planned([Weight(0, 3)], [Weight(0, 1)], steps=range(50))
+    assert {turn.stream for turn in whole[400:]} == {1}
     for stream in range(2):
-        mine = [turn.position for turn in turns(changed, 900) if turn.stream == stream]
+        mine = [turn.position for turn in whole if turn.stream == stream]
         assert mine == list(range(len(mine)))
+
+
+def test_a_dataset_of_the_smallest_weight_has_its_turn():
+    mixture = Mixture({0: [1e6, 0, 1e6, 1]}, seed=0)
+    counts = Counter(turn.stream for turn in turns(mixture, BLOCK))
+    assert counts == {0: 4999, 2: 5000, 3: 1}
 
 
 def test_a_far_position_is_found_without_counting():
@@ -88,7 +99,7 @@ def test_batches_are_the_same_for_all_ranks_threads_and_resumes(two):
 def test_each_dataset_goes_through_its_own_epochs(two):
     loader = ClipLoader([Part(two[0]), Part(two[1])], SAMPLING, seed=1, global_batch=4, max_failure_share=1)
     list(itertools.islice(iter(loader), 10))
-    first = loader._mixture.shown(40)[0]
+    first = Plan([[3], [5]], [4], [[Weight(0, 1)]] * 2, seed=1).shown(10)[0]
     assert loader.epoch == first // 3
     assert loader.samples_per_epoch == 8
 
