@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestration.tracking.run import write_atomically
+from orchestration.files import write_text
 from orchestration.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ def write_report(path: Path, found: Survey, sheet: Sequence[Contact]) -> None:
         width=WIDTH,
         height=HEIGHT,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, page)
+    write_text(path, page)
 
 
 def outcomes(found: Survey) -> list[dict[str, Any]]:

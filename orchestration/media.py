@@ -5,7 +5,6 @@ Frames are uint8 arrays (t h w 3), RGB.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.errors import AnimaticError
+from orchestration.files import replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,7 +58,6 @@ def to_frames(clip: Tensor) -> NDArray[np.uint8]:
 
 def write_clip(frames: NDArray[np.uint8], stem: Path, fps: float) -> ClipFiles:
     """Write ``stem``.mp4 and ``stem``.gif, and ``stem``-large.gif for a small clip; folders are made."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
     mp4, gif = _named(stem, ".mp4"), _named(stem, ".gif")
     write_mp4(frames, mp4, fps)
     write_gif(frames, gif, fps)
@@ -76,25 +75,24 @@ def write_mp4(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
 
     height, width = frames.shape[1:3]
     even = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-
-    def encode(partial: Path) -> None:
-        with av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-            stream.height, stream.width = even.shape[1:3]
-            stream.pix_fmt = "yuv420p"
-            stream.options = {"crf": str(CRF)}
-            for frame in even:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")))
-            container.mux(stream.encode())
-
-    _replacing(path, encode)
+    options = {"movflags": "faststart"}
+    with (
+        replacing(path) as partial,
+        av.open(str(partial), "w", format="mp4", options=options) as container,
+    ):
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        stream.height, stream.width = even.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": str(CRF)}
+        for frame in even:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")))
+        container.mux(stream.encode())
 
 
 def write_gif(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
     """An endless GIF; its clock knows only hundredths of a second."""
     images = [Image.fromarray(frame) for frame in frames]
-
-    def encode(partial: Path) -> None:
+    with replacing(path) as partial:
         images[0].save(
             partial,
             "GIF",
@@ -105,12 +103,11 @@ def write_gif(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
             optimize=False,
         )
 
-    _replacing(path, encode)
-
 
 def write_png(image: NDArray[np.uint8], path: Path) -> None:
     """One picture (h w 3)."""
-    _replacing(path, lambda partial: Image.fromarray(image).save(partial, "PNG"))
+    with replacing(path) as partial:
+        Image.fromarray(image).save(partial, "PNG")
 
 
 def film_strip(frames: NDArray[np.uint8], gap: int = 2) -> NDArray[np.uint8]:
@@ -152,14 +149,3 @@ def _open(path: Path) -> Image.Image:
 
 def _named(stem: Path, ending: str) -> Path:
     return stem.with_name(stem.name + ending)
-
-
-def _replacing(path: Path, write: Callable[[Path], None]) -> None:
-    """Write beside ``path``, then put it in place: nobody sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from orchestration.demo import films, footage
+from orchestration.files import write_text
 
 TRAINING_SEED, HELD_OUT_SEED = 11, 12  # the prior saw seed 1
 RECIPE = "recipe.json"
@@ -74,9 +75,7 @@ def write_collection(collection: Collection, amounts: Amounts, progress: Progres
     kept_back += films.write_films(root, windows[1], from_part(3))
     footage.write_csv(collection.training, training)
     footage.write_csv(collection.held_out, kept_back)
-    partial = root / f"{RECIPE}.partial"
-    partial.write_text(json.dumps({"fingerprint": amounts.fingerprint(), **asdict(amounts)}))
-    partial.replace(root / RECIPE)
+    write_text(root / RECIPE, json.dumps({"fingerprint": amounts.fingerprint(), **asdict(amounts)}))
 
 
 def _broken_rows(root: Path, whole: dict[str, str]) -> list[dict[str, str]]:

@@ -15,6 +15,8 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw
 
+from orchestration.files import replacing
+
 SIZE = 128  # pixels, both sides of a rendered clip
 FPS = 12
 FRAMES = 24
@@ -191,9 +193,7 @@ def write_rendered(
 
 def write_csv(path: Path, rows: Iterable[dict[str, str]]) -> None:
     """Write WebVid's metadata table."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="") as file:
+    with replacing(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
         writer.writerows(rows)
-    partial.replace(path)

@@ -8,6 +8,7 @@ from typing import Any
 from orchestration.demo import curves, footage, gallery, stills
 from orchestration.demo.figures import Figures, gather
 from orchestration.demo.sources import STEP_TITLES, Sources, shown
+from orchestration.files import write_text
 
 TEMPLATE = "report.html"
 README_GIF = "readme.gif"
@@ -51,9 +52,7 @@ def write(sources: Sources) -> Path:
         steps=timeline(figures),
         shown=shown,
     )
-    partial = sources.page.with_suffix(".partial")
-    partial.write_text(page)
-    partial.replace(sources.page)
+    write_text(sources.page, page)
     return sources.page
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter
 
+from orchestration.files import write_text
+
 FILE = "seconds.json"
 
 
@@ -57,7 +59,4 @@ class SecondsNote:
         before = notes.get(name)
         earlier = before.seconds if before and not before.complete else 0.0
         notes[name] = Taken(seconds=round(earlier + seconds, 2), complete=complete)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps({key: note.model_dump() for key, note in notes.items()}, indent=1))
-        partial.replace(self._path)
+        write_text(self._path, json.dumps({key: note.model_dump() for key, note in notes.items()}, indent=1))

@@ -17,6 +17,7 @@ from models.bundle import open_bundle
 from orchestration import media
 from orchestration.demo import films, footage
 from orchestration.demo.collection import HELD_OUT_SEED, Collection
+from orchestration.files import write_text
 
 if TYPE_CHECKING:
     from models.sampler import SamplingSettings
@@ -81,8 +82,6 @@ def animate(
     """Write pictures to ``images/``, and for every prompt an mp4, GIFs and a strip to ``animations/``."""
     import torch
 
-    from pipelines.evaluate.metrics import caption_direction, motion_direction
-
     animator = open_bundle(bundle).animator().to("cuda" if torch.cuda.is_available() else "cpu")
     size = (animator.architecture.height, animator.architecture.width)
     jobs = []
@@ -92,30 +91,33 @@ def animate(
         jobs += [(path, prompt) for prompt in still.prompts]
     pictures = torch.cat([media.read_image(path, *size) for path, _ in jobs])
     clips = animator.animate(pictures, [prompt for _, prompt in jobs], settings, progress)
-    made = []
-    for number, ((path, prompt), clip) in enumerate(zip(jobs, clips, strict=True)):
-        frames = media.to_frames(clip)
-        stem = out / FOLDER / f"{number:02d}-{'-'.join(prompt.replace(',', '').split()[:7])}"
-        files = media.write_clip(frames, stem, PLAYBACK_FPS)
-        strip = stem.with_name(f"{stem.name}-strip.png")
-        media.write_png(media.film_strip(frames), strip)
-        expected = caption_direction(prompt)
-        made.append(
-            Clip(
-                still=str(path.relative_to(out)),
-                prompt=prompt,
-                mp4=str(files.mp4.relative_to(out)),
-                gif=str((files.large or files.gif).relative_to(out)),
-                strip=str(strip.relative_to(out)),
-                expected=expected,
-                found=motion_direction(frames) if expected else None,
-            )
-        )
+    made = [
+        _write(out, number, path, prompt, media.to_frames(clip))
+        for number, ((path, prompt), clip) in enumerate(zip(jobs, clips, strict=True))
+    ]
     animations = Animations(identity=identity(bundle, settings, collection), clips=made)
-    partial = out / FOLDER / f"{NOTE}.partial"
-    partial.write_text(animations.model_dump_json(indent=1))
-    partial.replace(out / FOLDER / NOTE)
+    write_text(out / FOLDER / NOTE, animations.model_dump_json(indent=1))
     return animations
+
+
+def _write(out: Path, number: int, still: Path, prompt: str, frames: np.ndarray) -> Clip:
+    """Write frames (t h w 3) in every form, and look where they move."""
+    from pipelines.evaluate.metrics import caption_direction, motion_direction
+
+    stem = out / FOLDER / f"{number:02d}-{'-'.join(prompt.replace(',', '').split()[:7])}"
+    files = media.write_clip(frames, stem, PLAYBACK_FPS)
+    strip = stem.with_name(f"{stem.name}-strip.png")
+    media.write_png(media.film_strip(frames), strip)
+    expected = caption_direction(prompt)
+    return Clip(
+        still=str(still.relative_to(out)),
+        prompt=prompt,
+        mp4=str(files.mp4.relative_to(out)),
+        gif=str((files.large or files.gif).relative_to(out)),
+        strip=str(strip.relative_to(out)),
+        expected=expected,
+        found=motion_direction(frames) if expected else None,
+    )
 
 
 def chosen(collection: Collection) -> Iterator[Still]:

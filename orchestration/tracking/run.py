@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel
+
+from orchestration.files import write_text
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,7 @@ class TrackedRun:
         """The run in ``folder``; its identity is drawn once and kept in the folder."""
         marker = folder / "tracking" / "id"
         if not marker.exists():
-            marker.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(marker, uuid.uuid4().hex[:12])
+            write_text(marker, uuid.uuid4().hex[:12])
         return cls(folder, marker.read_text().strip(), folder.name, project)
 
     @property
@@ -96,14 +96,7 @@ class MirrorState(BaseModel):
         return cls.model_validate_json(path.read_text()) if path.exists() else cls(target=target)
 
     def save(self, path: Path) -> None:
-        write_atomically(path, self.model_dump_json(indent=1))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a small file so that readers see the old or the new content, never a part."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text)
-    partial.replace(path)
+        write_text(path, self.model_dump_json(indent=1))
 
 
 def _flatten(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
