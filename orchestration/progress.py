@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from orchestration.tracking.journal import JournalEntry, read_journal
 
+BAR_WIDTH = 30
 FOLLOW_S = 0.5
 
 
@@ -21,7 +22,7 @@ def progress_bar(console: Console) -> Progress:
     """A bar with a count, a line of figures and the time left."""
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
+        BarColumn(bar_width=BAR_WIDTH),
         MofNCompleteColumn(),
         TextColumn("{task.fields[figures]}"),
         TextColumn("left"),
@@ -48,6 +49,29 @@ class CountingTask:
         self._bar.update(self._task, completed=done, total=total)
 
 
+class Repeating:
+    """Calls ``act`` every ``every_s`` seconds in a thread of its own, until it is stopped."""
+
+    def __init__(self, act: Callable[[], None], every_s: float, name: str) -> None:
+        self._act, self._every_s = act, every_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._repeat, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first call comes after ``every_s``."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Return when a call under way has ended and there will be no other; nothing if not started."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _repeat(self) -> None:
+        while not self._stop.wait(self._every_s):
+            self._act()
+
+
 class JournalFollower:
     """A bar that follows a run's journal from the launching process: step, loss, clips/s, time left."""
 
@@ -57,25 +81,19 @@ class JournalFollower:
         self._offset = journal.stat().st_size if journal.exists() else 0
         self._bar = progress_bar(console)
         self._task = self._bar.add_task(title, total=steps, figures="starting")
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
+        self._following = Repeating(self._advance, FOLLOW_S, "progress")
 
     def __enter__(self) -> Self:
         self._bar.start()
-        self._thread.start()
+        self._following.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._bar.stop()
-
-    def _follow(self) -> None:
-        while not self._stop.wait(FOLLOW_S):
-            self._advance()
+        self._following.stop()
         self._advance()
+        self._bar.stop()
 
     def _advance(self) -> None:
         entries, self._offset = read_journal(self._journal, self._offset)

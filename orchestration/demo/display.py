@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from orchestration.progress import counting
+from orchestration.progress import BAR_WIDTH, Repeating, counting
 
 TICK_S = 0.5
 # The part of a step that may be filled while it has not ended: a late step never looks finished.
@@ -32,27 +31,24 @@ class Overall:
         self._taken: list[float | None] = [None] * len(planned)
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=BAR_WIDTH),
             TextColumn("{task.fields[left]}"),
             console=console,
         )
         self._task = self._bar.add_task("demo", total=sum(planned), left="")
         self._current: tuple[int, float] | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._tick, name="overall progress", daemon=True)
+        self._ticking = Repeating(self._tick, TICK_S, "overall progress")
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
             self._bar.start()
-            self._thread.start()
+            self._ticking.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._ticking.stop()
         if self.console.is_terminal:
             self._bar.stop()
 
@@ -98,15 +94,14 @@ class Overall:
         return (60 + sum(taken for taken, _ in pairs)) / (60 + sum(planned for _, planned in pairs))
 
     def _tick(self) -> None:
-        while not self._stop.wait(TICK_S):
-            current = self._current
-            if current is None:
-                continue
-            number, began = current
-            elapsed = time.monotonic() - began
-            share = min(elapsed / (self._planned[number] * self._pace(number, elapsed)), FULLEST)
-            done = sum(self._planned[:number]) + share * self._planned[number]
-            self._bar.update(self._task, completed=done, left=_minutes(self.seconds_left(number, elapsed)))
+        current = self._current
+        if current is None:
+            return
+        number, began = current
+        elapsed = time.monotonic() - began
+        share = min(elapsed / (self._planned[number] * self._pace(number, elapsed)), FULLEST)
+        done = sum(self._planned[:number]) + share * self._planned[number]
+        self._bar.update(self._task, completed=done, left=_minutes(self.seconds_left(number, elapsed)))
 
 
 def _minutes(seconds: float) -> str:

@@ -12,13 +12,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from orchestration.progress import BAR_WIDTH
+
 if TYPE_CHECKING:
     from pipelines.ingest import IngestProgress
 
 LINE_EVERY_S = 30.0
 REFRESHES_PER_S = 2
 REASONS_SHOWN = 6
-BAR_WIDTH = 30
 
 
 class IngestDisplay:
