@@ -14,10 +14,9 @@ from models.bundle import open_bundle
 from orchestration import promotion
 from orchestration.demo.seconds import SecondsNote
 from orchestration.demo.sources import Sources
-from orchestration.tracking.journal import read_journal
 from pipelines.evaluate.metrics import mean_interval
+from training.observe import curves, read_journal
 
-WHOLE_JOURNAL = 1 << 40
 STAGES = {1: "context", 2: "adaptation", 3: "detail guidance"}
 
 
@@ -116,14 +115,11 @@ def _at(folder: Path | None) -> str:
 
 def read_losses(run: Path) -> dict[int, float]:
     """Step → training loss; of steps that a resumed run repeated, the later line counts."""
-    entries, _ = read_journal(run / "journal.jsonl", limit=WHOLE_JOURNAL)
-    losses = {entry.step: entry.metrics["train/loss"] for entry in entries if "train/loss" in entry.metrics}
-    return dict(sorted(losses.items()))
+    return dict(curves(run / "journal.jsonl").get("train/loss", []))
 
 
 def _training(stage: int, run: Path) -> Training:
-    entries, _ = read_journal(run / "journal.jsonl", limit=WHOLE_JOURNAL)
-    starts = [entry.content for entry in entries if entry.event == "start"]
+    starts = [line for line in read_journal(run / "journal.jsonl") if line["event"] == "start"]
     bundle = open_bundle(run / "bundle")
     return Training(
         stage=stage,
