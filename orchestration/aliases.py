@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
-from typing import Any
 
 from orchestration.ledger import Entry
+from orchestration.tracking.backends import mlflow_client
 
 logger = logging.getLogger(__name__)
 
 
 def mirror_champion(uri: str, entry: Entry, folder: Path) -> str | None:
     """Point the alias ``champion`` of model ``animatic-PRESET`` at the bundle; a remark if that failed."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
         _point(uri, entry, folder)
     except Exception as error:
@@ -28,12 +24,9 @@ def mirror_champion(uri: str, entry: Entry, folder: Path) -> str | None:
 
 
 def _point(uri: str, entry: Entry, folder: Path) -> None:
-    from mlflow import MlflowClient
+    client = mlflow_client(uri)
     from mlflow.exceptions import MlflowException
 
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    client: Any = MlflowClient(tracking_uri=uri, registry_uri=uri)
     name = f"animatic-{entry.preset}"
     try:
         client.get_registered_model(name)

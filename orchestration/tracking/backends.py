@@ -40,6 +40,20 @@ class Backend(Protocol):
         """Mark how the run ended and let go."""
 
 
+def mlflow_client(uri: str) -> Any:
+    """A client of an MLflow store and its registry that gives up on a dead server in seconds."""
+    # The default of 7 retries with backoff blocks for four minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    with _IMPORTS:
+        from mlflow import MlflowClient
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
 class MlflowBackend:
     """Mirrors to an MLflow store: a ``sqlite:///`` file (artifacts beside it) or a server's URL."""
 
@@ -49,16 +63,7 @@ class MlflowBackend:
         self.target = uri
 
     def open(self, run: TrackedRun, known_id: str | None) -> str:
-        # The default of 7 retries with backoff blocks for four minutes on a dead server.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-        with _IMPORTS:
-            from mlflow import MlflowClient
-        for noisy in ("mlflow", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
-        self._client: Any = MlflowClient(tracking_uri=self.target)
+        self._client = mlflow_client(self.target)
         self._run_id = known_id or self._find(run) or self._create(run)
         return self._run_id
 
