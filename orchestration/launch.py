@@ -21,7 +21,7 @@ from rich.console import Console
 from models.bundle import open_bundle
 from models.errors import AnimaticError
 from orchestration.progress import JournalFollower
-from orchestration.tracking import Mirror, backends_for
+from orchestration.tracking import Mirror, backends_for, behind_remark
 from orchestration.tracking.backends import Outcome
 from orchestration.tracking.run import TrackedRun
 from orchestration.workspace import Workspace
@@ -70,27 +70,10 @@ def launch(config: RunConfig, run_dir: Path, workspace: Workspace, console: Cons
     run_dir.mkdir(parents=True, exist_ok=True)
     _start_ray(config)
     trainer = _trainer(config, run_dir)
-    tracking = config.tracking
-    run = TrackedRun.of(run_dir, tracking.project)
-    mirror = Mirror(
-        run, backends_for(tracking.mlflow_uri or workspace.mlflow_uri, tracking.wandb, tracking.project)
-    )
-    outcome: Outcome = "failed"
     title = f"stage {config.stage} {STAGES[config.stage].name}"
-    try:
-        with JournalFollower(run_dir / "journal.jsonl", config.train.steps, title, console):
-            result = _fit(trainer, run_dir)
-        outcome = "finished"
-    except KeyboardInterrupt:
-        outcome = "interrupted"
-        raise
-    finally:
-        behind = mirror.close(outcome)
-        if behind:
-            console.print(
-                f"{', '.join(behind)} did not get everything; `animatic sync {run_dir}` delivers the rest",
-                style="yellow",
-            )
+    follower = JournalFollower(run_dir / "journal.jsonl", config.train.steps, title, console)
+    with _mirrored(config, run_dir, workspace, console), follower:
+        result = _fit(trainer, run_dir)
     return LaunchResult(
         run_dir=run_dir,
         bundle_path=run_dir / "bundle",
@@ -126,6 +109,27 @@ def finished(config: RunConfig, run_dir: Path) -> LaunchResult | None:
                 f"({str(there)[:8]}, not {str(asked)[:8]}): choose another --out"
             )
     return LaunchResult(run_dir, folder, bundle.id, 0.0)
+
+
+@contextlib.contextmanager
+def _mirrored(config: RunConfig, run_dir: Path, workspace: Workspace, console: Console) -> Iterator[None]:
+    """Mirror the run to its trackers, and tell them how it ended."""
+    tracking = config.tracking
+    run = TrackedRun.of(run_dir, tracking.project)
+    mirror = Mirror(
+        run, backends_for(tracking.mlflow_uri or workspace.mlflow_uri, tracking.wandb, tracking.project)
+    )
+    outcome: Outcome = "failed"
+    try:
+        yield
+        outcome = "finished"
+    except KeyboardInterrupt:
+        outcome = "interrupted"
+        raise
+    finally:
+        behind = mirror.close(outcome)
+        if behind:
+            console.print(behind_remark(behind, run_dir), style="yellow")
 
 
 def _start_ray(config: RunConfig) -> None:

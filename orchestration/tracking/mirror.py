@@ -142,6 +142,11 @@ class Mirror:
             self._failing[feed.backend.name] = _one_line(error)
 
 
+def behind_remark(trackers: Sequence[str], folder: Path) -> str:
+    """What to tell the user of a run in ``folder`` whose :meth:`Mirror.close` named ``trackers``."""
+    return f"{', '.join(trackers)} did not get everything; `animatic sync {folder}` delivers the rest"
+
+
 def sync(folder: Path, project: str, backends: Sequence[Backend]) -> list[SyncReport]:
     """Replay a run's journal to every tracker, from where each got to; what was told is not told again."""
     reports = []

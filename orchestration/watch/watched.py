@@ -76,6 +76,8 @@ def _tracked(job: Job, watch: Watch, console: Console) -> Iterator[Callable[[Ing
             runs.append(JournalledIngest(folder, {"dataset": job.dataset, **job.settings}, uri))
         runs[0](state)
 
+    from orchestration.tracking import behind_remark
+
     outcome: Outcome = "failed"
     try:
         yield tell
@@ -87,7 +89,4 @@ def _tracked(job: Job, watch: Watch, console: Console) -> Iterator[Callable[[Ing
         for run in runs:
             behind = run.close(outcome)
             if behind:
-                console.print(
-                    f"{', '.join(behind)} did not get everything; `animatic sync {run.folder}` delivers it",
-                    style="yellow",
-                )
+                console.print(behind_remark(behind, run.folder), style="yellow")
