@@ -167,7 +167,7 @@ def open_bundle(folder: Path | str, *, verify: bool = True) -> Bundle:
     info = _read_info(path)
     for name, digest in info.files.items():
         if not (folder / name).is_file():
-            raise AnimaticError(f"bundle {folder} is incomplete: {name} is missing")
+            raise AnimaticError(f"bundle {folder} is incomplete: {name} is missing; restore it from a copy")
         if verify and sha256(folder / name) != digest:
             raise AnimaticError(
                 f"bundle {folder} was tampered with or damaged: {name} does not match its digest; "
@@ -201,7 +201,10 @@ def _read_info(path: Path) -> BundleInfo:
         document = json.loads(path.read_text())
         found = document.get("format") if isinstance(document, dict) else None
         if found != FORMAT:
-            raise AnimaticError(f"{path} is of bundle format {found}; this version reads format {FORMAT}")
+            raise AnimaticError(
+                f"{path} is of bundle format {found}, this version reads format {FORMAT}: "
+                "open it with the version that wrote it"
+            )
         info = BundleInfo.model_validate(document)
     except ValueError as error:  # no text, no JSON, or not these keys
         raise AnimaticError(f"{path} is not a bundle description: {str(error).splitlines()[0]}") from error

@@ -21,6 +21,7 @@ import filelock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.errors import AnimaticError
+from models.files import sync
 
 Kind = Literal["accepted", "promoted", "rolled_back"]
 GENESIS = "0" * 64
@@ -93,7 +94,9 @@ class Ledger:
             entry = draft.model_copy(update={"hash": draft.digest()})
             with self.path.open("ab") as file:
                 file.write(entry.model_dump_json().encode() + b"\n")
-                _sync(file)
+                _flush(file)
+            if not entries:
+                sync(self.path.parent)
         return entry
 
     def entries(self) -> list[Entry]:
@@ -195,7 +198,7 @@ class Ledger:
         if whole < len(content):
             with self.path.open("r+b") as file:
                 file.truncate(whole)
-                _sync(file)
+                _flush(file)
 
 
 def whoami() -> str:
@@ -207,6 +210,6 @@ def whoami() -> str:
         return f"uid-{os.getuid()}"
 
 
-def _sync(file: IO[bytes]) -> None:
+def _flush(file: IO[bytes]) -> None:
     file.flush()
     os.fsync(file.fileno())

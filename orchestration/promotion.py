@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from models import PRIOR
 from models.bundle import Bundle, open_bundle
 from models.errors import AnimaticError
 from orchestration.ledger import Entry, Ledger
-from orchestration.workspace import PRIOR
 
 FINAL_STAGE = 3
 
@@ -99,7 +99,10 @@ def rollback(ledger: Ledger, *, preset: str | None = None, actor: str | None = N
     heir = before[-1]
     opened = open_bundle(ledger.path_of(heir))
     if opened.id != heir.bundle_id:
-        raise AnimaticError(f"{ledger.path_of(heir)} no longer holds bundle {heir.bundle_id[:12]}")
+        raise AnimaticError(
+            f"{ledger.path_of(heir)} holds bundle {opened.id[:12]}, but {heir.bundle_id[:12]} was champion "
+            "before: put that one back, or promote another"
+        )
     return ledger.append(
         "rolled_back",
         bundle_id=heir.bundle_id,

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from models.files import sync
+
 EVENTS = ("start", "metrics", "sample", "checkpoint", "resume", "warning", "bundle", "end")
 
 
@@ -26,6 +28,7 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             _cut_torn_line(path)
             self._file = path.open("ab")
+            sync(path.parent)
 
     def append(self, event: str, step: int, **fields: Any) -> None:
         """Write one line and wait until it is on disk. Numbers that are not finite become null."""
