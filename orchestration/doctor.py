@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from models import PRIOR
 from models.errors import AnimaticError
-from orchestration.workspace import PRIOR, Workspace
+from orchestration.workspace import Workspace
 
 LIBRARIES = ("torch", "ray", "deepspeed", "mlflow", "wandb", "av", "decord", "diffusers", "open_clip_torch")
 LEAST_DISK_GB = 2.0

@@ -6,12 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import models
 from models.errors import AnimaticError
 from orchestration.ledger import Ledger
 
 RUNS_VARIABLE = "ANIMATIC_RUNS"
-PRIOR = Path(models.__file__).resolve().parent / "prior"
 
 
 @dataclass(frozen=True)

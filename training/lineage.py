@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import models
+from models import PRIOR
 from models.bundle import Bundle, open_bundle
 from models.errors import AnimaticError
 from training.config import RunConfig
 from training.recipe import STAGES
-
-SHIPPED_PRIOR = Path(models.__file__).parent / "prior"
 
 
 def parent_stage(config: RunConfig) -> int | None:
@@ -49,7 +47,7 @@ def _open_base(config: RunConfig, verify: bool) -> Bundle | None:
         return None
     if not needs_base(config) and config.stage != 0:
         return None
-    return open_bundle(SHIPPED_PRIOR if name == "prior" else Path(name), verify=verify)
+    return open_bundle(PRIOR if name == "prior" else Path(name), verify=verify)
 
 
 def _open_parent(config: RunConfig, verify: bool) -> Bundle | None:

@@ -13,11 +13,10 @@ from models.errors import AnimaticError
 from models.naming import internal_state
 from training.config import RunConfig
 from training.handover import Handover, Origin, carry_out, kind_of, plan
-from training.lineage import SHIPPED_PRIOR, needs_base, parent_stage, sources
+from training.lineage import needs_base, parent_stage, sources
 from training.recipe import STAGES, Kind
 
 __all__ = [
-    "SHIPPED_PRIOR",
     "STAGES",
     "Initialisation",
     "Kind",

@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from models import PRIOR
 from models.bundle import Bundle, open_bundle, write_bundle
 from models.errors import AnimaticError
 from orchestration import defaults
@@ -19,7 +20,7 @@ from orchestration.demo import curves, footage
 from orchestration.demo.collection import HELD_OUT_SEED
 from orchestration.demo.figures import read_losses
 from orchestration.progress import counting
-from orchestration.workspace import PRIOR, Workspace
+from orchestration.workspace import Workspace
 from training.config import load
 
 PRESET = "tiny"
