@@ -88,7 +88,7 @@ class ClipLoader:
         clips = [[len(stream) for stream in of_dataset] for of_dataset in self._streams]
         for bucket, of_bucket in zip(self._sizes, zip(*clips, strict=True), strict=True):
             if not any(of_bucket):
-                log.warning("bucket %s is nearest to no clip and stays empty", bucket)
+                log.warning("no clip belongs into bucket %s, which has no steps", bucket)
         self._plan = Plan(clips, batches, [part.weights for part in parts], self.seed)
         self._attempts = 0
 

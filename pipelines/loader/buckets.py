@@ -59,12 +59,13 @@ def assign(
     shapes = list(dict.fromkeys(bucket.aspect for bucket in buckets))
     shape = _nearest(shapes, heights.astype(np.int64), widths.astype(np.int64))
     assigned = np.full(len(frames), NOWHERE, np.int16)
-    length = (lambda _: 1) if sampling.images_only else (lambda number: buckets[number].frames)
-    for number in sorted(range(len(buckets)), key=length, reverse=True):
-        bucket = buckets[number]
-        open_ = np.flatnonzero((shape == shapes.index(bucket.aspect)) & (assigned == NOWHERE))
-        needed = bucket.sampling(sampling).frames_needed(fps[open_])
-        assigned[open_[frames[open_] >= needed]] = number
+    preferred = list(enumerate(buckets))
+    if not sampling.images_only:
+        preferred.sort(key=lambda numbered: -numbered[1].frames)
+    for number, bucket in preferred:
+        left = np.flatnonzero((shape == shapes.index(bucket.aspect)) & (assigned == NOWHERE))
+        needed = bucket.sampling(sampling).frames_needed(fps[left])
+        assigned[left[frames[left] >= needed]] = number
     return assigned
 
 

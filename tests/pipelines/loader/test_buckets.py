@@ -188,7 +188,7 @@ def test_mixed_datasets_with_changing_weights_resume_anywhere(dataset, tmp_path)
         assert samples(batches(parts, 1, position=position)[0]) == whole[position]
 
 
-def test_only_a_readable_clip_of_another_bucket_stands_in_where_a_bucket_has_none(tmp_path):
+def test_a_clip_of_another_bucket_stands_in_where_a_bucket_has_none_that_can_be_read(tmp_path):
     shapes = [SHAPES[n == 3] for n in range(6)]
     spoil = lambda n, mp4: mp4[:500] if n == 3 else mp4  # noqa: E731
     made = build_dataset(tmp_path / "data", [12, 12, 5, 12, 12, 12], spoil, shapes=shapes)
@@ -224,7 +224,7 @@ def test_a_bucket_without_clips_stays_empty(dataset, caplog):
     square = Bucket(height=8, width=80, frames=4)
     with caplog.at_level(logging.WARNING):
         found = batches(dataset, 8, buckets=[*BUCKETS, square])
-    assert "bucket 8x80x4 is nearest to no clip" in caplog.text
+    assert "no clip belongs into bucket 8x80x4" in caplog.text
     assert not any(batch.pixels.shape[-1] == 80 for batch in found)
 
 
