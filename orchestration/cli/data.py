@@ -203,7 +203,8 @@ def verify(
         for problem in problems:
             out().print(problem, markup=False)
     if problems:
-        raise AnimaticError(f"{url} is not whole: {len(problems)} problems")
+        number = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise AnimaticError(f"{url} is not whole: {number}")
     if not as_json:
         out().print(f"{url} is whole")
 

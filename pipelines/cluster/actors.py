@@ -59,26 +59,30 @@ def run_on_actors(
         worker
     )
     actors = [remote.remote(*arguments) for _ in range(workers)]
-    # An actor gets a task only once it is there: one that waits for resources holds nothing up.
-    starting = {actor.ready.remote(): actor for actor in actors}
-    running: dict[Any, Any] = {}
-    waiting, task = iter(tasks), None
     try:
-        task = next(waiting, None)
-        while task is not None or running:
-            (finished, *_), _ = ray.wait([*running, *(starting if task is not None else ())])
-            actor = running.pop(finished, None)
-            began = actor is None
-            actor = starting.pop(finished) if began else actor
-            result = _result(finished)
-            if task is not None:
-                running[actor.make.remote(*task)] = actor
-                task = next(waiting, None)
-            if not began:
-                yield result
+        yield from _shared_out(actors, iter(tasks))
     finally:
         for actor in actors:
             ray.kill(actor)
+
+
+def _shared_out(actors: list[Any], tasks: Iterator[tuple[Any, ...]]) -> Iterator[Any]:
+    """Results of the tasks, each done by the actor that was free first."""
+    # An actor gets a task only once it is there: one that waits for resources holds nothing up.
+    starting = {actor.ready.remote(): actor for actor in actors}
+    running: dict[Any, Any] = {}
+    task = next(tasks, None)
+    while task is not None or running:
+        (finished, *_), _ = ray.wait([*running, *(starting if task is not None else ())])
+        actor = running.pop(finished, None)
+        began = actor is None
+        actor = starting.pop(finished) if began else actor
+        result = _result(finished)
+        if task is not None:
+            running[actor.make.remote(*task)] = actor
+            task = next(tasks, None)
+        if not began:
+            yield result
 
 
 def _result(finished: Any) -> Any:

@@ -145,7 +145,9 @@ def read_info(folder: Folder) -> dict[str, Any]:
         info: dict[str, Any] = json.loads(folder.read("dataset.json"))
     except FileNotFoundError as error:
         begun = (
-            "its ingest did not finish; run it again" if folder.exists("ingest.json") else "make it: ingest"
+            "its ingest did not finish: run it again"
+            if folder.exists("ingest.json")
+            else "make one with animatic ingest"
         )
         raise AnimaticError(f"no dataset at {folder} ({begun})") from error
     except ValueError as error:

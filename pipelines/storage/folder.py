@@ -12,19 +12,28 @@ from typing import Any, BinaryIO, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from models.errors import AnimaticError
 from models.files import sync
+
+
+class StoreError(AnimaticError, OSError):
+    """A disk or an object store that refuses, fails or does not answer."""
 
 
 class Folder:
     """One folder behind a path or an fsspec URL (``s3://…``, ``gs://…``, ``file://…``).
 
-    Holds no open files, so it can be pickled and shared between threads.
+    Holds no open files, so it can be pickled and shared between threads. All methods raise StoreError where
+    the place cannot be read or written, and AnimaticError comes of a URL that nothing here can open.
     """
 
     def __init__(self, url: str | Path) -> None:
         self.url = str(url)
         # Cached listings would hide what other processes write.
-        self._fs, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+        try:
+            self._fs, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+        except (ValueError, ImportError) as error:
+            raise AnimaticError(f"{self.url} cannot be opened: {error}") from error
         self._root = str(root).rstrip("/")
         self._local = isinstance(self._fs, LocalFileSystem)
 
@@ -39,17 +48,32 @@ class Folder:
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
 
-    def exists(self, name: str) -> bool:
-        """Whether the file is there. Raises what the file system raises if it does not tell."""
+    @contextlib.contextmanager
+    def _asking(self, name: str) -> Iterator[None]:
+        """Turn what a file system raises, and stores' libraries have types of their own, into StoreError."""
         try:
-            return bool(self._fs.info(self._path(name))["type"] == "file")
-        except (FileNotFoundError, NotADirectoryError):
+            yield
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            if self._local and not isinstance(error, OSError):
+                raise
+            reason = getattr(error, "strerror", None) or error or type(error).__name__
+            raise StoreError(f"{self.url}/{name}: {reason}") from error
+
+    def exists(self, name: str) -> bool:
+        """Whether the file is there."""
+        try:
+            with self._asking(name):
+                return bool(self._fs.info(self._path(name))["type"] == "file")
+        except FileNotFoundError:
             return False
 
     def size(self, name: str) -> int | None:
         """Bytes in the file, or None if there is no such file."""
         try:
-            return int(self._fs.size(self._path(name)))
+            with self._asking(name):
+                return int(self._fs.size(self._path(name)))
         except FileNotFoundError:
             return None
 
@@ -66,7 +90,8 @@ class Folder:
         path = self._path(folder).rstrip("/")
         self._fs.invalidate_cache(path)
         try:
-            entries = self._fs.ls(path, detail=True)
+            with self._asking(folder):
+                entries = self._fs.ls(path, detail=True)
         except FileNotFoundError:
             return []
         # A folder made at a store's console is an empty object that lists itself.
@@ -74,23 +99,28 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """The whole file. Raises FileNotFoundError."""
-        return bytes(self._fs.cat_file(self._path(name)))
+        with self._asking(name):
+            return bytes(self._fs.cat_file(self._path(name)))
 
     def read_range(self, name: str, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset`` (fewer at the end of the file). Raises FileNotFoundError."""
-        if not self._local:
-            return bytes(self._fs.cat_file(self._path(name), start=offset, end=offset + size))
-        with Path(self._path(name)).open("rb", buffering=0) as file:
-            return os.pread(file.fileno(), size, offset)
+        with self._asking(name):
+            if not self._local:
+                return bytes(self._fs.cat_file(self._path(name), start=offset, end=offset + size))
+            with Path(self._path(name)).open("rb", buffering=0) as file:
+                return os.pread(file.fileno(), size, offset)
 
     def fetch(self, name: str, to: Path) -> None:
-        """Copy the file to a local path. Raises FileNotFoundError, and what the file system raises."""
-        self._fs.get_file(self._path(name), str(to))
+        """Copy the file to a local path. Raises FileNotFoundError."""
+        with self._asking(name):
+            self._fs.get_file(self._path(name), str(to))
 
     @contextlib.contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
         """The file opened for reading bytes. Raises FileNotFoundError."""
-        with self._fs.open(self._path(name), "rb") as file:
+        with self._asking(name):
+            opened = self._fs.open(self._path(name), "rb")
+        with opened as file:
             yield cast(BinaryIO, file)
 
     @contextlib.contextmanager
@@ -99,10 +129,12 @@ class Folder:
         if not self._local:
             with tempfile.TemporaryDirectory(prefix="animatic-") as scratch:
                 yield Path(scratch) / "part"
-                self._fs.put_file(str(Path(scratch) / "part"), self._path(name))
+                with self._asking(name):
+                    self._fs.put_file(str(Path(scratch) / "part"), self._path(name))
             return
         final = Path(self._path(name))
-        final.parent.mkdir(parents=True, exist_ok=True)
+        with self._asking(name):
+            final.parent.mkdir(parents=True, exist_ok=True)
         part = final.with_name(f".{final.name}.part-{uuid.uuid4().hex[:8]}")
         try:
             yield part
@@ -119,7 +151,7 @@ class Folder:
 
     def remove(self, name: str) -> None:
         """Delete the file, durably, if it is there."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), self._asking(name):
             self._fs.rm_file(self._path(name))
             if self._local:
                 sync(Path(self._path(name)).parent)
