@@ -14,7 +14,7 @@ from pipelines.video.frames import Frames
 
 
 def collate(samples: Sequence[LoadedSample]) -> Batch:
-    """One batch; ``pixels`` lie in memory as [b t h w 3], so that the device and not the loader turns them."""
+    """One batch; ``pixels`` lie in memory as [b t h w 3]: the device turns them, not the loader."""
     drawn = [sample.drawn for sample in samples]
     return Batch(
         pixels=_pixels([sample.shown.pixels for sample in samples]),
