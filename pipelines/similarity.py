@@ -20,12 +20,13 @@ from pydantic import Field
 from models.architecture import EncoderConfig
 from models.encoders import ClipEncoders, preprocess
 from models.errors import AnimaticError
-from pipelines.cluster.by_shard import Progress, ShardJob, absolute, run_by_shard
+from pipelines.cluster.by_shard import Progress, ShardJob, run_by_shard
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import tensors_digest
 from pipelines.dataset.selection import read_similarity, similarity_source, write_similarity
 from pipelines.storage import Folder, canonical_json
 from pipelines.storage.claim import claimed
+from pipelines.storage.place import absolute
 from pipelines.video.frames import Frames, UndecodableError, read_image
 
 Scores = npt.NDArray[np.float32]

@@ -79,8 +79,10 @@ def short(digest: str | None) -> str:
     return digest[:12] if digest else "-"
 
 
-def shown(path: Path) -> str:
-    """A path relative to where the user is, if it lies there."""
+def shown(path: Path | str) -> str:
+    """A path relative to where the user is, if it lies there; a URL as it is."""
+    if "://" in str(path):
+        return str(path)
     resolved, here = Path(path).resolve(), Path.cwd()
     return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(path)
 

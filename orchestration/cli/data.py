@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -173,7 +172,7 @@ def _print_report(report: IngestReport, target: str, as_json: bool) -> None:
         f"{report.seconds:.0f} s"
     )
     print_reasons(report.reasons)
-    out().print(f"dataset {short(report.digest)}  {shown(Path(target)) if '://' not in target else target}")
+    out().print(f"dataset {short(report.digest)}  {shown(target)}")
 
 
 def verify(

@@ -86,7 +86,7 @@ def encode(
         f"{report.samples} samples: {report.encoded} encoded, {report.failed} unreadable; "
         f"{report.bytes / 1e6:.1f} MB, {report.seconds:.0f} s"
     )
-    out().print(f"latents {short(report.digest)}  {shown(Path(output)) if '://' not in output else output}")
+    out().print(f"latents {short(report.digest)}  {shown(output)}")
 
 
 def score(

@@ -1,14 +1,12 @@
 """Jobs that go over a finished dataset on Ray actors, one shard a unit."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.cluster.actors import Worker, run_on_actors
 from pipelines.dataset import Dataset
-from pipelines.sources import SCHEME
 
 Progress = Callable[[int, int], None]
 
@@ -27,11 +25,6 @@ class ShardJob(BaseModel):
     def device(self) -> str:
         """Of the actors."""
         return "cuda" if self.gpus_per_worker else "cpu"
-
-
-def absolute(value: str) -> str:
-    """A local path made absolute, since Ray workers have their own working directory; URLs are."""
-    return value if SCHEME.match(value) else str(Path(value).expanduser().absolute())
 
 
 def run_by_shard(

@@ -45,6 +45,25 @@ def index_images(
     if folder.exists("ingest.json"):
         raise AnimaticError(f"{folder} was made by `animatic ingest`: train on it as it is")
 
+    shards, digests, reasons = _write_tables(folder, names, progress)
+    found = sum(shard["samples"] for shard in shards)
+    counts = {
+        "rows": found + reasons.total(),
+        "samples": found,
+        "rejected_rows": reasons.total(),
+        "reasons": dict(sorted(reasons.items())),
+        "dropped_clips": {},
+    }
+    info = {"format": FORMAT, "config": CONFIG, "counts": counts, "shards": shards, "files": digests}
+    info["digest"] = dataset_digest(info)
+    folder.write("dataset.json", json.dumps(info, indent=1).encode())
+    return info
+
+
+def _write_tables(
+    folder: Folder, names: list[str], progress: Callable[[int, int], None]
+) -> tuple[list[dict[str, Any]], dict[str, str], Counter[str]]:
+    """Shards, digests of the tables, and how many samples were rejected for what."""
     shards: list[dict[str, Any]] = []
     reasons: Counter[str] = Counter()
     with contextlib.ExitStack() as files:
@@ -60,23 +79,12 @@ def index_images(
                 rejects.add({**fault, "row": reasons.total() + n} for n, fault in enumerate(faults))
                 reasons.update(fault["reason"] for fault in faults)
                 progress(done, len(names))
+        if not any(shard["samples"] for shard in shards):
+            raise AnimaticError(f"{folder}: no tar holds an image with a caption ({dict(reasons)})")
         digests = {name: sha256(part) for name, part in parts.items()}
         # Until it is there again, the tables may be those of other tars than it tells of.
         folder.remove("dataset.json")
-    found = sum(shard["samples"] for shard in shards)
-    if not found:
-        raise AnimaticError(f"{folder}: no tar holds an image with a caption ({dict(reasons)})")
-    counts = {
-        "rows": found + reasons.total(),
-        "samples": found,
-        "rejected_rows": reasons.total(),
-        "reasons": dict(sorted(reasons.items())),
-        "dropped_clips": {},
-    }
-    info = {"format": FORMAT, "config": CONFIG, "counts": counts, "shards": shards, "files": digests}
-    info["digest"] = dataset_digest(info)
-    folder.write("dataset.json", json.dumps(info, indent=1).encode())
-    return info
+    return shards, digests, reasons
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Any
 
 from models.errors import AnimaticError
 from models.files import sha256
-from pipelines.cluster.by_shard import Progress, absolute, run_by_shard
+from pipelines.cluster.by_shard import Progress, run_by_shard
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import BEGUN, FORMAT, INFO, SCHEMA, TABLE, LatentKey, latents_digest, read_info
 from pipelines.dataset.tables import TableWriter
@@ -20,6 +20,7 @@ from pipelines.dataset.units import committed_units, read_units, unit_name
 from pipelines.encode.unit import EncodeConfig, UnitEncoder, load_models, made_of, shard_name
 from pipelines.storage import Folder, canonical_json, digest_of
 from pipelines.storage.claim import claimed
+from pipelines.storage.place import absolute
 
 __all__ = ["EncodeConfig", "EncodeReport", "encode"]
 

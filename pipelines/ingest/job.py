@@ -15,9 +15,10 @@ from pipelines.ingest.engine import Progress, Tally, run_units
 from pipelines.ingest.plan import Plan, stale_units, withdraw
 from pipelines.ingest.timings import timings_of
 from pipelines.ingest.unit import IngestConfig, make_unit
-from pipelines.sources import SCHEME, SourceRow, SourceTable
+from pipelines.sources import SourceRow, SourceTable
 from pipelines.storage import Folder
 from pipelines.storage.claim import claimed
+from pipelines.storage.place import SCHEME, absolute
 
 
 @dataclass(frozen=True)
@@ -108,13 +109,8 @@ def _complete(
 
 def _absolute(config: IngestConfig) -> IngestConfig:
     """Local paths made absolute: Ray workers have their own working directory."""
-    local = {name: getattr(config, name) for name in ("source", "videos", "output")}
-    made = {
-        name: str(Path(value).expanduser().absolute())
-        for name, value in local.items()
-        if value is not None and not SCHEME.match(value)
-    }
-    return config.model_copy(update=made)
+    places = {name: getattr(config, name) for name in ("source", "videos", "output")}
+    return config.model_copy(update={n: absolute(place) for n, place in places.items() if place is not None})
 
 
 def _change_plan(folder: Folder, begun: Plan, plan: Plan, table: SourceTable, replace: bool) -> None:

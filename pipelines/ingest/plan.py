@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from models.errors import AnimaticError
 from pipelines.dataset.units import FORMAT, committed_units, read_units, shard_name, stored_shards, unit_name
 from pipelines.ingest.unit import IngestConfig
-from pipelines.sources import SCHEME, SourceRow, SourceTable
+from pipelines.sources import SourceRow, SourceTable
 from pipelines.storage import Folder, canonical_json, digest_of
+from pipelines.storage.place import SCHEME
 
 # Where and how the work is done, which must not matter to the bytes that come out.
 CIRCUMSTANCES = {"source", "videos", "output", "workers", "address", "deadline_s", "decoder_memory", "fetch"}

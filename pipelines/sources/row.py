@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.rejection import RejectedError
+from pipelines.storage.place import SCHEME
 
 KEY_LIKE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Why a row is turned away for what stands in the table; no second try at its video can mend that.
 TABLE_REASONS = frozenset({"malformed_row", "filtered", "no_id", "duplicate_id", "no_caption"})
 
