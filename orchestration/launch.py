@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from models.bundle import open_bundle
 from models.errors import AnimaticError
 from orchestration.progress import JournalFollower
 from orchestration.tracking import Mirror, backends_for, behind_remark
@@ -26,9 +25,10 @@ from orchestration.tracking.backends import Outcome
 from orchestration.tracking.run import TrackedRun
 from orchestration.workspace import Workspace
 from pipelines.cluster.connect import ensure_ray
-from training.config import RunConfig, config_hash
+from training.config import RunConfig
+from training.publish import published
+from training.recipe import STAGES
 from training.source import DatasetSource
-from training.stages import STAGES, sources
 
 if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
@@ -64,9 +64,9 @@ def launch(config: RunConfig, run_dir: Path, workspace: Workspace, console: Cons
     """
     run_dir = Path(run_dir).resolve()
     started = time.monotonic()
-    done = finished(config, run_dir)
+    done = published(config, run_dir, DatasetSource(config).digest)
     if done is not None:
-        return done
+        return LaunchResult(run_dir, done.folder, done.id, 0.0)
     run_dir.mkdir(parents=True, exist_ok=True)
     _start_ray(config)
     trainer = _trainer(config, run_dir)
@@ -83,32 +83,6 @@ def launch(config: RunConfig, run_dir: Path, workspace: Workspace, console: Cons
         final_loss=result["final_loss"],
         resumed_from=result["resumed_from"],
     )
-
-
-def finished(config: RunConfig, run_dir: Path) -> LaunchResult | None:
-    """The result of a run that has its bundle already, or None.
-
-    Raises:
-        AnimaticError: the bundle there was made from something else, or was tampered with.
-    """
-    folder = run_dir / "bundle"
-    if not (folder / "bundle.json").exists():
-        return None
-    bundle = open_bundle(folder)
-    base, parent = sources(config)
-    origin = parent or base
-    wanted = {
-        "config hash": (config_hash(config), bundle.info.config_hash),
-        "dataset": (DatasetSource(config).digest, bundle.info.dataset_digest),
-        "parent bundle": (origin.id if origin else None, bundle.info.parent),
-    }
-    for name, (asked, there) in wanted.items():
-        if asked != there:
-            raise AnimaticError(
-                f"{run_dir} holds the finished run of another {name} "
-                f"({str(there)[:8]}, not {str(asked)[:8]}): choose another --out"
-            )
-    return LaunchResult(run_dir, folder, bundle.id, 0.0)
 
 
 @contextlib.contextmanager

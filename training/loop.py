@@ -11,17 +11,16 @@ import torch.distributed as dist
 from torch import Tensor
 
 from models.animator import Batch
-from models.bundle import open_bundle
 from models.errors import AnimaticError
 from training import checkpoint
 from training.config import RunConfig, config_hash, dump_yaml, trajectory_hash
 from training.ema import Ema
 from training.engine import Engine, StepResult, batch_shares, learning_rate
 from training.observe import Journal, Throughput
-from training.publish import merge, publish
+from training.publish import merge, publish, published
 from training.samples import draw_samples
 from training.source import BatchSource, DatasetSource
-from training.stages import Initialisation, build, sources, trainable_names
+from training.stages import Initialisation, build, trainable_names
 from training.world import World, join_world
 
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
@@ -61,9 +60,9 @@ def train(
     the checkpoint's, a run folder of another configuration, losses that stay non-finite.
     """
     source = source or DatasetSource(config)
-    finished = _finished(config, run_dir, source.digest)
+    finished = published(config, run_dir, source.digest)
     if finished is not None:
-        return finished
+        return TrainResult(finished.id, finished.folder, config.train.steps, None, config.train.steps)
     world = join_world(gpu=config.launch.gpus_per_worker > 0)
     batch_shares(config, world.size)
     return _Run(config, run_dir, source, world, on_progress, on_checkpoint).train()
@@ -274,26 +273,6 @@ def _identity(
         "parent": initialisation.parent,
         "world_size": world.size,
     }
-
-
-def _finished(config: RunConfig, run_dir: Path, dataset_digest: str) -> TrainResult | None:
-    """The result of an earlier run that already did exactly this; None when there is work to do.
-
-    Raises AnimaticError when the folder holds the bundle of a different run: bundles are never overwritten.
-    """
-    folder = run_dir / "bundle"
-    if not (folder / "bundle.json").is_file():
-        return None
-    bundle = open_bundle(folder)
-    base, parent = sources(config)
-    origin = parent or base
-    now = (config_hash(config), dataset_digest, origin.id if origin else None)
-    if now != (bundle.info.config_hash, bundle.info.dataset_digest, bundle.info.parent):
-        raise AnimaticError(
-            f"{folder} is the bundle of a run with another configuration, dataset or parent: "
-            "choose another run folder"
-        )
-    return TrainResult(bundle.id, folder, config.train.steps, None, config.train.steps)
 
 
 def _write_config(config: RunConfig, run_dir: Path) -> None:

@@ -1,4 +1,4 @@
-"""The end of a stage: its weights become a bundle."""
+"""The end of a stage: its weights become a bundle, once."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from models.animator import Animator
-from models.bundle import write_bundle
+from models.bundle import Bundle, open_bundle, write_bundle
+from models.errors import AnimaticError
 from models.naming import public_names
 from training.config import RunConfig, config_hash
 from training.observe import curves
-from training.stages import STAGES, Initialisation
+from training.stages import STAGES, Initialisation, sources
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _CURVE_POINTS = 12
@@ -31,6 +32,32 @@ def merge(initialisation: Initialisation, trained: Mapping[str, Tensor]) -> dict
         if not torch.isfinite(value).all():
             raise ValueError(f"consolidated weight {name} has values that are not finite")
     return {**initialisation.weights, **trained}
+
+
+def published(config: RunConfig, run_dir: Path, dataset_digest: str) -> Bundle | None:
+    """The bundle of an earlier run in ``run_dir`` that did exactly this; None when there is work to do.
+
+    Raises AnimaticError when the folder holds the bundle of another run, or one that was tampered with:
+    bundles are never overwritten.
+    """
+    folder = run_dir / "bundle"
+    if not (folder / "bundle.json").is_file():
+        return None
+    bundle = open_bundle(folder)
+    base, parent = sources(config)
+    origin = parent or base
+    wanted = {
+        "config hash": (config_hash(config), bundle.info.config_hash),
+        "dataset": (dataset_digest, bundle.info.dataset_digest),
+        "parent bundle": (origin.id if origin else None, bundle.info.parent),
+    }
+    for name, (asked, there) in wanted.items():
+        if asked != there:
+            raise AnimaticError(
+                f"{run_dir} holds the finished run of another {name} "
+                f"({str(there)[:8]}, not {str(asked)[:8]}): choose another run folder (--out)"
+            )
+    return bundle
 
 
 def publish(
