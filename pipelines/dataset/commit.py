@@ -89,6 +89,6 @@ def _accounted(folder: Folder, outcomes: Iterator[dict[str, Any]], rows: int) ->
     if gaps or counts["rows"] != rows:
         raise AnimaticError(
             f"{folder}: the unit manifests have {counts['rows']} rows and {counts['samples']} samples "
-            f"where the source has {rows} rows; ingest into a new folder"
+            f"where the source had {rows} rows when it was counted; run animatic ingest again"
         )
     return counts

@@ -138,9 +138,13 @@ def read_unit(folder: Folder, unit: int) -> dict[str, Any]:
     """Manifest of a committed unit. Raises AnimaticError if it cannot be read."""
     try:
         manifest: dict[str, Any] = json.loads(folder.read(unit_name(unit)))
-    except (FileNotFoundError, ValueError) as error:
+    except FileNotFoundError as error:
         raise AnimaticError(
-            f"{folder}/{unit_name(unit)} cannot be read ({error}); delete it and run ingest again"
+            f"{folder}/{unit_name(unit)} is missing: run the job that makes it again"
+        ) from error
+    except ValueError as error:
+        raise AnimaticError(
+            f"{folder}/{unit_name(unit)} is not JSON ({error}): delete it and run the job that makes it again"
         ) from error
     return manifest
 

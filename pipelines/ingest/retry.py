@@ -26,7 +26,7 @@ def retry(
 
     ``circumstances`` are the settings that do not decide the dataset's bytes: workers, address, deadline_s,
     fetch, videos …. The dataset gets a new digest if samples come of it. Stopped midway, it is unfinished:
-    running this or ``ingest`` again completes it.
+    running ``ingest`` again completes it.
 
     Raises AnimaticError if there is no such dataset or class, or if a unit fails.
     """

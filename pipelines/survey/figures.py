@@ -1,6 +1,5 @@
 """A dataset in figures: counts, spreads, histograms, examples of rejections, how fast it was made."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,16 +87,21 @@ class Survey:
 def survey(dataset: Dataset) -> Survey:
     """Read the tables of a dataset, not its shards. Raises AnimaticError."""
     samples, info = dataset.samples, dataset.info
-    columns = {name: _values(samples[name]) for name in UNITS}
+    spread, histograms = {}, []
+    for name, unit in UNITS.items():
+        values = _values(samples[name])
+        if len(values):
+            spread[name] = _spread(values)
+            histograms += [histogram(name, unit, values)] if name in DRAWN else []
     return Survey(
         url=dataset.url,
         digest=dataset.digest,
         counts=info["counts"],
         shards=len(info["shards"]),
         bytes=sum(shard["bytes"] for shard in info["shards"]),
-        seconds=float(columns["duration"].sum()),
-        spread={name: _spread(values) for name, values in columns.items() if len(values)},
-        histograms=list(_histograms(dataset, columns)),
+        seconds=float(pc.sum(samples["duration"]).as_py() or 0.0),
+        spread=spread,
+        histograms=histograms + _similarity(dataset),
         sizes=_sizes(samples),
         examples=_examples(dataset),
         duplicates=len(dataset.duplicates) if "duplicates.parquet" in info["files"] else None,
@@ -156,15 +160,13 @@ def _spread(values: Values) -> Spread:
     return Spread(float(values.min()), float(values.mean()), float(values.max()))
 
 
-def _histograms(dataset: Dataset, columns: dict[str, Values]) -> Iterator[Histogram]:
-    for name in DRAWN:
-        if len(columns[name]):
-            yield histogram(name, UNITS[name], columns[name])
-    if similarity_source(dataset.folder).get("dataset") == dataset.digest:
-        scores = read_similarity(dataset)[0].astype(np.float64)
-        scores = scores[np.isfinite(scores)]
-        if len(scores):
-            yield histogram("clip_similarity", "of image and caption, -1 to 1", scores)
+def _similarity(dataset: Dataset) -> list[Histogram]:
+    """Of the scores of image and caption, if there are any of this state of the dataset."""
+    if similarity_source(dataset.folder).get("dataset") != dataset.digest:
+        return []
+    scores = read_similarity(dataset)[0].astype(np.float64)
+    scores = scores[np.isfinite(scores)]
+    return [histogram("clip_similarity", "of image and caption, -1 to 1", scores)] if len(scores) else []
 
 
 def _sizes(samples: pa.Table) -> dict[str, int]:
