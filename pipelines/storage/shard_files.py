@@ -126,7 +126,7 @@ class ShardFiles:
                 with self._room.reserved(part, about["bytes"]):
                     self._download(about["name"], part)
                     self._check(part, about)
-                    part.replace(path)
+                    self._room.keep(part, path)
         return path
 
     def _download(self, shard: str, part: Path) -> None:
@@ -179,10 +179,20 @@ class _Room:
         try:
             yield
         finally:
-            part.unlink(missing_ok=True)
+            with self._counting():
+                part.unlink(missing_ok=True)
+
+    def keep(self, part: Path, path: Path) -> None:
+        """Give ``part``, which is complete, its name."""
+        with self._counting():
+            part.replace(path)
+
+    def _counting(self) -> BaseFileLock:
+        """Held by whoever counts the files, or takes one away or renames it."""
+        return _locked(self.folder / "room.lock")
 
     def _reserve(self, part: Path, size: int) -> bool:
-        with _locked(self.folder / "room.lock"):
+        with self._counting():
             part.unlink(missing_ok=True)
             files = [p for p in self.folder.iterdir() if p.suffix in ("", ".part")]
             states = {path: path.stat() for path in files}

@@ -2,6 +2,8 @@
 
 import hashlib
 import itertools
+import random
+import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -125,6 +127,25 @@ def test_the_cache_never_holds_more_than_its_limit(remote, tmp_path):
     with ThreadPoolExecutor(3) as pool:
         assert all(pool.map(read, range(24)))
     assert 0 < max(seen) <= limit
+
+
+def test_readers_that_take_room_from_each_other_read_all_the_same(remote, tmp_path):
+    shards = remote.info["shards"]
+    room = cache(tmp_path, 2.5e-9 * max(shard["bytes"] for shard in shards))
+    whole = {shard["name"]: remote.folder.read(shard["name"]) for shard in shards}
+
+    def read(seed):
+        rng, files = random.Random(seed), files_of(remote, room)
+        names = [rng.choice(shards)["name"] for _ in range(100)]
+        return all(files.read(name, 512, 64) == whole[name][512:576] for name in names)
+
+    often = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(read, range(4)))
+    finally:
+        sys.setswitchinterval(often)
 
 
 def test_the_longest_unused_makes_room(remote, tmp_path, monkeypatch):
