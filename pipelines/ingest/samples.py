@@ -56,6 +56,8 @@ def samples_of(
                 reason, detail = next(iter(dropped), "no_frames"), ""
             except RejectedError as error:
                 reason, detail = error.reason, error.detail
+                for path in scratch.glob(f"{row.key}-*"):
+                    path.unlink()  # clips of what came before the damage
             if not outcome["samples"]:
                 outcome |= {"reason": reason, "detail": detail, "record": row.record}
             elif dropped:

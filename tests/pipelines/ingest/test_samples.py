@@ -9,8 +9,9 @@ import webdataset
 from pipelines.dataset import Dataset
 from pipelines.dataset.commit import commit_dataset
 from pipelines.ingest.filters import FilterConfig
+from pipelines.ingest.samples import SampleSettings, samples_of
 from pipelines.ingest.unit import IngestConfig, make_unit
-from pipelines.sources import SourceTable
+from pipelines.sources import SourceRow, SourceTable
 from pipelines.storage import Folder
 from pipelines.video.normalise import Watermark
 from tests.pipelines.footage import ffmpeg, row, write_coded, write_table
@@ -52,6 +53,18 @@ def test_clips_dropped_and_rows_rejected_are_told_with_their_reasons(source: Pat
     scores = json.loads(dataset.read(0, "json"))["scores"]
     assert scores.keys() == {"motion", "brightness", "text", "aspect"}
     assert dataset.samples["text"][0].as_py() == pytest.approx(scores["text"])
+
+
+def test_clips_before_the_damage_do_not_fill_the_disk(source: Path, tmp_path: Path) -> None:
+    data = bytearray((source / "p" / "film.mp4").read_bytes())
+    middle = len(data) * 2 // 3
+    data[middle : middle + 3000] = bytes(3000)
+    (source / "p" / "spoilt.mp4").write_bytes(data)
+    settings = SampleSettings(videos=str(source), short_side=64, clip_seconds=0.64)
+    outcomes: list[dict[str, object]] = []
+    assert list(samples_of(settings, [SourceRow(0, row("spoilt"))], tmp_path, outcomes)) == []
+    assert outcomes[0]["reason"] == "corrupt"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_duplicates_are_named_across_units(source: Path, tmp_path: Path) -> None:
