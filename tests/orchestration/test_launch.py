@@ -1,6 +1,7 @@
 """A stage through the command, on a real local Ray with two workers: killed, resumed, finished, mirrored."""
 
 import json
+import shutil
 import signal
 import threading
 import time
@@ -29,8 +30,25 @@ def ray_here():
     ray.shutdown()
 
 
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory, ray_here) -> Path:
+    """A working folder with a dataset, made once."""
+    folder = tmp_path_factory.mktemp("ingested")
+    rows = write_rendered(folder / "footage", range(8), seed=0)
+    write_csv(folder / "footage" / "table.csv", rows)
+    command = ["ingest", "footage/table.csv", "--videos", "footage/videos", "--preset", "tiny"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("ANIMATIC_RUNS", raising=False)
+        result = run(*command, "--no-track", "--json")
+    assert result.exit_code == 0, result.output
+    assert parsed(result)["report"]["samples"] == 8
+    return folder
+
+
 @pytest.fixture
-def here(tmp_path, monkeypatch, ray_here) -> Path:
+def here(tmp_path, monkeypatch, ingested) -> Path:
+    shutil.copytree(ingested, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ANIMATIC_RUNS", raising=False)
     return tmp_path
@@ -44,23 +62,6 @@ def parsed(result) -> dict:
     """What ``--json`` printed: one object and nothing else."""
     assert result.stdout.startswith("{"), result.stdout[:500]
     return json.loads(result.stdout)
-
-
-def ingest(here: Path) -> None:
-    rows = write_rendered(here / "footage", range(8), seed=0)
-    write_csv(here / "footage" / "table.csv", rows)
-    result = run(
-        "ingest",
-        "footage/table.csv",
-        "--videos",
-        "footage/videos",
-        "--preset",
-        "tiny",
-        "--no-track",
-        "--json",
-    )
-    assert result.exit_code == 0, result.output
-    assert parsed(result)["report"]["samples"] == 8
 
 
 def journal(folder: Path) -> list[dict]:
@@ -81,7 +82,6 @@ def kill_a_worker_after_the_first_checkpoint(folder: Path, killed: list[int]) ->
 
 
 def test_a_killed_worker_is_replaced_and_the_finished_run_is_accepted_and_mirrored(here):
-    ingest(here)
     folder = here / "runs" / "first"
     sets = [*small_sets(0), f"train.steps={STEPS}", "train.checkpoint_every=4", "launch.workers=2"]
     command = ["train", "--stage", 0, "--preset", "tiny", "--out", folder, "--json"]
@@ -137,8 +137,7 @@ def assert_mlflow_equals(lines: list[dict], store: Path) -> None:
 
 
 def test_what_workers_refuse_ends_the_run_at_once_in_one_line(here):
-    ingest(here)
-    sets = [*small_sets(0), "train.steps=2", "launch.workers=2", "train.trainable=['unet.no_such_*']"]
+    sets = [*small_sets(0), "train.steps=2", "launch.workers=1", "train.trainable=['unet.no_such_*']"]
     result = run(
         "train", "--stage", 0, "--preset", "tiny", *[flag for text in sets for flag in ("--set", text)]
     )
@@ -147,7 +146,6 @@ def test_what_workers_refuse_ends_the_run_at_once_in_one_line(here):
 
 
 def test_more_workers_than_there_are_cores_is_refused(here):
-    ingest(here)
     sets = [*small_sets(0), "launch.workers=64", "train.global_batch=64"]
     result = run(
         "train", "--stage", 0, "--preset", "tiny", *[flag for text in sets for flag in ("--set", text)]
