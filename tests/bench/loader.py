@@ -8,6 +8,7 @@ import csv
 import io
 import itertools
 import random
+import statistics
 import tarfile
 import tempfile
 import threading
@@ -44,10 +45,11 @@ from tests.bench.footage import write_clips
 from tests.bench.timing import Result, Row
 from training.config import resolve
 
-BATCH = 8
+BATCH, PICTURE_BATCH = 8, 64
 SIZES = {(256, 256): 256, (320, 512): 320}  # height and width to the stored short side
 STRIDES = (1, 6)
 PICTURES = 1000
+DECODED = 24
 STEP_S = 0.2
 SETTLED_S = 10.0
 
@@ -62,7 +64,7 @@ def loader(clips: int, rounds: int) -> list[Result]:
         small = made[256]
         results = [bench.clips(made[short], size, originals) for size, short in SIZES.items()]
         results += [bench.images(small), bench.latents(small), bench.waiting(small)]
-        return [*results, beside_python(small, rounds)]
+        return [*results, beside_python(small)]
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,9 @@ class _Bench:
         stored = _members(pictures, sampling, "jpg")
         variants = {
             "decoder alone, same members": lambda: _open(next(stored)[0]),
-            "loader": self._loaded(pictures, sampling),
+            "loader": self._loaded(pictures, sampling, batch=PICTURE_BATCH),
         }
-        return self._compare("loader-images", "one stored JPEG to 256x256", variants)
+        return self._compare("loader-images", "one stored JPEG to 256x256", variants, PICTURE_BATCH)
 
     def latents(self, dataset: Dataset) -> Result:
         """Of the codec that costs nothing, at the size that a Stable Diffusion VAE's would have."""
@@ -114,7 +116,7 @@ class _Bench:
         decoded = _members(dataset, one, "mp4")
         variants = {
             "decoder alone, the one frame for CLIP": lambda: _decode(*next(decoded)),
-            "loader": self._loaded(dataset, sampling, latents),
+            "loader": self._loaded(dataset, sampling, latents=latents),
         }
         return self._compare("loader-latents", "latents of 16 frames, and one frame", variants)
 
@@ -134,34 +136,34 @@ class _Bench:
         return Result("loader-wait", "a step of 8 clips of 16x256x256, two threads", "wall seconds", rows)
 
     def _loaded(
-        self, dataset: Dataset, sampling: ClipSampling, latents: Latents | None = None, threads: int = 1
+        self, dataset: Dataset, sampling: ClipSampling, batch: int = BATCH, **options: Any
     ) -> Callable[[], object]:
         cache = CacheConfig(folder=str(self.folder / "cache"))
-        made = ClipLoader(
-            dataset, sampling, seed=0, global_batch=BATCH, threads=threads, latents=latents, cache=cache
-        )
-        batches = iter(made)
+        loader = ClipLoader(dataset, sampling, seed=0, global_batch=batch, cache=cache, **options)
+        batches = iter(loader)
         return lambda: next(batches)
 
-    def _compare(self, name: str, title: str, variants: dict[str, Callable[[], object]]) -> Result:
+    def _compare(
+        self, name: str, title: str, variants: dict[str, Callable[[], object]], batch: int = BATCH
+    ) -> Result:
         """A batch of each variant in turn; the first rounds start threads and open files."""
         spent: dict[str, list[float]] = {variant: [] for variant in variants}
         for number in range(-3, self.rounds):
             for variant, work in variants.items():
                 start = time.process_time()
-                for _ in range(1 if variant == "loader" else BATCH):
+                for _ in range(1 if variant == "loader" else batch):
                     work()
                 if variant == "loader":
                     _settle()
                 if number >= 0:
-                    spent[variant].append((time.process_time() - start) / BATCH)
+                    spent[variant].append((time.process_time() - start) / batch)
         means = {variant: float(np.mean(seconds)) for variant, seconds in spent.items()}
         first = next(iter(means.values()))
         rows = [Row(variant, mean, first / mean) for variant, mean in means.items()]
         return Result(name, f"{title}, each sample", "processor seconds", rows)
 
 
-def beside_python(dataset: Dataset, rounds: int) -> Result:
+def beside_python(dataset: Dataset) -> Result:
     """Why clips are read with decord: what two decoders take beside a thread that keeps the interpreter."""
     sampling = ClipSampling(frames=16, height=256, width=256, stride=(3, 3))
     decoders = {"decord": _decode, "PyAV": _decode_with_pyav}
@@ -171,13 +173,17 @@ def beside_python(dataset: Dataset, rounds: int) -> Result:
         members = _members(dataset, sampling, "mp4")
         for beside, context in (("alone", contextlib.nullcontext), ("beside Python", _busy)):
             with context():
-                start = time.perf_counter()
-                for _ in range(BATCH * rounds):
-                    decode(*next(members))
-                seconds[f"{name}, {beside}"] = (time.perf_counter() - start) / (BATCH * rounds)
+                spent = [_timed(decode, *next(members)) for _ in range(DECODED)]
+            seconds[f"{name}, {beside}"] = statistics.median(spent)
     first = seconds["decord, alone"]
-    rows = [Row(name, spent, first / spent) for name, spent in seconds.items()]
+    rows = [Row(name, median, first / median) for name, median in seconds.items()]
     return Result("loader-decoders", "16 frames, stride 3", "wall seconds", rows)
+
+
+def _timed(work: Callable[..., object], *arguments: object) -> float:
+    start = time.perf_counter()
+    work(*arguments)
+    return time.perf_counter() - start
 
 
 @contextlib.contextmanager
