@@ -1,5 +1,6 @@
 """A finished dataset, opened for reading: tables in memory or mapped, members by range reads of its tars."""
 
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from pipelines.dataset.tables import LATER_COLUMNS, SAMPLES_SCHEMA
 from pipelines.dataset.tar import Member
 from pipelines.dataset.units import FORMAT
 from pipelines.storage import Folder, digest_of
-from pipelines.storage.mapped import mapped_table
+from pipelines.storage.mapped import mapped_table, require_digest
 from pipelines.storage.shard_files import CacheConfig
 
 MAPPED_ROWS = 50_000  # more samples than that are not held in memory
@@ -125,10 +126,15 @@ class Dataset:
 
 
 def open_table(folder: Folder, name: str, digest: str, rows: int) -> pa.Table:
-    """A Parquet file of a folder, mapped if it has many rows. Raises OSError and pyarrow.ArrowException."""
+    """A Parquet file of a folder, mapped if it has many rows.
+
+    Raises OSError, also if the file's sha256 is not ``digest``, and pyarrow.ArrowException.
+    """
     if rows > MAPPED_ROWS:
         return mapped_table(folder, name, digest, CacheConfig().path)
-    return pq.read_table(io.BytesIO(folder.read(name)))
+    data = folder.read(name)
+    require_digest(hashlib.sha256(data).hexdigest(), digest)
+    return pq.read_table(io.BytesIO(data))
 
 
 def _completed(samples: pa.Table) -> pa.Table:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from models.files import sha256
 from pipelines.storage.folder import Folder
 
 _ROWS = 1 << 15  # held at once while a table is turned
@@ -18,7 +19,7 @@ _ROWS = 1 << 15  # held at once while a table is turned
 def mapped_table(folder: Folder, name: str, digest: str, cache: Path) -> pa.Table:
     """A Parquet file of a folder, by way of a copy under ``cache`` that can be mapped, made once a node.
 
-    Raises OSError and pyarrow.ArrowException.
+    Raises OSError, also if the file's sha256 is not ``digest``, and pyarrow.ArrowException.
     """
     copy = cache / "tables" / f"{digest}.arrow"
     copy.parent.mkdir(parents=True, exist_ok=True)
@@ -27,12 +28,19 @@ def mapped_table(folder: Folder, name: str, digest: str, cache: Path) -> pa.Tabl
             part = copy.with_suffix(f".{uuid.uuid4().hex[:8]}.part")
             try:
                 with _local(folder, name, part.with_suffix(".parquet")) as source:
+                    require_digest(sha256(source), digest)
                     _turn(source, part)
                 part.replace(copy)
             finally:
                 part.unlink(missing_ok=True)
     os.utime(copy)  # so that whoever clears the folder can tell what is in use
     return pa.ipc.open_file(pa.memory_map(str(copy))).read_all()
+
+
+def require_digest(found: str, digest: str) -> None:
+    """Raises OSError where a sha256 is not the one that was noted."""
+    if found != digest:
+        raise OSError(f"it is damaged: its sha256 is {found[:12]}…, not {digest[:12]}…")
 
 
 def _turn(source: Path, to: Path) -> None:

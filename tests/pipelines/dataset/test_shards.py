@@ -6,8 +6,10 @@ import json
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import fsspec
+import pyarrow.parquet as pq
 import pytest
 import webdataset
 from PIL import Image
@@ -113,6 +115,17 @@ def test_an_altered_dataset_json_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "dataset.json"
     path.write_text(path.read_text().replace('"crf": 20', '"crf": 21'))
     with pytest.raises(AnimaticError, match="altered"):
+        Dataset.open(tmp_path)
+
+
+@pytest.mark.parametrize("mapped_above", [0, 100])
+def test_a_table_of_other_bytes_is_refused(tmp_path: Path, monkeypatch: Any, mapped_above: int) -> None:
+    samples = build(str(tmp_path)).samples
+    monkeypatch.setenv("ANIMATIC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("pipelines.dataset.dataset.MAPPED_ROWS", mapped_above)
+    changed = samples.set_column(samples.schema.get_field_index("caption"), "caption", samples["key"])
+    pq.write_table(changed, tmp_path / "samples.parquet")
+    with pytest.raises(AnimaticError, match=r"samples.parquet cannot be read \(it is damaged: its sha256 is"):
         Dataset.open(tmp_path)
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from models.files import sha256
 from pipelines.dataset import Dataset
 from pipelines.dataset.tables import GROUP_ROWS
 from pipelines.loader import ClipLoader, ClipSampling
@@ -29,6 +30,7 @@ def grown(folder, rows):
     pq.write_table(table, folder / "samples.parquet", row_group_size=GROUP_ROWS)
     info = dataset.info
     info["counts"]["samples"] = info["shards"][0]["samples"] = rows
+    info["files"]["samples.parquet"] = sha256(folder / "samples.parquet")
     (folder / "dataset.json").write_text(json.dumps(info))
     return folder
 
