@@ -21,6 +21,7 @@ from orchestration.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from orchestration.defaults import Request
     from pipelines.survey import Survey
 
 PANEL = "Data"
@@ -39,7 +40,10 @@ def inspect(
         Path | None, typer.Option("--out", help="File to write; under runs/inspect if not given.")
     ] = None,
     clips: Annotated[int, typer.Option(min=0, help="Clips on the contact sheet.")] = 24,
-    seed: Annotated[int, typer.Option(help="Of the draw of these clips.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of the draw of these clips, 0 if not given; with --batch, the run's seed."),
+    ] = None,
     batch: Annotated[
         bool, typer.Option("--batch", help="Draw a training batch instead, as PNG: what the network sees.")
     ] = False,
@@ -50,12 +54,18 @@ def inspect(
         list[str] | None,
         typer.Option("--set", metavar="SECTION.KEY=VALUE", help="With --batch: a setting; repeatable."),
     ] = None,
+    config: Annotated[
+        list[Path] | None, typer.Option(help="With --batch: YAML file with settings; repeatable.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Summarise a dataset and write a report: counts, reasons, histograms, a contact sheet, throughput."""
     if batch:
-        sets = [f"data.dataset={named_dataset(dataset)}", f"seed={seed}", *(assignments or [])]
-        _draw_batch(stage, preset or "tiny", sets, position, report, as_json)
+        from orchestration.defaults import Request
+
+        sets = (*([] if seed is None else [f"seed={seed}"]), *(assignments or []))
+        request = Request(stage, preset, sets, tuple(config or ()), data=named_dataset(dataset))
+        _draw_batch(request, position, report, as_json)
         return
     from orchestration.inspection import report_path, write_report
     from pipelines.dataset import Dataset
@@ -65,7 +75,7 @@ def inspect(
     opened = Dataset.open(named_dataset(dataset))
     found = survey(opened)
     path = report or report_path(found)
-    write_report(path, found, list(contacts(opened, clips, seed)))
+    write_report(path, found, list(contacts(opened, clips, seed or 0)))
     if as_json:
         content = dataclasses.asdict(found)
         print_json({"dataset": content.pop("url"), **content, "report": path})
@@ -74,15 +84,14 @@ def inspect(
     out().print(f"report {shown(path)}")
 
 
-def _draw_batch(
-    stage: int, preset: str, sets: list[str], position: int, path: Path | None, as_json: bool
-) -> None:
+def _draw_batch(request: Request, position: int, path: Path | None, as_json: bool) -> None:
     from orchestration.batch_sheet import draw_batch, size_of
     from orchestration.workspace import Workspace
     from training.config import resolve
     from training.source import DatasetSource
 
-    config = resolve(stage, preset, sets)
+    stage, preset = request.stage, request.chosen_preset()
+    config = resolve(stage, preset, request.all_sets(), request.files)
     source = DatasetSource(config)
     drawn = next(source.batches(0, 1, position, config.train.global_batch))
     name = f"batch-{source.digest[:8]}-{preset}-stage{stage}-{position}.png"

@@ -59,10 +59,13 @@ def test_the_verb_draws_the_batch_that_training_takes(tmp_path, bucket, samples,
     path = tmp_path / "sheet.png"
     size = ["--set", "train.global_batch=4", "--set", "model.frames=4", "--set", "model.height=32"]
     command = ["inspect", dataset.url, "--batch", "--out", str(path), "--json", *size]
-    result = CliRunner().invoke(app, [*command, "--set", f"data.buckets=[{bucket}]"])
+    (tmp_path / "run.yaml").write_text(f"data: {{buckets: [{bucket}]}}\nseed: 5\n")
+    result = CliRunner().invoke(app, [*command, "--config", str(tmp_path / "run.yaml")])
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert len(told["samples"]) == samples
+    same = CliRunner().invoke(app, [*command, "--set", f"data.buckets=[{bucket}]", "--seed", "5"])
+    assert json.loads(same.stdout)["samples"] == told["samples"]
     assert (told["frames"], told["height"], told["width"]) == shape
     assert len(marked(Image.open(path))) == 2 * samples
 
