@@ -15,6 +15,7 @@ from models.autoencoder import build_codec, draw_latents
 from models.context import QueryTransformer
 from models.diffusion import Diffusion, loss
 from models.encoders import ClipEncoders
+from models.pixels import to_signed
 from models.sampler import Progress, SamplingSettings
 from models.unet import UNet
 
@@ -129,7 +130,7 @@ class Animator(nn.Module):
         Args:
             temporal: False trains on the frames as independent images, temporal layers left out.
         """
-        still = _signed(batch.stills.to(self.device))
+        still = to_signed(batch.stills.to(self.device))
         latents = self._clip_latents(batch)
         noise, timesteps = self._draw(batch.seed, latents)
         noisy, target = self.diffusion.noise(latents, noise, timesteps)
@@ -203,7 +204,7 @@ class Animator(nn.Module):
         if batch.latents is None:
             frames = batch.pixels.shape[1]
             pixels = rearrange(batch.pixels.to(self.device), "b t c h w -> (b t) c h w")
-            mean, std = self.codec.posterior(_signed(pixels))
+            mean, std = self.codec.posterior(to_signed(pixels))
         else:
             frames = batch.latents.shape[1]
             latents = batch.latents.to(self.device).float()
@@ -219,11 +220,6 @@ class Animator(nn.Module):
             steps.append(torch.randint(self.diffusion.config.timesteps, (), generator=generator))
             noise.append(torch.randn(like.shape[1:], generator=generator))
         return torch.stack(noise).to(like), torch.stack(steps).to(like.device)
-
-
-def _signed(pixels: Tensor) -> Tensor:
-    """uint8 -> float in [-1, 1]; turned here, on the device, if the loader left colours innermost."""
-    return pixels.to(torch.float32, memory_format=torch.contiguous_format) / 127.5 - 1
 
 
 def _generator(seed: int, purpose: int) -> torch.Generator:

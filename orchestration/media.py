@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.errors import AnimaticError
+from models.pixels import to_signed, to_uint8
 from orchestration.files import replacing
 
 if TYPE_CHECKING:
@@ -47,13 +48,12 @@ def read_image(path: Path, height: int, width: int) -> Tensor:
 
     fitted = ImageOps.fit(_open(path), (width, height), Image.Resampling.LANCZOS)
     pixels = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)[None]
-    return pixels.float() / 127.5 - 1.0
+    return to_signed(pixels)
 
 
 def to_frames(clip: Tensor) -> NDArray[np.uint8]:
     """A clip (t 3 h w) in [-1, 1] as frames."""
-    scaled = ((clip.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round()
-    return scaled.byte().permute(0, 2, 3, 1).numpy()
+    return to_uint8(clip).cpu().permute(0, 2, 3, 1).numpy()
 
 
 def write_clip(frames: NDArray[np.uint8], stem: Path, fps: float) -> ClipFiles:

@@ -20,6 +20,7 @@ from pydantic import Field
 from models.architecture import EncoderConfig
 from models.encoders import ClipEncoders, preprocess
 from models.errors import AnimaticError
+from models.pixels import to_signed
 from pipelines.cluster.by_shard import Progress, ShardJob, run_by_shard
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import tensors_digest
@@ -184,7 +185,7 @@ class _UnitScorer:
             return scores
         clip, size = self._encoders.clip, self._encoders.image_size
         stacked = np.stack([image for image in images if image is not None])
-        pixels = torch.from_numpy(stacked).to(self._device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        pixels = to_signed(torch.from_numpy(stacked).to(self._device).permute(0, 3, 1, 2))
         captions = [rows[n]["caption"] for n in readable]
         ids = self._encoders.tokenizer(captions, clip.context_length).to(self._device)
         seen = F.normalize(clip.encode_image(preprocess(pixels, size)), dim=-1)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.animator import Animator, Batch
 from models.context import QueryTransformer
+from models.pixels import to_signed, to_uint8
 from models.unet import UNet
 from training.config import RunConfig
 
@@ -43,12 +44,12 @@ def draw_samples(
     written = []
     for index in range(count):
         prompt = prompts[index % len(prompts)]
-        still = batch.stills[index].float()[None] / 127.5 - 1
+        still = to_signed(batch.stills[index][None])
         own = settings.model_copy(
             update={"seed": settings.seed + index, "fps": settings.fps or float(batch.fps[index])}
         )
         clip = network.animate(still, [prompt], own)[0]
-        frames = ((clip.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        frames = to_uint8(clip).permute(0, 2, 3, 1).numpy()
         written.append((_write(frames, folder / f"step-{step:08d}-{index}"), prompt))
     return written
 

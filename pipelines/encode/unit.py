@@ -19,6 +19,7 @@ from models.architecture import CodecConfig, EncoderConfig
 from models.autoencoder import Codec, build_codec
 from models.encoders import ClipEncoders
 from models.errors import AnimaticError
+from models.pixels import to_signed
 from pipelines.cluster.by_shard import ShardJob
 from pipelines.dataset.latents import FORMAT, LatentKey, codec_digest, text_digest
 from pipelines.dataset.tar import Member, TarWriter
@@ -164,10 +165,10 @@ class UnitEncoder:
     @torch.no_grad()
     def _encode(self, row: Row, frames: Frames) -> np.ndarray:
         """Frames [t h w 3] -> mean and standard deviation of their latents, float16 [t 2 c h w]."""
-        pixels = torch.tensor(frames, device=self._device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        pixels = to_signed(torch.tensor(frames, device=self._device).permute(0, 3, 1, 2))
         half = self._config.precision == "bfloat16"
         with torch.autocast(self._device, torch.bfloat16, enabled=half):
-            posterior = self._models[0].posterior(pixels.contiguous())
+            posterior = self._models[0].posterior(pixels)
         return _halves(row, torch.stack(posterior, dim=1))
 
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.animator import Animator
 from models.bundle import open_bundle
 from models.errors import AnimaticError
+from models.pixels import to_signed, to_uint8
 from models.sampler import SamplingSettings
 from pipelines.cluster.actors import run_on_actors
 from pipelines.evaluate.heldout import HeldOutSet, RealClip, open_held_out
@@ -200,11 +201,11 @@ class _ChunkWorker:
                 update={"fps": fps, "seed": _noise_seed(self._config.seed, number, members[0])}
             )
             first = torch.from_numpy(np.stack([real[n].pixels[0] for n in members]))
-            image = first.permute(0, 3, 1, 2).float() / 127.5 - 1
+            image = to_signed(first.permute(0, 3, 1, 2))
             frames = self._animator.animate(image, [real[n].caption for n in members], settings)
             if not torch.isfinite(frames).all():
                 raise AnimaticError(f"bundle {self._config.bundle} generates pixels that are not finite")
-            pixels = ((frames.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+            pixels = to_uint8(frames)
             for n, clip in zip(members, pixels.permute(0, 1, 3, 4, 2).numpy(), strict=True):
                 generated[n] = clip
         return np.stack(generated)
