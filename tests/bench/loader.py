@@ -3,22 +3,18 @@
 Processor seconds a sample, of one thread; samples a second and core are their inverse.
 """
 
-import contextlib
 import csv
 import io
 import itertools
 import random
-import statistics
 import tarfile
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import decord
 import numpy as np
 import torch
@@ -36,11 +32,11 @@ from pipelines.encode import EncodeConfig, encode
 from pipelines.ingest import IngestConfig
 from pipelines.ingest.unit import make_unit
 from pipelines.loader import ClipLoader
-from pipelines.loader.sampling import ClipSampling, draw
+from pipelines.loader.sampling import ClipSampling
 from pipelines.sources import SourceTable
 from pipelines.storage import Folder
 from pipelines.storage.shard_files import CacheConfig
-from pipelines.video.frames import cover
+from tests.bench.decoders import beside_python, decode_with_decord, members
 from tests.bench.footage import write_clips
 from tests.bench.timing import Result, Row
 from training.config import resolve
@@ -49,7 +45,6 @@ BATCH, PICTURE_BATCH = 8, 64
 SIZES = {(256, 256): 256, (320, 512): 320}  # height and width to the stored short side
 STRIDES = (1, 6)
 PICTURES = 1000
-DECODED = 24
 STEP_S = 0.2
 SETTLED_S = 10.0
 
@@ -74,11 +69,11 @@ class _Bench:
 
     def clips(self, dataset: Dataset, size: tuple[int, int], originals: list[Path]) -> Result:
         sampling = ClipSampling(frames=16, height=size[0], width=size[1], stride=STRIDES)
-        decoded = _members(dataset, sampling, "mp4")
+        decoded = members(dataset, sampling, "mp4")
         published = _Published(originals, size)
         turns = itertools.cycle(range(len(published)))
         variants = {
-            "decoder alone, same members": lambda: _decode(*next(decoded)),
+            "decoder alone, same members": lambda: decode_with_decord(*next(decoded)),
             "loader": self._loaded(dataset, sampling),
             "PyTorch Dataset, original files": lambda: published[next(turns)],
         }
@@ -88,7 +83,7 @@ class _Bench:
         """Stage 1, from a tar of as many JPEGs as a small shard of img2dataset's holds."""
         sampling = ClipSampling(frames=16, height=256, width=256, images_only=True)
         pictures = _picture_tar(self.folder / "images", dataset)
-        stored = _members(pictures, sampling, "jpg")
+        stored = members(pictures, sampling, "jpg")
         variants = {
             "decoder alone, same members": lambda: _open(next(stored)[0]),
             "loader": self._loaded(pictures, sampling, batch=PICTURE_BATCH),
@@ -113,9 +108,9 @@ class _Bench:
         )
         latents = Latents.open(output, dataset)
         one = sampling.model_copy(update={"frames": 1, "stride": (1, 1)})
-        decoded = _members(dataset, one, "mp4")
+        decoded = members(dataset, one, "mp4")
         variants = {
-            "decoder alone, the one frame for CLIP": lambda: _decode(*next(decoded)),
+            "decoder alone, the one frame for CLIP": lambda: decode_with_decord(*next(decoded)),
             "loader": self._loaded(dataset, sampling, latents=latents),
         }
         return self._compare("loader-latents", "latents of 16 frames, and one frame", variants)
@@ -163,47 +158,6 @@ class _Bench:
         return Result(name, f"{title}, each sample", "processor seconds", rows)
 
 
-def beside_python(dataset: Dataset) -> Result:
-    """Why clips are read with decord: what two decoders take beside a thread that keeps the interpreter."""
-    sampling = ClipSampling(frames=16, height=256, width=256, stride=(3, 3))
-    decoders = {"decord": _decode, "PyAV": _decode_with_pyav}
-    seconds: dict[str, float] = {}
-    for name, decode in decoders.items():
-        decode(*next(_members(dataset, sampling, "mp4")))  # imports
-        members = _members(dataset, sampling, "mp4")
-        for beside, context in (("alone", contextlib.nullcontext), ("beside Python", _busy)):
-            with context():
-                spent = [_timed(decode, *next(members)) for _ in range(DECODED)]
-            seconds[f"{name}, {beside}"] = statistics.median(spent)
-    first = seconds["decord, alone"]
-    rows = [Row(name, median, first / median) for name, median in seconds.items()]
-    return Result("loader-decoders", "16 frames, stride 3", "wall seconds", rows)
-
-
-def _timed(work: Callable[..., object], *arguments: object) -> float:
-    start = time.perf_counter()
-    work(*arguments)
-    return time.perf_counter() - start
-
-
-@contextlib.contextmanager
-def _busy() -> Iterator[None]:
-    """A thread that runs Python without a pause."""
-    done = threading.Event()
-
-    def work() -> None:
-        while not done.is_set():
-            sum(range(1000))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
 def _settle() -> None:
     """Wait until the loader's threads have done what they were given: it shall not run into other turns."""
     quiet, until = 0, time.monotonic() + SETTLED_S
@@ -213,42 +167,6 @@ def _settle() -> None:
         quiet = quiet + 1 if time.process_time() - before < 0.002 else 0
         if time.monotonic() > until:
             raise AnimaticError("the loader's threads do not come to rest: the machine is too busy")
-
-
-def _members(
-    dataset: Dataset, sampling: ClipSampling, member: Any
-) -> Iterator[tuple[bytes, list[int], int, int]]:
-    """Bytes of each sample, and what the loader would decode of it, without end."""
-    rows = dataset.samples.to_pylist()
-    stored = [dataset.read(row, member) for row in range(len(rows))]
-    for epoch in itertools.count():
-        for data, row in zip(stored, rows, strict=True):
-            drawn = draw(sampling, 0, epoch, row["key"], clip_frames=row["frames"], clip_fps=row["fps"])
-            yield (
-                data,
-                drawn.frame_indices,
-                *cover((row["height"], row["width"]), (sampling.height, sampling.width)),
-            )
-
-
-def _decode(mp4: bytes, indices: list[int], height: int, width: int) -> object:
-    reader = decord.VideoReader(io.BytesIO(mp4), ctx=decord.cpu(0), width=width, height=height, num_threads=1)
-    return reader.get_batch(indices).asnumpy()
-
-
-def _decode_with_pyav(mp4: bytes, indices: list[int], height: int, width: int) -> object:
-    wanted, frames = set(indices), []
-    with av.open(io.BytesIO(mp4), format="mp4") as clip:
-        stream = clip.streams.video[0]
-        stream.codec_context.thread_count = 1
-        ticks = round(1 / (stream.average_rate * stream.time_base))
-        clip.seek(indices[0] * ticks, stream=stream)
-        for frame in clip.decode(stream):
-            if frame.pts // ticks in wanted:
-                frames.append(frame.to_ndarray(format="rgb24", width=width, height=height))
-            if len(frames) == len(indices):
-                break
-    return np.stack(frames)
 
 
 def _open(jpg: bytes) -> object:

@@ -1,17 +1,22 @@
 """The benchmark measures what it says: variants agree, wrong ones are noticed, memory is counted."""
 
+import itertools
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from models.attention import attend
 from models.errors import AnimaticError
+from pipelines.loader import ClipSampling
 from tests.bench.__main__ import main
+from tests.bench.decoders import decode_with_decord, decode_with_pyav, members
 from tests.bench.full_size import measure
 from tests.bench.memory import LiveMemory
 from tests.bench.plain import einsum_attend
 from tests.bench.timing import compare
+from tests.pipelines.coded_clips import HEIGHT, WIDTH, build_dataset
 from training.config import resolve
 
 COMPARISONS = ("attention", "guidance", "context-cache", "memory-format", "recompute", "sampling")
@@ -60,3 +65,10 @@ def test_full_size_figures_are_complete():
     result = measure("trial", config, "cpu", rounds=1, steps=1)
     assert [row.variant.split()[-1] for row in result.rows] == ["guided", "none", "selective", "full"]
     assert all(row.seconds > 0 and row.tflops > 0 for row in result.rows)
+
+
+def test_the_decoders_that_are_compared_give_the_same_frames(tmp_path):
+    dataset = build_dataset(tmp_path / "data", [20, 24])
+    sampling = ClipSampling(frames=5, height=HEIGHT, width=WIDTH, stride=(2, 4))
+    for stored in itertools.islice(members(dataset, sampling, "mp4"), 6):
+        np.testing.assert_array_equal(decode_with_decord(*stored), decode_with_pyav(*stored))
