@@ -111,7 +111,7 @@ def model_card(
         ("Parameters", f"{count:,}"),
         ("Trained", ", ".join(sorted(stage.trains)) + _widened(config)),
         ("Clip", f"{config.model.frames} frames of {config.model.height}x{config.model.width}"),
-        ("Steps", f"{config.train.steps:,} of batch {config.train.global_batch}"),
+        ("Steps", f"{config.train.steps:,} of batch {_batches(config)}"),
         ("Learning rate", f"{config.optimizer.lr:g}"),
         ("Weights", averaged),
         ("Dataset digest", dataset_digest or "none"),
@@ -126,6 +126,11 @@ def model_card(
         f"# {config.preset}, stage {stage.number}: {stage.name}\n\n| | |\n|---|---|\n{table}\n\n"
         f"## Training loss\n\n{_loss_table(journal)}\n"
     )
+
+
+def _batches(config: RunConfig) -> str:
+    own = config.train.global_batch
+    return ", ".join(f"{b.batch or own} of {b}" for b in config.data.buckets) or str(own)
 
 
 def _widened(config: RunConfig) -> str:
