@@ -59,7 +59,7 @@ def test_killed_run_resumes_bit_equal(undisturbed, tmp_path, tmp_path_factory):
     )
 
 
-@pytest.mark.parametrize("zero_stage", [0, 3])
+@pytest.mark.parametrize("zero_stage", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_interrupted_run_resumes_bit_equal(train_in_pair, tmp_path, zero_stage):
     images = "train.image_batches=0" if zero_stage == 3 else "train.image_batches=0.5"
     sets = (
