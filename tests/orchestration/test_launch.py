@@ -136,6 +136,7 @@ def assert_mlflow_equals(lines: list[dict], store: Path) -> None:
     assert tracked.info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_what_workers_refuse_ends_the_run_at_once_in_one_line(here):
     sets = [*small_sets(0), "train.steps=2", "launch.workers=1", "train.trainable=['unet.no_such_*']"]
     result = run(
