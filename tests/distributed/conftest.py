@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from launcher import Workers
-from training_jobs import run_stage, small_config
+from training_jobs import run_stage, small_config, write_config
 
-from training.config import RunConfig, dump_yaml
+from training.config import RunConfig
 
 
 @pytest.fixture(scope="session")
@@ -22,12 +22,6 @@ def alone(tmp_path_factory):
     """One process, a group of its own."""
     with Workers(1, tmp_path_factory.mktemp("alone")) as workers:
         yield workers
-
-
-def write_config(config: RunConfig, path: Path) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(dump_yaml(config))
-    return str(path)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """The engine on two processes: exact starts, exact batches, sharded averages, guarded steps."""
 
 import pytest
-from conftest import write_config
 from launcher import WorkerError
-from training_jobs import follow_engine, small_config
+from training_jobs import follow_engine, small_config, write_config
 
 from models.errors import AnimaticError
 from training.engine import batch_shares

@@ -5,9 +5,8 @@ import time
 
 import pytest
 import torch
-from conftest import write_config
 from launcher import WorkerError, Workers
-from training_jobs import run_stage, small_config
+from training_jobs import run_stage, small_config, write_config
 
 from models.bundle import open_bundle
 from tests.pipelines.coded_clips import build_dataset

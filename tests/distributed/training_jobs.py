@@ -10,7 +10,7 @@ from unittest.mock import patch
 import torch
 
 from models.animator import Batch
-from training.config import RunConfig, load, resolve
+from training.config import RunConfig, dump_yaml, load, resolve
 from training.ema import Ema
 from training.engine import Engine
 from training.loop import train
@@ -46,6 +46,13 @@ SMALL = (
     "train.checkpoint_every=100",
     "init.base=null",
 )
+
+
+def write_config(config: RunConfig, path: Path) -> str:
+    """Put a configuration where workers find it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dump_yaml(config))
+    return str(path)
 
 
 def small_config(stage: int, *sets: str) -> RunConfig:
