@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.errors import AnimaticError
+from pipelines.dataset.description import read_description
 from pipelines.dataset.tables import LATER_COLUMNS, SAMPLES_SCHEMA
 from pipelines.dataset.tar import Member
 from pipelines.dataset.units import FORMAT
@@ -147,8 +147,9 @@ def _completed(samples: pa.Table) -> pa.Table:
 
 
 def read_info(folder: Folder) -> dict[str, Any]:
+    """Content of dataset.json. Raises AnimaticError."""
     try:
-        info: dict[str, Any] = json.loads(folder.read("dataset.json"))
+        return read_description(folder, "dataset.json", version=FORMAT, digest=dataset_digest, mend=_MEND)
     except FileNotFoundError as error:
         begun = (
             "its ingest did not finish: run it again"
@@ -156,10 +157,3 @@ def read_info(folder: Folder) -> dict[str, Any]:
             else "make one with animatic ingest"
         )
         raise AnimaticError(f"no dataset at {folder} ({begun})") from error
-    except ValueError as error:
-        raise AnimaticError(f"{folder}/dataset.json is not JSON ({error}); {_MEND}") from error
-    if info.get("format") != FORMAT:
-        raise AnimaticError(f"{folder} has dataset format {info.get('format')}; this version reads {FORMAT}")
-    if info.get("digest") != dataset_digest(info):
-        raise AnimaticError(f"{folder}/dataset.json was altered: its digest does not fit; {_MEND}")
-    return info

@@ -8,7 +8,6 @@ image, [1 2 c h w]; KEY.text.npy, if asked for, the features of the caption, [n 
 
 import hashlib
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow as pa
 
 from models.errors import AnimaticError
 from pipelines.dataset.dataset import Dataset, open_table
+from pipelines.dataset.description import read_description
 from pipelines.storage import Folder, digest_of
 from pipelines.video.frames import UndecodableError
 
@@ -236,17 +236,10 @@ def holds_latents(url: str | Path) -> bool:
 def read_info(folder: Folder) -> dict[str, Any]:
     """Content of latents.json. Raises AnimaticError."""
     try:
-        info: dict[str, Any] = json.loads(folder.read(INFO))
+        return read_description(folder, INFO, version=FORMAT, digest=latents_digest, mend="encode again")
     except FileNotFoundError as error:
         begun = "they were not finished: run" if folder.exists(BEGUN) else "make them with"
         raise AnimaticError(f"no latents at {folder}; {begun} `animatic encode`") from error
-    except ValueError as error:
-        raise AnimaticError(f"{folder}/{INFO} is not JSON ({error}); encode again") from error
-    if info.get("format") != FORMAT:
-        raise AnimaticError(f"{folder} has latent format {info.get('format')}; this version reads {FORMAT}")
-    if info.get("digest") != latents_digest(info):
-        raise AnimaticError(f"{folder}/{INFO} was altered: its digest does not fit; encode again")
-    return info
 
 
 def latents_digest(info: dict[str, Any]) -> str:

@@ -118,6 +118,20 @@ def test_an_altered_dataset_json_is_refused(tmp_path: Path) -> None:
         Dataset.open(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[]", "is of format None"),
+        ('{"format": 1}', "was altered"),
+        ('{"format": 1, "config": 3, "shards": 3}', "was altered"),
+    ],
+)
+def test_a_dataset_json_that_tells_nothing_is_refused(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "dataset.json").write_text(content)
+    with pytest.raises(AnimaticError, match=said):
+        Dataset.open(tmp_path)
+
+
 @pytest.mark.parametrize("mapped_above", [0, 100])
 def test_a_table_of_other_bytes_is_refused(tmp_path: Path, monkeypatch: Any, mapped_above: int) -> None:
     samples = build(str(tmp_path)).samples
