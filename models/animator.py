@@ -1,85 +1,24 @@
 """The assembled model: conditions, training loss, and animation of a still image."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from models import naming
-from models.animation import Mode, over_time, sample_latents
+from models.animate import Mode, over_time, sample_latents
 from models.architecture import Architecture
-from models.autoencoder import build_codec, draw_latents
-from models.context import QueryTransformer
-from models.diffusion import Diffusion, loss
-from models.encoders import ClipEncoders
+from models.batch import Batch
+from models.diffusion.sampler import Progress, SamplingSettings
+from models.diffusion.schedule import Diffusion, loss
+from models.encoders.clip import ClipEncoders
+from models.encoders.codec import build_codec, draw_latents
+from models.network import parameter_names
+from models.network.context import QueryTransformer
+from models.network.unet import UNet
 from models.pixels import to_signed
-from models.sampler import Progress, SamplingSettings
-from models.unet import UNet
 
 _NOISE, _LATENT = 0, 1
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Clips to train on; the loader's product.
-
-    Attributes:
-        pixels: (b t 3 h w) uint8; with ``latents``, the still image alone (t = 1).
-        captions: b texts.
-        fps: (b) float, frame rate (or stride) of the clip as sampled.
-        condition_index: (b) int64, the frame that serves as the still image.
-        drop_text, drop_image: (b) bool, conditions left out for this sample (classifier-free guidance).
-        seed: (b) int64, of the diffusion step and noise: the loss then depends on samples, not on ranks.
-        keys: b sample keys.
-        latents: (b t 2 c h/p w/p), mean and standard deviation of each frame; None: the codec makes them.
-        text: (b n c), text features of the captions; None: the text tower makes them.
-    """
-
-    pixels: Tensor
-    captions: list[str]
-    fps: Tensor
-    condition_index: Tensor
-    drop_text: Tensor
-    drop_image: Tensor
-    seed: Tensor
-    keys: list[str]
-    latents: Tensor | None = None
-    text: Tensor | None = None
-
-    @property
-    def stills(self) -> Tensor:
-        """The still images, (b 3 h w) uint8."""
-        if self.latents is not None:
-            return self.pixels[:, 0]
-        return self.pixels[torch.arange(len(self), device=self.pixels.device), self.condition_index]
-
-    def __len__(self) -> int:
-        return len(self.captions)
-
-    def to(self, device: torch.device | str) -> "Batch":
-        """The same batch with its tensors on ``device``."""
-        moved: dict[str, Any] = {name: value.to(device) for name, value in self._tensors().items()}
-        return replace(self, **moved)
-
-    def split(self, size: int) -> list["Batch"]:
-        """Micro-batches of at most ``size`` samples, in order."""
-        parts = {name: value.split(size) for name, value in self._tensors().items()}
-        starts = range(0, len(self), size)
-        return [
-            Batch(
-                captions=self.captions[start : start + size],
-                keys=self.keys[start : start + size],
-                **{name: value[index] for name, value in parts.items()},
-            )
-            for index, start in enumerate(starts)
-        ]
-
-    def _tensors(self) -> dict[str, Tensor]:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
 
 class Animator(nn.Module):
@@ -109,7 +48,7 @@ class Animator(nn.Module):
 
     def network_state(self) -> dict[str, Tensor]:
         """Weights of UNet and query transformer under their public key names."""
-        public = naming.public_names(self)
+        public = parameter_names.public_names(self)
         return {public[name]: value.detach() for name, value in self.trainable_candidates().items()}
 
     def load_network_state(self, state: dict[str, Tensor], strict: bool = True) -> None:
@@ -118,7 +57,7 @@ class Animator(nn.Module):
         Raises:
             AnimaticError: listing tensors that are missing or unexpected (``strict``) or of another shape.
         """
-        naming.load(self, state, strict=strict)
+        parameter_names.load(self, state, strict=strict)
 
     def forward(self, batch: Batch, temporal: bool = True) -> Tensor:
         """The training loss: what DeepSpeed's engine calls."""

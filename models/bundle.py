@@ -24,14 +24,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from core.errors import AnimaticError
+from core.files import sha256, sync
 from models.animator import Animator
 from models.architecture import Architecture
-from models.encoders import IMAGE_PREFIX, TEXT_PREFIX
-from models.errors import AnimaticError
-from models.files import sha256, sync
-from models.naming import NETWORK_PREFIXES
+from models.encoders.clip import IMAGE_PREFIX, TEXT_PREFIX
+from models.encoders.vae import VAE_PREFIX
+from models.network.parameter_names import NETWORK_PREFIXES
 from models.tensors import separate
-from models.vae import VAE_PREFIX
 
 FORMAT = 1
 WEIGHTS, INFO, CARD = "model.safetensors", "bundle.json", "README.md"

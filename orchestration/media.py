@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
+from core.files import replacing
 from models.pixels import to_signed, to_uint8
-from orchestration.files import replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.errors import AnimaticError
-from orchestration.ledger import Ledger
+from core.errors import AnimaticError
+from orchestration.registry.ledger import Ledger
 
 RUNS_VARIABLE = "ANIMATIC_RUNS"
 

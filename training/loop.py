@@ -10,18 +10,19 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from models.animator import Batch
-from models.errors import AnimaticError
-from training import checkpoint
-from training.config import RunConfig, config_hash, dump_yaml, trajectory_hash
-from training.ema import Ema
-from training.engine import Engine, StepResult, batch_shares, learning_rate
+from core.errors import AnimaticError
+from models.batch import Batch
+from training.backends.deepspeed import Engine, StepResult, batch_shares, learning_rate
+from training.backends.ema import Ema
+from training.batch_source import BatchSource, DatasetSource
+from training.checkpoints import store
+from training.config import RunConfig, dump_yaml
+from training.config.identity import config_hash, trajectory_hash
+from training.initialisation.build import Initialisation, build, trainable_names
 from training.observe import Journal, Throughput
+from training.process_group import ProcessGroup, join_process_group
 from training.publish import merge, publish, published
-from training.samples import draw_samples
-from training.source import BatchSource, DatasetSource
-from training.stages import Initialisation, build, trainable_names
-from training.world import World, join_world
+from training.validation import draw_samples
 
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
 OnCheckpoint = Callable[[int, Path], None]
@@ -63,7 +64,7 @@ def train(
     finished = published(config, run_dir, source.digest)
     if finished is not None:
         return TrainResult(finished.id, finished.folder, config.train.steps, None, config.train.steps)
-    world = join_world(gpu=config.launch.gpus_per_worker > 0)
+    world = join_process_group(gpu=config.launch.gpus_per_worker > 0)
     batch_shares(config, world.size)
     return _Run(config, run_dir, source, world, on_progress, on_checkpoint).train()
 
@@ -84,7 +85,7 @@ class _Run:
         config: RunConfig,
         run_dir: Path,
         source: BatchSource,
-        world: World,
+        world: ProcessGroup,
         on_progress: OnProgress | None,
         on_checkpoint: OnCheckpoint | None,
     ) -> None:
@@ -199,7 +200,7 @@ class _Run:
         train = self.config.train
         if step % train.checkpoint_every and step != train.steps:
             return
-        saved = checkpoint.save(
+        saved = store.save(
             self.checkpoints, step, self.engine, self.ema, self.identity, train.keep_checkpoints
         )
         self.journal.append("checkpoint", step, uri=str(saved.path), digest=saved.digest)
@@ -210,14 +211,14 @@ class _Run:
         """Load the newest whole checkpoint; its step, or None where there is none."""
         saved = None
         if self.first:
-            checkpoint.clean(self.checkpoints)
-            saved = checkpoint.newest(
+            store.clean(self.checkpoints)
+            saved = store.newest(
                 self.checkpoints, lambda text: self.journal.append("warning", 0, message=text)
             )
         saved = _from_first(saved)
         if saved is None:
             return None
-        checkpoint.load(saved, self.engine, self.ema, self.identity)
+        store.load(saved, self.engine, self.ema, self.identity)
         self.journal.append("resume", saved.step, uri=str(saved.path), digest=saved.digest)
         return saved.step
 
@@ -263,7 +264,7 @@ class _Run:
 
 
 def _identity(
-    config: RunConfig, world: World, initialisation: Initialisation, dataset_digest: str
+    config: RunConfig, world: ProcessGroup, initialisation: Initialisation, dataset_digest: str
 ) -> dict[str, Any]:
     """What two runs must share for one to continue the other's checkpoints."""
     return {

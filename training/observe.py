@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from models.files import sync
+from core.files import sync
 
 EVENTS = ("start", "metrics", "sample", "checkpoint", "resume", "warning", "bundle", "end")
 

@@ -8,13 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.errors import AnimaticError
 from models.animator import Animator
 from models.bundle import Bundle, open_bundle, write_bundle
-from models.errors import AnimaticError
-from models.naming import public_names
-from training.config import RunConfig, config_hash
+from models.network.parameter_names import public_names
+from training.config import RunConfig
+from training.config.identity import config_hash
+from training.initialisation.build import Initialisation
+from training.initialisation.source_bundles import open_source_bundles
 from training.observe import curves
-from training.stages import STAGES, Initialisation, sources
+from training.stages import STAGES
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _CURVE_POINTS = 12
@@ -26,8 +29,8 @@ def merge(initialisation: Initialisation, trained: Mapping[str, Tensor]) -> dict
     Raises ValueError when a trained tensor is unknown, of another shape or not finite.
     """
     for name, value in trained.items():
-        handover = initialisation.handovers.get(name)
-        if handover is None or handover.shape != tuple(value.shape):
+        transfer = initialisation.transfers.get(name)
+        if transfer is None or transfer.shape != tuple(value.shape):
             raise ValueError(f"consolidated weight {name} does not belong to this network")
         if not torch.isfinite(value).all():
             raise ValueError(f"consolidated weight {name} has values that are not finite")
@@ -44,7 +47,7 @@ def published(config: RunConfig, run_dir: Path, dataset_digest: str) -> Bundle |
     if not (folder / "bundle.json").is_file():
         return None
     bundle = open_bundle(folder)
-    base, parent = sources(config)
+    base, parent = open_source_bundles(config)
     origin = parent or base
     wanted = {
         "config hash": (config_hash(config), bundle.info.config_hash),

@@ -1,140 +1,59 @@
-"""A stage set up: its network, with weights handed over from bundles, and what of it is trained."""
+"""The stages as data: what each starts from, what it trains, what its network and samples look like."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
-import torch
-from torch import Tensor
-
-from models.animator import Animator
-from models.bundle import Bundle
-from models.errors import AnimaticError
-from models.naming import internal_state
-from training.config import RunConfig
-from training.handover import Handover, Origin, carry_out, kind_of, plan
-from training.lineage import needs_base, parent_stage, sources
-from training.recipe import STAGES, Kind
-
-__all__ = [
-    "STAGES",
-    "Initialisation",
-    "Kind",
-    "build",
-    "kind_of",
-    "needs_base",
-    "parent_stage",
-    "sources",
-    "trainable_names",
-    "trained_of",
-]
+Kind = Literal["context", "image attention", "temporal", "spatial"]
 
 
 @dataclass(frozen=True)
-class Initialisation:
-    """Where the initial weights came from.
+class Stage:
+    """One stage of the recipe.
 
     Attributes:
-        handovers: of every parameter, by internal name.
-        weights: the initial weights on the CPU, in the precision of the bundles that they were read from;
-            until :meth:`only`, most are views of the bundles' mapped files.
-        base, parent: ids of the bundles read, if any.
+        trains: kinds of parameters that are trained; every other one is frozen.
+        base: what the network itself comes from, in words; None where it comes from the parent.
+        parent: the stage whose bundle it continues; None where there is none.
     """
 
-    handovers: dict[str, Handover]
-    weights: dict[str, Tensor]
+    number: int
+    name: str
+    trains: frozenset[Kind]
     base: str | None
-    parent: str | None
-
-    @property
-    def origins(self) -> dict[str, Origin]:
-        """Per parameter base, parent or new."""
-        return {name: handover.origin for name, handover in self.handovers.items()}
-
-    def only(self, names: Collection[str]) -> "Initialisation":
-        """With the weights of these parameters alone, copied: the bundles' files may change from now on."""
-        return replace(self, weights={name: self.weights[name].clone() for name in names})
+    parent: int | None
 
 
-def trainable_names(config: RunConfig, animator: Animator) -> list[str]:
-    """Names of the parameters that the stage trains, in the network's order.
-
-    Raises AnimaticError when a glob of ``train.trainable`` matches nothing.
-    """
-    return trained_of(config, list(animator.trainable_candidates()))
-
-
-def trained_of(config: RunConfig, candidates: Sequence[str]) -> list[str]:
-    """Which of the ``candidates`` (internal names of a whole network) the stage trains, in their order.
-
-    Raises AnimaticError when a glob of ``train.trainable`` matches nothing.
-    """
-    globs = config.train.trainable or []
-    for glob in globs:
-        if not any(fnmatchcase(name, glob) for name in candidates):
-            raise AnimaticError(
-                f"train.trainable: {glob!r} matches no parameter; names begin with unet. or context."
-            )
-    trains = STAGES[config.stage].trains
-    return [
-        name
-        for name in candidates
-        if kind_of(name) in trains or any(fnmatchcase(name, glob) for glob in globs)
-    ]
-
-
-def build(config: RunConfig) -> tuple[Animator, Initialisation]:
-    """The stage's network with its initial weights, a function of the configuration and bundles alone.
-
-    Takes the memory of the network alone: the initial weights stay in the bundles' mapped files.
-
-    Raises AnimaticError when a bundle is missing, tampered, of another stage, or does not fit.
-    """
-    base, parent = sources(config)
-    handovers = plan(config, base, parent)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        animator = Animator(config.model)
-    weights = _gather(config, handovers, animator, base, parent)
-    _place(animator, weights)
-    return animator, Initialisation(
-        handovers, weights, base.id if base else None, parent.id if parent else None
+STAGES: dict[int, Stage] = {
+    stage.number: stage
+    for stage in (
+        Stage(0, "prior", frozenset({"temporal", "spatial"}), "nothing, or Stable Diffusion 2.1", None),
+        Stage(1, "context", frozenset({"context", "image attention"}), "Stable Diffusion 2.1", None),
+        Stage(2, "adaptation", frozenset({"context", "image attention", "spatial"}), "VideoCrafter2", 1),
+        Stage(3, "detail guidance", frozenset({"context", "image attention", "spatial"}), None, 2),
     )
+}
 
 
-def _gather(
-    config: RunConfig,
-    handovers: Mapping[str, Handover],
-    animator: Animator,
-    base: Bundle | None,
-    parent: Bundle | None,
-) -> dict[str, Tensor]:
-    """The initial weights; those that are new are the animator's own."""
-    found: dict[Origin, dict[str, Tensor]] = {
-        "base": _internal(base) if base else {},
-        "parent": _internal(parent) if parent else {},
+def stage_values(stage: int, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that a stage decides by definition, by dotted name, given the merged ``values``."""
+    ablation = values.get("ablation") or {}
+    model = values.get("model") or {}
+    image = stage > 0 and not ablation.get("no_context")
+    decided: dict[str, Any] = {
+        "model.unet.temporal": stage != 1,
+        "model.unet.image_cross_attention": image,
+        "model.unet.detail_guidance": stage == 3 and not ablation.get("no_detail_guidance"),
+        "data.sampling.images_only": stage == 1,
     }
-    fresh = animator.trainable_candidates()
-    weights = {
-        name: fresh[name].detach().clone()
-        if handover.origin == "new"
-        else carry_out(handover, found[handover.origin][name], config)
-        for name, handover in handovers.items()
-    }
-    for name, value in weights.items():
-        if tuple(value.shape) != handovers[name].shape:
-            raise ValueError(f"{name} became {tuple(value.shape)}, {handovers[name].shape} was planned")
-    return weights
-
-
-def _place(animator: Animator, weights: Mapping[str, Tensor]) -> None:
-    """Copy the weights in and check that each arrived unchanged."""
-    with torch.no_grad():
-        for name, parameter in animator.trainable_candidates().items():
-            parameter.copy_(weights[name])
-            if not torch.equal(parameter.cpu(), weights[name].to(parameter.dtype)):
-                raise ValueError(f"{name} changed while it was loaded")
-
-
-def _internal(bundle: Bundle) -> dict[str, Tensor]:
-    return internal_state(bundle.info.architecture, bundle.state())
+    if image:
+        decided["model.context.frames"] = None if stage == 1 else model.get("frames")
+    else:
+        decided["model.context"] = None
+    if ablation.get("first_frame"):
+        decided["data.sampling.condition"] = "first"
+    sampling = (values.get("data") or {}).get("sampling") or {}
+    for name in ("frames", "height", "width"):
+        if name not in sampling:
+            decided[f"data.sampling.{name}"] = model.get(name)
+    return decided

@@ -13,10 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 import models
+from core.errors import AnimaticError
 from models.checkpoints import unpickle
 from models.checkpoints.schedule import SCALE
-from models.differences import Shape
-from models.errors import AnimaticError
+from models.state_dict_diff import Shape
 
 PICKLES = {".ckpt", ".pt", ".pth", ".bin"}
 # DeepSpeed saves the module that it wraps, under this attribute's name.

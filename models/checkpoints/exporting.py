@@ -12,8 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from core.errors import AnimaticError
+from core.files import sync
 from models.architecture import Architecture
-from models.autoencoder import VaeCodec, build_codec
 from models.bundle import Bundle
 from models.checkpoints import layout
 from models.checkpoints.layout import (
@@ -26,12 +27,11 @@ from models.checkpoints.layout import (
 )
 from models.checkpoints.recognition import LEGACY
 from models.checkpoints.schedule import schedule_buffers
-from models.differences import compare, shapes_of
-from models.encoders import ClipEncoders
-from models.errors import AnimaticError
-from models.files import sync
+from models.encoders.clip import ClipEncoders
+from models.encoders.codec import VaeCodec, build_codec
+from models.encoders.vae import to_ldm
+from models.state_dict_diff import compare, shapes_of
 from models.tensors import separate
-from models.vae import to_ldm
 
 # torch.save's own container of the published files.
 CONTAINER = "state_dict"

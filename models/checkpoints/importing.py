@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import AnimaticError
+from core.files import sha256
 from models.bundle import write_bundle
 from models.checkpoints.containers import Source, open_source
 from models.checkpoints.layout import part_of
 from models.checkpoints.recognition import Recognised, recognise
 from models.checkpoints.variants import VARIANTS, Variant
-from models.errors import AnimaticError
-from models.files import sha256
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import open_clip
 import torch
 from open_clip.model import CLIP
 
-from models import naming
+from core.errors import AnimaticError
 from models.architecture import Architecture, CodecConfig, DiffusionConfig, EncoderConfig
 from models.checkpoints.schedule import BUFFERS, SCALE, scale_length
-from models.differences import Shape, shapes_of
-from models.encoders import ClipEncoders
-from models.errors import AnimaticError
-from models.vae import VAE_PREFIX, build_vae, to_ldm
+from models.encoders.clip import ClipEncoders
+from models.encoders.vae import VAE_PREFIX, build_vae, to_ldm
+from models.network import parameter_names
+from models.state_dict_diff import Shape, shapes_of
 
 TEXT, IMAGE = "cond_stage_model.model.", "embedder.model."
 NETWORK = "network"
@@ -26,7 +26,7 @@ _PREFIXES = {
     VAE_PREFIX: AUTOENCODER,
     "cond_stage_model.": TEXT_ENCODER,
     "embedder.": IMAGE_ENCODER,
-} | dict.fromkeys(naming.NETWORK_PREFIXES, NETWORK)
+} | dict.fromkeys(parameter_names.NETWORK_PREFIXES, NETWORK)
 
 Layout = dict[str, Shape]
 
@@ -50,7 +50,7 @@ def published_layout(architecture: Architecture) -> dict[str, Layout]:
     clip = _clip_shapes(architecture.encoders)
     parts = {
         SCHEDULE: _schedule(architecture.diffusion),
-        NETWORK: naming.public_shapes(architecture),
+        NETWORK: parameter_names.public_shapes(architecture),
         AUTOENCODER: _autoencoder(architecture.codec),
         TEXT_ENCODER: {TEXT + key: shape for key, shape in clip.items() if in_text_encoder(key)},
     }

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from core.errors import AnimaticError
 from models.animator import Animator
-from models.autoencoder import VaeCodec
-from models.differences import compare, shapes_of
-from models.errors import AnimaticError
-from models.vae import from_ldm, to_ldm
+from models.encoders.codec import VaeCodec
+from models.encoders.vae import from_ldm, to_ldm
+from models.state_dict_diff import compare, shapes_of
 
 
 def load(animator: Animator, state: Mapping[str, Tensor]) -> None:

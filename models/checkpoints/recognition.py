@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from core.errors import AnimaticError
 from models.checkpoints import layout
 from models.checkpoints.containers import Source
 from models.checkpoints.layout import Layout, part_of
 from models.checkpoints.variants import Variant
-from models.differences import Differences, compare
-from models.errors import AnimaticError
+from models.state_dict_diff import Differences, compare
 
 # The frame-rate embedding's name in the first published checkpoint -> its name in all others.
 LEGACY = {"model.diffusion_model.framestride_embed.": "model.diffusion_model.fps_embedding."}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.architecture import DiffusionConfig
-from models.diffusion import RESCALE_STEPS, linear_betas, zero_terminal_snr
+from models.diffusion.schedule import RESCALE_STEPS, linear_betas, zero_terminal_snr
 
 BUFFERS = (
     "betas",

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 
 INTERRUPTED = 130
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from orchestration.cli.common import (
     AsJson,
     err,
@@ -22,7 +22,7 @@ from orchestration.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from orchestration.watch import Watch
+    from orchestration.monitoring import Watch
     from pipelines.ingest import IngestConfig, IngestProgress, IngestReport
 
 PANEL = "Data"
@@ -83,7 +83,7 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Turn a table of videos into shards; an interrupted job goes on where it stopped."""
-    from orchestration.watch import Watch
+    from orchestration.monitoring import Watch
     from orchestration.workspace import Workspace
     from pipelines.ingest import ingest as run
 
@@ -104,7 +104,7 @@ def index_images(
     as_json: AsJson = False,
 ) -> None:
     """Make image tars, as img2dataset writes them, a dataset for stage 1; the tars stay as they are."""
-    from orchestration.progress import counting
+    from orchestration.monitoring.progress import counting
     from pipelines.dataset.images import index_images as run
 
     with counting(err(), "index") as progress:
@@ -138,7 +138,7 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Give rejected rows of a class another try; all other samples stay as they are."""
-    from orchestration.watch import Watch
+    from orchestration.monitoring import Watch
     from pipelines.ingest import retry as run
 
     target = named_dataset(dataset)
@@ -157,9 +157,9 @@ def retry(
 def _watched(
     verb: str, target: str, settings: dict[str, Any], watch: Watch
 ) -> Iterator[Callable[[IngestProgress], None]]:
-    from orchestration.watch import Job, watched
+    from orchestration.monitoring import Job, observe_job
 
-    with only_results_on_stdout(), watched(Job(verb, target, settings), watch, err()) as show:
+    with only_results_on_stdout(), observe_job(Job(verb, target, settings), watch, err()) as show:
         yield show
 
 
@@ -183,7 +183,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Read a whole dataset, or latents, again: every digest, count, tar and sample."""
-    from orchestration.progress import counting
+    from orchestration.monitoring.progress import counting
     from pipelines.dataset.latents import holds_latents
     from pipelines.dataset.verify import verify as run
     from pipelines.dataset.verify_latents import verify_latents
@@ -213,8 +213,8 @@ def _config(
 ) -> IngestConfig:
     from pydantic import ValidationError
 
+    from core.config.keys import check_names
     from pipelines.ingest import IngestConfig
-    from training.names import check_names
 
     values: dict[str, Any] = _sizes(preset) if preset else {}
     values |= {"source": source, "output": output}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from orchestration.cli.common import (
     AsJson,
     Preset,
@@ -60,7 +60,7 @@ def encode(
     as_json: AsJson = False,
 ) -> None:
     """Store the latents of a dataset's clips, for training with data.latents; goes on where it stopped."""
-    from orchestration.progress import counting
+    from orchestration.monitoring.progress import counting
     from pipelines.encode import EncodeConfig
     from pipelines.encode import encode as run
 
@@ -100,9 +100,9 @@ def score(
 ) -> None:
     """Score how well image and caption of every sample agree (CLIP), to select by in training."""
     from models.architecture import EncoderConfig
-    from orchestration.progress import counting
-    from pipelines.similarity import ScoreConfig
-    from pipelines.similarity import score as run
+    from orchestration.monitoring.progress import counting
+    from pipelines.score.job import ScoreConfig
+    from pipelines.score.job import score as run
 
     encoders = EncoderConfig(kind="open_clip", model=model, path=str(weights))
     config = _validated(

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from orchestration.cli.common import AsJson, err, only_results_on_stdout, out, print_json, short, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.animation import Mode
+    from models.animate import Mode
     from models.architecture import Architecture
     from models.bundle import Bundle
-    from models.sampler import SamplingSettings
+    from models.diffusion.sampler import SamplingSettings
 
 PANEL = "Inference"
 PLAYBACK_FPS = 8.0
@@ -59,7 +59,8 @@ def animate(
     as_json: AsJson = False,
 ) -> None:
     """Animate an image as a prompt says; settings not given are the preset's."""
-    from orchestration import media, promotion
+    from orchestration import media
+    from orchestration.registry import promotion
     from orchestration.workspace import Workspace
 
     workspace = Workspace.current()
@@ -108,8 +109,8 @@ def evaluate(
     """Animate held-out clips and measure the results: first-frame fidelity, direction of motion."""
     import os
 
-    from orchestration import promotion
-    from orchestration.progress import counting
+    from orchestration.monitoring.progress import counting
+    from orchestration.registry import promotion
     from orchestration.workspace import Workspace, device_count
     from pipelines.evaluate import EvaluateConfig
     from pipelines.evaluate import evaluate as run
@@ -154,7 +155,7 @@ def _read_stills(
 
     Raises AnimaticError where what is asked for does not go together or a picture cannot be read.
     """
-    from models.animation import frames_to_sample
+    from models.animate import frames_to_sample
     from orchestration.media import read_image
 
     if loop and last is not None:
@@ -177,7 +178,7 @@ def _clips(
     """Seed and clip (t 3 h w), one after the other, each with a bar."""
     import torch
 
-    from orchestration.progress import counting
+    from orchestration.monitoring.progress import counting
 
     animator = bundle.animator().to("cuda" if torch.cuda.is_available() else "cpu")
     for number in range(count):
@@ -206,8 +207,9 @@ def _settings(stage: int, preset: str, **given: float | None) -> SamplingSetting
     """The preset's sampling settings under what the user gave."""
     from pydantic import ValidationError
 
-    from models.sampler import SamplingSettings
-    from training.config import presets, resolve
+    from models.diffusion.sampler import SamplingSettings
+    from training.config import resolve
+    from training.config.presets import presets
 
     known = preset in presets()
     settings = resolve(stage, preset).validation.sampling if known else SamplingSettings()

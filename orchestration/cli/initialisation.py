@@ -10,10 +10,9 @@ from typing import Any
 from models.bundle import Bundle
 from orchestration.cli.common import out, print_json, print_table, short, shown
 from training.config import RunConfig
-from training.handover import Handover, plan
-from training.lineage import sources
-from training.recipe import STAGES
-from training.stages import trained_of
+from training.initialisation.build import trained_of
+from training.initialisation.plan import TensorTransfer, plan
+from training.stages import STAGES
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,12 @@ def show(config: RunConfig, *, every_tensor: bool, as_json: bool) -> None:
     Raises:
         AnimaticError: a bundle is missing, of another stage, or does not fit.
     """
-    base, parent = sources(config, verify=False)
-    handovers = plan(config, base, parent)
-    trained = set(trained_of(config, list(handovers)))
-    rows = grouped(handovers, trained)
+    from training.initialisation.source_bundles import open_source_bundles
+
+    base, parent = open_source_bundles(config, verify=False)
+    transfers = plan(config, base, parent)
+    trained = set(trained_of(config, list(transfers)))
+    rows = grouped(transfers, trained)
     if as_json:
         print_json(
             {
@@ -51,7 +52,7 @@ def show(config: RunConfig, *, every_tensor: bool, as_json: bool) -> None:
                 "tensors": sum(row.tensors for row in rows),
                 "parameters": sum(row.parameters for row in rows),
                 "groups": rows,
-                "origins": [_entry(name, way, name in trained) for name, way in handovers.items()],
+                "origins": [_entry(name, way, name in trained) for name, way in transfers.items()],
             }
         )
         return
@@ -60,15 +61,15 @@ def show(config: RunConfig, *, every_tensor: bool, as_json: bool) -> None:
     if every_tensor:
         out().print()
         # Not a table: its columns would shorten the keys to the terminal's width.
-        for way in handovers.values():
+        for way in transfers.values():
             out().print(f"{way.key}  {_times(way.shape)}  {way.origin}: {way.how}")
 
 
-def grouped(handovers: dict[str, Handover], trained: set[str]) -> list[Row]:
+def grouped(transfers: dict[str, TensorTransfer], trained: set[str]) -> list[Row]:
     """Handovers counted by origin, kind and change, sorted."""
     tensors: Counter[tuple[str, str, str, bool]] = Counter()
     parameters: Counter[tuple[str, str, str, bool]] = Counter()
-    for name, way in handovers.items():
+    for name, way in transfers.items():
         group = (way.origin, way.kind, way.how, name in trained)
         tensors[group] += 1
         parameters[group] += prod(way.shape)
@@ -106,7 +107,7 @@ def _described(bundle: Bundle | None) -> dict[str, Any] | None:
     return {"id": bundle.id, "folder": bundle.folder} if bundle else None
 
 
-def _entry(name: str, way: Handover, trained: bool) -> dict[str, Any]:
+def _entry(name: str, way: TensorTransfer, trained: bool) -> dict[str, Any]:
     return {
         "key": way.key,
         "name": name,

@@ -21,7 +21,7 @@ from orchestration.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from orchestration.defaults import Request
+    from orchestration.workflows.train_request import Request
     from pipelines.survey import Survey
 
 PANEL = "Data"
@@ -61,13 +61,13 @@ def inspect(
 ) -> None:
     """Summarise a dataset and write a report: counts, reasons, histograms, a contact sheet, throughput."""
     if batch:
-        from orchestration.defaults import Request
+        from orchestration.workflows.train_request import Request
 
         sets = (*([] if seed is None else [f"seed={seed}"]), *(assignments or []))
         request = Request(stage, preset, sets, tuple(config or ()), data=named_dataset(dataset))
         _draw_batch(request, position, report, as_json)
         return
-    from orchestration.inspection import report_path, write_report
+    from orchestration.reports.dataset_report import report_path, write_report
     from pipelines.dataset import Dataset
     from pipelines.survey import survey
     from pipelines.survey.contact import contacts
@@ -85,10 +85,10 @@ def inspect(
 
 
 def _draw_batch(request: Request, position: int, path: Path | None, as_json: bool) -> None:
-    from orchestration.batch_sheet import draw_batch, size_of
+    from orchestration.reports.batch_sheet import draw_batch, size_of
     from orchestration.workspace import Workspace
+    from training.batch_source import DatasetSource
     from training.config import resolve
-    from training.source import DatasetSource
 
     stage, preset = request.stage, request.chosen_preset()
     config = resolve(stage, preset, request.all_sets(), request.files)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from orchestration.cli.common import AsJson, err, out, print_json
 
 PANEL = "This machine"
@@ -55,7 +55,7 @@ def demo(
 
 def doctor(as_json: AsJson = False) -> None:
     """Say what this machine has and what is missing; exit code 1 if work is impossible."""
-    from orchestration.doctor import examine
+    from orchestration.workflows.doctor import examine
     from orchestration.workspace import Workspace
 
     checks = examine(Workspace.current())

@@ -29,8 +29,8 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Make a bundle the champion of its preset."""
-    from orchestration.aliases import mirror_champion
-    from orchestration.promotion import promote as act
+    from orchestration.registry.mlflow_registry import mirror_champion
+    from orchestration.registry.promotion import promote as act
     from orchestration.workspace import Workspace
 
     workspace = Workspace.current()
@@ -50,8 +50,8 @@ def rollback(
     preset: LedgerPreset = None, actor: Actor = None, note: Note = "", as_json: AsJson = False
 ) -> None:
     """Withdraw the champion and reinstate the one before it."""
-    from orchestration.aliases import mirror_champion
-    from orchestration.promotion import rollback as act
+    from orchestration.registry.mlflow_registry import mirror_champion
+    from orchestration.registry.promotion import rollback as act
     from orchestration.workspace import Workspace
 
     workspace = Workspace.current()
@@ -75,12 +75,13 @@ def lineage(
     as_json: AsJson = False,
 ) -> None:
     """Show what a bundle descends from, each ancestor verified."""
-    from orchestration import promotion
+    from orchestration.registry import promotion
+    from orchestration.registry.lineage import lineage as ancestors_of
     from orchestration.workspace import Workspace
 
     ledger = Workspace.current().ledger
     folder, _ = promotion.open_target(ledger, bundle, preset)
-    chain = promotion.lineage(ledger, folder)
+    chain = ancestors_of(ledger, folder)
     if as_json:
         print_json({"lineage": chain})
         return

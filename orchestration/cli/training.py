@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from orchestration.cli.common import (
     AsJson,
     Preset,
@@ -20,8 +20,8 @@ from orchestration.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from orchestration.defaults import Request
-    from training.config import TrackingConfig
+    from orchestration.workflows.train_request import Request
+    from training.config.sections import TrackingConfig
 
 PANEL = "Training"
 
@@ -73,7 +73,7 @@ def train(
     """Train one stage; an interrupted run goes on from its newest checkpoint."""
     if verbose and not print_initialisation:
         raise AnimaticError("--verbose goes with --print-initialisation")
-    from orchestration.defaults import Request
+    from orchestration.workflows.train_request import Request
 
     request = Request(
         stage=stage,
@@ -128,7 +128,7 @@ def sync(
 
 def _print_initialisation(request: Request, *, every_tensor: bool, as_json: bool) -> None:
     from orchestration.cli import initialisation
-    from orchestration.defaults import with_parent
+    from orchestration.workflows.train_request import with_parent
     from orchestration.workspace import Workspace
 
     config = with_parent(request, Workspace.current())
@@ -136,7 +136,8 @@ def _print_initialisation(request: Request, *, every_tensor: bool, as_json: bool
 
 
 def _print_config(request: Request) -> None:
-    from training.config import config_hash, dump_yaml, resolve
+    from training.config import dump_yaml, resolve
+    from training.config.identity import config_hash
 
     config = resolve(request.stage, request.chosen_preset(), request.all_sets(), request.files)
     typer.echo(f"# config hash {config_hash(config)}\n{dump_yaml(config)}")
@@ -144,13 +145,14 @@ def _print_config(request: Request) -> None:
 
 def _train(request: Request, run: Path | None, as_json: bool) -> None:
     """Train in ``run``, or in the folder that the recipe names, and accept the bundle."""
-    from orchestration import defaults, promotion
-    from orchestration.launch import launch
+    from orchestration.launch.ray_train import launch
+    from orchestration.registry import promotion
+    from orchestration.workflows import train_request
     from orchestration.workspace import Workspace
 
     workspace = Workspace.current()
-    config = defaults.complete(request, workspace)
-    folder = run or defaults.run_folder(config, workspace)
+    config = train_request.complete(request, workspace)
+    folder = run or train_request.run_folder(config, workspace)
     with only_results_on_stdout():
         result = launch(config, folder, workspace, err())
     entry = promotion.accept(workspace.ledger, result.bundle_path)
@@ -170,7 +172,8 @@ def _tracking(path: Path) -> TrackingConfig:
     """Where a run is mirrored, of training or of ingest."""
     import yaml
 
-    from training.config import TrackingConfig, load
+    from training.config import load
+    from training.config.sections import TrackingConfig
 
     content = yaml.safe_load(path.read_text()) if path.is_file() else {}
     if isinstance(content, dict) and "ingest" in content:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from core.files import write_text
 from orchestration.demo import films, footage
-from orchestration.files import write_text
 
 TRAINING_SEED, HELD_OUT_SEED = 11, 12  # the prior saw seed 1
 RECIPE = "recipe.json"

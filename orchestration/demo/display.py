@@ -11,7 +11,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from orchestration.progress import BAR_WIDTH, Repeating, counting
+from orchestration.monitoring.progress import BAR_WIDTH, Repeating, counting
 
 TICK_S = 0.5
 # The part of a step that may be filled while it has not ended: a late step never looks finished.

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import open_bundle
-from orchestration import promotion
-from orchestration.demo.seconds import SecondsNote
-from orchestration.demo.sources import Sources
+from orchestration.demo.locations import Sources
+from orchestration.demo.timings import SecondsNote
+from orchestration.registry.lineage import Ancestor, lineage
 from pipelines.evaluate.metrics import mean_interval
 from training.observe import curves, read_journal
 
@@ -60,7 +60,7 @@ class Figures:
     evaluations: dict[int, dict[str, Any]] = field(default_factory=dict)
     data: list[Data] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    lineage: list[promotion.Ancestor] = field(default_factory=list)
+    lineage: list[Ancestor] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
     def direction(self, stage: int) -> dict[str, float] | None:
@@ -105,7 +105,7 @@ def gather(sources: Sources) -> Figures:
             continue
         figures.data.append(_data(name, folder))
     if figures.trainings:
-        figures.lineage = promotion.lineage(sources.ledger, figures.trainings[-1].bundle)
+        figures.lineage = lineage(sources.ledger, figures.trainings[-1].bundle)
     return figures
 
 

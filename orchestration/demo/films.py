@@ -14,7 +14,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from orchestration.demo.footage import SIZE, encode
 
 PAGE = "films"

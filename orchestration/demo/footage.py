@@ -15,7 +15,7 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw
 
-from orchestration.files import replacing
+from core.files import replacing
 
 SIZE = 128  # pixels, both sides of a rendered clip
 FPS = 12

@@ -12,14 +12,14 @@ from typing import Any
 
 from rich.console import Console
 
+from core.errors import AnimaticError
 from models import PRIOR
 from models.bundle import Bundle, open_bundle, write_bundle
-from models.errors import AnimaticError
-from orchestration import defaults
 from orchestration.demo import curves, footage
 from orchestration.demo.collection import HELD_OUT_SEED
 from orchestration.demo.figures import read_losses
-from orchestration.progress import counting
+from orchestration.monitoring.progress import counting
+from orchestration.workflows import train_request
 from orchestration.workspace import Workspace
 from training.config import load
 
@@ -41,12 +41,12 @@ def make_prior(
     Raises:
         AnimaticError: ``target`` holds another prior already; it is never overwritten.
     """
-    from orchestration.launch import launch
+    from orchestration.launch.ray_train import launch
 
     root = workspace.root
     data = prepare(root / "prior-footage", root / "prior-data", range(SCENES), SEED, console)
-    request = defaults.Request(stage=0, preset=PRESET, sets=tuple(sets), data=str(data))
-    result = launch(defaults.complete(request, workspace), root / "prior", workspace, console)
+    request = train_request.Request(stage=0, preset=PRESET, sets=tuple(sets), data=str(data))
+    result = launch(train_request.complete(request, workspace), root / "prior", workspace, console)
     report = measure(result.bundle_path, root, console)
     return publish(result.run_dir, report, sets, target)
 

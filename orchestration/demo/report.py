@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from core.files import write_text
 from orchestration.demo import curves, footage, gallery, stills
 from orchestration.demo.figures import Figures, gather
-from orchestration.demo.sources import STEP_TITLES, Sources, shown
-from orchestration.files import write_text
+from orchestration.demo.locations import STEP_TITLES, Sources, shown
 
 TEMPLATE = "report.html"
 README_GIF = "readme.gif"

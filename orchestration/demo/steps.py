@@ -15,11 +15,10 @@ from pathlib import Path
 from rich.console import Console
 
 from models.bundle import open_bundle
-from orchestration import defaults, promotion
-from orchestration.aliases import mirror_champion
 from orchestration.demo.collection import write_collection
 from orchestration.demo.display import Overall
-from orchestration.demo.plan import (
+from orchestration.demo.locations import STEP_TITLES
+from orchestration.demo.settings import (
     PRESET,
     STRIDE,
     Demo,
@@ -28,8 +27,10 @@ from orchestration.demo.plan import (
     sampling,
     stage_config,
 )
-from orchestration.demo.seconds import SecondsNote
-from orchestration.demo.sources import STEP_TITLES
+from orchestration.demo.timings import SecondsNote
+from orchestration.registry import promotion
+from orchestration.registry.mlflow_registry import mirror_champion
+from orchestration.workflows import train_request
 from orchestration.workspace import Workspace
 
 
@@ -138,10 +139,10 @@ def ingest_footage(demo: Demo) -> Outcome:
 
 def train_stage(demo: Demo, stage: int) -> Outcome:
     """One stage on Ray Train; its bundle is accepted into the ledger."""
-    from orchestration.launch import launch
+    from orchestration.launch.ray_train import launch
 
     config = stage_config(demo, stage)
-    folder = defaults.run_folder(config, demo.workspace)
+    folder = train_request.run_folder(config, demo.workspace)
     result = launch(config, folder, demo.workspace, demo.overall.console)
     promotion.accept(demo.workspace.ledger, result.bundle_path)
     demo.runs[stage] = result.run_dir

@@ -13,14 +13,14 @@ import av
 import numpy as np
 from pydantic import BaseModel
 
+from core.files import write_text
 from models.bundle import open_bundle
 from orchestration import media
 from orchestration.demo import films, footage
 from orchestration.demo.collection import HELD_OUT_SEED, Collection
-from orchestration.files import write_text
 
 if TYPE_CHECKING:
-    from models.sampler import SamplingSettings
+    from models.diffusion.sampler import SamplingSettings
 
 FOLDER, NOTE = "animations", "animations.json"
 STEERED = 2  # pictures that are told to go four ways

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestration.demo.figures import Figures, gather
-from orchestration.demo.sources import Sources, shown
+from orchestration.demo.locations import Sources, shown
 from orchestration.demo.stills import FOLDER, read
 
 

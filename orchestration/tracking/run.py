@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from orchestration.files import write_text
+from core.files import write_text
 
 
 @dataclass(frozen=True)

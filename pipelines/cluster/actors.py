@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from pipelines.cluster.connect import ensure_ray
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import os
 
 import ray
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 
 OBJECT_STORE_BYTES = 256 << 20  # jobs pass paths and counts through it, never clips
 

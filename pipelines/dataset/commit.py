@@ -8,13 +8,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from models.errors import AnimaticError
-from models.files import sha256
+from core.canonical_json import canonical_json, digest_of
+from core.errors import AnimaticError
+from core.files import sha256
+from core.storage import Folder
 from pipelines.dataset.dataset import dataset_digest
 from pipelines.dataset.duplicates import find_duplicates
 from pipelines.dataset.tables import REJECTS_SCHEMA, SAMPLES_SCHEMA, TableWriter, rejected
 from pipelines.dataset.units import FORMAT, count_outcomes, made_from, read_units, unit_name
-from pipelines.storage import Folder, canonical_json, digest_of
 
 
 def commit_dataset(

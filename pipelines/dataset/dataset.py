@@ -9,14 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.errors import AnimaticError
+from core.canonical_json import digest_of
+from core.errors import AnimaticError
+from core.storage import Folder
 from pipelines.dataset.description import read_description
+from pipelines.dataset.mapped_table import mapped_table, require_digest
+from pipelines.dataset.shard_cache import CacheConfig
+from pipelines.dataset.shard_writer import Member
 from pipelines.dataset.tables import LATER_COLUMNS, SAMPLES_SCHEMA
-from pipelines.dataset.tar import Member
 from pipelines.dataset.units import FORMAT
-from pipelines.storage import Folder, digest_of
-from pipelines.storage.mapped import mapped_table, require_digest
-from pipelines.storage.shard_files import CacheConfig
 
 MAPPED_ROWS = 50_000  # more samples than that are not held in memory
 _MEND = "delete dataset.json and run ingest (for images index-images) again"

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from models.errors import AnimaticError
-from pipelines.storage import Folder
+from core.errors import AnimaticError
+from core.storage import Folder
 
 
 def read_description(

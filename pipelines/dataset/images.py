@@ -17,12 +17,12 @@ from typing import Any, BinaryIO, cast
 
 from PIL import Image
 
-from models.errors import AnimaticError
-from models.files import sha256
+from core.errors import AnimaticError
+from core.files import sha256
+from core.storage import Folder
 from pipelines.dataset.dataset import dataset_digest
 from pipelines.dataset.tables import REJECTS_SCHEMA, SAMPLES_SCHEMA, TableWriter
 from pipelines.dataset.units import FORMAT
-from pipelines.storage import Folder
 from pipelines.video.frames import UNREADABLE_IMAGE
 
 IMAGES = ("jpg", "jpeg", "png", "webp")

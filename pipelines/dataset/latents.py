@@ -17,17 +17,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.errors import AnimaticError
+from core.canonical_json import digest_of
+from core.errors import AnimaticError
+from core.storage import Folder
 from pipelines.dataset.dataset import Dataset, open_table
 from pipelines.dataset.description import read_description
-from pipelines.storage import Folder, digest_of
 from pipelines.video.frames import UndecodableError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.autoencoder import Codec
-    from models.encoders import ClipEncoders
+    from models.encoders.clip import ClipEncoders
+    from models.encoders.codec import Codec
 
 FORMAT = 1
 INFO, TABLE, BEGUN = "latents.json", "latents.parquet", "encode.json"

@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.errors import AnimaticError
+from core.canonical_json import digest_of
+from core.errors import AnimaticError
+from core.storage import Folder
 from pipelines.dataset.dataset import Dataset
-from pipelines.storage import Folder, digest_of
 
 SIMILARITY = "clip_similarity.parquet"
 SIMILARITY_SCHEMA = pa.schema([("key", pa.string()), ("clip_similarity", pa.float32())])

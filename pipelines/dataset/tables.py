@@ -8,8 +8,8 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.dataset.tar import MEMBERS
-from pipelines.storage import canonical_json
+from core.canonical_json import canonical_json
+from pipelines.dataset.shard_writer import MEMBERS
 
 SAMPLES_SCHEMA = pa.schema(
     [("key", pa.string()), ("shard", pa.string())]

@@ -14,9 +14,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from models.errors import AnimaticError
-from pipelines.dataset.tar import MEMBERS, Sample, ShardWriter, StoredSample
-from pipelines.storage import Folder, canonical_json
+from core.canonical_json import canonical_json
+from core.errors import AnimaticError
+from core.storage import Folder
+from pipelines.dataset.shard_writer import MEMBERS, Sample, ShardWriter, StoredSample
 
 FORMAT = 1
 READ_AHEAD = 8

@@ -14,12 +14,12 @@ import av
 import pyarrow.parquet as pq
 from PIL import Image
 
-from models.errors import AnimaticError
-from pipelines.dataset.altered import altered, compared
+from core.errors import AnimaticError
+from core.storage import Folder
 from pipelines.dataset.dataset import read_info
-from pipelines.dataset.tar import MEMBERS
+from pipelines.dataset.integrity import altered, compared
+from pipelines.dataset.shard_writer import MEMBERS
 from pipelines.dataset.units import committed_units, count_outcomes, read_unit, read_units, unit_name
-from pipelines.storage import Folder
 from pipelines.video.frames import UNREADABLE_IMAGE
 
 BLOCK = 1 << 20

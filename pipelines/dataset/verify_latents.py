@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.errors import AnimaticError
-from pipelines.dataset.altered import altered, compared
+from core.errors import AnimaticError
+from core.storage import Folder
+from pipelines.dataset.integrity import altered, compared
 from pipelines.dataset.latents import TABLE, read_info
-from pipelines.storage import Folder
 
 
 def verify_latents(

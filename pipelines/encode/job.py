@@ -10,17 +10,18 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from models.errors import AnimaticError
-from models.files import sha256
+from core.canonical_json import canonical_json, digest_of
+from core.errors import AnimaticError
+from core.files import sha256
+from core.lock import exclusive_lock
+from core.storage import Folder
+from core.urls import absolute
 from pipelines.cluster.by_shard import Progress, run_by_shard
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import BEGUN, FORMAT, INFO, SCHEMA, TABLE, LatentKey, latents_digest, read_info
 from pipelines.dataset.tables import TableWriter
 from pipelines.dataset.units import committed_units, read_units, unit_name
 from pipelines.encode.unit import EncodeConfig, UnitEncoder, load_models, made_of, shard_name
-from pipelines.storage import Folder, canonical_json, digest_of
-from pipelines.storage.claim import claimed
-from pipelines.storage.place import absolute
 
 __all__ = ["EncodeConfig", "EncodeReport", "encode"]
 
@@ -56,7 +57,7 @@ def encode(config: EncodeConfig, progress: Progress = lambda done, total: None) 
         info = read_info(folder)
         if info["dataset"] == dataset.digest and _whole(folder, info):
             return _report(info, started, skipped=len(info["shards"]))
-    with claimed(folder, "encode"):
+    with exclusive_lock(folder, "encode"):
         _compare(folder, key)  # another encode may have begun meanwhile
         folder.write(BEGUN, canonical_json(key.identity()))
         # From here on the latents are in between two states of the dataset: nobody may take them for either.

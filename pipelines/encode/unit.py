@@ -15,17 +15,18 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from core.canonical_json import canonical_json, digest_of
+from core.errors import AnimaticError
+from core.storage import Folder
 from models.architecture import CodecConfig, EncoderConfig
-from models.autoencoder import Codec, build_codec
-from models.encoders import ClipEncoders
-from models.errors import AnimaticError
+from models.encoders.clip import ClipEncoders
+from models.encoders.codec import Codec, build_codec
 from models.pixels import to_signed
 from pipelines.cluster.by_shard import ShardJob
 from pipelines.dataset.latents import FORMAT, LatentKey, codec_digest, text_digest
-from pipelines.dataset.tar import Member, TarWriter
+from pipelines.dataset.shard_cache import CacheConfig, ShardFiles
+from pipelines.dataset.shard_writer import Member, TarWriter
 from pipelines.dataset.units import unit_name, withdraw_other
-from pipelines.storage import Folder, canonical_json, digest_of
-from pipelines.storage.shard_files import CacheConfig, ShardFiles
 from pipelines.video.frames import Frames, UndecodableError, read_clip, read_image
 
 FRAMES_AT_ONCE = 32  # decoded together; bounds memory whatever the length of a clip

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from pipelines.dataset import Dataset
 from pipelines.loader.order import Permutation, derive_key
 from pipelines.loader.sampling import ClipSampling, draw

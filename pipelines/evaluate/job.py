@@ -16,18 +16,18 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.errors import AnimaticError
+from core.storage import Folder
 from models.animator import Animator
 from models.bundle import open_bundle
-from models.errors import AnimaticError
+from models.diffusion.sampler import SamplingSettings
 from models.pixels import to_signed, to_uint8
-from models.sampler import SamplingSettings
 from pipelines.cluster.actors import run_on_actors
 from pipelines.evaluate.heldout import HeldOutSet, RealClip, open_held_out
 from pipelines.evaluate.metrics import DETECTOR, caption_direction, motion_direction, psnr, travel
 from pipelines.evaluate.report import build_report
 from pipelines.loader.order import derive_key
 from pipelines.loader.sampling import ClipSampling
-from pipelines.storage import Folder
 
 Progress = Callable[[int, int], None]
 

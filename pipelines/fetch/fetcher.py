@@ -21,9 +21,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError, RejectedError
 from pipelines.fetch.web import Web
-from pipelines.rejection import RejectedError
 
 BLOCK = 1 << 20
 RETRIED_STATUS = {408, 425, 429}

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
+from core.errors import RejectedError
 from pipelines.fetch.fetcher import Fetched, Fetcher, FetchPolicy
-from pipelines.rejection import RejectedError
 from pipelines.sources import SourceRow
 
 Source = Fetched | RejectedError

@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from pipelines.rejection import RejectedError
+from core.errors import RejectedError
 
 REDIRECTS = 5
 REDIRECT_STATUS = {301, 302, 303, 307, 308}

@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from pipelines.cluster.connect import ensure_ray
 from pipelines.ingest.timings import Timings
 

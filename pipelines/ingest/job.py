@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
+from core.lock import exclusive_lock
+from core.storage import Folder
+from core.urls import SCHEME, absolute
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.units import committed_units, count_outcomes, made_from, read_units
 from pipelines.ingest.engine import Progress, Tally, run_units
@@ -16,9 +19,6 @@ from pipelines.ingest.plan import Plan, stale_units, withdraw
 from pipelines.ingest.timings import timings_of
 from pipelines.ingest.unit import IngestConfig, make_unit
 from pipelines.sources import SourceRow, SourceTable
-from pipelines.storage import Folder
-from pipelines.storage.claim import claimed
-from pipelines.storage.place import SCHEME, absolute
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def ingest(config: IngestConfig, progress: Progress | None = None, *, replace: b
     plan = Plan.of(config, table)
     if not plan.rows:
         raise AnimaticError(f"{config.source} has no rows")
-    with claimed(folder, "ingest"):
+    with exclusive_lock(folder, "ingest"):
         begun = Plan.begun(folder)  # another ingest may have ended meanwhile
         if begun is not None and begun.changes(plan):
             _change_plan(folder, begun, plan, table, replace)

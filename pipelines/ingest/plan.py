@@ -13,15 +13,25 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.errors import AnimaticError
+from core.canonical_json import canonical_json, digest_of
+from core.errors import AnimaticError
+from core.storage import Folder
+from core.urls import SCHEME
 from pipelines.dataset.units import FORMAT, committed_units, read_units, shard_name, stored_shards, unit_name
 from pipelines.ingest.unit import IngestConfig
 from pipelines.sources import SourceRow, SourceTable
-from pipelines.storage import Folder, canonical_json, digest_of
-from pipelines.storage.place import SCHEME
 
 # Where and how the work is done, which must not matter to the bytes that come out.
-CIRCUMSTANCES = {"source", "videos", "output", "workers", "address", "deadline_s", "decoder_memory", "fetch"}
+NON_IDENTITY_FIELDS = {
+    "source",
+    "videos",
+    "output",
+    "workers",
+    "address",
+    "deadline_s",
+    "decoder_memory",
+    "fetch",
+}
 # What is felt through the rows alone: units whose rows stay the same stay the same.
 OF_ROWS = {"source_sha256", "columns", "where"}
 
@@ -149,7 +159,7 @@ def withdraw(folder: Folder, units: set[int], keep_shards: int) -> None:
 
 
 def _settings(config: IngestConfig) -> dict[str, Any]:
-    return {"format": FORMAT, **config.model_dump(mode="json", exclude=CIRCUMSTANCES)}
+    return {"format": FORMAT, **config.model_dump(mode="json", exclude=NON_IDENTITY_FIELDS)}
 
 
 def _unlike(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:

@@ -6,17 +6,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
+from core.lock import exclusive_lock
+from core.storage import Folder
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.units import committed_units, count_outcomes, read_units, unit_name
 from pipelines.ingest.engine import Progress, Tally, run_units
 from pipelines.ingest.job import IngestReport, report_of
-from pipelines.ingest.plan import CIRCUMSTANCES, Plan, place_of
+from pipelines.ingest.plan import NON_IDENTITY_FIELDS, Plan, place_of
 from pipelines.ingest.timings import timings_of
 from pipelines.ingest.unit import IngestConfig, remake_unit
 from pipelines.sources import TABLE_REASONS
-from pipelines.storage import Folder
-from pipelines.storage.claim import claimed
 
 
 def retry(
@@ -40,7 +40,7 @@ def retry(
             f"{folder} was made by an earlier version; run animatic ingest on it once more first"
         )
     config = _config(folder, plan, circumstances)
-    with claimed(folder, "ingest"):
+    with exclusive_lock(folder, "ingest"):
         if committed_units(folder) != set(range(plan.units)):
             raise AnimaticError(f"the ingest of {folder} did not finish; run animatic ingest again first")
         with timings_of(folder) as timings:
@@ -55,7 +55,7 @@ def retry(
 
 def _config(folder: Folder, plan: Plan, circumstances: dict[str, Any]) -> IngestConfig:
     """The configuration that the dataset was made with, under new circumstances."""
-    foreign = circumstances.keys() - (CIRCUMSTANCES - {"source", "output"})
+    foreign = circumstances.keys() - (NON_IDENTITY_FIELDS - {"source", "output"})
     if foreign:
         raise AnimaticError(f"{min(foreign)} decides a dataset's bytes and cannot change for a retry")
     settings = {name: plan.config[name] for name in IngestConfig.model_fields.keys() & plan.config.keys()}

@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import Field
 
-from pipelines.dataset.tar import Sample
+from core.errors import RejectedError
+from pipelines.dataset.shard_writer import Sample
 from pipelines.fetch import Fetched, FetchPolicy
 from pipelines.fetch.prefetch import fetched_ahead
 from pipelines.ingest.filters import FilterConfig
-from pipelines.rejection import RejectedError
 from pipelines.sources import SourceRow
 from pipelines.video.normalise import ClipSettings
-from pipelines.video.normaliser import Normaliser
+from pipelines.video.sandbox import Normaliser
 
 
 class SampleSettings(ClipSettings):

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from models.errors import AnimaticError
-from pipelines.storage import Folder
+from core.errors import AnimaticError
+from core.storage import Folder
 
 NAME = "timings.jsonl"
 WRITE_EVERY_S = 15.0

@@ -6,11 +6,11 @@ from typing import Any, BinaryIO
 
 from pydantic import Field
 
-from pipelines.dataset.tar import Sample, StoredSample
+from core.storage import Folder
+from pipelines.dataset.shard_writer import Sample, StoredSample
 from pipelines.dataset.units import commit_unit, count_outcomes, opened_shard, read_unit, stored_sample
 from pipelines.ingest.samples import SampleSettings, samples_of
 from pipelines.sources import ColumnNames, SourceRow
-from pipelines.storage import Folder
 
 
 class IngestConfig(SampleSettings):

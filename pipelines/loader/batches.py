@@ -13,18 +13,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
-from models.animator import Batch
-from models.errors import AnimaticError
+from core.errors import AnimaticError
+from models.batch import Batch
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import Latents
 from pipelines.dataset.selection import EVERYTHING, Selection
+from pipelines.dataset.shard_cache import CacheConfig
 from pipelines.loader.buckets import Bucket
 from pipelines.loader.collate import collate
 from pipelines.loader.plan import Plan
 from pipelines.loader.sampling import ClipSampling
 from pipelines.loader.store import SHUFFLE_SHARDS, ClipStore, Part
 from pipelines.loader.stream import LoadedSample, Stream
-from pipelines.storage.shard_files import CacheConfig
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class ClipLoader:
 
     Samples that cannot be read or decoded are counted in ``failures``, logged with their key and replaced
     by the first readable sample of an order drawn for that key and epoch. Shards are checked against their
-    digests when they are first used, remote ones fetched: see :mod:`pipelines.storage.shard_files`; a
+    digests when they are first used, remote ones fetched: see :mod:`pipelines.dataset.shard_cache`; a
     damaged one ends the iteration with an AnimaticError. Clips with too few frames for a sample are left out
     when the dataset is opened.
 

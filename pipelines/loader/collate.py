@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.animator import Batch
+from models.batch import Batch
 from pipelines.loader.stream import LoadedSample
 from pipelines.video.frames import Frames
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from pipelines.loader.order import derive_key
 
 BLOCK = 10_000

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import Latent, Latents
-from pipelines.dataset.tar import Member
+from pipelines.dataset.shard_writer import Member
 from pipelines.loader.sampling import ClipSampling, Draw
 from pipelines.video.frames import Frames, UndecodableError, read_clip, read_image
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import Latents
 from pipelines.dataset.selection import EVERYTHING, Selection, data_digest, selected
+from pipelines.dataset.shard_cache import CacheConfig, ShardFiles
 from pipelines.loader.buckets import Bucket, assign
 from pipelines.loader.mixture import Weight
 from pipelines.loader.order import Permutation
 from pipelines.loader.reading import Clip, SampleReader
 from pipelines.loader.sampling import ClipSampling
-from pipelines.storage.shard_files import CacheConfig, ShardFiles
 
 log = logging.getLogger(__name__)
 

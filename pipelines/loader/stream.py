@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from pipelines.loader.order import GlobalOrder, derive_key
 from pipelines.loader.reading import Clip, Shown
 from pipelines.loader.sampling import ClipSampling, Draw, draw

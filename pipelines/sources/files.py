@@ -12,7 +12,7 @@ from typing import IO, Any, BinaryIO, Literal, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 
 Kind = Literal["csv", "tsv", "jsonl", "parquet"]
 KINDS: dict[str, Kind] = {

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from pipelines.sources.files import SourceFile
 
 BATCH = 1024

@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.rejection import RejectedError
-from pipelines.storage.place import SCHEME
+from core.errors import RejectedError
+from core.urls import SCHEME
 
 KEY_LIKE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # Why a row is turned away for what stands in the table; no second try at its video can mend that.

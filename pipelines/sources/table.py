@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import AnimaticError
+from core.canonical_json import digest_of
+from core.errors import AnimaticError
 from pipelines.sources.files import find_files
 from pipelines.sources.readers import read_column, read_columns, read_records
 from pipelines.sources.row import WEBVID, ColumnNames, SourceRow
-from pipelines.sources.where import parse_where
-from pipelines.storage import digest_of
+from pipelines.sources.row_filter import parse_where
 
 Hashes = npt.NDArray[np.int64]
 

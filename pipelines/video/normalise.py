@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from pipelines.rejection import RejectedError
+from core.errors import RejectedError
 from pipelines.video.clip import Clip, ClipSettings, Watermark
 from pipelines.video.probe import blaming, decoded, mean_rate, open_video
 from pipelines.video.scale import Scaler, scene_score

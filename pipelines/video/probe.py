@@ -15,7 +15,7 @@ from typing import Any
 import av
 from av.stream import Disposition
 
-from pipelines.rejection import RejectedError
+from core.errors import RejectedError
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"
 MAX_PIXELS = 8192 * 8192

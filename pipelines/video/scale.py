@@ -7,7 +7,7 @@ import av.filter
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.rejection import RejectedError
+from core.errors import RejectedError
 
 if TYPE_CHECKING:
     from pipelines.video.clip import ClipSettings

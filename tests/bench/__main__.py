@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from tests.bench import comparisons
 from tests.bench.full_size import full_size
 from tests.bench.ingest import ingest

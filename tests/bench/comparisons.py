@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from models.unet import UNet
+from models.network.unet import UNet
 from tests.bench.networks import Inputs, inputs, tiny_animator
 from tests.bench.plain import contiguous_layout, einsum_attention
 from tests.bench.timing import Result, compare

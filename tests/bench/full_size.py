@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.diffusion import Diffusion
-from models.recompute import Recompute, recompute
-from models.sampler import SamplingSettings, sample
-from models.unet import UNet
+from models.diffusion.sampler import SamplingSettings, sample
+from models.diffusion.schedule import Diffusion
+from models.network.activation_checkpointing import Recompute, recompute
+from models.network.unet import UNet
 from tests.bench.networks import Inputs, draw_weights, inputs
 from tests.bench.timing import MIB, Result, Row, clock_name, stopwatch
 from training.config import RunConfig, resolve

@@ -22,20 +22,20 @@ from PIL import Image
 from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import v2
 
+from core.errors import AnimaticError
+from core.storage import Folder
 from models.architecture import CodecConfig
-from models.errors import AnimaticError
 from pipelines.dataset import Dataset
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.images import index_images
 from pipelines.dataset.latents import Latents
+from pipelines.dataset.shard_cache import CacheConfig
 from pipelines.encode import EncodeConfig, encode
 from pipelines.ingest import IngestConfig
 from pipelines.ingest.unit import make_unit
 from pipelines.loader import ClipLoader
 from pipelines.loader.sampling import ClipSampling
 from pipelines.sources import SourceTable
-from pipelines.storage import Folder
-from pipelines.storage.shard_files import CacheConfig
 from tests.bench.decoders import beside_python, decode_with_decord, members
 from tests.bench.footage import write_clips
 from tests.bench.timing import Result, Row

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.animator import Animator
 from models.architecture import Architecture, UNetConfig
-from models.unet import UNet
+from models.network.unet import UNet
 from training.config import resolve
 
 FRAMES, SIDE = 16, 32

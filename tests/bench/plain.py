@@ -8,11 +8,11 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from models.unet import UNet
+from models.network.unet import UNet
 
 
 def einsum_attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    """Attention written out, the whole matrix of weights in memory; as ``models.attention.attend``."""
+    """``models.network.attention.attend`` written out, with the whole matrix of weights in memory."""
     groups = query.shape[0] // key.shape[0]
     key, value = (repeat(x, "r m c -> (r g) m c", g=groups) for x in (key, value))
     q, k, v = (rearrange(x, "b n (h d) -> (b h) n d", h=heads) for x in (query, key, value))
@@ -23,7 +23,7 @@ def einsum_attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tens
 @contextmanager
 def einsum_attention() -> Iterator[None]:
     """Every attention of the UNet written out."""
-    with patch("models.attention.attend", einsum_attend):
+    with patch("models.network.attention.attend", einsum_attend):
         yield
 
 

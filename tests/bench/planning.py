@@ -12,11 +12,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from core.storage import Folder
 from pipelines.ingest import IngestConfig
 from pipelines.ingest.plan import Plan, rows_digest
 from pipelines.ingest.unit import make_unit
 from pipelines.sources import SourceTable
-from pipelines.storage import Folder
 from tests.bench.timing import MIB, Result, Row
 
 RESUMED_ROWS = 100_000

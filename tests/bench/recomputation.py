@@ -7,8 +7,8 @@ from typing import get_args
 
 from torch import Tensor
 
-from models.recompute import Recompute, recompute
-from models.unet import UNet
+from models.network.activation_checkpointing import Recompute, recompute
+from models.network.unet import UNet
 from tests.bench.memory import LiveMemory, weights_and_buffers
 from tests.bench.networks import Inputs, inputs, tiny_animator
 from tests.bench.timing import MIB, Result, compare

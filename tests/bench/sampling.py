@@ -6,9 +6,9 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor
 
-from models.animation import over_time, sample_latents
+from models.animate import over_time, sample_latents
 from models.animator import Animator
-from models.sampler import SamplingSettings, sample
+from models.diffusion.sampler import SamplingSettings, sample
 from tests.bench.networks import tiny_animator
 from tests.bench.plain import contiguous_layout, einsum_attention
 from tests.bench.timing import Result, compare

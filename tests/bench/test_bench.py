@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.attention import attend
-from models.errors import AnimaticError
+from core.errors import AnimaticError
+from models.network.attention import attend
 from pipelines.loader import ClipSampling
 from tests.bench.__main__ import main
 from tests.bench.decoders import decode_with_decord, decode_with_pyav, members
@@ -16,7 +16,7 @@ from tests.bench.full_size import measure
 from tests.bench.memory import LiveMemory
 from tests.bench.plain import einsum_attend
 from tests.bench.timing import compare
-from tests.pipelines.coded_clips import HEIGHT, WIDTH, build_dataset
+from tests.support.coded_clips import HEIGHT, WIDTH, build_dataset
 from training.config import resolve
 
 COMPARISONS = ("attention", "guidance", "context-cache", "memory-format", "recompute", "sampling")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 
 # Largest difference between variants that compute the same, in units of the result's standard deviation.
 EQUAL = 1e-4

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from launcher import Workers
-from training_jobs import run_stage, small_config, write_config
 
+from tests.support.process_group import Workers
+from tests.support.training_jobs import run_stage, small_config, write_config
 from training.config import RunConfig
 
 

@@ -1,11 +1,11 @@
 """The engine on two processes: exact starts, exact batches, sharded averages, guarded steps."""
 
 import pytest
-from launcher import WorkerError
-from training_jobs import follow_engine, small_config, write_config
 
-from models.errors import AnimaticError
-from training.engine import batch_shares
+from core.errors import AnimaticError
+from tests.support.process_group import WorkerError
+from tests.support.training_jobs import follow_engine, small_config, write_config
+from training.backends.deepspeed import batch_shares
 from training.loop import leaves_time_out
 
 

@@ -5,12 +5,12 @@ import time
 
 import pytest
 import torch
-from launcher import WorkerError, Workers
-from training_jobs import run_stage, small_config, write_config
 
 from models.bundle import open_bundle
-from tests.pipelines.coded_clips import build_dataset
-from training import checkpoint
+from tests.support.coded_clips import build_dataset
+from tests.support.process_group import WorkerError, Workers
+from tests.support.training_jobs import run_stage, small_config, write_config
+from training.checkpoints import store
 from training.observe import curves, read_journal
 
 LENGTH = (
@@ -129,17 +129,17 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(undisturbed, train_in_p
     again = train_in_pair(undisturbed.config, run_dir)
     assert again.losses == {step: undisturbed.losses[step] for step in (5, 6)}
     assert "ema-00001.pt" in events(run_dir, "warning")[0]["message"]
-    assert checkpoint.verify(run_dir / "checkpoints" / "step-00000006") is None
+    assert store.verify(run_dir / "checkpoints" / "step-00000006") is None
 
 
 def test_interrupted_save_is_no_checkpoint(undisturbed, tmp_path):
     root = tmp_path / "checkpoints"
     shutil.copytree(undisturbed.run_dir / "checkpoints", root)
-    (root / "step-00000006" / checkpoint.MANIFEST).unlink()
+    (root / "step-00000006" / store.MANIFEST).unlink()
     (root / "step-00000006").rename(root / "step-00000006.partial")
     warnings = []
-    assert checkpoint.newest(root, warnings.append).step == 4
-    checkpoint.clean(root)
+    assert store.newest(root, warnings.append).step == 4
+    store.clean(root)
     assert [path.name for path in root.iterdir()] == ["step-00000004"] and not warnings
 
 

@@ -4,12 +4,13 @@ import shutil
 
 import pytest
 import torch
-from training_jobs import SyntheticSource, small_config
 
+from core.errors import AnimaticError
 from models.bundle import open_bundle
-from models.errors import AnimaticError
-from models.naming import internal_state, is_image_attention, is_temporal
-from training.stages import build, kind_of, trainable_names
+from models.network.parameter_names import internal_state, is_image_attention, is_temporal
+from tests.support.training_jobs import SyntheticSource, small_config
+from training.initialisation.build import build, trainable_names
+from training.initialisation.plan import kind_of
 
 
 def weights(bundle_path):

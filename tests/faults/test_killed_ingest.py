@@ -17,13 +17,13 @@ import pytest
 
 from pipelines.dataset.verify import verify
 from pipelines.ingest import IngestConfig, ingest
-from tests.pipelines.footage import row, write_coded, write_table
+from tests.support.footage import row, write_coded, write_table
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 # A machine that is busy with other work may need another try to start Ray, which is no matter here.
 DRIVER = """
 import sys
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from pipelines.ingest import IngestConfig, ingest
 
 for attempt in range(4):

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.animator import Animator, Batch
+from core.errors import AnimaticError
+from models.animator import Animator
 from models.architecture import Architecture, CodecConfig
-from models.autoencoder import build_codec
-from models.encoders import ClipEncoders, preprocess
-from models.errors import AnimaticError
-from models.sampler import SamplingSettings
+from models.batch import Batch
+from models.diffusion.sampler import SamplingSettings
+from models.encoders.clip import ClipEncoders, preprocess
+from models.encoders.codec import build_codec
 
 
 @pytest.fixture

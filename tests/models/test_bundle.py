@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
+from core.errors import AnimaticError
 from models.animator import Animator
 from models.architecture import Architecture
 from models.bundle import open_bundle, write_bundle
-from models.errors import AnimaticError
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models import naming
-from models.vae import build_vae, to_ldm
+from models.encoders.vae import build_vae, to_ldm
+from models.network import parameter_names
 from tests.parity import building, drawn
 from tests.parity.__main__ import main
 from tests.parity.cases import VideoCase, read_case
 from tests.parity.video import VideoNumbers
+from tests.support.paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 IMAGE_VALUES = "model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_v_ip.weight"
 
 
@@ -224,7 +224,7 @@ def test_shipped_cases_are_read_whole():
 def public_shapes(case: VideoCase) -> dict[str, list[int]]:
     """What an architecture's parameters are, autoencoder included."""
     codec = building.codec(case, "unused")
-    shapes = dict(naming.public_shapes(building.architecture(case, codec)))
+    shapes = dict(parameter_names.public_shapes(building.architecture(case, codec)))
     shapes |= {key: value.shape for key, value in to_ldm(build_vae(codec, device="meta")).items()}
     return {key: list(shape) for key, shape in shapes.items()}
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from orchestration import media
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from tests.parity.cases import ClipCase, VideoCase, read_case
 from tests.parity.clip import ClipNumbers
 from tests.parity.compare import Result, compare, compare_norms

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
+from core.errors import AnimaticError
 from models import checkpoints
 from models.animator import Animator
 from models.architecture import (
@@ -17,8 +18,7 @@ from models.architecture import (
     TowerConfig,
     UNetConfig,
 )
-from models.errors import AnimaticError
-from models.vae import VAE_PREFIX
+from models.encoders.vae import VAE_PREFIX
 from tests.parity.cases import ResamplerSection, UNetSection, VideoCase
 from tests.parity.drawn import weights
 

@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.errors import AnimaticError
-from models.vae import VAE_PREFIX
+from core.errors import AnimaticError
+from models.encoders.vae import VAE_PREFIX
 
 Shapes = dict[str, tuple[int, ...]]
 

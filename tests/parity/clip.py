@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from core.errors import AnimaticError
 from models.architecture import EncoderConfig
-from models.encoders import ClipEncoders, preprocess
-from models.errors import AnimaticError
+from models.encoders.clip import ClipEncoders, preprocess
 from tests.parity.cases import ClipCase
 from tests.parity.drawn import draw, weights
 

@@ -7,11 +7,11 @@ import torch
 from einops import repeat
 from torch import Tensor
 
-from models.animation import denoiser
-from models.autoencoder import VaeCodec
-from models.diffusion import loss
-from models.naming import public_names
-from models.sampler import SamplingSettings, sample, timesteps
+from models.animate import denoiser
+from models.diffusion.sampler import SamplingSettings, sample, timesteps
+from models.diffusion.schedule import loss
+from models.encoders.codec import VaeCodec
+from models.network.parameter_names import public_names
 from tests.parity.building import drawn_animator
 from tests.parity.cases import VideoCase
 from tests.parity.drawn import draw

@@ -5,9 +5,9 @@ import itertools
 import torch
 
 from models.animator import Animator
-from tests.pipelines.coded_clips import build_dataset
+from tests.support.coded_clips import build_dataset
+from training.batch_source import DatasetSource
 from training.config import resolve
-from training.source import DatasetSource
 
 BUCKETS = (
     "[{height: 32, width: 32, frames: 8, batch: 2}, {height: 32, width: 32, frames: 16}, "

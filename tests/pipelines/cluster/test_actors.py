@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ray import cloudpickle
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from pipelines.cluster.actors import run_on_actors
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import test modules

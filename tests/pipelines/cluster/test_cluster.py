@@ -3,7 +3,7 @@
 import pytest
 import ray
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from pipelines.cluster.connect import ensure_ray
 
 

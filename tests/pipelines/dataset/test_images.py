@@ -11,7 +11,7 @@ import webdataset
 from PIL import Image
 from typer.testing import CliRunner
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from orchestration.cli import app
 from pipelines.dataset import Dataset
 from pipelines.dataset.images import index_images

@@ -1,10 +1,7 @@
 """The dataset on disk: fixed bytes, whole or absent, and honest about damage."""
 
-import functools
-import io
 import json
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +9,15 @@ import fsspec
 import pyarrow.parquet as pq
 import pytest
 import webdataset
-from PIL import Image
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
+from core.storage import Folder
 from pipelines.dataset import Dataset
 from pipelines.dataset.commit import commit_dataset
-from pipelines.dataset.tar import MEMBERS, Sample
+from pipelines.dataset.shard_writer import MEMBERS
 from pipelines.dataset.units import commit_unit, committed_units, unit_name
 from pipelines.dataset.verify import verify
-from pipelines.storage import Folder
-from tests.pipelines.coded_clips import HEIGHT, WIDTH, write_clip
-
-INFO = {"width": WIDTH, "height": HEIGHT, "frames": 9, "fps": 8.0, "duration": 1.125, "condition_frame": 3}
-
-
-@functools.cache
-def media() -> tuple[bytes, bytes]:
-    """A picture and a clip."""
-    picture = io.BytesIO()
-    Image.new("RGB", (WIDTH, HEIGHT), "grey").save(picture, "jpeg")
-    with tempfile.TemporaryDirectory() as folder:
-        return picture.getvalue(), write_clip(Path(folder) / "clip.mp4", INFO["frames"], fps=8)
-
-
-def sample(key: str) -> Sample:
-    info = {**INFO, "source_id": key, "scores": {"motion": 1.5, "brightness": 90.0}}
-    return Sample(f"{key}-000", *media(), f"caption ü of {key}", info)
+from tests.support.stored_samples import sample
 
 
 def build(url: str, units: tuple[tuple[str, ...], ...] = (("a", "b"), (), ("c",))) -> Dataset:

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from test_shards import sample
 
+from core.storage import Folder
 from pipelines.dataset import Dataset
 from pipelines.dataset.commit import commit_dataset
-from pipelines.dataset.tar import Sample
+from pipelines.dataset.shard_writer import Sample
 from pipelines.dataset.units import commit_unit
 from pipelines.dataset.verify import verify
-from pipelines.storage import Folder
-from tests.pipelines.coded_clips import build_dataset, write_clip
+from tests.support.coded_clips import build_dataset, write_clip
+from tests.support.stored_samples import sample
 
 
 def build(folder: Path, spoil: Callable[[Sample], Sample]) -> Path:

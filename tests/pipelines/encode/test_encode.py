@@ -10,11 +10,11 @@ import webdataset
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from core.errors import AnimaticError
 from models.animator import Animator
 from models.architecture import CodecConfig
-from models.autoencoder import build_codec, draw_latents
-from models.errors import AnimaticError
-from models.vae import build_vae, to_ldm
+from models.encoders.codec import build_codec, draw_latents
+from models.encoders.vae import build_vae, to_ldm
 from orchestration.cli import app
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import Latents, codec_digest
@@ -23,9 +23,10 @@ from pipelines.encode import EncodeConfig, encode
 from pipelines.encode.unit import UnitEncoder, load_models
 from pipelines.loader import ClipLoader
 from pipelines.video.frames import read_clip
-from tests.pipelines.coded_clips import build_dataset
-from training.config import config_hash, resolve
-from training.source import DatasetSource
+from tests.support.coded_clips import build_dataset
+from training.batch_source import DatasetSource
+from training.config import resolve
+from training.config.identity import config_hash
 
 SIZE = {"model.height": 32, "model.width": 48, "model.frames": 4}
 MODEL = resolve(3, "tiny", [f"{name}={value}" for name, value in SIZE.items()]).model

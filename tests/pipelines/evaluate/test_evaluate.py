@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.errors import AnimaticError
 from models.animator import Animator
 from models.architecture import (
     Architecture,
@@ -16,8 +17,7 @@ from models.architecture import (
     UNetConfig,
 )
 from models.bundle import write_bundle
-from models.errors import AnimaticError
-from models.sampler import SamplingSettings
+from models.diffusion.sampler import SamplingSettings
 from orchestration.demo.footage import FPS, draw_scene, encode, render
 from pipelines.evaluate import EvaluateConfig, evaluate
 

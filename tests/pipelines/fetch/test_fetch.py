@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import pytest
 
+from core.errors import RejectedError
 from pipelines.fetch import Fetched, Fetcher, FetchPolicy
 from pipelines.fetch.prefetch import fetched_ahead
-from pipelines.rejection import RejectedError
 from pipelines.sources import SourceRow
 
 BODY = bytes(range(256)) * 4000

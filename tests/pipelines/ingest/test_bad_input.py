@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from core.storage import Folder
 from pipelines.dataset import Dataset
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.verify import verify
 from pipelines.fetch import FetchPolicy
 from pipelines.ingest.unit import IngestConfig, make_unit
 from pipelines.sources import SourceTable
-from pipelines.storage import Folder
-from tests.pipelines.corpus import SAMPLE, BadServer, Expected, bad_rows, write_files
-from tests.pipelines.footage import COLUMNS, row
+from tests.support.bad_inputs import SAMPLE, BadServer, Expected, bad_rows, write_files
+from tests.support.footage import COLUMNS, row
 
 
 @pytest.fixture(scope="module")

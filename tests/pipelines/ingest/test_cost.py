@@ -14,8 +14,8 @@ from pipelines.ingest.job import units_of
 from pipelines.ingest.plan import rows_digest
 from pipelines.ingest.unit import make_unit
 from pipelines.sources import SourceTable
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 PLANNING = """
 import json, resource, sys, time
 from pipelines.sources import SourceTable

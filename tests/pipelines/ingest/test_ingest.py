@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from pipelines.dataset import Dataset
 from pipelines.dataset.verify import verify
 from pipelines.ingest import IngestConfig, IngestProgress, ingest
 from pipelines.ingest.filters import FilterConfig
-from tests.pipelines.footage import bad_files, row, write_coded, write_table
+from tests.support.dataset_files import contents
+from tests.support.footage import bad_files, row, write_coded, write_table
+from tests.support.paths import ROOT
 
 GOOD = [f"{number:04d}" for number in range(11)]
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +45,6 @@ def config(source: Path, output: Path, table: str = "table.csv", **changes: obje
     return IngestConfig(
         source=str(source / table), videos=str(source / "videos"), output=str(output), **settings
     )
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a dataset but the lock and the note of how long its units took."""
-    files = [p for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "timings.jsonl")]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")

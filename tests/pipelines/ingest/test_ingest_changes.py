@@ -5,13 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from test_ingest import contents
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from pipelines.dataset import Dataset
 from pipelines.dataset.verify import verify
 from pipelines.ingest import IngestConfig, ingest, retry
-from tests.pipelines.footage import row, write_coded, write_table
+from tests.support.dataset_files import contents
+from tests.support.footage import row, write_coded, write_table
 
 IDS = [f"{number:02d}" for number in range(7)]
 

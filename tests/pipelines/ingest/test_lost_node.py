@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import ray
 from ray.cluster_utils import Cluster
-from test_ingest import contents
 
 from pipelines.ingest import IngestConfig, ingest
-from tests.pipelines.footage import row, write_coded, write_table
+from tests.support.dataset_files import contents
+from tests.support.footage import row, write_coded, write_table
 
 NODE = {"object_store_memory": 80 << 20, "include_dashboard": False}
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import webdataset
 
+from core.storage import Folder
 from pipelines.dataset import Dataset
 from pipelines.dataset.commit import commit_dataset
 from pipelines.ingest.filters import FilterConfig
 from pipelines.ingest.samples import SampleSettings, samples_of
 from pipelines.ingest.unit import IngestConfig, make_unit
 from pipelines.sources import SourceRow, SourceTable
-from pipelines.storage import Folder
 from pipelines.video.normalise import Watermark
-from tests.pipelines.footage import ffmpeg, row, write_coded, write_table
+from tests.support.footage import ffmpeg, row, write_coded, write_table
 
 
 @pytest.fixture(scope="module")

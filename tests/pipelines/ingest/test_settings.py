@@ -8,11 +8,11 @@ import pytest
 from ray import cloudpickle
 from typer.testing import CliRunner
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
+from core.storage import Folder
 from orchestration.cli import app
 from pipelines.ingest.engine import Tally, run_units
 from pipelines.ingest.timings import Timings
-from pipelines.storage import Folder
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import test modules
 

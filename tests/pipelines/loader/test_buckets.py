@@ -9,15 +9,15 @@ import fsspec
 import numpy as np
 import pytest
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
+from core.storage import Folder
 from pipelines.dataset import Dataset
+from pipelines.dataset.shard_cache import CacheConfig
 from pipelines.loader import Bucket, ClipLoader, ClipSampling, Part, Weight
 from pipelines.loader.buckets import NOWHERE, assign
 from pipelines.loader.plan import Plan
 from pipelines.loader.schedule import Schedule
-from pipelines.storage import Folder
-from pipelines.storage.shard_files import CacheConfig
-from tests.pipelines.coded_clips import build_dataset, frame_numbers
+from tests.support.coded_clips import build_dataset, frame_numbers
 
 SAMPLING = ClipSampling(frames=4, height=32, width=48, stride=(1, 2))
 WIDE, LONG, TALL = (

@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
+from core.storage import Folder
 from pipelines.dataset.commit import commit_dataset
-from pipelines.dataset.tar import Sample
+from pipelines.dataset.shard_writer import Sample
 from pipelines.dataset.units import commit_unit
 from pipelines.loader import ClipLoader, ClipSampling, reading
-from pipelines.storage import Folder
-from tests.pipelines.coded_clips import HEIGHT, WIDTH, build_dataset, frame_numbers
+from tests.support.coded_clips import HEIGHT, WIDTH, build_dataset, frame_numbers
 
 SAMPLING = ClipSampling(frames=4, height=32, width=48, stride=(1, 3))
 CLIPS = 23

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.files import sha256
+from core.files import sha256
 from pipelines.dataset import Dataset
 from pipelines.dataset.tables import GROUP_ROWS
 from pipelines.loader import ClipLoader, ClipSampling
-from tests.pipelines.coded_clips import build_dataset
+from tests.support.coded_clips import build_dataset
 
 SAMPLING = ClipSampling(frames=4, height=32, width=48)
 MIB = 1 << 20

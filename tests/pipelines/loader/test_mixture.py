@@ -5,13 +5,13 @@ from collections import Counter
 
 import pytest
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from pipelines.loader import ClipLoader, ClipSampling, Part
 from pipelines.loader.mixture import BLOCK, Mixture, Weight
 from pipelines.loader.plan import Plan
-from tests.pipelines.coded_clips import build_dataset
+from tests.support.coded_clips import build_dataset
+from training.batch_source import DatasetSource
 from training.config import resolve
-from training.source import DatasetSource
 
 SAMPLING = ClipSampling(frames=2, height=32, width=48)
 

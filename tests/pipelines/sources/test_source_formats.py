@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
 from pipelines.sources import ColumnNames, SourceTable
-from tests.pipelines.footage import row
+from tests.support.footage import row
 
 
 def table(path: Path, text: str | bytes) -> SourceTable:

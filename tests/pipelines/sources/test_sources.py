@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import AnimaticError
-from pipelines.rejection import RejectedError
+from core.errors import AnimaticError, RejectedError
 from pipelines.sources import SourceTable
-from tests.pipelines.footage import row, write_table
+from tests.support.footage import row, write_table
 
 
 def table(path: Path, text: str | bytes) -> SourceTable:

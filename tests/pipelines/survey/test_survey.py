@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import AnimaticError
+from core.errors import AnimaticError
+from core.storage import Folder
 from pipelines.dataset import Dataset
 from pipelines.ingest.timings import UnitTiming, read_timings, timings_of
-from pipelines.storage import Folder
 from pipelines.survey import histogram, rates, survey
 from pipelines.survey.contact import contacts
-from tests.pipelines.coded_clips import build_dataset
+from tests.support.coded_clips import build_dataset
 
 
 @pytest.fixture(scope="module")

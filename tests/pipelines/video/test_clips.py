@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from pipelines.rejection import RejectedError
+from core.errors import RejectedError
 from pipelines.video.normalise import ClipSettings, Watermark, normalise
-from tests.pipelines.footage import frame_number, frames_of, write_coded
+from tests.support.footage import frame_number, frames_of, write_coded
 
 SMALL = ClipSettings(short_side=96, min_frames=1, preset="ultrafast")
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.rejection import RejectedError
+from core.errors import RejectedError
 from pipelines.video.normalise import ClipSettings, normalise
-from tests.pipelines.footage import ffmpeg, frame_number, frames_of, write_coded
+from tests.support.footage import ffmpeg, frame_number, frames_of, write_coded
 
 SMALL = ClipSettings(short_side=96, min_frames=1)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.rejection import RejectedError
+from core.errors import RejectedError
 from pipelines.video.normalise import ClipSettings
-from pipelines.video.normaliser import Normaliser
-from tests.pipelines.footage import ffmpeg, write_coded
+from pipelines.video.sandbox import Normaliser
+from tests.support.footage import ffmpeg, write_coded
 
 SMALL = ClipSettings(short_side=96)
 MEMORY = 1 << 30
@@ -21,7 +21,9 @@ def decoding_processes() -> list[int]:
     """Children of this process that decode video."""
     children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     pids = [int(pid) for path in children for pid in path.read_text().split()]
-    return [pid for pid in pids if b"pipelines.video.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [
+        pid for pid in pids if b"pipelines.video.sandbox_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
 
 
 def test_a_hanging_decoder_is_ended_and_the_next_file_gets_a_new_one(tmp_path: Path) -> None:

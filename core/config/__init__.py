@@ -1,0 +1,1 @@
+"""Layered configuration of pydantic models: files, assignments, keys and their nearest names."""

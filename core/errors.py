@@ -1,0 +1,18 @@
+"""Errors that end a command, and rejections of one input."""
+
+
+class AnimaticError(Exception):
+    """An error that the user can fix: the message says what, where and how, in one line.
+
+    The command line prints it as ``error: <message>`` and exits non-zero; nothing else is
+    printed, so the message must be complete on its own.
+    """
+
+
+class RejectedError(Exception):
+    """A row, file or clip that cannot be used: ``reason`` groups rejections, ``detail`` explains this one."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail

@@ -1,0 +1,1 @@
+"""Frozen encoders: CLIP towers and frame codecs."""

@@ -1,0 +1,1 @@
+"""The trained network: space-time UNet and query transformer."""

@@ -1,0 +1,92 @@
+"""Internal parameter names and the public key names of the published checkpoints.
+
+UNet parameters are ``model.diffusion_model.*`` in public, numbered by position; the query transformer's are
+``image_proj_model.*``. Bundles and exports use public names; stages hand weights over by internal names,
+which are the same in image and video networks.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor
+
+from core.errors import AnimaticError
+from models.architecture import Architecture
+from models.network.network import Network, network_on_meta
+from models.network.unet import UNet
+from models.state_dict_diff import Differences, Shape, compare, listing, shapes_of
+
+if TYPE_CHECKING:
+    from models.animator import Animator
+
+UNET_PREFIX = "model.diffusion_model."
+CONTEXT_PREFIX = "image_proj_model."
+NETWORK_PREFIXES = (UNET_PREFIX, CONTEXT_PREFIX)
+Value = TypeVar("Value")
+_TEMPORAL = re.compile(r"(^|\.)(temporal|temporal_in|temopral_conv)\.")
+_IMAGE_ATTENTION = re.compile(r"\.attn2\.(to_k_ip|to_v_ip|alpha)\b")
+
+
+def is_temporal(name: str) -> bool:
+    """Whether a UNet parameter belongs to a temporal convolution or temporal transformer."""
+    return _TEMPORAL.search(name) is not None
+
+
+def is_image_attention(name: str) -> bool:
+    """Whether a UNet parameter belongs to the image branch of a cross-attention (keys, values, gate)."""
+    return _IMAGE_ATTENTION.search(name) is not None
+
+
+def unet_public_names(unet: UNet) -> dict[str, str]:
+    """Internal parameter name -> public key, for every parameter of a UNet."""
+    prefixes = sorted(unet.public_prefixes(), key=lambda pair: -len(pair[0]))
+    names = {}
+    for name, _ in unet.named_parameters():
+        internal, public = next(pair for pair in prefixes if name.startswith(pair[0] + "."))
+        names[name] = UNET_PREFIX + public + name[len(internal) :]
+    return names
+
+
+def public_names(network: "Animator | Network") -> dict[str, str]:
+    """Internal name (``unet.…``, ``context.…``) -> public key, for every parameter of the network."""
+    names = {f"unet.{name}": key for name, key in unet_public_names(network.unet).items()}
+    if network.context is not None:
+        for name, _ in network.context.named_parameters():
+            names[f"context.{name}"] = CONTEXT_PREFIX + name
+    return names
+
+
+def public_shapes(architecture: Architecture) -> dict[str, Shape]:
+    """Public key -> shape of every tensor of the network, found without allocating one."""
+    network = network_on_meta(architecture)
+    public = public_names(network)
+    return {public[name]: tuple(value.shape) for name, value in network.named_parameters()}
+
+
+def internal_state(architecture: Architecture, state: Mapping[str, Value]) -> dict[str, Value]:
+    """Weights (or what is known of them) by public key of a network of this architecture, by internal name.
+
+    Raises:
+        AnimaticError: where keys do not belong to the architecture.
+    """
+    names = {key: name for name, key in public_names(network_on_meta(architecture)).items()}
+    unknown = sorted(set(state) - set(names))
+    if unknown:
+        raise AnimaticError(f"weights that this architecture does not have: {listing(unknown)}")
+    return {names[key]: value for key, value in state.items()}
+
+
+def load(animator: "Animator", state: Mapping[str, Tensor], *, strict: bool) -> None:
+    """Copy public-name weights into ``animator``; see ``Animator.load_network_state``."""
+    parameters = animator.trainable_candidates()
+    wanted = {key: parameters[name] for name, key in public_names(animator).items()}
+    problems = compare(shapes_of(state), shapes_of(wanted))
+    if not strict:
+        problems = Differences((), (), problems.reshaped)
+    if problems:
+        raise AnimaticError(f"the weights do not fit the architecture: {problems}")
+    with torch.no_grad():
+        for key in wanted.keys() & state.keys():
+            wanted[key].copy_(state[key])

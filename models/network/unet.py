@@ -1,0 +1,285 @@
+"""The space-time UNet of DynamiCrafter and VideoCrafter, and its image-only half.
+
+``temporal=False`` builds the Stable Diffusion UNet (with image cross-attention where configured): the same
+modules under the same internal names, so that weights move between image and video networks by name.
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import repeat as endlessly
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from core.errors import AnimaticError
+from models.architecture import UNetConfig
+from models.network.attention import GroupNorm, TemporalTransformer, fan_out, zero
+from models.network.blocks import Downsample, Layer, ResBlock
+from models.network.conditioning import LayerContext, ProjectedContext, Tokens, token_rows
+
+_INIT_ATTENTION_HEADS = 8
+
+
+def sinusoid(positions: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
+    """Sinusoidal embedding (b) -> (b dim), cosines first, as published."""
+    half = dim // 2
+    exponents = torch.arange(half, dtype=torch.float32, device=positions.device) / half
+    angles = positions.float()[:, None] * torch.exp(-math.log(max_period) * exponents)
+    embedding = torch.cat([angles.cos(), angles.sin()], dim=-1)
+    return nn.functional.pad(embedding, (0, dim % 2))
+
+
+class Middle(nn.Module):
+    """Residual block, spatial and temporal transformer, residual block at the coarsest level."""
+
+    def __init__(self, config: UNetConfig, channels: int) -> None:
+        super().__init__()
+        self.layer = Layer(config, channels, channels, attention=True)
+        self.resnet = ResBlock(config, channels, channels)
+
+    def forward(
+        self, x: Tensor, emb: Tensor, text: Tokens, image: Tokens | None, frames: int | None
+    ) -> Tensor:
+        return self.resnet(self.layer(x, emb, text, image, frames), emb, frames)
+
+
+class UNet(nn.Module):
+    """Predicts noise or v from noisy latents, time, frame rate, text and image context.
+
+    In any precision the residual stream between blocks is float32: its rounding would add up over the depth,
+    and the normalisations, which read it in float32, keep it for the backward pass anyway.
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, emb_dim = config.model_channels, config.model_channels * 4
+        self.time_embed = nn.Sequential(nn.Linear(width, emb_dim), nn.SiLU(), nn.Linear(emb_dim, emb_dim))
+        self.fps_embedding = None
+        if config.fps_condition:
+            self.fps_embedding = nn.Sequential(
+                nn.Linear(width, emb_dim), nn.SiLU(), zero(nn.Linear(emb_dim, emb_dim))
+            )
+        self.conv_in = nn.Conv2d(config.in_channels, width, 3, padding=1)
+        self.temporal_in = None
+        if config.temporal:
+            self.temporal_in = TemporalTransformer(
+                width,
+                config.num_head_channels,
+                config.norm_groups,
+                inner=_INIT_ATTENTION_HEADS * config.num_head_channels,
+                conv=True,
+                depth=config.transformer_depth,
+            )
+        self.encoder, skips = self._build_encoder(config)
+        self.middle = Middle(config, skips[-1])
+        self.decoder = self._build_decoder(config, skips)
+        self.norm_out = GroupNorm(config.norm_groups, width)
+        self.conv_out = zero(nn.Conv2d(width, config.latent_channels, 3, padding=1))
+
+    @staticmethod
+    def _build_encoder(config: UNetConfig) -> tuple[nn.ModuleList, list[int]]:
+        """Layers on the way down and the widths of the skips, conv_in's first."""
+        layers = nn.ModuleList()
+        channels = config.model_channels
+        skips, factor = [channels], 1
+        for level, mult in enumerate(config.channel_mult):
+            for _ in range(config.num_res_blocks):
+                out = mult * config.model_channels
+                layers.append(Layer(config, channels, out, attention=factor in config.attention_resolutions))
+                channels = out
+                skips.append(channels)
+            if level < len(config.channel_mult) - 1:
+                layers.append(Downsample(channels))
+                skips.append(channels)
+                factor *= 2
+        return layers, skips
+
+    @staticmethod
+    def _build_decoder(config: UNetConfig, skips: list[int]) -> nn.ModuleList:
+        layers = nn.ModuleList()
+        remaining, channels = list(skips), skips[-1]
+        for level in reversed(range(len(config.channel_mult))):
+            out = config.channel_mult[level] * config.model_channels
+            for index in range(config.num_res_blocks + 1):
+                layers.append(
+                    Layer(
+                        config,
+                        channels + remaining.pop(),
+                        out,
+                        attention=2**level in config.attention_resolutions,
+                        upsample=level > 0 and index == config.num_res_blocks,
+                    )
+                )
+                channels = out
+        return layers
+
+    def forward(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        text: Tensor | ProjectedContext,
+        image: Tensor | None = None,
+        fps: Tensor | None = None,
+        *,
+        temporal: bool = True,
+        image_attention: bool = True,
+        conditions: int = 1,
+    ) -> Tensor:
+        """Predict noise or v.
+
+        Args:
+            latents: (b c t h w) noisy latents, with the condition's latents concatenated where the network
+                has detail guidance; t is any number.
+            timesteps: (b) diffusion steps.
+            text: (b n context_dim) shared by all frames, or (b t n context_dim) per frame; or the result of
+                :meth:`project`, which holds the image context too.
+            image: (b q context_dim) shared, or (b t q context_dim) per frame.
+            fps: (b) frame rates (or strides, for the 256 model); None takes the configured default.
+            temporal: False treats frames as independent images (temporal layers left out).
+            image_attention: False leaves the image branch out; ``image`` must then be None.
+            conditions: contexts n per sample (guidance): text and image are then of n·b samples, ordered
+                (n b). What comes before the first attention to them is computed once.
+
+        Returns:
+            (n·b latent_channels t h w), in the type of the weights.
+
+        Raises:
+            AnimaticError: where a context does not go with the latents or the network.
+        """
+        batch, _, frames, _, _ = latents.shape
+        contexts = self._contexts(text, image, conditions * batch, frames, image_attention)
+        emb = repeat(self._embed(timesteps, fps), "b e -> (b t) e", t=frames)
+        mixing = frames if temporal and self.config.temporal else None
+        x = rearrange(latents, "b c t h w -> (b t) c h w").to(self.conv_in.weight.dtype)
+        # Channels last: convolutions are faster, and pixels are tokens without a copy.
+        x = self.conv_in(x.contiguous(memory_format=torch.channels_last)).float()
+        if self.temporal_in is not None and mixing is not None:
+            x = self.temporal_in(x, mixing)
+        x = self._denoise(x, emb, contexts, mixing, conditions)
+        x = self.conv_out(nn.functional.silu(self.norm_out(x)))
+        return rearrange(x, "(b t) c h w -> b c t h w", t=frames)
+
+    def project(
+        self, text: Tensor, image: Tensor | None = None, *, image_attention: bool = True
+    ) -> ProjectedContext:
+        """Keys and values of every cross-attention, for many forward passes with one context.
+
+        Args as in :meth:`forward`, with the same errors.
+        """
+        given = [tokens for tokens in (text, image) if tokens is not None and tokens.dim() == 4]
+        frames = given[0].shape[1] if given else None
+        batch = text.shape[0]
+        text_rows, image_rows = self._rows(text, image, batch, frames, image_attention)
+        layers: list[LayerContext] = [
+            layer.spatial.project(text_rows, image_rows) if layer.spatial else (text_rows, image_rows)
+            for layer in self._layers()
+        ]
+        return ProjectedContext(tuple(layers), batch, frames)
+
+    def _contexts(
+        self,
+        text: Tensor | ProjectedContext,
+        image: Tensor | None,
+        batch: int,
+        frames: int,
+        image_attention: bool,
+    ) -> Iterator[LayerContext]:
+        """The context of each layer in the order of computation."""
+        if not isinstance(text, ProjectedContext):
+            return endlessly(self._rows(text, image, batch, frames, image_attention))
+        if image is not None:
+            raise AnimaticError("a projected context holds the image already: leave image out")
+        text.check(batch, frames)
+        return iter(text.layers)
+
+    def _rows(
+        self, text: Tensor, image: Tensor | None, batch: int, frames: int | None, image_attention: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Text and image context as rows of tokens, checked against the contract."""
+        wanted = self.config.image_cross_attention and image_attention
+        if wanted and image is None:
+            raise AnimaticError(
+                "this network attends to image tokens and got none: give image, or leave the branch out with "
+                "image_attention=False"
+            )
+        if image is not None and not wanted:
+            reason = "is switched off" if self.config.image_cross_attention else "is not in this network"
+            raise AnimaticError(f"image context was given, but image attention {reason}: leave image out")
+        width, dtype = self.config.context_dim, self.conv_in.weight.dtype
+        text = token_rows("text", text, batch, frames, width).to(dtype)
+        return text, None if image is None else token_rows("image", image, batch, frames, width).to(dtype)
+
+    def _layers(self) -> list[Layer]:
+        """Layers in the order of computation."""
+        encoder = [layer for layer in self.encoder if isinstance(layer, Layer)]
+        return [*encoder, self.middle.layer, *self.decoder]
+
+    def _embed(self, timesteps: Tensor, fps: Tensor | None) -> Tensor:
+        width, dtype = self.config.model_channels, self.conv_in.weight.dtype
+        emb = self.time_embed(sinusoid(timesteps, width).to(dtype))
+        if self.fps_embedding is None:
+            return emb
+        if fps is None:
+            fps = torch.full_like(timesteps, self.config.default_fps)
+        return emb + self.fps_embedding(sinusoid(fps, width).to(dtype))
+
+    def _denoise(
+        self,
+        x: Tensor,
+        emb: Tensor,
+        contexts: Iterator[LayerContext],
+        frames: int | None,
+        conditions: int,
+    ) -> Tensor:
+        skips = [x]
+        for layer in self.encoder:
+            if isinstance(layer, Downsample):
+                x = layer(x)
+            else:
+                x = layer(x, emb, *next(contexts), frames, conditions)
+                if conditions > 1 and layer.spatial is not None:
+                    emb, skips = fan_out(emb, conditions), [fan_out(skip, conditions) for skip in skips]
+                    conditions = 1
+            skips.append(x)
+        x, emb = fan_out(x, conditions), fan_out(emb, conditions)
+        skips = [fan_out(skip, conditions) for skip in skips]
+        x = self.middle(x, emb, *next(contexts), frames)
+        for layer in self.decoder:
+            x = layer(torch.cat([x, skips.pop()], dim=1), emb, *next(contexts), frames)
+        return x
+
+    def public_prefixes(self) -> Iterator[tuple[str, str]]:
+        """Pairs (internal module path, path in the published checkpoints) that cover every parameter.
+
+        The published layout numbers modules by position, so the upsampling convolution's index depends on
+        whether the network has transformers and temporal layers.
+        """
+        yield "time_embed", "time_embed"
+        if self.fps_embedding is not None:
+            yield "fps_embedding", "fps_embedding"
+        yield "conv_in", "input_blocks.0.0"
+        if self.temporal_in is not None:
+            yield "temporal_in", "init_attn.0"
+        for index, layer in enumerate(self.encoder):
+            if isinstance(layer, Downsample):
+                yield f"encoder.{index}", f"input_blocks.{index + 1}.0"
+            else:
+                yield from _layer_prefixes(layer, f"encoder.{index}", f"input_blocks.{index + 1}")
+        yield from _layer_prefixes(self.middle.layer, "middle.layer", "middle_block")
+        yield "middle.resnet", f"middle_block.{len(_parts(self.middle.layer))}"
+        for index, layer in enumerate(self.decoder):
+            yield from _layer_prefixes(layer, f"decoder.{index}", f"output_blocks.{index}")
+        yield "norm_out", "out.0"
+        yield "conv_out", "out.2"
+
+
+def _parts(layer: nn.Module) -> list[str]:
+    names = ("resnet", "spatial", "temporal", "upsample")
+    return [name for name in names if getattr(layer, name) is not None]
+
+
+def _layer_prefixes(layer: nn.Module, internal: str, public: str) -> Iterator[tuple[str, str]]:
+    for position, name in enumerate(_parts(layer)):
+        yield f"{internal}.{name}", f"{public}.{position}"

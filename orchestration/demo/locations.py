@@ -1,0 +1,46 @@
+"""Where the report and the summary find what the steps have made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestration.registry.ledger import Ledger
+
+STEP_TITLES = {
+    "footage": "footage",
+    "ingest": "ingest",
+    "stage 1": "stage 1, context",
+    "stage 2": "stage 2, adaptation",
+    "stage 3": "stage 3, detail guidance",
+    "promote": "promotion",
+    "evaluate 2": "evaluation of stage 2",
+    "evaluate 3": "evaluation of stage 3",
+    "animate": "animations",
+    "report": "report",
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Folders of a demo; any of them may still be missing, which the report then says.
+
+    ``datasets``: name → dataset; ``runs`` and ``evaluations``: stage → folder.
+    """
+
+    out: Path
+    datasets: dict[str, Path]
+    runs: dict[int, Path]
+    evaluations: dict[int, Path]
+    ledger: Ledger
+
+    @property
+    def page(self) -> Path:
+        """The report."""
+        return self.out / "index.html"
+
+
+def shown(path: Path) -> Path:
+    """The path as seen from where the user is, if it lies below; absolute otherwise."""
+    here, whole = Path.cwd(), path.resolve()
+    return whole.relative_to(here) if whole.is_relative_to(here) else whole

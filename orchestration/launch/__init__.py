@@ -1,0 +1,1 @@
+"""Starting training: Ray Train."""

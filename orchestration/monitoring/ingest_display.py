@@ -1,0 +1,106 @@
+"""The live table of an ingest; lines now and then where the console is no terminal."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from orchestration.monitoring.progress import BAR_WIDTH
+
+if TYPE_CHECKING:
+    from pipelines.ingest import IngestProgress
+
+LINE_EVERY_S = 30.0
+REFRESHES_PER_S = 2
+REASONS_SHOWN = 6
+
+
+class IngestDisplay:
+    """Shows the state last told. Use it as a context manager around the job."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._console, self._title = console, title
+        self._state: IngestProgress | None = None
+        self._began = self._told = self._printed = time.monotonic()
+        self._live = Live(get_renderable=self._table, console=console, refresh_per_second=REFRESHES_PER_S)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+        elif self._state is not None:
+            self._print(self._state)
+
+    def __call__(self, state: IngestProgress) -> None:
+        """Take a new state."""
+        self._state, self._told = state, time.monotonic()
+        if not self._console.is_terminal and self._told - self._printed >= LINE_EVERY_S:
+            self._print(state)
+
+    def _print(self, state: IngestProgress) -> None:
+        self._printed = time.monotonic()
+        self._console.print(f"{self._title}: {line_of(state)}", markup=False, soft_wrap=True)
+
+    def _table(self) -> RenderableType:
+        state = self._state
+        if state is None:
+            return Text(f"{self._title}  {self._elapsed()}  at the first units")
+        head = Table.grid(padding=(0, 2))
+        bar = ProgressBar(state.total_rows, state.rows, width=BAR_WIDTH)
+        rows = f"{state.rows}/{state.total_rows} rows"
+        head.add_row(self._title, bar, rows, self._elapsed(), self._left(state))
+        figures = Table.grid(padding=(0, 2))
+        for _ in range(2):
+            figures.add_column(justify="right")
+        figures.add_row("rows", f"{state.rows}", f"{state.rows_per_s:.1f}/s")
+        figures.add_row("clips", f"{state.samples}", f"{state.samples_per_s:.1f}/s")
+        figures.add_row("MB", f"{state.bytes / 1e6:.1f}", f"{state.bytes_per_s / 1e6:.2f}/s")
+        figures.add_row("rejected", f"{state.rejected}", reasons_of(state))
+        return Group(head, figures)
+
+    def _elapsed(self) -> str:
+        return duration(time.monotonic() - self._began)
+
+    def _left(self, state: IngestProgress) -> str:
+        if state.seconds_left is None:
+            return "left –"
+        return f"left {duration(max(0.0, state.seconds_left - (time.monotonic() - self._told)))}"
+
+
+def line_of(state: IngestProgress) -> str:
+    """The state as one line of text."""
+    left = "" if state.seconds_left is None else f", {duration(state.seconds_left)} left"
+    reasons = f" ({reasons_of(state)})" if state.rejected else ""
+    return (
+        f"{state.rows} of {state.total_rows} rows, {state.samples} clips, {state.rejected} rejected{reasons}"
+        f"; {state.rows_per_s:.1f} rows/s, {state.samples_per_s:.1f} clips/s, "
+        f"{state.bytes_per_s / 1e6:.2f} MB/s{left}"
+    )
+
+
+def reasons_of(state: IngestProgress) -> str:
+    """The most frequent reasons for rejections, with their counts."""
+    ordered = sorted(state.reasons.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{reason} {count}" for reason, count in ordered[:REASONS_SHOWN]]
+    more = len(ordered) - len(shown)
+    return ", ".join([*shown, f"{more} more"] if more else shown)
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

@@ -1,0 +1,1 @@
+"""Which bundle is accepted and champion: ledger, promotion, lineage, mirrors."""

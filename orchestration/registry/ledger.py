@@ -1,0 +1,215 @@
+"""The append-only, hash-chained record of which bundle was accepted, promoted or rolled back.
+
+One JSON object a line. Every entry carries the hash of the entry before it, so an edit, a removal or a
+reordering anywhere but at the very end breaks the chain. Writers hold a file lock and fsync before they
+return: an entry that was returned survives a crash.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Literal
+
+import filelock
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.errors import AnimaticError
+from core.files import sync
+
+Kind = Literal["accepted", "promoted", "rolled_back"]
+GENESIS = "0" * 64
+LOCK_TIMEOUT_S = 30.0
+
+
+class Entry(BaseModel):
+    """One event. ``previous`` and ``hash`` chain it; ``replaced`` is the bundle id that stood before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seq: int
+    time: str
+    kind: Kind
+    bundle_id: str
+    bundle_path: str
+    stage: int
+    preset: str
+    actor: str
+    replaced: str | None = None
+    note: str = ""
+    previous: str
+    hash: str = ""
+
+    def digest(self) -> str:
+        """SHA-256 over every field but ``hash``, in canonical JSON."""
+        content = self.model_dump(exclude={"hash"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class Ledger:
+    """The ledger file at ``path`` (made on the first append)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    def append(
+        self,
+        kind: Kind,
+        *,
+        bundle_id: str,
+        bundle_path: Path,
+        stage: int,
+        preset: str,
+        actor: str | None = None,
+        replaced: str | None = None,
+        note: str = "",
+    ) -> Entry:
+        """Add one event durably and return it.
+
+        Raises:
+            AnimaticError: the ledger has been tampered with, or another process holds it for too long.
+        """
+        with self._locked():
+            self._cut_torn_tail()
+            entries = self.entries()
+            draft = Entry(
+                seq=len(entries),
+                time=datetime.now(UTC).isoformat(timespec="seconds"),
+                kind=kind,
+                bundle_id=bundle_id,
+                bundle_path=self._portable(bundle_path),
+                stage=stage,
+                preset=preset,
+                actor=actor or whoami(),
+                replaced=replaced,
+                note=note,
+                previous=entries[-1].hash if entries else GENESIS,
+            )
+            entry = draft.model_copy(update={"hash": draft.digest()})
+            with self.path.open("ab") as file:
+                file.write(entry.model_dump_json().encode() + b"\n")
+                _flush(file)
+            if not entries:
+                sync(self.path.parent)
+        return entry
+
+    def entries(self) -> list[Entry]:
+        """All events, oldest first.
+
+        Raises:
+            AnimaticError: an entry does not parse or does not match the chain.
+        """
+        entries, problems = self._read()
+        if problems:
+            raise AnimaticError(
+                f"the ledger {self.path} cannot be trusted: {problems[0]}; restore it from a backup"
+            )
+        return entries
+
+    def verify(self) -> list[str]:
+        """What is wrong with the chain, one line each; empty when it is whole."""
+        return self._read()[1]
+
+    def newest(self, stage: int, preset: str) -> Entry | None:
+        """The bundle of ``stage`` and ``preset`` accepted last."""
+        matches = [e for e in self.entries() if (e.kind, e.stage, e.preset) == ("accepted", stage, preset)]
+        return matches[-1] if matches else None
+
+    def accepted(self, bundle_id: str) -> Entry | None:
+        """The newest acceptance of this very bundle."""
+        matches = [e for e in self.entries() if e.kind == "accepted" and e.bundle_id == bundle_id]
+        return matches[-1] if matches else None
+
+    def champions(self, preset: str) -> list[Entry]:
+        """The promotions of ``preset`` still in force, oldest first: the last is champion."""
+        stack: list[Entry] = []
+        for entry in self.entries():
+            if entry.preset != preset:
+                continue
+            if entry.kind == "promoted":
+                stack.append(entry)
+            elif entry.kind == "rolled_back" and stack:
+                stack.pop()
+        return stack
+
+    def champion(self, preset: str | None = None) -> Entry | None:
+        """The champion of ``preset``; without a preset, of the one promoted or rolled back last."""
+        if preset is None:
+            moves = [e for e in self.entries() if e.kind != "accepted"]
+            if not moves:
+                return None
+            preset = moves[-1].preset
+        stack = self.champions(preset)
+        return stack[-1] if stack else None
+
+    def path_of(self, entry: Entry) -> Path:
+        """The folder of an entry's bundle; stored paths are relative to the ledger where they can be."""
+        path = Path(entry.bundle_path)
+        return path if path.is_absolute() else self.path.parent / path
+
+    def _portable(self, bundle: Path) -> str:
+        base, bundle = self.path.parent.resolve(), Path(bundle).resolve()
+        return bundle.relative_to(base).as_posix() if bundle.is_relative_to(base) else str(bundle)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(f"{self.path}.lock", timeout=LOCK_TIMEOUT_S)
+        try:
+            with lock:
+                yield
+        except filelock.Timeout as error:
+            raise AnimaticError(
+                f"another process has held {self.path}.lock for {LOCK_TIMEOUT_S:.0f} s; try again later"
+            ) from error
+
+    def _read(self) -> tuple[list[Entry], list[str]]:
+        if not self.path.exists():
+            return [], []
+        entries: list[Entry] = []
+        problems: list[str] = []
+        previous = GENESIS
+        # A last line without its newline is an append that never returned: it was never an entry.
+        for number, line in enumerate(self.path.read_bytes().split(b"\n")[:-1], start=1):
+            try:
+                entry = Entry.model_validate_json(line)
+            except ValidationError:
+                problems.append(f"line {number} is not a ledger entry")
+                break
+            if entry.hash != entry.digest():
+                problems.append(f"line {number} does not match its own hash")
+            if entry.previous != previous or entry.seq != number - 1:
+                problems.append(f"line {number} does not follow line {number - 1}")
+            previous = entry.hash
+            entries.append(entry)
+        return entries, problems
+
+    def _cut_torn_tail(self) -> None:
+        if not self.path.exists():
+            return
+        content = self.path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with self.path.open("r+b") as file:
+                file.truncate(whole)
+                _flush(file)
+
+
+def whoami() -> str:
+    """Who acts: ``ANIMATIC_ACTOR`` if set, otherwise the login name."""
+    try:
+        return os.environ.get("ANIMATIC_ACTOR") or getpass.getuser()
+    except (KeyError, OSError):
+        # Containers often run under a uid that has no name.
+        return f"uid-{os.getuid()}"
+
+
+def _flush(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""Pages and pictures about datasets and batches."""

@@ -1,0 +1,132 @@
+"""What this machine has and lacks for animatic's work."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import AnimaticError
+from models import PRIOR
+from orchestration.workspace import Workspace
+
+LIBRARIES = ("torch", "ray", "deepspeed", "mlflow", "wandb", "av", "decord", "diffusers", "open_clip_torch")
+LEAST_DISK_GB = 2.0
+LEAST_MEMORY_GB = 4.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. ``needed``: work is impossible without it; otherwise it is only worth knowing."""
+
+    name: str
+    ok: bool
+    found: str
+    needed: bool = True
+
+
+def examine(workspace: Workspace) -> list[Check]:
+    """Look at everything; a look that fails becomes a failed check, not an exception."""
+    checks = [_library(name) for name in LIBRARIES]
+    looks: list[tuple[str, Callable[[], Check]]] = [
+        ("python", _python),
+        ("cores", _cores),
+        ("memory", _memory),
+        ("disk", lambda: _disk(workspace.root)),
+        ("gpu", _gpu),
+        ("h264 encoder", _encoder),
+        ("ffmpeg", _ffmpeg),
+        ("shared memory", _shared_memory),
+        ("prior", _prior),
+        ("ledger", lambda: _ledger(workspace)),
+        ("data", lambda: _data(workspace)),
+    ]
+    for name, look in looks:
+        try:
+            checks.append(look())
+        except (ImportError, OSError, ValueError, RuntimeError, AnimaticError) as error:
+            checks.append(Check(name, False, f"{type(error).__name__}: {error}"))
+    return checks
+
+
+def _library(name: str) -> Check:
+    try:
+        return Check(name, True, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, False, "not installed: run `make setup`")
+
+
+def _python() -> Check:
+    version = platform.python_version_tuple()
+    return Check("python", (int(version[0]), int(version[1])) >= (3, 11), platform.python_version())
+
+
+def _cores() -> Check:
+    return Check("cores", True, f"{len(os.sched_getaffinity(0))} of {os.cpu_count()}")
+
+
+def _memory() -> Check:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return Check("memory", total >= LEAST_MEMORY_GB, f"{total:.0f} GB")
+
+
+def _disk(root: Path) -> Check:
+    place = root.resolve()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free / 1e9
+    return Check("disk", free >= LEAST_DISK_GB, f"{free:.0f} GB free at {place}")
+
+
+def _gpu() -> Check:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Check("gpu", False, "none: preset tiny runs on the CPU", needed=False)
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return Check("gpu", True, ", ".join(names))
+
+
+def _encoder() -> Check:
+    import av
+
+    av.codec.Codec("libx264", "w")
+    return Check("h264 encoder", True, f"libx264 in PyAV {av.__version__}")
+
+
+def _ffmpeg() -> Check:
+    import imageio_ffmpeg
+
+    return Check("ffmpeg", True, imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def _shared_memory() -> Check:
+    free = shutil.disk_usage("/dev/shm").free / 1e9
+    return Check(
+        "shared memory", free >= 1, f"{free:.1f} GB free at /dev/shm (Ray's object store)", needed=False
+    )
+
+
+def _prior() -> Check:
+    from models.bundle import open_bundle
+
+    if not (PRIOR / "bundle.json").exists():
+        return Check("prior", False, "models/prior is missing: run `make prior`", needed=False)
+    return Check("prior", True, open_bundle(PRIOR).id[:12], needed=False)
+
+
+def _ledger(workspace: Workspace) -> Check:
+    problems = workspace.ledger.verify()
+    if problems:
+        return Check("ledger", False, f"{workspace.ledger.path}: {problems[0]}")
+    champion = workspace.ledger.champion()
+    return Check("ledger", True, f"champion {champion.bundle_id[:12]}" if champion else "no champion yet")
+
+
+def _data(workspace: Workspace) -> Check:
+    newest = workspace.newest_dataset()
+    return Check("data", newest is not None, str(newest or "no dataset yet: `make data`"), needed=False)

@@ -1,0 +1,62 @@
+"""Large tables mapped into memory: rows take none of their own, and the processes of a node share them."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from core.files import sha256
+from core.storage import Folder
+
+_ROWS = 1 << 15  # held at once while a table is turned
+
+
+def mapped_table(folder: Folder, name: str, digest: str, cache: Path) -> pa.Table:
+    """A Parquet file of a folder, by way of a copy under ``cache`` that can be mapped, made once a node.
+
+    Raises OSError, also if the file's sha256 is not ``digest``, and pyarrow.ArrowException.
+    """
+    copy = cache / "tables" / f"{digest}.arrow"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(copy.with_suffix(".lock")):
+        if not copy.exists():
+            part = copy.with_suffix(f".{uuid.uuid4().hex[:8]}.part")
+            try:
+                with _local(folder, name, part.with_suffix(".parquet")) as source:
+                    require_digest(sha256(source), digest)
+                    _turn(source, part)
+                part.replace(copy)
+            finally:
+                part.unlink(missing_ok=True)
+    os.utime(copy)  # so that whoever clears the folder can tell what is in use
+    return pa.ipc.open_file(pa.memory_map(str(copy))).read_all()
+
+
+def require_digest(found: str, digest: str) -> None:
+    """Raises OSError where a sha256 is not the one that was noted."""
+    if found != digest:
+        raise OSError(f"it is damaged: its sha256 is {found[:12]}…, not {digest[:12]}…")
+
+
+def _turn(source: Path, to: Path) -> None:
+    file = pq.ParquetFile(source)
+    with pa.OSFile(str(to), "wb") as sink, pa.ipc.new_file(sink, file.schema_arrow) as writer:
+        for batch in file.iter_batches(_ROWS):
+            writer.write_batch(batch)
+
+
+@contextmanager
+def _local(folder: Folder, name: str, scratch: Path) -> Iterator[Path]:
+    if folder.local_path is not None:
+        yield folder.local_path / name
+        return
+    try:
+        folder.fetch(name, scratch)
+        yield scratch
+    finally:
+        scratch.unlink(missing_ok=True)

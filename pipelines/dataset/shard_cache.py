@@ -1,0 +1,224 @@
+"""Shards as local files that are what their digest says: checked on first use, fetched if they are remote.
+
+A tar that was cut or damaged can look whole to whoever reads one member, or even all of them: only its
+digest tells. A node checks a shard once, however many processes read it, and again only if the file changes.
+Remote shards are fetched whole into a folder that the processes of a node share and that never holds more
+than its limit; the longest unused make room.
+"""
+
+import builtins
+import contextlib
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from filelock import BaseFileLock, FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.errors import AnimaticError
+from core.files import sha256
+from core.storage import Folder
+
+_ATTEMPTS, _PAUSE_S = 3, 1.0
+_FRESH_S = 60.0  # how exactly the last use of a file is known
+_POLL_S = 0.2
+
+
+class CacheConfig(BaseModel):
+    """Where a node keeps shards that it fetched, and what it knows of shards on its own disks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str | None = Field(
+        None, description="on a local disk; null: $ANIMATIC_CACHE, or animatic in the user's cache folder"
+    )
+    gigabytes: float = Field(100.0, gt=0, description="most that fetched shards may fill")
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        user = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        named = self.folder or os.environ.get("ANIMATIC_CACHE") or f"{user}/animatic"
+        return Path(named).expanduser()
+
+
+class ShardFiles:
+    """The shards of one dataset; safe to share between threads."""
+
+    def __init__(self, folder: Folder, shards: Sequence[dict[str, Any]], cache: CacheConfig) -> None:
+        """``shards``: name, sha256 and bytes of each. Raises AnimaticError if one alone fills the cache."""
+        self._folder, self._shards = folder, {shard["name"]: shard for shard in shards}
+        self._names = list(self._shards)
+        self._room = _Room(cache.path / "shards", int(cache.gigabytes * 1e9))
+        self._checked = cache.path / "checked"
+        self._ready: dict[str, Path] = {}
+        self._used: dict[str, float] = {}
+        largest = max((shard["bytes"] for shard in shards), default=0)
+        if folder.local_path is None and largest > self._room.limit:
+            raise AnimaticError(
+                f"a shard of {folder} has {largest / 1e9:.2f} GB, the cache may hold {cache.gigabytes:g} GB: "
+                "raise data.cache.gigabytes"
+            )
+
+    @property
+    def remote(self) -> bool:
+        """Whether shards are fetched."""
+        return self._folder.local_path is None
+
+    @property
+    def bytes(self) -> int:
+        """Of all shards together."""
+        return sum(int(shard["bytes"]) for shard in self._shards.values())
+
+    def read(self, shard: str, offset: int, size: int) -> builtins.bytes:
+        """Bytes of a shard that is whole.
+
+        Raises AnimaticError if it is damaged or the store does not answer, FileNotFoundError if it is gone.
+        """
+        while True:
+            path = self._ready.get(shard) or self._prepared(shard)
+            try:
+                with path.open("rb", buffering=0) as file:
+                    self._note_use(shard, path)
+                    return os.pread(file.fileno(), size, offset)
+            except FileNotFoundError:
+                if not self.remote:
+                    raise
+                self._ready.pop(shard, None)  # another process needed the room
+
+    def prepare(self, number: int) -> None:
+        """Check or fetch the ``number``-th shard for a read to come, which tells of what goes wrong."""
+        shard = self._names[number]
+        path = self._ready.get(shard)
+        if path is None or not path.exists():
+            with contextlib.suppress(AnimaticError, OSError):
+                self._prepared(shard)
+
+    def _prepared(self, shard: str) -> Path:
+        about = self._shards[shard]
+        local = self._folder.local_path
+        path = self._fetched(about) if local is None else self._found(local / shard, about)
+        self._ready[shard] = path
+        return path
+
+    def _found(self, path: Path, about: dict[str, Any]) -> Path:
+        """A local shard, checked unless that was done before."""
+        state = path.stat()
+        known = f"{path.resolve()}\n{state.st_ino} {state.st_size} {state.st_mtime_ns} {about['sha256']}"
+        name = hashlib.sha256(known.encode()).hexdigest()
+        mark = self._checked / name
+        if not mark.exists():
+            with _locked(mark.with_suffix(".lock")):
+                if not mark.exists():
+                    self._check(path, about)
+                    mark.touch()
+        return path
+
+    def _fetched(self, about: dict[str, Any]) -> Path:
+        path = self._room.folder / about["sha256"]
+        with _locked(path.with_suffix(".lock")):
+            if not path.exists():
+                part = path.with_suffix(".part")
+                with self._room.reserved(part, about["bytes"]):
+                    self._download(about["name"], part)
+                    self._check(part, about)
+                    self._room.keep(part, path)
+        return path
+
+    def _download(self, shard: str, part: Path) -> None:
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._folder.fetch(shard, part)
+                return
+            except FileNotFoundError:
+                raise
+            except (OSError, aiohttp.ClientError) as error:
+                if attempt == _ATTEMPTS - 1:
+                    # Not a stand-in: what is shown must not depend on the weather.
+                    raise AnimaticError(
+                        f"{self._folder}/{shard} cannot be fetched ({error}); resume when the store answers"
+                    ) from error
+                time.sleep(_PAUSE_S * 2**attempt)
+
+    def _check(self, path: Path, about: dict[str, Any]) -> None:
+        shard, size = f"{self._folder}/{about['name']}", path.stat().st_size
+        mend = f"put the right file in its place, or run `animatic verify {self._folder}`"
+        if size != about["bytes"]:
+            raise AnimaticError(f"shard {shard} has {size} bytes, not {about['bytes']}: {mend}")
+        found = sha256(path)
+        if found != about["sha256"]:
+            raise AnimaticError(
+                f"shard {shard} is damaged: its sha256 is {found[:12]}…, not {about['sha256'][:12]}…: {mend}"
+            )
+
+    def _note_use(self, shard: str, path: Path) -> None:
+        now = time.monotonic()
+        if self.remote and now - self._used.get(shard, -_FRESH_S) >= _FRESH_S:
+            self._used[shard] = now
+            os.utime(path, ns=(time.time_ns(),) * 2)  # finer than the file system's own clock
+
+
+class _Room:
+    """A folder of fetched files, named by digest, that together take no more than ``limit`` bytes.
+
+    What is being fetched counts with its full size. A file's time of change is that of its last use.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder, self.limit = folder, limit
+
+    @contextlib.contextmanager
+    def reserved(self, part: Path, size: int) -> Iterator[None]:
+        """Make room for ``part``, which the caller has locked; what is left of it afterwards goes."""
+        while not self._reserve(part, size):
+            time.sleep(_POLL_S)  # all the room is taken by what others are fetching
+        try:
+            yield
+        finally:
+            with self._counting():
+                part.unlink(missing_ok=True)
+
+    def keep(self, part: Path, path: Path) -> None:
+        """Give ``part``, which is complete, its name."""
+        with self._counting():
+            part.replace(path)
+
+    def _counting(self) -> BaseFileLock:
+        """Held by whoever counts the files, or takes one away or renames it."""
+        return _locked(self.folder / "room.lock")
+
+    def _reserve(self, part: Path, size: int) -> bool:
+        with self._counting():
+            part.unlink(missing_ok=True)
+            files = [p for p in self.folder.iterdir() if p.suffix in ("", ".part")]
+            states = {path: path.stat() for path in files}
+            taken = sum(state.st_size for state in states.values())
+            for path in sorted(states, key=lambda path: states[path].st_mtime_ns):
+                if taken + size <= self.limit:
+                    break
+                if path.suffix != ".part" or _abandoned(path):
+                    path.unlink(missing_ok=True)
+                    taken -= states[path].st_size
+            if taken + size > self.limit:
+                return False
+            with part.open("wb") as file:
+                file.truncate(size)
+            return True
+
+
+def _abandoned(part: Path) -> bool:
+    """Whether whoever was fetching this was killed: its lock is free."""
+    try:
+        with FileLock(part.with_suffix(".lock"), timeout=0):
+            return True
+    except Timeout:
+        return False
+
+
+def _locked(path: Path) -> BaseFileLock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path)

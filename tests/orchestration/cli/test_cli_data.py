@@ -1,0 +1,57 @@
+"""Verbs over data: what is wrong is said in one line, and listed where there is more of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core.storage import Folder
+from pipelines.dataset.commit import commit_dataset
+from pipelines.dataset.units import commit_unit
+from tests.support.command import run
+
+REJECTED = {"samples": 0, "reason": "fetch_timeout", "detail": "", "record": {"videoid": "a"}}
+
+
+def fails(said: str, *arguments: object) -> None:
+    """The command must end with one line that begins with error: and holds ``said``."""
+    result = run(*arguments)
+    assert result.exit_code == 1
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert said in last
+
+
+@pytest.fixture
+def dataset(here: Path) -> Path:
+    """A dataset of one row, which was rejected."""
+    folder = Folder(here / "data")
+    commit_unit(folder, 0, [], [{"row": 0, "source_id": "a", **REJECTED}])
+    commit_dataset(folder, {}, 1, 1)
+    return here / "data"
+
+
+def test_verify_lists_what_is_wrong_and_exits_with_1(dataset: Path) -> None:
+    assert run("verify", dataset).exit_code == 0
+    (dataset / "rejects.parquet").write_bytes(b"other")
+    (dataset / "shard-000000.tar").unlink()
+    result = run("verify", dataset, "--deep")
+    assert result.exit_code == 1
+    assert "2 problems" in result.stderr.strip().splitlines()[-1]
+    assert result.stdout.splitlines()[-1] == "shard-000000.tar: missing"
+    assert result.stdout.startswith("rejects.parquet: sha256 is")
+    problems = json.loads(run("verify", dataset, "--json").stdout)["problems"]
+    assert problems == result.stdout.splitlines()
+
+
+def test_a_retry_needs_a_class_and_an_ingest(dataset: Path) -> None:
+    fails("--class fetch_timeout", "retry", dataset)
+    fails("that ingest made", "retry", dataset, "--class", "fetch_timeout")
+    fails("no dataset at", "retry", dataset.parent / "none", "--class", "fetch_timeout")
+
+
+def test_a_row_filter_that_cannot_be_read_is_told(here: Path) -> None:
+    (here / "table.csv").write_text("videoid,page_dir,name\n1,p,a cat\n")
+    fails("did you mean 'name'", "ingest", "table.csv", "--where", "nam == 'a'")
+    fails("cannot be read", "ingest", "table.csv", "--where", "name ==")
+    fails("no column id", "ingest", "table.csv", "--set", "columns.videoid=id")

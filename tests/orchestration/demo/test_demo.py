@@ -1,0 +1,151 @@
+"""The demo, whole and real but with a tiny network: every step once, then resumed, then interrupted."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from orchestration.demo import steps
+from orchestration.demo.collection import Amounts
+from orchestration.demo.display import Overall
+from orchestration.demo.settings import Settings
+from orchestration.demo.timings import SecondsNote
+from orchestration.workspace import Workspace
+from tests.support.small_stages import make_bundle, small_sets
+
+DONE = ["footage", "ingest", "stage 1", "stage 2", "stage 3", "promote"]
+NAMES = [*DONE, "evaluate 2", "evaluate 3", "animate", "report"]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("prior") / "bundle"
+    make_bundle(folder, stage=0)
+    return folder
+
+
+def settings(base: Path) -> Settings:
+    sets = (*small_sets(3), "train.steps=2", "train.checkpoint_every=1", f"init.base={base}")
+    return Settings(
+        amounts=Amounts(rendered=8, held_out_each=1, films=False),
+        sets=(*sets, "tracking.wandb=disabled"),
+        sampling_steps=2,
+        unit_rows=6,
+    )
+
+
+def run(workspace: Workspace, base: Path) -> str:
+    """Run the demo; returns what it printed."""
+    said = io.StringIO()
+    page = steps.run(
+        workspace.root / "demo",
+        Console(file=said, width=200),
+        settings=settings(base),
+        workspace=workspace,
+    )
+    assert page == workspace.root / "demo" / "index.html"
+    return said.getvalue()
+
+
+def products(root: Path) -> dict[str, int]:
+    """Every file that must not be made twice, with its time of writing."""
+    kept = ("*/bundle/*", "demo/data/*", "demo/held-out/*", "demo/evaluation/*/*", "demo/animations/*")
+    paths = [path for pattern in kept for path in root.glob(pattern) if path.is_file()]
+    return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in paths}
+
+
+@pytest.mark.slow
+def test_demo_goes_from_footage_to_a_page_and_then_has_nothing_left_to_do(base, tmp_path):
+    workspace = Workspace(tmp_path / "runs")
+
+    first = run(workspace, base)
+
+    demo = workspace.root / "demo"
+    rejected = json.loads((demo / "data" / "dataset.json").read_text())["counts"]
+    assert (rejected["rows"], rejected["samples"], rejected["rejected_rows"]) == (11, 8, 3)
+    champion = workspace.ledger.champion("tiny")
+    assert champion is not None
+    assert champion.stage == 3
+    assert [entry.kind for entry in workspace.ledger.entries()] == [*["accepted"] * 3, "promoted"]
+    page = (demo / "index.html").read_text()
+    assert champion.bundle_id[:12] in page
+    assert "has not been" not in page
+    assert (demo / "readme.gif").read_bytes().startswith(b"GIF")
+    assert list(SecondsNote(demo).read()) == NAMES
+    for told in (
+        "direction right in",
+        str(demo / "index.html"),
+        "make animate",
+        "mlflow ui",
+        champion.bundle_id[:12],
+    ):
+        assert told in first
+
+    before = products(workspace.root)
+    second = run(workspace, base)
+
+    assert second.count("done before") == len(NAMES) - 1  # the page is written each time
+    assert products(workspace.root) == before
+    assert len(workspace.ledger.entries()) == 4
+
+    (demo / "evaluation").rename(tmp_path / "gone")
+    run(workspace, base)
+    after = products(workspace.root)
+    assert {name: when for name, when in after.items() if "evaluation" not in name} == {
+        name: when for name, when in before.items() if "evaluation" not in name
+    }
+    assert after.keys() == before.keys()
+
+
+@pytest.mark.slow
+def test_demo_interrupted_between_and_inside_steps_carries_on(base, tmp_path, monkeypatch):
+    workspace = Workspace(tmp_path / "runs")
+    evaluate = steps.evaluate_stage
+
+    def interrupt(demo, stage):
+        if stage == 3:
+            raise KeyboardInterrupt
+        return evaluate(demo, stage)
+
+    monkeypatch.setattr(steps, "evaluate_stage", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(workspace, base)
+    demo = workspace.root / "demo"
+    assert not (demo / "index.html").exists()
+    notes = SecondsNote(demo).read()
+    assert notes["evaluate 2"].complete
+    assert not notes["evaluate 3"].complete
+    before = products(workspace.root)
+
+    monkeypatch.setattr(steps, "evaluate_stage", evaluate)
+    second = run(workspace, base)
+
+    assert second.count("done before") == len(DONE) + 1
+    kept = products(workspace.root)
+    assert {name: kept[name] for name in before} == before
+    assert SecondsNote(demo).read()["evaluate 3"].complete
+
+
+def test_time_left_follows_the_pace_of_the_steps_done():
+    overall = Overall(Console(file=io.StringIO()), [60, 60, 120])
+    assert overall.seconds_left(0, 0) == 240
+    overall._taken[0] = 180  # three times as slow as planned
+    assert overall.seconds_left(1, 0) == pytest.approx(180 * 2)
+    overall._taken[0] = 0.1  # done in an earlier run: no sign of a fast machine
+    assert overall.seconds_left(1, 0) == 180
+
+
+def test_seconds_of_interrupted_attempts_add_up_and_finished_ones_are_replaced(tmp_path):
+    note = SecondsNote(tmp_path)
+    with pytest.raises(KeyboardInterrupt), note.timing("ingest"):
+        raise KeyboardInterrupt
+    interrupted = note.read()["ingest"]
+    assert not interrupted.complete
+    with note.timing("ingest"):
+        pass
+    assert note.read()["ingest"].complete
+    with note.timing("ingest") as timed:
+        timed.fresh = False
+    assert note.read()["ingest"].seconds >= interrupted.seconds

@@ -1,0 +1,155 @@
+"""A stage through the command, on a real local Ray with two workers: killed, resumed, finished, mirrored."""
+
+import json
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from mlflow import MlflowClient
+from typer.testing import CliRunner
+
+from orchestration.cli import app
+from orchestration.demo.footage import write_csv, write_rendered
+from orchestration.registry.ledger import Ledger
+from tests.support.small_stages import small_sets
+
+STEPS = 24
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def ray_here():
+    """One local Ray for the module, gone afterwards."""
+    import ray
+
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory, ray_here) -> Path:
+    """A working folder with a dataset, made once."""
+    folder = tmp_path_factory.mktemp("ingested")
+    rows = write_rendered(folder / "footage", range(8), seed=0)
+    write_csv(folder / "footage" / "table.csv", rows)
+    command = ["ingest", "footage/table.csv", "--videos", "footage/videos", "--preset", "tiny"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("ANIMATIC_RUNS", raising=False)
+        result = run(*command, "--no-track", "--json")
+    assert result.exit_code == 0, result.output
+    assert parsed(result)["report"]["samples"] == 8
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, ingested) -> Path:
+    shutil.copytree(ingested, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ANIMATIC_RUNS", raising=False)
+    return tmp_path
+
+
+def run(*arguments: object):
+    return runner.invoke(app, [str(argument) for argument in arguments])
+
+
+def parsed(result) -> dict:
+    """What ``--json`` printed: one object and nothing else."""
+    assert result.stdout.startswith("{"), result.stdout[:500]
+    return json.loads(result.stdout)
+
+
+def journal(folder: Path) -> list[dict]:
+    path = folder / "journal.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def kill_a_worker_after_the_first_checkpoint(folder: Path, killed: list[int]) -> None:
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        if any(line["event"] == "checkpoint" for line in journal(folder)):
+            below = psutil.Process().children(recursive=True)
+            workers = [process for process in below if "RayTrainWorker" in " ".join(process.cmdline())]
+            workers[-1].send_signal(signal.SIGKILL)
+            killed.append(workers[-1].pid)
+            return
+        time.sleep(0.02)
+
+
+def test_a_killed_worker_is_replaced_and_the_finished_run_is_accepted_and_mirrored(here):
+    folder = here / "runs" / "first"
+    sets = [*small_sets(0), f"train.steps={STEPS}", "train.checkpoint_every=4", "launch.workers=2"]
+    command = ["train", "--stage", 0, "--preset", "tiny", "--out", folder, "--json"]
+    command += [flag for text in sets for flag in ("--set", text)]
+    killed: list[int] = []
+    killer = threading.Thread(target=kill_a_worker_after_the_first_checkpoint, args=(folder, killed))
+    killer.start()
+
+    result = run(*command)
+
+    killer.join()
+    assert result.exit_code == 0, result.output
+    assert killed
+    lines = journal(folder)
+    events = [line["event"] for line in lines]
+    assert events.count("resume") >= 1
+    assert events[-1] == "end"
+    told = parsed(result)
+    assert told["result"]["steps"] == STEPS
+    entry = Ledger(here / "runs" / "ledger.jsonl").newest(0, "tiny")
+    assert entry.bundle_id == told["result"]["bundle_id"] == told["accepted"]["bundle_id"]
+    assert_mlflow_equals(lines, here / "runs" / "mlflow.db")
+    assert list(folder.glob("wandb/offline-run-*/run-*.wandb"))
+    assert {path.name for path in (folder / "logs").glob("*.log")} == {"rank-0.log", "rank-1.log"}
+
+    before = (folder / "journal.jsonl").read_bytes()
+    again = run(*command)
+    assert again.exit_code == 0
+    assert parsed(again)["result"]["bundle_id"] == entry.bundle_id
+    assert (folder / "journal.jsonl").read_bytes() == before
+
+    other = run(*command, "--set", "seed=1")
+    assert other.exit_code == 1
+    assert "finished run of another config hash" in other.stderr
+
+
+def assert_mlflow_equals(lines: list[dict], store: Path) -> None:
+    """Every value of the journal is in MLflow once; of steps done twice, the value told first."""
+    expected: dict[tuple[str, int], float] = {}
+    for line in lines:
+        for key, value in line.get("metrics", {}).items():
+            expected.setdefault((key, line["step"]), value)
+    client = MlflowClient(tracking_uri=f"sqlite:///{store}")
+    (tracked,) = client.search_runs([client.get_experiment_by_name("animatic").experiment_id])
+    found = [
+        ((key, point.step), point.value)
+        for key in tracked.data.metrics
+        for point in client.get_metric_history(tracked.info.run_id, key)
+    ]
+    assert len(found) == len(dict(found))
+    assert dict(found) == expected
+    assert tracked.info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_what_workers_refuse_ends_the_run_at_once_in_one_line(here):
+    sets = [*small_sets(0), "train.steps=2", "launch.workers=1", "train.trainable=['unet.no_such_*']"]
+    result = run(
+        "train", "--stage", 0, "--preset", "tiny", *[flag for text in sets for flag in ("--set", text)]
+    )
+    assert result.exit_code == 1
+    assert result.stderr.strip().splitlines()[-1].startswith("error: train.trainable: 'unet.no_such_*'")
+
+
+def test_more_workers_than_there_are_cores_is_refused(here):
+    sets = [*small_sets(0), "launch.workers=64", "train.global_batch=64"]
+    result = run(
+        "train", "--stage", 0, "--preset", "tiny", *[flag for text in sets for flag in ("--set", text)]
+    )
+    assert result.exit_code == 1
+    assert "launch.workers is 64" in result.stderr

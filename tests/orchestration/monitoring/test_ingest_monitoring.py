@@ -1,0 +1,151 @@
+"""Who watches an ingest sees its figures: on a terminal, in a log, in Prometheus, in the tracker."""
+
+import io
+import json
+import shutil
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+from typer.testing import CliRunner
+
+from core.errors import AnimaticError
+from orchestration.cli import app
+from orchestration.monitoring import Job, Watch, observe_job
+from pipelines.ingest import IngestProgress
+
+REASONS = {"missing_file": 1, "too_still": 3}
+EARLY = IngestProgress(10, 100, 9, 1, None, 400_000, {"missing_file": 1})
+LATE = IngestProgress(60, 100, 56, 4, 3725.0, 2_500_000, REASONS, 2.5, 2.25, 104_000.0)
+JOB = Job("ingest", "s3://bucket/data", {"crf": 20})
+
+
+def console(*, terminal: bool) -> tuple[Console, io.StringIO]:
+    screen = io.StringIO()
+    return Console(file=screen, force_terminal=terminal, width=120, color_system=None), screen
+
+
+def scrape(console_text: str) -> dict[tuple[str, str], float]:
+    """Values by (name, reason), from the port that was announced."""
+    port = int(console_text.split("metrics on port ")[1].split(",")[0])
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+        families = text_string_to_metric_families(page.read().decode())
+    samples = [sample for family in families for sample in family.samples]
+    return {(s.name, s.labels.get("reason", "")): s.value for s in samples if not s.name.endswith("_created")}
+
+
+def test_a_terminal_shows_a_table_with_rates_reasons_and_time_left() -> None:
+    to, screen = console(terminal=True)
+    with observe_job(JOB, Watch(track=False), to) as show:
+        show(EARLY)
+        show(LATE)
+    last = screen.getvalue().rpartition("ingest ")[2]
+    for shown in ("60/100 rows", "1:02:0", "2.5/s", "2.2/s", "0.10/s", "too_still 3, missing_file 1"):
+        assert shown in last
+
+
+def test_a_log_gets_whole_lines_without_control_codes() -> None:
+    to, screen = console(terminal=False)
+    with observe_job(JOB, Watch(track=False), to) as show:
+        show(EARLY)
+        show(LATE)
+    assert screen.getvalue() == (
+        "ingest: 60 of 100 rows, 56 clips, 4 rejected (too_still 3, missing_file 1); "
+        "2.5 rows/s, 2.2 clips/s, 0.10 MB/s, 1:02:05 left\n"
+    )
+
+
+def test_prometheus_reads_the_same_figures_while_it_runs() -> None:
+    to, screen = console(terminal=False)
+    with observe_job(JOB, Watch(metrics_port=0, track=False), to) as show:
+        assert scrape(screen.getvalue()) == {}
+        show(LATE)
+        assert scrape(screen.getvalue()) == {
+            ("animatic_ingest_rows_total", ""): 60,
+            ("animatic_ingest_samples_total", ""): 56,
+            ("animatic_ingest_bytes_total", ""): 2_500_000,
+            ("animatic_ingest_rejected_rows_total", "missing_file"): 1,
+            ("animatic_ingest_rejected_rows_total", "too_still"): 3,
+            ("animatic_ingest_source_rows", ""): 100,
+            ("animatic_ingest_rows_per_second", ""): 2.5,
+            ("animatic_ingest_samples_per_second", ""): 2.25,
+            ("animatic_ingest_bytes_per_second", ""): 104_000,
+            ("animatic_ingest_seconds_left", ""): 3725,
+        }
+    with pytest.raises(OSError, match="refused"):
+        scrape(screen.getvalue())
+
+
+def test_a_port_in_use_is_one_clear_line() -> None:
+    to, screen = console(terminal=False)
+    with observe_job(JOB, Watch(metrics_port=0, track=False), to):
+        port = int(screen.getvalue().split("port ")[1].split(",")[0])
+        with (
+            pytest.raises(AnimaticError, match=f"port {port} .*choose another"),
+            observe_job(JOB, Watch(metrics_port=port, track=False), to),
+        ):
+            pass
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow store: making its tables may take longer than a run waits for its tracker."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def runs(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ANIMATIC_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "runs").mkdir()
+    for copy in (tmp_path / "runs" / "mlflow.db", tmp_path / "other.db"):
+        shutil.copy(store, copy)
+    return tmp_path / "runs"
+
+
+def test_the_tracker_gets_a_run_of_kind_ingest(runs: Path) -> None:
+    to, _ = console(terminal=False)
+    with observe_job(JOB, Watch(), to) as show:
+        show(EARLY)
+        show(LATE)
+    (folder,) = (runs / "ingest").iterdir()
+    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    assert [(line["event"], line["step"]) for line in lines] == [
+        ("start", 0), ("metrics", 10), ("metrics", 60), ("end", 60)
+    ]  # fmt: skip
+    client = MlflowClient(tracking_uri=f"sqlite:///{runs / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("animatic-ingest")
+    (run,) = client.search_runs([experiment.experiment_id], "tags.`animatic.kind` = 'ingest'")
+    assert run.info.status == "FINISHED"
+    assert run.data.params["ingest.dataset"] == "s3://bucket/data"
+    assert run.data.params["ingest.crf"] == "20"
+    assert run.data.metrics["ingest/rejected/too_still"] == 3
+    points = client.get_metric_history(run.info.run_id, "ingest/rows")
+    assert [(point.step, point.value) for point in points] == [(10, 10), (60, 60)]
+    again = CliRunner().invoke(app, ["sync", str(folder)])
+    assert again.exit_code == 0, again.output
+    assert "0 values" in again.stdout
+
+
+def test_a_job_that_fails_is_marked_and_one_without_work_leaves_no_run(runs: Path) -> None:
+    to, _ = console(terminal=False)
+    uri = f"sqlite:///{runs.parent / 'other.db'}"
+    with observe_job(JOB, Watch(mlflow_uri=uri), to):
+        pass
+    assert not (runs / "ingest").exists()
+    with (
+        pytest.raises(AnimaticError, match="unit 3 failed"),
+        observe_job(JOB, Watch(mlflow_uri=uri), to) as show,
+    ):
+        show(EARLY)
+        raise AnimaticError("unit 3 failed")
+    (folder,) = (runs / "ingest").iterdir()
+    assert yaml.safe_load((folder / "config.yaml").read_text())["tracking"]["mlflow_uri"] == uri
+    client = MlflowClient(tracking_uri=uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("animatic-ingest").experiment_id])
+    assert run.info.status == "FAILED"

@@ -1,0 +1,137 @@
+"""The report on a dataset is one file that needs no other, and says what the tables say."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import fsspec
+import pytest
+from typer.testing import CliRunner
+
+from core.storage import Folder
+from orchestration.cli import app
+from pipelines.dataset import Dataset
+from pipelines.dataset.commit import commit_dataset
+from pipelines.dataset.units import commit_unit
+from tests.support.coded_clips import build_dataset
+
+runner = CliRunner()
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks that every element is closed in order, and notes text and outside references."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.sources: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in VOID:
+            self.open.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += f"{data} "
+
+
+def read(path: Path) -> Page:
+    page = Page()
+    page.feed(path.read_text())
+    assert page.open == []
+    assert all(source.startswith("data:image/jpeg;base64,") for source in page.sources)
+    assert "url(" not in path.read_text() and "@import" not in path.read_text()
+    page.text = re.sub(r"\s+", " ", page.text)
+    return page
+
+
+@pytest.fixture
+def dataset(tmp_path, monkeypatch) -> Dataset:
+    """Three clips, one unreadable, then two rejected rows; made in two calls."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ANIMATIC_RUNS", raising=False)
+    made = build_dataset(tmp_path / "data", [12, 24, 24], lambda n, mp4: mp4[:100] if n == 2 else mp4)
+    rejects = [
+        {
+            "row": 3,
+            "source_id": "<b>",
+            "samples": 0,
+            "reason": "fetch_failed",
+            "detail": "a & b",
+            "record": {},
+        },
+        {"row": 4, "source_id": "4", "samples": 0, "reason": "too_still", "detail": "", "record": {}},
+    ]
+    folder = Folder(tmp_path / "data")
+    commit_unit(folder, 1, [], rejects)
+    commit_dataset(folder, {"crf": 20, "filters": {"min_motion": 0.5}}, units=2, rows=5)
+    timing = {"run": 1000.0, "seconds": 50.0, "rows": 3, "samples": 3, "bytes": 30000}
+    lines = [{**timing, "unit": unit, "ended": 1100.0 + unit} for unit in range(2)]
+    folder.write("timings.jsonl", "\n".join(map(json.dumps, lines)).encode())
+    return Dataset.open(made.url)
+
+
+def inspect(*arguments: object):
+    result = runner.invoke(app, ["inspect", *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_the_report_says_what_became_of_every_row(dataset):
+    said = inspect("data")
+    path = Path("runs/inspect") / f"data-{dataset.digest[:8]}.html"
+    assert f"report {path}" in said
+    assert "5 rows: 3 samples, 2 rows rejected; 2 shards" in said
+    page = read(path)
+    for shown in (
+        dataset.digest,
+        "became clips 3 60.00 %",
+        "fetch_failed 1 20.00 %",
+        "row 3, <b>: a & b",
+        "row 4, 4",
+        "caption 0",
+        "caption 2",
+        "rows a second",
+        "filters.min_motion 0.5",
+    ):
+        assert shown in page.text
+    assert len(page.sources) == 2 * 4
+    assert path.read_text().count('class="problem"') == 1
+
+
+def test_the_number_of_clips_and_the_place_can_be_chosen(dataset):
+    said = json.loads(inspect("data", "--clips", 1, "--seed", 3, "--out", "a/b.html", "--json"))
+    assert said["report"] == "a/b.html"
+    assert said["counts"]["reasons"] == {"fetch_failed": 1, "too_still": 1}
+    assert said["spread"]["frames"] == {"min": 12, "mean": 20, "max": 24}
+    assert len(re.findall(r"caption \d", read(Path("a/b.html")).text)) == 1
+
+
+def test_an_empty_dataset_without_times_has_a_report_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Folder(tmp_path / "empty")
+    reject = {"row": 0, "source_id": "a", "samples": 0, "reason": "empty_file", "detail": "", "record": {}}
+    commit_unit(folder, 0, [], [reject])
+    commit_dataset(folder, {}, units=1, rows=1)
+    inspect("empty", "--out", "report.html")
+    assert "No times were noted" in read(Path("report.html")).text
+
+
+def test_a_dataset_in_an_object_store_is_read_where_it_is(dataset):
+    store = fsspec.filesystem("memory")
+    for path in Path("data").rglob("*"):
+        if path.is_file():
+            store.pipe_file(f"/bucket/{path}", path.read_bytes())
+    said = json.loads(inspect("memory://bucket/data", "--json"))
+    assert said["digest"] == dataset.digest
+    assert Path(said["report"]).parent == Path("runs/inspect")
+    assert len(read(Path(said["report"])).sources) == 2 * 4

@@ -1,0 +1,198 @@
+"""Trackers mirror the journal exactly, later if need be, and never touch the run."""
+
+import json
+import socket
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from orchestration.media import write_mp4
+from orchestration.tracking import Mirror, sync
+from orchestration.tracking.backends import Backend, MlflowBackend, WandbBackend
+from orchestration.tracking.run import Delivery, TrackedRun
+from tests.support.wandb_file import history
+
+PROJECT = "tracking-test"
+
+
+def append(folder: Path, event: str, step: int, **content) -> None:
+    line = {"time": 1_700_000_000.0 + step, "event": event, "step": step, **content}
+    with (folder / "journal.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def write_metrics(folder: Path, steps: range) -> None:
+    for step in steps:
+        append(folder, "metrics", step, metrics={"train/loss": 1 / step, "train/lr": 1e-4 * step})
+
+
+@pytest.fixture
+def run_folder(tmp_path) -> Path:
+    folder = tmp_path / "runs" / "a-run"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("stage: 1\noptimizer: {lr: 0.0001}\n")
+    append(folder, "start", 0, config_hash="c0ffee")
+    write_metrics(folder, range(1, 6))
+    (folder / "samples").mkdir()
+    write_mp4(np.zeros((4, 32, 32, 3), np.uint8), folder / "samples" / "step-5.mp4", 8)
+    append(folder, "sample", 5, path="samples/step-5.mp4", prompt="a red ball")
+    append(folder, "checkpoint", 5, uri="checkpoints/step-5", digest="abc")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> str:
+    """One sqlite store for the module: making its tables is what takes time."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def dead_server() -> str:
+    """A loopback URL that refuses connections."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def journal_points(folder: Path) -> dict[tuple[str, int], float]:
+    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    return {
+        (key, line["step"]): value
+        for line in lines
+        for key, value in line.get("metrics", {}).items()
+        if value is not None
+    }
+
+
+def mlflow_run(store: str, folder: Path):
+    client = MlflowClient(tracking_uri=store)
+    experiment = client.get_experiment_by_name(PROJECT)
+    runs = client.search_runs([experiment.experiment_id], f"tags.`animatic.folder` = '{folder.resolve()}'")
+    assert len(runs) == 1
+    return client, runs[0]
+
+
+def mlflow_points(store: str, folder: Path) -> list[tuple[str, int, float]]:
+    client, run = mlflow_run(store, folder)
+    return [
+        (key, point.step, point.value)
+        for key in run.data.metrics
+        for point in client.get_metric_history(run.info.run_id, key)
+    ]
+
+
+def test_mlflow_holds_exactly_what_the_journal_says(run_folder, store):
+    append(run_folder, "metrics", 6, metrics={"train/loss": None, "train/lr": 1e-3})
+    append(run_folder, "end", 6)
+    (report,) = sync(run_folder, PROJECT, [MlflowBackend(store)])
+
+    assert report.error is None
+    points = mlflow_points(store, run_folder)
+    assert {(key, step): value for key, step, value in points} == journal_points(run_folder)
+    client, run = mlflow_run(store, run_folder)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["optimizer.lr"] == "0.0001"
+    assert run.data.tags["config_hash"] == "c0ffee"
+    assert run.data.tags["checkpoint.digest"] == "abc"
+    assert [item.path for item in client.list_artifacts(run.info.run_id, "samples")] == ["samples/step-5.mp4"]
+
+
+def test_replaying_again_or_after_a_resume_tells_nothing_twice(run_folder, store):
+    sync(run_folder, PROJECT, [MlflowBackend(store)])
+    (again,) = sync(run_folder, PROJECT, [MlflowBackend(store)])
+    append(run_folder, "resume", 3)
+    write_metrics(run_folder, range(4, 9))
+    (after,) = sync(run_folder, PROJECT, [MlflowBackend(store)])
+
+    assert (again.points, again.error) == (0, None)
+    assert after.points == 2 * 3
+    points = mlflow_points(store, run_folder)
+    assert len(points) == len({(key, step) for key, step, _ in points}) == 2 * 8
+
+
+def test_wandb_writes_a_readable_offline_run_under_the_run_folder(run_folder):
+    sync(run_folder, PROJECT, [WandbBackend("offline", PROJECT)])
+    write_metrics(run_folder, range(6, 8))
+    sync(run_folder, PROJECT, [WandbBackend("offline", PROJECT)])
+
+    rows = history(run_folder)
+    told = {
+        (key, row["step"]): value for row in rows for key, value in row.items() if key.startswith("train/")
+    }
+    assert told == pytest.approx(journal_points(run_folder))
+    assert any(key.startswith("samples/step-5") for row in rows for key in row)
+    assert list(run_folder.glob("wandb/offline-run-*/files/media/**/*.mp4"))
+
+
+def test_a_dead_server_neither_delays_nor_fails_the_run_and_sync_delivers_later(
+    run_folder, store, dead_server
+):
+    backends: list[Backend] = [MlflowBackend(dead_server), WandbBackend("offline", PROJECT)]
+    mirror = Mirror(TrackedRun.of(run_folder, PROJECT), backends, poll_s=0.05)
+    deadline = time.monotonic() + 60
+    while not history(run_folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    started = time.monotonic()
+    write_metrics(run_folder, range(6, 20))
+    append(run_folder, "end", 19)
+    assert time.monotonic() - started < 1
+
+    behind = mirror.close("finished", grace_s=20)
+
+    assert behind == ["mlflow"]
+    assert len({row["step"] for row in history(run_folder) if "train/loss" in row}) == 19
+    (failed,) = sync(run_folder, PROJECT, [MlflowBackend(dead_server)])
+    assert failed.error is not None
+    (report,) = sync(run_folder, PROJECT, [MlflowBackend(store)])
+    assert (report.points, report.error) == (2 * 19, None)
+    assert len(mlflow_points(store, run_folder)) == 2 * 19
+
+
+class Moody:
+    """A tracker that fails on its first tries and remembers what it was told."""
+
+    name, target = "moody", "nowhere"
+
+    def __init__(self, failures: int) -> None:
+        self.failures, self.told, self.outcome = failures, [], None
+
+    def open(self, run, known_id) -> str:
+        return known_id or "1"
+
+    def describe(self, run) -> None:
+        self.config = run.config()
+
+    def deliver(self, delivery: Delivery) -> None:
+        if self.failures > 0:
+            self.failures -= 1
+            raise OSError("away")
+        self.told += [(point.key, point.step) for point in delivery.points]
+
+    def close(self, outcome) -> None:
+        self.outcome = outcome
+
+
+def test_a_tracker_that_comes_back_gets_everything_once(run_folder, monkeypatch):
+    monkeypatch.setattr("orchestration.tracking.mirror.RETRY_FIRST_S", 0.05)
+    moody = Moody(failures=3)
+    mirror = Mirror(TrackedRun.of(run_folder, PROJECT), [moody], poll_s=0.05)
+    deadline = time.monotonic() + 20
+    while not moody.told and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert mirror.close("interrupted") == []
+    assert moody.outcome == "interrupted"
+    assert sorted(moody.told) == sorted(journal_points(run_folder))
+
+
+def test_a_run_being_mirrored_is_not_synced_at_the_same_time(run_folder):
+    moody = Moody(failures=0)
+    mirror = Mirror(TrackedRun.of(run_folder, PROJECT), [moody], poll_s=0.05)
+    deadline = time.monotonic() + 20
+    while not moody.told and time.monotonic() < deadline:
+        time.sleep(0.05)
+    (report,) = sync(run_folder, PROJECT, [Moody(failures=0)])
+    mirror.close("finished")
+    assert "another process" in (report.error or "")

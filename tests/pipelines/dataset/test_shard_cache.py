@@ -1,0 +1,204 @@
+"""Shards on first use: damage is found, on this disk and far away, and is looked for once a node."""
+
+import contextlib
+import hashlib
+import itertools
+import random
+import sys
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from core.errors import AnimaticError
+from core.storage import Folder
+from pipelines.dataset import Dataset
+from pipelines.dataset.shard_cache import CacheConfig, ShardFiles
+from pipelines.loader import ClipLoader, ClipSampling
+from tests.support.coded_clips import build_dataset
+
+SAMPLING = ClipSampling(frames=4, height=32, width=48, stride=(1, 3))
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return build_dataset(tmp_path / "data", [12] * 8, sizes=[2, 2, 2, 2])
+
+
+@pytest.fixture
+def remote(dataset):
+    """The same dataset in memory, as an object store."""
+    memory = fsspec.filesystem("memory")
+    memory.put(str(dataset.folder.local_path), "/clips", recursive=True)
+    yield Dataset.open("memory://clips")
+    memory.rm("/clips", recursive=True)
+
+
+def cache(tmp_path, gigabytes=1.0):
+    return CacheConfig(folder=str(tmp_path / "cache"), gigabytes=gigabytes)
+
+
+def keys(dataset, count, **options):
+    loader = ClipLoader(dataset, SAMPLING, seed=1, global_batch=2, **options)
+    return [key for batch in itertools.islice(iter(loader), count) for key in batch.keys]
+
+
+def files_of(dataset, config):
+    return ShardFiles(dataset.folder, dataset.info["shards"], config)
+
+
+def flip_a_bit(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def cut_at_a_member(path):
+    """Stock readers take the rest for a whole tar."""
+    with tarfile.open(path) as tar:
+        last = tar.getmembers()[-1]
+    path.write_bytes(path.read_bytes()[: last.offset])
+
+
+def cut_and_pad(path):
+    size = path.stat().st_size
+    cut_at_a_member(path)
+    path.write_bytes(path.read_bytes().ljust(size, b"\0"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [(flip_a_bit, "sha256 is"), (cut_at_a_member, "bytes, not"), (cut_and_pad, "sha256 is")],
+)
+def test_a_damaged_shard_ends_the_run_when_it_is_first_used(dataset, tmp_path, damage, says):
+    path = dataset.folder.local_path / "shard-000002.tar"
+    damage(path)
+    with pytest.raises(AnimaticError, match=rf"shard-000002.tar .*{says}.*animatic verify"):
+        keys(dataset, 4, cache=cache(tmp_path))
+
+
+def test_a_shard_is_read_through_once_by_all_processes_of_a_node(dataset, tmp_path, monkeypatch):
+    read = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr("hashlib.file_digest", lambda f, kind: read.append(f.name) or digest(f, kind))
+    for rank in range(2):
+        keys(dataset, 8, cache=cache(tmp_path), rank=rank, world_size=2, threads=3)
+    assert len(read) == len(set(read)) == 4
+    flip_a_bit(dataset.folder.local_path / "shard-000001.tar")
+    with pytest.raises(AnimaticError, match="is damaged"):
+        keys(dataset, 8, cache=cache(tmp_path))
+
+
+def test_a_remote_dataset_gives_the_same_batches_and_is_fetched_once(dataset, remote, tmp_path, monkeypatch):
+    fetched = []
+    fetch = Folder.fetch
+    monkeypatch.setattr(Folder, "fetch", lambda f, name, to: fetched.append(name) or fetch(f, name, to))
+    expected = keys(dataset, 12, cache=cache(tmp_path))
+    assert keys(remote, 12, cache=cache(tmp_path), threads=2) == expected
+    assert keys(remote, 12, cache=cache(tmp_path)) == expected
+    assert sorted(fetched) == [f"shard-{n:06d}.tar" for n in range(4)]
+
+
+def test_a_shard_that_was_damaged_on_its_way_is_not_kept(remote, tmp_path):
+    whole = fsspec.filesystem("memory").cat("/clips/shard-000000.tar")
+    fsspec.filesystem("memory").pipe("/clips/shard-000000.tar", whole[:-1] + b"x")
+    files = files_of(remote, cache(tmp_path))
+    with pytest.raises(AnimaticError, match="is damaged"):
+        files.read("shard-000000.tar", 0, 10)
+    fsspec.filesystem("memory").pipe("/clips/shard-000000.tar", whole)
+    assert files.read("shard-000000.tar", 0, 10) == whole[:10]
+
+
+def size_of(path):
+    """Bytes of a file, which another thread may have taken away since it was listed."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
+def test_the_cache_never_holds_more_than_its_limit(remote, tmp_path):
+    sizes = {shard["name"]: shard["bytes"] for shard in remote.info["shards"]}
+    limit = 2.5 * max(sizes.values())
+    config = cache(tmp_path, limit / 1e9)
+    readers = [files_of(remote, config) for _ in range(2)]
+    seen = []
+
+    def read(turn: int) -> bool:
+        name = f"shard-{turn % 4:06d}.tar"
+        data = readers[turn % 2].read(name, 0, sizes[name])
+        seen.append(sum(map(size_of, (p for p in Path(config.path / "shards").iterdir() if p.suffix == ""))))
+        return data == fsspec.filesystem("memory").cat(f"/clips/{name}")
+
+    with ThreadPoolExecutor(3) as pool:
+        assert all(pool.map(read, range(24)))
+    assert 0 < max(seen) <= limit
+
+
+def test_readers_that_take_room_from_each_other_read_all_the_same(remote, tmp_path):
+    shards = remote.info["shards"]
+    room = cache(tmp_path, 2.5e-9 * max(shard["bytes"] for shard in shards))
+    whole = {shard["name"]: remote.folder.read(shard["name"]) for shard in shards}
+
+    def read(seed):
+        rng, files = random.Random(seed), files_of(remote, room)
+        names = [rng.choice(shards)["name"] for _ in range(100)]
+        return all(files.read(name, 512, 64) == whole[name][512:576] for name in names)
+
+    often = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(read, range(4)))
+    finally:
+        sys.setswitchinterval(often)
+
+
+def test_the_longest_unused_makes_room(remote, tmp_path, monkeypatch):
+    limit = 2.5 * max(shard["bytes"] for shard in remote.info["shards"])
+    files = files_of(remote, cache(tmp_path, limit / 1e9))
+    fetched = []
+    fetch = Folder.fetch
+    monkeypatch.setattr(Folder, "fetch", lambda f, name, to: fetched.append(name[9:12]) or fetch(f, name, to))
+    monkeypatch.setattr("pipelines.dataset.shard_cache._FRESH_S", 0.0)
+    for number in [0, 1, 0, 2, 0, 1]:
+        files.read(f"shard-{number:06d}.tar", 0, 1)
+    assert fetched == ["000", "001", "002", "001"]
+
+
+def test_what_a_killed_process_left_makes_room_too(remote, tmp_path):
+    largest = max(shard["bytes"] for shard in remote.info["shards"])
+    config = cache(tmp_path, 1.5 * largest / 1e9)
+    (config.path / "shards").mkdir(parents=True)
+    left = config.path / "shards" / ("0" * 64 + ".part")
+    left.write_bytes(bytes(largest))
+    files_of(remote, config).read("shard-000000.tar", 0, 1)
+    assert not left.exists()
+
+
+def test_a_cache_smaller_than_a_shard_is_refused(remote, tmp_path):
+    with pytest.raises(AnimaticError, match=r"raise data\.cache\.gigabytes"):
+        files_of(remote, cache(tmp_path, 1e-9))
+
+
+def test_a_store_that_does_not_answer_ends_the_run(remote, tmp_path, monkeypatch):
+    asked = []
+
+    def refuse(folder, name, to):
+        asked.append(name)
+        raise ConnectionResetError("reset by peer")
+
+    monkeypatch.setattr(Folder, "fetch", refuse)
+    monkeypatch.setattr("pipelines.dataset.shard_cache._PAUSE_S", 0.0)
+    with pytest.raises(AnimaticError, match=r"cannot be fetched \(reset by peer\)"):
+        files_of(remote, cache(tmp_path)).read("shard-000000.tar", 0, 1)
+    assert len(asked) == 3
+
+
+def test_shards_are_fetched_before_their_turn_window_by_window(remote, dataset, tmp_path):
+    largest = max(shard["bytes"] for shard in remote.info["shards"])
+    config = cache(tmp_path, 3.1 * largest / 1e9)
+    assert keys(remote, 16, cache=config, shuffle_shards=2) == keys(dataset, 16, shuffle_shards=2)
+    with pytest.raises(AnimaticError, match=r"needs 0\.0 GB of cache.*lower data\.shuffle_shards"):
+        keys(remote, 1, cache=config, shuffle_shards=4)

@@ -1,0 +1,144 @@
+"""Image–text similarity: scores beside the dataset, reused while they hold, selected by in training."""
+
+import itertools
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from core.errors import AnimaticError
+from pipelines.dataset import Dataset
+from pipelines.dataset.selection import Selection, data_digest, read_similarity
+from pipelines.loader import ClipLoader, ClipSampling
+from pipelines.score.job import ScoreConfig, score
+from tests.support.coded_clips import build_dataset
+from training.config import resolve
+from training.config.identity import config_hash
+
+ENCODERS = resolve(3, "tiny").model.encoders
+SAMPLING = ClipSampling(frames=4, height=32, width=48)
+COUNT = 7
+
+
+def config_of(dataset, **changes):
+    return ScoreConfig(
+        **({"dataset": str(dataset.url), "encoders": ENCODERS, "batch": 2, "workers": 0} | changes)
+    )
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    dataset = build_dataset(tmp_path_factory.mktemp("data") / "whole", [12] * COUNT, sizes=[3, 2, 2])
+    report = score(config_of(dataset, workers=2))
+    return dataset, report
+
+
+def keys_shown(dataset, selection, batches=COUNT):
+    loader = ClipLoader(dataset, SAMPLING, seed=0, global_batch=1, selection=selection)
+    return [batch.keys[0] for batch in itertools.islice(iter(loader), batches)], loader
+
+
+def test_scores_leave_the_dataset_as_it_is_and_lie_in_its_order(scored):
+    dataset, report = scored
+    assert Dataset.open(dataset.url).digest == dataset.digest
+    scores, _ = read_similarity(dataset)
+    assert len(scores) == report.samples == COUNT
+    assert report.failed == 0
+    assert (report.least, report.most) == (pytest.approx(scores.min()), pytest.approx(scores.max()))
+    assert -1 <= report.least < report.most <= 1  # captions differ, so do their scores
+    units = [
+        json.loads((dataset.folder.local_path / f"similarity/unit-00000{n}.json").read_text())
+        for n in range(3)
+    ]
+    assert [score for unit in units for score in unit["scores"]] == pytest.approx(scores.tolist())
+
+
+def test_scores_do_not_depend_on_workers_and_batches(scored, tmp_path):
+    dataset, _ = scored
+    other = build_dataset(tmp_path / "whole", [12] * COUNT)
+    score(config_of(other, batch=5))
+    np.testing.assert_allclose(read_similarity(other)[0], read_similarity(dataset)[0], atol=2e-6)
+
+
+def test_an_interrupted_job_keeps_what_it_has(scored):
+    dataset, report = scored
+    folder = dataset.folder.local_path
+    (folder / "clip_similarity.parquet").unlink()
+    kept = folder / "similarity/unit-000000.json"
+    marked = json.loads(kept.read_text())
+    whole = kept.read_bytes()
+    kept.write_text(json.dumps(marked | {"scores": [0.5, *marked["scores"][1:]]}))
+    (folder / "similarity/unit-000001.json").unlink()
+    seen = []
+    score(config_of(dataset), lambda done, total: seen.append((done, total)))
+    assert seen == [(5, COUNT), (COUNT, COUNT)]
+    assert read_similarity(dataset)[0][0] == 0.5  # found, not made again
+    kept.write_bytes(whole)
+    (folder / "clip_similarity.parquet").unlink()
+    assert score(config_of(dataset)).median == report.median
+
+
+def test_training_selects_by_score(scored):
+    dataset, report = scored
+    scores, _ = read_similarity(dataset)
+    selection = Selection(min_clip_similarity=report.median)
+    shown, loader = keys_shown(dataset, selection)
+    good = {f"clip-{n:04d}" for n in range(COUNT) if scores[n] >= report.median}
+    assert 0 < len(good) < COUNT
+    assert set(shown) == good
+    assert loader.left_out == COUNT - len(good)
+    assert keys_shown(dataset, Selection())[1].left_out == 0
+    with pytest.raises(AnimaticError, match="not one of its 7 clips passes"):
+        keys_shown(dataset, Selection(min_clip_similarity=1.0))
+
+
+def test_what_is_selected_identifies_the_data(scored):
+    dataset, _ = scored
+    assert data_digest(dataset, Selection()) == dataset.digest
+    digests = {data_digest(dataset, Selection(min_clip_similarity=x)) for x in (-1.0, 0.0)}
+    assert len(digests | {dataset.digest}) == 3
+    plain, chosen = resolve(3, "tiny"), resolve(3, "tiny", ["data.selection.min_clip_similarity=0.2"])
+    assert config_hash(plain) != config_hash(chosen)
+
+
+def test_scores_of_another_state_of_the_dataset_are_refused(scored, tmp_path):
+    dataset, _ = scored
+    with pytest.raises(AnimaticError, match="no scores of image and caption: run `animatic score"):
+        keys_shown(build_dataset(tmp_path / "new", [12, 12]), Selection(min_clip_similarity=0))
+    other = build_dataset(tmp_path / "other", [12] * COUNT)
+    shutil.copy(dataset.folder.local_path / "clip_similarity.parquet", tmp_path / "other")
+    with pytest.raises(AnimaticError, match="is of an earlier state of the dataset"):
+        keys_shown(other, Selection(min_clip_similarity=0))
+
+
+def test_what_cannot_be_read_is_an_error_and_no_unreadable_image(tmp_path):
+    dataset = build_dataset(tmp_path / "data", [12, 12])
+    tar = tmp_path / "data/shard-000000.tar"
+    whole = tar.read_bytes()
+    tar.write_bytes(whole[:1000])
+    with pytest.raises(AnimaticError, match=r"shard-000000.tar is cut: `animatic verify"):
+        score(config_of(dataset))
+    tar.unlink()
+    with pytest.raises(AnimaticError, match=r"shard-000000.tar cannot be read"):
+        score(config_of(dataset))
+    tar.write_bytes(whole)
+    assert score(config_of(dataset)).failed == 0
+
+
+def test_scores_that_another_model_puts_in_between_are_noticed(tmp_path):
+    dataset = build_dataset(tmp_path / "data", [12, 12], sizes=[1, 1])
+    score(config_of(dataset))
+    unit = tmp_path / "data/similarity/unit-000000.json"
+    of_one = unit.read_bytes()
+    other = config_of(dataset, encoders=ENCODERS.model_copy(update={"seed": 1}))
+    with pytest.raises(AnimaticError, match=r"unit-000000.json is of another model"):
+        score(other, lambda done, total: done and unit.write_bytes(of_one))
+    assert score(other).samples == 2
+
+
+def test_weights_that_are_not_there_are_named(scored):
+    dataset, _ = scored
+    encoders = ENCODERS.model_copy(update={"kind": "open_clip", "model": "ViT-B-32"})
+    with pytest.raises(AnimaticError, match="ViT-B-32"):
+        score(config_of(dataset, encoders=encoders))

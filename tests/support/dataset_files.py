@@ -1,0 +1,9 @@
+"""Datasets on disk, compared byte for byte."""
+
+from pathlib import Path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a dataset but the lock and the note of how long its units took."""
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "timings.jsonl")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -1,0 +1,115 @@
+"""What the demo's steps leave behind, made quickly: bundles, journals, evaluations, animations, datasets."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from models.bundle import open_bundle
+from orchestration.demo import footage, stills
+from orchestration.demo.collection import HELD_OUT_SEED, Amounts, Collection, write_collection
+from orchestration.demo.locations import STEP_TITLES, Sources
+from orchestration.demo.timings import SecondsNote
+from orchestration.media import film_strip, write_clip, write_png
+from orchestration.registry import promotion
+from orchestration.registry.ledger import Ledger
+from pipelines.evaluate.heldout import RealClip
+from pipelines.evaluate.job import measure
+from pipelines.evaluate.report import build_report
+from tests.support.small_stages import make_bundle
+
+SIDE, FRAMES = 64, 8
+
+
+def make_sources(root: Path, clips: int = 8, wrong: int = 1) -> Sources:
+    """A finished demo in ``root``; ``wrong`` of its generated clips move the other way."""
+    out, ledger = root / "demo", Ledger(root / "ledger.jsonl")
+    runs, parent = {}, None
+    for stage in (1, 2, 3):
+        run = root / f"stage-{stage}"
+        parent = make_bundle(run / "bundle", stage=stage, parent=parent, seed=stage)
+        (run / "journal.jsonl").write_text("".join(_journal(stage)))
+        promotion.accept(ledger, run / "bundle")
+        runs[stage] = run
+    evaluations = {stage: _evaluation(out, stage, clips, wrong) for stage in (2, 3)}
+    datasets = {"training": _dataset(out / "data", 231, 3), "held-out": _dataset(out / "held-out", clips, 0)}
+    _animations(out)
+    for name in STEP_TITLES:
+        with SecondsNote(out).timing(name):
+            pass
+    return Sources(out=out, datasets=datasets, runs=runs, evaluations=evaluations, ledger=ledger)
+
+
+def _journal(stage: int):
+    yield json.dumps({"time": 0.0, "event": "start", "step": 0, "workers": 2}) + "\n"
+    rng = np.random.default_rng(stage)
+    for step in range(5, 155, 5):
+        loss = 0.1 + 0.4 * np.exp(-step / 40) + rng.normal(0, 0.02)
+        yield (
+            json.dumps({"time": 1.0, "event": "metrics", "step": step, "metrics": {"train/loss": loss}})
+            + "\n"
+        )
+
+
+def _dataset(folder: Path, rows: int, rejected: int) -> Path:
+    folder.mkdir(parents=True)
+    counts = {"rows": rows, "samples": rows - rejected, "rejected_rows": rejected}
+    reasons = {"missing_file": 1, "corrupt": 2} if rejected else {}
+    info = {"digest": "e" * 64, "counts": {**counts, "reasons": reasons}}
+    (folder / "dataset.json").write_text(json.dumps(info))
+    return folder
+
+
+def _evaluation(out: Path, stage: int, clips: int, wrong: int) -> Path:
+    folder = out / "evaluation" / f"stage-{stage}-abcdef01"
+    (folder / "chunks").mkdir(parents=True)
+    rng = np.random.default_rng(stage)
+    real, generated, rows = [], [], []
+    for index in footage.balanced(HELD_OUT_SEED, clips // 4):
+        scene = footage.draw_scene(HELD_OUT_SEED, index)
+        pixels = footage.render(scene, frames=FRAMES, size=SIDE)
+        noisy = np.clip(pixels + rng.normal(0, 40 / stage**2, pixels.shape), 0, 255).astype(np.uint8)
+        if len(real) < wrong:
+            noisy = noisy[::-1]
+        clip = RealClip(f"clip-{index}", scene.caption, 6.0, pixels)
+        real.append(pixels)
+        generated.append(noisy)
+        rows.append(measure(clip, noisy))
+    keys = np.array([row["key"] for row in rows])
+    np.savez_compressed(folder / "chunks" / "chunk-00000.npz", keys=keys, real=real, generated=generated)
+    sampling = {"steps": 25, "text_guidance": 4.0, "image_guidance": None}
+    report = build_report({"stage": stage, "n": len(rows), "sampling": sampling}, rows)
+    (folder / "report.json").write_text(json.dumps(report))
+    return folder
+
+
+def _animations(out: Path) -> None:
+    clips = []
+    collection = Collection(out / "footage")
+    write_collection(collection, Amounts(rendered=1, held_out_each=1, films=True), lambda done, total: None)
+    for still in stills.chosen(collection):
+        picture = out / "images" / f"{still.name}.png"
+        write_png(still.picture, picture)
+        for prompt in still.prompts:
+            frames = np.stack([np.roll(still.picture[::2, ::2], 3 * n, axis=1) for n in range(FRAMES)])
+            stem = out / stills.FOLDER / f"{still.name}-{prompt.split()[-1]}"
+            files = write_clip(frames, stem, 6)
+            write_png(film_strip(frames), stem.with_suffix(".png"))
+            expected = prompt.split()[-1] if len(still.prompts) > 1 else None
+            clips.append(
+                stills.Clip(
+                    still=str(picture.relative_to(out)),
+                    prompt=prompt,
+                    mp4=str(files.mp4.relative_to(out)),
+                    gif=str(files.gif.relative_to(out)),
+                    strip=str(stem.with_suffix(".png").relative_to(out)),
+                    expected=expected,
+                    found="right" if expected else None,
+                )
+            )
+    note = stills.Animations(identity="0" * 64, clips=clips)
+    (out / stills.FOLDER / stills.NOTE).write_text(note.model_dump_json())
+
+
+def champion_id(sources: Sources) -> str:
+    return open_bundle(sources.runs[3] / "bundle").id

@@ -1,0 +1,167 @@
+"""What the workers of distributed tests do: small networks, synthetic clips, real training."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from models.batch import Batch
+from training.backends.deepspeed import Engine
+from training.backends.ema import Ema
+from training.config import RunConfig, dump_yaml, load, resolve
+from training.initialisation.build import build, trainable_names
+from training.loop import train
+from training.process_group import join_process_group
+
+SMALL = (
+    "model.frames=3",
+    "model.height=64",
+    "model.width=64",
+    "model.unet.model_channels=32",
+    "model.unet.channel_mult=[1,2]",
+    "model.unet.num_head_channels=16",
+    "model.unet.norm_groups=8",
+    "model.unet.attention_resolutions=[2]",
+    "model.unet.context_dim=32",
+    "model.unet.dropout=0.1",
+    "model.context={dim: 32, depth: 1, heads: 2, dim_head: 16, queries: 4, image_dim: 32, context_dim: 32}",
+    "model.encoders.text={width: 32, layers: 2, heads: 2}",
+    "model.encoders.image={width: 32, layers: 1, heads: 2, patch_size: 16, image_size: 32}",
+    "model.codec.patch=8",
+    "optimizer.lr=1e-3",
+    "optimizer.warmup_steps=2",
+    "train.steps=3",
+    "train.global_batch=4",
+    "train.log_every=1",
+    "train.precision=fp32",
+    "train.ema_decay=null",
+    "train.bundle_dtype=fp32",
+    "validation.every=0",
+    "validation.count=1",
+    "validation.sampling.steps=2",
+    "train.checkpoint_every=100",
+    "init.base=null",
+)
+
+
+def write_config(config: RunConfig, path: Path) -> str:
+    """Put a configuration where workers find it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dump_yaml(config))
+    return str(path)
+
+
+def small_config(stage: int, *sets: str) -> RunConfig:
+    """Preset tiny made smaller still: 8x8 latents, 32 channels, one layer of P."""
+    return resolve(stage, "tiny", [*_for_stage(stage), *sets])
+
+
+def _for_stage(stage: int) -> list[str]:
+    if stage == 0:
+        return [item for item in SMALL if not item.startswith("model.context=")]
+    return [*SMALL, "train.image_batches=0"]
+
+
+class SyntheticSource:
+    """Clips drawn from their number in the global order; ``bad_steps`` get a frame rate of NaN."""
+
+    def __init__(self, config: RunConfig, bad_steps: tuple[int, ...] = ()) -> None:
+        self.digest = "synthetic"
+        self._config, self._bad = config, bad_steps
+
+    def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
+        for number in itertools.count(position):
+            rows = range(number * global_batch + rank, (number + 1) * global_batch, world_size)
+            yield self._batch(list(rows), math.nan if number + 1 in self._bad else 8.0)
+
+    def first(self, count: int) -> Batch:
+        return self._batch(list(range(count)), 8.0)
+
+    def _batch(self, rows: list[int], fps: float) -> Batch:
+        sampling = self._config.data.sampling
+        frames = 1 if sampling.images_only else sampling.frames
+        shape = (frames, 3, sampling.height, sampling.width)
+        draws = [torch.Generator().manual_seed(row) for row in rows]
+        chance = torch.stack([torch.rand(2, generator=draw) for draw in draws])
+        return Batch(
+            pixels=torch.stack([torch.randint(0, 256, shape, generator=g, dtype=torch.uint8) for g in draws]),
+            captions=[f"a ball number {row}" for row in rows],
+            fps=torch.full((len(rows),), fps),
+            condition_index=torch.tensor([row % frames for row in rows]),
+            drop_text=chance[:, 0] < 0.1,
+            drop_image=chance[:, 1] < 0.1,
+            seed=torch.tensor(rows),
+            keys=[f"clip-{row}" for row in rows],
+        )
+
+
+class Interruption(Exception):
+    """Ends a run from outside, as a failing machine would."""
+
+
+def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Train to the bundle, on synthetic clips where no dataset is named.
+
+    Options: ``bad_steps``, ``stop_after`` (a step to be interrupted at).
+    """
+    options = options or {}
+    config = load(Path(config_path))
+    synthetic = SyntheticSource(config, tuple(options.get("bad_steps", ())))
+    losses: dict[int, float | None] = {}
+
+    def on_progress(step: int, _: int, metrics: Any) -> None:
+        loss = metrics["train/loss"]
+        losses[step] = loss if math.isfinite(loss) else None
+        if step == options.get("stop_after"):
+            raise Interruption(f"at step {step}")
+
+    result = train(
+        config,
+        Path(run_dir),
+        source=synthetic if config.data.dataset is None else None,
+        on_progress=on_progress,
+    )
+    return {"id": result.bundle_id, "resumed_from": result.resumed_from, "losses": losses}
+
+
+def follow_engine(config_path: str, steps: int, fp16: bool = False) -> dict[str, Any]:
+    """Some steps with an engine of its own, with the whole weights after each as rank 0 gathers them.
+
+    The average is followed twice: sharded as in training, and whole, from the gathered weights. ``fp16``:
+    what the processor says of its support, which DeepSpeed asks for but does not need.
+    """
+    # Imported as late as the engine imports it: the choice of accelerator is read at that moment.
+    from deepspeed.accelerator import get_accelerator
+
+    config = load(Path(config_path))
+    world = join_process_group(gpu=False)
+    animator, start = build(config)
+    with patch.object(get_accelerator(), "is_fp16_supported", return_value=fp16):
+        engine = Engine(animator, trainable_names(config, animator), start.weights, config)
+    ema = Ema(engine.fragments(), 0.9)
+    begun = engine.gather()
+    whole = {name: value.clone() for name, value in begun.items()}
+    batches = SyntheticSource(config).batches(world.rank, world.size, 0, config.train.global_batch)
+    losses, gathered = [], begun
+    for step in range(1, steps + 1):
+        losses.append(float(engine.train_step(next(batches), step).loss))
+        ema.update(engine.fragments(), step)
+        gathered = engine.gather()
+        decay = min(0.9, (1 + step) / (10 + step))
+        for name, value in whole.items():
+            value.lerp_(gathered[name], 1 - decay)
+    averaged = engine.gather(ema.values)
+    return {
+        "losses": losses,
+        "starts_exactly": all(torch.equal(value, start.weights[name]) for name, value in begun.items()),
+        "trained": len(gathered),
+        "changed": sum(not torch.equal(value, begun[name]) for name, value in gathered.items()),
+        "average_error": max(
+            [float((averaged[name] - value).abs().max()) for name, value in whole.items()], default=0.0
+        ),
+        "average_moved": any(not torch.equal(averaged[name], begun[name]) for name in averaged),
+    }

@@ -1,0 +1,187 @@
+"""Configuration: complete presets with the paper's values, layers, and errors that name the mistake."""
+
+import pytest
+
+from core.config.keys import leaves
+from core.errors import AnimaticError
+from training.config import RunConfig, dump_yaml, load, resolve
+from training.config.identity import config_hash, trajectory_hash
+from training.config.presets import presets
+from training.config.reference import DOCUMENT, reference
+
+
+@pytest.mark.parametrize("preset", presets())
+@pytest.mark.parametrize("stage", range(4))
+def test_every_preset_has_every_stage_and_reads_back(preset, stage, tmp_path):
+    config = resolve(stage, preset)
+    path = tmp_path / "config.yaml"
+    path.write_text(dump_yaml(config))
+    assert load(path) == config
+    assert (config.model.unet.temporal, config.data.sampling.images_only) == (stage != 1, stage == 1)
+    assert (config.model.context is not None) == (stage > 0)
+    assert config.model.unet.detail_guidance == (stage == 3)
+
+
+@pytest.mark.parametrize(
+    ("preset", "size", "prediction", "scale", "fps_condition"),
+    [
+        ("256", (256, 256), "eps", None, "stride"),
+        ("512", (320, 512), "v", 0.7, "fps"),
+        ("1024", (576, 1024), "v", 0.3, "fps"),
+    ],
+)
+def test_presets_hold_the_published_model(preset, size, prediction, scale, fps_condition):
+    config = resolve(3, preset)
+    model, unet = config.model, config.model.unet
+    assert (model.height, model.width, model.frames) == (*size, 16)
+    assert model.diffusion.parameterization == prediction
+    assert model.diffusion.zero_terminal_snr == (prediction == "v")
+    assert model.diffusion.base_scale == scale
+    assert unet.learnable_gate == (preset == "256")
+    assert (unet.model_channels, unet.channel_mult, unet.num_head_channels) == (320, (1, 2, 4, 4), 64)
+    assert config.data.sampling.fps_condition == fps_condition
+    assert config.validation.sampling.spacing == ("uniform" if preset == "256" else "uniform_trailing")
+
+
+@pytest.mark.parametrize("preset", ["256", "512", "1024"])
+@pytest.mark.parametrize(
+    ("stage", "lr", "steps", "zero"), [(1, 1e-4, 1_000_000, 1), (2, 5e-5, 30_000, 2), (3, 5e-5, 100_000, 2)]
+)
+def test_presets_hold_the_papers_recipe(preset, stage, lr, steps, zero):
+    config = resolve(stage, preset)
+    assert (config.optimizer.lr, config.train.steps, config.train.global_batch) == (lr, steps, 64)
+    assert config.train.zero_stage == zero
+    sampling = config.data.sampling
+    assert (sampling.drop_text, sampling.drop_image, sampling.drop_both) == (0.05, 0.05, 0.05)
+    assert sampling.condition == "random"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "meant"),
+    [
+        ("trian.steps=3", "train.steps"),
+        ("train.step=3", "train.steps"),
+        ("optimizer.steps=3", "train.steps"),
+        ("lr=1", "optimizer.lr"),
+        ("model.unet.model_chanels=3", "model.unet.model_channels"),
+        ("data.sampling.strid=[1,2]", "data.sampling.stride"),
+    ],
+)
+def test_misspelt_key_names_the_nearest(assignment, meant, tmp_path):
+    with pytest.raises(AnimaticError, match=f"unknown configuration key .* did you mean '{meant}'"):
+        resolve(1, "tiny", [assignment])
+    name, value = assignment.split("=")
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "".join(f"{'  ' * n}{part}:\n" for n, part in enumerate(name.split(".")))[:-1] + f" {value}"
+    )
+    with pytest.raises(AnimaticError, match=f"did you mean '{meant}'"):
+        resolve(1, "tiny", files=[file])
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("train.steps=many", "train.steps: .*integer"),
+        ("train.steps", "not an assignment"),
+        ("train=3", "is a section"),
+        ("train.steps=[", "not valid YAML"),
+        ("model.unet.temporal=true", "stage 1 of this model makes it False"),
+        ("data.sampling.frames=4", "set model.frames alone"),
+        ("train.image_batches=0.5", "stage 0 only"),
+        ("train.zero_stage=4", "train.zero_stage"),
+        ("ablation.no_context=true", "begin with stage 2"),
+        ("train.micro_batch=3", "does not divide"),
+        ("data.buckets=[{height: 64, width: 60, frames: 8}]", "multiples of 16 for this network: 64x60x8"),
+        ("data.buckets=[{height: 64, width: 64, frames: 0}]", "data.buckets.0.frames"),
+    ],
+)
+def test_bad_values_are_one_clear_line(assignment, message):
+    with pytest.raises(AnimaticError, match=message) as caught:
+        resolve(1, "tiny", [assignment])
+    assert "\n" not in str(caught.value)
+
+
+def test_bf16_weights_need_sharded_masters():
+    with pytest.raises(AnimaticError, match="fp32 master weights in ZeRO"):
+        resolve(2, "tiny", ["train.precision=bf16", "train.zero_stage=0"])
+
+
+def test_image_batches_are_refused_under_zero_3():
+    with pytest.raises(AnimaticError, match="ZeRO stage 3 cannot"):
+        resolve(0, "tiny", ["train.zero_stage=3", "train.image_batches=0.1"])
+
+
+def test_unknown_preset_stage_and_file_are_named(tmp_path):
+    with pytest.raises(AnimaticError, match="no preset 'small': choose one of tiny, 256, 512, 1024"):
+        resolve(1, "small")
+    with pytest.raises(AnimaticError, match="no stage 4"):
+        resolve(4, "tiny")
+    with pytest.raises(AnimaticError, match="cannot read configuration"):
+        resolve(1, "tiny", files=[tmp_path / "none.yaml"])
+
+
+def test_layers_win_in_order(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("train: {steps: 7, global_batch: 32}\noptimizer: {lr: 1e-5}\n")
+    config = resolve(2, "512", ["train.steps=9"], [file])
+    assert (config.train.steps, config.train.global_batch, config.optimizer.lr) == (9, 32, 1e-5)
+    assert config.train.zero_stage == resolve(2, "512").train.zero_stage
+
+
+def test_frames_follow_the_model():
+    config = resolve(2, "512", ["model.frames=24"])
+    assert config.data.sampling.frames == config.model.context.frames == 24
+
+
+def test_buckets_that_cannot_be_are_refused():
+    square, large, wide = (
+        f"{{height: {h}, width: {w}, frames: {t}}}" for h, w, t in ((64, 64, 8), (128, 128, 8), (64, 96, 4))
+    )
+
+    def buckets(*chosen, sets=()):
+        return resolve(3, "tiny", [f"data.buckets=[{', '.join(chosen)}]", *sets]).data.buckets
+
+    with pytest.raises(AnimaticError, match="64x64x8 and 128x128x8 have the same shape and length"):
+        buckets(square, wide, large)
+    with pytest.raises(AnimaticError, match="condition is frame 5, but bucket 64x96x4 has only 4"):
+        buckets(square, wide, sets=["data.sampling.condition=5"])
+    with pytest.raises(
+        AnimaticError, match="latents are of frames of 64x64, but bucket 64x96x4 is of another"
+    ):
+        buckets(square, wide, sets=["data.latents=/l"])
+    assert len(buckets(square, square.replace("8", "4"), sets=["data.latents=/l"])) == 2
+
+
+def test_buckets_are_part_of_the_recipe_and_their_absence_is_not():
+    bucket = "data.buckets=[{height: 320, width: 512, frames: 16}]"
+    hashes = {config_hash(resolve(3, "512", [each])) for each in (bucket, "data.buckets=[]", "seed=0")}
+    assert len(hashes) == 2
+
+
+def test_ablations_change_what_they_name():
+    assert resolve(3, "512", ["ablation.no_context=true"]).model.context is None
+    assert not resolve(3, "512", ["ablation.no_detail_guidance=true"]).model.unet.detail_guidance
+    assert resolve(2, "512", ["ablation.first_frame=true"]).data.sampling.condition == "first"
+
+
+def test_hash_is_of_the_recipe_not_of_places():
+    config = resolve(3, "512")
+    places = [
+        "data.dataset=/d",
+        "launch.workers=2",
+        "tracking.project=x",
+        "init.parent=/p",
+        "validation.every=3",
+    ]
+    assert config_hash(resolve(3, "512", places)) == config_hash(config)
+    assert config_hash(resolve(3, "512", ["optimizer.lr=1e-5"])) != config_hash(config)
+    longer = resolve(3, "512", ["train.steps=5"])
+    assert config_hash(longer) != config_hash(config)
+    assert trajectory_hash(longer) == trajectory_hash(config)
+    assert trajectory_hash(resolve(3, "512", ["seed=1"])) != trajectory_hash(config)
+
+
+def test_documentation_lists_every_key_as_it_is():
+    assert reference() in DOCUMENT.read_text(), "run `python -m training.config.reference`"
+    assert all(f"`{name}`" in reference() for name, _ in leaves(RunConfig))

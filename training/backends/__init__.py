@@ -1,0 +1,1 @@
+"""Sharded execution of a training step: DeepSpeed, averaged weights."""

@@ -1,0 +1,108 @@
+"""Where training batches come from."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from core.canonical_json import digest_of
+from core.errors import AnimaticError
+from models.animator import Animator
+from models.batch import Batch
+from pipelines.dataset import Dataset
+from pipelines.dataset.latents import Latents, codec_digest, text_digest
+from pipelines.dataset.selection import data_digest
+from pipelines.loader import Bucket, ClipLoader, Part
+from pipelines.loader.mixture import Weight
+from pipelines.loader.reading import SampleReader
+from training.config import RunConfig
+from training.config.data import OtherDataset
+
+
+class BatchSource(Protocol):
+    """Where batches come from; ``digest`` identifies the data."""
+
+    digest: str
+
+    def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
+        """This rank's shares of global batches ``position``, ``position + 1``, …, without end.
+
+        ``global_batch``: samples of each, where no bucket has a number of its own.
+        """
+        ...
+
+    def first(self, count: int) -> Batch:
+        """The first samples, of ``data.sampling``'s own size."""
+        ...
+
+
+class DatasetSource:
+    """Batches of an ingested dataset, or of several that are mixed."""
+
+    def __init__(self, config: RunConfig) -> None:
+        """Raises AnimaticError when no dataset is set, or it or its latents cannot be read or are stale."""
+        if config.data.dataset is None:
+            raise AnimaticError(
+                "training needs data.dataset, a folder or URL made by `animatic ingest`: "
+                "--set data.dataset=FOLDER"
+            )
+        data = config.data
+        main = OtherDataset(
+            dataset=config.data.dataset, latents=data.latents, weight=data.weight, selection=data.selection
+        )
+        self._config, self._parts = config, [_part(each) for each in (main, *data.others)]
+        for part in self._parts:
+            SampleReader(part.dataset, data.sampling, part.latents)
+        digests = [data_digest(part.dataset, part.selection) for part in self._parts]
+        weights = [part.weights for part in self._parts]
+        self.digest: str = digest_of([digests, weights]) if data.others else digests[0]
+
+    def check(self, animator: Animator) -> None:
+        """Raise AnimaticError where stored latents are not what the codec and text tower would make."""
+        for part in self._parts:
+            if part.latents is None:
+                continue
+            part.latents.require(codec=codec_digest(animator.codec))
+            if part.latents.has_text:
+                part.latents.require(text=text_digest(animator.encoders))
+
+    def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
+        """See :class:`BatchSource`."""
+        buckets = self._config.data.buckets
+        return self._loaded(buckets, global_batch, rank=rank, world_size=world_size, position=position)
+
+    def first(self, count: int) -> Batch:
+        """See :class:`BatchSource`."""
+        return next(self._loaded([], count))
+
+    def _loaded(
+        self,
+        buckets: Sequence[Bucket],
+        global_batch: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        position: int = 0,
+    ) -> Iterator[Batch]:
+        data = self._config.data
+        return iter(
+            ClipLoader(
+                self._parts,
+                data.sampling,
+                seed=self._config.seed,
+                global_batch=global_batch,
+                buckets=buckets,
+                rank=rank,
+                world_size=world_size,
+                position=position,
+                threads=data.threads,
+                max_failure_share=data.max_failure_share,
+                shuffle_shards=data.shuffle_shards,
+                cache=data.cache,
+            )
+        )
+
+
+def _part(chosen: OtherDataset) -> Part:
+    dataset = Dataset.open(chosen.dataset)
+    latents = Latents.open(chosen.latents, dataset) if chosen.latents is not None else None
+    changes = chosen.weight if isinstance(chosen.weight, list) else [(0, chosen.weight)]
+    return Part(dataset, [Weight(*change) for change in changes], latents, chosen.selection)

@@ -1,0 +1,18 @@
+"""Configuration of a training run: typed, layered, unknown keys rejected."""
+
+from training.config.identity import config_hash, trajectory_hash
+from training.config.presets import presets
+from training.config.run import RunConfig, dump_yaml, load, resolve, validate
+from training.config.sections import TrackingConfig
+
+__all__ = [
+    "RunConfig",
+    "TrackingConfig",
+    "config_hash",
+    "dump_yaml",
+    "load",
+    "presets",
+    "resolve",
+    "trajectory_hash",
+    "validate",
+]

@@ -1,0 +1,119 @@
+"""Configuration of a training run: typed, layered, unknown keys rejected.
+
+Layers, later ones win: the preset's base, its section for the stage, YAML files, ``--set`` assignments.
+What a stage is by definition (:data:`training.stages.STAGES`) is filled in afterwards and cannot be
+contradicted.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from core.config.keys import check_names, flatten
+from core.config.layers import assignment, fill, merge, read_yaml
+from core.errors import AnimaticError
+from models.architecture import Architecture
+from training.config.data import DataConfig
+from training.config.presets import preset_layers
+from training.config.sections import (
+    AblationConfig,
+    InitConfig,
+    LaunchConfig,
+    OptimizerConfig,
+    Section,
+    TrackingConfig,
+    TrainConfig,
+    ValidationConfig,
+)
+from training.stages import STAGES, stage_values
+
+
+class RunConfig(Section):
+    """Everything that decides a run."""
+
+    stage: Literal[0, 1, 2, 3] = Field(description="0 prior, 1 context, 2 adaptation, 3 detail guidance")
+    preset: str = Field(description="name of the preset underneath")
+    seed: int = Field(0, ge=0, description="of initial weights, sample order, noise and dropout")
+    model: Architecture
+    data: DataConfig
+    optimizer: OptimizerConfig
+    train: TrainConfig
+    validation: ValidationConfig = ValidationConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    launch: LaunchConfig = LaunchConfig()
+    init: InitConfig = InitConfig()
+    ablation: AblationConfig = AblationConfig()
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        sampling, model = self.data.sampling, self.model
+        for name in ("frames", "height", "width"):
+            if getattr(sampling, name) != getattr(model, name):
+                raise ValueError(
+                    f"data.sampling.{name} is {getattr(sampling, name)} but model.{name} is "
+                    f"{getattr(model, name)}: set model.{name} alone, the data follow"
+                )
+        cell = model.codec.patch * 2 ** (len(model.unet.channel_mult) - 1)  # halved at every level
+        for bucket in self.data.buckets:
+            if bucket.height % cell or bucket.width % cell:
+                raise ValueError(
+                    f"data.buckets: height and width must be multiples of {cell} for this network: {bucket}"
+                )
+        if self.stage == 1 and self.ablation.no_context:
+            raise ValueError("stage 1 trains what ablation.no_context leaves out: begin with stage 2")
+        if self.train.image_batches and self.stage != 0:
+            raise ValueError("train.image_batches belongs to stage 0 only")
+        return self
+
+
+def resolve(stage: int, preset: str, sets: Sequence[str] = (), files: Sequence[str | Path] = ()) -> RunConfig:
+    """The complete configuration of a stage.
+
+    Args:
+        stage: 0 to 3.
+        preset: one of :func:`presets`.
+        sets: assignments ``section.key=value``, values in YAML.
+        files: YAML files with the same sections.
+
+    Raises AnimaticError for an unknown preset, stage or key (naming the nearest valid one) and for values
+    that do not fit.
+    """
+    if stage not in STAGES:
+        raise AnimaticError(f"there is no stage {stage}: choose one of {', '.join(map(str, STAGES))}")
+    layers = [*preset_layers(stage, preset)]
+    user = [read_yaml(Path(file)) for file in files] + [assignment(item) for item in sets]
+    merged: dict[str, Any] = {"stage": stage, "preset": preset}
+    given: dict[str, Any] = {}
+    for layer in layers + user:
+        check_names(RunConfig, layer)
+        merge(merged, layer)
+    for layer in user:
+        given |= flatten(layer)
+    fill(merged, stage_values(stage, merged), given)
+    return validate(merged)
+
+
+def validate(values: Mapping[str, Any]) -> RunConfig:
+    """A configuration from nested values; AnimaticError in one line when they do not fit."""
+    check_names(RunConfig, values)
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        ]
+        raise AnimaticError("invalid configuration: " + "; ".join(problems)) from error
+
+
+def load(path: Path) -> RunConfig:
+    """The configuration written by :func:`dump_yaml`."""
+    return validate(read_yaml(path))
+
+
+def dump_yaml(config: RunConfig) -> str:
+    """The resolved configuration; :func:`load` reads it back."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

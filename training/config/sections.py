@@ -1,0 +1,115 @@
+"""Sections of a run's configuration, but for the model's and the data's."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.diffusion.sampler import SamplingSettings
+from models.network.activation_checkpointing import Recompute
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, unknown keys rejected."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OptimizerConfig(Section):
+    """AdamW with linear warm-up to a constant rate."""
+
+    lr: float = Field(gt=0, description="learning rate after the warm-up")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's decay rates")
+    eps: float = Field(1e-8, gt=0, description="AdamW's epsilon")
+    weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay")
+    warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up")
+    grad_clip: float = Field(0.5, ge=0, description="largest gradient norm; 0 switches clipping off")
+
+
+class TrainConfig(Section):
+    """The loop."""
+
+    steps: int = Field(gt=0, description="optimizer steps of the whole stage")
+    global_batch: int = Field(gt=0, description="samples per optimizer step over all ranks, exactly")
+    micro_batch: int | None = Field(
+        None, gt=0, description="samples per forward pass and rank; null: the rank's whole share"
+    )
+    precision: Literal["fp32", "bf16", "fp16", "autocast-bf16"] = Field(
+        "autocast-bf16",
+        description="bf16 and fp16 keep weights of that type and fp32 masters (fp16 scales the loss); "
+        "autocast-bf16 keeps fp32 weights",
+    )
+    zero_stage: Literal[0, 1, 2, 3] = Field(2, description="DeepSpeed ZeRO stage")
+    activation_checkpointing: Recompute = Field(
+        "none", description="recomputed in the backward pass: nothing, the transformers, or every block"
+    )
+    ema_decay: float | None = Field(None, gt=0, lt=1, description="decay of averaged weights; null: none")
+    trainable: list[str] | None = Field(
+        None, description="globs of parameter names trained besides the stage's own set"
+    )
+    image_batches: float = Field(
+        0.0, ge=0, le=1, description="stage 0: share of steps that leave the temporal layers out"
+    )
+    checkpoint_every: int = Field(1000, gt=0, description="steps between checkpoints")
+    keep_checkpoints: int = Field(2, gt=0, description="newest checkpoints kept")
+    log_every: int = Field(10, gt=0, description="steps between journal lines")
+    max_skipped: int = Field(10, gt=0, description="skipped steps in a row that end the run")
+    bundle_dtype: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="precision of the bundle")
+
+    @model_validator(mode="after")
+    def _masters_exist(self) -> Self:
+        if self.precision in ("bf16", "fp16") and self.zero_stage == 0:
+            raise ValueError(
+                f"precision {self.precision} keeps its fp32 master weights in ZeRO: use zero_stage 1 to 3, "
+                "or precision autocast-bf16"
+            )
+        if self.image_batches and self.zero_stage == 3:
+            # Measured: ZeRO-3 steps layers that took no part with the gradients of an earlier step.
+            raise ValueError(
+                "image_batches leaves layers out, which ZeRO stage 3 cannot do: use zero_stage 0 to 2"
+            )
+        if self.micro_batch and self.global_batch % self.micro_batch:
+            raise ValueError(
+                f"micro_batch {self.micro_batch} does not divide global_batch {self.global_batch}"
+            )
+        return self
+
+
+class ValidationConfig(Section):
+    """Samples drawn while training."""
+
+    every: int = Field(0, ge=0, description="steps between samples; 0: never")
+    count: int = Field(2, gt=0, description="clips per sample, from the start of the dataset")
+    prompts: list[str] | None = Field(None, description="captions in place of the dataset's")
+    sampling: SamplingSettings = SamplingSettings()
+
+
+class TrackingConfig(Section):
+    """Mirrors of the journal."""
+
+    mlflow_uri: str | None = Field(None, description="tracking server or sqlite file; null: local sqlite")
+    wandb: Literal["offline", "online", "disabled"] = Field("offline", description="Weights & Biases mode")
+    project: str = Field("animatic", description="experiment (MLflow) and project (W&B)")
+
+
+class LaunchConfig(Section):
+    """Processes."""
+
+    workers: int = Field(1, gt=0, description="training processes")
+    gpus_per_worker: Literal[0, 1] = Field(0, description="1: a GPU for each; 0: CPU")
+    address: str | None = Field(None, description="Ray cluster; null: a local one")
+
+
+class InitConfig(Section):
+    """Bundles that the stage starts from; ``prior`` names the one that ships with the code."""
+
+    base: str | None = Field(None, description="bundle with the text-to-image or text-to-video network")
+    parent: str | None = Field(None, description="bundle of the stage before")
+
+
+class AblationConfig(Section):
+    """The paper's ablations; all off is the method."""
+
+    no_context: bool = Field(False, description="no query transformer, no image attention")
+    no_detail_guidance: bool = Field(False, description="stage 3 without the concatenated latent")
+    first_frame: bool = Field(False, description="the first frame as condition instead of a random one")
+    one_stage: bool = Field(False, description="stage 3 straight from stage 1's bundle")

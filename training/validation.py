@@ -1,0 +1,90 @@
+"""Validation samples: the same few stills animated again as training goes on."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from models.animator import Animator
+from models.batch import Batch
+from models.network.context import QueryTransformer
+from models.network.unet import UNet
+from models.pixels import to_signed, to_uint8
+from training.config import RunConfig
+
+_PLAYBACK_FPS = 8
+
+
+def draw_samples(
+    animator: Animator,
+    weights: Mapping[str, Tensor],
+    batch: Batch,
+    config: RunConfig,
+    folder: Path,
+    step: int,
+) -> list[tuple[Path, str]]:
+    """Animate the first stills of ``batch`` and write ``step-…-N.mp4`` and ``.png`` (a strip of its frames).
+
+    Args:
+        animator: lends its frozen encoders and codec; its own weights are neither used nor touched.
+        weights: whole weights of the network, by internal name.
+
+    Returns:
+        (path of the mp4, or of the png where the network makes single images; prompt) for every sample.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    network = _twin(animator, weights)
+    settings = config.validation.sampling
+    count = min(config.validation.count, len(batch))
+    prompts = list(config.validation.prompts or batch.captions)
+    written = []
+    for index in range(count):
+        prompt = prompts[index % len(prompts)]
+        still = to_signed(batch.stills[index][None])
+        own = settings.model_copy(
+            update={"seed": settings.seed + index, "fps": settings.fps or float(batch.fps[index])}
+        )
+        clip = network.animate(still, [prompt], own)[0]
+        frames = to_uint8(clip).permute(0, 2, 3, 1).numpy()
+        written.append((_write(frames, folder / f"step-{step:08d}-{index}"), prompt))
+    return written
+
+
+def _twin(animator: Animator, weights: Mapping[str, Tensor]) -> Animator:
+    """An animator with its own UNet and query transformer and the other's frozen parts."""
+    twin = copy.copy(animator)
+    twin._modules = dict(animator._modules)
+    architecture = animator.architecture
+    twin.unet = UNet(architecture.unet).eval()
+    if architecture.context is not None:
+        twin.context = QueryTransformer(architecture.context).eval()
+    with torch.no_grad():
+        for name, parameter in twin.trainable_candidates().items():
+            parameter.copy_(weights[name])
+    device = animator.device
+    twin.unet.to(device)
+    if twin.context is not None:
+        twin.context.to(device)
+    return twin
+
+
+def _write(frames: np.ndarray, stem: Path) -> Path:
+    """Write (t h w 3) uint8 as a strip and, if it moves, as a clip."""
+    strip = stem.with_suffix(".png")
+    Image.fromarray(np.concatenate(list(frames), axis=1)).save(strip)
+    if len(frames) == 1:
+        return strip
+    path = stem.with_suffix(".mp4")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=_PLAYBACK_FPS, options={"crf": "18"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")))
+        container.mux(stream.encode())
+    return path
