@@ -36,9 +36,17 @@ def assignment(text: str) -> dict[str, Any]:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise AnimaticError(f"the value in {text!r} is not valid YAML: quote it") from error
-    for part in reversed(name.strip().split(".")):
-        parsed = {part: parsed}
-    return parsed
+    return nested({name.strip(): parsed})
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted name as nested sections."""
+    layer: dict[str, Any] = {}
+    for name, value in values.items():
+        for part in reversed(name.split(".")):
+            value = {part: value}
+        merge(layer, value)
+    return layer
 
 
 def merge(target: dict[str, Any], layer: Mapping[str, Any]) -> None:

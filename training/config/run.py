@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from core.config.keys import check_names, flatten
-from core.config.layers import assignment, fill, merge, read_yaml
+from core.config.layers import assignment, fill, merge, nested, read_yaml
 from core.errors import AnimaticError
 from models.architecture import Architecture
 from training.config.data import DataConfig
@@ -69,7 +69,13 @@ class RunConfig(Section):
         return self
 
 
-def resolve(stage: int, preset: str, sets: Sequence[str] = (), files: Sequence[str | Path] = ()) -> RunConfig:
+def resolve(
+    stage: int,
+    preset: str,
+    sets: Sequence[str] = (),
+    files: Sequence[str | Path] = (),
+    values: Mapping[str, Any] | None = None,
+) -> RunConfig:
     """The complete configuration of a stage.
 
     Args:
@@ -77,6 +83,7 @@ def resolve(stage: int, preset: str, sets: Sequence[str] = (), files: Sequence[s
         preset: one of :func:`presets`.
         sets: assignments ``section.key=value``, values in YAML.
         files: YAML files with the same sections.
+        values: settings by dotted name, taken as they are; they override files and yield to ``sets``.
 
     Raises AnimaticError for an unknown preset, stage or key (naming the nearest valid one) and for values
     that do not fit.
@@ -84,7 +91,8 @@ def resolve(stage: int, preset: str, sets: Sequence[str] = (), files: Sequence[s
     if stage not in STAGES:
         raise AnimaticError(f"there is no stage {stage}: choose one of {', '.join(map(str, STAGES))}")
     layers = [*preset_layers(stage, preset)]
-    user = [read_yaml(Path(file)) for file in files] + [assignment(item) for item in sets]
+    user = [read_yaml(Path(file)) for file in files]
+    user += [nested(values or {}), *(assignment(item) for item in sets)]
     merged: dict[str, Any] = {"stage": stage, "preset": preset}
     given: dict[str, Any] = {}
     for layer in layers + user:
