@@ -35,7 +35,7 @@ class Amounts:
 
 @dataclass(frozen=True)
 class Collection:
-    """Where the footage lies."""
+    """The footage on disk."""
 
     root: Path
 
@@ -51,17 +51,17 @@ class Collection:
     def held_out(self) -> Path:
         return self.root / "held-out.csv"
 
-    def made_with(self) -> str | None:
-        """Fingerprint of the amounts it was finished with; None if it was not finished."""
+    def fingerprint(self) -> str | None:
+        """Fingerprint of the amounts that it was completed with; None if incomplete."""
         path = self.root / RECIPE
         return json.loads(path.read_text())["fingerprint"] if path.exists() else None
 
 
 def write_collection(collection: Collection, amounts: Amounts, progress: Progress) -> None:
-    """Render and cut what is missing, then write the tables and, last, the recipe that says: finished."""
+    """Render and cut missing videos, then write the tables and, last, the recipe, which marks completion."""
     windows = (films.TRAINING, films.HELD_OUT) if amounts.films else ((), ())
-    held_out = footage.balanced(HELD_OUT_SEED, amounts.held_out_each)
-    parts = [amounts.rendered, len(windows[0]), len(held_out), len(windows[1])]
+    held_out_scenes = footage.balanced(HELD_OUT_SEED, amounts.held_out_each)
+    parts = [amounts.rendered, len(windows[0]), len(held_out_scenes), len(windows[1])]
 
     def from_part(number: int) -> Progress:
         return lambda done, _: progress(sum(parts[:number]) + done, sum(parts))
@@ -71,15 +71,15 @@ def write_collection(collection: Collection, amounts: Amounts, progress: Progres
     training = footage.write_rendered(root, range(amounts.rendered), TRAINING_SEED, from_part(0))
     training += films.write_films(root, windows[0], from_part(1))
     training += _broken_rows(root, training[0])
-    kept_back = footage.write_rendered(root, held_out, HELD_OUT_SEED, from_part(2))
-    kept_back += films.write_films(root, windows[1], from_part(3))
+    held_out_rows = footage.write_rendered(root, held_out_scenes, HELD_OUT_SEED, from_part(2))
+    held_out_rows += films.write_films(root, windows[1], from_part(3))
     footage.write_csv(collection.training, training)
-    footage.write_csv(collection.held_out, kept_back)
+    footage.write_csv(collection.held_out, held_out_rows)
     write_text(root / RECIPE, json.dumps({"fingerprint": amounts.fingerprint(), **asdict(amounts)}))
 
 
 def _broken_rows(root: Path, whole: dict[str, str]) -> list[dict[str, str]]:
-    """Three rows as tables from the web have them: a dead link, half a file, a page instead of a video."""
+    """Three rows as in tables from the web: a dead link, half a file, an HTML page instead of a video."""
     page = "broken"
     folder = root / "videos" / page
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """The numbers of the demo's report, read from journals, bundles, datasets and evaluation reports.
 
-Nothing is computed here that was not measured there. What is missing is named, never guessed.
+Figures are read, never estimated: what is missing is listed as missing.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import open_bundle
-from orchestration.demo.locations import Sources
-from orchestration.demo.timings import SecondsNote
+from orchestration.demo.outputs import DemoOutputs
+from orchestration.demo.step_timings import StepTimings
 from orchestration.registry.lineage import Ancestor, lineage
 from pipelines.evaluate.metrics import mean_interval
 from training.observe import curves, read_journal
@@ -21,8 +21,8 @@ STAGES = {1: "context", 2: "adaptation", 3: "detail guidance"}
 
 
 @dataclass(frozen=True)
-class Training:
-    """One stage: the loss by step, and the bundle that came out."""
+class TrainedStage:
+    """One stage: its loss by step and its bundle."""
 
     stage: int
     name: str
@@ -41,8 +41,8 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Data:
-    """A dataset's account of its rows."""
+class DatasetCounts:
+    """What became of the rows of a dataset's table."""
 
     name: str
     rows: int
@@ -54,17 +54,17 @@ class Data:
 
 @dataclass
 class Figures:
-    """Everything the page says in numbers. ``missing``: what could not be read, one line each."""
+    """All numbers of the page. ``missing``: what could not be read, one line each."""
 
-    trainings: list[Training] = field(default_factory=list)
+    trainings: list[TrainedStage] = field(default_factory=list)
     evaluations: dict[int, dict[str, Any]] = field(default_factory=dict)
-    data: list[Data] = field(default_factory=list)
+    data: list[DatasetCounts] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     lineage: list[Ancestor] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
     def direction(self, stage: int) -> dict[str, float] | None:
-        """How often the motion went where the caption said, if captions said anything."""
+        """How often the motion agrees with the caption; None where no caption names a direction."""
         report = self.evaluations.get(stage)
         return report["results"]["direction"] if report else None
 
@@ -74,7 +74,7 @@ class Figures:
         return report["results"]["psnr_first_frame"] if report else None
 
     def gain(self) -> tuple[float, float, float] | None:
-        """PSNR of stage 3 less that of stage 2, clip by clip: mean and 95 % interval in dB."""
+        """PSNR of stage 3 minus that of stage 2, paired by clip: mean and 95 % interval in dB."""
         if 2 not in self.evaluations or 3 not in self.evaluations:
             return None
         before, after = (
@@ -84,44 +84,46 @@ class Figures:
         return mean_interval([after[key] - before[key] for key in after if key in before])
 
 
-def gather(sources: Sources) -> Figures:
-    """Read everything that is there."""
-    figures = Figures(seconds={name: note.seconds for name, note in SecondsNote(sources.out).read().items()})
+def gather(outputs: DemoOutputs) -> Figures:
+    """Read all figures that exist."""
+    figures = Figures(
+        seconds={name: taken.seconds for name, taken in StepTimings(outputs.out).read().items()}
+    )
     for stage in STAGES:
-        run = sources.runs.get(stage)
+        run = outputs.runs.get(stage)
         if run is None or not (run / "bundle" / "bundle.json").exists():
             figures.missing.append(f"Stage {stage} has not been trained{_at(run)}.")
             continue
         figures.trainings.append(_training(stage, run))
     for stage in (2, 3):
-        folder = sources.evaluations.get(stage)
+        folder = outputs.evaluations.get(stage)
         if folder is None or not (folder / "report.json").exists():
             figures.missing.append(f"Stage {stage} has not been evaluated{_at(folder)}.")
             continue
         figures.evaluations[stage] = json.loads((folder / "report.json").read_text())
-    for name, folder in sources.datasets.items():
+    for name, folder in outputs.datasets.items():
         if not (folder / "dataset.json").exists():
             figures.missing.append(f"The {name} footage has not been ingested{_at(folder)}.")
             continue
         figures.data.append(_data(name, folder))
     if figures.trainings:
-        figures.lineage = lineage(sources.ledger, figures.trainings[-1].bundle)
+        figures.lineage = lineage(outputs.ledger, figures.trainings[-1].bundle)
     return figures
 
 
 def _at(folder: Path | None) -> str:
-    return f": there is nothing at {folder}" if folder else ""
+    return f": {folder} does not exist" if folder else ""
 
 
 def read_losses(run: Path) -> dict[int, float]:
-    """Step → training loss; of steps that a resumed run repeated, the later line counts."""
+    """Step → training loss; where a resumed run repeated a step, the later line counts."""
     return dict(curves(run / "journal.jsonl").get("train/loss", []))
 
 
-def _training(stage: int, run: Path) -> Training:
+def _training(stage: int, run: Path) -> TrainedStage:
     starts = [line for line in read_journal(run / "journal.jsonl") if line["event"] == "start"]
     bundle = open_bundle(run / "bundle")
-    return Training(
+    return TrainedStage(
         stage=stage,
         name=STAGES[stage],
         losses=read_losses(run),
@@ -132,10 +134,10 @@ def _training(stage: int, run: Path) -> Training:
     )
 
 
-def _data(name: str, folder: Path) -> Data:
+def _data(name: str, folder: Path) -> DatasetCounts:
     info = json.loads((folder / "dataset.json").read_text())
     counts = info["counts"]
-    return Data(
+    return DatasetCounts(
         name=name,
         rows=counts["rows"],
         samples=counts["samples"],

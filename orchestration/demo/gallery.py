@@ -1,4 +1,4 @@
-"""The moving pictures of the report page and the README: enlarged, so that browsers show small clips well."""
+"""The clips of the report page and the README, enlarged for display in browsers."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Steered:
-    """One picture and what became of it for each prompt."""
+class SteeredPicture:
+    """One picture and its animations, one for each prompt."""
 
     still: str
-    clips: list[tuple[stills.Clip, str]]
+    clips: list[tuple[stills.AnimatedStill, str]]
 
 
 def enlarge(frames: np.ndarray, side: int = SIDE) -> np.ndarray:
@@ -54,7 +54,7 @@ def enlarge(frames: np.ndarray, side: int = SIDE) -> np.ndarray:
 def pairs(
     out: Path, evaluations: dict[int, Path], reports: dict[int, dict[str, Any]], fps: float
 ) -> list[Pair]:
-    """The evaluation's first clips of each direction, then films: chosen by place, not by result."""
+    """The evaluation's first clips of each direction, then films: chosen by position, not by result."""
     if not reports:
         return []
     last = max(reports)
@@ -77,19 +77,19 @@ def pairs(
     return made
 
 
-def steered(out: Path, animations: stills.Animations) -> list[Steered]:
+def steered(out: Path, animations: stills.Animations) -> list[SteeredPicture]:
     """The animations by picture, enlarged."""
-    groups: dict[str, list[tuple[stills.Clip, str]]] = {}
+    groups: dict[str, list[tuple[stills.AnimatedStill, str]]] = {}
     for clip in animations.clips:
         large = f"{FOLDER}/{Path(clip.mp4).stem}.mp4"
         media.write_mp4(enlarge(read_frames(out / clip.mp4)), out / large, stills.PLAYBACK_FPS)
         groups.setdefault(clip.still, []).append((clip, large))
-    return [Steered(still, clips) for still, clips in groups.items()]
+    return [SteeredPicture(still, clips) for still, clips in groups.items()]
 
 
 def readme_gif(out: Path, animations: stills.Animations, path: Path) -> None:
-    """The pictures that were told to go four ways, each in a row with what became of it."""
-    groups: dict[str, list[stills.Clip]] = {}
+    """A GIF with a row for each steered picture: the picture and its four animations."""
+    groups: dict[str, list[stills.AnimatedStill]] = {}
     for clip in animations.clips:
         if clip.expected:
             groups.setdefault(clip.still, []).append(clip)
@@ -105,10 +105,10 @@ def readme_gif(out: Path, animations: stills.Animations, path: Path) -> None:
     )
 
 
-def _readme_row(out: Path, still: str, clips: list[stills.Clip]) -> np.ndarray:
+def _readme_row(out: Path, still: str, clips: list[stills.AnimatedStill]) -> np.ndarray:
     videos = [enlarge(read_frames(out / clip.mp4), _README_SIDE) for clip in clips]
     with Image.open(out / still) as image:
-        # What the network got to see, not the finer picture it was made from.
+        # As the network sees it, not the larger original.
         small = image.convert("RGB").resize(
             read_frames(out / clips[0].mp4).shape[2:0:-1], Image.Resampling.LANCZOS
         )

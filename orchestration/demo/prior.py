@@ -144,7 +144,7 @@ def card(
 
     steps = list(losses)
     smooth = dict(zip(steps, curves.smooth(list(losses.values())), strict=True))
-    shown = sorted({steps[n * (len(steps) - 1) // (_TABLE_ROWS - 1)] for n in range(_TABLE_ROWS)})
+    listed = sorted({steps[n * (len(steps) - 1) // (_TABLE_ROWS - 1)] for n in range(_TABLE_ROWS)})
     environment = Environment(
         loader=PackageLoader("orchestration.demo", "."),
         undefined=StrictUndefined,
@@ -162,7 +162,7 @@ def card(
         scenes=SCENES,
         seed=SEED,
         curve=CURVE,
-        losses=[(step, smooth[step]) for step in shown],
+        losses=[(step, smooth[step]) for step in listed],
         protocol=report["protocol"],
         results=report["results"],
     )

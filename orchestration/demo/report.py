@@ -1,14 +1,14 @@
-"""The demo's report: one page that needs nothing but the clips beside it."""
+"""The demo's report: one self-contained page with the clips beside it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from core.files import write_text
 from orchestration.demo import curves, footage, gallery, stills
 from orchestration.demo.figures import Figures, gather
-from orchestration.demo.locations import STEP_TITLES, Sources, shown
+from orchestration.demo.outputs import STEP_TITLES, DemoOutputs, display_path
 
 TEMPLATE = "report.html"
 README_GIF = "readme.gif"
@@ -19,16 +19,32 @@ TRAINED = {
 }
 
 
-def write(sources: Sources) -> Path:
-    """Write ``index.html`` and the clips and pictures it shows; what is missing is said on the page."""
+class Headline(NamedTuple):
+    """A figure at the top of the page: its value, what it measures, and its uncertainty."""
+
+    value: str
+    label: str
+    note: str
+
+
+class TimelineRow(NamedTuple):
+    """A step of the demo: its seconds, and their share of the longest step's."""
+
+    title: str
+    seconds: float
+    share: float
+
+
+def write(outputs: DemoOutputs) -> Path:
+    """Write ``index.html`` and the clips and pictures it displays; the page lists what is missing."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    out = sources.out
+    out = outputs.out
     (out / gallery.FOLDER).mkdir(parents=True, exist_ok=True)
-    figures = gather(sources)
+    figures = gather(outputs)
     animations = stills.read(out)
     if animations is None:
-        figures.missing.append(f"No picture has been animated: there is nothing in {out / stills.FOLDER}.")
+        figures.missing.append(f"No picture has been animated: {out / stills.FOLDER} is empty.")
     else:
         gallery.readme_gif(out, animations, out / README_GIF)
     losses = [(f"Stage {each.stage}, {each.name}", each.losses) for each in figures.trainings]
@@ -45,94 +61,94 @@ def write(sources: Sources) -> Path:
         figures=figures,
         curves=curves.svg(losses) if losses else None,
         steered=gallery.steered(out, animations) if animations else [],
-        pairs=gallery.pairs(out, sources.evaluations, figures.evaluations, footage.FPS / 2),
+        pairs=gallery.pairs(out, outputs.evaluations, figures.evaluations, footage.FPS / 2),
         headline=headline(figures),
         verdicts=verdicts(figures),
         trained=TRAINED,
         steps=timeline(figures),
-        shown=shown,
+        display_path=display_path,
     )
-    write_text(sources.page, page)
-    return sources.page
+    write_text(outputs.page, page)
+    return outputs.page
 
 
-def headline(figures: Figures) -> list[dict[str, str]]:
-    """The three figures at the top of the page: value, what it is, and how sure it is."""
-    top = []
+def headline(figures: Figures) -> list[Headline]:
+    """The three figures at the top of the page."""
+    top: list[Headline] = []
     direction, before, after = figures.direction(3), figures.fidelity(2), figures.fidelity(3)
     if direction:
         top.append(
-            {
-                "value": f"{direction['accuracy']:.0%}",
-                "label": "of held-out clips move the way their caption says",
-                "note": f"{direction['correct']} of {direction['n']}; 95 % interval {direction['low']:.0%} "
+            Headline(
+                value=f"{direction['accuracy']:.0%}",
+                label="of held-out clips move the way their caption says",
+                note=f"{direction['correct']} of {direction['n']}; 95 % interval {direction['low']:.0%} "
                 f"to {direction['high']:.0%}; chance is {direction['chance']:.0%}",
-            }
+            )
         )
     if after:
         note = f"95 % interval {after['low']:.1f} to {after['high']:.1f} dB over {after['n']} clips"
         if before:
             note = f"stage 2, without detail guidance: {before['mean']:.1f} dB; " + note
         top.append(
-            {
-                "value": f"{after['mean']:.1f} dB",
-                "label": "first frame against the picture given (PSNR)",
-                "note": note,
-            }
+            Headline(
+                value=f"{after['mean']:.1f} dB",
+                label="first frame against the picture given (PSNR)",
+                note=note,
+            )
         )
     if figures.seconds:
         training = sum(taken for name, taken in figures.seconds.items() if name.startswith("stage"))
         total = sum(figures.seconds.values())
         top.append(
-            {
-                "value": f"{total / 60:.0f} min",
-                "label": "from footage to this page",
-                "note": f"{training / 60:.1f} minutes of it training",
-            }
+            Headline(
+                value=f"{total / 60:.0f} min",
+                label="from footage to this page",
+                note=f"{training / 60:.1f} minutes of it training",
+            )
         )
     return top
 
 
 def verdicts(figures: Figures) -> list[str]:
-    """What the figures mean, in sentences; they say so when the result is poor."""
-    said = []
+    """What the figures mean, in sentences, including poor results."""
+    sentences = []
     direction, real = figures.direction(3), _real(figures)
     if direction:
         chance = direction["chance"]
         if direction["low"] > chance:
-            said.append("The text steers the motion: even the low end of the interval lies above chance.")
+            sentences.append("The text steers the motion: the whole interval is above chance.")
         else:
-            said.append(
-                "The text does not demonstrably steer the motion: the interval reaches down to chance."
-            )
+            sentences.append("The text does not demonstrably steer the motion: the interval includes chance.")
         if direction["still"]:
-            said.append(f"{direction['still']:.0f} clips stand still and count as wrong.")
+            sentences.append(f"{direction['still']:.0f} clips do not move and count as wrong.")
     if real:
-        said.append(
-            f"The detector that judges finds the caption's direction in {real['correct']:.0f} of "
-            f"{real['n']:.0f} real clips; no generated clip can be trusted more than that."
+        sentences.append(
+            f"The direction detector agrees with the caption of {real['correct']:.0f} of "
+            f"{real['n']:.0f} real clips, an upper bound for generated ones."
         )
     gain = figures.gain()
     if gain is not None:
         mean, low, high = gain
         change = f"From stage 2 to stage 3 the first frame comes {abs(mean):.1f} dB"
         if low > 0:
-            said.append(f"{change} closer to the picture, which is what detail guidance is for.")
+            sentences.append(f"{change} closer to the picture, which is what detail guidance is for.")
         elif high < 0:
-            said.append(f"{change} away from the picture; detail guidance should have brought it closer.")
+            sentences.append(
+                f"{change} away from the picture; detail guidance should have brought it closer."
+            )
         else:
-            said.append(
+            sentences.append(
                 f"{change} {'closer' if mean > 0 else 'away'}, which may be chance "
                 f"({low:+.1f} to {high:+.1f}); detail guidance should bring it closer."
             )
-    return said
+    return sentences
 
 
-def timeline(figures: Figures) -> list[dict[str, Any]]:
+def timeline(figures: Figures) -> list[TimelineRow]:
     """Steps with their seconds and their share of the longest."""
     longest = max(figures.seconds.values(), default=1.0) or 1.0
     return [
-        {"title": STEP_TITLES.get(name, name), "seconds": taken, "share": taken / longest}
+        TimelineRow(STEP_TITLES.get(name, name), taken, taken / longest)
         for name, taken in figures.seconds.items()
     ]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from models.bundle import open_bundle
 from orchestration.demo.collection import Amounts, Collection
-from orchestration.demo.display import Overall
-from orchestration.demo.locations import Sources
+from orchestration.demo.outputs import DemoOutputs
+from orchestration.demo.progress import DemoProgress
 from orchestration.workflows import train_request
 from orchestration.workspace import Workspace, device_count
 
@@ -46,7 +46,7 @@ class Demo:
     out: Path
     workspace: Workspace
     settings: Settings
-    overall: Overall
+    overall: DemoProgress
     runs: dict[int, Path] = field(default_factory=dict)
     evaluations: dict[int, Path] = field(default_factory=dict)
 
@@ -67,9 +67,9 @@ class Demo:
         """The bundle that stage 3 made."""
         return self.runs[3] / "bundle"
 
-    def sources(self) -> Sources:
+    def outputs(self) -> DemoOutputs:
         """Where the report finds its figures."""
-        return Sources(
+        return DemoOutputs(
             out=self.out,
             datasets={"training": self.data, "held-out": self.held_out},
             runs=self.runs,

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from models.bundle import open_bundle
 from orchestration.demo.collection import write_collection
-from orchestration.demo.display import Overall
-from orchestration.demo.locations import STEP_TITLES
+from orchestration.demo.outputs import STEP_TITLES
+from orchestration.demo.progress import DemoProgress
 from orchestration.demo.settings import (
     PRESET,
     STRIDE,
@@ -27,7 +27,7 @@ from orchestration.demo.settings import (
     sampling,
     stage_config,
 )
-from orchestration.demo.timings import SecondsNote
+from orchestration.demo.step_timings import StepTimings
 from orchestration.registry import promotion
 from orchestration.registry.mlflow_registry import mirror_champion
 from orchestration.workflows import train_request
@@ -44,10 +44,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Step:
-    """``planned``: seconds on two cores, for the estimate of the time left."""
+    """``expected_seconds``: seconds on two cores, for the estimate of the time left."""
 
     name: str
-    planned: float
+    expected_seconds: float
     act: Callable[[Demo], Outcome]
 
     @property
@@ -66,8 +66,8 @@ def run(
     from orchestration.demo.summary import print_summary
 
     steps = all_steps()
-    note = SecondsNote(out)
-    with Overall(console, [step.planned for step in steps]) as overall:
+    note = StepTimings(out)
+    with DemoProgress(console, [step.expected_seconds for step in steps]) as overall:
         demo = Demo(out, workspace or Workspace.current(), settings or Settings(), overall)
         for number, step in enumerate(steps):
             with overall.step(number, step.title), note.timing(step.name) as timed:
@@ -75,7 +75,7 @@ def run(
                 timed.fresh = outcome.fresh
             mark = "[green]done[/]" if outcome.fresh else "[dim]done before[/]"
             console.print(f"{mark}  {step.title}: {outcome.said}")
-    print_summary(demo.sources(), console)
+    print_summary(demo.outputs(), console)
     return out / "index.html"
 
 
@@ -95,12 +95,12 @@ def all_steps() -> list[Step]:
 def make_footage(demo: Demo) -> Outcome:
     """Render and cut the videos, as WebVid lays them out."""
     amounts, collection = demo.settings.amounts, demo.collection
-    made = collection.made_with()
+    made = collection.fingerprint()
     if made not in (None, amounts.fingerprint()):
         # Another version of the demo made it: what was derived from it is of no use either.
         for folder in (collection.root, demo.data, demo.held_out):
             shutil.rmtree(folder, ignore_errors=True)
-    fresh = collection.made_with() is None
+    fresh = collection.fingerprint() is None
     if fresh:
         with demo.overall.counting("clips") as progress:
             write_collection(collection, amounts, progress)
@@ -131,7 +131,7 @@ def ingest_footage(demo: Demo) -> Outcome:
             min_frames=(model.frames - 1) * STRIDE + 1,
             unit_rows=demo.settings.unit_rows,
         )
-        with demo.overall.counting(f"rows of {table.name}", shown=missing) as progress:
+        with demo.overall.counting(f"rows of {table.name}", visible=missing) as progress:
             report = ingest(config, lambda state, bar=progress: bar(state.rows, state.total_rows))  # type: ignore[misc]
         said.append(f"{report.samples} samples of {report.rows} rows")
     return Outcome(" and ".join(said), fresh)
@@ -171,7 +171,7 @@ def evaluate_stage(demo: Demo, stage: int) -> Outcome:
     config = evaluation_config(demo, stage)
     demo.evaluations[stage] = config.output
     fresh = not (config.output / "report.json").exists()
-    with demo.overall.counting("held-out clips", shown=fresh) as progress:
+    with demo.overall.counting("held-out clips", visible=fresh) as progress:
         results = evaluate(config, progress)["results"]
     said = f"first frame {results['psnr_first_frame']['mean']:.1f} dB"
     if results["direction"]:
@@ -189,15 +189,15 @@ def animate_stills(demo: Demo) -> Outcome:
     if before is not None and before.identity == identity:
         return Outcome(f"in {demo.out / stills.FOLDER}", fresh=False)
     with demo.overall.counting("sampling steps") as progress:
-        made = stills.animate(demo.out, demo.champion, settings, demo.collection, progress)
-    return Outcome(f"{len(made.clips)} clips in {demo.out / stills.FOLDER}", fresh=True)
+        animations = stills.animate(demo.out, demo.champion, settings, demo.collection, progress)
+    return Outcome(f"{len(animations.clips)} clips in {demo.out / stills.FOLDER}", fresh=True)
 
 
 def write_report(demo: Demo) -> Outcome:
     """The page; written anew each time, it takes seconds."""
     from orchestration.demo.report import write
 
-    page = write(demo.sources())
+    page = write(demo.outputs())
     return Outcome(str(page), fresh=True)
 
 

@@ -1,4 +1,4 @@
-"""Held-out pictures animated by the champion: one picture told to go four ways, and stills of the films."""
+"""Held-out pictures animated by the champion: pictures with four prompts each, and stills of the films."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from orchestration.demo.collection import HELD_OUT_SEED, Collection
 if TYPE_CHECKING:
     from models.diffusion.sampler import SamplingSettings
 
-FOLDER, NOTE = "animations", "animations.json"
-STEERED = 2  # pictures that are told to go four ways
+FOLDER, RECORD = "animations", "animations.json"
+STEERED = 2  # pictures animated in all four directions
 PLAYBACK_FPS = 6.0
 _FILM_STILLS = ("bikes-187-x060", "bigbuckbunny-100-x220")
 
 
 @dataclass(frozen=True)
 class Still:
-    """A picture (h w 3) and what it shall do."""
+    """A picture (h w 3) and the prompts to animate it with."""
 
     name: str
     picture: np.ndarray
     prompts: tuple[str, ...]
 
 
-class Clip(BaseModel):
-    """One animation; paths are relative to the demo's folder. Directions are None where nobody asked."""
+class AnimatedStill(BaseModel):
+    """One animation; paths relative to the demo's folder. Directions are None where the prompt names none."""
 
     still: str
     prompt: str
@@ -50,21 +50,21 @@ class Clip(BaseModel):
 
 
 class Animations(BaseModel):
-    """All animations, and the digest of what made them."""
+    """All animations, and the digest of their inputs."""
 
     identity: str
-    clips: list[Clip]
+    clips: list[AnimatedStill]
 
 
 def identity(bundle: Path, settings: SamplingSettings, collection: Collection) -> str:
     """Digest of everything that the animations depend on."""
-    content = [open_bundle(bundle).id, settings.model_dump(mode="json"), collection.made_with()]
+    content = [open_bundle(bundle).id, settings.model_dump(mode="json"), collection.fingerprint()]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def read(out: Path) -> Animations | None:
-    """What was made before, if all of it is still there."""
-    path = out / FOLDER / NOTE
+    """The recorded animations, if all their files still exist."""
+    path = out / FOLDER / RECORD
     if not path.exists():
         return None
     made = Animations.model_validate_json(path.read_bytes())
@@ -79,13 +79,13 @@ def animate(
     collection: Collection,
     progress: Callable[[int, int], None],
 ) -> Animations:
-    """Write pictures to ``images/``, and for every prompt an mp4, GIFs and a strip to ``animations/``."""
+    """Write pictures to ``images/``, and for each prompt an mp4, GIFs and a strip to ``animations/``."""
     import torch
 
     animator = open_bundle(bundle).animator().to("cuda" if torch.cuda.is_available() else "cpu")
     size = (animator.architecture.height, animator.architecture.width)
     jobs = []
-    for still in chosen(collection):
+    for still in select_stills(collection):
         path = out / "images" / f"{still.name}.png"
         media.write_png(still.picture, path)
         jobs += [(path, prompt) for prompt in still.prompts]
@@ -96,12 +96,12 @@ def animate(
         for number, ((path, prompt), clip) in enumerate(zip(jobs, clips, strict=True))
     ]
     animations = Animations(identity=identity(bundle, settings, collection), clips=made)
-    write_text(out / FOLDER / NOTE, animations.model_dump_json(indent=1))
+    write_text(out / FOLDER / RECORD, animations.model_dump_json(indent=1))
     return animations
 
 
-def _write(out: Path, number: int, still: Path, prompt: str, frames: np.ndarray) -> Clip:
-    """Write frames (t h w 3) in every form, and look where they move."""
+def _write(out: Path, number: int, still: Path, prompt: str, frames: np.ndarray) -> AnimatedStill:
+    """Write frames (t h w 3) in every format, and detect their direction of motion."""
     from pipelines.evaluate.metrics import caption_direction, motion_direction
 
     stem = out / FOLDER / f"{number:02d}-{'-'.join(prompt.replace(',', '').split()[:7])}"
@@ -109,7 +109,7 @@ def _write(out: Path, number: int, still: Path, prompt: str, frames: np.ndarray)
     strip = stem.with_name(f"{stem.name}-strip.png")
     media.write_png(media.film_strip(frames), strip)
     expected = caption_direction(prompt)
-    return Clip(
+    return AnimatedStill(
         still=str(still.relative_to(out)),
         prompt=prompt,
         mp4=str(files.mp4.relative_to(out)),
@@ -120,7 +120,7 @@ def _write(out: Path, number: int, still: Path, prompt: str, frames: np.ndarray)
     )
 
 
-def chosen(collection: Collection) -> Iterator[Still]:
+def select_stills(collection: Collection) -> Iterator[Still]:
     """The first frames of the first held-out scenes, and stills of held-out windows, if any."""
     for index in range(STEERED):
         scene = footage.draw_scene(HELD_OUT_SEED, index)

@@ -1,4 +1,4 @@
-"""What the terminal says when the demo is done: what came out, and where it is."""
+"""The terminal's summary of a finished demo: results, and the paths of its outputs."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestration.demo.figures import Figures, gather
-from orchestration.demo.locations import Sources, shown
+from orchestration.demo.outputs import DemoOutputs, display_path
 from orchestration.demo.stills import FOLDER, read
 
 
-def print_summary(sources: Sources, console: Console) -> None:
-    """Figures as they are, and the way to everything."""
-    figures = gather(sources)
+def print_summary(outputs: DemoOutputs, console: Console) -> None:
+    """Print results, what is missing, and where the outputs are."""
+    figures = gather(outputs)
     console.print()
     for line in [*_results(figures), *figures.missing]:
         console.print(line, soft_wrap=True)
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for name, place in _places(sources, figures):
-        table.add_row(name, place)
+    for name, location in _locations(outputs, figures):
+        table.add_row(name, location)
     console.print()
     console.print(table, soft_wrap=True)
 
@@ -40,16 +40,16 @@ def _results(figures: Figures) -> list[str]:
     return lines
 
 
-def _places(sources: Sources, figures: Figures) -> list[tuple[str, str]]:
-    places = [("report", str(sources.page))]
-    animations = read(sources.out)
+def _locations(outputs: DemoOutputs, figures: Figures) -> list[tuple[str, str]]:
+    locations = [("report", str(outputs.page))]
+    animations = read(outputs.out)
     if animations is not None:
-        places.append(("animations", f"{sources.out / FOLDER} (mp4, GIF, strips)"))
+        locations.append(("animations", f"{outputs.out / FOLDER} (mp4, GIF, strips)"))
     if figures.trainings:
         last = figures.trainings[-1]
-        places.append(("bundle", f"{shown(last.bundle)} ({last.bundle_id[:12]})"))
-    store = shown(sources.ledger.path.parent / "mlflow.db")
-    places.append(("training runs", f".venv/bin/mlflow ui --backend-store-uri sqlite:///{store}"))
+        locations.append(("bundle", f"{display_path(last.bundle)} ({last.bundle_id[:12]})"))
+    store = display_path(outputs.ledger.path.parent / "mlflow.db")
+    locations.append(("training runs", f".venv/bin/mlflow ui --backend-store-uri sqlite:///{store}"))
     own = 'make animate IMAGE=my.png PROMPT="a red ball moves left"'
-    places.append(("your own picture", own))
-    return places
+    locations.append(("your own picture", own))
+    return locations

@@ -8,8 +8,8 @@ import numpy as np
 from models.bundle import open_bundle
 from orchestration.demo import footage, stills
 from orchestration.demo.collection import HELD_OUT_SEED, Amounts, Collection, write_collection
-from orchestration.demo.locations import STEP_TITLES, Sources
-from orchestration.demo.timings import SecondsNote
+from orchestration.demo.outputs import STEP_TITLES, DemoOutputs
+from orchestration.demo.step_timings import StepTimings
 from orchestration.media import film_strip, write_clip, write_png
 from orchestration.registry import promotion
 from orchestration.registry.ledger import Ledger
@@ -21,7 +21,7 @@ from tests.support.small_stages import make_bundle
 SIDE, FRAMES = 64, 8
 
 
-def make_sources(root: Path, clips: int = 8, wrong: int = 1) -> Sources:
+def make_outputs(root: Path, clips: int = 8, wrong: int = 1) -> DemoOutputs:
     """A finished demo in ``root``; ``wrong`` of its generated clips move the other way."""
     out, ledger = root / "demo", Ledger(root / "ledger.jsonl")
     runs, parent = {}, None
@@ -35,9 +35,9 @@ def make_sources(root: Path, clips: int = 8, wrong: int = 1) -> Sources:
     datasets = {"training": _dataset(out / "data", 231, 3), "held-out": _dataset(out / "held-out", clips, 0)}
     _animations(out)
     for name in STEP_TITLES:
-        with SecondsNote(out).timing(name):
+        with StepTimings(out).timing(name):
             pass
-    return Sources(out=out, datasets=datasets, runs=runs, evaluations=evaluations, ledger=ledger)
+    return DemoOutputs(out=out, datasets=datasets, runs=runs, evaluations=evaluations, ledger=ledger)
 
 
 def _journal(stage: int):
@@ -87,7 +87,7 @@ def _animations(out: Path) -> None:
     clips = []
     collection = Collection(out / "footage")
     write_collection(collection, Amounts(rendered=1, held_out_each=1, films=True), lambda done, total: None)
-    for still in stills.chosen(collection):
+    for still in stills.select_stills(collection):
         picture = out / "images" / f"{still.name}.png"
         write_png(still.picture, picture)
         for prompt in still.prompts:
@@ -97,7 +97,7 @@ def _animations(out: Path) -> None:
             write_png(film_strip(frames), stem.with_suffix(".png"))
             expected = prompt.split()[-1] if len(still.prompts) > 1 else None
             clips.append(
-                stills.Clip(
+                stills.AnimatedStill(
                     still=str(picture.relative_to(out)),
                     prompt=prompt,
                     mp4=str(files.mp4.relative_to(out)),
@@ -107,9 +107,9 @@ def _animations(out: Path) -> None:
                     found="right" if expected else None,
                 )
             )
-    note = stills.Animations(identity="0" * 64, clips=clips)
-    (out / stills.FOLDER / stills.NOTE).write_text(note.model_dump_json())
+    record = stills.Animations(identity="0" * 64, clips=clips)
+    (out / stills.FOLDER / stills.RECORD).write_text(record.model_dump_json())
 
 
-def champion_id(sources: Sources) -> str:
-    return open_bundle(sources.runs[3] / "bundle").id
+def champion_id(outputs: DemoOutputs) -> str:
+    return open_bundle(outputs.runs[3] / "bundle").id

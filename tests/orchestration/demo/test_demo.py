@@ -9,9 +9,9 @@ from rich.console import Console
 
 from orchestration.demo import steps
 from orchestration.demo.collection import Amounts
-from orchestration.demo.display import Overall
+from orchestration.demo.progress import DemoProgress
 from orchestration.demo.settings import Settings
-from orchestration.demo.timings import SecondsNote
+from orchestration.demo.step_timings import StepTimings
 from orchestration.workspace import Workspace
 from tests.support.small_stages import make_bundle, small_sets
 
@@ -38,15 +38,15 @@ def settings(base: Path) -> Settings:
 
 def run(workspace: Workspace, base: Path) -> str:
     """Run the demo; returns what it printed."""
-    said = io.StringIO()
+    output = io.StringIO()
     page = steps.run(
         workspace.root / "demo",
-        Console(file=said, width=200),
+        Console(file=output, width=200),
         settings=settings(base),
         workspace=workspace,
     )
     assert page == workspace.root / "demo" / "index.html"
-    return said.getvalue()
+    return output.getvalue()
 
 
 def products(root: Path) -> dict[str, int]:
@@ -73,15 +73,15 @@ def test_demo_goes_from_footage_to_a_page_and_then_has_nothing_left_to_do(base, 
     assert champion.bundle_id[:12] in page
     assert "has not been" not in page
     assert (demo / "readme.gif").read_bytes().startswith(b"GIF")
-    assert list(SecondsNote(demo).read()) == NAMES
-    for told in (
+    assert list(StepTimings(demo).read()) == NAMES
+    for text in (
         "direction right in",
         str(demo / "index.html"),
         "make animate",
         "mlflow ui",
         champion.bundle_id[:12],
     ):
-        assert told in first
+        assert text in first
 
     before = products(workspace.root)
     second = run(workspace, base)
@@ -114,7 +114,7 @@ def test_demo_interrupted_between_and_inside_steps_carries_on(base, tmp_path, mo
         run(workspace, base)
     demo = workspace.root / "demo"
     assert not (demo / "index.html").exists()
-    notes = SecondsNote(demo).read()
+    notes = StepTimings(demo).read()
     assert notes["evaluate 2"].complete
     assert not notes["evaluate 3"].complete
     before = products(workspace.root)
@@ -125,20 +125,20 @@ def test_demo_interrupted_between_and_inside_steps_carries_on(base, tmp_path, mo
     assert second.count("done before") == len(DONE) + 1
     kept = products(workspace.root)
     assert {name: kept[name] for name in before} == before
-    assert SecondsNote(demo).read()["evaluate 3"].complete
+    assert StepTimings(demo).read()["evaluate 3"].complete
 
 
 def test_time_left_follows_the_pace_of_the_steps_done():
-    overall = Overall(Console(file=io.StringIO()), [60, 60, 120])
+    overall = DemoProgress(Console(file=io.StringIO()), [60, 60, 120])
     assert overall.seconds_left(0, 0) == 240
-    overall._taken[0] = 180  # three times as slow as planned
+    overall._taken[0] = 180  # three times as slow as expected_seconds
     assert overall.seconds_left(1, 0) == pytest.approx(180 * 2)
     overall._taken[0] = 0.1  # done in an earlier run: no sign of a fast machine
     assert overall.seconds_left(1, 0) == 180
 
 
 def test_seconds_of_interrupted_attempts_add_up_and_finished_ones_are_replaced(tmp_path):
-    note = SecondsNote(tmp_path)
+    note = StepTimings(tmp_path)
     with pytest.raises(KeyboardInterrupt), note.timing("ingest"):
         raise KeyboardInterrupt
     interrupted = note.read()["ingest"]

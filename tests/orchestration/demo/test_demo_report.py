@@ -13,16 +13,16 @@ from orchestration.demo import curves
 from orchestration.demo.figures import gather, read_losses
 from orchestration.demo.report import verdicts, write
 from orchestration.demo.summary import print_summary
-from tests.support.demo_products import champion_id, make_sources
+from tests.support.demo_products import champion_id, make_outputs
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return make_sources(tmp_path_factory.mktemp("demo"))
+    return make_outputs(tmp_path_factory.mktemp("demo"))
 
 
 @pytest.fixture
-def sources(made, tmp_path):
+def outputs(made, tmp_path):
     """A copy that a test may damage."""
     root = made.out.parent
     shutil.copytree(root, tmp_path / "copy")
@@ -55,10 +55,10 @@ def text_of(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
 
 
-def test_page_shows_the_figures_of_the_evaluations(sources):
-    page = text_of(write(sources).read_text())
+def test_page_shows_the_figures_of_the_evaluations(outputs):
+    page = text_of(write(outputs).read_text())
 
-    for stage, folder in sources.evaluations.items():
+    for stage, folder in outputs.evaluations.items():
         results = json.loads((folder / "report.json").read_text())["results"]
         assert f"{results['psnr_first_frame']['mean']:.1f} dB" in page, stage
         assert f"{results['direction']['correct']} of {results['direction']['n']}" in page
@@ -66,23 +66,23 @@ def test_page_shows_the_figures_of_the_evaluations(sources):
     assert "95 % interval 53% to 98%" in page
     assert "231" in page
     assert "missing file: 1" in page
-    assert champion_id(sources)[:12] in page
+    assert champion_id(outputs)[:12] in page
     assert "has not been" not in page
 
 
-def test_page_needs_nothing_but_the_files_beside_it(sources):
-    page = write(sources).read_text()
+def test_page_needs_only_the_files_beside_it(outputs):
+    page = write(outputs).read_text()
     links = Links(page).found
     assert len(links) > 30
-    assert all((sources.out / link).stat().st_size > 0 for link in links)
+    assert all((outputs.out / link).stat().st_size > 0 for link in links)
     assert "http" not in page.replace("http://www.w3.org", "")
-    gif = sources.out / "readme.gif"
+    gif = outputs.out / "readme.gif"
     assert 0 < gif.stat().st_size < 1_000_000
 
 
-def test_clips_are_chosen_by_place_and_judged_by_the_report(sources):
-    page = write(sources).read_text()
-    rows = json.loads((sources.evaluations[3] / "report.json").read_text())["clips"]
+def test_clips_are_chosen_by_position_and_judged_by_the_report(outputs):
+    page = write(outputs).read_text()
+    rows = json.loads((outputs.evaluations[3] / "report.json").read_text())["clips"]
     for row in rows:
         assert f"media/{row['key']}-stage-3.mp4" in page
     wrong = [row for row in rows if row["generated"] != row["expected"]]
@@ -90,35 +90,35 @@ def test_clips_are_chosen_by_place_and_judged_by_the_report(sources):
     assert f'<span class="no">moves {wrong[0]["generated"]}</span>' in page
 
 
-def test_what_is_missing_is_said_and_the_rest_is_shown(sources):
-    shutil.rmtree(sources.evaluations[3])
-    shutil.rmtree(sources.runs[1])
-    (sources.out / "animations" / "animations.json").unlink()
+def test_missing_results_are_listed_and_the_rest_is_displayed(outputs):
+    shutil.rmtree(outputs.evaluations[3])
+    shutil.rmtree(outputs.runs[1])
+    (outputs.out / "animations" / "animations.json").unlink()
 
-    page = text_of(write(sources).read_text())
+    page = text_of(write(outputs).read_text())
 
-    assert f"Stage 3 has not been evaluated: there is nothing at {sources.evaluations[3]}" in page
+    assert f"Stage 3 has not been evaluated: {outputs.evaluations[3]} does not exist" in page
     assert "Stage 1 has not been trained" in page
     assert "No picture has been animated" in page
     assert "Stage 2, adaptation" in page
-    said = io.StringIO()
-    print_summary(sources, Console(file=said, width=200))
-    assert "Stage 3 has not been evaluated" in said.getvalue()
-    assert "stage 2: first frame" in said.getvalue()
+    output = io.StringIO()
+    print_summary(outputs, Console(file=output, width=200))
+    assert "Stage 3 has not been evaluated" in output.getvalue()
+    assert "stage 2: first frame" in output.getvalue()
 
 
-def test_poor_results_are_called_poor(sources):
-    figures = gather(sources)
-    assert any("even the low end of the interval lies above chance" in line for line in verdicts(figures))
+def test_poor_results_are_called_poor(outputs):
+    figures = gather(outputs)
+    assert any("the whole interval is above chance" in line for line in verdicts(figures))
     assert any("closer to the picture, which is what" in line for line in verdicts(figures))
     results = figures.evaluations[3]["results"]
     results["direction"] |= {"low": 0.2, "still": 3}
     for row in figures.evaluations[3]["clips"]:
         row["psnr_first_frame"] -= 30
-    said = verdicts(figures)
-    assert any("does not demonstrably steer" in line for line in said)
-    assert any("3 clips stand still and count as wrong" in line for line in said)
-    assert any("detail guidance should have brought it closer" in line for line in said)
+    sentences = verdicts(figures)
+    assert any("does not demonstrably steer" in line for line in sentences)
+    assert any("3 clips do not move and count as wrong" in line for line in sentences)
+    assert any("detail guidance should have brought it closer" in line for line in sentences)
     figures.evaluations[3]["clips"] = [dict(row) for row in figures.evaluations[2]["clips"]]
     assert any("which may be chance" in line for line in verdicts(figures))
 

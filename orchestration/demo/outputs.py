@@ -1,4 +1,4 @@
-"""Where the report and the summary find what the steps have made."""
+"""What the demo's steps produced, for the report and the summary."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ STEP_TITLES = {
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Folders of a demo; any of them may still be missing, which the report then says.
+class DemoOutputs:
+    """Folders of a demo. The report names those that are missing.
 
     ``datasets``: name → dataset; ``runs`` and ``evaluations``: stage → folder.
     """
@@ -36,11 +36,11 @@ class Sources:
 
     @property
     def page(self) -> Path:
-        """The report."""
+        """The report page."""
         return self.out / "index.html"
 
 
-def shown(path: Path) -> Path:
-    """The path as seen from where the user is, if it lies below; absolute otherwise."""
+def display_path(path: Path) -> Path:
+    """The path relative to the working directory if it is below it, else absolute."""
     here, whole = Path.cwd(), path.resolve()
     return whole.relative_to(here) if whole.is_relative_to(here) else whole

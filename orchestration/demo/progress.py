@@ -1,4 +1,4 @@
-"""What the demo shows while it works: one bar over all steps with the time left, one inside the step."""
+"""The demo's progress display: one bar over all steps with the time left, one inside the current step."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from rich.progress import BarColumn, Progress, TextColumn
 from orchestration.monitoring.progress import BAR_WIDTH, Repeating, counting
 
 TICK_S = 0.5
-# The part of a step that may be filled while it has not ended: a late step never looks finished.
+# Most of a step's bar that may be filled before the step ends: a late step never looks finished.
 FULLEST = 0.97
 
 
-class Overall:
-    """A bar over all steps. Time left = planned seconds of what is to do, at the pace seen so far.
+class DemoProgress:
+    """A bar over all steps. Time left = expected seconds of the remaining work at the pace so far.
 
-    ``planned``: seconds each step takes on two cores. Where the console is no terminal, a line a step is
-    printed in place of bars.
+    ``expected_seconds``: of each step on two cores. On a console that is no terminal, one line per step is
+    printed instead of bars.
     """
 
-    def __init__(self, console: Console, planned: Sequence[float]) -> None:
+    def __init__(self, console: Console, expected_seconds: Sequence[float]) -> None:
         self.console = console
-        self._planned = list(planned)
-        self._taken: list[float | None] = [None] * len(planned)
+        self._expected = list(expected_seconds)
+        self._taken: list[float | None] = [None] * len(expected_seconds)
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=BAR_WIDTH),
             TextColumn("{task.fields[left]}"),
             console=console,
         )
-        self._task = self._bar.add_task("demo", total=sum(planned), left="")
+        self._task = self._bar.add_task("demo", total=sum(expected_seconds), left="")
         self._current: tuple[int, float] | None = None
         self._ticking = Repeating(self._tick, TICK_S, "overall progress")
 
@@ -54,8 +54,8 @@ class Overall:
 
     @contextmanager
     def step(self, number: int, title: str) -> Iterator[None]:
-        """Mark step ``number`` (from 0) as the one under way."""
-        label = f"step {number + 1} of {len(self._planned)}"
+        """Mark step ``number`` (from 0) as the current one."""
+        label = f"step {number + 1} of {len(self._expected)}"
         self._bar.update(self._task, description=f"{label}: {title}")
         if not self.console.is_terminal:
             self.console.print(f"{label}: {title} ({_minutes(self.seconds_left(number, 0))})")
@@ -64,12 +64,12 @@ class Overall:
         yield
         self._current = None
         self._taken[number] = time.monotonic() - began
-        self._bar.update(self._task, completed=sum(self._planned[: number + 1]))
+        self._bar.update(self._task, completed=sum(self._expected[: number + 1]))
 
     @contextmanager
-    def counting(self, title: str, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
-        """The bar inside a step, driven by calls (done, total); not ``shown`` where all was done before."""
-        if not shown:
+    def counting(self, title: str, visible: bool = True) -> Iterator[Callable[[int, int], None]]:
+        """The bar inside a step, driven by calls (done, total); invisible where the step is already done."""
+        if not visible:
             yield lambda done, total: None
             return
         with counting(self.console, f"  {title}") as task:
@@ -78,20 +78,20 @@ class Overall:
     def seconds_left(self, number: int, elapsed: float) -> float:
         """Estimate when step ``number`` has run for ``elapsed`` seconds."""
         pace = self._pace(number, elapsed)
-        current = max(self._planned[number] * pace - elapsed, (1 - FULLEST) * self._planned[number] * pace)
-        return current + sum(self._planned[number + 1 :]) * pace
+        current = max(self._expected[number] * pace - elapsed, (1 - FULLEST) * self._expected[number] * pace)
+        return current + sum(self._expected[number + 1 :]) * pace
 
     def _pace(self, number: int, elapsed: float) -> float:
-        """Seconds taken per second planned; steps that were done before say nothing about it."""
+        """Seconds taken per expected second, from the steps that this call ran."""
         pairs = [
-            (taken, planned)
-            for taken, planned in zip(self._taken, self._planned, strict=True)
-            if taken is not None and taken > planned / 10
+            (taken, expected)
+            for taken, expected in zip(self._taken, self._expected, strict=True)
+            if taken is not None and taken > expected / 10
         ]
-        if elapsed > self._planned[number]:
-            pairs.append((elapsed, self._planned[number]))
-        # One planned minute of trust keeps the first short steps from swinging the estimate.
-        return (60 + sum(taken for taken, _ in pairs)) / (60 + sum(planned for _, planned in pairs))
+        if elapsed > self._expected[number]:
+            pairs.append((elapsed, self._expected[number]))
+        # One expected minute of prior keeps the first short steps from swinging the estimate.
+        return (60 + sum(taken for taken, _ in pairs)) / (60 + sum(expected for _, expected in pairs))
 
     def _tick(self) -> None:
         current = self._current
@@ -99,8 +99,8 @@ class Overall:
             return
         number, began = current
         elapsed = time.monotonic() - began
-        share = min(elapsed / (self._planned[number] * self._pace(number, elapsed)), FULLEST)
-        done = sum(self._planned[:number]) + share * self._planned[number]
+        share = min(elapsed / (self._expected[number] * self._pace(number, elapsed)), FULLEST)
+        done = sum(self._expected[:number]) + share * self._expected[number]
         self._bar.update(self._task, completed=done, left=_minutes(self.seconds_left(number, elapsed)))
 
 
