@@ -1,4 +1,4 @@
-"""The bytes of shards are fixed: datasets, latents and the order of training samples depend on their digests."""
+"""Shards have fixed bytes: dataset digests and the order of training samples depend on them."""
 
 import hashlib
 from pathlib import Path
