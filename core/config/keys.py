@@ -1,4 +1,4 @@
-"""Dotted names of configuration keys: which exist, and which one was meant."""
+"""Dotted names of configuration keys, and the nearest one to a name that does not exist."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from core.errors import AnimaticError
 
 
 def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every key below ``model`` with its dotted name, sections unfolded."""
+    """Dotted name and field of every key of ``model``, in order, those of its sections included."""
     for name, field in model.model_fields.items():
         section = section_of(field)
         if section is None:
@@ -21,7 +21,7 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fiel
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The section that a field holds, if it holds one (optional ones included, lists of them not)."""
+    """The model that a field holds, optional or not; None for other fields and for lists of models."""
     if get_origin(field.annotation) is list:
         return None
     for kind in (field.annotation, *get_args(field.annotation)):
@@ -31,7 +31,7 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by dotted name; lists and empty sections count as values."""
+    """Nested values by dotted name; lists and empty sections are values."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
@@ -42,11 +42,11 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def check_names(model: type[BaseModel], values: Mapping[str, Any]) -> None:
-    """Raise AnimaticError for the first key that ``model`` does not have, naming the nearest one."""
+def check_names(model: type[BaseModel], *layers: Mapping[str, Any]) -> None:
+    """Raise AnimaticError for the first key in ``layers`` that ``model`` lacks, naming the nearest one."""
     known = [name for name, _ in leaves(model)]
     sections = {name.rsplit(".", depth)[0] for name in known for depth in range(1, name.count(".") + 1)}
-    for name, value in flatten(values).items():
+    for name, value in (item for layer in layers for item in flatten(layer).items()):
         if name in known or (name in sections and (value is None or value == {})):
             continue
         if name in sections:
@@ -57,11 +57,11 @@ def check_names(model: type[BaseModel], values: Mapping[str, Any]) -> None:
 
 
 def _suggestion(name: str, known: list[str]) -> str:
-    """The known name nearest to ``name``; a right key in a wrong section is nearest of all."""
+    """Name the known key that was probably meant: the same key in another section, else the best match."""
     key = name.rpartition(".")[2]
     same_key = [candidate for candidate in known if candidate.rpartition(".")[2] == key]
-    near = difflib.get_close_matches(name, same_key or known, n=1, cutoff=0.0 if same_key else 0.5)
-    if not near:
+    nearest = difflib.get_close_matches(name, same_key or known, n=1, cutoff=0.0 if same_key else 0.5)
+    if not nearest:
         by_key = {candidate.rpartition(".")[2]: candidate for candidate in known}
-        near = [by_key[match] for match in difflib.get_close_matches(key, by_key, n=1, cutoff=0.6)]
-    return f": did you mean {near[0]!r}?" if near else "; see --print-config for all keys"
+        nearest = [by_key[match] for match in difflib.get_close_matches(key, by_key, n=1, cutoff=0.6)]
+    return f": did you mean {nearest[0]!r}?" if nearest else "; docs/configuration.md lists all keys"

@@ -1,72 +1,100 @@
-"""Layers of a configuration as nested values: presets, YAML files, assignments, and one laid over another."""
+"""Layers of a configuration: nested values from files, options and assignments, merged into one.
 
-import json
-from collections.abc import Mapping
+Values are whatever YAML or the caller holds; :mod:`core.config.validation` makes typed models of them.
+"""
+
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
+from core.config.assignments import parse_assignment
 from core.errors import AnimaticError
 
+Layer = dict[str, Any]
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The sections of a file. Raises AnimaticError if it cannot be read or holds something else."""
+
+def read_yaml(path: Path) -> Layer:
+    """The sections of a YAML file; an empty file has none.
+
+    Raises AnimaticError if the file cannot be read, is not valid YAML, or does not contain a mapping.
+    """
     try:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
         raise AnimaticError(f"cannot read configuration {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise AnimaticError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise AnimaticError(
-            f"{path} must hold sections (model:, train:, ...), not a {type(content).__name__}"
-        )
+        raise AnimaticError(f"{path} must contain sections of keys, not a {type(content).__name__}")
     return content
 
 
-def assignment(text: str) -> dict[str, Any]:
-    """``section.key=value`` as nested values. Raises AnimaticError if it is none."""
-    name, sign, value = text.partition("=")
-    if not sign or not name.strip():
-        raise AnimaticError(f"{text!r} is not an assignment: write section.key=value, as in train.steps=100")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise AnimaticError(f"the value in {text!r} is not valid YAML: quote it") from error
-    return nested({name.strip(): parsed})
-
-
-def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by dotted name as nested sections."""
-    layer: dict[str, Any] = {}
+def nested(values: Mapping[str, Any]) -> Layer:
+    """Values by dotted name as nested sections; a model as a value counts as the section of its fields."""
+    layer: Layer = {}
     for name, value in values.items():
+        section: Any = value.model_dump() if isinstance(value, BaseModel) else value
         for part in reversed(name.split(".")):
-            value = {part: value}
-        merge(layer, value)
+            section = {part: section}
+        merge(layer, section)
     return layer
 
 
-def merge(target: dict[str, Any], layer: Mapping[str, Any]) -> None:
-    """Lay ``layer`` over ``target``, which changes; lists are replaced whole."""
+def user_layers(
+    files: Iterable[str | Path] = (), values: Mapping[str, Any] | None = None, sets: Iterable[str] = ()
+) -> list[Layer]:
+    """What a user chose, in rising precedence.
+
+    Args:
+        files: YAML files.
+        values: settings by dotted name, used as they are, never parsed.
+        sets: assignments ``section.key=value`` with values in YAML.
+
+    Raises AnimaticError for an unreadable file or a malformed assignment.
+    """
+    layers = [read_yaml(Path(file)) for file in files]
+    return [*layers, nested(values or {}), *(nested(dict([parse_assignment(text)])) for text in sets)]
+
+
+def merge(target: Layer, layer: Mapping[str, Any]) -> None:
+    """Override ``target`` in place with ``layer``; sections are merged, lists and other values replaced."""
     for key, value in layer.items():
-        if isinstance(value, Mapping) and isinstance(target.get(key), dict):
-            merge(target[key], value)
+        if isinstance(value, Mapping):
+            section = target.get(key)
+            if not isinstance(section, dict):
+                section = target[key] = {}
+            merge(section, value)
         else:
-            target[key] = json.loads(json.dumps(value)) if isinstance(value, Mapping) else value
+            target[key] = value
 
 
-def fill(merged: dict[str, Any], values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Put what the stage decides in place; whoever asked for something else is told."""
-    for name, value in values.items():
-        if name in given and given[name] != value:
-            raise AnimaticError(
-                f"{name} cannot be {given[name]!r}: stage {merged['stage']} of this model makes it {value!r}"
-            )
-        *sections, key = name.split(".")
-        target = merged
-        for section in sections:
-            target = target.setdefault(section, {})
-        target[key] = value
+def merged(layers: Iterable[Mapping[str, Any]]) -> Layer:
+    """All layers in one, later ones winning."""
+    result: Layer = {}
+    for layer in layers:
+        merge(result, layer)
+    return result
+
+
+def fill(target: Layer, fixed: Mapping[str, Any], chosen: Mapping[str, Any], *, fixed_by: str) -> None:
+    """Set the values ``fixed`` (by dotted name) in ``target``.
+
+    Raises AnimaticError if the user's own values, ``chosen`` (by dotted name), contradict one of them;
+    ``fixed_by`` says in the message what fixes it.
+    """
+    for name, value in fixed.items():
+        for taken in _contradictions(name, value, chosen):
+            raise AnimaticError(f"{taken} cannot be {chosen[taken]!r}: {fixed_by} sets {name} to {value!r}")
+    merge(target, nested(fixed))
+
+
+def _contradictions(name: str, value: Any, chosen: Mapping[str, Any]) -> list[str]:
+    """Names chosen by the user that rule out ``value``: another value, or no such section at all."""
+    sections = [name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1)]
+    other = [name] if name in chosen and chosen[name] != value else []
+    return other + [section for section in sections if section in chosen and chosen[section] is None]

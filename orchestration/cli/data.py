@@ -138,6 +138,7 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Give rejected rows of a class another try; all other samples stay as they are."""
+    from core.config.layers import merged, user_layers
     from orchestration.monitoring import Watch
     from pipelines.ingest import retry as run
 
@@ -145,8 +146,8 @@ def retry(
     if not reasons:
         raise AnimaticError("say which rejections to retry, as in --class fetch_timeout")
     given = {"videos": videos, "workers": workers, "address": address}
-    values = {name: value for name, value in given.items() if value is not None}
-    _assign(values, assignments or [])
+    given = {name: value for name, value in given.items() if value is not None}
+    values = merged(user_layers(values=given, sets=assignments or []))
     watch = Watch(metrics_port, track, mlflow_uri)
     with _watched("retry", target, {"class": reasons, **values}, watch) as show:
         report = run(target, reasons, show, **values)
@@ -211,43 +212,13 @@ def verify(
 def _config(
     source: str, output: str, preset: str | None, chosen: dict[str, Any], assignments: list[str]
 ) -> IngestConfig:
-    from pydantic import ValidationError
-
-    from core.config.keys import check_names
+    from core.config.validation import configure
     from pipelines.ingest import IngestConfig
 
     values: dict[str, Any] = _sizes(preset) if preset else {}
     values |= {"source": source, "output": output}
     values |= {name: value for name, value in chosen.items() if value is not None}
-    _assign(values, assignments)
-    check_names(IngestConfig, values)
-    try:
-        return IngestConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise AnimaticError(
-            f"{'.'.join(map(str, first['loc']))} {first['input']!r}: {first['msg']}"
-        ) from error
-
-
-def _assign(values: dict[str, Any], assignments: list[str]) -> None:
-    """Put ``section.key=value`` texts into nested values."""
-    import yaml
-
-    for text in assignments:
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise AnimaticError(f"{text!r} is not an assignment: write key=value, as in crf=23")
-        section, _, key = name.rpartition(".")
-        target = values.setdefault(section, {}) if section else values
-        if not isinstance(target, dict):
-            raise AnimaticError(f"{text!r}: {section} was set to {target!r} before")
-        try:
-            target[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise AnimaticError(
-                f"{text!r}: the value cannot be read; put it in one more pair of quotes"
-            ) from error
+    return configure(IngestConfig, values=values, sets=assignments)
 
 
 def _sizes(preset: str) -> dict[str, Any]:

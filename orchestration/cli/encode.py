@@ -60,23 +60,24 @@ def encode(
     as_json: AsJson = False,
 ) -> None:
     """Store the latents of a dataset's clips, for training with data.latents; goes on where it stopped."""
+    from core.config.validation import configure
     from orchestration.monitoring.progress import counting
     from pipelines.encode import EncodeConfig
     from pipelines.encode import encode as run
 
     model = _architecture(preset, bundle, assignments or [])
-    config = _validated(
-        EncodeConfig,
-        dataset=dataset,
-        output=output,
-        height=model.height,
-        width=model.width,
-        codec=model.codec,
-        encoders=model.encoders if text else None,
-        clips=not stills,
-        precision=precision,
+    values = {
+        "dataset": dataset,
+        "output": output,
+        "height": model.height,
+        "width": model.width,
+        "codec": model.codec,
+        "encoders": model.encoders if text else None,
+        "clips": not stills,
+        "precision": precision,
         **_actors(workers, address),
-    )
+    }
+    config = configure(EncodeConfig, values=values)
     with only_results_on_stdout(), counting(err(), "encode") as bar:
         report = run(config, bar)
     if as_json:
@@ -99,15 +100,15 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score how well image and caption of every sample agree (CLIP), to select by in training."""
+    from core.config.validation import configure
     from models.architecture import EncoderConfig
     from orchestration.monitoring.progress import counting
     from pipelines.score.job import ScoreConfig
     from pipelines.score.job import score as run
 
     encoders = EncoderConfig(kind="open_clip", model=model, path=str(weights))
-    config = _validated(
-        ScoreConfig, dataset=dataset, encoders=encoders, batch=batch, **_actors(workers, address)
-    )
+    values = {"dataset": dataset, "encoders": encoders, "batch": batch, **_actors(workers, address)}
+    config = configure(ScoreConfig, values=values)
     with only_results_on_stdout(), counting(err(), "score") as bar:
         report = run(config, bar)
     if as_json:
@@ -144,13 +145,3 @@ def _actors(workers: int | None, address: str | None) -> dict[str, Any]:
         "gpus_per_worker": 1 if gpus else 0,
         "address": address,
     }
-
-
-def _validated(config: type[Any], **values: Any) -> Any:
-    from pydantic import ValidationError
-
-    try:
-        return config(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise AnimaticError(f"--{first['loc'][0]} {first['input']}: {first['msg']}") from error

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from core.config.keys import check_names, flatten
-from core.config.layers import assignment, fill, merge, nested, read_yaml
+from core.config.layers import Layer, fill, merged, read_yaml, user_layers
+from core.config.validation import validate as validate_model
 from core.errors import AnimaticError
 from models.architecture import Architecture
 from training.config.data import DataConfig
@@ -90,31 +91,18 @@ def resolve(
     """
     if stage not in STAGES:
         raise AnimaticError(f"there is no stage {stage}: choose one of {', '.join(map(str, STAGES))}")
-    layers = [*preset_layers(stage, preset)]
-    user = [read_yaml(Path(file)) for file in files]
-    user += [nested(values or {}), *(assignment(item) for item in sets)]
-    merged: dict[str, Any] = {"stage": stage, "preset": preset}
-    given: dict[str, Any] = {}
-    for layer in layers + user:
-        check_names(RunConfig, layer)
-        merge(merged, layer)
-    for layer in user:
-        given |= flatten(layer)
-    fill(merged, stage_values(stage, merged), given)
-    return validate(merged)
+    user = user_layers(files, values, sets)
+    layers: list[Layer] = [{"stage": stage, "preset": preset}, *preset_layers(stage, preset), *user]
+    check_names(RunConfig, *layers)
+    resolved = merged(layers)
+    chosen = {name: value for layer in user for name, value in flatten(layer).items()}
+    fill(resolved, stage_values(stage, resolved), chosen, fixed_by=f"stage {stage} of this model")
+    return validate(resolved)
 
 
 def validate(values: Mapping[str, Any]) -> RunConfig:
-    """A configuration from nested values; AnimaticError in one line when they do not fit."""
-    check_names(RunConfig, values)
-    try:
-        return RunConfig.model_validate(values)
-    except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors()
-        ]
-        raise AnimaticError("invalid configuration: " + "; ".join(problems)) from error
+    """A configuration from nested values. Raises AnimaticError in one line when they do not fit."""
+    return validate_model(RunConfig, values)
 
 
 def load(path: Path) -> RunConfig:

@@ -332,7 +332,7 @@ def test_the_verb_encodes_and_a_second_call_does_nothing(dataset, tmp_path):
         assert (report["encoded"], report["skipped_units"]) == (5, skipped)
     refused = CliRunner().invoke(app, [*call, "--precision", "float8"])
     assert refused.exit_code == 1
-    assert "error: --precision float8" in refused.stderr
+    assert "precision: Input should be 'float32' or 'bfloat16' (got 'float8')" in refused.stderr
     nothing = CliRunner().invoke(app, [*call[:1], str(tmp_path), *call[2:]])
     assert nothing.exit_code == 1
     assert "error: no dataset at" in nothing.stderr

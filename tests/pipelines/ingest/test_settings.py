@@ -26,7 +26,7 @@ def said(*arguments: str) -> str:
 def test_assignments_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     call = ["ingest", "table.csv", "--out", str(tmp_path), "--set"]
     assert "one more pair of quotes" in said(*call, "where='a' in name")
-    assert "watermark was set to None before" in said(*call, "watermark=null", "--set", "watermark.tag=x")
+    assert "watermark.box: Field required" in said(*call, "watermark=null", "--set", "watermark.tag=x")
 
 
 def test_a_retry_goes_where_the_dataset_is(tmp_path: Path) -> None:

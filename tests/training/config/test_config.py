@@ -86,7 +86,7 @@ def test_misspelt_key_names_the_nearest(assignment, meant, tmp_path):
         ("train.steps", "not an assignment"),
         ("train=3", "is a section"),
         ("train.steps=[", "not valid YAML"),
-        ("model.unet.temporal=true", "stage 1 of this model makes it False"),
+        ("model.unet.temporal=true", "stage 1 of this model sets model.unet.temporal to False"),
         ("data.sampling.frames=4", "set model.frames alone"),
         ("train.image_batches=0.5", "stage 0 only"),
         ("train.zero_stage=4", "train.zero_stage"),
