@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+UV = $$(command -v $(BIN)/uv || command -v uv || echo $(BIN)/uv)
 STAGE ?= 3
 PROMPT ?= a red ball moves left
 # Both cores of a small machine belong to the work, not to library thread pools; no telemetry.
@@ -21,7 +22,7 @@ TRAIN_FLAGS = $(call flag,preset,PRESET) $(call flag,data,DATA) $(call flag,out,
 	$(call flag,address,ADDRESS) $(SETS)
 
 .PHONY: help setup demo prior data inspect verify encode score train animate evaluate promote rollback \
-	import-checkpoint export-checkpoint doctor test test-all lint bench clean
+	import-checkpoint export-checkpoint doctor test test-all coverage lint lock bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -33,12 +34,14 @@ $(STAMP): requirements.lock pyproject.toml
 		|| { echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1), 3.11 or newer is needed: make PYTHON=python3.12 setup" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); \
 		echo "error: $(PYTHON) -m venv does not work; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@uv=$$(command -v $(BIN)/uv || command -v uv || true); \
-	if [ -z "$$uv" ] || ! "$$uv" --version >/dev/null 2>&1; then \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check uv; uv=$(BIN)/uv; fi; \
-	"$$uv" pip install --quiet --python $(BIN)/python -r requirements.lock; \
-	"$$uv" pip install --quiet --python $(BIN)/python --no-deps -e .
+	@$(UV) --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode -r requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
+
+lock: ## requirements.lock from pyproject.toml, keeping the versions that still fit; UPGRADE=package takes a newer one
+	@$(UV) pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header \
+		$(call flag,upgrade-package,UPGRADE) --output-file requirements.lock
 
 demo: setup ## the main job in about ten minutes: data, three stages, promotion, animation, report
 	@$(BIN)/animatic demo $(call flag,out,OUT)
@@ -100,13 +103,18 @@ test: setup ## the tests, under ten minutes on two cores
 test-all: setup ## the slow tests too
 	@$(BIN)/python -m pytest -m ''
 
-lint: setup ## ruff and mypy
+coverage: setup ## the tests, and which lines they reach: htmlcov/index.html
+	@$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html
+
+lint: setup ## ruff, mypy, who imports whom, declared dependencies
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/deptry .
+	@$(BIN)/deptry tests --config pyproject.toml --ignore DEP002,DEP004 --exclude '^$$'
 
 bench: setup ## what the network's choices are worth here: ratios, memory (BENCH="--only attention")
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 clean: ## remove .venv and caches; runs/ is yours and stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage* htmlcov *.egg-info
