@@ -110,6 +110,7 @@ lint: setup ## ruff, mypy, who imports whom, declared dependencies
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 	@$(BIN)/deptry .
 	@$(BIN)/deptry tests --config pyproject.toml --ignore DEP002,DEP004 --exclude '^$$'
 
@@ -117,4 +118,4 @@ bench: setup ## what the network's choices are worth here: ratios, memory (BENCH
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 clean: ## remove .venv and caches; runs/ is yours and stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage* htmlcov *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* htmlcov *.egg-info
