@@ -1,4 +1,4 @@
-"""Where things lie on this machine when the user does not say."""
+"""The default locations on this machine."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import AnimaticError
-from orchestration.registry.ledger import Ledger
+from orchestration.registry import Ledger
 
 RUNS_VARIABLE = "ANIMATIC_RUNS"
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """One folder (``runs/`` unless ``ANIMATIC_RUNS`` says otherwise) that holds runs, data and the ledger."""
+    """One folder (``$ANIMATIC_RUNS`` if set, otherwise ``runs/``) for runs, datasets and the ledger."""
 
     root: Path
 
@@ -33,11 +33,27 @@ class Workspace:
 
     @property
     def data(self) -> Path:
-        """Where ``animatic ingest`` writes when not told."""
+        """Where ``animatic ingest`` writes by default."""
         return self.root / "data"
 
+    def dataset(self, given: str | None) -> str:
+        """The given dataset, or else the newest one.
+
+        Raises:
+            AnimaticError: none was given and the workspace has none.
+        """
+        if given is not None:
+            return given
+        newest = self.newest_dataset()
+        if newest is None:
+            raise AnimaticError(
+                f"no dataset under {self.root}: create one with `animatic ingest TABLE.csv --videos FOLDER` "
+                "(`make demo` creates its own), or name one"
+            )
+        return str(newest)
+
     def newest_dataset(self) -> Path | None:
-        """The dataset finished last: ``runs/data``, or ``runs/NAME`` / ``runs/NAME/data`` of any run."""
+        """The dataset finished last: ``runs/data``, or ``runs/NAME`` or ``runs/NAME/data`` of any run."""
         if not self.root.is_dir():
             return None
         patterns = ("*/dataset.json", "*/data/dataset.json", "data/*/dataset.json")
@@ -48,7 +64,7 @@ class Workspace:
         """The newest accepted bundle of ``stage``.
 
         Raises:
-            AnimaticError: there is none; the message names the command that makes it.
+            AnimaticError: there is none; the message names the command that trains it.
         """
         entry = self.ledger.newest(stage, preset)
         if entry is None:
@@ -58,15 +74,3 @@ class Workspace:
                 "or pass --set init.parent=FOLDER"
             )
         return self.ledger.path_of(entry)
-
-
-def device_count() -> int:
-    """GPUs that this machine's torch can use."""
-    import torch
-
-    return torch.cuda.device_count()
-
-
-def default_preset() -> str:
-    """``tiny`` without a GPU, ``256`` with one."""
-    return "256" if device_count() else "tiny"

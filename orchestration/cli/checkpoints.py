@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli.common import AsJson, err, out, print_json, print_table, short, shown
+from orchestration.cli.common import AsJson, display_path, err, out, print_json, print_table, short
 
 PANEL = "Published weights"
 
@@ -64,7 +64,7 @@ def import_checkpoint(
         out().print(f"left out: {group} ({count})", markup=False)
     for remark in made.remarks:
         err().print(remark, markup=False)
-    out().print(f"{made.variant}: bundle {short(made.id)}  {shown(made.folder)}", markup=False)
+    out().print(f"{made.variant}: bundle {short(made.id)}  {display_path(made.folder)}", markup=False)
 
 
 def export_checkpoint(
@@ -95,4 +95,4 @@ def export_checkpoint(
         print_json(made)
         return
     print_table(("part", "from"), list(made.origins.items()))
-    out().print(f"{made.tensors} tensors  {shown(made.path)}", markup=False)
+    out().print(f"{made.tensors} tensors  {display_path(made.path)}", markup=False)

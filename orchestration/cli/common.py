@@ -1,4 +1,4 @@
-"""What all verbs share: consoles, exit codes, one-line errors, tables, JSON."""
+"""What all verbs share: shared options, consoles, exit codes, one-line errors, tables, JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,87 +25,79 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for 
 Preset = Annotated[
     str | None, typer.Option("--preset", help="tiny, 256, 512 or 1024; tiny if there is no GPU.")
 ]
+Address = Annotated[str | None, typer.Option(help="Ray cluster; a local Ray if not given.")]
 Actor = Annotated[str | None, typer.Option(help="Who acts, for the ledger; your login name if not given.")]
 Note = Annotated[str, typer.Option(help="Why, for the ledger.")]
 
 
 class CommandGroup(TyperGroup):
-    """Turns what the user can mend into one line on stderr, and Ctrl-C into a clear one."""
+    """Prints an error that the user can fix as one line on stderr, and Ctrl-C as another."""
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Any) -> object:  # a context of typer's own copy of click
         try:
             return super().invoke(ctx)
         except AnimaticError as error:
             typer.echo(f"error: {' '.join(str(error).split())}", err=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:
-            typer.echo(
-                "interrupted: nothing that was finished is lost; the same command carries on", err=True
-            )
+            typer.echo("interrupted: finished work is kept; the same command resumes", err=True)
             raise typer.Exit(INTERRUPTED) from stop
 
 
 def out() -> Console:
-    """Results."""
-    return Console(highlight=False, soft_wrap=True)
+    """Where results go; text is printed as it is."""
+    return Console(highlight=False, soft_wrap=True, markup=False)
 
 
 def err() -> Console:
-    """Progress and remarks."""
+    """Where progress and warnings go."""
     return Console(stderr=True, highlight=False)
 
 
 def only_results_on_stdout() -> AbstractContextManager[object]:
-    """Inside, what libraries print goes to stderr: Ray, for one, reports lost workers on stdout."""
+    """Inside, output of libraries goes to stderr: Ray, for one, reports lost workers on stdout."""
     return contextlib.redirect_stdout(sys.stderr)
 
 
-def print_json(value: Any) -> None:
+def print_warning(message: str) -> None:
+    """One line on stderr about something that did not stop the work."""
+    err().print(message, style="yellow", markup=False, soft_wrap=True)
+
+
+def print_json(value: object) -> None:
     """One JSON object on stdout; dataclasses and pydantic models are written as their fields."""
-    json.dump(value, sys.stdout, default=_plain, ensure_ascii=False)
+    json.dump(value, sys.stdout, default=_json_form, ensure_ascii=False)
     sys.stdout.write("\n")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A small table on stdout."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A small table on stdout; None becomes a dash."""
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*("-" if cell is None else str(cell) for cell in row))
     out().print(table)
 
 
+def print_reasons(reasons: Mapping[str, int]) -> None:
+    """Counts of rejections by reason, the most frequent first."""
+    for reason, count in sorted(reasons.items(), key=lambda item: -item[1]):
+        out().print(f"  {count:6d}  {reason}")
+
+
 def short(digest: str | None) -> str:
-    """The beginning of a digest, enough to tell bundles apart."""
+    """The first 12 digits of a digest, enough to distinguish bundles."""
     return digest[:12] if digest else "-"
 
 
-def shown(path: Path | str) -> str:
-    """A path relative to where the user is, if it lies there; a URL as it is."""
+def display_path(path: Path | str) -> str:
+    """A path below the working directory relative to it; any other path, and a URL, as it is."""
     if "://" in str(path):
         return str(path)
     resolved, here = Path(path).resolve(), Path.cwd()
     return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(path)
 
 
-def named_dataset(given: str | None) -> str:
-    """The dataset that was named, or else the newest. Raises AnimaticError if there is none."""
-    from orchestration.workspace import Workspace
-
-    if given is not None:
-        return given
-    newest = Workspace.current().newest_dataset()
-    if newest is None:
-        raise AnimaticError("there is no dataset here yet: name one, or make one with `animatic ingest`")
-    return str(newest)
-
-
-def print_reasons(reasons: dict[str, int]) -> None:
-    """Rejections, the most frequent first."""
-    for reason, count in sorted(reasons.items(), key=lambda item: -item[1]):
-        out().print(f"  {count:6d}  {reason}")
-
-
-def _plain(value: Any) -> Any:
+def _json_form(value: object) -> object:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

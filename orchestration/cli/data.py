@@ -11,14 +11,13 @@ import typer
 from core.errors import AnimaticError
 from orchestration.cli.common import (
     AsJson,
+    display_path,
     err,
-    named_dataset,
     only_results_on_stdout,
     out,
     print_json,
     print_reasons,
     short,
-    shown,
 )
 
 if TYPE_CHECKING:
@@ -140,9 +139,10 @@ def retry(
     """Give rejected rows of a class another try; all other samples stay as they are."""
     from core.config.layers import merged, user_layers
     from orchestration.monitoring import Watch
+    from orchestration.workspace import Workspace
     from pipelines.ingest import retry as run
 
-    target = named_dataset(dataset)
+    target = Workspace.current().dataset(dataset)
     if not reasons:
         raise AnimaticError("say which rejections to retry, as in --class fetch_timeout")
     given = {"videos": videos, "workers": workers, "address": address}
@@ -173,7 +173,7 @@ def _print_report(report: IngestReport, target: str, as_json: bool) -> None:
         f"{report.seconds:.0f} s"
     )
     print_reasons(report.reasons)
-    out().print(f"dataset {short(report.digest)}  {shown(target)}")
+    out().print(f"dataset {short(report.digest)}  {display_path(target)}")
 
 
 def verify(
@@ -185,11 +185,12 @@ def verify(
 ) -> None:
     """Read a whole dataset, or latents, again: every digest, count, tar and sample."""
     from orchestration.monitoring.progress import counting
+    from orchestration.workspace import Workspace
     from pipelines.dataset.latents import holds_latents
     from pipelines.dataset.verify import verify as run
     from pipelines.dataset.verify_latents import verify_latents
 
-    url = named_dataset(dataset)
+    url = Workspace.current().dataset(dataset)
     latents = holds_latents(url)
     if latents and deep:
         raise AnimaticError(f"{url} holds latents, which have no clips to decode: leave out --deep")

@@ -11,12 +11,12 @@ from core.errors import AnimaticError
 from orchestration.cli.common import (
     AsJson,
     Preset,
+    display_path,
     err,
     only_results_on_stdout,
     out,
     print_json,
     short,
-    shown,
 )
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def encode(
         f"{report.samples} samples: {report.encoded} encoded, {report.failed} unreadable; "
         f"{report.bytes / 1e6:.1f} MB, {report.seconds:.0f} s"
     )
-    out().print(f"latents {short(report.digest)}  {shown(output)}")
+    out().print(f"latents {short(report.digest)}  {display_path(output)}")
 
 
 def score(
@@ -127,7 +127,7 @@ def _architecture(preset: str | None, bundle: Path | None, sets: list[str]) -> A
         from models.bundle import open_bundle
 
         return open_bundle(bundle).complete_architecture()
-    from orchestration.workspace import default_preset
+    from orchestration.devices import default_preset
     from training.config import resolve
 
     return resolve(3, preset or default_preset(), sets).model
@@ -137,7 +137,7 @@ def _actors(workers: int | None, address: str | None) -> dict[str, Any]:
     """One actor for each GPU, or for each core of a machine without."""
     import os
 
-    from orchestration.workspace import device_count
+    from orchestration.devices import device_count
 
     gpus = device_count()
     return {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.errors import AnimaticError
-from orchestration.cli.common import AsJson, err, only_results_on_stdout, out, print_json, short, shown
+from orchestration.cli.common import AsJson, display_path, err, only_results_on_stdout, out, print_json, short
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,11 +60,11 @@ def animate(
 ) -> None:
     """Animate an image as a prompt says; settings not given are the preset's."""
     from orchestration import media
-    from orchestration.registry import promotion
+    from orchestration.registry import select_bundle
     from orchestration.workspace import Workspace
 
     workspace = Workspace.current()
-    _, opened = promotion.open_target(workspace.ledger, bundle, preset)
+    opened = select_bundle(workspace.ledger, bundle, preset)
     stills = _read_stills(opened.info.architecture, image, last, loop=loop, frames=frames)
     settings = _settings(
         opened.info.stage,
@@ -88,7 +88,7 @@ def animate(
     for files in made:
         for path in (files.mp4, files.gif, files.large):
             if path is not None:
-                out().print(shown(path))
+                out().print(display_path(path))
 
 
 def evaluate(
@@ -109,17 +109,18 @@ def evaluate(
     """Animate held-out clips and measure the results: first-frame fidelity, direction of motion."""
     import os
 
+    from orchestration.devices import device_count
     from orchestration.monitoring.progress import counting
-    from orchestration.registry import promotion
-    from orchestration.workspace import Workspace, device_count
+    from orchestration.registry import select_bundle
+    from orchestration.workspace import Workspace
     from pipelines.evaluate import EvaluateConfig
     from pipelines.evaluate import evaluate as run
 
     workspace = Workspace.current()
-    source, opened = promotion.open_target(workspace.ledger, bundle)
+    opened = select_bundle(workspace.ledger, bundle)
     gpus = device_count()
     config = EvaluateConfig(
-        bundle=source,
+        bundle=opened.folder,
         data=data,
         output=folder or workspace.root / "evaluations" / short(opened.id),
         clips=clips,
@@ -136,7 +137,7 @@ def evaluate(
         return
     out().print(f"bundle {short(opened.id)} on {report['results']['psnr_first_frame']['n']} clips")
     _print_results(report["results"])
-    out().print(f"report {shown(config.output / 'report.json')}")
+    out().print(f"report {display_path(config.output / 'report.json')}")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from models.bundle import Bundle
-from orchestration.cli.common import out, print_json, print_table, short, shown
+from orchestration.cli.common import display_path, out, print_json, print_table, short
 from training.config import RunConfig
 from training.initialisation.build import trained_of
 from training.initialisation.plan import TensorTransfer, plan
@@ -82,7 +82,7 @@ def _print_head(config: RunConfig, bundles: dict[str, Bundle | None], rows: list
     out().print(f"{title}: {tensors:,} tensors, {parameters:,} parameters")
     for word, bundle in bundles.items():
         if bundle is not None:
-            out().print(f"{word:<7}{short(bundle.id)}  {shown(bundle.folder)}")
+            out().print(f"{word:<7}{short(bundle.id)}  {display_path(bundle.folder)}")
     out().print()
 
 

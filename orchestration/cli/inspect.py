@@ -11,13 +11,12 @@ import typer
 from orchestration.cli.common import (
     AsJson,
     Preset,
-    named_dataset,
+    display_path,
     out,
     print_json,
     print_reasons,
     print_table,
     short,
-    shown,
 )
 
 if TYPE_CHECKING:
@@ -60,11 +59,13 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Summarise a dataset and write a report: counts, reasons, histograms, a contact sheet, throughput."""
+    from orchestration.workspace import Workspace
+
     if batch:
         from orchestration.workflows.train_request import Request
 
         sets = (*([] if seed is None else [f"seed={seed}"]), *(assignments or []))
-        request = Request(stage, preset, sets, tuple(config or ()), data=named_dataset(dataset))
+        request = Request(stage, preset, sets, tuple(config or ()), data=Workspace.current().dataset(dataset))
         _draw_batch(request, position, report, as_json)
         return
     from orchestration.reports.dataset_report import report_path, write_report
@@ -72,7 +73,7 @@ def inspect(
     from pipelines.survey import survey
     from pipelines.survey.contact import contacts
 
-    opened = Dataset.open(named_dataset(dataset))
+    opened = Dataset.open(Workspace.current().dataset(dataset))
     found = survey(opened)
     path = report or report_path(found)
     write_report(path, found, list(contacts(opened, clips, seed or 0)))
@@ -81,7 +82,7 @@ def inspect(
         print_json({"dataset": content.pop("url"), **content, "report": path})
         return
     _print(found)
-    out().print(f"report {shown(path)}")
+    out().print(f"report {display_path(path)}")
 
 
 def _draw_batch(request: Request, position: int, path: Path | None, as_json: bool) -> None:
@@ -105,7 +106,7 @@ def _draw_batch(request: Request, position: int, path: Path | None, as_json: boo
     frames, height, width = size_of(drawn)
     out().print(
         f"{len(drawn)} samples of {frames} frames of {height}x{width} pixels, step {position + 1} of stage "
-        f"{stage}: {shown(path)}"
+        f"{stage}: {display_path(path)}"
     )
 
 

@@ -1,12 +1,25 @@
-"""Verbs over the ledger: promote, rollback, lineage, registry."""
+"""Verbs over the registry: promote, rollback, lineage, registry."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestration.cli.common import Actor, AsJson, Note, out, print_json, print_table, short, shown
+from orchestration.cli.common import (
+    Actor,
+    AsJson,
+    Note,
+    display_path,
+    out,
+    print_json,
+    print_table,
+    print_warning,
+    short,
+)
+
+if TYPE_CHECKING:
+    from orchestration.workflows.promotion import PromotionResult
 
 PANEL = "Promotion"
 LedgerPreset = Annotated[str | None, typer.Option("--preset", help="Only this preset.")]
@@ -29,42 +42,26 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Make a bundle the champion of its preset."""
-    from orchestration.registry.mlflow_registry import mirror_champion
-    from orchestration.registry.promotion import promote as act
+    from orchestration.workflows import promotion
     from orchestration.workspace import Workspace
 
-    workspace = Workspace.current()
-    entry = act(workspace.ledger, bundle, preset=preset, actor=actor, note=note)
-    remark = mirror_champion(workspace.mlflow_uri, entry, workspace.ledger.path_of(entry))
-    if as_json:
-        print_json(entry)
-        return
+    options = promotion.PromoteOptions(bundle, preset, actor, note)
+    result = promotion.promote(options, Workspace.current())
+    entry = result.entry
     replaced = f", replacing {short(entry.replaced)}" if entry.replaced else ""
-    out().print(f"champion of {entry.preset}: {short(entry.bundle_id)} (stage {entry.stage}){replaced}")
-    out().print(f"bundle {shown(workspace.ledger.path_of(entry))}")
-    if remark:
-        typer.echo(remark, err=True)
+    _print(result, f"{short(entry.bundle_id)} (stage {entry.stage}){replaced}", as_json)
 
 
 def rollback(
     preset: LedgerPreset = None, actor: Actor = None, note: Note = "", as_json: AsJson = False
 ) -> None:
-    """Withdraw the champion and reinstate the one before it."""
-    from orchestration.registry.mlflow_registry import mirror_champion
-    from orchestration.registry.promotion import rollback as act
+    """Withdraw the champion and reinstate the previous one."""
+    from orchestration.workflows import promotion
     from orchestration.workspace import Workspace
 
-    workspace = Workspace.current()
-    entry = act(workspace.ledger, preset=preset, actor=actor, note=note)
-    remark = mirror_champion(workspace.mlflow_uri, entry, workspace.ledger.path_of(entry))
-    if as_json:
-        print_json(entry)
-        return
-    out().print(
-        f"champion of {entry.preset}: {short(entry.bundle_id)} again, {short(entry.replaced)} withdrawn"
-    )
-    if remark:
-        typer.echo(remark, err=True)
+    result = promotion.rollback(promotion.RollbackOptions(preset, actor, note), Workspace.current())
+    entry = result.entry
+    _print(result, f"{short(entry.bundle_id)} again, {short(entry.replaced)} withdrawn", as_json)
 
 
 def lineage(
@@ -74,14 +71,11 @@ def lineage(
     preset: LedgerPreset = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a bundle descends from, each ancestor verified."""
-    from orchestration.registry import promotion
-    from orchestration.registry.lineage import lineage as ancestors_of
+    """List what a bundle descends from, each ancestor verified."""
+    from orchestration.workflows import lineage as workflow
     from orchestration.workspace import Workspace
 
-    ledger = Workspace.current().ledger
-    folder, _ = promotion.open_target(ledger, bundle, preset)
-    chain = ancestors_of(ledger, folder)
+    chain = workflow.lineage(workflow.LineageOptions(bundle, preset), Workspace.current())
     if as_json:
         print_json({"lineage": chain})
         return
@@ -94,7 +88,7 @@ def lineage(
                 link.preset,
                 short(link.config_hash),
                 short(link.dataset_digest),
-                shown(link.path) if link.path else "not on this machine",
+                display_path(link.path) if link.path else "not on this machine",
             )
             for link in chain
         ],
@@ -103,30 +97,39 @@ def lineage(
 
 def registry(preset: LedgerPreset = None, as_json: AsJson = False) -> None:
     """List accepted bundles and champions, after checking the ledger's chain."""
+    from orchestration.workflows.registry_listing import list_registry
     from orchestration.workspace import Workspace
 
-    ledger = Workspace.current().ledger
-    entries = [entry for entry in ledger.entries() if preset in (None, entry.preset)]
-    champions = {name: ledger.champion(name) for name in sorted({entry.preset for entry in entries})}
+    listing = list_registry(Workspace.current(), preset)
     if as_json:
-        print_json({"ledger": ledger.path, "champions": champions, "entries": entries})
+        entries = [row.entry for row in listing.entries]
+        print_json({"ledger": listing.ledger, "champions": listing.champions, "entries": entries})
         return
-    ids = {entry.bundle_id for entry in champions.values() if entry}
     print_table(
         ("when", "event", "bundle", "stage", "preset", "who", "where", ""),
         [
             (
-                entry.time,
-                entry.kind,
-                short(entry.bundle_id),
-                entry.stage,
-                entry.preset,
-                entry.actor,
-                shown(ledger.path_of(entry)),
-                "champion" if entry.kind != "accepted" and entry.bundle_id in ids else "",
+                row.entry.time,
+                row.entry.kind,
+                short(row.entry.bundle_id),
+                row.entry.stage,
+                row.entry.preset,
+                row.entry.actor,
+                display_path(row.folder),
+                "champion" if row.champion else "",
             )
-            for entry in entries
+            for row in listing.entries
         ],
     )
-    head = entries[-1].hash[:12] if entries else "empty"
-    out().print(f"{len(entries)} entries in {ledger.path}, chain whole, head {head}")
+    head = short(listing.head) if listing.head else "empty"
+    out().print(f"{len(listing.entries)} entries in {listing.ledger}, chain verified, head {head}")
+
+
+def _print(result: PromotionResult, change: str, as_json: bool) -> None:
+    if as_json:
+        print_json(result.entry)
+    else:
+        out().print(f"champion of {result.entry.preset}: {change}")
+        out().print(f"bundle {display_path(result.folder)}")
+    if result.warning:
+        print_warning(result.warning)

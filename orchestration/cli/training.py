@@ -11,12 +11,12 @@ from core.errors import AnimaticError
 from orchestration.cli.common import (
     AsJson,
     Preset,
+    display_path,
     err,
     only_results_on_stdout,
     out,
     print_json,
     short,
-    shown,
 )
 
 if TYPE_CHECKING:
@@ -145,8 +145,9 @@ def _print_config(request: Request) -> None:
 
 def _train(request: Request, run: Path | None, as_json: bool) -> None:
     """Train in ``run``, or in the folder that the recipe names, and accept the bundle."""
+    from models.bundle import open_bundle
     from orchestration.launch.ray_train import launch
-    from orchestration.registry import promotion
+    from orchestration.registry import accept
     from orchestration.workflows import train_request
     from orchestration.workspace import Workspace
 
@@ -155,7 +156,7 @@ def _train(request: Request, run: Path | None, as_json: bool) -> None:
     folder = run or train_request.run_folder(config, workspace)
     with only_results_on_stdout():
         result = launch(config, folder, workspace, err())
-    entry = promotion.accept(workspace.ledger, result.bundle_path)
+    entry = accept(workspace.ledger, open_bundle(result.bundle_path))
     if as_json:
         print_json({"result": result, "accepted": entry})
         return
@@ -164,8 +165,8 @@ def _train(request: Request, run: Path | None, as_json: bool) -> None:
     else:
         loss = "" if result.final_loss is None else f", loss {result.final_loss:.4f}"
         out().print(f"stage {config.stage} trained: {result.steps} steps in {result.seconds:.0f} s{loss}")
-    out().print(f"bundle {short(result.bundle_id)}  {shown(result.bundle_path)}")
-    out().print(f"journal {shown(result.run_dir / 'journal.jsonl')}")
+    out().print(f"bundle {short(result.bundle_id)}  {display_path(result.bundle_path)}")
+    out().print(f"journal {display_path(result.run_dir / 'journal.jsonl')}")
 
 
 def _tracking(path: Path) -> TrackingConfig:

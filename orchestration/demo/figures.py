@@ -13,7 +13,7 @@ from typing import Any
 from models.bundle import open_bundle
 from orchestration.demo.outputs import DemoOutputs
 from orchestration.demo.step_timings import StepTimings
-from orchestration.registry.lineage import Ancestor, lineage
+from orchestration.registry import Ancestor, trace_lineage
 from pipelines.evaluate.metrics import mean_interval
 from training.observe import curves, read_journal
 
@@ -107,7 +107,7 @@ def gather(outputs: DemoOutputs) -> Figures:
             continue
         figures.data.append(_data(name, folder))
     if figures.trainings:
-        figures.lineage = lineage(outputs.ledger, figures.trainings[-1].bundle)
+        figures.lineage = trace_lineage(outputs.ledger, open_bundle(figures.trainings[-1].bundle))
     return figures
 
 

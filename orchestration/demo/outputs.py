@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.registry.ledger import Ledger
+from orchestration.registry import Ledger
 
 STEP_TITLES = {
     "footage": "footage",

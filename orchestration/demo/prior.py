@@ -81,7 +81,7 @@ def measure(bundle: Path, root: Path, console: Console) -> dict[str, Any]:
     """How often clips made from held-out captions move as the caption says."""
     import os
 
-    from orchestration.workspace import device_count
+    from orchestration.devices import device_count
     from pipelines.evaluate import EvaluateConfig, evaluate
     from training.config import resolve
 

@@ -12,8 +12,9 @@ from models.bundle import open_bundle
 from orchestration.demo.collection import Amounts, Collection
 from orchestration.demo.outputs import DemoOutputs
 from orchestration.demo.progress import DemoProgress
+from orchestration.devices import device_count
 from orchestration.workflows import train_request
-from orchestration.workspace import Workspace, device_count
+from orchestration.workspace import Workspace
 
 if TYPE_CHECKING:
     from models.diffusion.sampler import SamplingSettings

@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from models.bundle import open_bundle
+from orchestration import registry
 from orchestration.demo.collection import write_collection
 from orchestration.demo.outputs import STEP_TITLES
 from orchestration.demo.progress import DemoProgress
@@ -28,9 +29,7 @@ from orchestration.demo.settings import (
     stage_config,
 )
 from orchestration.demo.step_timings import StepTimings
-from orchestration.registry import promotion
-from orchestration.registry.mlflow_registry import mirror_champion
-from orchestration.workflows import train_request
+from orchestration.workflows import promotion, train_request
 from orchestration.workspace import Workspace
 
 
@@ -144,7 +143,7 @@ def train_stage(demo: Demo, stage: int) -> Outcome:
     config = stage_config(demo, stage)
     folder = train_request.run_folder(config, demo.workspace)
     result = launch(config, folder, demo.workspace, demo.overall.console)
-    promotion.accept(demo.workspace.ledger, result.bundle_path)
+    registry.accept(demo.workspace.ledger, open_bundle(result.bundle_path))
     demo.runs[stage] = result.run_dir
     said = f"bundle {result.bundle_id[:12]}"
     if result.steps is None:
@@ -157,10 +156,10 @@ def promote(demo: Demo) -> Outcome:
     ledger, bundle = demo.workspace.ledger, open_bundle(demo.champion)
     if any(entry.kind == "promoted" and entry.bundle_id == bundle.id for entry in ledger.entries()):
         return Outcome(f"{bundle.id[:12]} in {ledger.path}", fresh=False)
-    entry = promotion.promote(ledger, demo.champion, note="made by the demo")
-    remark = mirror_champion(demo.workspace.mlflow_uri, entry, demo.champion)
-    if remark:
-        demo.overall.console.print(remark, style="yellow")
+    options = promotion.PromoteOptions(demo.champion, note="made by the demo")
+    warning = promotion.promote(options, demo.workspace).warning
+    if warning:
+        demo.overall.console.print(warning, style="yellow")
     return Outcome(f"{bundle.id[:12]} is champion in {ledger.path}", fresh=True)
 
 

@@ -2,7 +2,7 @@
 
 One JSON object a line. Every entry carries the hash of the entry before it, so an edit, a removal or a
 reordering anywhere but at the very end breaks the chain. Writers hold a file lock and fsync before they
-return: an entry that was returned survives a crash.
+return: a returned entry survives a crash.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LOCK_TIMEOUT_S = 30.0
 
 
 class Entry(BaseModel):
-    """One event. ``previous`` and ``hash`` chain it; ``replaced`` is the bundle id that stood before."""
+    """One event. ``previous`` and ``hash`` chain it; ``replaced`` is the id of the previous champion."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,7 +53,7 @@ class Entry(BaseModel):
 
 
 class Ledger:
-    """The ledger file at ``path`` (made on the first append)."""
+    """The ledger file at ``path``, created by the first append."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -73,7 +73,7 @@ class Ledger:
         """Add one event durably and return it.
 
         Raises:
-            AnimaticError: the ledger has been tampered with, or another process holds it for too long.
+            AnimaticError: the ledger is damaged, or another process holds its lock for too long.
         """
         with self._locked():
             self._cut_torn_tail()
@@ -113,7 +113,7 @@ class Ledger:
         return entries
 
     def verify(self) -> list[str]:
-        """What is wrong with the chain, one line each; empty when it is whole."""
+        """Defects of the chain, one line each; empty if it is intact."""
         return self._read()[1]
 
     def newest(self, stage: int, preset: str) -> Entry | None:
@@ -122,12 +122,12 @@ class Ledger:
         return matches[-1] if matches else None
 
     def accepted(self, bundle_id: str) -> Entry | None:
-        """The newest acceptance of this very bundle."""
+        """The newest acceptance of this bundle."""
         matches = [e for e in self.entries() if e.kind == "accepted" and e.bundle_id == bundle_id]
         return matches[-1] if matches else None
 
     def champions(self, preset: str) -> list[Entry]:
-        """The promotions of ``preset`` still in force, oldest first: the last is champion."""
+        """The promotions of ``preset`` that were not rolled back, oldest first: the last one is champion."""
         stack: list[Entry] = []
         for entry in self.entries():
             if entry.preset != preset:
@@ -149,7 +149,7 @@ class Ledger:
         return stack[-1] if stack else None
 
     def path_of(self, entry: Entry) -> Path:
-        """The folder of an entry's bundle; stored paths are relative to the ledger where they can be."""
+        """The folder of an entry's bundle; paths below the ledger's folder are stored relative to it."""
         path = Path(entry.bundle_path)
         return path if path.is_absolute() else self.path.parent / path
 
@@ -175,7 +175,7 @@ class Ledger:
         entries: list[Entry] = []
         problems: list[str] = []
         previous = GENESIS
-        # A last line without its newline is an append that never returned: it was never an entry.
+        # A last line without its newline is an append that never returned, and no entry.
         for number, line in enumerate(self.path.read_bytes().split(b"\n")[:-1], start=1):
             try:
                 entry = Entry.model_validate_json(line)
@@ -206,7 +206,7 @@ def whoami() -> str:
     try:
         return os.environ.get("ANIMATIC_ACTOR") or getpass.getuser()
     except (KeyError, OSError):
-        # Containers often run under a uid that has no name.
+        # Containers often run under a user id without a name.
         return f"uid-{os.getuid()}"
 
 

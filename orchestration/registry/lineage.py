@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models import PRIOR
-from models.bundle import open_bundle
+from models.bundle import Bundle, open_bundle
 from orchestration.registry.ledger import Ledger
 
 
 @dataclass(frozen=True)
 class Ancestor:
-    """One link of a lineage. ``path`` is None when the bundle named as parent cannot be found any more."""
+    """One link of a lineage; everything but ``id`` is None if the bundle is not on this machine any more."""
 
     id: str
     path: Path | None
@@ -22,30 +22,34 @@ class Ancestor:
     dataset_digest: str | None
 
 
-def lineage(ledger: Ledger, folder: Path) -> list[Ancestor]:
-    """The bundle in ``folder`` and everything it descends from, nearest first.
+def trace_lineage(ledger: Ledger, bundle: Bundle) -> list[Ancestor]:
+    """An opened bundle and everything it descends from, nearest first; each found ancestor is verified.
 
     Raises:
-        AnimaticError: the bundle itself or an ancestor that is still on disk fails verification.
+        AnimaticError: an ancestor that is still on disk fails verification.
     """
-    places = {entry.bundle_id: ledger.path_of(entry) for entry in ledger.entries()}
+    folders = {entry.bundle_id: ledger.path_of(entry) for entry in ledger.entries()}
     if (PRIOR / "bundle.json").is_file():
-        places.setdefault(open_bundle(PRIOR).id, PRIOR)
-    first = open_bundle(folder)
-    places[first.id] = Path(folder)
-    chain: list[Ancestor] = []
-    waiting = [first.id]
+        folders.setdefault(open_bundle(PRIOR, verify=False).id, PRIOR)
+    chain: dict[str, Ancestor] = {}
+    waiting = [bundle.id]
     while waiting:
         bundle_id = waiting.pop(0)
-        if any(ancestor.id == bundle_id for ancestor in chain):
+        if bundle_id in chain:
             continue
-        path = places.get(bundle_id)
-        if path is None or not (path / "bundle.json").is_file():
-            chain.append(Ancestor(bundle_id, None, None, None, None, None))
+        found = bundle if bundle_id == bundle.id else _open(folders.get(bundle_id))
+        if found is None:
+            chain[bundle_id] = Ancestor(bundle_id, None, None, None, None, None)
             continue
-        info = open_bundle(path).info
-        chain.append(
-            Ancestor(bundle_id, path, info.stage, info.preset, info.config_hash, info.dataset_digest)
+        info = found.info
+        chain[bundle_id] = Ancestor(
+            bundle_id, found.folder, info.stage, info.preset, info.config_hash, info.dataset_digest
         )
         waiting += [parent for parent in (info.parent, info.extra.get("base")) if parent]
-    return chain
+    return list(chain.values())
+
+
+def _open(folder: Path | None) -> Bundle | None:
+    if folder is None or not (folder / "bundle.json").is_file():
+        return None
+    return open_bundle(folder)

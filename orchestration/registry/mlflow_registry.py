@@ -1,4 +1,4 @@
-"""Mirroring the champion to MLflow's model registry, for people who look there. The ledger decides."""
+"""The champion in MLflow's model registry, a mirror that nothing reads back: the ledger decides."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ logger = logging.getLogger(__name__)
 
 
 def mirror_champion(uri: str, entry: Entry, folder: Path) -> str | None:
-    """Point the alias ``champion`` of model ``animatic-PRESET`` at the bundle; a remark if that failed."""
+    """Point the alias ``champion`` of model ``animatic-PRESET`` at the bundle; a warning if that failed."""
     try:
-        _point(uri, entry, folder)
+        _set_alias(uri, entry, folder)
     except Exception as error:
-        # The promotion itself is in the ledger already; a registry that is away does not undo it.
+        # A tracker may fail in any way, and the promotion is in the ledger already: nothing to undo.
         logger.info("MLflow registry: %s", error, exc_info=True)
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        return f"the ledger has it, but MLflow's registry could not be told: {first}"
+        return f"recorded in the ledger, but MLflow's registry could not be updated: {first}"
     return None
 
 
-def _point(uri: str, entry: Entry, folder: Path) -> None:
+def _set_alias(uri: str, entry: Entry, folder: Path) -> None:
     client = mlflow_client(uri)
     from mlflow.exceptions import MlflowException
 

@@ -1,32 +1,27 @@
-"""Which bundle is champion: acceptance, promotion, rollback and lineage, all through the ledger."""
+"""Changes of the registry: acceptance, promotion and rollback, each one entry of the ledger."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from core.errors import AnimaticError
 from models.bundle import Bundle, open_bundle
 from orchestration.registry.ledger import Entry, Ledger
 
-FINAL_STAGE = 3
 
+def accept(ledger: Ledger, bundle: Bundle, *, actor: str | None = None, note: str = "") -> Entry:
+    """Record an opened bundle, whose files have been verified, as usable by later stages.
 
-def accept(ledger: Ledger, folder: Path, *, actor: str | None = None, note: str = "") -> Entry:
-    """Record a bundle as usable by later stages, after its files have been verified.
-
-    Accepting the same bundle at the same place again returns the entry that exists.
+    Accepting the same bundle in the same folder again returns the existing entry.
 
     Raises:
-        AnimaticError: the bundle is missing, tampered with or unreadable.
+        AnimaticError: the ledger is damaged, or locked by another process.
     """
-    bundle = open_bundle(folder)
     known = ledger.accepted(bundle.id)
-    if known is not None and ledger.path_of(known).resolve() == Path(folder).resolve():
+    if known is not None and ledger.path_of(known).resolve() == bundle.folder.resolve():
         return known
     return ledger.append(
         "accepted",
         bundle_id=bundle.id,
-        bundle_path=folder,
+        bundle_path=bundle.folder,
         stage=bundle.info.stage,
         preset=bundle.info.preset,
         actor=actor,
@@ -34,31 +29,22 @@ def accept(ledger: Ledger, folder: Path, *, actor: str | None = None, note: str 
     )
 
 
-def promote(
-    ledger: Ledger,
-    target: str | Path | None = None,
-    *,
-    preset: str | None = None,
-    actor: str | None = None,
-    note: str = "",
-) -> Entry:
-    """Make a bundle the champion of its preset.
+def promote(ledger: Ledger, bundle: Bundle, *, actor: str | None = None, note: str = "") -> Entry:
+    """Make an opened bundle the champion of its preset; it is accepted first if it was not.
 
-    ``target`` is a bundle folder, the id of an accepted bundle (or its beginning), or None for the newest
-    accepted stage-3 bundle (of ``preset``, if given). Promoting the champion again changes nothing.
+    Promoting the champion again changes nothing and returns its entry.
 
     Raises:
-        AnimaticError: nothing to promote, an ambiguous or unknown id, or a bundle that fails verification.
+        AnimaticError: the ledger is damaged, or locked by another process.
     """
-    folder = find(ledger, target) if target is not None else _newest_final(ledger, preset)
-    accepted = accept(ledger, folder, actor=actor)
+    accepted = accept(ledger, bundle, actor=actor)
     champion = ledger.champion(accepted.preset)
     if champion is not None and champion.bundle_id == accepted.bundle_id:
         return champion
     return ledger.append(
         "promoted",
         bundle_id=accepted.bundle_id,
-        bundle_path=folder,
+        bundle_path=bundle.folder,
         stage=accepted.stage,
         preset=accepted.preset,
         actor=actor,
@@ -68,101 +54,35 @@ def promote(
 
 
 def rollback(ledger: Ledger, *, preset: str | None = None, actor: str | None = None, note: str = "") -> Entry:
-    """Withdraw the champion and reinstate the one before it, once that one has been verified again.
+    """Withdraw the champion and reinstate the previous one, after verifying its files.
 
     Raises:
-        AnimaticError: there is no champion, none before it, or the one before it fails verification.
+        AnimaticError: there is no champion, or no previous one, or the previous one fails verification.
     """
     champion = ledger.champion(preset)
     if champion is None:
-        raise AnimaticError(f"{ledger.path} names no champion, so there is nothing to roll back")
-    before = ledger.champions(champion.preset)[:-1]
-    if not before:
+        raise AnimaticError(f"{ledger.path} has no champion, so nothing can be rolled back")
+    earlier = ledger.champions(champion.preset)[:-1]
+    if not earlier:
         raise AnimaticError(
             f"champion {champion.bundle_id[:12]} is the first of preset {champion.preset}: "
             "there is no earlier one to return to"
         )
-    heir = before[-1]
-    opened = open_bundle(ledger.path_of(heir))
-    if opened.id != heir.bundle_id:
+    previous = earlier[-1]
+    folder = ledger.path_of(previous)
+    found = open_bundle(folder)
+    if found.id != previous.bundle_id:
         raise AnimaticError(
-            f"{ledger.path_of(heir)} holds bundle {opened.id[:12]}, but {heir.bundle_id[:12]} was champion "
-            "before: put that one back, or promote another"
+            f"{folder} contains bundle {found.id[:12]}, but the previous champion is "
+            f"{previous.bundle_id[:12]}: restore that bundle, or promote another one"
         )
     return ledger.append(
         "rolled_back",
-        bundle_id=heir.bundle_id,
-        bundle_path=ledger.path_of(heir),
-        stage=heir.stage,
-        preset=heir.preset,
+        bundle_id=previous.bundle_id,
+        bundle_path=folder,
+        stage=previous.stage,
+        preset=previous.preset,
         actor=actor,
         replaced=champion.bundle_id,
         note=note,
     )
-
-
-def champion_bundle(ledger: Ledger, preset: str | None = None) -> tuple[Path, Bundle]:
-    """The champion's folder and itself, verified; a folder whose content has been exchanged is refused.
-
-    Raises:
-        AnimaticError: there is no champion, or its folder does not hold the promoted bundle.
-    """
-    entry = ledger.champion(preset)
-    if entry is None:
-        raise AnimaticError(
-            f"{ledger.path} names no champion: train one (`make demo` does it all), "
-            "then run `animatic promote`, or pass --bundle FOLDER"
-        )
-    folder = ledger.path_of(entry)
-    bundle = open_bundle(folder)
-    if bundle.id != entry.bundle_id:
-        raise AnimaticError(
-            f"{folder} holds bundle {bundle.id[:12]}, but {entry.bundle_id[:12]} was promoted: "
-            "promote what is there now, or roll back"
-        )
-    return folder, bundle
-
-
-def open_target(ledger: Ledger, target: str | None, preset: str | None = None) -> tuple[Path, Bundle]:
-    """The folder of the bundle that ``target`` names, or of the champion, and the bundle itself, verified.
-
-    Raises:
-        AnimaticError: as :func:`find` and :func:`champion_bundle`.
-    """
-    if target is None:
-        return champion_bundle(ledger, preset)
-    folder = find(ledger, target)
-    return folder, open_bundle(folder)
-
-
-def find(ledger: Ledger, target: str | Path) -> Path:
-    """The folder of a bundle given as a folder or as (the beginning of) an accepted bundle's id.
-
-    Raises:
-        AnimaticError: neither a folder nor exactly one accepted bundle matches.
-    """
-    if Path(target).is_dir():
-        return Path(target)
-    matches = {e.bundle_id: e for e in ledger.entries() if e.bundle_id.startswith(str(target))}
-    if len(matches) > 1:
-        raise AnimaticError(f"{target} is the beginning of {len(matches)} bundle ids: give more of it")
-    if not matches:
-        raise AnimaticError(
-            f"{target} is neither a bundle folder nor the id of a bundle in {ledger.path} "
-            "(`animatic registry` lists them)"
-        )
-    return ledger.path_of(next(iter(matches.values())))
-
-
-def _newest_final(ledger: Ledger, preset: str | None) -> Path:
-    finals = [
-        entry
-        for entry in ledger.entries()
-        if entry.kind == "accepted" and entry.stage == FINAL_STAGE and preset in (None, entry.preset)
-    ]
-    if not finals:
-        wanted = f" of preset {preset}" if preset else ""
-        raise AnimaticError(
-            f"{ledger.path} lists no stage-{FINAL_STAGE} bundle{wanted}: run `make train STAGE=3` first"
-        )
-    return ledger.path_of(finals[-1])

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import AnimaticError
-from orchestration.workspace import Workspace, default_preset, device_count
+from orchestration.devices import default_preset, device_count
+from orchestration.workspace import Workspace
 from training.batch_source import DatasetSource
 from training.config import RunConfig, resolve
 from training.config.identity import config_hash

@@ -11,8 +11,7 @@ from orchestration.demo.collection import HELD_OUT_SEED, Amounts, Collection, wr
 from orchestration.demo.outputs import STEP_TITLES, DemoOutputs
 from orchestration.demo.step_timings import StepTimings
 from orchestration.media import film_strip, write_clip, write_png
-from orchestration.registry import promotion
-from orchestration.registry.ledger import Ledger
+from orchestration.registry import Ledger, accept
 from pipelines.evaluate.heldout import RealClip
 from pipelines.evaluate.job import measure
 from pipelines.evaluate.report import build_report
@@ -29,7 +28,7 @@ def make_outputs(root: Path, clips: int = 8, wrong: int = 1) -> DemoOutputs:
         run = root / f"stage-{stage}"
         parent = make_bundle(run / "bundle", stage=stage, parent=parent, seed=stage)
         (run / "journal.jsonl").write_text("".join(_journal(stage)))
-        promotion.accept(ledger, run / "bundle")
+        accept(ledger, open_bundle(run / "bundle"))
         runs[stage] = run
     evaluations = {stage: _evaluation(out, stage, clips, wrong) for stage in (2, 3)}
     datasets = {"training": _dataset(out / "data", 231, 3), "held-out": _dataset(out / "held-out", clips, 0)}

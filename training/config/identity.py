@@ -4,7 +4,9 @@ import hashlib
 import json
 from typing import Any
 
-from pipelines.loader import EVERYTHING, SHUFFLE_SHARDS, ClipSampling
+from pipelines.dataset.selection import EVERYTHING
+from pipelines.loader.sampling import ClipSampling
+from pipelines.loader.store import SHUFFLE_SHARDS
 from training.config.run import RunConfig
 
 

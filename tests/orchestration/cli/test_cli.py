@@ -11,8 +11,8 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from orchestration.registry.ledger import Ledger
-from orchestration.registry.promotion import promote
+from models.bundle import open_bundle
+from orchestration.registry import Ledger, promote
 from tests.support.command import fails, run
 from tests.support.small_stages import make_bundle, small_sets, tamper
 
@@ -63,15 +63,15 @@ def test_a_tampered_bundle_is_refused_by_every_verb(here):
 def test_a_tampered_ledger_stops_promotion(here):
     make_bundle(here / "bundle")
     ledger = here / "runs" / "ledger.jsonl"
-    promote(Ledger(ledger), "bundle")
+    promote(Ledger(ledger), open_bundle("bundle"))
     ledger.write_text(ledger.read_text().replace('"stage":3', '"stage":2'))
     fails("cannot be trusted", "rollback")
     fails("cannot be trusted", "registry")
 
 
 def test_nothing_to_work_on_is_said_in_one_line(here):
-    fails("names no champion", "animate", "still.png", "a red ball")
-    fails("names no champion", "rollback")
+    fails("has no champion", "animate", "still.png", "a red ball")
+    fails("has no champion", "rollback")
     fails("lists no stage-3 bundle", "promote")
     fails("no dataset", "inspect")
     fails("not a run folder", "sync", ".")
@@ -131,7 +131,7 @@ def test_interrupting_says_so_and_exits_with_130(here, monkeypatch):
     monkeypatch.setattr("orchestration.workflows.doctor.examine", interrupt)
     result = run("doctor")
     assert result.exit_code == 130
-    assert "the same command carries on" in result.stderr
+    assert "the same command resumes" in result.stderr
 
 
 def test_doctor_reports_what_is_there_and_fails_when_something_needed_is_not(here, monkeypatch):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from orchestration.cli import app
 from orchestration.demo.footage import write_csv, write_rendered
-from orchestration.registry.ledger import Ledger
+from orchestration.registry import Ledger
 from tests.support.small_stages import small_sets
 
 STEPS = 24

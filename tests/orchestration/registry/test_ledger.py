@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import AnimaticError
-from orchestration.registry.ledger import Ledger
+from orchestration.registry import Ledger
 
 
 def record(ledger: Ledger, kind, name: str, stage: int = 3, preset: str = "tiny", **more):

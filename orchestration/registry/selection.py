@@ -1,0 +1,84 @@
+"""The bundle that a user names: by folder, by id or its beginning, as champion, as the newest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.errors import AnimaticError
+from models.bundle import Bundle, open_bundle
+from orchestration.registry.ledger import Entry, Ledger
+
+FINAL_STAGE = 3
+
+
+def select_bundle(ledger: Ledger, name: str | Path | None, preset: str | None = None) -> Bundle:
+    """The bundle with this name, or the champion (of ``preset``, if given) without a name; verified.
+
+    Raises:
+        AnimaticError: as :func:`named_bundle` and :func:`champion_bundle`.
+    """
+    return champion_bundle(ledger, preset) if name is None else named_bundle(ledger, name)
+
+
+def champion_bundle(ledger: Ledger, preset: str | None = None) -> Bundle:
+    """The champion, verified.
+
+    Raises:
+        AnimaticError: there is no champion, or its folder no longer contains the promoted bundle.
+    """
+    entry = ledger.champion(preset)
+    if entry is None:
+        raise AnimaticError(
+            f"{ledger.path} has no champion: train a bundle (`make demo` does everything), "
+            "then run `animatic promote`, or pass --bundle FOLDER"
+        )
+    return _open_entry(ledger, entry)
+
+
+def named_bundle(ledger: Ledger, name: str | Path) -> Bundle:
+    """The bundle in the folder ``name``, or the one in the ledger whose id begins with ``name``; verified.
+
+    Raises:
+        AnimaticError: neither a folder nor exactly one id matches, or the bundle fails verification.
+    """
+    if Path(name).is_dir():
+        return open_bundle(name)
+    matches = {entry.bundle_id: entry for entry in ledger.entries() if entry.bundle_id.startswith(str(name))}
+    if len(matches) > 1:
+        raise AnimaticError(f"{name} is the beginning of {len(matches)} bundle ids: give more of it")
+    if not matches:
+        raise AnimaticError(
+            f"{name} is neither a bundle folder nor the id of a bundle in {ledger.path} "
+            "(`animatic registry` lists them)"
+        )
+    return _open_entry(ledger, next(iter(matches.values())))
+
+
+def newest_final_bundle(ledger: Ledger, preset: str | None = None) -> Bundle:
+    """The newest accepted bundle of the last stage (of ``preset``, if given), verified.
+
+    Raises:
+        AnimaticError: the ledger lists none, or the bundle fails verification.
+    """
+    finals = [
+        entry
+        for entry in ledger.entries()
+        if entry.kind == "accepted" and entry.stage == FINAL_STAGE and preset in (None, entry.preset)
+    ]
+    if not finals:
+        wanted = f" of preset {preset}" if preset else ""
+        raise AnimaticError(
+            f"{ledger.path} lists no stage-{FINAL_STAGE} bundle{wanted}: run `make train STAGE=3` first"
+        )
+    return _open_entry(ledger, finals[-1])
+
+
+def _open_entry(ledger: Ledger, entry: Entry) -> Bundle:
+    folder = ledger.path_of(entry)
+    bundle = open_bundle(folder)
+    if bundle.id != entry.bundle_id:
+        raise AnimaticError(
+            f"{folder} contains bundle {bundle.id[:12]}, but the ledger recorded {entry.bundle_id[:12]}: "
+            f"restore that bundle, or use the present one by naming its folder"
+        )
+    return bundle

@@ -1,0 +1,26 @@
+"""What a bundle descends from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestration.registry import Ancestor, select_bundle, trace_lineage
+from orchestration.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class LineageOptions:
+    """``bundle``: a folder or an id; the champion (of ``preset``, if given) if None."""
+
+    bundle: str | None = None
+    preset: str | None = None
+
+
+def lineage(options: LineageOptions, workspace: Workspace) -> list[Ancestor]:
+    """The bundle and its ancestors, nearest first, each verified.
+
+    Raises:
+        AnimaticError: no such bundle, or one of them fails verification.
+    """
+    ledger = workspace.ledger
+    return trace_lineage(ledger, select_bundle(ledger, options.bundle, options.preset))

@@ -1,0 +1,51 @@
+"""What the registry contains: accepted bundles, champions, the state of the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestration.registry import Entry
+from orchestration.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class ListedEntry:
+    """A ledger entry, its bundle's folder, and whether it promoted (or reinstated) a present champion."""
+
+    entry: Entry
+    folder: Path
+    champion: bool
+
+
+@dataclass(frozen=True)
+class RegistryListing:
+    """Entries in the order of the ledger; ``champions``: by preset, None where all were rolled back."""
+
+    ledger: Path
+    entries: list[ListedEntry]
+    champions: dict[str, Entry | None]
+
+    @property
+    def head(self) -> str | None:
+        """Hash of the last listed entry; None if nothing is listed."""
+        return self.entries[-1].entry.hash if self.entries else None
+
+
+def list_registry(workspace: Workspace, preset: str | None = None) -> RegistryListing:
+    """Read and verify the ledger, and list its entries (of ``preset``, if given).
+
+    Raises:
+        AnimaticError: the ledger is damaged.
+    """
+    ledger = workspace.ledger
+    entries = [entry for entry in ledger.entries() if preset in (None, entry.preset)]
+    champions = {name: ledger.champion(name) for name in sorted({entry.preset for entry in entries})}
+    ids = {champion.bundle_id for champion in champions.values() if champion}
+    listed = [
+        ListedEntry(
+            entry, ledger.path_of(entry), champion=entry.kind != "accepted" and entry.bundle_id in ids
+        )
+        for entry in entries
+    ]
+    return RegistryListing(ledger.path, listed, champions)
