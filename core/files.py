@@ -1,10 +1,19 @@
-"""Local files: digests, durability, and atomic replacement."""
+"""Local files: digests, durability, and atomic creation of files and folders.
+
+A file or folder is written under a partial name beside its final one and renamed when its content is on disk,
+so that after a crash the final name holds the old content or the new, never a part of it. A writer that is
+killed leaves its partial file behind; ``remove_partials`` deletes such files.
+"""
 
 import hashlib
 import os
+import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_MARK = ".part-"
 
 
 def sha256(path: Path) -> str:
@@ -22,19 +31,72 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def move_into_place(partial: Path, path: Path) -> None:
+    """Rename a finished file or folder to ``path`` once all of it is on disk; the rename is durable too.
+
+    A file replaces an existing one; a folder does not replace one that has entries.
+
+    Raises:
+        OSError: what the file system raises; ``partial`` then still exists.
+    """
+    inner = sorted(partial.rglob("*"), reverse=True) if partial.is_dir() else []
+    for item in (*inner, partial):
+        sync(item)
+    partial.replace(path)
+    sync(path.parent)
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A file to write that replaces ``path`` when the block ends without an error; creates folders."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A partial file to write; it replaces ``path``, durably, when the block ends without an error.
+
+    The partial file is in the same folder, which is created if necessary, and has the same suffix. It is
+    deleted when the block raises.
+    """
+    partial = _partial(path)
     try:
         yield partial
-        partial.replace(path)
+        move_into_place(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A partial folder to fill; it becomes ``path``, durably, when the block ends without an error.
+
+    It is deleted when the block raises.
+
+    Raises:
+        FileExistsError: where ``path`` exists already; folders are never replaced.
+    """
+    if path.exists():
+        raise FileExistsError(f"{path} exists")
+    partial = _partial(path)
+    partial.mkdir()
+    try:
+        yield partial
+        move_into_place(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Replace the content of a file; creates folders."""
-    with replacing(path) as partial:
-        partial.write_text(text)
+    """Replace the content of a file atomically and durably; creates folders."""
+    with atomic_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def remove_partials(folder: Path) -> None:
+    """Delete what killed writers left right under ``folder``. Call it only while nothing writes there."""
+    for partial in folder.glob(f".*{_MARK}*"):
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        else:
+            partial.unlink()
+
+
+def _partial(path: Path) -> Path:
+    """A unique name beside ``path``, hidden, with its suffix: some encoders choose a format by it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".{path.stem}{_MARK}{uuid.uuid4().hex[:8]}{path.suffix}")

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -13,7 +12,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from core.errors import AnimaticError
-from core.files import sync
+from core.files import atomic_file, remove_partials, sync
 
 
 class StoreError(AnimaticError, OSError):
@@ -132,17 +131,10 @@ class Folder:
                 with self._asking(name):
                     self._fs.put_file(str(Path(scratch) / "part"), self._path(name))
             return
-        final = Path(self._path(name))
-        with self._asking(name):
-            final.parent.mkdir(parents=True, exist_ok=True)
-        part = final.with_name(f".{final.name}.part-{uuid.uuid4().hex[:8]}")
-        try:
+        with contextlib.ExitStack() as stack:
+            with self._asking(name):
+                part = stack.enter_context(atomic_file(Path(self._path(name))))
             yield part
-            sync(part)
-            part.replace(final)
-            sync(final.parent)
-        finally:
-            part.unlink(missing_ok=True)
 
     def write(self, name: str, data: bytes) -> None:
         """Put ``data`` at ``name`` atomically and durably."""
@@ -170,5 +162,4 @@ class Folder:
         if self._local:
             shutil.rmtree(self._path(".scratch"), ignore_errors=True)
             for folder in (self._root, self._path("units")):
-                for part in Path(folder).glob(".*.part-*"):
-                    part.unlink(missing_ok=True)
+                remove_partials(Path(folder))

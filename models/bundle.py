@@ -9,9 +9,7 @@ encoders too; ``state`` is the network's part of it.
 
 import json
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -25,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core.errors import AnimaticError
-from core.files import sha256, sync
+from core.files import atomic_folder, sha256
 from models.animator import Animator
 from models.architecture import Architecture
 from models.encoders.clip import IMAGE_PREFIX, TEXT_PREFIX
@@ -133,7 +131,11 @@ def write_bundle(
     Raises:
         AnimaticError: where ``folder`` exists already; bundles are never overwritten.
     """
-    with _appearing(folder) as partial:
+    if folder.exists():
+        raise AnimaticError(
+            f"{folder} exists: bundles are never overwritten; remove it or choose another folder"
+        )
+    with atomic_folder(folder) as partial:
         _store(weights, partial / WEIGHTS, dtype)
         (partial / CARD).write_text(model_card)
         info = BundleInfo(
@@ -174,26 +176,6 @@ def open_bundle(folder: Path | str, *, verify: bool = True) -> Bundle:
                 "restore it from a copy or train it again"
             )
     return Bundle(folder, sha256(path), info)
-
-
-@contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """A folder to write to, which becomes ``folder``, whole and durable, on leaving without an error."""
-    if folder.exists():
-        raise AnimaticError(
-            f"{folder} exists: bundles are never overwritten; remove it or choose another folder"
-        )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        yield partial
-        for path in (*partial.iterdir(), partial):
-            sync(path)
-        partial.chmod(0o755)
-        partial.rename(folder)
-        sync(folder.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _read_info(path: Path) -> BundleInfo:

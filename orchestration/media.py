@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from core.errors import AnimaticError
-from core.files import replacing
+from core.files import atomic_file
 from models.pixels import to_signed, to_uint8
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def write_mp4(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
     even = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     options = {"movflags": "faststart"}
     with (
-        replacing(path) as partial,
+        atomic_file(path) as partial,
         av.open(str(partial), "w", format="mp4", options=options) as container,
     ):
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
@@ -92,7 +92,7 @@ def write_mp4(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
 def write_gif(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
     """An endless GIF; its clock knows only hundredths of a second."""
     images = [Image.fromarray(frame) for frame in frames]
-    with replacing(path) as partial:
+    with atomic_file(path) as partial:
         images[0].save(
             partial,
             "GIF",
@@ -106,7 +106,7 @@ def write_gif(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
 
 def write_png(image: NDArray[np.uint8], path: Path) -> None:
     """One picture (h w 3)."""
-    with replacing(path) as partial:
+    with atomic_file(path) as partial:
         Image.fromarray(image).save(partial, "PNG")
 
 

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from core.errors import AnimaticError
+from core.files import remove_partials, write_text
 from models.batch import Batch
 from training.backends.deepspeed import Engine, StepResult, batch_shares, learning_rate
 from training.backends.ema import Ema
@@ -277,10 +278,8 @@ def _identity(
 
 
 def _write_config(config: RunConfig, run_dir: Path) -> None:
-    path = run_dir / "config.yaml"
-    partial = path.with_suffix(".partial")
-    partial.write_text(dump_yaml(config))
-    partial.replace(path)
+    remove_partials(run_dir)
+    write_text(run_dir / "config.yaml", dump_yaml(config))
 
 
 def _from_first(value: Any) -> Any:

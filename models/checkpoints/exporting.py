@@ -1,7 +1,5 @@
 """A bundle becomes a checkpoint in the published layout."""
 
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core.errors import AnimaticError
-from core.files import sync
+from core.files import atomic_file
 from models.architecture import Architecture
 from models.bundle import Bundle
 from models.checkpoints import layout
@@ -167,20 +165,11 @@ def _exported_name(bundle: Bundle, key: str) -> str:
 
 
 def _write(state: dict[str, Tensor], path: Path) -> None:
-    """Write aside and move into place; tensors mapped from a file are not copied in memory."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    os.close(descriptor)
-    aside = Path(name)
-    try:
-        tensors = separate(state)
+    """Write the file atomically; tensors mapped from a file are not copied in memory."""
+    tensors = separate(state)
+    with atomic_file(path) as partial:
         if path.suffix == ".ckpt":
-            torch.save({CONTAINER: tensors}, aside)
+            torch.save({CONTAINER: tensors}, partial)
         else:
-            save_file(tensors, aside)
-        aside.chmod(0o644)
-        sync(aside)
-        aside.rename(path)
-        sync(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
+            save_file(tensors, partial)
+        partial.chmod(0o644)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from core.files import write_text
+from core.files import remove_partials, write_text
 from orchestration.demo import films, footage
 
 TRAINING_SEED, HELD_OUT_SEED = 11, 12  # the prior saw seed 1
@@ -67,7 +67,8 @@ def write_collection(collection: Collection, amounts: Amounts, progress: Progres
         return lambda done, _: progress(sum(parts[:number]) + done, sum(parts))
 
     root = collection.root
-    root.mkdir(parents=True, exist_ok=True)
+    for page in collection.videos.glob("*"):
+        remove_partials(page)
     training = footage.write_rendered(root, range(amounts.rendered), TRAINING_SEED, from_part(0))
     training += films.write_films(root, windows[0], from_part(1))
     training += _broken_rows(root, training[0])

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from core.errors import AnimaticError
+from core.files import atomic_file
 from orchestration.demo.footage import SIZE, encode
 
 PAGE = "films"
@@ -173,7 +174,6 @@ def write_films(
     Raises AnimaticError where the films are not installed.
     """
     folder = root / "videos" / PAGE
-    folder.mkdir(parents=True, exist_ok=True)
     films: dict[str, list[np.ndarray]] = {}
     rows = []
     for number, window in enumerate(windows):
@@ -181,9 +181,8 @@ def write_films(
         if not path.exists():
             if window.film not in films:
                 films = {window.film: _decode(film_path(window.film))}  # one film in memory at a time
-            partial = path.with_suffix(".partial.mp4")
-            encode(cut(films[window.film], window), partial, FPS)
-            partial.replace(path)
+            with atomic_file(path) as partial:
+                encode(cut(films[window.film], window), partial, FPS)
         seconds = round((window.stop - window.start) / FPS)
         rows.append(
             {

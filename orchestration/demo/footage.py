@@ -15,7 +15,7 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw
 
-from core.files import replacing
+from core.files import atomic_file
 
 SIZE = 128  # pixels, both sides of a rendered clip
 FPS = 12
@@ -181,10 +181,8 @@ def write_rendered(
         }
         path = root / "videos" / row["page_dir"] / f"{row['videoid']}.mp4"
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial.mp4")
-            encode(render(scene), partial, FPS)
-            partial.replace(path)
+            with atomic_file(path) as partial:
+                encode(render(scene), partial, FPS)
         rows.append(row)
         if progress is not None:
             progress(done, len(indices))
@@ -193,7 +191,7 @@ def write_rendered(
 
 def write_csv(path: Path, rows: Iterable[dict[str, str]]) -> None:
     """Write WebVid's metadata table."""
-    with replacing(path) as partial, partial.open("w", newline="") as file:
+    with atomic_file(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
         writer.writerows(rows)

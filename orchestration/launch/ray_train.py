@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from core.errors import AnimaticError
+from core.files import write_text
 from orchestration.monitoring.progress import JournalFollower
 from orchestration.tracking import Mirror, backends_for, behind_remark
 from orchestration.tracking.backends import Outcome
@@ -218,7 +219,7 @@ def work(settings: dict[str, Any]) -> dict[str, Any]:
     try:
         result = train(RunConfig.model_validate(settings["config"]), run_dir)
     except AnimaticError as error:
-        refusal.write_text(str(error))
+        write_text(refusal, str(error))
         raise
     return {
         "bundle_id": result.bundle_id,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from core.files import write_text
 from orchestration.tracking import Mirror, backends_for
 from orchestration.tracking.run import TrackedRun
 from training.config.sections import TrackingConfig
@@ -31,7 +32,7 @@ class JournalledIngest:
         tracking = TrackingConfig(mlflow_uri=mlflow_uri, wandb="disabled", project=EXPERIMENT)
         folder.mkdir(parents=True)
         content = {"ingest": config, "tracking": tracking.model_dump(mode="json")}
-        (folder / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        write_text(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False))
         self.folder = folder
         self._journal = Journal(folder / "journal.jsonl")
         self._journal.append("start", 0)

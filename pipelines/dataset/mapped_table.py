@@ -1,7 +1,6 @@
 """Large tables mapped into memory: rows take none of their own, and the processes of a node share them."""
 
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from core.files import sha256
+from core.files import atomic_file, sha256
 from core.storage import Folder
 
 _ROWS = 1 << 15  # held at once while a table is turned
@@ -25,14 +24,9 @@ def mapped_table(folder: Folder, name: str, digest: str, cache: Path) -> pa.Tabl
     copy.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(copy.with_suffix(".lock")):
         if not copy.exists():
-            part = copy.with_suffix(f".{uuid.uuid4().hex[:8]}.part")
-            try:
-                with _local(folder, name, part.with_suffix(".parquet")) as source:
-                    require_digest(sha256(source), digest)
-                    _turn(source, part)
-                part.replace(copy)
-            finally:
-                part.unlink(missing_ok=True)
+            with atomic_file(copy) as part, _local(folder, name, part.with_suffix(".parquet")) as source:
+                require_digest(sha256(source), digest)
+                _turn(source, part)
     os.utime(copy)  # so that whoever clears the folder can tell what is in use
     return pa.ipc.open_file(pa.memory_map(str(copy))).read_all()
 

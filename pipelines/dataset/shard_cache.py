@@ -20,7 +20,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import AnimaticError
-from core.files import sha256
+from core.files import move_into_place, sha256, sync
 from core.storage import Folder
 
 _ATTEMPTS, _PAUSE_S = 3, 1.0
@@ -184,8 +184,9 @@ class _Room:
 
     def keep(self, part: Path, path: Path) -> None:
         """Give ``part``, which is complete, its name."""
+        sync(part)  # before the lock is taken: it takes a while, and others wait for the lock
         with self._counting():
-            part.replace(path)
+            move_into_place(part, path)
 
     def _counting(self) -> BaseFileLock:
         """Held by whoever counts the files, or takes one away or renames it."""

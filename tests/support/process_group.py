@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core.files import atomic_file
 from tests.support.paths import ROOT
 
 START_TIMEOUT_S = float(os.environ.get("TEST_JOB_TIMEOUT_S", "240"))
@@ -121,9 +122,8 @@ def _serve(folder: Path) -> None:
         except Exception as error:  # noqa: BLE001  the parent raises it again
             outcome["error"] = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
         path = folder / f"job-{order['job']}-rank-{rank}"
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(pickle.dumps(outcome))
-        partial.rename(path)
+        with atomic_file(path) as partial:
+            partial.write_bytes(pickle.dumps(outcome))
 
 
 if __name__ == "__main__":

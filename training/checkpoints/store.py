@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 
 from core.errors import AnimaticError
-from core.files import sha256, sync
+from core.files import move_into_place, sha256, sync, write_text
 from training.backends.deepspeed import Engine
 from training.backends.ema import Ema
 from training.process_group import ProcessGroup
@@ -54,10 +54,10 @@ def save(
     dist.barrier()
     files = _digest_together(partial, engine.world)
     if engine.world.rank == 0:
-        _write_manifest(partial, {"format": _FORMAT, "step": step, **identity, "files": files})
+        manifest = {"format": _FORMAT, "step": step, **identity, "files": files}
+        write_text(partial / MANIFEST, json.dumps(manifest, indent=1))
         _remove(final)
-        partial.rename(final)
-        sync(root)
+        move_into_place(partial, final)
     dist.barrier()
     saved = Saved(step, final, sha256(final / MANIFEST))
     if engine.world.rank == 0:
@@ -134,14 +134,6 @@ def _digest_together(folder: Path, world: ProcessGroup) -> dict[str, dict[str, A
     parts: list[Any] = [None] * world.size
     dist.all_gather_object(parts, mine)
     return {name: entry for part in parts for name, entry in sorted(part.items())}
-
-
-def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    path = folder / MANIFEST
-    path.write_text(json.dumps(manifest, indent=1))
-    sync(path)
-    for inner in {file.parent for file in folder.rglob("*")}:
-        sync(inner)
 
 
 def _retain(root: Path, newest_saved: Saved, keep: int) -> None:

@@ -1,0 +1,102 @@
+"""A name holds its old content or all of the new, whatever becomes of the writer."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.files import atomic_file, atomic_folder, remove_partials, sha256, write_text
+from tests.support.paths import ROOT
+
+KILLED_WRITER = """
+import os, signal, sys
+from pathlib import Path
+from core import files
+
+path = Path(sys.argv[1])
+with getattr(files, sys.argv[2])(path) as partial:
+    (partial / "inner" if partial.is_dir() else partial).write_text("half of the new content")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def names(folder: Path) -> list[str]:
+    """Everything in a folder, hidden files too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def kill_writer(path: Path, writer: str) -> None:
+    """Start to write ``path`` in a process that is killed before it is done."""
+    command = [sys.executable, "-c", KILLED_WRITER, str(path), writer]
+    killed = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+
+def test_a_file_is_replaced_when_its_writer_is_done(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "state.json"
+    for content in ("old", "new"):
+        with atomic_file(path) as partial:
+            partial.write_text(content)
+            assert partial.suffix == ".json"
+            assert not path.exists() or path.read_text() == "old"
+        assert path.read_text() == content
+        assert names(path.parent) == ["state.json"]
+
+
+def test_a_writer_that_raises_changes_nothing(tmp_path: Path) -> None:
+    write_text(tmp_path / "state", "old")
+    with pytest.raises(RuntimeError), atomic_file(tmp_path / "state") as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "folder") as partial:
+        (partial / "inner").write_text("half")
+        raise RuntimeError
+    assert names(tmp_path) == ["state"]
+    assert (tmp_path / "state").read_text() == "old"
+
+
+@pytest.mark.parametrize("writer", ["atomic_file", "atomic_folder"])
+def test_a_killed_writer_leaves_only_a_partial_that_can_be_removed(tmp_path: Path, writer: str) -> None:
+    write_text(tmp_path / "other", "old")
+    kill_writer(tmp_path / "target", writer)
+    assert not (tmp_path / "target").exists()
+    assert len(names(tmp_path)) == 2
+    remove_partials(tmp_path)
+    assert names(tmp_path) == ["other"]
+
+
+def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
+    write_text(tmp_path / "state", "old")
+    kill_writer(tmp_path / "state", "atomic_file")
+    assert (tmp_path / "state").read_text() == "old"
+
+
+def test_a_folder_appears_with_all_that_is_in_it_and_replaces_none(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "a" / "folder") as partial:
+        (partial / "deep").mkdir()
+        (partial / "deep" / "file").write_text("content")
+        assert not (tmp_path / "a" / "folder").exists()
+    assert (tmp_path / "a" / "folder" / "deep" / "file").read_text() == "content"
+    with pytest.raises(FileExistsError), atomic_folder(tmp_path / "a" / "folder"):
+        pytest.fail("the block must not run")
+
+
+def test_content_is_on_disk_before_its_name_and_the_name_when_the_block_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[tuple[str, str]] = []
+    replace = Path.replace
+    monkeypatch.setattr("core.files.sync", lambda path: steps.append(("sync", path.suffix or path.name)))
+    monkeypatch.setattr(
+        Path, "replace", lambda self, target: steps.append(("rename", target.name)) or replace(self, target)
+    )
+    write_text(tmp_path / "a.txt", "x")
+    assert steps == [("sync", ".txt"), ("rename", "a.txt"), ("sync", tmp_path.name)]
+
+
+def test_the_digest_of_a_file(tmp_path: Path) -> None:
+    write_text(tmp_path / "abc", "abc")
+    assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
