@@ -7,12 +7,7 @@ from core.canonical_json import digest_of
 from core.errors import AnimaticError
 from models.animator import Animator
 from models.batch import Batch
-from pipelines.dataset import Dataset
-from pipelines.dataset.latents import Latents, codec_digest, text_digest
-from pipelines.dataset.selection import data_digest
-from pipelines.loader import Bucket, ClipLoader, Part
-from pipelines.loader.mixture import Weight
-from pipelines.loader.reading import SampleReader
+from pipelines.loader import Bucket, ClipLoader, Weight, WeightedDataset
 from training.config import RunConfig
 from training.config.data import OtherDataset
 
@@ -48,21 +43,17 @@ class DatasetSource:
         main = OtherDataset(
             dataset=config.data.dataset, latents=data.latents, weight=data.weight, selection=data.selection
         )
-        self._config, self._parts = config, [_part(each) for each in (main, *data.others)]
-        for part in self._parts:
-            SampleReader(part.dataset, data.sampling, part.latents)
-        digests = [data_digest(part.dataset, part.selection) for part in self._parts]
-        weights = [part.weights for part in self._parts]
+        self._config, self._datasets = config, [_opened(each) for each in (main, *data.others)]
+        for dataset in self._datasets:
+            dataset.check_sampling(data.sampling)
+        digests = [dataset.digest for dataset in self._datasets]
+        weights = [dataset.weights for dataset in self._datasets]
         self.digest: str = digest_of([digests, weights]) if data.others else digests[0]
 
     def check(self, animator: Animator) -> None:
         """Raise AnimaticError where stored latents are not what the codec and text tower would make."""
-        for part in self._parts:
-            if part.latents is None:
-                continue
-            part.latents.require(codec=codec_digest(animator.codec))
-            if part.latents.has_text:
-                part.latents.require(text=text_digest(animator.encoders))
+        for dataset in self._datasets:
+            dataset.check_encoders(animator.codec, animator.encoders)
 
     def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
         """See :class:`BatchSource`."""
@@ -85,7 +76,7 @@ class DatasetSource:
         data = self._config.data
         return iter(
             ClipLoader(
-                self._parts,
+                self._datasets,
                 data.sampling,
                 seed=self._config.seed,
                 global_batch=global_batch,
@@ -101,8 +92,11 @@ class DatasetSource:
         )
 
 
-def _part(chosen: OtherDataset) -> Part:
-    dataset = Dataset.open(chosen.dataset)
-    latents = Latents.open(chosen.latents, dataset) if chosen.latents is not None else None
+def _opened(chosen: OtherDataset) -> WeightedDataset:
     changes = chosen.weight if isinstance(chosen.weight, list) else [(0, chosen.weight)]
-    return Part(dataset, [Weight(*change) for change in changes], latents, chosen.selection)
+    return WeightedDataset.open(
+        chosen.dataset,
+        latents=chosen.latents,
+        weights=[Weight(*change) for change in changes],
+        selection=chosen.selection,
+    )

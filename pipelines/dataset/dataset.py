@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from core.canonical_json import digest_of
 from core.errors import AnimaticError
 from core.storage import Folder
+from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.description import read_description
 from pipelines.dataset.mapped_table import mapped_table, require_digest
-from pipelines.dataset.shard_cache import CacheConfig
 from pipelines.dataset.shard_writer import Member
 from pipelines.dataset.tables import LATER_COLUMNS, SAMPLES_SCHEMA
 from pipelines.dataset.units import FORMAT

@@ -17,33 +17,15 @@ from typing import Any
 
 import aiohttp
 from filelock import BaseFileLock, FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import AnimaticError
 from core.files import move_into_place, sha256, sync
 from core.storage import Folder
+from pipelines.dataset.cache_config import CacheConfig
 
 _ATTEMPTS, _PAUSE_S = 3, 1.0
 _FRESH_S = 60.0  # how exactly the last use of a file is known
 _POLL_S = 0.2
-
-
-class CacheConfig(BaseModel):
-    """Where a node keeps shards that it fetched, and what it knows of shards on its own disks."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    folder: str | None = Field(
-        None, description="on a local disk; null: $ANIMATIC_CACHE, or animatic in the user's cache folder"
-    )
-    gigabytes: float = Field(100.0, gt=0, description="most that fetched shards may fill")
-
-    @property
-    def path(self) -> Path:
-        """The folder."""
-        user = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        named = self.folder or os.environ.get("ANIMATIC_CACHE") or f"{user}/animatic"
-        return Path(named).expanduser()
 
 
 class ShardFiles:

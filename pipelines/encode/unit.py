@@ -23,8 +23,9 @@ from models.encoders.clip import ClipEncoders
 from models.encoders.codec import Codec, build_codec
 from models.pixels import to_signed
 from pipelines.cluster.by_shard import ShardJob
+from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.latents import FORMAT, LatentKey, codec_digest, text_digest
-from pipelines.dataset.shard_cache import CacheConfig, ShardFiles
+from pipelines.dataset.shard_cache import ShardFiles
 from pipelines.dataset.shard_writer import Member, TarWriter
 from pipelines.dataset.units import unit_name, withdraw_other
 from pipelines.video.frames import Frames, UndecodableError, read_clip, read_image

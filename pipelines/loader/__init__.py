@@ -1,9 +1,42 @@
-"""Datasets → training batches: one global order, whatever the number of processes."""
+"""Datasets → training batches in one global order, whatever the number of processes.
 
-from pipelines.loader.batches import ClipLoader
+The configuration classes are imported at once; what needs torch or pyarrow, when its name is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pipelines.dataset.cache_config import CacheConfig
 from pipelines.loader.buckets import Bucket
 from pipelines.loader.mixture import Weight
+from pipelines.loader.order import SHUFFLE_SHARDS
 from pipelines.loader.sampling import ClipSampling
-from pipelines.loader.store import Part
+from pipelines.loader.selection import EVERYTHING, Selection
 
-__all__ = ["Bucket", "ClipLoader", "ClipSampling", "Part", "Weight"]
+if TYPE_CHECKING:
+    from pipelines.loader.batches import ClipLoader
+    from pipelines.loader.weighted_dataset import WeightedDataset
+
+__all__ = [
+    "EVERYTHING",
+    "SHUFFLE_SHARDS",
+    "Bucket",
+    "CacheConfig",
+    "ClipLoader",
+    "ClipSampling",
+    "Selection",
+    "Weight",
+    "WeightedDataset",
+]
+
+_IMPORTED_ON_USE = {
+    "ClipLoader": "pipelines.loader.batches",
+    "WeightedDataset": "pipelines.loader.weighted_dataset",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch or pyarrow (PEP 562)."""
+    if name not in _IMPORTED_ON_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_IMPORTED_ON_USE[name]), name)

@@ -16,15 +16,17 @@ from pathlib import Path
 from core.errors import AnimaticError
 from models.batch import Batch
 from pipelines.dataset import Dataset
+from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.latents import Latents
-from pipelines.dataset.selection import EVERYTHING, Selection
-from pipelines.dataset.shard_cache import CacheConfig
 from pipelines.loader.buckets import Bucket
 from pipelines.loader.collate import collate
+from pipelines.loader.order import SHUFFLE_SHARDS
 from pipelines.loader.plan import Plan
 from pipelines.loader.sampling import ClipSampling
-from pipelines.loader.store import SHUFFLE_SHARDS, ClipStore, Part
+from pipelines.loader.selection import EVERYTHING, Selection
+from pipelines.loader.store import ClipStore
 from pipelines.loader.stream import LoadedSample, Stream
+from pipelines.loader.weighted_dataset import WeightedDataset
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ class ClipLoader:
         shuffle_shards: that many are shuffled together; remote ones must find room in the cache.
     """
 
-    dataset: Dataset | str | Path | Sequence[Part]
+    dataset: Dataset | str | Path | Sequence[WeightedDataset]
     sampling: ClipSampling
     _: KW_ONLY
     seed: int
@@ -155,10 +157,10 @@ class ClipLoader:
                 )
         return batches
 
-    def _parts(self) -> Sequence[Part]:
+    def _parts(self) -> Sequence[WeightedDataset]:
         dataset = Dataset.open(self.dataset) if isinstance(self.dataset, str | Path) else self.dataset
         if isinstance(dataset, Dataset):
-            return [Part(dataset, latents=self.latents, selection=self.selection)]
+            return [WeightedDataset(dataset, latents=self.latents, selection=self.selection)]
         if len({part.latents is None for part in dataset}) > 1:
             raise AnimaticError("either all datasets that are mixed have latents or none has")
         return dataset

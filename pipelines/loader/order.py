@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+SHUFFLE_SHARDS = 64  # default window
 _ROUNDS = 8
 _SMALLEST_HALF = 3  # bits; tiny Feistel domains reach few of the possible permutations
 

@@ -32,21 +32,26 @@ class Shown:
     text: Latent | None = None
 
 
+def check_latents(latents: Latents, sampling: ClipSampling) -> None:
+    """Raise AnimaticError if latents do not have the samples' size, or lack the clips that are needed."""
+    if sampling.flip:
+        raise AnimaticError(
+            "latents cannot be mirrored: leave out data.latents, or set data.sampling.flip=false"
+        )
+    latents.require(height=sampling.height, width=sampling.width)
+    if not sampling.images_only:
+        latents.require(clips=True)
+
+
 class SampleReader:
     """Reads samples of a dataset, or of the latents made from it."""
 
     def __init__(self, dataset: Dataset, sampling: ClipSampling, latents: Latents | None) -> None:
-        """Raises AnimaticError if the latents are of another size, or of images where clips are needed."""
+        """Raises AnimaticError as :func:`check_latents`."""
+        if latents is not None:
+            check_latents(latents, sampling)
         self._dataset, self._sampling, self._latents = dataset, sampling, latents
         self._size = (sampling.height, sampling.width)
-        if latents is not None:
-            if sampling.flip:
-                raise AnimaticError(
-                    "latents cannot be mirrored: leave out data.latents, or set data.sampling.flip=false"
-                )
-            latents.require(height=sampling.height, width=sampling.width)
-            if not sampling.images_only:
-                latents.require(clips=True)
 
     def read(self, clip: Clip, drawn: Draw) -> Shown:
         """The frames that were drawn. Raises UndecodableError."""

@@ -2,38 +2,24 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from core.errors import AnimaticError
-from pipelines.dataset import Dataset
-from pipelines.dataset.latents import Latents
-from pipelines.dataset.selection import EVERYTHING, Selection, data_digest, selected
-from pipelines.dataset.shard_cache import CacheConfig, ShardFiles
+from pipelines.dataset.cache_config import CacheConfig
+from pipelines.dataset.shard_cache import ShardFiles
 from pipelines.loader.buckets import Bucket, assign
-from pipelines.loader.mixture import Weight
 from pipelines.loader.order import Permutation
 from pipelines.loader.reading import Clip, SampleReader
 from pipelines.loader.sampling import ClipSampling
+from pipelines.loader.weighted_dataset import WeightedDataset
 
 log = logging.getLogger(__name__)
 
-SHUFFLE_SHARDS = 64
 AHEAD = 4  # shards are made ready this part of a window before they are needed
 _COLUMNS = ("key", "caption", "frames", "fps", "height", "width")
 _ROWS_AT_ONCE = 1 << 16
-
-
-@dataclass(frozen=True)
-class Part:
-    """One of several datasets that are trained on together; ``weights`` are relative to the others'."""
-
-    dataset: Dataset
-    weights: Sequence[Weight] = (Weight(0, 1.0),)
-    latents: Latents | None = None
-    selection: Selection = EVERYTHING
 
 
 class ClipStore:
@@ -47,9 +33,9 @@ class ClipStore:
         window: shards whose clips are shuffled together.
     """
 
-    def __init__(self, part: Part, window: int, cache: CacheConfig) -> None:
+    def __init__(self, source: WeightedDataset, window: int, cache: CacheConfig) -> None:
         """Raises AnimaticError if the selection leaves nothing, or a shard alone fills the cache."""
-        self._dataset, self._latents = part.dataset, part.latents
+        self._dataset, self._latents = source.dataset, source.latents
         shards = self._dataset.info["shards"]
         self._files = [ShardFiles(self._dataset.folder, shards, cache)]
         self._reading = self._dataset.reading_with(self._files[0].read)
@@ -57,8 +43,8 @@ class ClipStore:
             self._files.append(ShardFiles(self._latents.folder, self._latents.info["shards"], cache))
             self._latents = self._latents.reading_with(self._files[1].read)
         self._table = self._dataset.samples.select(_COLUMNS)
-        self._selected = selected(self._dataset, part.selection)
-        self.digest = data_digest(self._dataset, part.selection)
+        self._selected = source.selected()
+        self.digest = source.digest
         self.chosen = int(self._selected.sum())
         self.left_out = len(self._dataset) - self.chosen
         self.ends = np.cumsum([shard["samples"] for shard in shards])

@@ -28,7 +28,7 @@ from models.pixels import to_signed
 from pipelines.cluster.by_shard import Progress, ShardJob, run_by_shard
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import tensors_digest
-from pipelines.dataset.selection import read_similarity, similarity_source, write_similarity
+from pipelines.dataset.similarity import read_similarity, similarity_source, write_similarity
 from pipelines.video.frames import Frames, UndecodableError, read_image
 
 Scores = npt.NDArray[np.float32]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.dataset import Dataset
-from pipelines.dataset.selection import read_similarity, similarity_source
+from pipelines.dataset.similarity import read_similarity, similarity_source
 from pipelines.ingest.timings import UnitTiming, read_timings
 
 Values = npt.NDArray[np.float64]

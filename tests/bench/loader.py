@@ -26,10 +26,10 @@ from core.errors import AnimaticError
 from core.storage import Folder
 from models.architecture import CodecConfig
 from pipelines.dataset import Dataset
+from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.images import index_images
 from pipelines.dataset.latents import Latents
-from pipelines.dataset.shard_cache import CacheConfig
 from pipelines.encode import EncodeConfig, encode
 from pipelines.ingest import IngestConfig
 from pipelines.ingest.unit import make_unit

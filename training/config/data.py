@@ -5,11 +5,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.dataset.selection import EVERYTHING, Selection
-from pipelines.dataset.shard_cache import CacheConfig
-from pipelines.loader.buckets import Bucket
-from pipelines.loader.sampling import ClipSampling
-from pipelines.loader.store import SHUFFLE_SHARDS
+from pipelines.loader import EVERYTHING, SHUFFLE_SHARDS, Bucket, CacheConfig, ClipSampling, Selection
 from training.config.sections import Section
 
 WeightChanges = list[tuple[int, float]]

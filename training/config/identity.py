@@ -4,9 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from pipelines.dataset.selection import EVERYTHING
-from pipelines.loader.sampling import ClipSampling
-from pipelines.loader.store import SHUFFLE_SHARDS
+from pipelines.loader import EVERYTHING, SHUFFLE_SHARDS, ClipSampling
 from training.config.run import RunConfig
 
 

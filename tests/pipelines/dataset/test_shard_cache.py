@@ -15,7 +15,8 @@ import pytest
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset import Dataset
-from pipelines.dataset.shard_cache import CacheConfig, ShardFiles
+from pipelines.dataset.cache_config import CacheConfig
+from pipelines.dataset.shard_cache import ShardFiles
 from pipelines.loader import ClipLoader, ClipSampling
 from tests.support.coded_clips import build_dataset
 

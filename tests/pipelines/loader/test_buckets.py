@@ -12,8 +12,8 @@ import pytest
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset import Dataset
-from pipelines.dataset.shard_cache import CacheConfig
-from pipelines.loader import Bucket, ClipLoader, ClipSampling, Part, Weight
+from pipelines.dataset.cache_config import CacheConfig
+from pipelines.loader import Bucket, ClipLoader, ClipSampling, Weight, WeightedDataset
 from pipelines.loader.buckets import NOWHERE, assign
 from pipelines.loader.plan import Plan
 from pipelines.loader.schedule import Schedule
@@ -182,7 +182,7 @@ def test_four_ranks_read_on_over_all_buckets_as_one(dataset):
 
 def test_mixed_datasets_with_changing_weights_resume_anywhere(dataset, tmp_path):
     other = build_dataset(tmp_path / "other", [12] * 3, shapes=[SHAPES[0]] * 3)
-    parts = [Part(dataset, [Weight(0, 1), Weight(5, 3)]), Part(other)]
+    parts = [WeightedDataset(dataset, [Weight(0, 1), Weight(5, 3)]), WeightedDataset(other)]
     whole = [samples(batch) for batch in batches(parts, 10)]
     for position in range(10):
         assert samples(batches(parts, 1, position=position)[0]) == whole[position]

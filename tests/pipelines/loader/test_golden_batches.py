@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from core.canonical_json import digest_of
-from pipelines.loader import Bucket, ClipLoader, ClipSampling, Part, Weight
+from pipelines.loader import Bucket, ClipLoader, ClipSampling, Weight, WeightedDataset
 from tests.support.coded_clips import build_dataset
 
 SAMPLING = ClipSampling(frames=4, height=32, width=48, stride=(1, 3), flip=True)
@@ -23,7 +23,7 @@ def parts(tmp_path_factory):
     for name, dataset in zip("ab", datasets, strict=True):
         # What encoders write differs between their versions: the order must not depend on that here.
         dataset.info["digest"] = f"digest of {name}"
-    return [Part(datasets[0], [Weight(0, 2), Weight(4, 1)]), Part(datasets[1])]
+    return [WeightedDataset(datasets[0], [Weight(0, 2), Weight(4, 1)]), WeightedDataset(datasets[1])]
 
 
 def fields(batch):

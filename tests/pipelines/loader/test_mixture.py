@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from core.errors import AnimaticError
-from pipelines.loader import ClipLoader, ClipSampling, Part
+from pipelines.loader import ClipLoader, ClipSampling, WeightedDataset
 from pipelines.loader.mixture import BLOCK, Mixture, Weight
 from pipelines.loader.plan import Plan
 from tests.support.coded_clips import build_dataset
@@ -89,7 +89,7 @@ def loaded(parts, count, **options):
 
 
 def test_batches_are_the_same_for_all_ranks_threads_and_resumes(two):
-    parts = [Part(two[0], [Weight(0, 1), Weight(4, 3)]), Part(two[1])]
+    parts = [WeightedDataset(two[0], [Weight(0, 1), Weight(4, 3)]), WeightedDataset(two[1])]
     whole = loaded(parts, 8)
     for position in range(8):
         ranks = [loaded(parts, 1, position=position, rank=r, world_size=2, threads=2)[0] for r in range(2)]
@@ -97,7 +97,13 @@ def test_batches_are_the_same_for_all_ranks_threads_and_resumes(two):
 
 
 def test_each_dataset_goes_through_its_own_epochs(two):
-    loader = ClipLoader([Part(two[0]), Part(two[1])], SAMPLING, seed=1, global_batch=4, max_failure_share=1)
+    loader = ClipLoader(
+        [WeightedDataset(two[0]), WeightedDataset(two[1])],
+        SAMPLING,
+        seed=1,
+        global_batch=4,
+        max_failure_share=1,
+    )
     list(itertools.islice(iter(loader), 10))
     first = Plan([[3], [5]], [4], [[Weight(0, 1)]] * 2, seed=1).shown(10)[0]
     assert loader.epoch == first // 3

@@ -12,7 +12,7 @@ from core.storage import Folder
 from orchestration.cli import app
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import Latents
-from pipelines.dataset.selection import read_similarity
+from pipelines.dataset.similarity import read_similarity
 from pipelines.score.job import ScoreConfig, score
 from tests.support.bucket import BUCKET
 from tests.support.coded_clips import build_dataset

@@ -9,8 +9,8 @@ import pytest
 
 from core.errors import AnimaticError
 from pipelines.dataset import Dataset
-from pipelines.dataset.selection import Selection, data_digest, read_similarity
-from pipelines.loader import ClipLoader, ClipSampling
+from pipelines.dataset.similarity import read_similarity
+from pipelines.loader import ClipLoader, ClipSampling, Selection, WeightedDataset
 from pipelines.score.job import ScoreConfig, score
 from tests.support.coded_clips import build_dataset
 from training.config import resolve
@@ -95,8 +95,9 @@ def test_training_selects_by_score(scored):
 
 def test_what_is_selected_identifies_the_data(scored):
     dataset, _ = scored
-    assert data_digest(dataset, Selection()) == dataset.digest
-    digests = {data_digest(dataset, Selection(min_clip_similarity=x)) for x in (-1.0, 0.0)}
+    assert WeightedDataset(dataset).digest == dataset.digest
+    selections = [Selection(min_clip_similarity=least) for least in (-1.0, 0.0)]
+    digests = {WeightedDataset(dataset, selection=selection).digest for selection in selections}
     assert len(digests | {dataset.digest}) == 3
     plain, chosen = resolve(3, "tiny"), resolve(3, "tiny", ["data.selection.min_clip_similarity=0.2"])
     assert config_hash(plain) != config_hash(chosen)

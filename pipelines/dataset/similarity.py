@@ -1,4 +1,4 @@
-"""Which clips of a dataset are trained on: views over its samples, which leave the dataset as it is."""
+"""How alike image and caption of each sample are to CLIP: a table of scores beside the dataset."""
 
 import io
 from typing import Any
@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field
 
 from core.canonical_json import digest_of
 from core.errors import AnimaticError
@@ -17,46 +15,6 @@ from pipelines.dataset.dataset import Dataset
 
 SIMILARITY = "clip_similarity.parquet"
 SIMILARITY_SCHEMA = pa.schema([("key", pa.string()), ("clip_similarity", pa.float32())])
-
-
-class Selection(BaseModel):
-    """What is left out. By default nothing is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    skip_duplicates: bool = Field(False, description="leave out clips that look like an earlier one")
-    min_clip_similarity: float | None = Field(
-        None, ge=-1, le=1, description="leave out clips whose image and caption are less alike to CLIP"
-    )
-
-
-EVERYTHING = Selection()
-
-
-def data_digest(dataset: Dataset, selection: Selection) -> str:
-    """What identifies the training data: the dataset, and the scores and thresholds if any is in use."""
-    if selection == EVERYTHING:
-        return dataset.digest
-    scores = read_similarity(dataset)[1] if selection.min_clip_similarity is not None else None
-    return digest_of([dataset.digest, selection.model_dump(mode="json"), scores])
-
-
-def selected(dataset: Dataset, selection: Selection) -> npt.NDArray[np.bool_]:
-    """For each sample whether it is trained on. Raises AnimaticError if it was not scored or none is left."""
-    chosen = np.ones(len(dataset), np.bool_)
-    if selection.skip_duplicates:
-        duplicates = dataset.duplicates["key"]
-        chosen &= ~pc.is_in(dataset.samples["key"], value_set=duplicates.combine_chunks()).to_numpy()
-    if selection.min_clip_similarity is not None:
-        scores, _ = read_similarity(dataset)
-        # A sample that could not be scored is not known to be good.
-        chosen &= np.nan_to_num(scores, nan=-np.inf) >= selection.min_clip_similarity
-    if not chosen.any():
-        raise AnimaticError(
-            f"dataset {dataset.folder}: not one of its {len(dataset)} clips passes data.selection "
-            f"({', '.join(f'{name}={value}' for name, value in selection)})"
-        )
-    return chosen
 
 
 def write_similarity(dataset: Dataset, scores: npt.NDArray[np.float32], source: dict[str, str]) -> None:

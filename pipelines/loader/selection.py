@@ -1,0 +1,17 @@
+"""Which clips of a dataset are trained on: a setting, read without the libraries that apply it."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Selection(BaseModel):
+    """Clips that training leaves out, by default none. The dataset itself stays as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    skip_duplicates: bool = Field(False, description="leave out clips that look like an earlier one")
+    min_clip_similarity: float | None = Field(
+        None, ge=-1, le=1, description="leave out clips whose image and caption are less alike to CLIP"
+    )
+
+
+EVERYTHING = Selection()

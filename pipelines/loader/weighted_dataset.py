@@ -1,0 +1,104 @@
+"""A dataset as training uses it: which of its clips, with which latents, how often among other datasets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from core.canonical_json import digest_of
+from core.errors import AnimaticError
+from pipelines.dataset import Dataset
+from pipelines.dataset.latents import Latents, codec_digest, text_digest
+from pipelines.dataset.similarity import read_similarity
+from pipelines.loader.mixture import Weight
+from pipelines.loader.reading import check_latents
+from pipelines.loader.sampling import ClipSampling
+from pipelines.loader.selection import EVERYTHING, Selection
+
+if TYPE_CHECKING:
+    from models.encoders.clip import ClipEncoders
+    from models.encoders.codec import Codec
+
+
+@dataclass(frozen=True)
+class WeightedDataset:
+    """One of the datasets that a run trains on.
+
+    Attributes:
+        dataset: the ingested dataset.
+        weights: relative to those of the other datasets; the first one holds from step 0.
+        latents: what to read in place of pixels.
+        selection: which of its clips to train on.
+    """
+
+    dataset: Dataset
+    weights: Sequence[Weight] = (Weight(0, 1.0),)
+    latents: Latents | None = None
+    selection: Selection = EVERYTHING
+
+    @classmethod
+    def open(
+        cls,
+        url: str | Path,
+        *,
+        latents: str | Path | None = None,
+        weights: Sequence[Weight] = (Weight(0, 1.0),),
+        selection: Selection = EVERYTHING,
+    ) -> "WeightedDataset":
+        """Open a dataset and its latents, each a folder or a URL.
+
+        Raises AnimaticError if one is missing, damaged or unfinished, or the latents are of another dataset.
+        """
+        dataset = Dataset.open(url)
+        opened = Latents.open(latents, dataset) if latents is not None else None
+        return cls(dataset, weights, opened, selection)
+
+    @property
+    def digest(self) -> str:
+        """Identifies the clips that are trained on: the dataset, its selection, and the scores that it uses.
+
+        Raises AnimaticError if the selection needs scores that the dataset lacks.
+        """
+        if self.selection == EVERYTHING:
+            return self.dataset.digest
+        needs_scores = self.selection.min_clip_similarity is not None
+        scores = read_similarity(self.dataset)[1] if needs_scores else None
+        return digest_of([self.dataset.digest, self.selection.model_dump(mode="json"), scores])
+
+    def selected(self) -> npt.NDArray[np.bool_]:
+        """For each sample whether it is trained on, (samples).
+
+        Raises AnimaticError if the dataset was not scored, or if no clip is left.
+        """
+        dataset, least = self.dataset, self.selection.min_clip_similarity
+        chosen = np.ones(len(dataset), np.bool_)
+        if self.selection.skip_duplicates:
+            duplicates = dataset.duplicates["key"]
+            chosen &= ~pc.is_in(dataset.samples["key"], value_set=duplicates.combine_chunks()).to_numpy()
+        if least is not None:
+            scores, _ = read_similarity(dataset)
+            # A sample that could not be scored is not known to be good.
+            chosen &= np.nan_to_num(scores, nan=-np.inf) >= least
+        if not chosen.any():
+            raise AnimaticError(
+                f"dataset {dataset.folder}: not one of its {len(dataset)} clips passes data.selection "
+                f"({', '.join(f'{name}={value}' for name, value in self.selection)})"
+            )
+        return chosen
+
+    def check_sampling(self, sampling: ClipSampling) -> None:
+        """Raise AnimaticError if samples cannot be taken from the stored latents in this way."""
+        if self.latents is not None:
+            check_latents(self.latents, sampling)
+
+    def check_encoders(self, codec: "Codec", encoders: "ClipEncoders") -> None:
+        """Raise AnimaticError if these networks compute other latents or text features than are stored."""
+        if self.latents is None:
+            return
+        self.latents.require(codec=codec_digest(codec))
+        if self.latents.has_text:
+            self.latents.require(text=text_digest(encoders))
