@@ -19,10 +19,11 @@ from training.batch_source import BatchSource, DatasetSource
 from training.checkpoints import store
 from training.config import RunConfig, dump_yaml
 from training.config.identity import config_hash, trajectory_hash
-from training.initialisation.build import Initialisation, build, trainable_names
+from training.initialisation.build import Initialisation, build
 from training.observe import Journal, Throughput
 from training.process_group import ProcessGroup, join_process_group
 from training.publish import merge, publish, published
+from training.trainable import trainable_names
 from training.validation import draw_samples
 
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
@@ -97,7 +98,7 @@ class _Run:
         self.animator, self.initialisation = build(config)
         if isinstance(source, DatasetSource):
             source.check(self.animator)
-        self.trainable = trainable_names(config, self.animator)
+        self.trainable = trainable_names(config, list(self.animator.trainable_candidates()))
         self.journal = Journal(run_dir / "journal.jsonl" if self.first else None)
         self.engine = Engine(self.animator, self.trainable, self.initialisation.weights, config)
         # What is trained is in the engine now; what is frozen is published, from the first process.

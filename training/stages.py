@@ -1,10 +1,13 @@
-"""The stages as data: what each starts from, what it trains, what its network and samples look like."""
+"""The stages as data: what each trains, where its initial weights come from, and what its network has."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Kind = Literal["context", "image attention", "temporal", "spatial"]
+Origin = Literal["base", "parent", "new"]
+
+_CONTEXT_KINDS: frozenset[Kind] = frozenset({"context", "image attention"})
 
 
 @dataclass(frozen=True)
@@ -12,42 +15,115 @@ class Stage:
     """One stage of the recipe.
 
     Attributes:
-        trains: kinds of parameters that are trained; every other one is frozen.
-        base: what the network itself comes from, in words; None where it comes from the parent.
-        parent: the stage whose bundle it continues; None where there is none.
+        trains: kinds of parameters that are trained; all others are frozen.
+        origins: of the initial weights, for each kind of parameter that the network has.
+        base: the published network that ``init.base`` is a bundle of, for messages; None without a base.
+        base_optional: without a base, and for what it lacks, weights are new.
+        parent: the stage whose bundle ``init.parent`` is; None without a parent.
+        temporal: the network has temporal layers and trains on clips; otherwise on single images.
+        image_context: the network has a query transformer and image cross-attention.
+        detail_guidance: the condition frame's latent is concatenated to the network's input.
     """
 
     number: int
     name: str
     trains: frozenset[Kind]
-    base: str | None
-    parent: int | None
+    origins: Mapping[Kind, Origin]
+    base: str | None = None
+    base_optional: bool = False
+    parent: int | None = None
+    temporal: bool = True
+    image_context: bool = True
+    detail_guidance: bool = False
+
+    @property
+    def uses_base(self) -> bool:
+        """Whether weights come from ``init.base``."""
+        return "base" in self.origins.values()
+
+    @property
+    def parents(self) -> frozenset[int]:
+        """Stages whose bundle may be the parent.
+
+        A stage that takes all weights from its parent may also continue a bundle of its own: the released
+        code's recipe for the published weights.
+        """
+        if self.parent is None:
+            return frozenset()
+        whole = set(self.origins.values()) == {"parent"}
+        return frozenset({self.parent, self.number} if whole else {self.parent})
+
+    def ablated(self, *, no_context: bool, one_stage: bool) -> "Stage":
+        """The stage under the ablations of these names, which change its sources."""
+        stage = self
+        if one_stage and self.number == 3:
+            second = STAGES[2]
+            stage = replace(self, origins=second.origins, base=second.base, parent=second.parent)
+        remaining = {origin for kind, origin in stage.origins.items() if kind not in _CONTEXT_KINDS}
+        if no_context and "parent" not in remaining:
+            stage = replace(stage, parent=None)
+        return stage
 
 
 STAGES: dict[int, Stage] = {
     stage.number: stage
     for stage in (
-        Stage(0, "prior", frozenset({"temporal", "spatial"}), "nothing, or Stable Diffusion 2.1", None),
-        Stage(1, "context", frozenset({"context", "image attention"}), "Stable Diffusion 2.1", None),
-        Stage(2, "adaptation", frozenset({"context", "image attention", "spatial"}), "VideoCrafter2", 1),
-        Stage(3, "detail guidance", frozenset({"context", "image attention", "spatial"}), None, 2),
+        Stage(
+            number=0,
+            name="prior",
+            trains=frozenset({"temporal", "spatial"}),
+            origins={"temporal": "base", "spatial": "base"},
+            base="Stable Diffusion 2.1",
+            base_optional=True,
+            image_context=False,
+        ),
+        Stage(
+            number=1,
+            name="context",
+            trains=frozenset({"context", "image attention"}),
+            origins={"context": "new", "image attention": "new", "spatial": "base"},
+            base="Stable Diffusion 2.1",
+            temporal=False,
+        ),
+        Stage(
+            number=2,
+            name="adaptation",
+            trains=frozenset({"context", "image attention", "spatial"}),
+            origins={"context": "parent", "image attention": "parent", "temporal": "base", "spatial": "base"},
+            base="VideoCrafter2",
+            parent=1,
+        ),
+        Stage(
+            number=3,
+            name="detail guidance",
+            trains=frozenset({"context", "image attention", "spatial"}),
+            origins={
+                "context": "parent",
+                "image attention": "parent",
+                "temporal": "parent",
+                "spatial": "parent",
+            },
+            parent=2,
+            detail_guidance=True,
+        ),
     )
 }
 
 
-def stage_values(stage: int, values: Mapping[str, Any]) -> dict[str, Any]:
+def stage_values(number: int, values: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that a stage decides by definition, by dotted name, given the merged ``values``."""
+    stage = STAGES[number]
     ablation = values.get("ablation") or {}
     model = values.get("model") or {}
-    image = stage > 0 and not ablation.get("no_context")
+    image_context = stage.image_context and not ablation.get("no_context")
     decided: dict[str, Any] = {
-        "model.unet.temporal": stage != 1,
-        "model.unet.image_cross_attention": image,
-        "model.unet.detail_guidance": stage == 3 and not ablation.get("no_detail_guidance"),
-        "data.sampling.images_only": stage == 1,
+        "model.unet.temporal": stage.temporal,
+        "model.unet.image_cross_attention": image_context,
+        "model.unet.detail_guidance": stage.detail_guidance and not ablation.get("no_detail_guidance"),
+        "data.sampling.images_only": not stage.temporal,
     }
-    if image:
-        decided["model.context.frames"] = None if stage == 1 else model.get("frames")
+    if image_context:
+        decided["model.context.frames"] = model.get("frames") if stage.temporal else None
     else:
         decided["model.context"] = None
     if ablation.get("first_frame"):

@@ -10,9 +10,9 @@ from typing import Any
 from models.bundle import Bundle
 from orchestration.cli.common import display_path, out, print_json, print_table, short
 from training.config import RunConfig
-from training.initialisation.build import trained_of
-from training.initialisation.plan import TensorTransfer, plan
+from training.initialisation.plan import TensorTransfer, plan_transfers
 from training.stages import STAGES
+from training.trainable import trainable_names
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,17 @@ def show(config: RunConfig, *, every_tensor: bool, as_json: bool) -> None:
     """
     from training.initialisation.source_bundles import open_source_bundles
 
-    base, parent = open_source_bundles(config, verify=False)
-    transfers = plan(config, base, parent)
-    trained = set(trained_of(config, list(transfers)))
+    sources = open_source_bundles(config, verify=False)
+    transfers = plan_transfers(config, sources)
+    trained = set(trainable_names(config, list(transfers)))
     rows = grouped(transfers, trained)
     if as_json:
         print_json(
             {
                 "stage": config.stage,
                 "preset": config.preset,
-                "base": _described(base),
-                "parent": _described(parent),
+                "base": _described(sources.base),
+                "parent": _described(sources.parent),
                 "tensors": sum(row.tensors for row in rows),
                 "parameters": sum(row.parameters for row in rows),
                 "groups": rows,
@@ -56,7 +56,7 @@ def show(config: RunConfig, *, every_tensor: bool, as_json: bool) -> None:
             }
         )
         return
-    _print_head(config, {"base": base, "parent": parent}, rows)
+    _print_head(config, {"base": sources.base, "parent": sources.parent}, rows)
     _print_rows(rows)
     if every_tensor:
         out().print()

@@ -13,9 +13,10 @@ from models.batch import Batch
 from training.backends.deepspeed import Engine
 from training.backends.ema import Ema
 from training.config import RunConfig, dump_yaml, load, resolve
-from training.initialisation.build import build, trainable_names
+from training.initialisation.build import build
 from training.loop import train
 from training.process_group import join_process_group
+from training.trainable import trainable_names
 
 SMALL = (
     "model.frames=3",
@@ -141,7 +142,7 @@ def follow_engine(config_path: str, steps: int, fp16: bool = False) -> dict[str,
     world = join_process_group(gpu=False)
     animator, start = build(config)
     with patch.object(get_accelerator(), "is_fp16_supported", return_value=fp16):
-        engine = Engine(animator, trainable_names(config, animator), start.weights, config)
+        engine = Engine(animator, trainable_names(config, list(start.weights)), start.weights, config)
     ema = Ema(engine.fragments(), 0.9)
     begun = engine.gather()
     whole = {name: value.clone() for name, value in begun.items()}

@@ -1,20 +1,18 @@
-"""A stage set up: its network, with weights handed over from bundles, and what of it is trained."""
+"""The network of a stage with its initial weights."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor
 
-from core.errors import AnimaticError
 from models.animator import Animator
 from models.bundle import Bundle
 from models.network.parameter_names import internal_state
 from training.config import RunConfig
-from training.initialisation.plan import Origin, TensorTransfer, apply_transfer, kind_of, plan
-from training.initialisation.source_bundles import open_source_bundles
-from training.stages import STAGES
+from training.initialisation.plan import TensorTransfer, apply_transfer, plan_transfers
+from training.initialisation.source_bundles import SourceBundles, open_source_bundles
+from training.stages import Origin
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Initialisation:
     """Where the initial weights came from.
 
     Attributes:
-        transfers: of every parameter, by internal name.
+        transfers: of every parameter, by name.
         weights: the initial weights on the CPU, in the precision of the bundles that they were read from;
             until :meth:`only`, most are views of the bundles' mapped files.
         base, parent: ids of the bundles read, if any.
@@ -35,39 +33,17 @@ class Initialisation:
 
     @property
     def origins(self) -> dict[str, Origin]:
-        """Per parameter base, parent or new."""
+        """The origin of every parameter, by name."""
         return {name: transfer.origin for name, transfer in self.transfers.items()}
+
+    @property
+    def continues(self) -> str | None:
+        """Id of the bundle that the stage's own bundle names as its parent."""
+        return self.parent or self.base
 
     def only(self, names: Collection[str]) -> "Initialisation":
         """With the weights of these parameters alone, copied: the bundles' files may change from now on."""
         return replace(self, weights={name: self.weights[name].clone() for name in names})
-
-
-def trainable_names(config: RunConfig, animator: Animator) -> list[str]:
-    """Names of the parameters that the stage trains, in the network's order.
-
-    Raises AnimaticError when a glob of ``train.trainable`` matches nothing.
-    """
-    return trained_of(config, list(animator.trainable_candidates()))
-
-
-def trained_of(config: RunConfig, candidates: Sequence[str]) -> list[str]:
-    """Which of the ``candidates`` (internal names of a whole network) the stage trains, in their order.
-
-    Raises AnimaticError when a glob of ``train.trainable`` matches nothing.
-    """
-    globs = config.train.trainable or []
-    for glob in globs:
-        if not any(fnmatchcase(name, glob) for name in candidates):
-            raise AnimaticError(
-                f"train.trainable: {glob!r} matches no parameter; names begin with unet. or context."
-            )
-    trains = STAGES[config.stage].trains
-    return [
-        name
-        for name in candidates
-        if kind_of(name) in trains or any(fnmatchcase(name, glob) for glob in globs)
-    ]
 
 
 def build(config: RunConfig) -> tuple[Animator, Initialisation]:
@@ -75,47 +51,45 @@ def build(config: RunConfig) -> tuple[Animator, Initialisation]:
 
     Takes the memory of the network alone: the initial weights stay in the bundles' mapped files.
 
-    Raises AnimaticError when a bundle is missing, tampered, of another stage, or does not fit.
+    Raises AnimaticError when a bundle is missing, tampered with, of another stage, or does not fit.
     """
-    base, parent = open_source_bundles(config)
-    transfers = plan(config, base, parent)
+    sources = open_source_bundles(config)
+    transfers = plan_transfers(config, sources)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         animator = Animator(config.model)
-    weights = _gather(config, transfers, animator, base, parent)
-    _place(animator, weights)
-    return animator, Initialisation(
-        transfers, weights, base.id if base else None, parent.id if parent else None
-    )
+    weights = _initial_weights(config, transfers, animator, sources)
+    _load(animator, weights)
+    base, parent = (bundle.id if bundle else None for bundle in sources)
+    return animator, Initialisation(transfers, weights, base, parent)
 
 
-def _gather(
+def _initial_weights(
     config: RunConfig,
     transfers: Mapping[str, TensorTransfer],
     animator: Animator,
-    base: Bundle | None,
-    parent: Bundle | None,
+    sources: SourceBundles,
 ) -> dict[str, Tensor]:
-    """The initial weights; those that are new are the animator's own."""
-    found: dict[Origin, dict[str, Tensor]] = {
-        "base": _internal(base) if base else {},
-        "parent": _internal(parent) if parent else {},
+    """The initial weights by name; new ones are copies of the animator's own."""
+    states: dict[Origin, Mapping[str, Tensor]] = {
+        "base": _state(sources.base),
+        "parent": _state(sources.parent),
     }
     fresh = animator.trainable_candidates()
     weights = {
         name: fresh[name].detach().clone()
         if transfer.origin == "new"
-        else apply_transfer(transfer, found[transfer.origin][name], config)
+        else apply_transfer(transfer, states[transfer.origin][name], config.model)
         for name, transfer in transfers.items()
     }
     for name, value in weights.items():
         if tuple(value.shape) != transfers[name].shape:
-            raise ValueError(f"{name} became {tuple(value.shape)}, {transfers[name].shape} was planned")
+            raise ValueError(f"{name} became {tuple(value.shape)} instead of {transfers[name].shape}")
     return weights
 
 
-def _place(animator: Animator, weights: Mapping[str, Tensor]) -> None:
-    """Copy the weights in and check that each arrived unchanged."""
+def _load(animator: Animator, weights: Mapping[str, Tensor]) -> None:
+    """Copy the weights into the network and check that each arrived unchanged."""
     with torch.no_grad():
         for name, parameter in animator.trainable_candidates().items():
             parameter.copy_(weights[name])
@@ -123,5 +97,5 @@ def _place(animator: Animator, weights: Mapping[str, Tensor]) -> None:
                 raise ValueError(f"{name} changed while it was loaded")
 
 
-def _internal(bundle: Bundle) -> dict[str, Tensor]:
-    return internal_state(bundle.info.architecture, bundle.state())
+def _state(bundle: Bundle | None) -> Mapping[str, Tensor]:
+    return internal_state(bundle.info.architecture, bundle.state()) if bundle else {}

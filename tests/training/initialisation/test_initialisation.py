@@ -16,9 +16,9 @@ from models.network.parameter_names import public_shapes
 from orchestration.cli import app
 from tests.support.layouts import Shape, hollow_bundle, published
 from training.config import RunConfig, resolve
-from training.initialisation.build import trained_of
-from training.initialisation.plan import TensorTransfer, plan
+from training.initialisation.plan import TensorTransfer, plan_transfers
 from training.initialisation.source_bundles import open_source_bundles
+from training.trainable import trainable_names
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def chain(request, tmp_path_factory) -> dict[int, FullSize]:
         if stage in bases:
             sets.append(f"init.base={folder / bases[stage].name}")
         config = resolve(stage, request.param, sets)
-        transfers = plan(config, *open_source_bundles(config, verify=False))
+        transfers = plan_transfers(config, open_source_bundles(config, verify=False))
         stages[stage] = FullSize(config, transfers)
         hollow_bundle(
             folder / f"stage{stage}",
@@ -129,7 +129,7 @@ def test_every_tensor_has_one_origin_and_the_papers_trained_set(chain):
     for stage in chain.values():
         keys = [way.key for way in stage.transfers.values()]
         assert len(set(keys)) == len(keys)
-    trained = set(trained_of(chain[3].config, list(chain[3].transfers)))
+    trained = set(trainable_names(chain[3].config, list(chain[3].transfers)))
     frozen = [way for name, way in chain[3].transfers.items() if name not in trained]
     assert {way.kind for way in frozen} == {"temporal"}
     assert sum(math.prod(way.shape) for way in frozen) == 266_891_520 + 278_431_616
@@ -160,14 +160,14 @@ def test_a_preset_that_its_bundles_were_not_made_with_is_refused(chain):
     sets = [f"init.{name}={getattr(chain[2].config.init, name)}" for name in ("base", "parent")]
     other = resolve(2, "512" if gated else "256", sets)
     with pytest.raises(AnimaticError, match=r"alpha.*choose the preset"):
-        plan(other, *open_source_bundles(other, verify=False))
+        plan_transfers(other, open_source_bundles(other, verify=False))
 
 
 def test_an_image_network_is_no_base_for_stage_2(chain):
     sets = [f"init.base={chain[1].config.init.base}", f"init.parent={chain[2].config.init.parent}"]
     config = resolve(2, chain[2].config.preset, sets)
     with pytest.raises(AnimaticError, match=r"in no bundle, first unet.temporal_in"):
-        plan(config, *open_source_bundles(config, verify=False))
+        plan_transfers(config, open_source_bundles(config, verify=False))
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from models.bundle import write_bundle
 from orchestration.cli import app
 from training.config import RunConfig, resolve
 from training.initialisation.build import build
-from training.initialisation.plan import plan
+from training.initialisation.plan import plan_transfers
 from training.initialisation.source_bundles import open_source_bundles
 
 SMALL = (
@@ -140,7 +140,7 @@ def test_training_verifies_what_the_listing_trusts(tmp_path):
         file.seek(-1, 2)
         file.write(b"\x7f")
     config = small_config(3, f"init.parent={parent}")
-    assert plan(config, *open_source_bundles(config, verify=False))
+    assert plan_transfers(config, open_source_bundles(config, verify=False))
     with pytest.raises(AnimaticError, match="tampered"):
         build(config)
 
@@ -152,7 +152,7 @@ def test_a_damaged_or_missing_bundle_is_one_clear_line(tmp_path, monkeypatch):
         file.truncate(200)
     config = small_config(3, f"init.parent={parent}")
     with pytest.raises(AnimaticError, match=r"weights of bundle .*parent are damaged"):
-        plan(config, *open_source_bundles(config, verify=False))
+        plan_transfers(config, open_source_bundles(config, verify=False))
     for stage, said in ((1, "needs init.base"), (3, "make train STAGE=2 PRESET=256")):
         command = ["train", "--stage", str(stage), "--preset", "256", "--print-initialisation"]
         result = CliRunner().invoke(app, command)
@@ -167,7 +167,7 @@ def _latents(bundle: Path) -> torch.Tensor:
 def test_a_finished_network_is_trained_on_as_it_is(tmp_path):
     finished = small_bundle(tmp_path / "finished", small_config(3))
     config = small_config(3, f"init.parent={finished}")
-    transfers = plan(config, *open_source_bundles(config))
+    transfers = plan_transfers(config, open_source_bundles(config))
     assert {transfer.origin for transfer in transfers.values()} == {"parent"}
     animator, _ = build(config)
     published = load_file(finished / "model.safetensors")

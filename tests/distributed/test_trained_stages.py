@@ -9,8 +9,8 @@ from core.errors import AnimaticError
 from models.bundle import open_bundle
 from models.network.parameter_names import internal_state, is_image_attention, is_temporal
 from tests.support.training_jobs import SyntheticSource, small_config
-from training.initialisation.build import build, trainable_names
-from training.initialisation.plan import kind_of
+from training.initialisation.build import build
+from training.trainable import kind_of, trainable_names
 
 
 def weights(bundle_path):
@@ -112,11 +112,11 @@ def test_one_stage_ablation_goes_from_base_and_stage_1_to_stage_3(recipe):
 
 def test_trainable_globs_widen_the_stage(recipe):
     sets = [f"init.parent={recipe[2].bundle}"]
-    animator, _ = build(small_config(3, *sets))
-    wider = trainable_names(small_config(3, *sets, "train.trainable=['unet.*temporal*']"), animator)
-    assert set(wider) > set(trainable_names(small_config(3, *sets), animator))
+    names = list(initial(recipe[3]).weights)
+    wider = trainable_names(small_config(3, *sets, "train.trainable=['unet.*temporal*']"), names)
+    assert set(wider) > set(trainable_names(small_config(3, *sets), names))
     with pytest.raises(AnimaticError, match="matches no parameter"):
-        trainable_names(small_config(3, *sets, "train.trainable=['unte.*']"), animator)
+        trainable_names(small_config(3, *sets, "train.trainable=['unte.*']"), names)
 
 
 def test_missing_parent_is_one_clear_error():

@@ -1,0 +1,57 @@
+"""The stages as data: their sources under the ablations, and the settings that they decide."""
+
+import subprocess
+import sys
+
+import pytest
+
+from training.stages import STAGES, stage_values
+
+
+@pytest.mark.parametrize(
+    ("number", "ablations", "uses_base", "parents"),
+    [
+        (0, "", True, set()),
+        (1, "", True, set()),
+        (2, "", True, {1}),
+        (3, "", False, {2, 3}),
+        (2, "no_context", True, set()),
+        (3, "no_context", False, {2, 3}),
+        (2, "one_stage", True, {1}),
+        (3, "one_stage", True, {1}),
+        (3, "no_context one_stage", True, set()),
+    ],
+)
+def test_ablations_change_where_a_stage_starts_from(number, ablations, uses_base, parents):
+    chosen = ablations.split()
+    stage = STAGES[number].ablated(no_context="no_context" in chosen, one_stage="one_stage" in chosen)
+    assert (stage.uses_base, stage.parents) == (uses_base, parents)
+    assert stage.trains == STAGES[number].trains
+
+
+@pytest.mark.parametrize(
+    ("number", "temporal", "image_context", "detail_guidance"),
+    [(0, True, False, False), (1, False, True, False), (2, True, True, False), (3, True, True, True)],
+)
+def test_a_stage_decides_what_its_network_has(number, temporal, image_context, detail_guidance):
+    decided = stage_values(number, {"model": {"frames": 16, "height": 64, "width": 64}})
+    assert decided["model.unet.temporal"] == temporal
+    assert decided["data.sampling.images_only"] == (not temporal)
+    assert decided["model.unet.image_cross_attention"] == image_context
+    assert decided["model.unet.detail_guidance"] == detail_guidance
+    assert decided["data.sampling.frames"] == 16
+    if image_context:
+        assert decided["model.context.frames"] == (16 if temporal else None)
+    else:
+        assert decided["model.context"] is None
+
+
+def test_what_is_set_for_the_data_itself_is_not_decided_by_the_model():
+    decided = stage_values(3, {"model": {"frames": 16}, "data": {"sampling": {"frames": 8}}})
+    assert "data.sampling.frames" not in decided
+
+
+def test_the_stages_are_read_without_torch():
+    code = "import sys, training.stages; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
