@@ -1,0 +1,56 @@
+"""What the repository states about itself: its layout in README.md, its dependencies in requirements.lock."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("core", "models", "orchestration", "pipelines", "training")
+
+
+def test_readme_lists_the_folders_of_every_package_and_no_others() -> None:
+    listed = _tree_of_readme()
+    missing = [path for path in listed if not _exists(path)]
+    folders = {
+        f"{package}/{folder.name}/"
+        for package in PACKAGES
+        for folder in (ROOT / package).iterdir()
+        if folder.is_dir() and any(path.is_file() and path.suffix != ".pyc" for path in folder.rglob("*"))
+    }
+    assert not missing
+    assert sorted(folders - set(listed)) == []
+    assert [f"{package}/" for package in PACKAGES if f"{package}/" not in listed] == []
+
+
+def test_the_lock_pins_every_declared_dependency_with_hashes_and_names_no_index() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    entries = re.split(r"^(?=[A-Za-z0-9])", lock, flags=re.MULTILINE)[1:]
+    pinned = {re.split(r"[\[=]", entry)[0] for entry in entries}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [project["dependencies"], *project["optional-dependencies"].values()]
+    assert {_normalised(requirement) for group in declared for requirement in group} <= pinned
+    assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+    assert "://" not in lock
+    assert "--index-url" not in lock and "--find-links" not in lock
+
+
+def _tree_of_readme() -> list[str]:
+    """Paths in the annotated tree: folders end in a slash, modules have neither slash nor suffix."""
+    block = (ROOT / "README.md").read_text().split("## Layout")[1].split("```")[1]
+    paths, parent = [], ""
+    for line in block.strip("\n").splitlines():
+        names = re.split(r",? ", re.split(r"\s{2,}", line.strip())[0])
+        if not line.startswith(" "):
+            (parent,) = names
+            paths.append(parent)
+        else:
+            paths.extend(parent + name for name in names)
+    return paths
+
+
+def _exists(path: str) -> bool:
+    return (ROOT / path).is_dir() if path.endswith("/") else (ROOT / f"{path}.py").is_file()
+
+
+def _normalised(requirement: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~; ]", requirement)[0]).lower()
