@@ -1,37 +1,82 @@
-"""One writer at a time: a claim on a folder that ends with its process."""
+"""Locks between processes and threads of one machine; each ends with the process that holds it.
+
+A lock is a file that stays where it is: deleting it would let two holders lock two files of one name.
+"""
 
 import contextlib
-import fcntl
 from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
 
 from core.errors import AnimaticError
 from core.storage import Folder
 
 
+class LockedError(AnimaticError):
+    """A lock that another process or thread holds."""
+
+
+@contextlib.contextmanager
+def file_lock(path: Path, timeout_s: float | None = None) -> Iterator[None]:
+    """Hold the lock ``path``, whose folder is created if necessary; wait until it is free.
+
+    Args:
+        timeout_s: the longest wait in seconds; 0 does not wait, None waits without limit.
+
+    Raises:
+        LockedError: where the lock is held for longer.
+        OSError: where the file cannot be created.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path, timeout=-1 if timeout_s is None else timeout_s, thread_local=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        after = f" after {timeout_s:g} s" if timeout_s else ""
+        raise LockedError(f"another process still holds {path}{after}; try again later") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process or thread holds the lock ``path`` now."""
+    try:
+        with file_lock(path, timeout_s=0):
+            return False
+    except LockedError:
+        return True
+
+
 @contextlib.contextmanager
 def exclusive_lock(folder: Folder, job: str) -> Iterator[None]:
-    """Keep a second ``job`` on this machine out of the folder, and remove what killed ones left.
+    """Keep other jobs on this machine from writing to a folder, and delete what killed ones left in it.
 
-    Does nothing for an object store. Raises AnimaticError if the folder is exclusive_lock.
+    Does nothing for an object store.
+
+    Args:
+        job: what the error says to the next one, as "ingest".
+
+    Raises:
+        LockedError: where another job is writing to the folder; the message names it.
+        AnimaticError: where the folder cannot be created.
     """
     path = folder.local_path
     if path is None:
         yield
         return
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise AnimaticError(f"there can be no folder {folder}: {error.strerror}") from error
-    with (path / ".lock").open("a+") as lock:
+    lock = path / ".lock"
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            other = lock.read() or job
-            raise AnimaticError(f"another {other} is writing to {folder}; wait for it or stop it") from error
-        lock.truncate(0)
-        lock.write(job)
-        lock.flush()
+            held.enter_context(file_lock(lock, timeout_s=0))
+        except LockedError as error:
+            other = lock.read_text() or "job"
+            raise LockedError(f"another {other} is writing to {folder}; wait for it or stop it") from error
+        except OSError as error:
+            raise AnimaticError(f"{folder} cannot be created: {error.strerror}") from error
+        lock.write_text(job)
         folder.remove_leftovers()
         yield
         folder.remove_leftovers()

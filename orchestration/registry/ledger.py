@@ -11,17 +11,15 @@ import getpass
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal
 
-import filelock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.errors import AnimaticError
 from core.files import sync
+from core.lock import file_lock
 
 Kind = Literal["accepted", "promoted", "rolled_back"]
 GENESIS = "0" * 64
@@ -75,7 +73,7 @@ class Ledger:
         Raises:
             AnimaticError: the ledger is damaged, or another process holds its lock for too long.
         """
-        with self._locked():
+        with file_lock(self.path.with_name(f"{self.path.name}.lock"), LOCK_TIMEOUT_S):
             self._cut_torn_tail()
             entries = self.entries()
             draft = Entry(
@@ -156,18 +154,6 @@ class Ledger:
     def _portable(self, bundle: Path) -> str:
         base, bundle = self.path.parent.resolve(), Path(bundle).resolve()
         return bundle.relative_to(base).as_posix() if bundle.is_relative_to(base) else str(bundle)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(f"{self.path}.lock", timeout=LOCK_TIMEOUT_S)
-        try:
-            with lock:
-                yield
-        except filelock.Timeout as error:
-            raise AnimaticError(
-                f"another process has held {self.path}.lock for {LOCK_TIMEOUT_S:.0f} s; try again later"
-            ) from error
 
     def _read(self) -> tuple[list[Entry], list[str]]:
         if not self.path.exists():

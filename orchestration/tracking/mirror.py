@@ -10,11 +10,11 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
+from core.lock import LockedError, file_lock
 from orchestration.tracking.backends import Backend, MlflowBackend, Outcome, WandbBackend
 from orchestration.tracking.journal import JournalEntry, read_journal
 from orchestration.tracking.run import Delivery, MirrorState, Point, TrackedRun
@@ -54,12 +54,11 @@ class Feed:
         self._state_path = MirrorState.path(run.folder, backend.name, backend.target)
         self._state = MirrorState.load(self._state_path, backend.target)
         self._open = False
-        # A run that is mirrored live must not be replayed by `animatic sync` at the same time.
-        self._lock = filelock.FileLock(f"{self._state_path}.lock", timeout=0, thread_local=False)
+        self._lock, self._locked = ExitStack(), False
 
     def pump(self) -> bool:
         """Deliver one batch of what is new; True if there was something. Raises what the tracker raises."""
-        self._lock.acquire()
+        self._take_lock()
         entries, offset = read_journal(self.run.journal, self._state.offset)
         if offset == self._state.offset:
             return False
@@ -83,8 +82,14 @@ class Feed:
             if self._open:
                 self.backend.close(outcome)
         finally:
-            self._open = False
-            self._lock.release(force=True)
+            self._open = self._locked = False
+            self._lock.close()
+
+    def _take_lock(self) -> None:
+        """A run that is mirrored live must not be replayed by `animatic sync` at the same time."""
+        if not self._locked:
+            self._lock.enter_context(file_lock(self._state_path.with_suffix(".lock"), timeout_s=0))
+            self._locked = True
 
 
 class Mirror:
@@ -157,7 +162,7 @@ def sync(folder: Path, project: str, backends: Sequence[Backend]) -> list[SyncRe
             while feed.pump():
                 pass
             feed.close("finished")
-        except filelock.Timeout:
+        except LockedError:
             problem = "the run is being mirrored by another process; sync when that has ended"
         except Exception as error:
             logger.info("%s failed: %s", backend.name, error, exc_info=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock
 
 from core.files import atomic_file, sha256
+from core.lock import file_lock
 from core.storage import Folder
 
 _ROWS = 1 << 15  # held at once while a table is turned
@@ -21,8 +21,7 @@ def mapped_table(folder: Folder, name: str, digest: str, cache: Path) -> pa.Tabl
     Raises OSError, also if the file's sha256 is not ``digest``, and pyarrow.ArrowException.
     """
     copy = cache / "tables" / f"{digest}.arrow"
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(copy.with_suffix(".lock")):
+    with file_lock(copy.with_suffix(".lock")):
         if not copy.exists():
             with atomic_file(copy) as part, _local(folder, name, part.with_suffix(".parquet")) as source:
                 require_digest(sha256(source), digest)

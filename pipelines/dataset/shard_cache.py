@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from filelock import BaseFileLock, FileLock, Timeout
 
 from core.errors import AnimaticError
 from core.files import move_into_place, sha256, sync
+from core.lock import file_lock, is_locked
 from core.storage import Folder
 from pipelines.dataset.cache_config import CacheConfig
 
@@ -94,7 +94,7 @@ class ShardFiles:
         name = hashlib.sha256(known.encode()).hexdigest()
         mark = self._checked / name
         if not mark.exists():
-            with _locked(mark.with_suffix(".lock")):
+            with file_lock(mark.with_suffix(".lock")):
                 if not mark.exists():
                     self._check(path, about)
                     mark.touch()
@@ -102,7 +102,7 @@ class ShardFiles:
 
     def _fetched(self, about: dict[str, Any]) -> Path:
         path = self._room.folder / about["sha256"]
-        with _locked(path.with_suffix(".lock")):
+        with file_lock(path.with_suffix(".lock")):
             if not path.exists():
                 part = path.with_suffix(".part")
                 with self._room.reserved(part, about["bytes"]):
@@ -170,9 +170,9 @@ class _Room:
         with self._counting():
             move_into_place(part, path)
 
-    def _counting(self) -> BaseFileLock:
-        """Held by whoever counts the files, or takes one away or renames it."""
-        return _locked(self.folder / "room.lock")
+    def _counting(self) -> contextlib.AbstractContextManager[None]:
+        """The lock under which files are counted, deleted and renamed."""
+        return file_lock(self.folder / "room.lock")
 
     def _reserve(self, part: Path, size: int) -> bool:
         with self._counting():
@@ -183,7 +183,8 @@ class _Room:
             for path in sorted(states, key=lambda path: states[path].st_mtime_ns):
                 if taken + size <= self.limit:
                     break
-                if path.suffix != ".part" or _abandoned(path):
+                # A file that is being fetched is locked, unless its process was killed.
+                if path.suffix != ".part" or not is_locked(path.with_suffix(".lock")):
                     path.unlink(missing_ok=True)
                     taken -= states[path].st_size
             if taken + size > self.limit:
@@ -191,17 +192,3 @@ class _Room:
             with part.open("wb") as file:
                 file.truncate(size)
             return True
-
-
-def _abandoned(part: Path) -> bool:
-    """Whether whoever was fetching this was killed: its lock is free."""
-    try:
-        with FileLock(part.with_suffix(".lock"), timeout=0):
-            return True
-    except Timeout:
-        return False
-
-
-def _locked(path: Path) -> BaseFileLock:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path)

@@ -6,7 +6,6 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from core.errors import AnimaticError
-from core.lock import exclusive_lock
 from core.storage import Folder, StoreError
 
 
@@ -35,22 +34,8 @@ def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "file")
     with pytest.raises(AnimaticError, match=r"file/a: (Not a directory|File exists)"):
         folder.write("a", b"")
-    with pytest.raises(AnimaticError, match="there can be no folder"), exclusive_lock(folder, "job"):
-        pass
 
 
 def test_a_place_that_nothing_here_can_open_is_named() -> None:
     with pytest.raises(AnimaticError, match="foo://x cannot be opened: Protocol not known"):
         Folder("foo://x")
-
-
-def test_who_writes_to_a_folder_is_named_to_the_next(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
-    with (
-        exclusive_lock(folder, "ingest"),
-        pytest.raises(AnimaticError, match="another ingest is writing"),
-        exclusive_lock(folder, "score"),
-    ):
-        pass
-    with exclusive_lock(folder, "score"):
-        assert (tmp_path / ".lock").read_text() == "score"
