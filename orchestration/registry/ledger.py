@@ -17,6 +17,7 @@ from typing import IO, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from core.config.identity import IdentityFormat
 from core.errors import AnimaticError
 from core.files import sync
 from core.lock import file_lock
@@ -24,6 +25,26 @@ from core.lock import file_lock
 Kind = Literal["accepted", "promoted", "rolled_back"]
 GENESIS = "0" * 64
 LOCK_TIMEOUT_S = 30.0
+# What a hash covers. Fields that are added to Entry later count only once they leave their default, so that
+# the chain of an older ledger stays valid.
+HASHED = IdentityFormat(
+    {
+        "": (
+            "seq",
+            "time",
+            "kind",
+            "bundle_id",
+            "bundle_path",
+            "stage",
+            "preset",
+            "actor",
+            "replaced",
+            "note",
+            "previous",
+        )
+    },
+    excluded={"hash"},
+)
 
 
 class Entry(BaseModel):
@@ -45,8 +66,8 @@ class Entry(BaseModel):
     hash: str = ""
 
     def digest(self) -> str:
-        """SHA-256 over every field but ``hash``, in canonical JSON."""
-        content = self.model_dump(exclude={"hash"})
+        """sha256 of the fields in ``HASHED``, in canonical JSON."""
+        content = HASHED.values(self)
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

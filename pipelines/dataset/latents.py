@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.canonical_json import digest_of
+from core.config.identity import IdentityFormat
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset.dataset import Dataset, open_table
@@ -46,28 +48,29 @@ SCHEMA = pa.schema(
 Latent = npt.NDArray[np.float16]
 
 
-@dataclass(frozen=True)
-class LatentKey:
-    """Everything that latents depend on besides the clips.
+class LatentKey(BaseModel):
+    """Everything that latents depend on besides the clips."""
 
-    Attributes:
-        height, width: pixels of the frames as the codec sees them.
-        codec: digest of what decides its posterior.
-        text: digest of the text tower; None: no text features.
-        clips: False holds the stored images alone (stage 1).
-        precision: of the codec's arithmetic.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    height: int
-    width: int
-    codec: str
-    text: str | None
-    clips: bool
-    precision: str
+    height: int = Field(description="pixels of the frames that the codec sees")
+    width: int = Field(description="pixels of the frames that the codec sees")
+    codec: str = Field(description="digest of what decides the codec's posterior")
+    text: str | None = Field(description="digest of the text tower; null: no text features")
+    clips: bool = Field(description="false: only the stored images (stage 1)")
+    precision: str = Field(description="of the codec's arithmetic")
+
+    @classmethod
+    def recorded(cls, identity: Mapping[str, Any]) -> "LatentKey":
+        """The key whose :meth:`identity` is recorded."""
+        return cls.model_validate({name: identity[name] for name in identity.keys() & cls.model_fields})
 
     def identity(self) -> dict[str, Any]:
-        """As JSON, with the transform."""
-        return {"format": FORMAT, "transform": TRANSFORM, **vars(self)}
+        """As JSON, with the format and the transform; its digest is recorded in every unit's manifest."""
+        return {"format": FORMAT, "transform": TRANSFORM, **IDENTITY.values(self)}
+
+
+IDENTITY = IdentityFormat({"": ("height", "width", "codec", "text", "clips", "precision")})
 
 
 def codec_digest(codec: "Codec") -> str:
@@ -136,13 +139,14 @@ class Latents:
 
     def require(self, **wanted: Any) -> None:
         """Raise AnimaticError unless the latents were made with these values of :class:`LatentKey`."""
-        made = self.info["config"]
+        made = LatentKey.recorded(self.info["config"])
         names = {"codec": "codec", "text": "text tower", "clips": "choice of clips or stills"}
         for name, value in wanted.items():
-            if made[name] != value:
+            found = getattr(made, name)
+            if found != value:
                 raise AnimaticError(
                     f"the latents at {self.folder} were made with another {names.get(name, name)} "
-                    f"({_short(made[name])}, not {_short(value)}): encode into a new folder, or leave out "
+                    f"({_short(found)}, not {_short(value)}): encode into a new folder, or leave out "
                     "data.latents"
                 )
 

@@ -54,12 +54,12 @@ def load_models(config: EncodeConfig) -> tuple[Codec, ClipEncoders | None, Laten
     codec = build_codec(config.codec)
     encoders = ClipEncoders(config.encoders) if config.encoders is not None else None
     key = LatentKey(
-        config.height,
-        config.width,
-        codec_digest(codec),
-        text_digest(encoders) if encoders is not None else None,
-        config.clips,
-        config.precision,
+        height=config.height,
+        width=config.width,
+        codec=codec_digest(codec),
+        text=text_digest(encoders) if encoders is not None else None,
+        clips=config.clips,
+        precision=config.precision,
     )
     return codec, encoders, key
 

@@ -5,35 +5,43 @@ dataset.json, then the manifests that are no longer true, and only then writes t
 it is killed at, what is left is an unfinished dataset of one plan.
 """
 
+import functools
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from core.canonical_json import canonical_json, digest_of
+from core.config.identity import IdentityFormat
+from core.config.validation import validate
 from core.errors import AnimaticError
 from core.storage import Folder
 from core.urls import SCHEME
 from pipelines.dataset.units import FORMAT, committed_units, read_units, shard_name, stored_shards, unit_name
+from pipelines.ingest.original_fields import ORIGINAL_FIELDS
 from pipelines.ingest.unit import IngestConfig
 from pipelines.sources import SourceRow, SourceTable
 
 # Where and how the work is done, which must not matter to the bytes that come out.
-NON_IDENTITY_FIELDS = {
-    "source",
-    "videos",
-    "output",
-    "workers",
-    "address",
-    "deadline_s",
-    "decoder_memory",
-    "fetch",
-}
+NON_IDENTITY_FIELDS = frozenset(
+    {
+        "source",
+        "videos",
+        "output",
+        "workers",
+        "address",
+        "deadline_s",
+        "decoder_memory",
+        "fetch",
+    }
+)
 # What is felt through the rows alone: units whose rows stay the same stay the same.
-OF_ROWS = {"source_sha256", "columns", "where"}
+OF_ROWS = frozenset({"source_sha256", "columns", "where"})
+# What ingest.json and dataset.json record, and so a dataset's digest.
+RECORDED = IdentityFormat(ORIGINAL_FIELDS, NON_IDENTITY_FIELDS)
+# What a unit's manifest records beside its rows: the settings that are not at their default.
+UNIT_SETTINGS = IdentityFormat({"watermark": ORIGINAL_FIELDS["watermark"]}, NON_IDENTITY_FIELDS | OF_ROWS)
 
 
 @dataclass(frozen=True)
@@ -83,13 +91,13 @@ class Plan:
             "ingest.json", canonical_json({"config": self.config, "videos": self.videos, "source": source})
         )
 
-    @property
+    @functools.cached_property
     def settings(self) -> str:
-        """Digest of what decides a unit besides its rows. What stands at its default does not count, so that
-        settings of a later version leave it as it is."""
-        usual = _settings(IngestConfig(source="", output=""))
-        chosen = _unlike({n: value for n, value in self.config.items() if n not in OF_ROWS}, usual)
-        return digest_of([chosen, self.videos])
+        """Digest of what decides a unit besides its rows.
+
+        Raises AnimaticError for settings of a later version, which this one would not apply.
+        """
+        return digest_of([UNIT_SETTINGS.values(_recorded(self.config)), self.videos])
 
     def source_of(self, rows: list[SourceRow]) -> dict[str, Any]:
         """What a unit is made from, as its manifest tells."""
@@ -159,27 +167,25 @@ def withdraw(folder: Folder, units: set[int], keep_shards: int) -> None:
 
 
 def _settings(config: IngestConfig) -> dict[str, Any]:
-    return {"format": FORMAT, **config.model_dump(mode="json", exclude=NON_IDENTITY_FIELDS)}
+    return {"format": FORMAT, **RECORDED.values(config)}
 
 
-def _unlike(values: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
-    """The values that are not the usual ones, of sections within sections too."""
-    unlike = {}
-    for name, value in values.items():
-        other = usual.get(name)
-        if isinstance(value, dict) and isinstance(other, dict):
-            value = _unlike(value, other) or other
-        if value != other:
-            unlike[name] = value
-    return unlike
+def _recorded(settings: dict[str, Any]) -> IngestConfig:
+    """The configuration with these ``_settings``."""
+    recorded = {name: value for name, value in settings.items() if name not in ("format", "source_sha256")}
+    try:
+        return validate(IngestConfig, {**recorded, "source": "", "output": ""})
+    except AnimaticError as error:
+        raise AnimaticError(f"ingest.json is of another version of animatic: {error}") from error
 
 
 def _completed(config: dict[str, Any]) -> dict[str, Any]:
-    """Settings that came later, at their defaults: what an older version did, it did with these."""
+    """``_settings`` of a configuration recorded by an older version, which had fewer of them."""
     known = {name: value for name, value in config.items() if name in IngestConfig.model_fields}
     try:
-        return _settings(IngestConfig.model_validate({**known, "source": "", "output": ""}))
-    except ValidationError:
+        return _settings(validate(IngestConfig, {**known, "source": "", "output": ""}))
+    except AnimaticError:
+        # Values of a later version are compared as they are: the message then names what differs.
         return {}
 
 

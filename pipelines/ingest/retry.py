@@ -4,8 +4,7 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from pydantic import ValidationError
-
+from core.config.validation import validate
 from core.errors import AnimaticError
 from core.lock import exclusive_lock
 from core.storage import Folder
@@ -62,12 +61,7 @@ def _config(folder: Folder, plan: Plan, circumstances: dict[str, Any]) -> Ingest
     output = str(folder.local_path.absolute()) if folder.local_path else folder.url
     videos = None if plan.videos is None else place_of(folder, plan.videos)
     places = {"source": place_of(folder, plan.source), "videos": videos, "output": output}
-    try:
-        return IngestConfig.model_validate({**settings, **places, **circumstances})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise AnimaticError(f"{name} {first['input']!r}: {first['msg']}") from error
+    return validate(IngestConfig, {**settings, **places, **circumstances})
 
 
 def _units(

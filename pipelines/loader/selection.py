@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.config.identity import IdentityFormat
+
 
 class Selection(BaseModel):
     """Clips that training leaves out, by default none. The dataset itself stays as it is."""
@@ -15,3 +17,4 @@ class Selection(BaseModel):
 
 
 EVERYTHING = Selection()
+IDENTITY = IdentityFormat({"": ("skip_duplicates", "min_clip_similarity")})

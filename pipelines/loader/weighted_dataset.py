@@ -17,7 +17,7 @@ from pipelines.dataset.similarity import read_similarity
 from pipelines.loader.mixture import Weight
 from pipelines.loader.reading import check_latents
 from pipelines.loader.sampling import ClipSampling
-from pipelines.loader.selection import EVERYTHING, Selection
+from pipelines.loader.selection import EVERYTHING, IDENTITY, Selection
 
 if TYPE_CHECKING:
     from models.encoders.clip import ClipEncoders
@@ -67,7 +67,7 @@ class WeightedDataset:
             return self.dataset.digest
         needs_scores = self.selection.min_clip_similarity is not None
         scores = read_similarity(self.dataset)[1] if needs_scores else None
-        return digest_of([self.dataset.digest, self.selection.model_dump(mode="json"), scores])
+        return digest_of([self.dataset.digest, IDENTITY.values(self.selection), scores])
 
     def selected(self) -> npt.NDArray[np.bool_]:
         """For each sample whether it is trained on, (samples).

@@ -4,43 +4,55 @@ import hashlib
 import json
 from typing import Any
 
-from pipelines.loader import EVERYTHING, SHUFFLE_SHARDS, ClipSampling
+from core.config.identity import IdentityFormat
+from training.config.original_fields import ORIGINAL_FIELDS
 from training.config.run import RunConfig
+
+# Locations, processes, trackers and validation do not decide the weights. The training data does, but is
+# identified by its own digest, which covers datasets, their weights and the selection of samples.
+NON_IDENTITY_FIELDS = frozenset(
+    {
+        "model.encoders.path",
+        "model.codec.path",
+        "data.dataset",
+        "data.latents",
+        "data.weight",
+        "data.others",
+        "data.threads",
+        "data.max_failure_share",
+        "data.cache",
+        "validation",
+        "tracking",
+        "launch",
+        "init",
+    }
+)
+# What may change when a run is resumed: its length and its records.
+NON_TRAJECTORY_FIELDS = frozenset(
+    {
+        "train.steps",
+        "train.checkpoint_every",
+        "train.keep_checkpoints",
+        "train.log_every",
+        "train.max_skipped",
+        "train.bundle_dtype",
+    }
+)
+RECIPE = IdentityFormat(ORIGINAL_FIELDS, NON_IDENTITY_FIELDS)
+TRAJECTORY = IdentityFormat(ORIGINAL_FIELDS, NON_IDENTITY_FIELDS | NON_TRAJECTORY_FIELDS)
 
 
 def config_hash(config: RunConfig) -> str:
-    """Digest of the recipe: everything but places, processes, trackers and validation samples."""
-    return _digest(_recipe(config))
+    """sha256 of the recipe: the whole configuration without ``NON_IDENTITY_FIELDS``."""
+    return _digest(RECIPE.values(config))
 
 
 def trajectory_hash(config: RunConfig) -> str:
-    """Digest of what decides each step's weights: the recipe without its length and bookkeeping.
+    """sha256 of what decides the weights at each step: the recipe without ``NON_TRAJECTORY_FIELDS``.
 
     A run may resume from checkpoints with the same trajectory hash, for instance to train longer.
     """
-    recipe = _recipe(config)
-    for key in ("steps", "checkpoint_every", "keep_checkpoints", "log_every", "max_skipped", "bundle_dtype"):
-        del recipe["train"][key]
-    return _digest(recipe)
-
-
-def _recipe(config: RunConfig) -> dict[str, Any]:
-    values = config.model_dump(mode="json", exclude={"launch", "tracking", "validation", "init"})
-    # What is mixed, and how, is in the digest of the data.
-    for name in ("dataset", "latents", "weight", "others", "threads", "max_failure_share", "cache"):
-        del values["data"][name]
-    # Settings that came later: at their defaults, earlier runs remain what they were.
-    if config.data.selection == EVERYTHING:
-        del values["data"]["selection"]
-    if config.data.shuffle_shards == SHUFFLE_SHARDS:
-        del values["data"]["shuffle_shards"]
-    if not config.data.buckets:
-        del values["data"]["buckets"]
-    for name in ("target_fps", "short_clips", "flip"):
-        if values["data"]["sampling"][name] == ClipSampling.model_fields[name].default:
-            del values["data"]["sampling"][name]
-    del values["model"]["encoders"]["path"], values["model"]["codec"]["path"]
-    return values
+    return _digest(TRAJECTORY.values(config))
 
 
 def _digest(values: dict[str, Any]) -> str:

@@ -8,6 +8,8 @@ import pytest
 
 from core.errors import AnimaticError
 from orchestration.registry import Ledger
+from orchestration.registry.ledger import GENESIS, Entry
+from tests.support.grown_models import ADDED, grown
 
 
 def record(ledger: Ledger, kind, name: str, stage: int = 3, preset: str = "tiny", **more):
@@ -86,3 +88,21 @@ def test_a_moved_workspace_still_finds_its_bundles(ledger, tmp_path):
     ledger.path.parent.rename(moved)
     there = Ledger(moved / "ledger.jsonl")
     assert there.path_of(there.entries()[0]) == Path(moved / "a")
+
+
+def test_a_recorded_hash_holds_when_entries_get_more_fields():
+    values = {
+        "seq": 0,
+        "time": "2026-01-01T00:00:00+00:00",
+        "kind": "promoted",
+        "bundle_id": "ab" * 32,
+        "bundle_path": "runs/é",
+        "stage": 3,
+        "preset": "tiny",
+        "actor": "x",
+        "previous": GENESIS,
+    }
+    recorded = "abdaba982cd8a161288f081997e7c5a12b8463f18c21df69304e6830cca804a8"
+    larger = grown(Entry)
+    assert Entry(**values).digest() == larger(**values).digest() == recorded
+    assert larger(**values, **{ADDED: 1}).digest() != recorded
