@@ -1,46 +1,82 @@
-"""Sampling a clip from still images: what each mode conditions on, and all guidance passes as one batch."""
+"""Sampling clips from still images with an assembled model; all guidance passes run as one batch."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
 
 import torch
-from einops import repeat
+from einops import rearrange
 from torch import Tensor
 
 from core.errors import AnimaticError
+from models.animator import Animator
 from models.architecture import Architecture
-from models.diffusion.sampler import Denoiser, Progress, SamplingSettings, sample
-from models.network.conditioning import ProjectedContext
+from models.diffusion.guidance import Condition, Denoiser
+from models.diffusion.sampler import Progress, sample
+from models.diffusion.settings import SamplingSettings
+from models.modes import Mode, frames_to_sample
+from models.network.conditioning import ProjectedContext, repeat_over_time
 from models.network.unet import UNet
 
-if TYPE_CHECKING:
-    from models.animator import Animator
 
-Mode = Literal["animate", "interpolate", "loop"]
-
-
-def sample_latents(
-    animator: "Animator",
+@torch.no_grad()
+def animate(
+    animator: Animator,
     image: Tensor,
     prompts: Sequence[str],
     settings: SamplingSettings,
+    progress: Progress | None = None,
     *,
     mode: Mode = "animate",
     last: Tensor | None = None,
     frames: int | None = None,
-    progress: Progress | None = None,
 ) -> Tensor:
-    """Latents (b c t h w) of a clip per image; arguments and errors as ``Animator.animate``.
+    """Animate still images.
+
+    Args:
+        image: (b 3 h w) in [-1, 1] at the architecture's height and width.
+        prompts: b texts.
+        settings: sampling; sample i draws its noise from (settings.seed, i), whatever it is batched with.
+        progress: called with (steps done, steps).
+        mode: "animate" continues from the image; "interpolate" ends at ``last``; "loop" ends at its own
+            beginning. The last two need a network with detail guidance that was trained for them.
+        last: (b 3 h w), the last frames to interpolate to.
+        frames: sampled per clip; None takes the architecture's. A loop returns one less.
+
+    Returns:
+        (b t 3 h w) in [-1, 1], float32 on the CPU; t = 1 for a network without temporal layers.
+
+    Raises:
+        AnimaticError: where images, mode and network do not fit together.
+    """
+    with torch.autocast(animator.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        latents = sample_latents(
+            animator, image, prompts, settings, progress, mode=mode, last=last, frames=frames
+        )
+    pixels = animator.codec.decode(rearrange(latents.float(), "b c t h w -> (b t) c h w"))
+    return rearrange(pixels, "(b t) c h w -> b t c h w", b=len(prompts)).cpu()
+
+
+def sample_latents(
+    animator: Animator,
+    image: Tensor,
+    prompts: Sequence[str],
+    settings: SamplingSettings,
+    progress: Progress | None = None,
+    *,
+    mode: Mode = "animate",
+    last: Tensor | None = None,
+    frames: int | None = None,
+) -> Tensor:
+    """Latents (b c t h w) of a clip for each image; arguments and errors as in :func:`animate`.
 
     A loop's last frame repeats its first and is left out.
     """
     frames = frames_to_sample(animator.architecture, mode, frames)
-    _check_images(animator, image, prompts, mode, last)
+    _check_images(animator.architecture, image, len(prompts), mode, last)
     image = image.to(animator.device)
     condition = None
     if animator.architecture.unet.detail_guidance:
-        condition = _condition(animator, image, mode, last, frames)
-    denoise = _denoiser(animator, image, list(prompts), settings, condition, frames)
+        condition = _detail_condition(animator, image, mode, last, frames)
+    denoise = _conditioned_denoiser(animator, image, list(prompts), settings, condition, frames)
     generators = [
         torch.Generator().manual_seed(settings.seed * 1_000_003 + index) for index in range(len(prompts))
     ]
@@ -52,104 +88,78 @@ def sample_latents(
 
 def denoiser(
     unet: UNet,
-    texts: Mapping[str, Tensor],
-    images: Mapping[str, Tensor],
-    condition: Tensor | None,
+    texts: Mapping[Condition, Tensor],
+    images: Mapping[Condition, Tensor],
+    detail: Tensor | None,
     fps: Tensor | None,
 ) -> Denoiser:
-    """The network under named conditions, as the sampler calls it; keys and values are computed once.
+    """The UNet as the sampler calls it; keys and values of the context are computed once.
 
     Args:
-        texts: condition ("none", "image", "both") -> text tokens (b n c).
+        texts: condition -> text tokens (b n c).
         images: condition -> image tokens (b t q c); empty for a network without image attention.
-        condition: latents (b c t h w) concatenated to the noisy ones, for a network with detail guidance.
+        detail: latents (b c t h w) concatenated to the noisy ones, for a network with detail guidance.
         fps: (b), or None for the network's default.
     """
-    projected: dict[tuple[str, ...], ProjectedContext] = {}
+    projected: dict[tuple[Condition, ...], ProjectedContext] = {}
 
-    def denoise(latents: Tensor, timestep: Tensor, names: Sequence[str]) -> list[Tensor]:
-        passes, key = len(names), tuple(names)
+    def denoise(latents: Tensor, timestep: Tensor, conditions: Sequence[Condition]) -> list[Tensor]:
+        passes, key = len(conditions), tuple(conditions)
         if key not in projected:
-            tokens = torch.cat([images[name] for name in names]) if images else None
-            projected[key] = unet.project(torch.cat([texts[name] for name in names]), tokens)
-        inputs = latents if condition is None else torch.cat([latents, condition], dim=1)
+            tokens = torch.cat([images[condition] for condition in conditions]) if images else None
+            text = torch.cat([texts[condition] for condition in conditions])
+            projected[key] = unet.project(text, tokens)
+        inputs = latents if detail is None else torch.cat([latents, detail], dim=1)
         prediction = unet(inputs, timestep, projected[key], fps=fps, conditions=passes)
         return list(prediction.float().chunk(passes))
 
     return denoise
 
 
-def frames_to_sample(architecture: Architecture, mode: Mode, frames: int | None) -> int:
-    """Frames of a clip: those asked for, else the architecture's.
-
-    Raises:
-        AnimaticError: where the network cannot do the mode, or there are too few frames for it.
-    """
-    if not architecture.unet.temporal:
-        if frames not in (None, 1) or mode != "animate":
-            raise AnimaticError(
-                "this network has no temporal layers and draws single images: use a bundle of stage 2 or 3"
-            )
-        return 1
-    if mode != "animate" and not architecture.unet.detail_guidance:
-        raise AnimaticError(
-            f"mode {mode} shows the network its last frame, which takes detail guidance: "
-            "use a bundle of stage 3"
-        )
-    frames = architecture.frames if frames is None else frames
-    least = {"animate": 1, "interpolate": 2, "loop": 3}[mode]
-    if frames < least:
-        raise AnimaticError(f"frames is {frames}: mode {mode} needs at least {least}")
-    return frames
-
-
-def over_time(latent: Tensor, frames: int) -> Tensor:
-    """(b c h w) -> (b c t h w), repeated."""
-    return repeat(latent, "b c h w -> b c t h w", t=frames)
-
-
 def _check_images(
-    animator: "Animator", image: Tensor, prompts: Sequence[str], mode: Mode, last: Tensor | None
+    architecture: Architecture, image: Tensor, count: int, mode: Mode, last: Tensor | None
 ) -> None:
-    architecture = animator.architecture
-    expected = (len(prompts), 3, architecture.height, architecture.width)
-    for name, given in (("image", image), ("last", last)):
-        if given is not None and tuple(given.shape) != expected:
+    expected = (count, 3, architecture.height, architecture.width)
+    for name, pixels in (("image", image), ("last", last)):
+        if pixels is not None and tuple(pixels.shape) != expected:
             raise AnimaticError(
-                f"{name} is of shape {tuple(given.shape)}, {expected} expected: an image for each prompt, at "
-                "the size of the network"
+                f"{name} is of shape {tuple(pixels.shape)}, {expected} expected: an image for each prompt, "
+                "at the size of the network"
             )
     if (last is not None) != (mode == "interpolate"):
-        raise AnimaticError("a last frame goes with mode interpolate, and only with it")
+        raise AnimaticError("mode interpolate takes a last frame, the other modes take none")
 
 
-def _condition(animator: "Animator", image: Tensor, mode: Mode, last: Tensor | None, frames: int) -> Tensor:
+def _detail_condition(
+    animator: Animator, image: Tensor, mode: Mode, last: Tensor | None, frames: int
+) -> Tensor:
     """Latents (b c t h w) to concatenate: the image at every frame, or at both ends with zeros between."""
     first = animator.codec.encode(image)
     if mode == "animate":
-        return over_time(first, frames)
-    condition = torch.zeros_like(over_time(first, frames))
+        return repeat_over_time(first, frames)
+    condition = torch.zeros_like(repeat_over_time(first, frames))
     condition[:, :, 0] = first
     condition[:, :, -1] = first if last is None else animator.codec.encode(last.to(image))
     return condition
 
 
-def _denoiser(
-    animator: "Animator",
+def _conditioned_denoiser(
+    animator: Animator,
     image: Tensor,
     prompts: list[str],
     settings: SamplingSettings,
-    condition: Tensor | None,
+    detail: Tensor | None,
     frames: int,
 ) -> Denoiser:
-    """The network shown the prompts and images, or kept from them."""
+    """The network under each of the sampler's conditions: prompts and images given or left out."""
     count = len(prompts)
-    texts = {"both": animator.encoders.text(prompts), "none": animator.encoders.text([""] * count)}
-    texts["image"] = texts["none"]
-    images: dict[str, Tensor] = {}
-    if animator.context is not None:
-        images["both"] = images["image"] = animator.context(animator.encoders.image(image), frames)
-        # The image is dropped as published: CLIP sees grey.
-        images["none"] = animator.context(animator.encoders.image(torch.zeros_like(image)), frames)
+    prompted, empty = animator.encoders.text(prompts), animator.encoders.text([""] * count)
+    texts: dict[Condition, Tensor] = {"none": empty, "image": empty, "both": prompted}
+    images: dict[Condition, Tensor] = {}
+    given = animator.image_context(image, frames)
+    # As published, an image left out is a grey one for CLIP.
+    grey = animator.image_context(torch.zeros_like(image), frames)
+    if given is not None and grey is not None:
+        images = {"none": grey, "image": given, "both": given}
     fps = None if settings.fps is None else torch.full((count,), settings.fps, device=animator.device)
-    return denoiser(animator.unet, texts, images, condition, fps)
+    return denoiser(animator.network.unet, texts, images, detail, fps)

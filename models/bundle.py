@@ -28,7 +28,8 @@ from models.animator import Animator
 from models.architecture import Architecture
 from models.encoders.clip import IMAGE_PREFIX, TEXT_PREFIX
 from models.encoders.vae import VAE_PREFIX
-from models.network.parameter_names import NETWORK_PREFIXES
+from models.network import parameter_names
+from models.network.parameter_names import is_network_key
 from models.tensors import separate
 
 FORMAT = 1
@@ -68,20 +69,18 @@ class Bundle:
     def state(self) -> dict[str, Tensor]:
         """The network's weights under public key names, as stored; read from the file when they are used."""
         with safe_open(self.weights, framework="pt") as file:
-            return {
-                key: file.get_tensor(key) for key in file.offset_keys() if key.startswith(NETWORK_PREFIXES)
-            }
+            return {key: file.get_tensor(key) for key in file.offset_keys() if is_network_key(key)}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the network's tensors under public key names, from the file's header alone."""
         with safe_open(self.weights, framework="pt") as file:
-            network = [key for key in file.offset_keys() if key.startswith(NETWORK_PREFIXES)]
+            network = [key for key in file.offset_keys() if is_network_key(key)]
             return {key: tuple(file.get_slice(key).get_shape()) for key in network}
 
     def animator(self) -> Animator:
         """The model with these weights, in float32 and evaluation mode."""
         animator = Animator(self.complete_architecture())
-        animator.load_network_state(self.state())
+        parameter_names.load(animator.network, self.state())
         return animator.eval()
 
     def complete_architecture(self) -> Architecture:

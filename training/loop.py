@@ -225,7 +225,6 @@ class _Run:
         return saved.step
 
     def _announce(self, begun: int) -> None:
-        candidates = self.animator.trainable_candidates()
         self.journal.append(
             "start",
             begun,
@@ -235,7 +234,7 @@ class _Run:
             steps=self.config.train.steps,
             workers=self.world.size,
             device=str(self.engine.device),
-            parameters=len(candidates),
+            parameters=len(list(self.animator.network.parameters())),
             trainable=len(self.trainable),
             dataset_digest=self.source.digest,
             base=self.initialisation.base,

@@ -76,7 +76,7 @@ def publish(
 
     ``weights``: the whole network by internal name; ``animator`` lends its names only.
     """
-    names = public_names(animator)
+    names = public_names(animator.network)
     if set(names) != set(weights):
         raise ValueError(f"weights and network differ: {sorted(set(names) ^ set(weights))[:3]}")
     extra: dict[str, Any] = {"seed": config.seed, "steps": config.train.steps, "ema": config.train.ema_decay}

@@ -1,6 +1,5 @@
 """Validation samples: the same few stills animated again as training goes on."""
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,10 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from models.animate import animate
 from models.animator import Animator
 from models.batch import Batch
-from models.network.context import QueryTransformer
-from models.network.unet import UNet
+from models.network.network import Network
 from models.pixels import to_signed, to_uint8
 from training.config import RunConfig
 
@@ -38,7 +37,7 @@ def draw_samples(
         (path of the mp4, or of the png where the network makes single images; prompt) for every sample.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    network = _twin(animator, weights)
+    sampler = _with_weights(animator, weights)
     settings = config.validation.sampling
     count = min(config.validation.count, len(batch))
     prompts = list(config.validation.prompts or batch.captions)
@@ -49,28 +48,19 @@ def draw_samples(
         own = settings.model_copy(
             update={"seed": settings.seed + index, "fps": settings.fps or float(batch.fps[index])}
         )
-        clip = network.animate(still, [prompt], own)[0]
+        clip = animate(sampler, still, [prompt], own)[0]
         frames = to_uint8(clip).permute(0, 2, 3, 1).numpy()
         written.append((_write(frames, folder / f"step-{step:08d}-{index}"), prompt))
     return written
 
 
-def _twin(animator: Animator, weights: Mapping[str, Tensor]) -> Animator:
-    """An animator with its own UNet and query transformer and the other's frozen parts."""
-    twin = copy.copy(animator)
-    twin._modules = dict(animator._modules)
-    architecture = animator.architecture
-    twin.unet = UNet(architecture.unet).eval()
-    if architecture.context is not None:
-        twin.context = QueryTransformer(architecture.context).eval()
+def _with_weights(animator: Animator, weights: Mapping[str, Tensor]) -> Animator:
+    """An animator with a network of its own and the other's frozen parts."""
+    network = Network(animator.architecture).eval()
     with torch.no_grad():
-        for name, parameter in twin.trainable_candidates().items():
+        for name, parameter in network.named_parameters():
             parameter.copy_(weights[name])
-    device = animator.device
-    twin.unet.to(device)
-    if twin.context is not None:
-        twin.context.to(device)
-    return twin
+    return animator.with_network(network.to(animator.device))
 
 
 def _write(frames: np.ndarray, stem: Path) -> Path:

@@ -8,6 +8,7 @@ from core.errors import AnimaticError
 from models.animator import Animator
 from models.encoders.codec import VaeCodec
 from models.encoders.vae import from_ldm, to_ldm
+from models.network import parameter_names
 from models.state_dict_diff import compare, shapes_of
 
 
@@ -21,12 +22,12 @@ def load(animator: Animator, state: Mapping[str, Tensor]) -> None:
         AnimaticError: listing tensors that are missing, unexpected or of another shape; ``animator`` is then
             unchanged.
     """
-    network = animator.network_state()
+    network = parameter_names.public_state(animator.network)
     vae = animator.codec.vae if isinstance(animator.codec, VaeCodec) else None
     frozen = to_ldm(vae) if vae is not None else {}
     problems = compare(shapes_of(state), shapes_of({**network, **frozen}))
     if problems:
         raise AnimaticError(f"the weights do not fit the architecture: {problems}")
-    animator.load_network_state({key: state[key] for key in network})
+    parameter_names.load(animator.network, {key: state[key] for key in network})
     if vae is not None:
         vae.load_state_dict(from_ldm(vae, {key: state[key] for key in frozen}))

@@ -1,73 +1,29 @@
-"""DDIM sampling (arXiv:2010.02502) with separate guidance for image and text (DynamiCrafter, section 4)."""
+"""DDIM sampling (arXiv:2010.02502)."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from models.diffusion.guidance import Denoiser, guide
 from models.diffusion.schedule import Diffusion
+from models.diffusion.settings import SamplingSettings, Spacing
 
 Progress = Callable[[int, int], None]
 
-# (latents, timestep (b), conditions among "none", "image", "both") -> a prediction like latents for each.
-Denoiser = Callable[[Tensor, Tensor, Sequence[str]], list[Tensor]]
 
+def timesteps(steps: int, total: int, spacing: Spacing) -> np.ndarray:
+    """Increasing diffusion steps (int64) that the sampler visits, as published.
 
-class SamplingSettings(BaseModel):
-    """How a clip is sampled."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    steps: int = Field(50, ge=1, le=1000)
-    eta: float = Field(1.0, ge=0, le=1, description="0: deterministic DDIM; 1: ancestral noise")
-    text_guidance: float = Field(7.5, ge=0)
-    image_guidance: float | None = Field(
-        None, ge=0, description="null: text and image are guided together, with text_guidance"
-    )
-    guidance_rescale: float = Field(0.0, ge=0, le=1, description="arXiv:2305.08891, section 3.4")
-    spacing: Literal["uniform", "uniform_trailing"] = "uniform_trailing"
-    fps: float | None = Field(None, gt=0, description="frame rate (or stride, 256 model) told to the network")
-    seed: int = 0
-    precision: Literal["float32", "bfloat16"] = "float32"
-
-
-def timesteps(steps: int, total: int, spacing: str) -> np.ndarray:
-    """Increasing diffusion steps visited by the sampler, as published.
-
-    "uniform": 1, 1 + total // steps, …; "uniform_trailing" ends at the last step (arXiv:2305.08891).
+    "uniform": 1, 1 + total // steps, …; "uniform_trailing" ends at the last step (arXiv:2305.08891). Where
+    ``steps`` does not divide ``total``, the published "uniform" goes past the schedule; such a step is left
+    out.
     """
     if spacing == "uniform":
-        return np.arange(0, total, total // steps) + 1
+        visited = np.arange(0, total, total // steps) + 1
+        return visited[visited < total]
     return np.round(np.arange(total, 0, -total / steps)).astype(np.int64)[::-1] - 1
-
-
-def guide(denoise: Denoiser, latents: Tensor, timestep: Tensor, settings: SamplingSettings) -> Tensor:
-    """Guided prediction: e(0,0) + s_img·(e(img) - e(0,0)) + s_txt·(e(img,txt) - e(img)).
-
-    Without image guidance: e(0,0) + s_txt·(e(img,txt) - e(0,0)). All passes run as one batch; those of weight
-    zero are left out.
-    """
-    text_scale, image_scale = settings.text_guidance, settings.image_guidance
-    if image_scale is None:
-        weights = {"none": 1 - text_scale, "both": text_scale}
-    else:
-        weights = {"none": 1 - image_scale, "image": image_scale - text_scale, "both": text_scale}
-    # Guidance rescale needs the fully conditioned prediction whatever its weight.
-    needed = [name for name, weight in weights.items() if weight != 0 or name == "both"]
-    predictions = dict(zip(needed, denoise(latents, timestep, needed), strict=True))
-    guided = sum((weights[name] * predictions[name] for name in needed), torch.zeros_like(latents))
-    if settings.guidance_rescale == 0:
-        return guided
-    return _rescale(guided, predictions["both"], settings.guidance_rescale)
-
-
-def _rescale(guided: Tensor, conditioned: Tensor, factor: float) -> Tensor:
-    dims = list(range(1, guided.dim()))
-    ratio = conditioned.std(dim=dims, keepdim=True) / guided.std(dim=dims, keepdim=True)
-    return guided * (factor * ratio + (1 - factor))
 
 
 @torch.no_grad()

@@ -79,8 +79,3 @@ class Diffusion(nn.Module):
     @staticmethod
     def _at(table: Tensor, timesteps: Tensor, like: Tensor) -> Tensor:
         return table[timesteps].view(-1, *[1] * (like.dim() - 1))
-
-
-def loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error per sample: (b ...) -> (b), in float32."""
-    return (prediction.float() - target.float()).square().flatten(1).mean(dim=1)

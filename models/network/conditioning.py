@@ -7,7 +7,7 @@ share a row, so that nothing is repeated.
 
 from dataclasses import dataclass
 
-from einops import rearrange
+from einops import rearrange, repeat
 from torch import Tensor
 
 from core.errors import AnimaticError
@@ -69,3 +69,8 @@ def token_rows(kind: str, tokens: Tensor, batch: int, frames: int | None, width:
             f"{expected} expected"
         )
     return tokens if tokens.dim() == 3 else rearrange(tokens, "b t n c -> (b t) n c")
+
+
+def repeat_over_time(latent: Tensor, frames: int) -> Tensor:
+    """A condition's latent (b c h w) at every frame: (b c t h w)."""
+    return repeat(latent, "b c h w -> b c t h w", t=frames)

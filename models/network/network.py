@@ -9,7 +9,11 @@ from models.network.unet import UNet
 
 
 class Network(nn.Module):
-    """The parts of an animator that stages train, alone."""
+    """The parts of an animator that stages train.
+
+    Its parameter names (``unet.…``, ``context.…``) are the internal names by which training selects,
+    transfers and checkpoints weights; :mod:`models.network.parameter_names` maps them to the public ones.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()

@@ -7,19 +7,15 @@ which are the same in image and video networks.
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from core.errors import AnimaticError
 from models.architecture import Architecture
 from models.network.network import Network, network_on_meta
 from models.network.unet import UNet
-from models.state_dict_diff import Differences, Shape, compare, listing, shapes_of
-
-if TYPE_CHECKING:
-    from models.animator import Animator
+from models.state_dict_diff import Shape, compare, listing, shapes_of
 
 UNET_PREFIX = "model.diffusion_model."
 CONTEXT_PREFIX = "image_proj_model."
@@ -39,6 +35,11 @@ def is_image_attention(name: str) -> bool:
     return _IMAGE_ATTENTION.search(name) is not None
 
 
+def is_network_key(key: str) -> bool:
+    """Whether a public key belongs to the network, not to the autoencoder, an encoder or the schedule."""
+    return key.startswith(NETWORK_PREFIXES)
+
+
 def unet_public_names(unet: UNet) -> dict[str, str]:
     """Internal parameter name -> public key, for every parameter of a UNet."""
     prefixes = sorted(unet.public_prefixes(), key=lambda pair: -len(pair[0]))
@@ -49,7 +50,7 @@ def unet_public_names(unet: UNet) -> dict[str, str]:
     return names
 
 
-def public_names(network: "Animator | Network") -> dict[str, str]:
+def public_names(network: Network) -> dict[str, str]:
     """Internal name (``unet.…``, ``context.…``) -> public key, for every parameter of the network."""
     names = {f"unet.{name}": key for name, key in unet_public_names(network.unet).items()}
     if network.context is not None:
@@ -78,15 +79,21 @@ def internal_state(architecture: Architecture, state: Mapping[str, Value]) -> di
     return {names[key]: value for key, value in state.items()}
 
 
-def load(animator: "Animator", state: Mapping[str, Tensor], *, strict: bool) -> None:
-    """Copy public-name weights into ``animator``; see ``Animator.load_network_state``."""
-    parameters = animator.trainable_candidates()
-    wanted = {key: parameters[name] for name, key in public_names(animator).items()}
-    problems = compare(shapes_of(state), shapes_of(wanted))
-    if not strict:
-        problems = Differences((), (), problems.reshaped)
-    if problems:
-        raise AnimaticError(f"the weights do not fit the architecture: {problems}")
-    with torch.no_grad():
-        for key in wanted.keys() & state.keys():
-            wanted[key].copy_(state[key])
+def public_state(network: Network) -> dict[str, Tensor]:
+    """Weights of the network by public key, detached and not copied."""
+    names = public_names(network)
+    return {names[name]: value.detach() for name, value in network.named_parameters()}
+
+
+def load(network: Network, state: Mapping[str, Tensor]) -> None:
+    """Copy weights by public key into the network.
+
+    Raises:
+        AnimaticError: listing tensors that are missing, unexpected or of another shape.
+    """
+    wanted = public_state(network)
+    difference = compare(shapes_of(state), shapes_of(wanted))
+    if difference:
+        raise AnimaticError(f"the weights do not fit the architecture: {difference}")
+    for key, parameter in wanted.items():
+        parameter.copy_(state[key])

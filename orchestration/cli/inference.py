@@ -16,10 +16,10 @@ from orchestration.cli.common import AsJson, display_path, err, only_results_on_
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models.animate import Mode
     from models.architecture import Architecture
     from models.bundle import Bundle
-    from models.diffusion.sampler import SamplingSettings
+    from models.diffusion.settings import SamplingSettings
+    from models.modes import Mode
 
 PANEL = "Inference"
 PLAYBACK_FPS = 8.0
@@ -156,7 +156,7 @@ def _read_stills(
 
     Raises AnimaticError where what is asked for does not go together or a picture cannot be read.
     """
-    from models.animate import frames_to_sample
+    from models.modes import frames_to_sample
     from orchestration.media import read_image
 
     if loop and last is not None:
@@ -179,14 +179,22 @@ def _clips(
     """Seed and clip (t 3 h w), one after the other, each with a bar."""
     import torch
 
+    from models.animate import animate as sample_clips
     from orchestration.monitoring.progress import counting
 
     animator = bundle.animator().to("cuda" if torch.cuda.is_available() else "cpu")
     for number in range(count):
         own = settings.model_copy(update={"seed": settings.seed + number})
         with counting(err(), f"clip {number + 1}/{count}") as bar:
-            clips = animator.animate(
-                stills.first, [prompt], own, bar, mode=stills.mode, last=stills.last, frames=frames
+            clips = sample_clips(
+                animator,
+                stills.first,
+                [prompt],
+                own,
+                bar,
+                mode=stills.mode,
+                last=stills.last,
+                frames=frames,
             )
         yield own.seed, clips[0]
 
@@ -208,7 +216,7 @@ def _settings(stage: int, preset: str, **given: float | None) -> SamplingSetting
     """The preset's sampling settings under what the user gave."""
     from pydantic import ValidationError
 
-    from models.diffusion.sampler import SamplingSettings
+    from models.diffusion.settings import SamplingSettings
     from training.config import resolve
     from training.config.presets import presets
 

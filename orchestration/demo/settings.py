@@ -17,7 +17,7 @@ from orchestration.workflows import train_request
 from orchestration.workspace import Workspace
 
 if TYPE_CHECKING:
-    from models.diffusion.sampler import SamplingSettings
+    from models.diffusion.settings import SamplingSettings
     from pipelines.evaluate import EvaluateConfig
     from training.config import RunConfig
 

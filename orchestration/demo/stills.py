@@ -20,7 +20,7 @@ from orchestration.demo import films, footage
 from orchestration.demo.collection import HELD_OUT_SEED, Collection
 
 if TYPE_CHECKING:
-    from models.diffusion.sampler import SamplingSettings
+    from models.diffusion.settings import SamplingSettings
 
 FOLDER, RECORD = "animations", "animations.json"
 STEERED = 2  # pictures animated in all four directions
@@ -82,6 +82,8 @@ def animate(
     """Write pictures to ``images/``, and for each prompt an mp4, GIFs and a strip to ``animations/``."""
     import torch
 
+    from models.animate import animate as sample_clips
+
     animator = open_bundle(bundle).animator().to("cuda" if torch.cuda.is_available() else "cpu")
     size = (animator.architecture.height, animator.architecture.width)
     jobs = []
@@ -90,7 +92,7 @@ def animate(
         media.write_png(still.picture, path)
         jobs += [(path, prompt) for prompt in still.prompts]
     pictures = torch.cat([media.read_image(path, *size) for path, _ in jobs])
-    clips = animator.animate(pictures, [prompt for _, prompt in jobs], settings, progress)
+    clips = sample_clips(animator, pictures, [prompt for _, prompt in jobs], settings, progress)
     made = [
         _write(out, number, path, prompt, media.to_frames(clip))
         for number, ((path, prompt), clip) in enumerate(zip(jobs, clips, strict=True))

@@ -18,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import AnimaticError
 from core.storage import Folder
+from models.animate import animate
 from models.animator import Animator
 from models.bundle import open_bundle
-from models.diffusion.sampler import SamplingSettings
+from models.diffusion.settings import SamplingSettings
 from models.pixels import to_signed, to_uint8
 from pipelines.cluster.actors import run_on_actors
 from pipelines.evaluate.heldout import HeldOutSet, RealClip, open_held_out
@@ -202,7 +203,7 @@ class _ChunkWorker:
             )
             first = torch.from_numpy(np.stack([real[n].pixels[0] for n in members]))
             image = to_signed(first.permute(0, 3, 1, 2))
-            frames = self._animator.animate(image, [real[n].caption for n in members], settings)
+            frames = animate(self._animator, image, [real[n].caption for n in members], settings)
             if not torch.isfinite(frames).all():
                 raise AnimaticError(f"bundle {self._config.bundle} generates pixels that are not finite")
             pixels = to_uint8(frames)

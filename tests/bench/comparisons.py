@@ -93,7 +93,7 @@ def compiled(rounds: int, side: int) -> Result:
 
 
 def _tiny(side: int, conditions: int = 1) -> tuple[UNet, Inputs]:
-    unet = tiny_animator(side).unet
+    unet = tiny_animator(side).network.unet
     return unet, inputs(unet.config, conditions=conditions, size=(side, side))
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.diffusion.sampler import SamplingSettings, sample
+from models.diffusion.sampler import sample
 from models.diffusion.schedule import Diffusion
+from models.diffusion.settings import SamplingSettings
 from models.network.activation_checkpointing import Recompute, recompute
 from models.network.unet import UNet
 from tests.bench.networks import Inputs, draw_weights, inputs

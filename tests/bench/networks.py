@@ -33,7 +33,7 @@ def tiny_animator(side: int = SIDE, frames: int = FRAMES) -> Animator:
     values["context"]["frames"] = frames
     torch.manual_seed(0)
     animator = Animator(Architecture.model_validate(values)).eval().requires_grad_(False)
-    draw_weights(animator.unet)
+    draw_weights(animator.network.unet)
     return animator
 
 

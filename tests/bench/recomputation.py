@@ -16,7 +16,7 @@ from tests.bench.timing import MIB, Result, compare
 
 def recomputation(rounds: int, side: int) -> Result:
     """none, selective and full; every variant returns the gradient of the first convolution."""
-    base = tiny_animator(side).unet
+    base = tiny_animator(side).network.unet
     given = inputs(base.config, size=(side, side))
     variants: dict[str, Callable[[], Tensor]] = {}
     peaks: dict[str, float] = {}

@@ -6,9 +6,11 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor
 
-from models.animate import over_time, sample_latents
+from models.animate import sample_latents
 from models.animator import Animator
-from models.diffusion.sampler import SamplingSettings, sample
+from models.diffusion.sampler import sample
+from models.diffusion.settings import SamplingSettings
+from models.network.conditioning import repeat_over_time
 from tests.bench.networks import tiny_animator
 from tests.bench.plain import contiguous_layout, einsum_attention
 from tests.bench.timing import Result, compare
@@ -26,7 +28,7 @@ def sampling(rounds: int, side: int, steps: int) -> Result:
     def plain() -> Tensor:
         with ExitStack() as stack:
             stack.enter_context(einsum_attention())
-            stack.enter_context(contiguous_layout(animator.unet))
+            stack.enter_context(contiguous_layout(animator.network.unet))
             return three_passes(animator, image, settings)
 
     variants = {
@@ -45,16 +47,17 @@ def three_passes(animator: Animator, image: Tensor, settings: SamplingSettings) 
     text = {name: animator.encoders.text([words]) for name, words in (("both", PROMPT), ("none", ""))}
     text["image"] = text["none"]
     seen = {
-        name: animator.context(animator.encoders.image(pixels))
+        name: animator.network.context(animator.encoders.image(pixels))
         for name, pixels in (("both", image), ("none", torch.zeros_like(image)))
     }
     seen["image"] = seen["both"]
-    condition = over_time(animator.codec.encode(image), frames)
+    condition = repeat_over_time(animator.codec.encode(image), frames)
 
     def denoise(latents: Tensor, timestep: Tensor, names: Sequence[str]) -> list[Tensor]:
         given = torch.cat([latents, condition], dim=1)
         return [
-            animator.unet(given, timestep, over_time_tokens(text[name], frames), seen[name]) for name in names
+            animator.network.unet(given, timestep, over_time_tokens(text[name], frames), seen[name])
+            for name in names
         ]
 
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003)

@@ -80,8 +80,8 @@ def test_stage_3_starts_with_stage_2s_output(recipe):
         torch.tensor([8.0, 4.0]),
     )
     with torch.no_grad():
-        expected = before.unet(latents, *inputs)
-        got = animator.eval().unet(torch.cat([latents, condition], dim=1), *inputs)
+        expected = before.network.unet(latents, *inputs)
+        got = animator.eval().network.unet(torch.cat([latents, condition], dim=1), *inputs)
     assert expected.abs().max() > 0
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
 

@@ -9,6 +9,7 @@ from core.errors import AnimaticError
 from models.animator import Animator
 from models.architecture import Architecture
 from models.bundle import open_bundle, write_bundle
+from models.network.parameter_names import public_state
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def written(small: Architecture, tmp_path):
     folder = tmp_path / "bundle"
     bundle_id = write_bundle(
         folder,
-        animator.network_state(),
+        public_state(animator.network),
         architecture=small,
         stage=2,
         preset="tiny",
@@ -35,8 +36,8 @@ def test_a_bundle_opens_to_the_same_network(written):
     bundle = open_bundle(folder)
     assert bundle.id == bundle_id
     assert (bundle.info.stage, bundle.info.preset, bundle.card) == (2, "tiny", "# A model\n")
-    restored = bundle.animator().trainable_candidates()
-    assert all(torch.equal(value, restored[name]) for name, value in animator.trainable_candidates().items())
+    restored = dict(bundle.animator().network.named_parameters())
+    assert all(torch.equal(value, restored[name]) for name, value in animator.network.named_parameters())
 
 
 def test_the_id_is_a_function_of_the_content(written, small, tmp_path):
@@ -49,7 +50,7 @@ def test_the_id_is_a_function_of_the_content(written, small, tmp_path):
         "model_card": "# A model\n",
     }
     hashes = {"config_hash": "c" * 64, "dataset_digest": "d" * 64}
-    state = animator.network_state()
+    state = public_state(animator.network)
     assert write_bundle(tmp_path / "same", state, **arguments, **hashes) == bundle_id
     state["image_proj_model.latents"] = state["image_proj_model.latents"] + 1
     assert write_bundle(tmp_path / "other", state, **arguments, **hashes) != bundle_id
@@ -91,7 +92,7 @@ def test_a_bundle_is_never_overwritten(written, small):
     with pytest.raises(AnimaticError, match="never overwritten"):
         write_bundle(
             folder,
-            animator.network_state(),
+            public_state(animator.network),
             architecture=small,
             stage=1,
             preset="tiny",

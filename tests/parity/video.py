@@ -8,13 +8,14 @@ from einops import repeat
 from torch import Tensor
 
 from models.animate import denoiser
-from models.diffusion.sampler import SamplingSettings, sample, timesteps
-from models.diffusion.schedule import loss
+from models.diffusion.sampler import sample, timesteps
+from models.diffusion.settings import SamplingSettings
 from models.encoders.codec import VaeCodec
 from models.network.parameter_names import public_names
 from tests.parity.building import drawn_animator
 from tests.parity.cases import VideoCase
 from tests.parity.drawn import draw
+from training.objectives.denoising import squared_error
 
 TEXT_TOKENS, IMAGE_TOKENS = 77, 257
 # The published network gives every frame its own image tokens where there are this many of them per frame,
@@ -66,10 +67,10 @@ class VideoNumbers:
         """L2 norm of the loss gradient by public key, of UNet and query transformer."""
         self.animator.zero_grad(set_to_none=True)
         self._loss.backward()
-        names = public_names(self.animator)
+        names = public_names(self.animator.network)
         return {
             names[name]: 0.0 if parameter.grad is None else float(parameter.grad.norm())
-            for name, parameter in self.animator.trainable_candidates().items()
+            for name, parameter in self.animator.network.named_parameters()
         }
 
     def _draw(self, name: str, *shape: int) -> Tensor:
@@ -81,8 +82,8 @@ class VideoNumbers:
 
     def _tokens(self, clip: Tensor) -> Tensor:
         """CLIP tokens (b n c) through the query transformer -> (b sets q c)."""
-        assert self.animator.context is not None
-        return self.animator.context(clip)
+        assert self.animator.network.context is not None
+        return self.animator.network.context(clip)
 
     def _context(self, clip: Tensor) -> Tensor:
         """CLIP tokens (b n c) -> image tokens per frame (b t q c)."""
@@ -110,7 +111,7 @@ class VideoNumbers:
     @torch.no_grad()
     def _predict(self, latents: Tensor, fps: Tensor | None) -> Tensor:
         inputs = self._with_condition(latents)
-        return self.animator.unet(inputs, self.t, self.text, self._context(self.clip), fps)
+        return self.animator.network.unet(inputs, self.t, self.text, self._context(self.clip), fps)
 
     @cached_property
     def _diffused(self) -> tuple[Tensor, Tensor]:
@@ -121,7 +122,8 @@ class VideoNumbers:
         """The training objective (scalar), with its graph: gradients flow into the query transformer too."""
         noisy, target = self._diffused
         inputs, context = self._with_condition(noisy), self._context(self.clip)
-        return loss(self.animator.unet(inputs, self.t, self.text, context, self.fps), target).mean()
+        prediction = self.animator.network.unet(inputs, self.t, self.text, context, self.fps)
+        return squared_error(prediction, target).mean()
 
     @torch.no_grad()
     def _sample(self, image_guidance: float | None) -> Tensor:
@@ -129,7 +131,7 @@ class VideoNumbers:
         context, context_null = self._context(self.clip), self._context(self.clip_null)
         texts = {"none": self.text_null, "image": self.text_null, "both": self.text}
         images = {"none": context_null, "image": context, "both": context}
-        denoise = denoiser(self.animator.unet, texts, images, self._condition, self.fps)
+        denoise = denoiser(self.animator.network.unet, texts, images, self._condition, self.fps)
         ddim = self.case.ddim
         settings = SamplingSettings(
             steps=ddim.steps,

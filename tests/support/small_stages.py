@@ -7,6 +7,7 @@ import torch
 
 from models.animator import Animator
 from models.bundle import write_bundle
+from models.network.parameter_names import public_state
 from training.config import RunConfig, resolve
 from training.config.identity import config_hash
 
@@ -44,7 +45,7 @@ def small_config(stage: int) -> RunConfig:
 @cache
 def _weights(stage: int) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
-    return Animator(small_config(stage).model).network_state()
+    return public_state(Animator(small_config(stage).model).network)
 
 
 def make_bundle(folder: Path, stage: int = 3, parent: str | None = None, seed: int = 0, **extra) -> str:

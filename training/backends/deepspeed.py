@@ -18,6 +18,7 @@ from models.animator import Animator
 from models.batch import Batch
 from models.network.activation_checkpointing import recompute
 from training.config import RunConfig
+from training.objectives.denoising import DenoisingObjective
 from training.process_group import ProcessGroup
 
 # Precisions that keep half weights and fp32 masters; DeepSpeed's names are the configuration's.
@@ -42,20 +43,18 @@ class Objective(nn.Module):
     def __init__(self, animator: Animator, weights: torch.dtype | None) -> None:
         """``weights``: the half type that DeepSpeed casts the networks to, if it does."""
         super().__init__()
-        self.unet = animator.unet
-        self.context = animator.context
-        self._outside = (animator,)
+        self.unet, self.context = animator.network.unet, animator.network.context
+        self._objective = DenoisingObjective(animator)
         self._weights = weights
 
     def forward(self, batch: Batch, temporal: bool) -> Tensor:
         """Mean loss of the batch."""
-        animator = self._outside[0]
         if self._weights is None:
             # An autocast of our own, even a disabled one, would replace DeepSpeed's.
-            return animator.training_loss(batch, temporal=temporal)
-        # Frozen encoders hand over fp32: autocast brings inputs to the type of the weights.
-        with torch.autocast(animator.device.type, self._weights):
-            return animator.training_loss(batch, temporal=temporal)
+            return self._objective(batch, temporal=temporal)
+        # Frozen encoders return fp32: autocast brings inputs to the type of the weights.
+        with torch.autocast(self._objective.animator.device.type, self._weights):
+            return self._objective(batch, temporal=temporal)
 
 
 class GuardedAdamW(torch.optim.AdamW):
@@ -109,9 +108,9 @@ class Engine:
         self.device = torch.device(accelerator.current_device_name())
         animator.to(self.device)
         chosen = set(self.trainable)
-        for name, parameter in animator.trainable_candidates().items():
+        for name, parameter in animator.network.named_parameters():
             parameter.requires_grad_(name in chosen)
-        recompute(animator.unet, config.train.activation_checkpointing)
+        recompute(animator.network.unet, config.train.activation_checkpointing)
         objective = Objective(animator, _HALF_WEIGHTS.get(config.train.precision)).train()
         self._engine, *_ = deepspeed.initialize(
             model=objective,
@@ -156,7 +155,7 @@ class Engine:
         from deepspeed.utils import safe_get_local_fp32_param
 
         # DeepSpeed hangs its own attributes on parameters.
-        parameters: dict[str, Any] = dict(self.animator.trainable_candidates())
+        parameters: dict[str, Any] = dict(self.animator.network.named_parameters())
         parts: dict[str, tuple[Tensor, int]] = {}
         for name in self.trainable:
             parameter = parameters[name]
@@ -178,7 +177,7 @@ class Engine:
         ``values``: what to gather in place of the master weights, laid out like :meth:`fragments`.
         """
         parts = self.fragments()
-        parameters = self.animator.trainable_candidates()
+        parameters = dict(self.animator.network.named_parameters())
         gathered: dict[str, Tensor] = {}
         for name in self.trainable:
             parameter = parameters[name]
@@ -209,7 +208,7 @@ class Engine:
 
     def _optimizer(self, animator: Animator) -> torch.optim.Optimizer:
         options = self._config.optimizer
-        parameters = [p for p in animator.trainable_candidates().values() if p.requires_grad]
+        parameters = [p for p in animator.network.parameters() if p.requires_grad]
         settings: dict[str, Any] = {
             "lr": options.lr,
             "betas": options.betas,

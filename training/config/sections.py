@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.diffusion.sampler import SamplingSettings
+from models.diffusion.settings import SamplingSettings
 from models.network.activation_checkpointing import Recompute
 
 

@@ -75,7 +75,7 @@ def _initial_weights(
         "base": _state(sources.base),
         "parent": _state(sources.parent),
     }
-    fresh = animator.trainable_candidates()
+    fresh = dict(animator.network.named_parameters())
     weights = {
         name: fresh[name].detach().clone()
         if transfer.origin == "new"
@@ -91,7 +91,7 @@ def _initial_weights(
 def _load(animator: Animator, weights: Mapping[str, Tensor]) -> None:
     """Copy the weights into the network and check that each arrived unchanged."""
     with torch.no_grad():
-        for name, parameter in animator.trainable_candidates().items():
+        for name, parameter in animator.network.named_parameters():
             parameter.copy_(weights[name])
             if not torch.equal(parameter.cpu(), weights[name].to(parameter.dtype)):
                 raise ValueError(f"{name} changed while it was loaded")

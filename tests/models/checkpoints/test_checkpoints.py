@@ -15,7 +15,7 @@ from models.checkpoints import export_checkpoint, import_checkpoint
 from models.checkpoints.schedule import schedule_buffers
 from models.encoders.clip import ClipEncoders
 from models.encoders.codec import VaeCodec
-from models.network.parameter_names import public_shapes
+from models.network.parameter_names import public_shapes, public_state
 from tests.support.published import SMALL, legacy, random_state, read, same, small_architecture, write
 
 
@@ -227,7 +227,7 @@ def _trained(folder: Path, animator: Animator) -> Path:
     """A bundle as training writes it: the network alone."""
     write_bundle(
         folder,
-        animator.network_state(),
+        public_state(animator.network),
         architecture=animator.architecture,
         stage=3,
         preset="tiny",
@@ -267,7 +267,7 @@ def test_a_trained_bundle_is_completed(tmp_path, autoencoder):
     made = imported(tmp_path / "out.safetensors", tmp_path / "again")
     assert made.variant == "gated"
     again = open_bundle(tmp_path / "again").state()
-    assert same(again, animator.network_state())
+    assert same(again, public_state(animator.network))
 
 
 def test_a_part_that_is_nowhere_is_named_and_can_be_given(tmp_path, autoencoder):
@@ -295,7 +295,7 @@ def test_loading_into_memory_is_strict(autoencoder):
     state = {key: x for key, x in random_state(SMALL["scaled-0.7"]).items() if key.startswith(keys)}
     state = {key: value + 1 for key, value in state.items()}
     checkpoints.load(animator, state)
-    assert same(animator.network_state(), {k: x for k, x in state.items() if k.startswith(keys[:2])})
+    assert same(public_state(animator.network), {k: x for k, x in state.items() if k.startswith(keys[:2])})
     assert isinstance(animator.codec, VaeCodec)
     bias = animator.codec.vae.quant_conv.bias
     assert torch.equal(bias, state["first_stage_model.quant_conv.bias"])

@@ -5,8 +5,10 @@ import torch
 from pydantic import ValidationError
 
 from models.architecture import DiffusionConfig
-from models.diffusion.sampler import SamplingSettings, guide, sample, timesteps
+from models.diffusion.guidance import guide
+from models.diffusion.sampler import sample, timesteps
 from models.diffusion.schedule import Diffusion
+from models.diffusion.settings import SamplingSettings
 
 
 def test_zero_terminal_snr_leaves_no_signal_at_the_last_step():
@@ -43,6 +45,13 @@ def test_dynamic_rescale_reaches_its_scale_at_step_400():
 def test_visited_steps_are_the_published_ones():
     assert timesteps(50, 1000, "uniform")[[0, 1, -1]].tolist() == [1, 21, 981]
     assert timesteps(50, 1000, "uniform_trailing")[[0, 1, -1]].tolist() == [19, 39, 999]
+
+
+@pytest.mark.parametrize("spacing", ["uniform", "uniform_trailing"])
+@pytest.mark.parametrize("steps", [1, 3, 7, 50, 600, 1000])
+def test_visited_steps_stay_within_the_schedule(spacing, steps):
+    visited = timesteps(steps, 1000, spacing)
+    assert visited[0] >= 0 and visited[-1] <= 999 and (visited[1:] > visited[:-1]).all()
 
 
 def test_separate_guidance_weighs_the_three_predictions():

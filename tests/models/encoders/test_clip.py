@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from core.errors import AnimaticError
-from models.architecture import EncoderConfig
-from models.encoders.clip import ClipEncoders
+from models.architecture import Architecture, EncoderConfig
+from models.encoders.clip import ClipEncoders, preprocess
 from tests.support.paths import PUBLIC_KEYS
 
 KEYS = PUBLIC_KEYS / "dynamicrafter_512_and_1024.tsv"
@@ -152,3 +152,23 @@ def test_files_that_are_no_towers_are_refused(clip, published, tmp_path):
     torch.save(state, tmp_path / "other.bin")
     with pytest.raises(AnimaticError, match=r"missing ln_final\.bias; of another shape visual\.proj"):
         encoders(tmp_path / "other.bin")
+
+
+def test_random_encoders_are_a_function_of_their_seed(small: Architecture):
+    first, second = ClipEncoders(small.encoders), ClipEncoders(small.encoders)
+    other = ClipEncoders(small.encoders.model_copy(update={"seed": 1}))
+    captions = ["a red ball moves left", "a red ball moves right"]
+    features = first.text(captions)
+    assert features.shape == (2, 77, 32)
+    assert torch.equal(features, second.text(captions))
+    assert not torch.allclose(features, other.text(captions), atol=0.1)
+    assert not torch.allclose(features[0], features[1], atol=0.1)
+    assert first.image(torch.zeros(1, 3, 8, 8)).shape == (1, 5, 24)
+
+
+def test_shrinking_an_image_for_clip_removes_detail_that_would_alias():
+    checkerboard = torch.ones(1, 3, 64, 64)
+    checkerboard[..., ::2, ::2] = checkerboard[..., 1::2, 1::2] = -1
+    grey = preprocess(torch.zeros(1, 3, 16, 16), 16)
+    inner = (slice(None), slice(None), slice(2, -2), slice(2, -2))
+    torch.testing.assert_close(preprocess(checkerboard, 16)[inner], grey[inner], rtol=0, atol=0.02)

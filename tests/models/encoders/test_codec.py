@@ -160,3 +160,12 @@ def watch(module: torch.nn.Module) -> list[torch.Size]:
     seen: list[torch.Size] = []
     module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
     return seen
+
+
+def test_dct_codec_inverts_what_it_keeps():
+    exact = build_codec(CodecConfig(kind="dct", patch=2, luma=4, chroma=4))
+    pixels = torch.rand(2, 3, 8, 8) * 2 - 1
+    torch.testing.assert_close(exact.decode(exact.encode(pixels)), pixels, rtol=1e-4, atol=1e-5)
+    lossy = build_codec(CodecConfig(kind="dct", patch=2, luma=2, chroma=1))
+    latents = lossy.encode(pixels)
+    torch.testing.assert_close(lossy.encode(lossy.decode(latents * 0.2)), latents * 0.2, rtol=1e-3, atol=1e-4)

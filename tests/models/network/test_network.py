@@ -5,11 +5,18 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.errors import AnimaticError
-from models.animator import Animator
 from models.architecture import Architecture, ContextConfig, UNetConfig
+from models.network import parameter_names
 from models.network.attention import FeedForward
 from models.network.context import QueryTransformer, repeat_queries
-from models.network.parameter_names import internal_state, is_image_attention, is_temporal, unet_public_names
+from models.network.network import Network
+from models.network.parameter_names import (
+    internal_state,
+    is_image_attention,
+    is_temporal,
+    public_state,
+    unet_public_names,
+)
 from models.network.unet import UNet
 
 # Parameter counts of the published checkpoints.
@@ -58,21 +65,22 @@ def test_image_and_video_networks_share_internal_names():
 
 
 def test_weights_survive_the_way_through_public_names(small: Architecture):
-    first, second = Animator(small), Animator(small)
-    second.load_network_state(first.network_state())
-    for name, value in second.trainable_candidates().items():
-        assert torch.equal(value, first.trainable_candidates()[name]), name
-    assert set(internal_state(small, first.network_state())) == set(first.trainable_candidates())
+    first, second = Network(small), Network(small)
+    parameter_names.load(second, public_state(first))
+    parameters = dict(first.named_parameters())
+    for name, value in second.named_parameters():
+        assert torch.equal(value, parameters[name]), name
+    assert set(internal_state(small, public_state(first))) == set(parameters)
 
 
 def test_weights_that_do_not_fit_are_listed_by_kind(small: Architecture):
-    animator = Animator(small)
-    state = animator.network_state()
+    network = Network(small)
+    state = public_state(network)
     state["model.diffusion_model.out.2.bias"] = torch.zeros(3)
     state["model.diffusion_model.stray"] = torch.zeros(1)
     del state["image_proj_model.latents"]
     with pytest.raises(AnimaticError) as caught:
-        animator.load_network_state(state)
+        parameter_names.load(network, state)
     message = str(caught.value)
     assert "missing image_proj_model.latents" in message
     assert "unexpected model.diffusion_model.stray" in message

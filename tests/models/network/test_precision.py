@@ -17,8 +17,8 @@ def test_a_cast_network_stays_close_to_float32(dtype, limit):
     outputs = numbers.outputs()
     names = ("resampler_out", "unet_out")
     exact = {name: outputs[name]() for name in names}
-    numbers.animator.unet.to(dtype)
-    numbers.animator.context.to(dtype)
+    numbers.animator.network.unet.to(dtype)
+    numbers.animator.network.context.to(dtype)
     for name in names:
         half = outputs[name]()
         assert half.dtype == dtype

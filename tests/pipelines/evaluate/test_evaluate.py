@@ -17,7 +17,8 @@ from models.architecture import (
     UNetConfig,
 )
 from models.bundle import write_bundle
-from models.diffusion.sampler import SamplingSettings
+from models.diffusion.settings import SamplingSettings
+from models.network.parameter_names import public_state
 from orchestration.demo.footage import FPS, draw_scene, encode, render
 from pipelines.evaluate import EvaluateConfig, evaluate
 
@@ -53,13 +54,13 @@ def make_bundle(folder, spoil=False):
     torch.manual_seed(0)
     animator = Animator(ARCHITECTURE)
     with torch.no_grad():
-        for parameter in animator.trainable_candidates().values():
+        for parameter in animator.network.parameters():
             parameter.normal_(0, 0.02)  # a fresh network outputs zero
             if spoil:
                 parameter.fill_(torch.nan)
     write_bundle(
         folder,
-        animator.network_state(),
+        public_state(animator.network),
         architecture=ARCHITECTURE,
         stage=3,
         preset="tiny",

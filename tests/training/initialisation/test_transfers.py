@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from core.errors import AnimaticError
 from models.animator import Animator
 from models.bundle import write_bundle
+from models.network.parameter_names import public_state
 from orchestration.cli import app
 from training.config import RunConfig, resolve
 from training.initialisation.build import build
@@ -41,7 +42,7 @@ def small_config(stage: int, *sets: str, frames: int = 4) -> RunConfig:
 def small_bundle(folder: Path, config: RunConfig, dtype: torch.dtype | None = None) -> Path:
     """A bundle of random weights, none of them zero."""
     torch.manual_seed(config.stage)
-    state = Animator(config.model).network_state()
+    state = public_state(Animator(config.model).network)
     write_bundle(
         folder,
         {key: torch.randn_like(value) for key, value in state.items()},
@@ -67,13 +68,14 @@ def test_new_weights_are_what_the_listing_says(stage, tmp_path):
         sets.append(f"init.base={small_bundle(tmp_path / 'sd', image)}")
     animator, start = build(small_config(stage, *sets))
     said = {name: way.how for name, way in start.transfers.items() if way.origin == "new"}
-    assert said and (stage == 1 or set(said) == set(animator.trainable_candidates()))
+    parameters = dict(animator.network.named_parameters())
+    assert said and (stage == 1 or set(said) == set(parameters))
     for name, how in said.items():
-        value = animator.trainable_candidates()[name].detach()
+        value = parameters[name].detach()
         assert (how == "zeros") == bool((value == 0).all()), name
         assert (how == "ones") == bool((value == 1).all()), name
         if how.startswith("torch's default for"):
-            layer = animator.get_submodule(name.rpartition(".")[0])
+            layer = animator.network.get_submodule(name.rpartition(".")[0])
             bases = [base.__name__ for base in type(layer).__mro__ if base.__module__.startswith("torch")]
             assert how.endswith(bases[0])
             assert value.abs().max() <= 1 / math.sqrt(layer.weight[0].numel())
@@ -87,7 +89,7 @@ def test_a_clip_of_another_length_shares_out_the_queries_per_frame(frames, taken
     parent = small_bundle(tmp_path / "parent", small_config(2))
     animator, start = build(small_config(3, f"init.parent={parent}", frames=frames))
     sets = torch.cat([_latents(parent)[:, 4 * index : 4 * index + 4] for index in taken], dim=1)
-    assert torch.equal(animator.context.latents.detach(), sets)
+    assert torch.equal(animator.network.context.latents.detach(), sets)
     assert start.transfers[QUERIES].how == (
         "as it is" if frames == 4 else f"4 queries for each of 4 frames shared out to {frames} frames"
     )
@@ -98,7 +100,7 @@ def test_the_queries_of_an_image_are_repeated_for_any_number_of_frames(frames, t
     base = small_bundle(tmp_path / "base", small_config(0))
     parent = small_bundle(tmp_path / "parent", small_config(1))
     animator, start = build(small_config(2, f"init.base={base}", f"init.parent={parent}", frames=frames))
-    assert torch.equal(animator.context.latents.detach(), _latents(parent).repeat(1, frames, 1))
+    assert torch.equal(animator.network.context.latents.detach(), _latents(parent).repeat(1, frames, 1))
     assert start.transfers[QUERIES].how == f"4 queries of an image repeated for {frames} frames"
 
 
@@ -111,7 +113,7 @@ def test_sets_of_another_size_are_not_taken_for_other_frames(tmp_path):
 def test_half_precision_bundles_stay_in_half_precision_until_they_are_used(tmp_path):
     parent = small_bundle(tmp_path / "parent", small_config(2), torch.float16)
     animator, start = build(small_config(3, f"init.parent={parent}"))
-    parameters = animator.trainable_candidates()
+    parameters = dict(animator.network.named_parameters())
     assert {value.dtype for value in start.weights.values()} == {torch.float16}
     assert {value.dtype for value in parameters.values()} == {torch.float32}
     assert all(torch.equal(parameters[name].detach(), value.float()) for name, value in start.weights.items())
@@ -171,4 +173,4 @@ def test_a_finished_network_is_trained_on_as_it_is(tmp_path):
     assert {transfer.origin for transfer in transfers.values()} == {"parent"}
     animator, _ = build(config)
     published = load_file(finished / "model.safetensors")
-    assert all(torch.equal(value, published[key]) for key, value in animator.network_state().items())
+    assert all(torch.equal(value, published[key]) for key, value in public_state(animator.network).items())

@@ -1,0 +1,99 @@
+"""The denoising objective of stages 0 to 3 (DDPM, arXiv:2006.11239; v-prediction, arXiv:2202.00512).
+
+Every random number is drawn from the seed of its own sample: the loss depends on the samples of the batch,
+not on how they are distributed over processes.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from models.animator import Animator
+from models.batch import Batch
+from models.encoders.codec import draw_latents
+from models.network.conditioning import repeat_over_time
+from models.pixels import to_signed
+
+# Each sample's generators: one for its noise and diffusion step, one for the latents of its frames.
+_NOISE_STREAM, _LATENT_STREAM = 0, 1
+
+
+@dataclass(frozen=True)
+class DenoisingObjective:
+    """Mean squared error of the network's prediction (noise or v) at a random diffusion step of each sample.
+
+    Attributes:
+        animator: its network is trained; its encoders and codec stay frozen.
+    """
+
+    animator: Animator
+
+    def __call__(self, batch: Batch, *, temporal: bool = True) -> Tensor:
+        """The loss, the mean over samples (scalar).
+
+        Args:
+            temporal: False trains on the frames as independent images, without the temporal layers.
+        """
+        animator = self.animator
+        still = to_signed(batch.stills.to(animator.device))
+        latents = self._clip_latents(batch)
+        noise, timesteps = self._draw_noise(batch.seed, latents)
+        noisy, target = animator.diffusion.noise(latents, noise, timesteps)
+        if animator.architecture.unet.detail_guidance:
+            rows = torch.arange(len(batch), device=animator.device)
+            condition = latents.transpose(1, 2)[rows, batch.condition_index]
+            noisy = torch.cat([noisy, repeat_over_time(condition, latents.shape[2])], dim=1)
+        # As published, a dropped image is a grey one for CLIP, not an empty token.
+        still = still * (~batch.drop_image.to(animator.device))[:, None, None, None]
+        prediction = animator.network.unet(
+            noisy,
+            timesteps,
+            self._text_context(batch),
+            animator.image_context(still, latents.shape[2]),
+            batch.fps.to(animator.device),
+            temporal=temporal,
+        )
+        return squared_error(prediction, target).mean()
+
+    def _text_context(self, batch: Batch) -> Tensor:
+        """Text tokens (b n c), those of the empty caption where the text is dropped."""
+        encoders, device = self.animator.encoders, self.animator.device
+        if batch.text is None:
+            pairs = zip(batch.captions, batch.drop_text, strict=True)
+            return encoders.text(["" if drop else text for text, drop in pairs])
+        dropped = batch.drop_text.to(device)[:, None, None]
+        return torch.where(dropped, encoders.text([""]), batch.text.to(device).float())
+
+    def _clip_latents(self, batch: Batch) -> Tensor:
+        """Latents (b c t h w), encoded from the pixels or drawn from the batch's stored posteriors."""
+        device = self.animator.device
+        if batch.latents is None:
+            frames = batch.pixels.shape[1]
+            pixels = rearrange(batch.pixels.to(device), "b t c h w -> (b t) c h w")
+            mean, std = self.animator.codec.posterior(to_signed(pixels))
+        else:
+            frames = batch.latents.shape[1]
+            mean, std = rearrange(batch.latents.to(device).float(), "b t p c h w -> p (b t) c h w")
+        # Each frame has a generator of its own: its latent does not depend on the length of the clip.
+        generators = [_generator(int(seed), _LATENT_STREAM) for seed in batch.seed for _ in range(frames)]
+        return rearrange(draw_latents(mean, std, generators), "(b t) c h w -> b c t h w", t=frames)
+
+    def _draw_noise(self, seeds: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Noise like ``like`` (b ...) and diffusion steps (b), each sample's from its own seed."""
+        noise, timesteps = [], []
+        for seed in seeds:
+            generator = _generator(int(seed), _NOISE_STREAM)
+            timesteps.append(torch.randint(self.animator.diffusion.config.timesteps, (), generator=generator))
+            noise.append(torch.randn(like.shape[1:], generator=generator))
+        return torch.stack(noise).to(like), torch.stack(timesteps).to(like.device)
+
+
+def squared_error(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of each sample, (b ...) -> (b), in float32."""
+    return (prediction.float() - target.float()).square().flatten(1).mean(dim=1)
+
+
+def _generator(seed: int, stream: int) -> torch.Generator:
+    return torch.Generator().manual_seed((seed * 2 + stream) % 2**63)
