@@ -98,7 +98,7 @@ class _Run:
         self.animator, self.initialisation = build(config)
         if isinstance(source, DatasetSource):
             source.check(self.animator)
-        self.trainable = trainable_names(config, list(self.animator.trainable_candidates()))
+        self.trainable = trainable_names(config, list(self.initialisation.transfers))
         self.journal = Journal(run_dir / "journal.jsonl" if self.first else None)
         self.engine = Engine(self.animator, self.trainable, self.initialisation.weights, config)
         # What is trained is in the engine now; what is frozen is published, from the first process.
@@ -234,7 +234,7 @@ class _Run:
             steps=self.config.train.steps,
             workers=self.world.size,
             device=str(self.engine.device),
-            parameters=len(list(self.animator.network.parameters())),
+            parameters=len(self.initialisation.transfers),
             trainable=len(self.trainable),
             dataset_digest=self.source.digest,
             base=self.initialisation.base,
