@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from core.errors import AnimaticError
 from pipelines.dataset import Dataset
-from pipelines.loader.order import Permutation, derive_key
-from pipelines.loader.sampling import ClipSampling, draw
+from pipelines.loader.keyed_random import derive_key
+from pipelines.loader.sampling import ClipSampling, draw_params
+from pipelines.loader.shuffle import Permutation
 from pipelines.video.frames import ClipShape, UndecodableError, describe_clip, read_clip
 
 
@@ -38,16 +39,18 @@ class HeldOut:
     def sample(self, sampling: ClipSampling, seed: int) -> RealClip:
         """Decode one sample, drawn by (seed, key). Raises AnimaticError if the clip cannot be decoded."""
         size = (sampling.height, sampling.width)
-        chosen = draw(sampling, seed, 0, self.key, clip_frames=self.shape.frames, clip_fps=self.shape.fps)
+        params = draw_params(
+            sampling, seed, 0, self.key, clip_frames=self.shape.frames, clip_fps=self.shape.fps
+        )
         try:
             stored = (self.shape.height, self.shape.width)
-            pixels = read_clip(self.mp4(), chosen.frame_indices, stored, size)
+            pixels = read_clip(self.mp4(), params.frame_indices, stored, size)
         except (UndecodableError, OSError) as error:
             raise AnimaticError(
                 f"held-out clip {self.key} cannot be decoded ({error}); mend it or take it out: "
                 "a report never covers fewer clips than it says"
             ) from error
-        return RealClip(self.key, self.caption, chosen.fps, pixels)
+        return RealClip(self.key, self.caption, params.fps, pixels)
 
 
 @dataclass(frozen=True)

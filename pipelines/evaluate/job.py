@@ -27,7 +27,7 @@ from pipelines.cluster.actors import run_on_actors
 from pipelines.evaluate.heldout import HeldOutSet, RealClip, open_held_out
 from pipelines.evaluate.metrics import DETECTOR, caption_direction, motion_direction, psnr, travel
 from pipelines.evaluate.report import build_report
-from pipelines.loader.order import derive_key
+from pipelines.loader.keyed_random import derive_key
 from pipelines.loader.sampling import ClipSampling
 
 Progress = Callable[[int, int], None]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from pipelines.dataset.cache_config import CacheConfig
 from pipelines.loader.buckets import Bucket
 from pipelines.loader.mixture import Weight
-from pipelines.loader.order import SHUFFLE_SHARDS
 from pipelines.loader.sampling import ClipSampling
 from pipelines.loader.selection import EVERYTHING, Selection
+from pipelines.loader.shuffle import SHUFFLE_SHARDS
 
 if TYPE_CHECKING:
-    from pipelines.loader.batches import ClipLoader
+    from pipelines.loader.clip_loader import ClipLoader
     from pipelines.loader.weighted_dataset import WeightedDataset
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _IMPORTED_ON_USE = {
-    "ClipLoader": "pipelines.loader.batches",
+    "ClipLoader": "pipelines.loader.clip_loader",
     "WeightedDataset": "pipelines.loader.weighted_dataset",
 }
 

@@ -1,7 +1,7 @@
-"""Buckets: samples of several shapes and lengths, of which each batch has one.
+"""Buckets: samples of several shapes and lengths, one of them per batch.
 
-A clip belongs to one bucket for good: of those nearest to it in shape, the one with most frames that it has
-enough for.
+A clip belongs to one bucket for the whole run: among the buckets whose shape is nearest to its own, the one
+with the most frames that the clip can fill.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.loader.sampling import ClipSampling
 
-NOWHERE = -1
+NO_BUCKET = -1
 
 
 class Bucket(BaseModel):
@@ -35,14 +35,14 @@ class Bucket(BaseModel):
         """Width over height."""
         return Fraction(self.width, self.height)
 
-    def sampling(self, of: ClipSampling) -> ClipSampling:
-        """The same sampling, of samples of this bucket. Raises ValueError if it names a frame they lack."""
-        if isinstance(of.condition, int) and of.condition >= self.frames:
-            raise ValueError(f"condition is frame {of.condition}, but bucket {self} has only {self.frames}")
-        return of.model_copy(update={"height": self.height, "width": self.width, "frames": self.frames})
+    def sampling(self, base: ClipSampling) -> ClipSampling:
+        """``base`` with this bucket's size. Raises ValueError if it names a frame that the bucket lacks."""
+        if isinstance(base.condition, int) and base.condition >= self.frames:
+            raise ValueError(f"condition is frame {base.condition}, but bucket {self} has only {self.frames}")
+        return base.model_copy(update={"height": self.height, "width": self.width, "frames": self.frames})
 
 
-def assign(
+def assign_buckets(
     buckets: Sequence[Bucket],
     sampling: ClipSampling,
     *,
@@ -51,19 +51,19 @@ def assign(
     frames: npt.NDArray[np.integer],
     fps: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.int16]:
-    """Each clip's bucket, by number; NOWHERE for those with too few frames for all buckets of their shape.
+    """Each clip's bucket by number, NO_BUCKET for clips that are too short for every bucket of their shape.
 
-    Of buckets that suit a clip equally well, the first takes it. The length of images is nothing to choose
-    by. All arrays are (n), an entry a clip.
+    Of buckets that suit a clip equally well, the first takes it. For images, lengths do not matter.
+    All arrays are (clips).
     """
     shapes = list(dict.fromkeys(bucket.aspect for bucket in buckets))
     shape = _nearest(shapes, heights.astype(np.int64), widths.astype(np.int64))
-    assigned = np.full(len(frames), NOWHERE, np.int16)
+    assigned = np.full(len(frames), NO_BUCKET, np.int16)
     preferred = list(enumerate(buckets))
     if not sampling.images_only:
         preferred.sort(key=lambda numbered: -numbered[1].frames)
     for number, bucket in preferred:
-        left = np.flatnonzero((shape == shapes.index(bucket.aspect)) & (assigned == NOWHERE))
+        left = np.flatnonzero((shape == shapes.index(bucket.aspect)) & (assigned == NO_BUCKET))
         needed = bucket.sampling(sampling).frames_needed(fps[left])
         assigned[left[frames[left] >= needed]] = number
     return assigned
@@ -72,14 +72,14 @@ def assign(
 def _nearest(
     shapes: Sequence[Fraction], heights: npt.NDArray[np.int64], widths: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """The number of the shape whose logarithm is nearest to the clip's; of two as near, the first.
+    """The number of the shape whose logarithm is nearest to each clip's; of two equally near, the first.
 
-    Compared in integers: where the middle between two shapes lies must not depend on the machine.
+    Compared in integers: rounding would put the border between two shapes elsewhere on other machines.
     """
     rising = sorted(range(len(shapes)), key=lambda number: shapes[number])
-    place = np.zeros(len(heights), np.int64)
+    rank = np.zeros(len(heights), np.int64)
     for lower, upper in pairwise(rising):
-        middle = shapes[lower] * shapes[upper]  # squared, of width over height
-        clip, border = widths**2 * middle.denominator, heights**2 * middle.numerator
-        place += (clip > border) if lower < upper else (clip >= border)
-    return np.array(rising)[place]
+        border = shapes[lower] * shapes[upper]  # the square of the width over height halfway between them
+        clip, limit = widths**2 * border.denominator, heights**2 * border.numerator
+        rank += (clip > limit) if lower < upper else (clip >= limit)
+    return np.array(rising)[rank]

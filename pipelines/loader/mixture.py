@@ -1,9 +1,9 @@
-"""Which of several datasets each position of the global sequence takes its sample from.
+"""Mixing datasets: from which of them each position of the global sequence takes its sample.
 
-Turns come in blocks: of every ``BLOCK`` positions each dataset has its weight's share exactly, in an order
-that the seed shuffles. Where a run stands in each dataset therefore follows from the position alone, and
-every dataset goes through its own epochs without gaps, also where the weights change. A dataset that has a
-weight has a slot in every block, be its share ever so small.
+Positions come in blocks: in every ``BLOCK`` positions each dataset has exactly its weight's share, in an
+order shuffled by the seed. How many samples of each dataset came before a position therefore follows from the
+position alone, and every dataset goes through its own epochs without gaps, also where weights change. A
+dataset with a positive weight has at least one position in every block.
 """
 
 import math
@@ -14,113 +14,111 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import AnimaticError
-from pipelines.loader.order import derive_key
+from pipelines.loader.keyed_random import keyed_permutation
 
 BLOCK = 10_000
 
+Counts = npt.NDArray[np.int64]
+
 
 class Weight(NamedTuple):
-    """A dataset's weight from a step on."""
+    """A dataset's weight, which holds from ``step`` on."""
 
     step: int
     weight: float
 
 
-class Turn(NamedTuple):
-    """Number ``position`` of the endless sequence of dataset ``stream``."""
+class DatasetPosition(NamedTuple):
+    """``position`` in the endless sequence of samples of the dataset numbered ``dataset``."""
 
-    stream: int
+    dataset: int
     position: int
 
 
 def weights_by_step(weights: Sequence[Sequence[Weight]]) -> dict[int, list[float]]:
-    """The weights of all datasets by the step that they hold from.
+    """The weights of all datasets, by the step from which they hold.
 
-    ``weights``: the changes of each dataset's, in order, the first at step 0. Raises AnimaticError if at some
-    step one is negative, or none is positive.
+    ``weights`` are each dataset's changes in order, the first at step 0. Raises AnimaticError if, at some
+    step, a weight is negative or none is positive.
     """
-    held = {
+    by_step = {
         step: [
             next(change.weight for change in reversed(changes) if change.step <= step) for changes in weights
         ]
         for step in sorted({change.step for changes in weights for change in changes})
     }
-    for shares in held.values():
-        _require_shares(shares)
-    return held
+    for weights_then in by_step.values():
+        _check_weights(weights_then)
+    return by_step
 
 
 class Mixture:
-    """The turns of all positions; safe to share between threads."""
+    """The dataset of every position; safe to share between threads."""
 
     def __init__(self, weights: Mapping[int, Sequence[float]], seed: int) -> None:
-        """``weights`` of the datasets, by the position that they hold from; position 0 must be among them.
+        """``weights`` of the datasets, by the position from which they hold; position 0 must be present.
 
-        Raises AnimaticError if weights are negative, or none is positive.
+        Raises AnimaticError if a weight is negative or none is positive.
         """
         self._phases: list[_Phase] = []
         for start, shares in sorted(weights.items()):
-            begun = np.asarray(self.shown(start)) if self._phases else np.zeros(len(shares), np.int64)
-            self._phases.append(_Phase(start, begun, _quotas(shares), seed))
+            before = np.asarray(self.counts(start)) if self._phases else np.zeros(len(shares), np.int64)
+            self._phases.append(_Phase(start, before, _quotas(shares), seed))
 
-    def turn(self, position: int) -> Turn:
-        """Whose turn ``position`` (0, 1, 2, …) is."""
+    def at(self, position: int) -> DatasetPosition:
+        """Where the sample at ``position`` (0, 1, 2, …) comes from."""
         phase = self._phase(position)
-        return phase.turn(position - phase.start)
+        return phase.at(position - phase.start)
 
-    def shown(self, position: int) -> list[int]:
+    def counts(self, position: int) -> list[int]:
         """Samples of each dataset before ``position``."""
         phase = self._phase(position)
-        return (phase.begun + phase.counts(position - phase.start)).tolist()
+        return (phase.before + phase.counts(position - phase.start)).tolist()
 
     def _phase(self, position: int) -> "_Phase":
         return next(phase for phase in reversed(self._phases) if phase.start <= position)
 
 
 class _Phase:
-    """The positions from ``start`` on; ``begun`` samples of each dataset were shown before them."""
+    """The positions from ``start`` on, with ``before`` samples of each dataset ahead of them."""
 
-    def __init__(
-        self, start: int, begun: npt.NDArray[np.int64], quotas: npt.NDArray[np.int64], seed: int
-    ) -> None:
-        self.start, self.begun, self._quotas, self._seed = start, begun, quotas, seed
-        self._known: dict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = {}
+    def __init__(self, start: int, before: Counts, quotas: Counts, seed: int) -> None:
+        self.start, self.before, self._quotas, self._seed = start, before, quotas, seed
+        self._blocks: dict[int, tuple[Counts, Counts]] = {}
 
-    def turn(self, offset: int) -> Turn:
-        """The turn ``offset`` positions into the phase."""
+    def at(self, offset: int) -> DatasetPosition:
+        """Where the sample ``offset`` positions into the phase comes from."""
         block, slot = divmod(offset, BLOCK)
-        streams, ranks = self._block(block)
-        stream = int(streams[slot])
-        return Turn(stream, int(self.begun[stream] + block * self._quotas[stream] + ranks[slot]))
+        datasets, ranks = self._block(block)
+        dataset = int(datasets[slot])
+        position = self.before[dataset] + block * self._quotas[dataset] + ranks[slot]
+        return DatasetPosition(dataset, int(position))
 
-    def counts(self, offset: int) -> npt.NDArray[np.int64]:
-        """Turns of each dataset in the first ``offset`` positions of the phase."""
+    def counts(self, offset: int) -> Counts:
+        """Samples of each dataset in the first ``offset`` positions of the phase."""
         block, slot = divmod(offset, BLOCK)
-        part = np.bincount(self._block(block)[0][:slot], minlength=len(self._quotas))
-        return block * self._quotas + part
+        partial = np.bincount(self._block(block)[0][:slot], minlength=len(self._quotas))
+        return block * self._quotas + partial
 
-    def _block(self, number: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """For each slot of a block its dataset, and how many slots before it are of the same one."""
-        known = self._known.get(number)
-        if known is None:
-            words = np.frombuffer(derive_key("mixture", self._seed, self.start, number)[:16], dtype="<u8")
-            order = np.argsort(np.random.Philox(key=words).random_raw(BLOCK), kind="stable")
-            streams = np.repeat(np.arange(len(self._quotas)), self._quotas)[order]
+    def _block(self, number: int) -> tuple[Counts, Counts]:
+        """For each slot of a block its dataset, and how many earlier slots of the block have the same."""
+        block = self._blocks.get(number)
+        if block is None:
+            order = keyed_permutation(BLOCK, "mixture", self._seed, self.start, number)
+            datasets = np.repeat(np.arange(len(self._quotas)), self._quotas)[order]
             ranks = np.empty(BLOCK, np.int64)
-            for stream, quota in enumerate(self._quotas):
-                ranks[streams == stream] = np.arange(quota)
-            known = streams, ranks
-            # Never changed in place: other threads may be looking.
-            self._known = {n: b for n, b in self._known.items() if abs(n - number) <= 1} | {number: known}
-        return known
+            for dataset, quota in enumerate(self._quotas):
+                ranks[datasets == dataset] = np.arange(quota)
+            block = datasets, ranks
+            # Replaced, never changed in place: other threads may be reading.
+            recent = {n: known for n, known in self._blocks.items() if abs(n - number) <= 1}
+            self._blocks = recent | {number: block}
+        return block
 
 
-def _quotas(weights: Sequence[float]) -> npt.NDArray[np.int64]:
-    """Slots of a block for each weight: rounded so that they fill it, the largest remainders up.
-
-    A weight that comes to no slot takes one from the largest.
-    """
-    _require_shares(weights)
+def _quotas(weights: Sequence[float]) -> Counts:
+    """Slots of a block for each weight, by largest remainder; a positive weight has at least one slot."""
+    _check_weights(weights)
     shares = np.asarray(weights, np.float64)
     exact = shares / shares.sum() * BLOCK
     quotas = np.floor(exact).astype(np.int64)
@@ -131,6 +129,6 @@ def _quotas(weights: Sequence[float]) -> npt.NDArray[np.int64]:
     return quotas
 
 
-def _require_shares(weights: Sequence[float]) -> None:
+def _check_weights(weights: Sequence[float]) -> None:
     if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
         raise AnimaticError(f"weights of datasets must not be negative, and one must be positive: {weights}")

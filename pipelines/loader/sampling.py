@@ -1,7 +1,7 @@
-"""What is drawn for one sample: stride, start, conditioning frame, dropout and noise seed.
+"""How a training sample is taken from a clip, and what is drawn for each one.
 
-Every draw comes from a generator keyed by (seed, epoch, sample key), in a fixed order and a fixed
-number, so a sample's draws depend neither on its rank, batch and worker nor on the other settings.
+Every draw comes from a generator keyed by (seed, epoch, sample key), in a fixed order and a fixed number, so
+a sample's parameters depend neither on its rank, batch and worker nor on the other settings.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.loader.order import derive_key
+from pipelines.loader.keyed_random import keyed_bits
 
 
 class ClipSampling(BaseModel):
@@ -30,7 +30,7 @@ class ClipSampling(BaseModel):
     )
     short_clips: Literal["slow", "skip"] = Field(
         "slow",
-        description="clips with too few frames for the smallest stride allowed: shown at the largest that "
+        description="clips with too few frames for the smallest stride allowed: sampled at the largest that "
         "fits, or left out",
     )
     flip: bool = Field(False, description="mirror half of the samples")
@@ -41,7 +41,7 @@ class ClipSampling(BaseModel):
     drop_image: float = Field(0.05, ge=0, le=1, description="share of samples that lose the image alone")
     drop_both: float = Field(0.05, ge=0, le=1, description="share of samples that lose text and image")
     fps_condition: Literal["fps", "stride"] = Field(
-        "fps", description="what the network is told: true frames per second, or the stride (preset 256)"
+        "fps", description="the network's rate input: true frames per second, or the stride (preset 256)"
     )
     images_only: bool = Field(False, description="stage 1: the stored conditioning image alone, no video")
 
@@ -61,7 +61,7 @@ class ClipSampling(BaseModel):
         return self
 
     def frames_needed(self, clip_fps: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """Frames that clips of these frame rates must have to be used at all."""
+        """The fewest frames with which clips of these frame rates are used, (clips)."""
         if self.images_only:
             return np.zeros(len(clip_fps), np.int64)
         if self.short_clips == "slow":
@@ -70,9 +70,9 @@ class ClipSampling(BaseModel):
         return smallest * (self.frames - 1) + 1
 
     def strides(self, clip_fps: float) -> tuple[int, int]:
-        """Smallest and largest stride for a clip of ``clip_fps``.
+        """Smallest and largest stride for a clip of ``clip_fps`` frames per second.
 
-        Where no stride comes out in the range of ``target_fps``, the one that comes nearest to it.
+        If no stride gives a rate within ``target_fps``, both are the one whose rate is nearest to it.
         """
         if self.target_fps is None:
             return self.stride
@@ -80,17 +80,28 @@ class ClipSampling(BaseModel):
         smallest, largest = max(1, math.ceil(clip_fps / high)), math.floor(clip_fps / low)
         if smallest <= largest:
             return smallest, largest
-        # Just below the range with one, just above it with the other.
-        near = [stride for stride in (smallest, largest) if stride >= 1]
-        best = min(near, key=lambda stride: max(low * stride / clip_fps, clip_fps / stride / high))
+        # ``smallest`` gives a rate just below the range, ``largest`` one just above it.
+        nearest = [stride for stride in (smallest, largest) if stride >= 1]
+        best = min(nearest, key=lambda stride: max(low * stride / clip_fps, clip_fps / stride / high))
         return best, best
 
 
 @dataclass(frozen=True)
-class Draw:
-    """Everything random about one sample. ``fps`` is what the network is told; ``mirrored``: left is right.
+class SampleParams:
+    """Everything random about one sample.
 
-    ``image`` (0 to 1) is where among the clip's stored images the one lies that is shown if only images are.
+    Attributes:
+        start: the clip's frame that comes first.
+        stride: distance between the sample's frames.
+        frames: number of frames.
+        condition_index: which of the sample's frames is the condition.
+        fps: the network's rate input, frames per second or the stride.
+        drop_text: whether the caption is dropped.
+        drop_image: whether the conditioning image is dropped.
+        noise_seed: of the sample's diffusion time and noise.
+        image: which of the clip's stored images to use where samples are images, as a fraction of their
+            number, 0 to 1.
+        mirrored: whether left and right are exchanged.
     """
 
     start: int
@@ -106,22 +117,21 @@ class Draw:
 
     @property
     def frame_indices(self) -> list[int]:
-        """The clip's frames that the sample shows, in order."""
+        """The clip's frames that the sample consists of, in order."""
         return [self.start + self.stride * step for step in range(self.frames)]
 
 
-def draw(
+def draw_params(
     sampling: ClipSampling, seed: int, epoch: int, key: str, *, clip_frames: int, clip_fps: float
-) -> Draw:
-    """Draw one sample from a clip of ``clip_frames`` frames at ``clip_fps``.
+) -> SampleParams:
+    """Draw the parameters of one sample from a clip of ``clip_frames`` frames at ``clip_fps``.
 
-    A clip too short for the drawn stride is sampled at the largest stride that fits, even below the
-    configured range. Raises ValueError when the clip has fewer frames than a sample.
+    A clip that is too short for the drawn stride is sampled at the largest stride that fits, even below the
+    configured range. Raises ValueError if the clip has fewer frames than a sample.
     """
     if not sampling.images_only and clip_frames < sampling.frames:
         raise ValueError(f"{key}: {clip_frames} frames, {sampling.frames} are needed")
-    words = np.frombuffer(derive_key("draw", seed, epoch, key)[:16], dtype="<u8")
-    generator = np.random.Generator(np.random.Philox(key=words))
+    generator = np.random.Generator(keyed_bits("draw", seed, epoch, key))
     u_stride, u_start, u_condition, u_drop = (float(u) for u in generator.random(4))
     noise_seed = int(generator.integers(2**63 - 1))
     mirrored = sampling.flip and float(generator.random()) < 0.5
@@ -135,10 +145,13 @@ def draw(
         start = _pick(u_start, 0, clip_frames - 1 - stride * (frames - 1))
         condition = _condition(sampling, u_condition)
     fps = clip_fps / stride if sampling.fps_condition == "fps" else float(stride)
-    return Draw(start, stride, frames, condition, fps, drop_text, drop_image, noise_seed, image, mirrored)
+    return SampleParams(
+        start, stride, frames, condition, fps, drop_text, drop_image, noise_seed, image, mirrored
+    )
 
 
 def _pick(u: float, low: int, high: int) -> int:
+    """The integer from ``low`` to ``high``, both included, at the fraction ``u`` of that range."""
     return low + int(u * (high - low + 1))
 
 
@@ -157,7 +170,10 @@ def _condition(sampling: ClipSampling, u: float) -> int:
 
 
 def _dropout(sampling: ClipSampling, u: float) -> tuple[bool, bool]:
-    """One uniform draw as published: text alone, then both, then image alone, from the low end."""
+    """Whether text and image are dropped.
+
+    One uniform draw decides, as in the published code: text alone, then both, then image alone, from 0 up.
+    """
     text_ends = sampling.drop_text
     both_ends = text_ends + sampling.drop_both
     image_ends = both_ends + sampling.drop_image

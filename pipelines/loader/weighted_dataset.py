@@ -15,7 +15,7 @@ from pipelines.dataset import Dataset
 from pipelines.dataset.latents import Latents, codec_digest, text_digest
 from pipelines.dataset.similarity import read_similarity
 from pipelines.loader.mixture import Weight
-from pipelines.loader.reading import check_latents
+from pipelines.loader.sample_reader import check_latents
 from pipelines.loader.sampling import ClipSampling
 from pipelines.loader.selection import EVERYTHING, IDENTITY, Selection
 

@@ -14,7 +14,7 @@ import decord
 import numpy as np
 
 from pipelines.dataset import Dataset
-from pipelines.loader.sampling import ClipSampling, draw
+from pipelines.loader.sampling import ClipSampling, draw_params
 from pipelines.video.frames import cover
 from tests.bench.timing import Result, Row
 
@@ -70,10 +70,12 @@ def members(
     stored = [dataset.read(row, member) for row in range(len(rows))]
     for epoch in itertools.count():
         for data, row in zip(stored, rows, strict=True):
-            drawn = draw(sampling, 0, epoch, row["key"], clip_frames=row["frames"], clip_fps=row["fps"])
+            params = draw_params(
+                sampling, 0, epoch, row["key"], clip_frames=row["frames"], clip_fps=row["fps"]
+            )
             yield (
                 data,
-                drawn.frame_indices,
+                params.frame_indices,
                 *cover((row["height"], row["width"]), (sampling.height, sampling.width)),
             )
 

@@ -33,8 +33,7 @@ from pipelines.dataset.latents import Latents
 from pipelines.encode import EncodeConfig, encode
 from pipelines.ingest import IngestConfig
 from pipelines.ingest.unit import make_unit
-from pipelines.loader import ClipLoader
-from pipelines.loader.sampling import ClipSampling
+from pipelines.loader import ClipLoader, ClipSampling, WeightedDataset
 from pipelines.sources import SourceTable
 from tests.bench.decoders import beside_python, decode_with_decord, members
 from tests.bench.footage import write_clips
@@ -111,7 +110,7 @@ class _Bench:
         decoded = members(dataset, one, "mp4")
         variants = {
             "decoder alone, the one frame for CLIP": lambda: decode_with_decord(*next(decoded)),
-            "loader": self._loaded(dataset, sampling, latents=latents),
+            "loader": self._loaded(WeightedDataset(dataset, latents=latents), sampling),
         }
         return self._compare("loader-latents", "latents of 16 frames, and one frame", variants)
 
@@ -131,10 +130,11 @@ class _Bench:
         return Result("loader-wait", "a step of 8 clips of 16x256x256, two threads", "wall seconds", rows)
 
     def _loaded(
-        self, dataset: Dataset, sampling: ClipSampling, batch: int = BATCH, **options: Any
+        self, source: Dataset | WeightedDataset, sampling: ClipSampling, batch: int = BATCH, **options: Any
     ) -> Callable[[], object]:
         cache = CacheConfig(folder=str(self.folder / "cache"))
-        loader = ClipLoader(dataset, sampling, seed=0, global_batch=batch, cache=cache, **options)
+        datasets = source if isinstance(source, Dataset) else [source]
+        loader = ClipLoader(datasets, sampling, seed=0, global_batch=batch, cache=cache, **options)
         batches = iter(loader)
         return lambda: next(batches)
 

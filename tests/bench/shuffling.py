@@ -5,7 +5,7 @@ import argparse
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.loader.order import GlobalOrder
+from pipelines.loader.shuffle import GlobalOrder
 
 BATCH = 64
 
@@ -29,7 +29,7 @@ def main() -> None:
     for window in (*windows, options.shards):
         name = "all" if window == options.shards else str(window)
         order = GlobalOrder([options.samples] * options.shards, "digest", 0, window)
-        shown = np.array([order.place(n).sample for n in range(2 * size)])
+        shown = np.array([order.at(n).sample for n in range(2 * size)])
         orders[name] = [shown[:size], shown[size:]]
     for name, epochs in orders.items():
         print(_row(name, epochs, options.samples))

@@ -52,7 +52,7 @@ def test_stage_one_trains_on_them(folder):
     counts = index_images(folder)["counts"]
     assert (counts["rows"], counts["samples"]) == (10, 7)
     assert counts["reasons"] == {"corrupt": 1, "no_caption": 1, "no_image": 1}
-    loader = ClipLoader(str(folder), STAGE_ONE, seed=0, global_batch=7)
+    loader = ClipLoader(Dataset.open(folder), STAGE_ONE, seed=0, global_batch=7)
     (batch,) = itertools.islice(iter(loader), 1)
     assert batch.pixels.shape == (7, 1, 3, 32, 48)
     shown = dict(zip(batch.captions, batch.pixels.float().mean((1, 2, 3, 4)).tolist(), strict=True))
@@ -67,7 +67,7 @@ def test_stage_one_trains_on_them(folder):
 def test_later_stages_need_clips(folder):
     index_images(folder)
     with pytest.raises(AnimaticError, match="none of its 7 clips has the 4 frames"):
-        ClipLoader(str(folder), ClipSampling(frames=4, height=32, width=48), seed=0, global_batch=1)
+        ClipLoader(Dataset.open(folder), ClipSampling(frames=4, height=32, width=48), seed=0, global_batch=1)
 
 
 @pytest.mark.parametrize("boundary", [True, False])
@@ -86,7 +86,7 @@ def test_damage_after_indexing_is_found(folder):
     path.write_bytes(path.read_bytes().replace(b"grey 60", b"grey 61"))
     assert any("00001.tar: sha256" in problem for problem in verify(folder))
     with pytest.raises(AnimaticError, match=r"00001\.tar is damaged"):
-        list(itertools.islice(iter(ClipLoader(str(folder), STAGE_ONE, seed=0, global_batch=7)), 1))
+        list(itertools.islice(iter(ClipLoader(Dataset.open(folder), STAGE_ONE, seed=0, global_batch=7)), 1))
 
 
 def test_an_image_that_claims_to_be_huge_is_one_bad_sample(folder):

@@ -21,7 +21,7 @@ from pipelines.dataset.latents import Latents, codec_digest
 from pipelines.dataset.verify_latents import verify_latents
 from pipelines.encode import EncodeConfig, encode
 from pipelines.encode.unit import UnitEncoder, load_models
-from pipelines.loader import ClipLoader
+from pipelines.loader import ClipLoader, WeightedDataset
 from pipelines.video.frames import read_clip
 from tests.support.coded_clips import build_dataset
 from training.batch_source import DatasetSource
@@ -60,7 +60,8 @@ def bytes_of(folder):
 
 def batches(dataset, count, latents=None, sampling=None):
     sampling = sampling or resolve(3, "tiny", [f"{n}={v}" for n, v in SIZE.items()]).data.sampling
-    loader = ClipLoader(dataset, sampling, seed=1, global_batch=3, latents=latents)
+    source = WeightedDataset(dataset, latents=latents)
+    loader = ClipLoader([source], sampling, seed=1, global_batch=3)
     return list(itertools.islice(iter(loader), count))
 
 

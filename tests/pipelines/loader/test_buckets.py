@@ -1,4 +1,4 @@
-"""Buckets: clips shown near their shape and length, each equally often, in one order however it is read."""
+"""Buckets: clips sampled near their shape and length, all equally often, in one order for every reader."""
 
 import itertools
 import logging
@@ -14,9 +14,9 @@ from core.storage import Folder
 from pipelines.dataset import Dataset
 from pipelines.dataset.cache_config import CacheConfig
 from pipelines.loader import Bucket, ClipLoader, ClipSampling, Weight, WeightedDataset
-from pipelines.loader.buckets import NOWHERE, assign
-from pipelines.loader.plan import Plan
-from pipelines.loader.schedule import Schedule
+from pipelines.loader.batching import BatchComposer
+from pipelines.loader.bucket_schedule import BucketSchedule
+from pipelines.loader.buckets import NO_BUCKET, assign_buckets
 from tests.support.coded_clips import build_dataset, frame_numbers
 
 SAMPLING = ClipSampling(frames=4, height=32, width=48, stride=(1, 2))
@@ -37,67 +37,69 @@ def clips(*, heights, widths, frames, fps=24.0):
 
 def test_a_clip_goes_to_the_nearest_shape_and_there_to_the_longest_it_has_frames_for():
     wide = clips(heights=64, widths=90, frames=[3, 4, 9, 10, 50])
-    assert assign(BUCKETS, SAMPLING, **wide).tolist() == [NOWHERE, 0, 0, 1, 1]
+    assert assign_buckets(BUCKETS, SAMPLING, **wide).tolist() == [NO_BUCKET, 0, 0, 1, 1]
     tall = clips(heights=96, widths=90, frames=[5, 6, 50])
-    assert assign(BUCKETS, SAMPLING, **tall).tolist() == [NOWHERE, 2, 2]
+    assert assign_buckets(BUCKETS, SAMPLING, **tall).tolist() == [NO_BUCKET, 2, 2]
 
 
-def test_shapes_are_compared_by_ratio_and_the_first_takes_what_is_as_near_to_both():
+def test_shapes_are_compared_by_ratio_and_ties_go_to_the_first():
     wide, tall = Bucket(height=32, width=64, frames=1), Bucket(height=64, width=32, frames=1)
     for buckets in ([wide, tall], [tall, wide]):
         shapes = clips(heights=[100, 101, 100, 1080], widths=[100, 100, 101, 1920], frames=1)
-        chosen = [buckets[number] for number in assign(buckets, SAMPLING, **shapes)]
+        chosen = [buckets[number] for number in assign_buckets(buckets, SAMPLING, **shapes)]
         assert chosen == [buckets[0], tall, wide, wide]
 
 
 def test_frames_are_counted_by_the_rule_for_short_clips():
     skip = ClipSampling(frames=4, height=32, width=48, stride=(3, 6), short_clips="skip")
     lengths = clips(heights=1, widths=2, frames=[9, 10, 27, 28])
-    assert assign(BUCKETS, skip, **lengths).tolist() == [NOWHERE, 0, 0, 1]
+    assert assign_buckets(BUCKETS, skip, **lengths).tolist() == [NO_BUCKET, 0, 0, 1]
 
 
-def test_images_have_no_length_to_choose_by():
+def test_images_go_to_a_bucket_of_any_length():
     images = SAMPLING.model_copy(update={"images_only": True})
-    assert assign(BUCKETS, images, **clips(heights=[1, 2], widths=[2, 1], frames=1)).tolist() == [0, 2]
+    shapes = clips(heights=[1, 2], widths=[2, 1], frames=1)
+    assert assign_buckets(BUCKETS, images, **shapes).tolist() == [0, 2]
 
 
 @pytest.mark.parametrize("shares", [[1, 1], [3, 0, 1], [5, 1, 0.01, 2, 2], [1] * 12])
-def test_every_stretch_of_steps_has_its_shares(shares):
-    schedule, whole = Schedule({0: [Fraction(share) for share in shares]}), sum(shares)
+def test_every_bucket_has_its_share_of_any_stretch_of_steps(shares):
+    schedule, whole = BucketSchedule({0: [Fraction(share) for share in shares]}), sum(shares)
     counts = [0] * len(shares)
     for step in range(1000):
-        assert schedule.shown(step) == counts
-        turn = schedule.turn(step)
-        assert turn.number == counts[turn.bucket]
-        counts[turn.bucket] += 1
+        assert schedule.counts(step) == counts
+        bucket, number = schedule.at(step)
+        assert number == counts[bucket]
+        counts[bucket] += 1
         assert all(abs(n - (step + 1) * s / whole) < 2 for n, s in zip(counts, shares, strict=True))
 
 
-def test_a_bucket_with_one_step_in_millions_has_its_turns_and_no_more():
-    schedule = Schedule({0: [Fraction(10**7 - 1), Fraction(1)]})
-    assert schedule.shown(10**9) == [10**9 - 100, 100]
+def test_a_bucket_with_one_step_in_millions_has_exactly_that():
+    schedule = BucketSchedule({0: [Fraction(10**7 - 1), Fraction(1)]})
+    assert schedule.counts(10**9) == [10**9 - 100, 100]
     step = 5 * 10**6 - 1
-    assert [schedule.turn(n).bucket for n in (step - 1, step, step + 1)] == [0, 1, 0]
+    assert [schedule.at(n).bucket for n in (step - 1, step, step + 1)] == [0, 1, 0]
 
 
-def test_within_a_dataset_every_clip_is_shown_equally_often_whatever_the_batches():
-    counts, batches = [[700, 40, 3], [10, 500, 0]], [4, 64, 8]
-    plan = Plan(counts, batches, [[Weight(0, 1)], [Weight(0, 2), Weight(9000, 0.5)]], seed=0)
-    shown = Counter()
+def test_within_a_dataset_every_clip_is_used_equally_often_whatever_the_batch_sizes():
+    clips, sizes = [[700, 40, 3], [10, 500, 0]], [4, 64, 8]
+    composer = BatchComposer(clips, sizes, [[Weight(0, 1)], [Weight(0, 2), Weight(9000, 0.5)]], seed=0)
+    used = Counter()
     for step in range(9000):
-        bucket, turns = plan.turns(step, 0, 1)
-        assert len(turns) == batches[bucket]
-        for turn in turns:
-            assert turn.position == shown[turn.stream, bucket]
-            shown[turn.stream, bucket] += 1
-    whole = shown.total()
-    assert plan.shown(9000) == [sum(n for (d, _), n in shown.items() if d == dataset) for dataset in range(2)]
-    for (dataset, bucket), number in shown.items():
-        share = (1 / 3, 2 / 3)[dataset] * counts[dataset][bucket] / sum(counts[dataset])
+        bucket, samples = composer.compose(step, 0, 1)
+        assert len(samples) == sizes[bucket]
+        for dataset, position in samples:
+            assert position == used[dataset, bucket]
+            used[dataset, bucket] += 1
+    whole = used.total()
+    by_dataset = [sum(n for (d, _), n in used.items() if d == dataset) for dataset in range(2)]
+    assert composer.counts(9000) == by_dataset
+    for (dataset, bucket), number in used.items():
+        share = (1 / 3, 2 / 3)[dataset] * clips[dataset][bucket] / sum(clips[dataset])
         assert number / whole == pytest.approx(share, rel=0.03, abs=3e-4)
-    assert (1, 2) not in shown
-    later = plan.shown(29_000)
-    assert (later[1] - plan.shown(9000)[1]) / (sum(later) - whole) == pytest.approx(1 / 3, rel=0.02)
+    assert (1, 2) not in used
+    later = composer.counts(29_000)
+    assert (later[1] - by_dataset[1]) / (sum(later) - whole) == pytest.approx(1 / 3, rel=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -132,25 +134,25 @@ def test_a_batch_has_the_size_and_number_of_its_bucket(dataset):
     }
     for batch in found:
         for pixels in batch.pixels:
-            shown = frame_numbers(pixels.numpy())
-            assert shown == list(range(shown[0], shown[-1] + 1, shown[1] - shown[0]))
+            frames = frame_numbers(pixels.numpy())
+            assert frames == list(range(frames[0], frames[-1] + 1, frames[1] - frames[0]))
 
 
-def test_every_clip_belongs_to_one_bucket_and_is_shown_there_once_an_epoch(dataset, caplog):
+def test_every_clip_belongs_to_one_bucket_and_is_used_there_once_an_epoch(dataset, caplog):
     with caplog.at_level(logging.WARNING):
-        made = loader(dataset)
-    assert (made.samples_per_epoch, made.too_short) == (15, 1)
+        opened = loader(dataset)
+    assert (opened.samples_per_epoch, opened.too_short) == (15, 1)
     assert "1 of 16" in caplog.text
     keys: dict[tuple, list[str]] = {}
-    for batch in itertools.islice(iter(made), 24):
+    for batch in itertools.islice(iter(opened), 24):
         keys.setdefault(batch.pixels.shape[1:], []).extend(batch.keys)
-    assert sorted(len(set(shown)) for shown in keys.values()) == [4, 4, 7]
-    for shown in keys.values():
-        clips = len(set(shown))
-        for start in range(0, len(shown) - clips + 1, clips):
-            assert len(set(shown[start : start + clips])) == clips
+    assert sorted(len(set(used)) for used in keys.values()) == [4, 4, 7]
+    for used in keys.values():
+        clips = len(set(used))
+        for start in range(0, len(used) - clips + 1, clips):
+            assert len(set(used[start : start + clips])) == clips
     assert len(set(itertools.chain(*keys.values()))) == 15
-    assert made.epoch == sum(map(len, keys.values())) // 15
+    assert opened.epoch == sum(map(len, keys.values())) // 15
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +172,7 @@ def test_the_order_depends_neither_on_ranks_nor_threads_nor_interruptions(datase
         assert merged == expected[position]
 
 
-def test_four_ranks_read_on_over_all_buckets_as_one(dataset):
+def test_four_ranks_continue_over_all_buckets_as_one(dataset):
     fours = [bucket.model_copy(update={"batch": 4}) for bucket in BUCKETS]
     whole = [samples(batch) for batch in batches(dataset, 8, buckets=fours)]
     ranks = [
@@ -182,25 +184,25 @@ def test_four_ranks_read_on_over_all_buckets_as_one(dataset):
 
 def test_mixed_datasets_with_changing_weights_resume_anywhere(dataset, tmp_path):
     other = build_dataset(tmp_path / "other", [12] * 3, shapes=[SHAPES[0]] * 3)
-    parts = [WeightedDataset(dataset, [Weight(0, 1), Weight(5, 3)]), WeightedDataset(other)]
-    whole = [samples(batch) for batch in batches(parts, 10)]
+    datasets = [WeightedDataset(dataset, [Weight(0, 1), Weight(5, 3)]), WeightedDataset(other)]
+    whole = [samples(batch) for batch in batches(datasets, 10)]
     for position in range(10):
-        assert samples(batches(parts, 1, position=position)[0]) == whole[position]
+        assert samples(batches(datasets, 1, position=position)[0]) == whole[position]
 
 
-def test_a_clip_of_another_bucket_stands_in_where_a_bucket_has_none_that_can_be_read(tmp_path):
+def test_a_clip_of_another_bucket_substitutes_where_a_bucket_has_none_that_can_be_read(tmp_path):
     shapes = [SHAPES[n == 3] for n in range(6)]
     spoil = lambda n, mp4: mp4[:500] if n == 3 else mp4  # noqa: E731
-    made = build_dataset(tmp_path / "data", [12, 12, 5, 12, 12, 12], spoil, shapes=shapes)
-    found = batches(made, 8, buckets=[WIDE, TALL], max_failure_share=1)
+    dataset = build_dataset(tmp_path / "data", [12, 12, 5, 12, 12, 12], spoil, shapes=shapes)
+    found = batches(dataset, 8, buckets=[WIDE, TALL], max_failure_share=1)
     tall = [batch for batch in found if batch.pixels.shape[-2] == 64]
     keys = {key for batch in tall for key in batch.keys}
     assert tall and keys <= {f"clip-{n:04d}" for n in (0, 1, 4, 5)}
-    again = batches(made, 8, buckets=[WIDE, TALL], max_failure_share=1, threads=3)
+    again = batches(dataset, 8, buckets=[WIDE, TALL], max_failure_share=1, threads=3)
     assert [samples(batch) for batch in again] == [samples(batch) for batch in found]
 
 
-def test_stage_one_sees_images_in_their_shapes(dataset):
+def test_stage_one_trains_on_images_in_their_shapes(dataset):
     images = SAMPLING.model_copy(update={"images_only": True})
     found = batches(dataset, 8, sampling=images)
     assert {batch.pixels.shape for batch in found} == {(4, 1, 3, 32, 64), (2, 1, 3, 64, 32)}
@@ -220,11 +222,11 @@ def test_all_buckets_read_the_same_fetched_shards(dataset, expected, tmp_path, m
     memory.rm("/buckets", recursive=True)
 
 
-def test_a_bucket_without_clips_stays_empty(dataset, caplog):
+def test_a_bucket_without_clips_has_no_steps(dataset, caplog):
     square = Bucket(height=8, width=80, frames=4)
     with caplog.at_level(logging.WARNING):
         found = batches(dataset, 8, buckets=[*BUCKETS, square])
-    assert "no clip belongs into bucket 8x80x4" in caplog.text
+    assert "no clip belongs to bucket 8x80x4" in caplog.text
     assert not any(batch.pixels.shape[-1] == 80 for batch in found)
 
 

@@ -13,17 +13,17 @@ BUCKETS = [Bucket(height=32, width=64, frames=8, batch=2), Bucket(height=64, wid
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory):
+def datasets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("golden")
     shapes = [(64, 96), (96, 64), (64, 96)] * 4
-    datasets = [
+    opened = [
         build_dataset(folder / "a", [12, 16, 20] * 4, sizes=[3, 2, 3, 1, 3], shapes=shapes),
         build_dataset(folder / "b", [16, 9, 12, 30], sizes=[1, 3], shapes=shapes[:4]),
     ]
-    for name, dataset in zip("ab", datasets, strict=True):
+    for name, dataset in zip("ab", opened, strict=True):
         # What encoders write differs between their versions: the order must not depend on that here.
         dataset.info["digest"] = f"digest of {name}"
-    return [WeightedDataset(datasets[0], [Weight(0, 2), Weight(4, 1)]), WeightedDataset(datasets[1])]
+    return [WeightedDataset(opened[0], [Weight(0, 2), Weight(4, 1)]), WeightedDataset(opened[1])]
 
 
 def fields(batch):
@@ -39,14 +39,14 @@ def fields(batch):
         ({"rank": 1, "world_size": 2, "position": 100_000}, "c0e06e91047781bd"),
     ],
 )
-def test_order_and_parameters_are_those_of_the_first_version(parts, options, expected):
-    loader = ClipLoader(parts, SAMPLING, seed=3, global_batch=4, shuffle_shards=2, **options)
+def test_order_and_parameters_are_those_of_the_first_version(datasets, options, expected):
+    loader = ClipLoader(datasets, SAMPLING, seed=3, global_batch=4, shuffle_shards=2, **options)
     found = [fields(batch) for batch in itertools.islice(iter(loader), 12)]
     assert digest_of(found)[:16] == expected
 
 
-def test_images_of_one_dataset_are_those_of_the_first_version(parts):
+def test_images_of_one_dataset_are_those_of_the_first_version(datasets):
     images = SAMPLING.model_copy(update={"images_only": True})
-    loader = ClipLoader(parts[0].dataset, images, seed=3, global_batch=4)
+    loader = ClipLoader(datasets[0].dataset, images, seed=3, global_batch=4)
     found = [fields(batch) for batch in itertools.islice(iter(loader), 8)]
     assert digest_of(found)[:16] == "0a4f9f04531e1a8b"

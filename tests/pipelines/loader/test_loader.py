@@ -12,10 +12,11 @@ from PIL import Image
 
 from core.errors import AnimaticError
 from core.storage import Folder
+from pipelines.dataset import Dataset
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.shard_writer import Sample
 from pipelines.dataset.units import commit_unit
-from pipelines.loader import ClipLoader, ClipSampling, reading
+from pipelines.loader import ClipLoader, ClipSampling, sample_reader
 from tests.support.coded_clips import HEIGHT, WIDTH, build_dataset, frame_numbers
 
 SAMPLING = ClipSampling(frames=4, height=32, width=48, stride=(1, 3))
@@ -102,7 +103,7 @@ def test_resume_exactly_on_an_epoch_boundary_and_on_another_world_size(tmp_path)
 
 @pytest.fixture(scope="module")
 def sharded(tmp_path_factory):
-    """Twelve clips in five shards: three windows of at most two, three global batches an epoch."""
+    """Twelve clips in five shards: three windows of at most two shards, three global batches an epoch."""
     folder = tmp_path_factory.mktemp("data") / "sharded"
     return build_dataset(folder, [12, 16, 20] * 4, damage(7), sizes=[3, 2, 3, 1, 3])
 
@@ -121,20 +122,20 @@ def test_an_interruption_at_any_step_changes_nothing_on_any_number_of_ranks(shar
         assert merged == whole[position * 4 : position * 4 + 4]
 
 
-def test_resuming_at_sample_ten_million_reads_nothing_but_what_it_shows(sharded, monkeypatch):
+def test_resuming_at_sample_ten_million_reads_only_that_batch(sharded, monkeypatch):
     read = []
-    read_clip = reading.read_clip
-    monkeypatch.setattr(reading, "read_clip", lambda *a: read.append(1) or read_clip(*a))
+    read_clip = sample_reader.read_clip
+    monkeypatch.setattr(sample_reader, "read_clip", lambda *a: read.append(1) or read_clip(*a))
     loader = ClipLoader(sharded, SAMPLING, seed=1, global_batch=4, position=2_500_000, shuffle_shards=2)
     batches = iter(loader)
     next(batches)
     batches.close()
     assert loader.epoch == 10_000_004 // 12
-    # The batch, the two that were begun behind it, and stand-ins for the damaged clip.
+    # The batch, the two that were begun behind it, and substitutes for the damaged clip.
     assert 4 <= len(read) <= 3 * 4 + 2
 
 
-def test_every_clip_is_shown_once_per_epoch(dataset):
+def test_every_clip_is_used_once_per_epoch(dataset):
     keys = [sample[0] for sample in sequence(dataset, 3 * CLIPS // GLOBAL_BATCH)]
     for epoch in range(2):
         assert Counter(keys[epoch * CLIPS : (epoch + 1) * CLIPS]) == Counter(
@@ -143,17 +144,17 @@ def test_every_clip_is_shown_once_per_epoch(dataset):
     assert keys[:CLIPS] != keys[CLIPS : 2 * CLIPS]
 
 
-def test_batch_has_the_frames_it_says(dataset):
+def test_a_batch_has_the_frames_of_its_parameters(dataset):
     lengths = dataset.samples.column("frames").to_pylist()
     for batch in batches(dataset, 6)[0]:
         assert batch.pixels.shape == (GLOBAL_BATCH, 4, 3, 32, 48)
         assert batch.pixels.dtype == torch.uint8
         for n, key in enumerate(batch.keys):
-            shown = frame_numbers(batch.pixels[n].numpy())
-            stride = shown[1] - shown[0]
-            assert shown == [shown[0] + stride * step for step in range(4)]
+            frames = frame_numbers(batch.pixels[n].numpy())
+            stride = frames[1] - frames[0]
+            assert frames == [frames[0] + stride * step for step in range(4)]
             assert batch.fps[n].item() == pytest.approx(12.0 / stride)
-            assert shown[-1] < lengths[int(key[-4:])]
+            assert frames[-1] < lengths[int(key[-4:])]
             assert 0 <= batch.condition_index[n] < 4
             assert batch.captions[n] == f"caption {int(key[-4:])}"
 
@@ -254,7 +255,7 @@ def test_a_dataset_that_is_all_broken_stops_at_once(tmp_path):
         batches(dataset, 1)
 
 
-def test_stage_one_sees_all_stored_images_of_a_clip(tmp_path: Path) -> None:
+def test_stage_one_trains_on_all_stored_images_of_a_clip(tmp_path: Path) -> None:
     jpgs = []
     for level in (60, 120, 180):
         buffer = io.BytesIO()
@@ -266,6 +267,6 @@ def test_stage_one_sees_all_stored_images_of_a_clip(tmp_path: Path) -> None:
     commit_unit(Folder(tmp_path), 0, [sample], [{"row": 0, "source_id": "0", "samples": 1}])
     commit_dataset(Folder(tmp_path), {}, units=1, rows=1)
     sampling = ClipSampling(frames=1, height=HEIGHT, width=WIDTH, images_only=True)
-    batches = itertools.islice(ClipLoader(tmp_path, sampling, seed=0, global_batch=1), 30)
-    shown = {round(float(batch.pixels.float().mean())) for batch in batches}
-    assert shown == {60, 120, 180}
+    batches = itertools.islice(ClipLoader(Dataset.open(tmp_path), sampling, seed=0, global_batch=1), 30)
+    levels = {round(float(batch.pixels.float().mean())) for batch in batches}
+    assert levels == {60, 120, 180}

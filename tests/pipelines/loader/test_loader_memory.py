@@ -40,11 +40,11 @@ def large(tmp_path_factory):
     return grown(tmp_path_factory.mktemp("large") / "data", 1_000_000)
 
 
-def taken(url):
+def memory_used(url):
     """MiB that the dataset opened and a batch of it hold in Arrow's memory, and held at most in Python's."""
     held = pa.total_allocated_bytes()
     tracemalloc.start()
-    loader = ClipLoader(url, SAMPLING, seed=0, global_batch=4)
+    loader = ClipLoader(Dataset.open(url), SAMPLING, seed=0, global_batch=4)
     batches = iter(loader)
     next(batches)
     batches.close()
@@ -54,21 +54,21 @@ def taken(url):
 
 
 def test_a_million_rows_take_little_more_than_ten_thousand(large, tmp_path):
-    small = taken(str(grown(tmp_path / "data", 10_000)))
-    first, again = taken(str(large)), taken(str(large))
+    small = memory_used(str(grown(tmp_path / "data", 10_000)))
+    first, again = memory_used(str(large)), memory_used(str(large))
     assert max(first[0], again[0]) < small[0] + 8
-    # Numbers of the rows that are shown, and what chose them.
+    # The rows' numbers and the arrays that select them.
     assert max(first[1], again[1]) < small[1] + 48
 
 
 def test_a_remote_index_is_the_same(large, tmp_path, monkeypatch):
     memory = fsspec.filesystem("memory")
     memory.put(str(large), "/large", recursive=True)
-    here = Dataset.open(large)
+    local = Dataset.open(large)
     monkeypatch.setenv("ANIMATIC_CACHE", str(tmp_path))
-    there = Dataset.open("memory://large")
-    assert there.samples.slice(700_000, 3).equals(here.samples.slice(700_000, 3))
-    assert len(there) == 1_000_000
+    remote = Dataset.open("memory://large")
+    assert remote.samples.slice(700_000, 3).equals(local.samples.slice(700_000, 3))
+    assert len(remote) == 1_000_000
     memory.rm("/large", recursive=True)
 
 
@@ -76,7 +76,7 @@ def test_batches_do_not_depend_on_how_the_index_is_held(tmp_path, monkeypatch):
     dataset = build_dataset(tmp_path / "data", [12, 16, 20])
 
     def keys():
-        loader = ClipLoader(dataset.url, SAMPLING, seed=0, global_batch=2)
+        loader = ClipLoader(Dataset.open(dataset.url), SAMPLING, seed=0, global_batch=2)
         return [batch.keys for batch in islice(iter(loader), 4)]
 
     expected = keys()

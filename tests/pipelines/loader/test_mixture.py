@@ -7,8 +7,8 @@ import pytest
 
 from core.errors import AnimaticError
 from pipelines.loader import ClipLoader, ClipSampling, WeightedDataset
+from pipelines.loader.batching import BatchComposer
 from pipelines.loader.mixture import BLOCK, Mixture, Weight
-from pipelines.loader.plan import Plan
 from tests.support.coded_clips import build_dataset
 from training.batch_source import DatasetSource
 from training.config import resolve
@@ -23,63 +23,65 @@ def two(tmp_path_factory):
     return build_dataset(folder / "a", [12] * 3), build_dataset(folder / "b", [16] * 5, spoil)
 
 
-def turns(mixture, count, start=0):
-    return [mixture.turn(start + n) for n in range(count)]
+def samples(mixture, count, start=0):
+    return [mixture.at(start + n) for n in range(count)]
 
 
-def test_every_block_has_the_exact_shares_and_nobody_misses_a_turn():
+def positions(samples, dataset):
+    return [sample.position for sample in samples if sample.dataset == dataset]
+
+
+def test_every_block_has_the_exact_shares_and_no_dataset_has_gaps():
     mixture = Mixture({0: [3, 1, 0.5]}, seed=0)
     for block in range(3):
-        counts = Counter(turn.stream for turn in turns(mixture, BLOCK, block * BLOCK))
+        counts = Counter(sample.dataset for sample in samples(mixture, BLOCK, block * BLOCK))
         assert (counts[0], counts[1], counts[2]) == (6667, 2222, 1111)
-    everything = turns(mixture, 2 * BLOCK + 77)
-    for stream in range(3):
-        mine = [turn.position for turn in everything if turn.stream == stream]
-        assert mine == list(range(len(mine)))
-    assert mixture.shown(2 * BLOCK + 77) == [sum(t.stream == s for t in everything) for s in range(3)]
+    whole = samples(mixture, 2 * BLOCK + 77)
+    counts = mixture.counts(2 * BLOCK + 77)
+    assert [positions(whole, dataset) for dataset in range(3)] == [list(range(count)) for count in counts]
 
 
 def test_shares_hold_in_short_stretches_too_and_depend_on_the_seed():
-    first, second = (turns(Mixture({0: [1, 1]}, seed), 400) for seed in (0, 1))
+    first, second = (samples(Mixture({0: [1, 1]}, seed), 400) for seed in (0, 1))
     assert first != second
-    assert 150 < sum(turn.stream for turn in first) < 250
+    assert 150 < sum(sample.dataset for sample in first) < 250
 
 
-def test_weights_change_at_a_step_and_nobody_misses_a_turn():
-    def planned(*weights, steps=range(110)):
-        plan = Plan([[5], [9]], [8], weights, seed=4)
-        return [turn for step in steps for turn in plan.turns(step, 0, 1)[1]]
+def test_weights_change_at_a_step_and_no_dataset_has_gaps():
+    def composed(*weights, steps=range(110)):
+        composer = BatchComposer([[5], [9]], [8], weights, seed=4)
+        return [sample for step in steps for sample in composer.compose(step, 0, 1).samples]
 
     changing = [Weight(0, 3), Weight(50, 0)], [Weight(0, 1), Weight(90, 2)]
-    whole = planned(*changing)
-    assert whole[:400] == planned([Weight(0, 3)], [Weight(0, 1)], steps=range(50))
-    assert {turn.stream for turn in whole[400:]} == {1}
-    for stream in range(2):
-        mine = [turn.position for turn in whole if turn.stream == stream]
-        assert mine == list(range(len(mine)))
+    whole = composed(*changing)
+    assert whole[:400] == composed([Weight(0, 3)], [Weight(0, 1)], steps=range(50))
+    assert {sample.dataset for sample in whole[400:]} == {1}
+    for dataset in range(2):
+        found = positions(whole, dataset)
+        assert found == list(range(len(found)))
 
 
-def test_a_dataset_of_the_smallest_weight_has_its_turn():
+def test_a_dataset_of_the_smallest_weight_is_sampled():
     mixture = Mixture({0: [1e6, 0, 1e6, 1]}, seed=0)
-    counts = Counter(turn.stream for turn in turns(mixture, BLOCK))
+    counts = Counter(sample.dataset for sample in samples(mixture, BLOCK))
     assert counts == {0: 4999, 2: 5000, 3: 1}
 
 
-def test_a_far_position_is_found_without_counting():
+def test_a_late_position_is_computed_without_counting():
     mixture = Mixture({0: [2, 1], 10_000_000: [1, 1]}, seed=0)
-    assert sum(mixture.shown(10**9 + 5)) == 10**9 + 5
-    turn = mixture.turn(10**9)
-    assert turn.position == mixture.shown(10**9)[turn.stream]
+    assert sum(mixture.counts(10**9 + 5)) == 10**9 + 5
+    dataset, position = mixture.at(10**9)
+    assert position == mixture.counts(10**9)[dataset]
 
 
 @pytest.mark.parametrize("weights", [[0, 0], [1, -1], [float("nan"), 1]])
-def test_weights_that_share_nothing_are_refused(weights):
+def test_weights_must_be_positive(weights):
     with pytest.raises(AnimaticError, match="must not be negative"):
         Mixture({0: weights}, seed=0)
 
 
-def loaded(parts, count, **options):
-    loader = ClipLoader(parts, SAMPLING, seed=1, global_batch=4, max_failure_share=1, **options)
+def loaded(datasets, count, **options):
+    loader = ClipLoader(datasets, SAMPLING, seed=1, global_batch=4, max_failure_share=1, **options)
     return [
         list(
             zip(batch.captions, batch.seed.tolist(), [p.numpy().tobytes() for p in batch.pixels], strict=True)
@@ -89,10 +91,10 @@ def loaded(parts, count, **options):
 
 
 def test_batches_are_the_same_for_all_ranks_threads_and_resumes(two):
-    parts = [WeightedDataset(two[0], [Weight(0, 1), Weight(4, 3)]), WeightedDataset(two[1])]
-    whole = loaded(parts, 8)
+    datasets = [WeightedDataset(two[0], [Weight(0, 1), Weight(4, 3)]), WeightedDataset(two[1])]
+    whole = loaded(datasets, 8)
     for position in range(8):
-        ranks = [loaded(parts, 1, position=position, rank=r, world_size=2, threads=2)[0] for r in range(2)]
+        ranks = [loaded(datasets, 1, position=position, rank=r, world_size=2, threads=2)[0] for r in range(2)]
         assert [ranks[n % 2][n // 2] for n in range(4)] == whole[position]
 
 
@@ -105,8 +107,8 @@ def test_each_dataset_goes_through_its_own_epochs(two):
         max_failure_share=1,
     )
     list(itertools.islice(iter(loader), 10))
-    first = Plan([[3], [5]], [4], [[Weight(0, 1)]] * 2, seed=1).shown(10)[0]
-    assert loader.epoch == first // 3
+    composer = BatchComposer([[3], [5]], [4], [[Weight(0, 1)]] * 2, seed=1)
+    assert loader.epoch == composer.counts(10)[0] // 3
     assert loader.samples_per_epoch == 8
 
 

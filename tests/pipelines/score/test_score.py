@@ -35,7 +35,8 @@ def scored(tmp_path_factory):
 
 
 def keys_shown(dataset, selection, batches=COUNT):
-    loader = ClipLoader(dataset, SAMPLING, seed=0, global_batch=1, selection=selection)
+    source = WeightedDataset(dataset, selection=selection)
+    loader = ClipLoader([source], SAMPLING, seed=0, global_batch=1)
     return [batch.keys[0] for batch in itertools.islice(iter(loader), batches)], loader
 
 

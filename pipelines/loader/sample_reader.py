@@ -1,4 +1,4 @@
-"""What training sees of one clip: pixels, or stored latents and the pixels of the still image alone."""
+"""Reading one sample: pixels of a clip, or its stored latents with the pixels of the still image alone."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ from core.errors import AnimaticError
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import Latent, Latents
 from pipelines.dataset.shard_writer import Member
-from pipelines.loader.sampling import ClipSampling, Draw
+from pipelines.loader.sampling import ClipSampling, SampleParams
 from pipelines.video.frames import Frames, UndecodableError, read_clip, read_image
 
 
 @dataclass(frozen=True)
-class Clip:
-    """The row of ``samples.parquet`` that a sample is read from."""
+class ClipRow:
+    """A clip's row of ``samples.parquet``, as far as reading needs it; ``row`` is its number."""
 
     row: int
     key: str
@@ -24,8 +24,14 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One sample: ``pixels`` [t h w 3]; with ``latents`` [t 2 c h w], pixels of the still image alone."""
+class SampleData:
+    """The arrays of one sample.
+
+    Attributes:
+        pixels: uint8 [t h w 3]; with ``latents``, the still image alone, t = 1.
+        latents: mean and standard deviation of each frame, [t 2 c h w].
+        text: features of the caption, [n c].
+    """
 
     pixels: Frames
     latents: Latent | None = None
@@ -44,41 +50,42 @@ def check_latents(latents: Latents, sampling: ClipSampling) -> None:
 
 
 class SampleReader:
-    """Reads samples of a dataset, or of the latents made from it."""
+    """Reads samples of a dataset, or of the latents computed from it. Safe to share between threads."""
 
     def __init__(self, dataset: Dataset, sampling: ClipSampling, latents: Latents | None) -> None:
-        """Raises AnimaticError as :func:`check_latents`."""
+        """Raises AnimaticError as :func:`check_latents` does."""
         if latents is not None:
             check_latents(latents, sampling)
         self._dataset, self._sampling, self._latents = dataset, sampling, latents
         self._size = (sampling.height, sampling.width)
 
-    def read(self, clip: Clip, drawn: Draw) -> Shown:
+    def read(self, clip: ClipRow, params: SampleParams) -> SampleData:
         """The frames that were drawn. Raises UndecodableError."""
         if self._latents is None:
             images = self._sampling.images_only
-            pixels = self._image(clip, drawn.image) if images else self._frames(clip, drawn.frame_indices)
-            return Shown(pixels[:, :, ::-1] if drawn.mirrored else pixels)
+            pixels = self._image(clip, params.image) if images else self._frames(clip, params.frame_indices)
+            return SampleData(pixels[:, :, ::-1] if params.mirrored else pixels)
         text = self._latents.text(clip.row) if self._latents.has_text else None
         if self._sampling.images_only:
-            # Of several stored images, the first alone has a latent.
-            return Shown(self._image(clip, 0.0), self._latents.still(clip.row), text)
-        # The still is decoded from the clip, one frame of it: it is exactly what training on pixels shows.
-        still = self._frames(clip, [drawn.frame_indices[drawn.condition_index]])
-        return Shown(still, self._latents.clip(clip.row, drawn.frame_indices), text)
+            # Of several stored images, only the first has a latent.
+            return SampleData(self._image(clip, 0.0), self._latents.still(clip.row), text)
+        # The still image is the clip's own frame, decoded: exactly what training on pixels would use.
+        still = self._frames(clip, [params.frame_indices[params.condition_index]])
+        return SampleData(still, self._latents.clip(clip.row, params.frame_indices), text)
 
-    def _image(self, clip: Clip, place: float) -> Frames:
-        number = int(place * self._dataset.images(clip.row))
+    def _image(self, clip: ClipRow, fraction: float) -> Frames:
+        """The stored image at ``fraction`` of their number, [1 h w 3]."""
+        number = int(fraction * self._dataset.images(clip.row))
         try:
             jpg = self._dataset.read_image(clip.row, number)
         except OSError as error:
             raise UndecodableError(str(error)) from error
         return read_image(jpg, self._size)[None]
 
-    def _frames(self, clip: Clip, indices: list[int]) -> Frames:
-        return read_clip(self._stored(clip, "mp4"), indices, (clip.height, clip.width), self._size)
+    def _frames(self, clip: ClipRow, indices: list[int]) -> Frames:
+        return read_clip(self._member(clip, "mp4"), indices, (clip.height, clip.width), self._size)
 
-    def _stored(self, clip: Clip, member: Member) -> bytes:
+    def _member(self, clip: ClipRow, member: Member) -> bytes:
         try:
             return self._dataset.read(clip.row, member)
         except OSError as error:

@@ -1,11 +1,13 @@
 """The global sample order: a permutation of the dataset per epoch, computed one position at a time.
 
-A permutation is a keyed Feistel network over the next power of four above its size, walked until it lands
-inside. Every position costs a few hashes and no table of samples exists, so memory does not depend on the
-number of samples, and starting at sample ten million is as fast as at sample zero.
+A permutation is a keyed Feistel network over the next power of four above its size, applied repeatedly until
+the result is inside ("cycle walking": Black and Rogaway, *Ciphers with Arbitrary Finite Domains*, 2002).
+Every position costs a few hashes and no table of samples exists, so memory does not depend on the number of
+samples, and starting at sample ten million is as fast as at sample zero.
 
-A dataset of many shards is shuffled in two steps, so that shards can be fetched as they are needed: the
-shards, then the samples of each run of shards, the *window*. docs/performance.md tells what that costs.
+A dataset of many shards is shuffled in two steps, so that shards can be fetched as they are needed: first
+the shards, then the samples of each run of shards, the *window*. docs/performance.md has the effect on
+randomness.
 """
 
 import hashlib
@@ -13,16 +15,15 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-SHUFFLE_SHARDS = 64  # default window
+from pipelines.loader.keyed_random import derive_key, keyed_permutation
+
+SHUFFLE_SHARDS = 64  # the default window
 _ROUNDS = 8
 _SMALLEST_HALF = 3  # bits; tiny Feistel domains reach few of the possible permutations
 
-
-def derive_key(*parts: object) -> bytes:
-    """32 bytes that depend on every part; the parts' boundaries count."""
-    text = "\x1f".join(str(part) for part in parts)
-    return hashlib.sha256(text.encode()).digest()
+Numbers = npt.NDArray[np.int64]
 
 
 class Permutation:
@@ -56,38 +57,45 @@ class Permutation:
         return (left << self._half) | right
 
 
-class Place(NamedTuple):
-    """One sample of the endless global sequence: number ``sample`` of the dataset, in ``epoch``."""
+class EpochSample(NamedTuple):
+    """An element of the endless sequence: sample number ``sample`` of the dataset, in ``epoch``."""
 
     epoch: int
     sample: int
 
 
 class GlobalOrder:
-    """The endless sequence of samples: epoch after epoch, each its own permutation.
+    """The endless sequence of samples: epoch after epoch, each with its own permutation.
 
-    Global batches cut this sequence without regard to epochs, so an epoch shows every sample exactly
-    once, nothing is dropped or padded, and one integer says where a run stands.
+    Global batches are cut from this sequence without regard to epochs, so every epoch contains each sample
+    exactly once, nothing is dropped or padded, and one integer is the state. Safe to share between threads.
     """
 
-    def __init__(self, shards: Sequence[int], digest: str, seed: int, window: int) -> None:
-        """``shards``: samples of each, which are numbered through; ``window``: shards shuffled together."""
-        self._sizes = np.asarray(shards, np.int64)
-        self._starts = np.concatenate([[0], np.cumsum(self._sizes)])
+    def __init__(self, shard_sizes: Sequence[int], digest: str, seed: int, window: int) -> None:
+        """The order of one dataset.
+
+        Args:
+            shard_sizes: samples of each shard; samples are numbered shard after shard.
+            digest: of the dataset.
+            seed: of the run.
+            window: shards whose samples are shuffled together.
+        """
+        self._sizes: Numbers = np.asarray(shard_sizes, np.int64)
+        self._starts: Numbers = np.concatenate([[0], np.cumsum(self._sizes)])
         self._windows = -(-len(self._sizes) // window)
         self._digest, self._seed = digest, seed
         self._size = int(self._sizes.sum())
         self._epochs: dict[int, _Epoch] = {}
 
-    def place(self, position: int) -> Place:
-        """Which sample stands at global ``position`` (0, 1, 2, …, without end)."""
+    def at(self, position: int) -> EpochSample:
+        """The sample at ``position`` (0, 1, 2, …, without end)."""
         epoch, offset = divmod(position, self._size)
-        return Place(epoch, self._epoch(epoch).sample(offset))
+        return EpochSample(epoch, self._epoch(epoch).sample(offset))
 
     def substitutes(self, position: int, key: str) -> Iterator[int]:
-        """Samples that stand in, in this order, for the one at ``position``, whose key is ``key``.
+        """Samples to try, in this order, in place of the one at ``position``, whose key is ``key``.
 
-        All of its window, each once; the sample itself is among them.
+        Every sample of its window once, itself included.
         """
         epoch, offset = divmod(position, self._size)
         salt = derive_key("substitute", self._digest, self._seed, epoch, key)
@@ -97,23 +105,22 @@ class GlobalOrder:
         epoch = self._epochs.get(number)
         if epoch is None:
             epoch = _Epoch(self._sizes, self._starts, self._windows, (self._digest, self._seed, number))
-            # Never changed in place: other threads may be looking.
-            near = {known: e for known, e in self._epochs.items() if abs(known - number) <= 1}
-            self._epochs = near | {number: epoch}
+            # Replaced, never changed in place: other threads may be reading.
+            recent = {known: e for known, e in self._epochs.items() if abs(known - number) <= 1}
+            self._epochs = recent | {number: epoch}
         return epoch
 
 
 class _Epoch:
-    """One epoch: shards in an order of their own, cut into windows of nearly as many shards each."""
+    """One epoch: the shards in its own order, cut into windows of nearly as many shards each."""
 
-    def __init__(
-        self, sizes: np.ndarray, starts: np.ndarray, windows: int, identity: tuple[str, int, int]
-    ) -> None:
+    def __init__(self, sizes: Numbers, starts: Numbers, windows: int, identity: tuple[str, int, int]) -> None:
         self._identity = identity
-        self._shards = _shuffled(len(sizes), identity) if windows > 1 else np.arange(len(sizes))
-        self._firsts = starts[self._shards]  # of each shard, the number of its first sample
-        self._ends = np.concatenate([[0], np.cumsum(sizes[self._shards])])
-        self._cuts = self._ends[[len(sizes) * n // windows for n in range(windows + 1)]]
+        count = len(sizes)
+        shards = keyed_permutation(count, "shards", *identity) if windows > 1 else np.arange(count)
+        self._firsts = starts[shards]  # the number of each shard's first sample
+        self._ends = np.concatenate([[0], np.cumsum(sizes[shards])])
+        self._cuts = self._ends[[count * n // windows for n in range(windows + 1)]]
         self._permutations: dict[int, Permutation] = {}
 
     def sample(self, offset: int) -> int:
@@ -128,24 +135,21 @@ class _Epoch:
         return (self._number(start + order[n]) for n in range(end - start))
 
     def _window(self, offset: int) -> tuple[int, int, int]:
+        """Number, start and end of the window around ``offset``."""
         number = int(np.searchsorted(self._cuts, offset, "right")) - 1
         return number, int(self._cuts[number]), int(self._cuts[number + 1])
 
     def _permutation(self, window: int) -> Permutation:
         permutation = self._permutations.get(window)
         if permutation is None:
-            # The first window's key is that of orders with one window only.
+            # The first window has the key of an order with a single window.
             key = derive_key("order", *self._identity, *([window] if window else []))
             permutation = Permutation(int(self._cuts[window + 1] - self._cuts[window]), key)
-            near = {w: p for w, p in self._permutations.items() if abs(w - window) <= 1}
-            self._permutations = near | {window: permutation}
+            recent = {w: p for w, p in self._permutations.items() if abs(w - window) <= 1}
+            self._permutations = recent | {window: permutation}
         return permutation
 
-    def _number(self, place: int) -> int:
-        shard = int(np.searchsorted(self._ends, place, "right")) - 1
-        return int(self._firsts[shard]) + place - int(self._ends[shard])
-
-
-def _shuffled(count: int, identity: tuple[str, int, int]) -> np.ndarray:
-    words = np.frombuffer(derive_key("shards", *identity)[:16], dtype="<u8")
-    return np.argsort(np.random.Philox(key=words).random_raw(count), kind="stable")
+    def _number(self, index: int) -> int:
+        """The dataset's number of the sample at ``index`` of the shuffled shards."""
+        shard = int(np.searchsorted(self._ends, index, "right")) - 1
+        return int(self._firsts[shard]) + index - int(self._ends[shard])

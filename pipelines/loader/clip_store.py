@@ -1,0 +1,123 @@
+"""The clips of one dataset: which are trained on, their rows, and their bytes on this node."""
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import AnimaticError
+from pipelines.dataset.cache_config import CacheConfig
+from pipelines.dataset.shard_cache import ShardFiles
+from pipelines.loader.buckets import Bucket, assign_buckets
+from pipelines.loader.sample_reader import ClipRow, SampleReader
+from pipelines.loader.sampling import ClipSampling
+from pipelines.loader.shuffle import Permutation
+from pipelines.loader.weighted_dataset import WeightedDataset
+
+log = logging.getLogger(__name__)
+
+PREPARE_AHEAD = 4  # shards are prepared a window divided by this before they are needed
+_COLUMNS = ("key", "caption", "frames", "fps", "height", "width")
+_BATCH_ROWS = 1 << 16
+
+
+class ClipStore:
+    """The clips of one dataset; shared by its streams and safe to share between threads.
+
+    Attributes:
+        digest: of the clips that are trained on.
+        selected: clips that the selection keeps, long enough or not.
+        left_out: clips that it leaves out.
+        shard_ends: (shards) rows up to the end of each shard; rows are stored shard after shard.
+        window: shards whose clips are shuffled together.
+    """
+
+    def __init__(self, source: WeightedDataset, window: int, cache: CacheConfig) -> None:
+        """Raises AnimaticError if the selection keeps no clip, or a single shard exceeds the cache."""
+        self._dataset, self._latents = source.dataset, source.latents
+        shards = self._dataset.info["shards"]
+        self._files = [ShardFiles(self._dataset.folder, shards, cache)]
+        self._cached = self._dataset.reading_with(self._files[0].read)
+        if self._latents is not None:
+            self._files.append(ShardFiles(self._latents.folder, self._latents.info["shards"], cache))
+            self._latents = self._latents.reading_with(self._files[1].read)
+        self._table = self._dataset.samples.select(_COLUMNS)
+        self._mask = source.selected()
+        self.digest = source.digest
+        self.selected = int(self._mask.sum())
+        self.left_out = len(self._dataset) - self.selected
+        self.shard_ends = np.cumsum([shard["samples"] for shard in shards])
+        self.window = window
+
+    @property
+    def url(self) -> str:
+        """Folder or URL of the dataset."""
+        return self._dataset.url
+
+    @property
+    def window_share(self) -> float:
+        """A window's share of all shards."""
+        return min(1.0, self.window / len(self.shard_ends))
+
+    @property
+    def cached_bytes(self) -> float:
+        """What the cache must hold so that no shard is fetched twice in an epoch.
+
+        Buckets hardly add to it: they read the shards in the same order, at nearly the same pace.
+        """
+        total = sum(files.bytes for files in self._files if files.remote)
+        return total * min(1.0, self.window_share * (1 + 2 / PREPARE_AHEAD))
+
+    def rows(self, buckets: Sequence[Bucket], sampling: ClipSampling) -> list[npt.NDArray[np.int64]]:
+        """Rows of the clips of each bucket, ascending. Raises AnimaticError if no bucket has any."""
+        table = self._table.select(["height", "width", "frames", "fps"])
+        assigned = [np.empty(0, np.int16)]
+        for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+            heights, widths, frames, fps = (column.to_numpy() for column in batch.columns)
+            assigned.append(
+                assign_buckets(buckets, sampling, heights=heights, widths=widths, frames=frames, fps=fps)
+            )
+        numbers = np.concatenate(assigned)
+        rows = [np.flatnonzero(self._mask & (numbers == number)) for number in range(len(buckets))]
+        self._report_short_clips(sum(map(len, rows)), min(bucket.frames for bucket in buckets))
+        return rows
+
+    def reader(self, sampling: ClipSampling) -> SampleReader:
+        """A reader of samples. Raises AnimaticError if the latents do not fit them."""
+        return SampleReader(self._cached, sampling, self._latents)
+
+    def clip(self, row: int) -> ClipRow:
+        """The clip in ``row``."""
+        cells = {name: self._table.column(name)[row].as_py() for name in _COLUMNS}
+        return ClipRow(row=row, **cells)
+
+    def clips(self, sampling: ClipSampling, order: bytes) -> Iterator[ClipRow]:
+        """All clips that are long enough, of any bucket, shuffled by ``order``."""
+        shuffled = Permutation(len(self._mask), order)
+        for row in (shuffled[position] for position in range(len(shuffled))):
+            clip = self.clip(row)
+            if self._mask[row] and clip.frames >= sampling.frames_needed(np.array([clip.fps]))[0]:
+                yield clip
+
+    def prepare(self, shard: int) -> None:
+        """Check or fetch a shard, and the latents' shard of the same number, for later reads."""
+        for files in self._files:
+            files.prepare(shard)
+
+    def _report_short_clips(self, usable: int, fewest_frames: int) -> None:
+        """Warn of clips that are too short for all buckets; AnimaticError if that is every one."""
+        if not usable:
+            longest = np.where(self._mask, self._table.column("frames").to_numpy(), 0).max(initial=0)
+            raise AnimaticError(
+                f"dataset {self.url}: none of its {self.selected} clips has the {fewest_frames} frames that "
+                f"a sample needs (longest: {longest}); ingest longer clips or lower `frames`"
+            )
+        if usable < self.selected:
+            log.warning(
+                "%d of %d clips of %s have fewer than the %d frames that a sample needs and are left out",
+                self.selected - usable,
+                self.selected,
+                self.url,
+                fewest_frames,
+            )
