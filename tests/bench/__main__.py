@@ -87,7 +87,7 @@ def _table(result: Result) -> Iterator[str]:
     if result.skipped:
         yield f"  skipped: {result.skipped}"
         return
-    yield f"  {'':<36} {result.clock:>17} {'faster':>8} {'memory':>11} {'TFLOP/s':>8} {'difference':>11}"
+    yield f"  {'':<36} {result.clock:>17} {'speed-up':>8} {'memory':>11} {'TFLOP/s':>8} {'difference':>11}"
     for row in result.rows:
         memory = "" if row.peak_mib is None else f"{row.peak_mib:,.0f} MiB"
         rate = "" if row.tflops is None else f"{row.tflops:.2f}"
