@@ -1,76 +1,86 @@
-"""What a run leaves behind while it goes: the journal, and where its time went.
+"""What a run records while it goes: the journal, and where its time went.
 
-The journal is the truth about a run; trackers mirror it. One JSON object a line, fsynced, append-only:
-after a crash at most the last line is torn, which readers skip and the next run cuts off.
+The journal is the record of a run, in the form of ``core.journal``; trackers mirror it.
 """
 
-import json
-import math
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from core.files import sync
+from core.journal import JournalWriter, read_records
 
 EVENTS = ("start", "metrics", "sample", "checkpoint", "resume", "warning", "bundle", "end")
+# Read at once by those who follow a journal, so that a long one does not fill their memory.
+_FOLLOW_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class JournalEntry:
+    """One event of a run: ``time`` in seconds since 1970, and ``content``, all fields of its line."""
+
+    event: str
+    step: int
+    time: float
+    content: dict[str, Any]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The finite numbers of a ``metrics`` event by name; empty for other events."""
+        values = self.content.get("metrics") or {}
+        return {key: float(value) for key, value in values.items() if value is not None}
 
 
 class Journal:
-    """Append-only log of a run, written by rank 0 (``path`` None on the others: nothing is written)."""
+    """The journal of a run, written by rank 0 (``path`` None on the others: nothing is written)."""
 
     def __init__(self, path: Path | None) -> None:
-        """Open ``path`` for appending; a torn last line of an earlier run is cut off."""
-        self._file: BinaryIO | None = None
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _cut_torn_line(path)
-            self._file = path.open("ab")
-            sync(path.parent)
+        self._writer = None if path is None else JournalWriter(path)
 
     def append(self, event: str, step: int, **fields: Any) -> None:
-        """Write one line and wait until it is on disk. Numbers that are not finite become null."""
+        """Write one event durably. Numbers that are not finite become null.
+
+        Raises:
+            ValueError: where ``event`` is not one of EVENTS.
+        """
         if event not in EVENTS:
             raise ValueError(f"unknown journal event {event!r}")
-        if self._file is None:
-            return
-        line = {"time": time.time(), "event": event, "step": step, **fields}
-        self._file.write(json.dumps(_finite(line), allow_nan=False).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        if self._writer is not None:
+            self._writer.append({"time": time.time(), "event": event, "step": step, **fields})
 
     def close(self) -> None:
         """Close the file; appending afterwards is an error."""
-        if self._file is not None:
-            self._file.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a journal, in order; a torn last line is left out."""
-    if not path.is_file():
-        return []
-    whole = path.read_bytes().rpartition(b"\n")[0]
-    return [json.loads(line) for line in whole.splitlines() if line]
+def read_journal(path: Path) -> list[JournalEntry]:
+    """All events of a journal, in order; none where there is no such file."""
+    return _entries(read_records(path)[0])
+
+
+def follow_journal(path: Path, offset: int) -> tuple[list[JournalEntry], int]:
+    """Events from a byte offset on, about a megabyte of them at most, and the offset to go on from."""
+    records, end = read_records(path, offset, _FOLLOW_BYTES)
+    return _entries(records), end
 
 
 def curves(path: Path) -> dict[str, list[tuple[int, float]]]:
     """Metrics by name as (step, value) in step order.
 
-    Steps that were done again after a resume count once, with their last value; steps that a resume
-    discarded and nobody did again are left out.
+    Steps that were repeated after a resume count once, with their last value; steps that a resume discarded
+    and that were not repeated are left out.
     """
     found: dict[str, dict[int, float]] = {}
-    for line in read_journal(path):
-        if line["event"] == "resume":
+    for entry in read_journal(path):
+        if entry.event == "resume":
             for series in found.values():
-                for step in [step for step in series if step > line["step"]]:
+                for step in [step for step in series if step > entry.step]:
                     del series[step]
-        elif line["event"] == "metrics":
-            for name, value in line["metrics"].items():
-                if value is not None:
-                    found.setdefault(name, {})[line["step"]] = value
+        for name, value in entry.metrics.items():
+            found.setdefault(name, {})[entry.step] = value
     return {name: sorted(series.items()) for name, series in found.items()}
 
 
@@ -109,22 +119,13 @@ class Throughput:
         self._began, self._waited = time.perf_counter(), 0.0
 
 
-def _cut_torn_line(path: Path) -> None:
-    if not path.is_file():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole != len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)
-            os.fsync(file.fileno())
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _entries(records: list[dict[str, Any]]) -> list[JournalEntry]:
+    return [
+        JournalEntry(
+            event=str(record.get("event", "")),
+            step=int(record.get("step") or 0),
+            time=float(record.get("time") or 0.0),
+            content=record,
+        )
+        for record in records
+    ]

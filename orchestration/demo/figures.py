@@ -121,13 +121,13 @@ def read_losses(run: Path) -> dict[int, float]:
 
 
 def _training(stage: int, run: Path) -> TrainedStage:
-    starts = [line for line in read_journal(run / "journal.jsonl") if line["event"] == "start"]
+    starts = [entry for entry in read_journal(run / "journal.jsonl") if entry.event == "start"]
     bundle = open_bundle(run / "bundle")
     return TrainedStage(
         stage=stage,
         name=STAGES[stage],
         losses=read_losses(run),
-        workers=int(starts[-1].get("workers", 0)) if starts else 0,
+        workers=int(starts[-1].content.get("workers", 0)) if starts else 0,
         bundle_id=bundle.id,
         config_hash=bundle.info.config_hash,
         bundle=run / "bundle",

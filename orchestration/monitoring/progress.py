@@ -12,7 +12,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from orchestration.tracking.journal import JournalEntry, read_journal
+from training.observe import JournalEntry, follow_journal
 
 BAR_WIDTH = 30
 FOLLOW_S = 0.5
@@ -96,7 +96,7 @@ class JournalFollower:
         self._bar.stop()
 
     def _advance(self) -> None:
-        entries, self._offset = read_journal(self._journal, self._offset)
+        entries, self._offset = follow_journal(self._journal, self._offset)
         for entry in entries:
             if entry.event == "metrics":
                 self._bar.update(self._task, completed=entry.step, figures=_figures(entry))

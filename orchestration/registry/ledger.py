@@ -13,13 +13,13 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.config.identity import IdentityFormat
 from core.errors import AnimaticError
-from core.files import sync
+from core.journal import JournalWriter, read_lines
 from core.lock import file_lock
 
 Kind = Literal["accepted", "promoted", "rolled_back"]
@@ -95,7 +95,6 @@ class Ledger:
             AnimaticError: the ledger is damaged, or another process holds its lock for too long.
         """
         with file_lock(self.path.with_name(f"{self.path.name}.lock"), LOCK_TIMEOUT_S):
-            self._cut_torn_tail()
             entries = self.entries()
             draft = Entry(
                 seq=len(entries),
@@ -111,11 +110,8 @@ class Ledger:
                 previous=entries[-1].hash if entries else GENESIS,
             )
             entry = draft.model_copy(update={"hash": draft.digest()})
-            with self.path.open("ab") as file:
-                file.write(entry.model_dump_json().encode() + b"\n")
-                _flush(file)
-            if not entries:
-                sync(self.path.parent)
+            with JournalWriter(self.path) as file:
+                file.append_line(entry.model_dump_json().encode())
         return entry
 
     def entries(self) -> list[Entry]:
@@ -177,13 +173,10 @@ class Ledger:
         return bundle.relative_to(base).as_posix() if bundle.is_relative_to(base) else str(bundle)
 
     def _read(self) -> tuple[list[Entry], list[str]]:
-        if not self.path.exists():
-            return [], []
         entries: list[Entry] = []
         problems: list[str] = []
         previous = GENESIS
-        # A last line without its newline is an append that never returned, and no entry.
-        for number, line in enumerate(self.path.read_bytes().split(b"\n")[:-1], start=1):
+        for number, line in enumerate(read_lines(self.path)[0], start=1):
             try:
                 entry = Entry.model_validate_json(line)
             except ValidationError:
@@ -197,16 +190,6 @@ class Ledger:
             entries.append(entry)
         return entries, problems
 
-    def _cut_torn_tail(self) -> None:
-        if not self.path.exists():
-            return
-        content = self.path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            with self.path.open("r+b") as file:
-                file.truncate(whole)
-                _flush(file)
-
 
 def whoami() -> str:
     """Who acts: ``ANIMATIC_ACTOR`` if set, otherwise the login name."""
@@ -215,8 +198,3 @@ def whoami() -> str:
     except (KeyError, OSError):
         # Containers often run under a user id without a name.
         return f"uid-{os.getuid()}"
-
-
-def _flush(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from core.lock import LockedError, file_lock
 from orchestration.tracking.backends import Backend, MlflowBackend, Outcome, WandbBackend
-from orchestration.tracking.journal import JournalEntry, read_journal
 from orchestration.tracking.run import Delivery, MirrorState, Point, TrackedRun
+from training.observe import JournalEntry, follow_journal
 
 logger = logging.getLogger(__name__)
 POLL_S = 2.0
@@ -59,7 +59,7 @@ class Feed:
     def pump(self) -> bool:
         """Deliver one batch of what is new; True if there was something. Raises what the tracker raises."""
         self._take_lock()
-        entries, offset = read_journal(self.run.journal, self._state.offset)
+        entries, offset = follow_journal(self.run.journal, self._state.offset)
         if offset == self._state.offset:
             return False
         if not self._open:

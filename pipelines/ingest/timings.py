@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from core.errors import AnimaticError
+from core.journal import whole_lines
 from core.storage import Folder
 
 NAME = "timings.jsonl"
@@ -33,7 +34,7 @@ class Timings:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._run = time.time()
-        self._lines: list[str] | None = None
+        self._lines: list[bytes] | None = None
         self._unwritten = 0
         self._written = time.monotonic()
 
@@ -43,7 +44,7 @@ class Timings:
             self._lines = _lines(self._folder)
         made = {name: counts[name] for name in ("rows", "samples", "bytes")}
         timing = UnitTiming(round(self._run, 3), round(time.time(), 3), round(seconds, 3), unit, **made)
-        self._lines.append(json.dumps(asdict(timing)))
+        self._lines.append(json.dumps(asdict(timing)).encode())
         self._unwritten += 1
         if time.monotonic() - self._written > WRITE_EVERY_S:
             self.write()
@@ -51,7 +52,7 @@ class Timings:
     def write(self) -> None:
         """Put what is collected in place. A driver that is killed loses the lines since the last time."""
         if self._unwritten and self._lines is not None:
-            self._folder.write(NAME, "".join(f"{line}\n" for line in self._lines).encode())
+            self._folder.write(NAME, b"".join(line + b"\n" for line in self._lines))
             self._unwritten = 0
         self._written = time.monotonic()
 
@@ -74,8 +75,8 @@ def read_timings(folder: Folder) -> list[UnitTiming]:
         raise AnimaticError(f"{folder}/{NAME} cannot be read ({error}); delete it") from error
 
 
-def _lines(folder: Folder) -> list[str]:
+def _lines(folder: Folder) -> list[bytes]:
     try:
-        return folder.read(NAME).decode().splitlines()
+        return whole_lines(folder.read(NAME))
     except FileNotFoundError:
         return []

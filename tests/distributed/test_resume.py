@@ -31,7 +31,7 @@ def wait_for(condition, timeout_s=200):
 
 
 def events(run_dir, kind):
-    return [line for line in read_journal(run_dir / "journal.jsonl") if line["event"] == kind]
+    return [entry for entry in read_journal(run_dir / "journal.jsonl") if entry.event == kind]
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +99,9 @@ def test_a_run_over_buckets_resumes_bit_equal_and_counts_its_clips(train_in_pair
 
 def test_samples_are_drawn_from_gathered_weights(undisturbed):
     samples = events(undisturbed.run_dir, "sample")
-    assert [line["step"] for line in samples] == [3, 6]
-    for line in samples:
-        clip = undisturbed.run_dir / line["path"]
+    assert [entry.step for entry in samples] == [3, 6]
+    for entry in samples:
+        clip = undisturbed.run_dir / entry.content["path"]
         assert clip.stat().st_size > 0 and clip.with_suffix(".png").stat().st_size > 0
 
 
@@ -160,7 +160,7 @@ def test_steps_with_bad_gradients_are_skipped_and_counted(train_in_pair, zero_st
     trained = train_in_pair(config, bad_steps=[2])
     skipped = curves(trained.run_dir / "journal.jsonl")["train/skipped_steps"]
     assert skipped == [(1, 0.0), (2, 1.0), (3, 1.0)]
-    assert events(trained.run_dir, "warning")[0]["step"] == 2
+    assert events(trained.run_dir, "warning")[0].step == 2
     assert all(value.isfinite().all() for value in open_bundle(trained.bundle).state().values())
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from training.observe import Journal, Throughput, curves, read_journal
+from training.observe import Journal, Throughput, curves, follow_journal, read_journal
 
 
 def test_lines_are_whole_json_with_time_event_and_step(tmp_path):
@@ -40,9 +40,20 @@ def test_torn_last_line_is_ignored_and_then_cut_off(tmp_path):
     whole = path.read_bytes()
     for torn in range(1, len(whole) // 2):
         path.write_bytes(whole[:-torn])
-        assert [line["step"] for line in read_journal(path)] == [1]
+        assert [entry.step for entry in read_journal(path)] == [1]
     Journal(path).append("resume", 1)
-    assert [line["event"] for line in read_journal(path)] == ["metrics", "resume"]
+    assert [entry.event for entry in read_journal(path)] == ["metrics", "resume"]
+
+
+def test_a_journal_is_followed_as_it_grows(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    assert follow_journal(path, 0) == ([], 0)
+    journal, seen, offset = Journal(path), [], 0
+    for step in (1, 2):
+        journal.append("metrics", step, metrics={"train/loss": float(step), "train/grad_norm": float("nan")})
+        entries, offset = follow_journal(path, offset)
+        seen += [(entry.event, entry.step, entry.metrics) for entry in entries]
+    assert seen == [("metrics", 1, {"train/loss": 1.0}), ("metrics", 2, {"train/loss": 2.0})]
 
 
 def test_curves_do_not_double_after_a_resume(tmp_path):

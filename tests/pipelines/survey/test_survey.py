@@ -76,7 +76,7 @@ def test_times_of_later_calls_follow_earlier_ones(tmp_path: Path) -> None:
         timings.add(2, 1.0, counts)
         raise RuntimeError("the job failed")
     assert len(read_timings(folder)) == 3
-    (tmp_path / "timings.jsonl").write_text(json.dumps({"unit": 3}))
+    (tmp_path / "timings.jsonl").write_text(json.dumps({"unit": 3}) + "\n")
     with pytest.raises(AnimaticError, match=r"timings\.jsonl cannot be read"):
         read_timings(folder)
 
