@@ -1,11 +1,14 @@
-"""What the repository states about itself: its layout in README.md, its dependencies in requirements.lock."""
+"""What the repository states about itself: its layout, its dependencies, the files that documents name."""
 
 import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("core", "models", "orchestration", "pipelines", "training")
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), ROOT / "tests/golden/README.md"]
 
 
 def test_readme_lists_the_folders_of_every_package_and_no_others() -> None:
@@ -20,6 +23,15 @@ def test_readme_lists_the_folders_of_every_package_and_no_others() -> None:
     assert not missing
     assert sorted(folders - set(listed)) == []
     assert [f"{package}/" for package in PACKAGES if f"{package}/" not in listed] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_name_existing_files_and_headings(document: Path) -> None:
+    text = document.read_text()
+    named = set(re.findall(rf"`((?:{'|'.join(PACKAGES)}|docs|tests)/[\w./-]+)`", text))
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    assert [link for link in links if not _target_exists(document, link)] == []
 
 
 def test_the_lock_pins_every_declared_dependency_with_hashes_and_names_no_index() -> None:
@@ -50,6 +62,18 @@ def _tree_of_readme() -> list[str]:
 
 def _exists(path: str) -> bool:
     return (ROOT / path).is_dir() if path.endswith("/") else (ROOT / f"{path}.py").is_file()
+
+
+def _target_exists(document: Path, link: str) -> bool:
+    name, _, heading = link.partition("#")
+    target = document.parent / name if name else document
+    return target.exists() and (not heading or heading in _headings(target))
+
+
+def _headings(document: Path) -> set[str]:
+    """Anchors of a document's headings, as GitHub forms them."""
+    titles = re.findall(r"^#+ (.+)$", document.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def _normalised(requirement: str) -> str:
