@@ -22,7 +22,7 @@ TRAIN_FLAGS = $(call flag,preset,PRESET) $(call flag,data,DATA) $(call flag,out,
 	$(call flag,address,ADDRESS) $(SETS)
 
 .PHONY: help setup demo prior data inspect verify encode score train animate evaluate promote rollback \
-	import-checkpoint export-checkpoint doctor test test-all coverage lint lock bench clean
+	import-checkpoint export-checkpoint doctor test test-all coverage lint lock config-reference bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -113,6 +113,9 @@ lint: setup ## ruff, mypy, who imports whom, declared dependencies
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry .
 	@$(BIN)/deptry tests --config pyproject.toml --ignore DEP002,DEP004 --exclude '^$$'
+
+config-reference: setup ## the tables of docs/configuration.md from the configuration classes
+	@$(BIN)/python -m orchestration.workflows.config_reference
 
 bench: setup ## what the network's choices are worth here: ratios, memory (BENCH="--only attention")
 	@$(BIN)/python -m tests.bench $(BENCH)

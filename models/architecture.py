@@ -61,25 +61,27 @@ class UNetConfig(ArchitectureModel):
 class ContextConfig(ArchitectureModel):
     """The query transformer P: image tokens in, context tokens out."""
 
-    dim: int = Field(1024, gt=0)
-    depth: int = Field(4, gt=0)
-    heads: int = Field(12, gt=0)
-    dim_head: int = Field(64, gt=0)
+    dim: int = Field(1024, gt=0, description="width of the queries")
+    depth: int = Field(4, gt=0, description="layers of attention and feed-forward")
+    heads: int = Field(12, gt=0, description="attention heads")
+    dim_head: int = Field(64, gt=0, description="width of an attention head")
     queries: int = Field(16, gt=0, description="context tokens per frame")
     frames: int | None = Field(16, description="sets of queries, one per frame; null: one set for an image")
     image_dim: int = Field(1280, gt=0, description="width of the image encoder's tokens")
-    context_dim: int = Field(1024, gt=0)
-    ff_mult: int = Field(4, gt=0)
+    context_dim: int = Field(1024, gt=0, description="width of the context tokens that come out")
+    ff_mult: int = Field(4, gt=0, description="width of the feed-forward layers / dim")
 
 
 class DiffusionConfig(ArchitectureModel):
     """Noise schedule and what the network predicts."""
 
-    parameterization: Literal["eps", "v"] = "v"
-    timesteps: int = Field(1000, gt=1)
-    linear_start: float = 0.00085
-    linear_end: float = 0.012
-    zero_terminal_snr: bool = True
+    parameterization: Literal["eps", "v"] = Field("v", description="the network predicts noise, or v")
+    timesteps: int = Field(1000, gt=1, description="length of the noise schedule")
+    linear_start: float = Field(0.00085, description="first beta; their square roots rise linearly")
+    linear_end: float = Field(0.012, description="last beta")
+    zero_terminal_snr: bool = Field(
+        True, description="rescale the schedule so that the last step is pure noise (arXiv:2305.08891)"
+    )
     base_scale: float | None = Field(None, description="dynamic rescale: signal scale reached at step 400")
 
     @model_validator(mode="after")
@@ -95,9 +97,9 @@ class DiffusionConfig(ArchitectureModel):
 class TowerConfig(ArchitectureModel):
     """A small CLIP tower drawn at random: enough to tell words and patches apart, never trained."""
 
-    width: int = Field(gt=0)
-    layers: int = Field(gt=0)
-    heads: int = Field(gt=0)
+    width: int = Field(gt=0, description="of the tokens")
+    layers: int = Field(gt=0, description="transformer blocks")
+    heads: int = Field(gt=0, description="attention heads")
     patch_size: int = Field(8, gt=0, description="of the image tower, pixels")
     image_size: int = Field(64, gt=0, description="of the image tower, pixels")
 
@@ -109,14 +111,16 @@ class EncoderConfig(ArchitectureModel):
     structure from ``seed`` (the tiny preset, tests).
     """
 
-    kind: Literal["open_clip", "random"] = "open_clip"
-    model: str = "ViT-H-14"
+    kind: Literal["open_clip", "random"] = Field(
+        "open_clip", description="a public model's weights, or small towers drawn at random"
+    )
+    model: str = Field("ViT-H-14", description="open_clip's name of the model")
     path: str | None = Field(
         None,
         description="open_clip weights (.bin or .safetensors), or .safetensors with the tensors of a "
         "published checkpoint (cond_stage_model.*, embedder.*)",
     )
-    seed: int = 0
+    seed: int = Field(0, description="random: of the towers")
     text: TowerConfig | None = None
     image: TowerConfig | None = None
 
@@ -134,7 +138,9 @@ class CodecConfig(ArchitectureModel):
     diffusers folder says it itself.
     """
 
-    kind: Literal["vae", "dct"] = "vae"
+    kind: Literal["vae", "dct"] = Field(
+        "vae", description="Stable Diffusion's autoencoder, or a truncated DCT of patches"
+    )
     path: str | None = Field(
         None, description="diffusers autoencoder folder, or .safetensors with first_stage_model.* tensors"
     )
@@ -186,9 +192,9 @@ class Architecture(ArchitectureModel):
     diffusion: DiffusionConfig = DiffusionConfig()
     encoders: EncoderConfig = EncoderConfig()
     codec: CodecConfig = CodecConfig()
-    frames: int = Field(16, gt=0)
-    height: int = Field(320, gt=0, description="pixels")
-    width: int = Field(512, gt=0, description="pixels")
+    frames: int = Field(16, gt=0, description="of a clip")
+    height: int = Field(320, gt=0, description="of a clip, pixels")
+    width: int = Field(512, gt=0, description="of a clip, pixels")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

@@ -12,14 +12,20 @@ class SamplingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(50, ge=1, le=1000)
+    steps: int = Field(50, ge=1, le=1000, description="evaluations of the network")
     eta: float = Field(1.0, ge=0, le=1, description="0: deterministic DDIM; 1: ancestral noise")
-    text_guidance: float = Field(7.5, ge=0)
+    text_guidance: float = Field(7.5, ge=0, description="scale of guidance by the text; 1: none")
     image_guidance: float | None = Field(
-        None, ge=0, description="null: text and image are guided together, with text_guidance"
+        None,
+        ge=0,
+        description="scale of guidance by the image; null: text and image together, with text_guidance",
     )
-    guidance_rescale: float = Field(0.0, ge=0, le=1, description="arXiv:2305.08891, section 3.4")
-    spacing: Spacing = "uniform_trailing"
+    guidance_rescale: float = Field(
+        0.0, ge=0, le=1, description="share of the rescaled prediction (arXiv:2305.08891, section 3.4)"
+    )
+    spacing: Spacing = Field(
+        "uniform_trailing", description="timesteps visited: uniform from the first, or up to the last"
+    )
     fps: float | None = Field(None, gt=0, description="frame rate (256 model: stride) given to the network")
-    seed: int = 0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = Field(0, description="of the noise")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the network's arithmetic")

@@ -47,11 +47,11 @@ class EvaluateConfig(BaseModel):
     seed: int = Field(0, ge=0, description="of the choice of clips, their start, and the noise")
     sampling: SamplingSettings = Field(
         default_factory=SamplingSettings,
-        description="its seed is unused; without fps, each clip's own is told",
+        description="its seed is unused; fps null: each clip's own",
     )
     chunk: int = Field(8, ge=1, description="clips animated as one batch")
     workers: int = Field(2, ge=1, description="Ray actors")
-    gpus_per_worker: float = Field(0, ge=0)
+    gpus_per_worker: float = Field(0, ge=0, description="0: on the CPU")
     address: str | None = Field(None, description="Ray cluster; null: local Ray")
 
 

@@ -31,19 +31,26 @@ POLL_S = 0.02
 
 
 class FetchPolicy(BaseModel):
-    """How hard to try, how much to take, and how much at once; limits are those of one worker."""
+    """Attempts, sizes and concurrency of downloads; limits are those of one worker."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_bytes: int = Field(2 << 30, gt=0)  # of one file
-    attempts: int = Field(3, ge=1)
-    backoff_s: float = Field(1.0, ge=0)  # doubles with every attempt, plus up to as much again at random
-    timeout_s: float = Field(120.0, gt=0)  # for one attempt
-    concurrency: int = Field(8, ge=1, le=256)  # downloads at once
-    per_host: int = Field(8, ge=1)  # of these, from one host
-    ahead: int = Field(16, ge=1)  # files fetched before their turn
-    ahead_bytes: int = Field(512 << 20, gt=0)  # no more are begun while as much waits
-    allow_private: bool = False  # http sources may be at addresses that are not public
+    max_bytes: int = Field(2 << 30, gt=0, description="largest file, bytes")
+    attempts: int = Field(3, ge=1, description="attempts at one file, the first included")
+    backoff_s: float = Field(
+        1.0,
+        ge=0,
+        description="pause before the second attempt, seconds; doubles with each one, and up to as much "
+        "again is added at random",
+    )
+    timeout_s: float = Field(120.0, gt=0, description="of one attempt, seconds")
+    concurrency: int = Field(8, ge=1, le=256, description="downloads at once")
+    per_host: int = Field(8, ge=1, description="downloads at once from one host")
+    ahead: int = Field(16, ge=1, description="files fetched before their turn")
+    ahead_bytes: int = Field(
+        512 << 20, gt=0, description="no download is begun while as many fetched bytes wait"
+    )
+    allow_private: bool = Field(False, description="http sources may have addresses that are not public")
 
 
 @dataclass(frozen=True)

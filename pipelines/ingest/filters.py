@@ -17,24 +17,35 @@ RECOMMENDED = {
 
 
 class FilterConfig(BaseModel):
-    """Optional thresholds; a clip outside one of them is rejected by the reason named beside it.
-
-    ``like="recommended"`` stands for the thresholds of RECOMMENDED that are not given.
-    """
+    """Optional limits; null: no limit. A clip beyond one is rejected for the reason in brackets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    like: Literal["none", "recommended"] = Field("none", exclude=True)
-    min_seconds: float | None = None  # too_short
-    max_seconds: float | None = None  # too_long
-    min_motion: float | None = None  # too_still
-    max_motion: float | None = None  # too_restless
-    min_brightness: float | None = None  # too_dark
-    max_brightness: float | None = None  # too_bright
-    min_aspect: float | None = None  # width / height: too_narrow
-    max_aspect: float | None = None  # too_wide
-    max_text: float | None = None  # overlaid_text
-    duplicate_distance: int | None = Field(None, ge=0, le=31)  # bits of 256; names duplicates, rejects none
+    like: Literal["none", "recommended"] = Field(
+        "none", exclude=True, description="recommended: the limits of docs/data.md where none is given"
+    )
+    min_seconds: float | None = Field(None, description="shortest clip, seconds (too_short)")
+    max_seconds: float | None = Field(None, description="longest clip, seconds (too_long)")
+    min_motion: float | None = Field(
+        None, description="least mean change of luma in an eighth of a second, 0 to 219 (too_still)"
+    )
+    max_motion: float | None = Field(None, description="largest such change (too_restless)")
+    min_brightness: float | None = Field(
+        None, description="least mean luma, 16 (black) to 235 (white) (too_dark)"
+    )
+    max_brightness: float | None = Field(None, description="largest mean luma (too_bright)")
+    min_aspect: float | None = Field(None, description="least width / height (too_narrow)")
+    max_aspect: float | None = Field(None, description="largest width / height (too_wide)")
+    max_text: float | None = Field(
+        None, description="largest share of the picture with overlaid text, 0 to 1 (overlaid_text)"
+    )
+    duplicate_distance: int | None = Field(
+        None,
+        ge=0,
+        le=31,
+        description="clips whose perceptual hashes differ in no more bits of 256 are recorded as duplicates; "
+        "none is rejected",
+    )
 
     @model_validator(mode="before")
     @classmethod

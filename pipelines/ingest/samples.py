@@ -20,11 +20,15 @@ from pipelines.video.sandbox import Normaliser
 class SampleSettings(ClipSettings):
     """Where a row's video is found, and how clips of it are cut, judged and encoded."""
 
-    videos: str | None = None  # the folder of {page_dir}/{videoid}.mp4; None takes contentUrl alone
+    videos: str | None = Field(
+        None, description="folder or URL of {page_dir}/{videoid}.mp4; null: contentUrl alone"
+    )
     filters: FilterConfig = FilterConfig()
     fetch: FetchPolicy = FetchPolicy()
-    deadline_s: float = Field(120.0, gt=0)  # for decoding and encoding one source file
-    decoder_memory: int = Field(4 << 30, ge=1 << 30)  # bytes that decoding and encoding one file may take
+    deadline_s: float = Field(120.0, gt=0, description="for decoding and encoding one video, seconds")
+    decoder_memory: int = Field(
+        4 << 30, ge=1 << 30, description="that decoding and encoding one video may take, bytes"
+    )
 
     def clip_settings(self) -> ClipSettings:
         """The part that the decoding process needs."""

@@ -16,13 +16,21 @@ from pipelines.sources import ColumnNames, SourceRow
 class IngestConfig(SampleSettings):
     """What to read, how to cut and encode it, and where to put it."""
 
-    source: str  # the table: a CSV, JSONL or Parquet file, a glob or a folder of such, or a URL
-    output: str  # the dataset: a folder or fsspec URL
-    columns: ColumnNames = ColumnNames()  # what the table calls WebVid's columns
-    where: str | None = None  # which rows to take, as in "dynamic_confidence > 0.5"; the others are counted
-    unit_rows: int = Field(256, ge=1)
-    workers: int | None = Field(None, ge=1)  # units in progress at once; None takes every CPU that Ray has
-    address: str | None = None  # of a Ray cluster; None starts Ray on this machine
+    source: str = Field(
+        description="the table: a CSV, JSONL or Parquet file, a glob or folder of such files, or a URL"
+    )
+    output: str = Field(description="folder or fsspec URL for the dataset")
+    columns: ColumnNames = ColumnNames()
+    where: str | None = Field(
+        None,
+        description="rows to take, as in dynamic_confidence > 0.5; the others are counted as filtered; "
+        "null: all",
+    )
+    unit_rows: int = Field(256, ge=1, description="rows of one unit of work, which becomes one shard")
+    workers: int | None = Field(
+        None, ge=1, description="units in progress at once; null: as many as Ray has CPUs"
+    )
+    address: str | None = Field(None, description="Ray cluster; null: local Ray")
 
 
 def make_unit(

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import RejectedError
 from core.urls import SCHEME
@@ -16,14 +16,14 @@ TABLE_REASONS = frozenset({"malformed_row", "filtered", "no_id", "duplicate_id",
 
 
 class ColumnNames(BaseModel):
-    """What the table calls WebVid's columns."""
+    """The table's names for WebVid's columns."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    videoid: str = "videoid"
-    name: str = "name"
-    page_dir: str = "page_dir"
-    contentUrl: str = "contentUrl"
+    videoid: str = Field("videoid", description="column of the unique id of a row")
+    name: str = Field("name", description="column of the caption")
+    page_dir: str = Field("page_dir", description="column of the folder below videos")
+    contentUrl: str = Field("contentUrl", description="column of the video's URL")
 
 
 WEBVID = ColumnNames()

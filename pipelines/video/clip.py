@@ -24,14 +24,20 @@ BT601, LIMITED = 6, 1
 class Watermark(BaseModel):
     """A mark at the same place of every video of a source: a property of the source, not a filter.
 
-    ``crop`` keeps the largest strip beside the box, ``tag`` says it in the caption, ``keep`` only notes it.
+    The mark is recorded for each clip in any case.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    box: tuple[float, float, float, float]  # left, top, right, bottom, as fractions of the upright frame
-    action: Literal["keep", "crop", "tag"] = "keep"
-    tag: str = "watermark"  # what ``tag`` appends to the caption, after a comma
+    box: tuple[float, float, float, float] = Field(
+        description="left, top, right, bottom as fractions of the upright frame"
+    )
+    action: Literal["keep", "crop", "tag"] = Field(
+        "keep",
+        description="keep: record it only; crop: keep the largest strip beside the box; tag: name it in the "
+        "caption",
+    )
+    tag: str = Field("watermark", description="what action tag appends to the caption, after a comma")
 
     @model_validator(mode="after")
     def _inside(self) -> Self:
@@ -63,21 +69,34 @@ class ClipSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    short_side: int = Field(256, ge=16, multiple_of=2)  # pixels
-    small: Literal["keep", "enlarge", "reject"] = "keep"  # what becomes of smaller sources
-    fps: float | None = Field(None, ge=0.1, le=240)  # of every clip; None keeps the source's, up to fps_max
-    fps_max: float = Field(30.0, ge=0.1)
-    min_frames: int = Field(16, ge=1)
-    scene_threshold: float | None = Field(None, gt=0, le=100)  # cut where a scene changes; 10 is a good value
-    clip_seconds: float | None = Field(None, gt=0)  # cut windows of this length; None keeps the whole scene
-    rest_seconds: float | None = Field(None, gt=0)  # keep what is left after the windows if it is as long
-    max_clips: int | None = Field(None, ge=1, le=999)
-    condition_frames: int = Field(1, ge=1, le=16)  # still images drawn from each clip
+    short_side: int = Field(256, ge=16, multiple_of=2, description="of every clip, pixels")
+    small: Literal["keep", "enlarge", "reject"] = Field(
+        "keep", description="what happens to videos with a shorter side"
+    )
+    fps: float | None = Field(
+        None, ge=0.1, le=240, description="frames per second of every clip; null: the video's, up to fps_max"
+    )
+    fps_max: float = Field(30.0, ge=0.1, description="frames per second; faster videos lose frames")
+    min_frames: int = Field(16, ge=1, description="frames; shorter clips are rejected as too_short")
+    scene_threshold: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        description="cut where the picture changes by this score, 10 is a good value; null: do not cut",
+    )
+    clip_seconds: float | None = Field(
+        None, gt=0, description="cut scenes into windows of this length, seconds; null: keep them whole"
+    )
+    rest_seconds: float | None = Field(
+        None, gt=0, description="keep the rest after the last window if it lasts this long, seconds"
+    )
+    max_clips: int | None = Field(None, ge=1, le=999, description="clips of one video; null: all")
+    condition_frames: int = Field(1, ge=1, le=16, description="still images drawn from each clip")
     watermark: Watermark | None = None
-    crf: int = Field(20, ge=0, le=51)
-    preset: str = "veryfast"
-    jpeg_quality: int = Field(95, ge=1, le=100)
-    seed: int = 0
+    crf: int = Field(20, ge=0, le=51, description="x264's constant rate factor; 0: lossless")
+    preset: str = Field("veryfast", description="x264's preset")
+    jpeg_quality: int = Field(95, ge=1, le=100, description="of the still images")
+    seed: int = Field(0, description="of the drawn still images")
 
 
 class Clip:

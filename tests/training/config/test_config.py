@@ -2,12 +2,10 @@
 
 import pytest
 
-from core.config.keys import leaves
 from core.errors import AnimaticError
-from training.config import RunConfig, dump_yaml, load, resolve
+from training.config import dump_yaml, load, resolve
 from training.config.identity import config_hash, trajectory_hash
 from training.config.presets import presets
-from training.config.reference import DOCUMENT, reference
 
 
 @pytest.mark.parametrize("preset", presets())
@@ -180,8 +178,3 @@ def test_hash_is_of_the_recipe_not_of_places():
     assert config_hash(longer) != config_hash(config)
     assert trajectory_hash(longer) == trajectory_hash(config)
     assert trajectory_hash(resolve(3, "512", ["seed=1"])) != trajectory_hash(config)
-
-
-def test_documentation_lists_every_key_as_it_is():
-    assert reference() in DOCUMENT.read_text(), "run `python -m training.config.reference`"
-    assert all(f"`{name}`" in reference() for name, _ in leaves(RunConfig))
