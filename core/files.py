@@ -6,12 +6,14 @@ killed leaves its partial file behind; ``remove_partials`` deletes such files.
 """
 
 import hashlib
+import io
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 _MARK = ".part-"
 
@@ -19,7 +21,13 @@ _MARK = ".part-"
 def sha256(path: Path) -> str:
     """Digest of a file's content, in hex."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(file)
+
+
+def sha256_of(file: BinaryIO) -> str:
+    """Digest of the content of a file that has just been opened, in hex."""
+    # BinaryIO does not declare readinto, which the files of disks and of fsspec have.
+    return hashlib.file_digest(cast(io.BufferedIOBase, file), "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:

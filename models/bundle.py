@@ -22,6 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from core.canonical_json import INDENTED_ESCAPED
 from core.errors import AnimaticError
 from core.files import atomic_folder, sha256
 from models.animator import Animator
@@ -148,7 +149,7 @@ def write_bundle(
             files={name: sha256(partial / name) for name in (WEIGHTS, CARD)},
             extra=extra or {},
         )
-        (partial / INFO).write_text(json.dumps(info.model_dump(mode="json"), indent=2, sort_keys=True) + "\n")
+        (partial / INFO).write_bytes(INDENTED_ESCAPED.encode(info.model_dump(mode="json")) + b"\n")
     return sha256(folder / INFO)
 
 

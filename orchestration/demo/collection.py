@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from core.canonical_json import digest_of
 from core.files import remove_partials, write_text
 from orchestration.demo import films, footage
 
@@ -29,8 +29,7 @@ class Amounts:
         """Digest of everything that decides the footage."""
         scenes = [asdict(footage.draw_scene(TRAINING_SEED, index)) for index in range(4)]
         windows = [asdict(window) for window in (*films.TRAINING, *films.HELD_OUT)]
-        content = json.dumps([asdict(self), TRAINING_SEED, HELD_OUT_SEED, scenes, windows, footage.SIZE])
-        return hashlib.sha256(content.encode()).hexdigest()
+        return digest_of([asdict(self), TRAINING_SEED, HELD_OUT_SEED, scenes, windows, footage.SIZE])
 
 
 @dataclass(frozen=True)

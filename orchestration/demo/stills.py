@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ import av
 import numpy as np
 from pydantic import BaseModel
 
+from core.canonical_json import digest_of
 from core.files import write_text
 from models.bundle import open_bundle
 from orchestration import media
@@ -58,8 +57,7 @@ class Animations(BaseModel):
 
 def identity(bundle: Path, settings: SamplingSettings, collection: Collection) -> str:
     """Digest of everything that the animations depend on."""
-    content = [open_bundle(bundle).id, settings.model_dump(mode="json"), collection.fingerprint()]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return digest_of([open_bundle(bundle).id, settings.model_dump(mode="json"), collection.fingerprint()])
 
 
 def read(out: Path) -> Animations | None:

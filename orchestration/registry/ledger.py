@@ -8,8 +8,6 @@ return: a returned entry survives a crash.
 from __future__ import annotations
 
 import getpass
-import hashlib
-import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from core.canonical_json import COMPACT_ESCAPED
 from core.config.identity import IdentityFormat
 from core.errors import AnimaticError
 from core.journal import JournalWriter, read_lines
@@ -66,9 +65,8 @@ class Entry(BaseModel):
     hash: str = ""
 
     def digest(self) -> str:
-        """sha256 of the fields in ``HASHED``, in canonical JSON."""
-        content = HASHED.values(self)
-        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        """sha256 of the fields in ``HASHED``, as ``COMPACT_ESCAPED`` writes them."""
+        return COMPACT_ESCAPED.digest(HASHED.values(self))
 
 
 class Ledger:

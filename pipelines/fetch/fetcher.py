@@ -22,6 +22,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import AnimaticError, RejectedError
+from core.files import sha256
 from pipelines.fetch.web import Web
 
 BLOCK = 1 << 20
@@ -261,23 +262,19 @@ def _read_store(filesystem: Any, path: str, sink: _Sink, attempt: int) -> Fetche
 
 
 def _local(path: Path, place: str, policy: FetchPolicy) -> Fetched:
-    digest = hashlib.sha256()
     try:
         if not path.is_file():
             raise FileNotFoundError(path)
         size = path.stat().st_size
         if size > policy.max_bytes:
             raise RejectedError("too_large", f"{size} bytes")
-        with path.open("rb") as file:
-            for block in _blocks(file):
-                digest.update(block)
+        return Fetched(path, place, sha256(path), size)
     except PermissionError as error:
         raise RejectedError("fetch_refused") from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise FileNotFoundError(path) from error
         raise
-    return Fetched(path, place, digest.hexdigest(), size)
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:

@@ -1,6 +1,5 @@
 """The files of a source: one, a glob's, or a folder's, on a disk or behind any fsspec URL."""
 
-import hashlib
 import io
 import posixpath
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from core.errors import AnimaticError
+from core.files import sha256_of
 
 Kind = Literal["csv", "tsv", "jsonl", "parquet"]
 KINDS: dict[str, Kind] = {
@@ -59,11 +59,8 @@ class SourceFile:
 
     def sha256(self) -> str:
         """Digest of the raw bytes."""
-        digest = hashlib.sha256()
         with self.filesystem.open(self.path, "rb") as raw:
-            while block := raw.read(BLOCK):
-                digest.update(block)
-        return digest.hexdigest()
+            return sha256_of(raw)
 
 
 class _Watched(io.RawIOBase):

@@ -1,9 +1,6 @@
 """What identifies a run: digests of the part of its configuration that decides the weights."""
 
-import hashlib
-import json
-from typing import Any
-
+from core.canonical_json import SPACED_ESCAPED
 from core.config.identity import IdentityFormat
 from training.config.original_fields import ORIGINAL_FIELDS
 from training.config.run import RunConfig
@@ -44,7 +41,7 @@ TRAJECTORY = IdentityFormat(ORIGINAL_FIELDS, NON_IDENTITY_FIELDS | NON_TRAJECTOR
 
 def config_hash(config: RunConfig) -> str:
     """sha256 of the recipe: the whole configuration without ``NON_IDENTITY_FIELDS``."""
-    return _digest(RECIPE.values(config))
+    return SPACED_ESCAPED.digest(RECIPE.values(config))
 
 
 def trajectory_hash(config: RunConfig) -> str:
@@ -52,8 +49,4 @@ def trajectory_hash(config: RunConfig) -> str:
 
     A run may resume from checkpoints with the same trajectory hash, for instance to train longer.
     """
-    return _digest(TRAJECTORY.values(config))
-
-
-def _digest(values: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    return SPACED_ESCAPED.digest(TRAJECTORY.values(config))
