@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Literal
 
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from models.network.attention import SpatialTransformer, TemporalTransformer
+from models.network.choices import Recompute
 from models.network.unet import UNet
-
-Recompute = Literal["none", "selective", "full"]
 
 
 def recompute(unet: UNet, what: Recompute) -> None:

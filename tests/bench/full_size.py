@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.diffusion.sampler import sample
 from models.diffusion.schedule import Diffusion
 from models.diffusion.settings import SamplingSettings
-from models.network.activation_checkpointing import Recompute, recompute
+from models.network.activation_checkpointing import recompute
+from models.network.choices import Recompute
 from models.network.unet import UNet
 from tests.bench.networks import Inputs, draw_weights, inputs
 from tests.bench.timing import MIB, Result, Row, clock_name, stopwatch

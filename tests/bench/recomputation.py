@@ -7,7 +7,8 @@ from typing import get_args
 
 from torch import Tensor
 
-from models.network.activation_checkpointing import Recompute, recompute
+from models.network.activation_checkpointing import recompute
+from models.network.choices import Recompute
 from models.network.unet import UNet
 from tests.bench.memory import LiveMemory, weights_and_buffers
 from tests.bench.networks import Inputs, inputs, tiny_animator

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.diffusion.settings import SamplingSettings
-from models.network.activation_checkpointing import Recompute
+from models.network.choices import Recompute
 
 
 class Section(BaseModel):

@@ -1,5 +1,8 @@
 """Configuration: complete presets with the paper's values, layers, and errors that name the mistake."""
 
+import subprocess
+import sys
+
 import pytest
 
 from core.errors import AnimaticError
@@ -178,3 +181,12 @@ def test_hash_is_of_the_recipe_not_of_places():
     assert config_hash(longer) != config_hash(config)
     assert trajectory_hash(longer) == trajectory_hash(config)
     assert trajectory_hash(resolve(3, "512", ["seed=1"])) != trajectory_hash(config)
+
+
+def test_a_configuration_is_resolved_without_heavy_libraries():
+    code = (
+        "import sys; from training.config import config_hash, resolve; config_hash(resolve(3, 'tiny')); "
+        "print([name for name in ('torch', 'ray', 'pyarrow', 'mlflow', 'av') if name in sys.modules])"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "[]"
