@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from core.errors import AnimaticError
 from models.animator import Animator
-from models.bundle import Bundle, open_bundle, write_bundle
+from models.bundle import Bundle, BundleExtra, open_bundle, write_bundle
 from models.network.parameter_names import public_names
 from training.config import RunConfig
 from training.config.identity import config_hash
@@ -79,7 +78,7 @@ def publish(
     names = public_names(animator.network)
     if set(names) != set(weights):
         raise ValueError(f"weights and network differ: {sorted(set(names) ^ set(weights))[:3]}")
-    extra: dict[str, Any] = {"seed": config.seed, "steps": config.train.steps, "ema": config.train.ema_decay}
+    extra: BundleExtra = {"seed": config.seed, "steps": config.train.steps, "ema": config.train.ema_decay}
     if initialisation.base and initialisation.parent:
         extra["base"] = initialisation.base
     return write_bundle(
@@ -92,6 +91,7 @@ def publish(
         dataset_digest=dataset_digest,
         parent=initialisation.parent or initialisation.base,
         model_card=model_card(config, initialisation, dataset_digest, weights, journal),
+        sampling=config.validation.sampling,
         extra=extra,
         dtype=_DTYPES[config.train.bundle_dtype],
     )

@@ -12,12 +12,11 @@ from torch import Tensor
 
 from core.errors import AnimaticError
 from core.files import atomic_file
+from models import public_keys
 from models.architecture import Architecture
 from models.bundle import Bundle
 from models.checkpoints import layout
 from models.checkpoints.layout import (
-    IMAGE,
-    TEXT,
     in_image_encoder,
     in_text_encoder,
     part_of,
@@ -148,7 +147,11 @@ def _made(part: str, architecture: Architecture) -> tuple[dict[str, Tensor], str
         assert isinstance(codec, VaeCodec)  # published_layout has refused any other
         return to_ldm(codec.vae), str(architecture.codec.path)
     clip = ClipEncoders(architecture.encoders).clip.state_dict()
-    prefix, stored = (TEXT, in_text_encoder) if part == layout.TEXT_ENCODER else (IMAGE, in_image_encoder)
+    prefix, stored = (
+        (public_keys.TEXT_TOWER, in_text_encoder)
+        if part == layout.TEXT_ENCODER
+        else (public_keys.IMAGE_TOWER, in_image_encoder)
+    )
     origin = architecture.encoders.path or f"drawn from seed {architecture.encoders.seed}"
     return {prefix + key: value for key, value in clip.items() if stored(key)}, origin
 

@@ -95,6 +95,7 @@ def _write(folder: Path, weights: Path, source: Source, found: Recognised) -> st
         dataset_digest=None,
         parent=None,
         model_card=_card(source, found, digest),
+        sampling=found.variant.sampling,
         extra={
             "variant": found.variant.name,
             "container": source.container,

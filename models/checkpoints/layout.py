@@ -7,14 +7,14 @@ import torch
 from open_clip.model import CLIP
 
 from core.errors import AnimaticError
+from models import public_keys
 from models.architecture import Architecture, CodecConfig, DiffusionConfig, EncoderConfig
 from models.checkpoints.schedule import BUFFERS, SCALE, scale_length
 from models.encoders.clip import ClipEncoders
-from models.encoders.vae import VAE_PREFIX, build_vae, to_ldm
+from models.encoders.vae import build_vae, to_ldm
 from models.network import parameter_names
 from models.state_dict_diff import Shape, shapes_of
 
-TEXT, IMAGE = "cond_stage_model.model.", "embedder.model."
 NETWORK = "network"
 SCHEDULE = "schedule"
 AUTOENCODER = "autoencoder"
@@ -23,10 +23,10 @@ IMAGE_ENCODER = "image encoder"
 # The published order of a file's parts is this one but for the network, whose query transformer comes last.
 PARTS = (SCHEDULE, NETWORK, AUTOENCODER, TEXT_ENCODER, IMAGE_ENCODER)
 _PREFIXES = {
-    VAE_PREFIX: AUTOENCODER,
-    "cond_stage_model.": TEXT_ENCODER,
-    "embedder.": IMAGE_ENCODER,
-} | dict.fromkeys(parameter_names.NETWORK_PREFIXES, NETWORK)
+    public_keys.AUTOENCODER: AUTOENCODER,
+    public_keys.TEXT_ENCODER: TEXT_ENCODER,
+    public_keys.IMAGE_ENCODER: IMAGE_ENCODER,
+} | dict.fromkeys(public_keys.NETWORK, NETWORK)
 
 Layout = dict[str, Shape]
 
@@ -52,10 +52,14 @@ def published_layout(architecture: Architecture) -> dict[str, Layout]:
         SCHEDULE: _schedule(architecture.diffusion),
         NETWORK: parameter_names.public_shapes(architecture),
         AUTOENCODER: _autoencoder(architecture.codec),
-        TEXT_ENCODER: {TEXT + key: shape for key, shape in clip.items() if in_text_encoder(key)},
+        TEXT_ENCODER: {
+            public_keys.TEXT_TOWER + key: shape for key, shape in clip.items() if in_text_encoder(key)
+        },
     }
     if architecture.context is not None:
-        parts[IMAGE_ENCODER] = {IMAGE + key: shape for key, shape in clip.items() if in_image_encoder(key)}
+        parts[IMAGE_ENCODER] = {
+            public_keys.IMAGE_TOWER + key: shape for key, shape in clip.items() if in_image_encoder(key)
+        }
     return parts
 
 

@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from models.architecture import Architecture, DiffusionConfig, UNetConfig
 from models.checkpoints import layout
 from models.checkpoints.layout import Layout, published_layout
+from models.diffusion.settings import SamplingSettings
 
 EPSILON = DiffusionConfig(parameterization="eps", zero_terminal_snr=False)
+_EPSILON_SAMPLING = SamplingSettings(steps=50, eta=1.0, text_guidance=7.5, spacing="uniform")
+# The last step is without signal: sampling starts from it, and guidance is rescaled (arXiv:2305.08891).
+_ZERO_SNR_SAMPLING = SamplingSettings(
+    steps=50, eta=1.0, text_guidance=7.5, guidance_rescale=0.7, spacing="uniform_trailing"
+)
 
 
 @dataclass(frozen=True)
@@ -16,7 +22,8 @@ class Variant:
 
     Attributes:
         stage: what its bundle is to the stages: 3 a finished animator, 0 a base without query transformer.
-        preset: whose sampling settings suit it.
+        preset: the preset of its size.
+        sampling: settings that suit it, those of the published inference scripts.
         complete: every part is in the file. The others' files must hold the network; of the rest they may
             hold any part.
     """
@@ -26,6 +33,7 @@ class Variant:
     architecture: Architecture
     stage: int
     preset: str
+    sampling: SamplingSettings
     complete: bool = True
 
     def layout(self) -> dict[str, Layout]:
@@ -46,22 +54,32 @@ def _dynamicrafter(
     *,
     fps: int,
     diffusion: DiffusionConfig,
+    sampling: SamplingSettings = _ZERO_SNR_SAMPLING,
     gate: bool = False,
     use: str = "",
 ) -> Variant:
     unet = UNetConfig(detail_guidance=True, learnable_gate=gate, default_fps=fps)
-    architecture = Architecture(unet=unet, diffusion=diffusion, height=height, width=width)
-    return Variant(name, f"DynamiCrafter {height}x{width}{use}", architecture, stage=3, preset=str(width))
+    return Variant(
+        name,
+        f"DynamiCrafter {height}x{width}{use}",
+        Architecture(unet=unet, diffusion=diffusion, height=height, width=width),
+        stage=3,
+        preset=str(width),
+        sampling=sampling.model_copy(update={"fps": fps}),
+    )
 
 
 def _base(name: str, title: str, architecture: Architecture) -> Variant:
-    return Variant(name, title, architecture, stage=0, preset="512", complete=False)
+    sampling = _ZERO_SNR_SAMPLING.model_copy(update={"fps": 24})
+    return Variant(name, title, architecture, stage=0, preset="512", sampling=sampling, complete=False)
 
 
 def _animators() -> tuple[Variant, ...]:
     at_512, at_1024 = DiffusionConfig(base_scale=0.7), DiffusionConfig(base_scale=0.3)
     return (
-        _dynamicrafter("dynamicrafter-256", 256, 256, fps=3, diffusion=EPSILON, gate=True),
+        _dynamicrafter(
+            "dynamicrafter-256", 256, 256, fps=3, diffusion=EPSILON, sampling=_EPSILON_SAMPLING, gate=True
+        ),
         _dynamicrafter("dynamicrafter-512", 320, 512, fps=24, diffusion=at_512),
         _dynamicrafter("dynamicrafter-1024", 576, 1024, fps=10, diffusion=at_1024),
         _dynamicrafter(

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.errors import AnimaticError
+from models import public_keys
 from models.architecture import EncoderConfig
 from models.encoders.weight_files import check_weights, file_keys, read_tensors
 
@@ -22,7 +23,6 @@ from models.encoders.weight_files import check_weights, file_keys, read_tensors
 if TYPE_CHECKING:
     from open_clip.model import CLIP
 
-TEXT_PREFIX, IMAGE_PREFIX = "cond_stage_model.model.", "embedder.model.visual."
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt"}
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
@@ -150,7 +150,7 @@ def _stored(path: Path) -> dict[str, Tensor]:
     # The published image encoder carries an unused copy of the text tower's ends: only visual.* is its own.
     published = {
         key: target + key.removeprefix(prefix)
-        for prefix, target in ((TEXT_PREFIX, ""), (IMAGE_PREFIX, "visual."))
+        for prefix, target in ((public_keys.TEXT_TOWER, ""), (public_keys.VISUAL_TOWER, "visual."))
         for key in keys
         if key.startswith(prefix)
     }

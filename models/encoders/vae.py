@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from core.errors import AnimaticError
+from models import public_keys
 from models.architecture import CodecConfig
 from models.encoders.weight_files import check_weights, file_keys, read_tensors
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-VAE_PREFIX = "first_stage_model."
 _ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 _PROJECTION = re.compile(r"\.attn_1\.(q|k|v|proj_out)\.weight$")
 
@@ -62,14 +62,15 @@ def load_vae(config: CodecConfig) -> "AutoencoderKL":
     if path.is_dir():
         return _load_folder(path)
     keys = file_keys(path, "model.codec.path")
-    prefix = VAE_PREFIX if any(key.startswith(VAE_PREFIX) for key in keys) else ""
+    prefix = public_keys.AUTOENCODER if any(key.startswith(public_keys.AUTOENCODER) for key in keys) else ""
     if not prefix and any(".down_blocks." in key for key in keys):
         raise AnimaticError(
             f"{path} (model.codec.path) has the tensor names of diffusers: give its folder, with config.json"
         )
     vae = build_vae(config, device="meta")
     found = read_tensors(
-        path, {key: VAE_PREFIX + key.removeprefix(prefix) for key in keys if key.startswith(prefix)}
+        path,
+        {key: public_keys.AUTOENCODER + key.removeprefix(prefix) for key in keys if key.startswith(prefix)},
     )
     check_weights(found, to_ldm(vae), f"{path} (model.codec.path)")
     vae.load_state_dict(from_ldm(vae, found), assign=True)
@@ -79,7 +80,7 @@ def load_vae(config: CodecConfig) -> "AutoencoderKL":
 def ldm_names(vae: "AutoencoderKL") -> dict[str, str]:
     """diffusers parameter name -> public key, for every parameter of an autoencoder."""
     levels = len(vae.decoder.up_blocks)
-    return {name: VAE_PREFIX + _ldm_name(name, levels) for name, _ in vae.named_parameters()}
+    return {name: public_keys.AUTOENCODER + _ldm_name(name, levels) for name, _ in vae.named_parameters()}
 
 
 def to_ldm(vae: "AutoencoderKL") -> dict[str, Tensor]:

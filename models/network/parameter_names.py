@@ -12,14 +12,12 @@ from typing import TypeVar
 from torch import Tensor
 
 from core.errors import AnimaticError
+from models import public_keys
 from models.architecture import Architecture
 from models.network.network import Network, network_on_meta
 from models.network.unet import UNet
 from models.state_dict_diff import Shape, compare, listing, shapes_of
 
-UNET_PREFIX = "model.diffusion_model."
-CONTEXT_PREFIX = "image_proj_model."
-NETWORK_PREFIXES = (UNET_PREFIX, CONTEXT_PREFIX)
 Value = TypeVar("Value")
 _TEMPORAL = re.compile(r"(^|\.)(temporal|temporal_in|temopral_conv)\.")
 _IMAGE_ATTENTION = re.compile(r"\.attn2\.(to_k_ip|to_v_ip|alpha)\b")
@@ -35,18 +33,13 @@ def is_image_attention(name: str) -> bool:
     return _IMAGE_ATTENTION.search(name) is not None
 
 
-def is_network_key(key: str) -> bool:
-    """Whether a public key belongs to the network, not to the autoencoder, an encoder or the schedule."""
-    return key.startswith(NETWORK_PREFIXES)
-
-
 def unet_public_names(unet: UNet) -> dict[str, str]:
     """Internal parameter name -> public key, for every parameter of a UNet."""
     prefixes = sorted(unet.public_prefixes(), key=lambda pair: -len(pair[0]))
     names = {}
     for name, _ in unet.named_parameters():
         internal, public = next(pair for pair in prefixes if name.startswith(pair[0] + "."))
-        names[name] = UNET_PREFIX + public + name[len(internal) :]
+        names[name] = public_keys.UNET + public + name[len(internal) :]
     return names
 
 
@@ -55,7 +48,7 @@ def public_names(network: Network) -> dict[str, str]:
     names = {f"unet.{name}": key for name, key in unet_public_names(network.unet).items()}
     if network.context is not None:
         for name, _ in network.context.named_parameters():
-            names[f"context.{name}"] = CONTEXT_PREFIX + name
+            names[f"context.{name}"] = public_keys.QUERY_TRANSFORMER + name
     return names
 
 

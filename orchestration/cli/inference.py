@@ -58,7 +58,7 @@ def animate(
     loop: Annotated[bool, typer.Option("--loop", help="End where the clip begins.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Animate an image as a prompt says; settings not given are the preset's."""
+    """Animate an image as a prompt says; settings not given are the bundle's."""
     from orchestration import media
     from orchestration.registry import select_bundle
     from orchestration.workspace import Workspace
@@ -67,8 +67,7 @@ def animate(
     opened = select_bundle(workspace.ledger, bundle, preset)
     stills = _read_stills(opened.info.architecture, image, last, loop=loop, frames=frames)
     settings = _settings(
-        opened.info.stage,
-        opened.info.preset,
+        opened.info.sampling_defaults,
         steps=steps,
         eta=eta,
         text_guidance=text_guidance,
@@ -125,7 +124,7 @@ def evaluate(
         output=folder or workspace.root / "evaluations" / short(opened.id),
         clips=clips,
         seed=seed,
-        sampling=_settings(opened.info.stage, opened.info.preset, steps=steps),
+        sampling=_settings(opened.info.sampling_defaults, steps=steps),
         workers=workers or gpus or os.cpu_count() or 1,
         gpus_per_worker=1 if gpus else 0,
         address=address,
@@ -212,19 +211,13 @@ def _print_results(results: dict[str, Any]) -> None:
         )
 
 
-def _settings(stage: int, preset: str, **given: float | None) -> SamplingSettings:
-    """The preset's sampling settings under what the user gave."""
+def _settings(defaults: SamplingSettings, **given: float | None) -> SamplingSettings:
+    """A bundle's sampling defaults with the values that the user gave."""
     from pydantic import ValidationError
 
-    from models.diffusion.settings import SamplingSettings
-    from training.config import resolve
-    from training.config.presets import presets
-
-    known = preset in presets()
-    settings = resolve(stage, preset).validation.sampling if known else SamplingSettings()
     update = {name: value for name, value in given.items() if value is not None}
     try:
-        return SamplingSettings.model_validate(settings.model_dump() | update)
+        return type(defaults).model_validate(defaults.model_dump() | update)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).replace("_", "-")

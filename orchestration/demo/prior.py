@@ -129,6 +129,7 @@ def publish(run: Path, report: dict[str, Any], sets: Sequence[str], target: Path
         dataset_digest=info.dataset_digest,
         parent=info.parent,
         model_card=card(trained, run, losses, report, sets),
+        sampling=info.sampling,
         extra={**info.extra, "run": trained.id},
     )
     # Beside the bundle, not of it: the card's figures are in its table too.

@@ -159,3 +159,4 @@ def test_bundles_name_their_origin(recipe):
     assert infos[3].info.parent == infos[2].id
     assert infos[3].info.dataset_digest == SyntheticSource(recipe[3].config).digest
     assert "Training loss" in infos[3].card
+    assert infos[3].info.sampling == recipe[3].config.validation.sampling

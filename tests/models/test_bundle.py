@@ -1,15 +1,21 @@
 """Bundles: whole or absent, verified on opening."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from core.errors import AnimaticError
+from models import PRIOR
 from models.animator import Animator
 from models.architecture import Architecture
 from models.bundle import open_bundle, write_bundle
+from models.diffusion.settings import SamplingSettings
 from models.network.parameter_names import public_state
+
+SAMPLING = SamplingSettings(steps=8, text_guidance=2.0)
 
 
 @pytest.fixture
@@ -27,6 +33,7 @@ def written(small: Architecture, tmp_path):
         dataset_digest="d" * 64,
         parent=None,
         model_card="# A model\n",
+        sampling=SAMPLING,
     )
     return animator, folder, bundle_id
 
@@ -40,6 +47,36 @@ def test_a_bundle_opens_to_the_same_network(written):
     assert all(torch.equal(value, restored[name]) for name, value in animator.network.named_parameters())
 
 
+def test_a_bundle_says_how_to_sample_from_it(written):
+    _, folder, _ = written
+    assert open_bundle(folder).info.sampling_defaults == SAMPLING
+
+
+def test_a_bundle_from_before_sampling_was_recorded_gets_general_settings(written):
+    _, folder, _ = written
+    info = json.loads((folder / "bundle.json").read_text())
+    del info["sampling"]
+    (folder / "bundle.json").write_text(json.dumps(info))
+    assert open_bundle(folder).info.sampling_defaults == SamplingSettings()
+    assert open_bundle(PRIOR).info.sampling_defaults == SamplingSettings()
+
+
+def test_a_note_of_a_newer_version_is_kept(written):
+    _, folder, _ = written
+    info = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps(info | {"extra": {"seed": 3, "reviewed": "yes"}}))
+    assert open_bundle(folder).info.extra == {"seed": 3, "reviewed": "yes"}
+
+
+def test_a_bundle_is_described_and_verified_without_torch():
+    code = (
+        f"import sys; from models.bundle import open_bundle; bundle = open_bundle({str(PRIOR)!r}); "
+        "print(len(bundle.shapes()), bundle.complete_architecture().frames, 'torch' in sys.modules)"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout.split() == ["624", "8", "False"]
+
+
 def test_the_id_is_a_function_of_the_content(written, small, tmp_path):
     animator, _, bundle_id = written
     arguments = {
@@ -48,6 +85,7 @@ def test_the_id_is_a_function_of_the_content(written, small, tmp_path):
         "preset": "tiny",
         "parent": None,
         "model_card": "# A model\n",
+        "sampling": SAMPLING,
     }
     hashes = {"config_hash": "c" * 64, "dataset_digest": "d" * 64}
     state = public_state(animator.network)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from core.errors import AnimaticError
-from models import checkpoints
+from models import checkpoints, public_keys
 from models.animator import Animator
 from models.architecture import (
     Architecture,
@@ -18,7 +18,6 @@ from models.architecture import (
     TowerConfig,
     UNetConfig,
 )
-from models.encoders.vae import VAE_PREFIX
 from tests.parity.cases import ResamplerSection, UNetSection, VideoCase
 from tests.parity.drawn import weights
 
@@ -34,7 +33,9 @@ def drawn_animator(case: VideoCase) -> Animator:
     state = weights(case.parameters)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vae.safetensors"
-        save_file({key: value for key, value in state.items() if key.startswith(VAE_PREFIX)}, path)
+        save_file(
+            {key: value for key, value in state.items() if key.startswith(public_keys.AUTOENCODER)}, path
+        )
         try:
             described = architecture(case, codec(case, str(path)))
         except ValidationError as error:

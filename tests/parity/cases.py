@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from core.errors import AnimaticError
-from models.encoders.vae import VAE_PREFIX
+from models import public_keys
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -124,7 +124,7 @@ class VideoCase(Section):
             raise ValueError(f"batch is {self.batch}, but t has {len(self.t)} and fs {len(self.fs)} values")
         if self.mode == "i2v" and self.conditioning_frame not in range(self.frames):
             raise ValueError(f"mode i2v needs a conditioning_frame below frames ({self.frames})")
-        trained = {key for key in self.parameters if not key.startswith(VAE_PREFIX)}
+        trained = {key for key in self.parameters if not key.startswith(public_keys.AUTOENCODER)}
         unknown = self.grad_norm.keys() - trained
         if unknown:
             raise ValueError(f"grad_norm of {min(unknown)}, no parameter of UNet or query transformer")

@@ -18,6 +18,7 @@ from models.architecture import (
 )
 from models.checkpoints import Variant
 from models.checkpoints.schedule import schedule_buffers
+from models.diffusion.settings import SamplingSettings
 
 EPSILON = DiffusionConfig(parameterization="eps", zero_terminal_snr=False)
 
@@ -53,7 +54,8 @@ def small_architecture(diffusion: DiffusionConfig = EPSILON, **unet: object) -> 
 
 
 def _variant(name: str, architecture: Architecture, *, stage: int = 3, complete: bool = True) -> Variant:
-    return Variant(name, name, architecture, stage=stage, preset="tiny", complete=complete)
+    sampling = SamplingSettings(steps=3, fps=5.0)
+    return Variant(name, name, architecture, stage, preset="tiny", sampling=sampling, complete=complete)
 
 
 SCALED = small_architecture(DiffusionConfig(base_scale=0.7), detail_guidance=True)

@@ -61,6 +61,7 @@ def make_bundle(folder: Path, stage: int = 3, parent: str | None = None, seed: i
         dataset_digest="d" * 64,
         parent=parent,
         model_card="# test\n",
+        sampling=config.validation.sampling,
         extra=extra,
     )
 

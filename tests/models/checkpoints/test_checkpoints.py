@@ -49,6 +49,7 @@ def test_import_then_export_changes_nothing(tmp_path, file, container, dtype):
     bundle = open_bundle(tmp_path / "bundle")
     assert bundle.id == made.id
     assert bundle.info.extra["source"]["name"] == file
+    assert bundle.info.sampling == SMALL["gated"].sampling
     for out in ("out.ckpt", "out.safetensors"):
         done = export_checkpoint(bundle, tmp_path / out)
         assert done.tensors == len(state)

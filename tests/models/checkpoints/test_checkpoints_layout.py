@@ -10,6 +10,7 @@ from models.checkpoints import VARIANTS, published_layout
 from models.checkpoints.schedule import schedule_buffers
 from models.network.parameter_names import public_shapes
 from tests.support.paths import PUBLIC_KEYS
+from training.config import resolve
 
 FILES = {
     "dynamicrafter-256": "dynamicrafter_256",
@@ -45,6 +46,12 @@ def test_full_size_layouts_are_the_published_ones(name):
 
 def test_every_published_variant_is_compared():
     assert set(VARIANTS) == set(FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_imported_model_samples_as_the_preset_of_its_size(name):
+    variant = VARIANTS[name]
+    assert variant.sampling == resolve(variant.stage, variant.preset).validation.sampling
 
 
 def test_parameter_counts_are_the_published_ones():

@@ -1,0 +1,16 @@
+"""The bundle: the unit in which stages, imports and exports pass a model on.
+
+A folder with ``model.safetensors`` (public key names), ``README.md`` (model card) and ``bundle.json``
+(architecture, provenance, sha256 of every other file). Its id is the sha256 of ``bundle.json``.
+
+Training stores the network alone. An imported bundle holds whatever the published file held, autoencoder and
+encoders too.
+
+Torch is imported only where tensors are read or written: describing and verifying bundles takes milliseconds.
+"""
+
+from models.bundle.info import BundleExtra, BundleInfo, ImportedFile
+from models.bundle.reading import Bundle, open_bundle
+from models.bundle.writing import write_bundle
+
+__all__ = ["Bundle", "BundleExtra", "BundleInfo", "ImportedFile", "open_bundle", "write_bundle"]

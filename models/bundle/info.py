@@ -1,0 +1,74 @@
+"""What a bundle says about itself: the content of ``bundle.json``."""
+
+from pydantic import BaseModel, ConfigDict, with_config
+from typing_extensions import TypedDict
+
+from models.architecture import Architecture
+from models.diffusion.settings import SamplingSettings
+
+FORMAT = 1
+# The files of a bundle: tensors, this description, the model card.
+WEIGHTS, INFO, CARD = "model.safetensors", "bundle.json", "README.md"
+
+
+class ImportedFile(TypedDict):
+    """The published checkpoint that a bundle was imported from."""
+
+    name: str
+    format: str
+    sha256: str
+
+
+# What a newer version notes in addition is kept: it changes no meaning.
+@with_config(ConfigDict(extra="allow"))
+class BundleExtra(TypedDict, total=False):
+    """How a bundle was made, in addition to :class:`BundleInfo`'s own fields.
+
+    Trained bundles have ``seed``, ``steps`` (of the optimizer) and ``ema`` (the decay, if averaged);
+    ``base`` is the id of a second source bundle besides the parent, ``run`` of the trained bundle that the
+    shipped prior is a copy of. Imported bundles have the others: see :mod:`models.checkpoints`.
+    """
+
+    seed: int
+    steps: int
+    ema: float | None
+    base: str
+    run: str
+
+    variant: str
+    container: str
+    source: ImportedFile
+    legacy_names: dict[str, str]
+    left_out: dict[str, int]
+
+
+class BundleInfo(BaseModel):
+    """Content of ``bundle.json``.
+
+    Attributes:
+        preset: name of the preset that it was trained with, or whose size a published checkpoint has.
+        config_hash: of the training run; "" for an imported checkpoint.
+        dataset_digest: of the data that it was trained on; None where that is not known.
+        parent: id of the bundle that training started from.
+        files: name -> sha256 of every other file.
+        sampling: settings that suit the model; None in bundles from before they were recorded.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    architecture: Architecture
+    stage: int
+    preset: str
+    config_hash: str
+    dataset_digest: str | None
+    parent: str | None
+    code_version: str
+    files: dict[str, str]
+    extra: BundleExtra = {}
+    sampling: SamplingSettings | None = None
+
+    @property
+    def sampling_defaults(self) -> SamplingSettings:
+        """Settings to sample with unless the user gives others: the recorded ones, else general ones."""
+        return SamplingSettings() if self.sampling is None else self.sampling

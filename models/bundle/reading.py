@@ -1,0 +1,127 @@
+"""Opening a bundle: its files verified, its weights read when they are used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import safe_open
+
+from core.errors import AnimaticError
+from core.files import sha256
+from models import public_keys
+from models.architecture import Architecture
+from models.bundle.info import CARD, FORMAT, INFO, WEIGHTS, BundleInfo
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.animator import Animator
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle whose files match their digests (``open_bundle`` with ``verify``).
+
+    Attributes:
+        id: sha256 of ``bundle.json``, which holds the digests of all other files.
+    """
+
+    folder: Path
+    id: str
+    info: BundleInfo
+
+    @property
+    def weights(self) -> Path:
+        """The file with the tensors; an imported bundle's holds autoencoder and encoders too."""
+        return self.folder / WEIGHTS
+
+    @cached_property
+    def card(self) -> str:
+        """The model card, Markdown."""
+        return (self.folder / CARD).read_text()
+
+    def state(self) -> dict[str, Tensor]:
+        """The network's weights by public key, in their stored types, mapped from the file and not copied."""
+        with safe_open(self.weights, framework="pt") as file:
+            keys = filter(public_keys.is_network_key, file.offset_keys())
+            return {key: file.get_tensor(key) for key in keys}
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the network's tensors by public key, from the file's header alone."""
+        with safe_open(self.weights, framework="np") as file:
+            keys = filter(public_keys.is_network_key, file.offset_keys())
+            return {key: tuple(file.get_slice(key).get_shape()) for key in keys}
+
+    def animator(self) -> Animator:
+        """The model with these weights, in float32 and evaluation mode."""
+        from models.animator import Animator
+        from models.network import parameter_names
+
+        animator = Animator(self.complete_architecture())
+        parameter_names.load(animator.network, self.state())
+        return animator.eval()
+
+    def complete_architecture(self) -> Architecture:
+        """The architecture; an autoencoder and encoders without a path are those in the bundle's file."""
+        with safe_open(self.weights, framework="np") as file:
+            keys = file.keys()
+        own = str(self.weights.resolve())
+        architecture = self.info.architecture
+        codec, encoders = architecture.codec, architecture.encoders
+        if codec.kind == "vae" and codec.path is None and _any(keys, public_keys.AUTOENCODER):
+            codec = codec.model_copy(update={"path": own})
+        towers = all(_any(keys, prefix) for prefix in (public_keys.TEXT_TOWER, public_keys.VISUAL_TOWER))
+        if encoders.kind == "open_clip" and encoders.path is None and towers:
+            encoders = encoders.model_copy(update={"path": own})
+        return architecture.model_copy(update={"codec": codec, "encoders": encoders})
+
+
+def open_bundle(folder: Path | str, *, verify: bool = True) -> Bundle:
+    """Open a bundle and verify every file against its digest.
+
+    Args:
+        verify: False skips the digests, to read the description only: weights take seconds to digest.
+
+    Raises:
+        AnimaticError: where the folder is no bundle, is incomplete, of another format, or was changed since.
+    """
+    folder = Path(folder)
+    path = folder / INFO
+    if not path.is_file():
+        raise AnimaticError(f"no bundle at {folder}: {INFO} is missing")
+    info = _read_info(path)
+    for name, digest in info.files.items():
+        if not (folder / name).is_file():
+            raise AnimaticError(f"bundle {folder} is incomplete: {name} is missing; restore it from a copy")
+        if verify and sha256(folder / name) != digest:
+            raise AnimaticError(
+                f"bundle {folder} was tampered with or damaged: {name} does not match its recorded sha256; "
+                "restore it from a copy or train it again"
+            )
+    return Bundle(folder, sha256(path), info)
+
+
+def _read_info(path: Path) -> BundleInfo:
+    try:
+        document = json.loads(path.read_text())
+        found = document.get("format") if isinstance(document, dict) else None
+        if found != FORMAT:
+            raise AnimaticError(
+                f"{path} is of bundle format {found}, this version reads format {FORMAT}: "
+                "open it with the version that wrote it"
+            )
+        info = BundleInfo.model_validate(document)
+    except ValueError as error:  # no text, no JSON, or not these keys
+        raise AnimaticError(f"{path} is not a bundle description: {str(error).splitlines()[0]}") from error
+    if set(info.files) != {WEIGHTS, CARD}:
+        raise AnimaticError(f"{path} names other files than {WEIGHTS} and {CARD}: restore it from a copy")
+    return info
+
+
+def _any(keys: Iterable[str], prefix: str) -> bool:
+    return any(key.startswith(prefix) for key in keys)

@@ -1,0 +1,86 @@
+"""Writing a bundle: whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.canonical_json import INDENTED_ESCAPED
+from core.errors import AnimaticError
+from core.files import atomic_folder, sha256
+from models.architecture import Architecture
+from models.bundle.info import CARD, INFO, WEIGHTS, BundleExtra, BundleInfo
+from models.diffusion.settings import SamplingSettings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def write_bundle(
+    folder: Path,
+    weights: Mapping[str, Tensor] | Path,
+    *,
+    architecture: Architecture,
+    stage: int,
+    preset: str,
+    config_hash: str,
+    dataset_digest: str | None,
+    parent: str | None,
+    model_card: str,
+    sampling: SamplingSettings | None = None,
+    extra: BundleExtra | None = None,
+    dtype: torch.dtype | None = None,
+) -> str:
+    """Write a bundle, atomically: ``folder`` appears whole or not at all.
+
+    Args:
+        weights: by public key; or a safetensors file of them, which is moved into the bundle as it is.
+        model_card: Markdown.
+        dtype: stored type of weights in memory; None keeps theirs.
+        architecture, stage, preset, config_hash, dataset_digest, parent, sampling, extra: see
+            :class:`BundleInfo`.
+
+    Returns:
+        The bundle's id.
+
+    Raises:
+        AnimaticError: where ``folder`` exists already; bundles are never overwritten.
+    """
+    if folder.exists():
+        raise AnimaticError(
+            f"{folder} exists: bundles are never overwritten; remove it or choose another folder"
+        )
+    with atomic_folder(folder) as partial:
+        _store(weights, partial / WEIGHTS, dtype)
+        (partial / CARD).write_text(model_card)
+        info = BundleInfo(
+            architecture=architecture,
+            stage=stage,
+            preset=preset,
+            config_hash=config_hash,
+            dataset_digest=dataset_digest,
+            parent=parent,
+            code_version=version("animatic"),
+            files={name: sha256(partial / name) for name in (WEIGHTS, CARD)},
+            extra=extra or {},
+            sampling=sampling,
+        )
+        (partial / INFO).write_bytes(INDENTED_ESCAPED.encode(info.model_dump(mode="json")) + b"\n")
+    return sha256(folder / INFO)
+
+
+def _store(weights: Mapping[str, Tensor] | Path, path: Path, dtype: torch.dtype | None) -> None:
+    from safetensors.torch import save_file
+
+    from models.tensors import separate
+
+    if isinstance(weights, Path):
+        shutil.move(weights, path)
+    else:
+        state = {key: value.detach().to("cpu", dtype or value.dtype) for key, value in weights.items()}
+        save_file(separate(state), path)
+    path.chmod(0o644)
