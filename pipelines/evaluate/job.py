@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.config.identity import IdentityFormat
 from core.errors import AnimaticError
 from core.storage import Folder
 from models.animate import animate
@@ -31,6 +32,23 @@ from pipelines.loader.keyed_random import derive_key
 from pipelines.loader.sampling import ClipSampling
 
 Progress = Callable[[int, int], None]
+
+# The settings that protocol.json records; the noise has the evaluation's seed.
+SAMPLING = IdentityFormat(
+    {
+        "": (
+            "steps",
+            "eta",
+            "text_guidance",
+            "image_guidance",
+            "guidance_rescale",
+            "spacing",
+            "fps",
+            "precision",
+        )
+    },
+    excluded={"seed"},
+)
 
 
 class EvaluateConfig(BaseModel):
@@ -112,7 +130,7 @@ def _plan(config: EvaluateConfig) -> tuple[dict[str, Any], list[int]]:
         "width": architecture.width,
         **config.model_dump(mode="json", include={"stride", "fps_condition", "seed", "chunk"}),
         "detector": DETECTOR,
-        "sampling": config.sampling.model_dump(mode="json", exclude={"seed"}),
+        "sampling": SAMPLING.values(config.sampling),
     }
     return protocol, chosen
 

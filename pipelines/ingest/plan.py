@@ -40,7 +40,8 @@ NON_IDENTITY_FIELDS = frozenset(
 OF_ROWS = frozenset({"source_sha256", "columns", "where"})
 # What ingest.json and dataset.json record, and so a dataset's digest.
 RECORDED = IdentityFormat(ORIGINAL_FIELDS, NON_IDENTITY_FIELDS)
-# What a unit's manifest records beside its rows: the settings that are not at their default.
+# What a unit's manifest records by digest: how its rows are read, and settings that are not at their default.
+COLUMNS = IdentityFormat({"": ORIGINAL_FIELDS["columns"]})
 UNIT_SETTINGS = IdentityFormat({"watermark": ORIGINAL_FIELDS["watermark"]}, NON_IDENTITY_FIELDS | OF_ROWS)
 
 
@@ -132,7 +133,7 @@ class Plan:
 
 def rows_digest(rows: list[SourceRow]) -> str:
     """What a unit owes to the table: its rows, what is wrong with them, and how their columns are read."""
-    names = rows[0].columns.model_dump() if rows else {}
+    names = COLUMNS.values(rows[0].columns) if rows else {}
     return digest_of([names, [[row.record, row.problem] for row in rows]])
 
 

@@ -15,6 +15,7 @@ from av.video.frame import PictureType
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from core.config.identity import IdentityFormat
 from pipelines.video.scale import rgb_pixels
 from pipelines.video.scores import Scores
 
@@ -62,6 +63,10 @@ class Watermark(BaseModel):
             (0.0, bottom, 1.0, 1.0),
         ]
         return max(strips, key=lambda strip: (strip[2] - strip[0]) * (strip[3] - strip[1]))
+
+
+# What a clip's description records, and so the bytes of a shard.
+RECORDED_WATERMARK = IdentityFormat({"": ("box", "action", "tag")})
 
 
 class ClipSettings(BaseModel):
@@ -162,7 +167,7 @@ class Clip:
             "phash": scores.phash,
         }
         if self._settings.watermark is not None:
-            about["watermark"] = self._settings.watermark.model_dump(mode="json")
+            about["watermark"] = RECORDED_WATERMARK.values(self._settings.watermark)
         return about
 
     def discard(self) -> None:

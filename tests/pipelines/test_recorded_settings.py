@@ -1,4 +1,4 @@
-"""What ingest and encode record of their settings: digests hold when later versions have more settings."""
+"""What jobs record of their settings: digests hold when later versions have more settings."""
 
 from pathlib import Path
 from typing import Any
@@ -7,11 +7,14 @@ import pytest
 
 from core.canonical_json import digest_of
 from core.errors import AnimaticError
+from models.diffusion.settings import SamplingSettings
 from pipelines.dataset.latents import LatentKey
+from pipelines.evaluate.job import SAMPLING
 from pipelines.ingest import IngestConfig, plan
-from pipelines.ingest.plan import Plan
+from pipelines.ingest.plan import Plan, rows_digest
 from pipelines.loader.selection import IDENTITY, Selection
-from pipelines.sources import SourceTable
+from pipelines.sources import ColumnNames, SourceRow, SourceTable
+from pipelines.video.clip import RECORDED_WATERMARK, Watermark
 from tests.support.footage import row, write_table
 from tests.support.grown_models import ADDED, grown
 
@@ -66,8 +69,30 @@ def test_a_setting_added_later_counts_once_it_leaves_its_default(
     changed = {**MARKED, **({section: {**MARKED[section], ADDED: 1}} if section else {ADDED: 1})}
     other = plan_of(larger, table, **changed)
     assert before.changes(other)
-    # How columns are read is part of a unit's rows.
+    # How columns are read belongs to a unit's rows.
     assert (other.settings == settings) == (section == "columns")
+
+
+def test_names_of_columns_added_later_leave_the_digest_of_rows() -> None:
+    larger = grown(ColumnNames)
+    old, same, changed = (
+        rows_digest([SourceRow(0, {"videoid": "a"}, None, columns)])
+        for columns in (
+            ColumnNames(name="caption"),
+            larger(name="caption"),
+            larger(name="caption", **{ADDED: 1}),
+        )
+    )
+    assert old == same != changed
+
+
+def test_a_watermark_is_recorded_by_the_same_rule() -> None:
+    values = {"box": (0, 0, 0.3, 0.2), "action": "crop"}
+    recorded = {"box": [0, 0, 0.3, 0.2], "action": "crop", "tag": "watermark"}
+    larger = grown(Watermark)
+    assert RECORDED_WATERMARK.values(Watermark(**values)) == recorded
+    assert RECORDED_WATERMARK.values(larger(**values)) == recorded
+    assert RECORDED_WATERMARK.values(larger(**values, **{ADDED: 1})) == {**recorded, ADDED: 1}
 
 
 def test_settings_of_another_version_are_not_applied_in_part(table: SourceTable) -> None:
@@ -75,6 +100,13 @@ def test_settings_of_another_version_are_not_applied_in_part(table: SourceTable)
     foreign = Plan({**made.config, "sharpen": 1}, made.videos, made.source, made.rows, made.files)
     with pytest.raises(AnimaticError, match=r"another version of animatic: .*'sharpen'"):
         _ = foreign.settings
+
+
+def test_the_protocol_of_an_evaluation_grows_by_the_same_rule() -> None:
+    larger = grown(SamplingSettings)
+    recorded = SamplingSettings().model_dump(exclude={"seed"})
+    assert SAMPLING.values(SamplingSettings(seed=3)) == SAMPLING.values(larger(seed=4)) == recorded
+    assert SAMPLING.values(larger(**{ADDED: 1})) == {**recorded, ADDED: 1}
 
 
 def test_the_identity_of_latents_grows_by_the_same_rule() -> None:
