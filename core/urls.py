@@ -1,11 +1,57 @@
-"""Places as users write them: local paths and URLs."""
+"""Locations as users write them: local paths, and URLs of object stores and of the web.
 
+A location is a URL if it begins with a scheme and ``://``; everything else is a local path.
+"""
+
+import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_WEB = ("http://", "https://")
 
 
-def absolute(place: str) -> str:
-    """A local path made absolute, since Ray workers have their own working directory; URLs are."""
-    return place if SCHEME.match(place) else str(Path(place).expanduser().absolute())
+def is_url(location: str) -> bool:
+    """Whether it is a URL, ``file://…`` included, and not a local path."""
+    return _SCHEME.match(location) is not None
+
+
+def is_web(location: str) -> bool:
+    """Whether it is fetched over http or https."""
+    return location.startswith(_WEB)
+
+
+def without_query(location: str) -> str:
+    """A web URL without what follows its ``?``; anything else as it is, since file names may hold one."""
+    return location.partition("?")[0] if is_web(location) else location
+
+
+def absolute(location: str) -> str:
+    """A local path made absolute, ``~`` included, for processes elsewhere; a URL as it is."""
+    return location if is_url(location) else str(Path(location).expanduser().absolute())
+
+
+def relative_to(location: str, folder: str) -> str:
+    """A local path as it is seen from a local folder, so that both can move together; or the URL."""
+    return location if is_url(location) or is_url(folder) else os.path.relpath(location, folder)
+
+
+def resolve(location: str, folder: str) -> str:
+    """The inverse of ``relative_to``: a relative local path is taken from a local ``folder``."""
+    if is_url(location) or is_url(folder):
+        return location
+    return os.path.normpath(Path(folder) / location)
+
+
+def join_inside(root: str, *parts: str) -> str:
+    """``root``, a folder or URL, joined with untrusted parts, which cannot lead out of it.
+
+    Raises:
+        ValueError: for a part that is an absolute path or holds ``..``, a backslash or a zero byte; the
+            message is that part.
+    """
+    for part in parts:
+        path = PurePosixPath(part)
+        if path.is_absolute() or ".." in path.parts or "\0" in part or "\\" in part:
+            raise ValueError(part)
+    return f"{root.rstrip('/')}/{PurePosixPath(*parts)}"

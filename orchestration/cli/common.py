@@ -18,6 +18,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from core.errors import AnimaticError
+from core.urls import is_url
 
 INTERRUPTED = 130
 
@@ -91,7 +92,7 @@ def short(digest: str | None) -> str:
 
 def display_path(path: Path | str) -> str:
     """A path below the working directory relative to it; any other path, and a URL, as it is."""
-    if "://" in str(path):
+    if is_url(str(path)):
         return str(path)
     resolved, here = Path(path).resolve(), Path.cwd()
     return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(path)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.config.identity import IdentityFormat
 from core.errors import AnimaticError
 from core.storage import Folder
+from core.urls import absolute
 from models.animate import animate
 from models.animator import Animator
 from models.bundle import open_bundle
@@ -104,10 +105,8 @@ def evaluate(config: EvaluateConfig, progress: Progress = lambda done, total: No
 
 def _absolute(config: EvaluateConfig) -> EvaluateConfig:
     """Actors run in another working directory."""
-    data = str(Path(config.data).resolve()) if Path(config.data).exists() else config.data
-    return config.model_copy(
-        update={"bundle": config.bundle.resolve(), "data": data, "output": config.output.resolve()}
-    )
+    folders = {"bundle": config.bundle.resolve(), "output": config.output.resolve()}
+    return config.model_copy(update={**folders, "data": absolute(config.data)})
 
 
 def _plan(config: EvaluateConfig) -> tuple[dict[str, Any], list[int]]:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import AnimaticError, RejectedError
 from core.files import sha256
+from core.urls import is_web
 from pipelines.fetch.web import Web
 
 BLOCK = 1 << 20
@@ -56,7 +57,7 @@ class FetchPolicy(BaseModel):
 
 @dataclass(frozen=True)
 class Fetched:
-    """A local file and what it holds. ``url`` is the place it came from."""
+    """A local file and what it holds. ``url`` is the URL or path it came from."""
 
     path: Path
     url: str
@@ -97,13 +98,13 @@ class Fetcher:
         self._thread.join()
         self._loop.close()
 
-    def submit(self, places: list[str], into: Path) -> "Future[Fetched]":
-        """Begin to fetch the object at the first place that has one.
+    def submit(self, locations: list[str], into: Path) -> "Future[Fetched]":
+        """Begin to fetch the object at the first of several URLs or local paths that has one.
 
         Local files stay where they are, others go to ``into``. The result raises RejectedError: missing_file,
         empty_file, too_large, fetch_refused, fetch_failed, fetch_timeout, unknown_protocol.
         """
-        return asyncio.run_coroutine_threadsafe(self._fetch(places, into), self._loop)
+        return asyncio.run_coroutine_threadsafe(self._fetch(locations, into), self._loop)
 
     async def _cancel(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -112,14 +113,14 @@ class Fetcher:
         await asyncio.gather(*others, return_exceptions=True)
         await self._web.close()
 
-    async def _fetch(self, places: list[str], into: Path) -> Fetched:
+    async def _fetch(self, locations: list[str], into: Path) -> Fetched:
         async with self._slots:
             async with self._gate:  # first come, first served: what is waited for is never behind what waits
                 while self._waiting() >= self._policy.ahead_bytes:
                     await asyncio.sleep(POLL_S)
-            for place in places:
+            for location in locations:
                 try:
-                    fetched = await self._fetch_one(place, into)
+                    fetched = await self._fetch_one(location, into)
                 except FileNotFoundError:
                     continue
                 if fetched.size == 0:
@@ -127,15 +128,15 @@ class Fetcher:
                 return fetched
         raise RejectedError("missing_file")
 
-    async def _fetch_one(self, place: str, into: Path) -> Fetched:
-        if place.startswith(("http://", "https://")):
+    async def _fetch_one(self, url: str, into: Path) -> Fetched:
+        if is_web(url):
             with _created(into) as target:
-                return await self._persist(_Sink(place, into, target, self._policy.max_bytes), None)
-        filesystem, path = _store(place)
+                return await self._persist(_Sink(url, into, target, self._policy.max_bytes), None)
+        filesystem, path = _store(url)
         if isinstance(filesystem, LocalFileSystem):
-            return await asyncio.to_thread(_local, Path(path), place, self._policy)
+            return await asyncio.to_thread(_local, Path(path), url, self._policy)
         with _created(into) as target:
-            sink = _Sink(place, into, target, self._policy.max_bytes)
+            sink = _Sink(url, into, target, self._policy.max_bytes)
             return await self._persist(sink, (filesystem, path))
 
     async def _persist(self, sink: "_Sink", store: tuple[Any, str] | None) -> Fetched:
@@ -160,7 +161,7 @@ class Fetcher:
             reading = asyncio.to_thread(_read_store, *store, sink, sink.attempt)
             return await asyncio.wait_for(reading, self._policy.timeout_s)
         # Not through fsspec: it reports every refusal and every outage as a missing file.
-        async with self._web.get(sink.place) as response:
+        async with self._web.get(sink.url) as response:
             async for block in response.content.iter_chunked(BLOCK):
                 sink.take(block, sink.attempt)
         return sink.fetched()
@@ -180,15 +181,15 @@ def _created(path: Path) -> BinaryIO:
         return path.open("wb")
 
 
-def _store(place: str) -> tuple[Any, str]:
-    if "::" in place:
+def _store(url: str) -> tuple[Any, str]:
+    if "::" in url:
         raise RejectedError("fetch_refused", "an address within an address")
     try:
-        filesystem, path = fsspec.core.url_to_fs(place)
+        filesystem, path = fsspec.core.url_to_fs(url)
     except ValueError as error:
-        raise RejectedError("unknown_protocol", place.partition("://")[0]) from error
+        raise RejectedError("unknown_protocol", url.partition("://")[0]) from error
     except ImportError as error:
-        raise AnimaticError(f"{place[:80]} needs another package: {error}") from error
+        raise AnimaticError(f"{url[:80]} needs another package: {error}") from error
     return filesystem, path
 
 
@@ -219,8 +220,8 @@ def _retry_after(error: Exception) -> float:
 class _Sink:
     """Takes the blocks of one object, attempt after attempt."""
 
-    def __init__(self, place: str, path: Path, target: BinaryIO, max_bytes: int) -> None:
-        self.place, self.retry_after_s, self.attempt = place, 0.0, 0
+    def __init__(self, url: str, path: Path, target: BinaryIO, max_bytes: int) -> None:
+        self.url, self.retry_after_s, self.attempt = url, 0.0, 0
         self._path, self._target, self._max_bytes = path, target, max_bytes
         self._size, self._digest = 0, hashlib.sha256()
         self._lock = threading.Lock()  # a store's thread outlives the attempt that gave up on it
@@ -251,7 +252,7 @@ class _Sink:
 
     def fetched(self) -> Fetched:
         """The whole object."""
-        return Fetched(self._path, self.place, self._digest.hexdigest(), self._size)
+        return Fetched(self._path, self.url, self._digest.hexdigest(), self._size)
 
 
 def _read_store(filesystem: Any, path: str, sink: _Sink, attempt: int) -> Fetched:
@@ -261,14 +262,14 @@ def _read_store(filesystem: Any, path: str, sink: _Sink, attempt: int) -> Fetche
     return sink.fetched()
 
 
-def _local(path: Path, place: str, policy: FetchPolicy) -> Fetched:
+def _local(path: Path, url: str, policy: FetchPolicy) -> Fetched:
     try:
         if not path.is_file():
             raise FileNotFoundError(path)
         size = path.stat().st_size
         if size > policy.max_bytes:
             raise RejectedError("too_large", f"{size} bytes")
-        return Fetched(path, place, sha256(path), size)
+        return Fetched(path, url, sha256(path), size)
     except PermissionError as error:
         raise RejectedError("fetch_refused") from error
     except OSError as error:

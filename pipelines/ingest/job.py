@@ -11,7 +11,7 @@ from typing import Any
 from core.errors import AnimaticError
 from core.lock import exclusive_lock
 from core.storage import Folder
-from core.urls import SCHEME, absolute
+from core.urls import absolute, is_url
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.units import committed_units, count_outcomes, made_from, read_units
 from pipelines.ingest.engine import Progress, Tally, run_units
@@ -44,7 +44,7 @@ def ingest(config: IngestConfig, progress: Progress | None = None, *, replace: b
     """
     started = time.monotonic()
     config = _absolute(config)
-    if config.videos is not None and not SCHEME.match(config.videos) and not Path(config.videos).is_dir():
+    if config.videos is not None and not is_url(config.videos) and not Path(config.videos).is_dir():
         raise AnimaticError(f"there is no folder of videos at {config.videos}")
     table = SourceTable(config.source, config.columns, config.where)
     folder = Folder(config.output)
@@ -109,8 +109,8 @@ def _complete(
 
 def _absolute(config: IngestConfig) -> IngestConfig:
     """Local paths made absolute: Ray workers have their own working directory."""
-    places = {name: getattr(config, name) for name in ("source", "videos", "output")}
-    return config.model_copy(update={n: absolute(place) for n, place in places.items() if place is not None})
+    urls = {name: getattr(config, name) for name in ("source", "videos", "output")}
+    return config.model_copy(update={name: absolute(url) for name, url in urls.items() if url is not None})
 
 
 def _change_plan(folder: Folder, begun: Plan, plan: Plan, table: SourceTable, replace: bool) -> None:

@@ -7,9 +7,7 @@ it is killed at, what is left is an unfinished dataset of one plan.
 
 import functools
 import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from core.canonical_json import canonical_json, digest_of
@@ -17,7 +15,7 @@ from core.config.identity import IdentityFormat
 from core.config.validation import validate
 from core.errors import AnimaticError
 from core.storage import Folder
-from core.urls import SCHEME
+from core.urls import relative_to
 from pipelines.dataset.units import FORMAT, committed_units, read_units, shard_name, stored_shards, unit_name
 from pipelines.ingest.original_fields import ORIGINAL_FIELDS
 from pipelines.ingest.unit import IngestConfig
@@ -62,7 +60,7 @@ class Plan:
     def of(cls, config: IngestConfig, table: SourceTable) -> "Plan":
         """The plan of a job; reads the whole table."""
         settings = {"source_sha256": table.digest, **_settings(config)}
-        return cls(settings, *_places(config), table.count(), table.fingerprint)
+        return cls(settings, *_relative_urls(config), table.count(), table.fingerprint)
 
     @classmethod
     def begun(cls, folder: Folder) -> "Plan | None":
@@ -114,7 +112,7 @@ class Plan:
         """Whether the job is this very one, told without reading the table: its files have not been touched
         since, as far as sizes and time stamps (or ETags) can tell."""
         settings = {"source_sha256": self.config.get("source_sha256"), **_settings(config)}
-        same = self.config == settings and self.videos == _places(config)[0]
+        same = self.config == settings and self.videos == _relative_urls(config)[0]
         return same and self.files is not None and self.files == table.fingerprint
 
     def changes(self, new: "Plan") -> list[str]:
@@ -190,23 +188,10 @@ def _completed(config: dict[str, Any]) -> dict[str, Any]:
         return {}
 
 
-def _places(config: IngestConfig) -> tuple[str | None, str]:
-    return (
-        None if config.videos is None else _seen_from(config.output, config.videos),
-        _seen_from(config.output, config.source),
-    )
-
-
-def _seen_from(output: str, place: str) -> str:
-    """A local place as a path from a local output, so that both can move together."""
-    return place if SCHEME.match(place) or SCHEME.match(output) else os.path.relpath(place, output)
-
-
-def place_of(folder: Folder, place: str) -> str:
-    """What ``_seen_from`` made, made absolute again."""
-    if SCHEME.match(place) or folder.local_path is None:
-        return place
-    return str(Path(os.path.normpath(folder.local_path / place)))
+def _relative_urls(config: IngestConfig) -> tuple[str | None, str]:
+    """The videos and the source as seen from the output."""
+    videos = None if config.videos is None else relative_to(config.videos, config.output)
+    return videos, relative_to(config.source, config.output)
 
 
 def _change(name: str, old: Any, new: Any) -> str:

@@ -8,11 +8,12 @@ from core.config.validation import validate
 from core.errors import AnimaticError
 from core.lock import exclusive_lock
 from core.storage import Folder
+from core.urls import resolve
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.units import committed_units, count_outcomes, read_units, unit_name
 from pipelines.ingest.engine import Progress, Tally, run_units
 from pipelines.ingest.job import IngestReport, report_of
-from pipelines.ingest.plan import NON_IDENTITY_FIELDS, Plan, place_of
+from pipelines.ingest.plan import NON_IDENTITY_FIELDS, Plan
 from pipelines.ingest.timings import timings_of
 from pipelines.ingest.unit import IngestConfig, remake_unit
 from pipelines.sources import TABLE_REASONS
@@ -59,9 +60,9 @@ def _config(folder: Folder, plan: Plan, circumstances: dict[str, Any]) -> Ingest
         raise AnimaticError(f"{min(foreign)} decides a dataset's bytes and cannot change for a retry")
     settings = {name: plan.config[name] for name in IngestConfig.model_fields.keys() & plan.config.keys()}
     output = str(folder.local_path.absolute()) if folder.local_path else folder.url
-    videos = None if plan.videos is None else place_of(folder, plan.videos)
-    places = {"source": place_of(folder, plan.source), "videos": videos, "output": output}
-    return validate(IngestConfig, {**settings, **places, **circumstances})
+    videos = None if plan.videos is None else resolve(plan.videos, output)
+    urls = {"source": resolve(plan.source, output), "videos": videos, "output": output}
+    return validate(IngestConfig, {**settings, **urls, **circumstances})
 
 
 def _units(

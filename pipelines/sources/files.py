@@ -13,6 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from core.errors import AnimaticError
 from core.files import sha256_of
+from core.urls import is_web, without_query
 
 Kind = Literal["csv", "tsv", "jsonl", "parquet"]
 KINDS: dict[str, Kind] = {
@@ -25,7 +26,6 @@ KINDS: dict[str, Kind] = {
 }
 STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime")
 BLOCK = 1 << 20
-WEB = ("http://", "https://")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SourceFile:
     """One file of the source.
 
     ``name`` is relative to the source. ``stamp`` changes whenever the file does; it is None where the
-    place it lies in tells no such thing.
+    file system keeps nothing of the kind.
     """
 
     name: str
@@ -51,7 +51,7 @@ class SourceFile:
                 yield raw
                 return
             source = io.BufferedReader(_Watched(raw, digest), BLOCK)
-            codec = fsspec.utils.infer_compression(_without_query(self.path))
+            codec = fsspec.utils.infer_compression(without_query(self.path))
             yield fsspec.compression.compr[codec](source, mode="rb") if codec else source
             if digest is not None:
                 while source.read(BLOCK):
@@ -84,7 +84,7 @@ def find_files(url: str) -> list[SourceFile]:
     """The files of a source in the order of their names.
 
     A folder is searched to its depths for tables; names that begin with a dot or an underscore are passed
-    over. Raises AnimaticError if nothing is found or the place cannot be read.
+    over. Raises AnimaticError if nothing is found or the source cannot be read.
     """
     try:
         filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
@@ -98,7 +98,7 @@ def find_files(url: str) -> list[SourceFile]:
 
 
 def _entries(filesystem: Any, path: str) -> list[dict[str, Any]]:
-    if path.startswith(WEB) or not (set("*?[") & set(path)) or filesystem.exists(path):
+    if is_web(path) or not (set("*?[") & set(path)) or filesystem.exists(path):
         info = filesystem.info(path)
         if info["type"] != "directory":
             return [info]
@@ -115,12 +115,8 @@ def _is_table(name: str) -> bool:
 
 def _suffix(name: str) -> str:
     """The ending that tells what a table is, below that of its compression."""
-    plain = Path(_without_query(name))
+    plain = Path(without_query(name))
     return (plain.with_suffix("") if fsspec.utils.infer_compression(str(plain)) else plain).suffix.lower()
-
-
-def _without_query(name: str) -> str:
-    return name.partition("?")[0] if name.startswith(WEB) else name
 
 
 def _common(infos: list[dict[str, Any]]) -> str:

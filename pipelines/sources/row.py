@@ -3,12 +3,11 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import RejectedError
-from core.urls import SCHEME
+from core.urls import is_url, join_inside
 
 KEY_LIKE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # Why a row is turned away for what stands in the table; no second try at its video can mend that.
@@ -60,26 +59,24 @@ class SourceRow:
 
         A relative contentUrl is taken from ``videos``. Raises RejectedError (unsafe_path, missing_file).
         """
-        places = []
+        locations = []
         page_dir = self.record.get(self.columns.page_dir, "")
         url = self.record.get(self.columns.contentUrl, "").strip()
         if videos is not None:
             if "/" in self.source_id:
                 raise RejectedError("unsafe_path", self.source_id[:200])
-            places.append(_inside(videos, page_dir, f"{self.source_id}.mp4"))
-        if SCHEME.match(url) or url.startswith("/"):
-            places.append(url)
+            locations.append(_inside(videos, page_dir, f"{self.source_id}.mp4"))
+        if is_url(url) or url.startswith("/"):
+            locations.append(url)
         elif url and videos is not None:
-            places.append(_inside(videos, url))
-        if not places:
+            locations.append(_inside(videos, url))
+        if not locations:
             raise RejectedError("missing_file", "no contentUrl and no folder of videos")
-        return places
+        return locations
 
 
 def _inside(root: str, *parts: str) -> str:
-    """``root`` joined with untrusted parts that must not lead out of it."""
-    for part in parts:
-        path = PurePosixPath(part)
-        if path.is_absolute() or ".." in path.parts or "\0" in part or "\\" in part:
-            raise RejectedError("unsafe_path", part[:200])
-    return f"{root.rstrip('/')}/{PurePosixPath(*parts)}"
+    try:
+        return join_inside(root, *parts)
+    except ValueError as error:
+        raise RejectedError("unsafe_path", str(error)[:200]) from error
