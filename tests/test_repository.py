@@ -30,6 +30,8 @@ def test_documents_name_existing_files_and_headings(document: Path) -> None:
     text = document.read_text()
     named = set(re.findall(rf"`((?:{'|'.join(PACKAGES)}|docs|tests)/[\w./-]+)`", text))
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+    programs = set(re.findall(rf"python -m ((?:{'|'.join(PACKAGES)}|tests)[\w.]*)", text))
+    assert [program for program in sorted(programs) if not _is_program(program)] == []
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
     assert [link for link in links if not _target_exists(document, link)] == []
 
@@ -62,6 +64,13 @@ def _tree_of_readme() -> list[str]:
 
 def _exists(path: str) -> bool:
     return (ROOT / path).is_dir() if path.endswith("/") else (ROOT / f"{path}.py").is_file()
+
+
+def _is_program(module: str) -> bool:
+    path = ROOT / module.replace(".", "/")
+    if path.is_dir():
+        return (path / "__main__.py").is_file()
+    return 'if __name__ == "__main__":' in path.with_suffix(".py").read_text()
 
 
 def _target_exists(document: Path, link: str) -> bool:
