@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from coverage import Coverage
+
 from core.files import atomic_file
 from tests.support.paths import ROOT
 
@@ -122,8 +124,16 @@ def _serve(folder: Path) -> None:
         except Exception as error:  # noqa: BLE001  the parent raises it again
             outcome["error"] = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
         path = folder / f"job-{order['job']}-rank-{rank}"
+        _save_coverage()
         with atomic_file(path) as partial:
             partial.write_bytes(pickle.dumps(outcome))
+
+
+def _save_coverage() -> None:
+    """Write what `make coverage` measured here: the signal that ends this process leaves no time for it."""
+    measured = Coverage.current()
+    if measured is not None:
+        measured.save()
 
 
 if __name__ == "__main__":
