@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from models.architecture import Architecture
 from models.diffusion.schedule import Diffusion
+from models.encoders.build import build_codec
 from models.encoders.clip import ClipEncoders
-from models.encoders.codec import build_codec
 from models.network.network import Network
 
 

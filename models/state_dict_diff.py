@@ -14,7 +14,7 @@ _NUMBERED_MODULE = re.compile(r"(.*?\.\d+(?:\.\d+)*)\.")
 
 
 @dataclass(frozen=True)
-class Differences:
+class StateDictDiff:
     """Names that are absent, superfluous, or of another shape; falsy where there are none.
 
     Attributes:
@@ -50,13 +50,13 @@ def shapes_of(state: Mapping[str, Tensor]) -> dict[str, Shape]:
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def compare(found: Mapping[str, Sequence[int]], wanted: Mapping[str, Sequence[int]]) -> Differences:
+def compare(found: Mapping[str, Sequence[int]], wanted: Mapping[str, Sequence[int]]) -> StateDictDiff:
     """Compare tensors by name and shape.
 
     Args:
         found, wanted: name -> shape.
     """
-    return Differences(
+    return StateDictDiff(
         missing=tuple(name for name in wanted if name not in found),
         unexpected=tuple(name for name in found if name not in wanted),
         reshaped={

@@ -24,9 +24,10 @@ from models.checkpoints.layout import (
 )
 from models.checkpoints.recognition import LEGACY
 from models.checkpoints.schedule import schedule_buffers
+from models.encoders.build import build_codec
 from models.encoders.clip import ClipEncoders
-from models.encoders.codec import VaeCodec, build_codec
 from models.encoders.vae import to_ldm
+from models.encoders.vae_codec import VaeCodec
 from models.state_dict_diff import compare, shapes_of
 from models.tensors import separate
 

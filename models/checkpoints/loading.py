@@ -6,8 +6,8 @@ from torch import Tensor
 
 from core.errors import AnimaticError
 from models.animator import Animator
-from models.encoders.codec import VaeCodec
 from models.encoders.vae import from_ldm, to_ldm
+from models.encoders.vae_codec import VaeCodec
 from models.network import parameter_names
 from models.state_dict_diff import compare, shapes_of
 

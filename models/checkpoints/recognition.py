@@ -9,7 +9,7 @@ from models.checkpoints import layout
 from models.checkpoints.containers import Source
 from models.checkpoints.layout import Layout, part_of
 from models.checkpoints.variants import Variant
-from models.state_dict_diff import Differences, compare
+from models.state_dict_diff import StateDictDiff, compare
 
 # The frame-rate embedding's name in the first published checkpoint -> its name in all others.
 LEGACY = {"model.diffusion_model.framestride_embed.": "model.diffusion_model.fps_embedding."}
@@ -84,7 +84,7 @@ def _by_public_name(source: Source) -> dict[str, str]:
     return found
 
 
-def _judge(shapes: Layout, variant: Variant, incomplete: bool) -> Differences:
+def _judge(shapes: Layout, variant: Variant, incomplete: bool) -> StateDictDiff:
     """How the file differs from what the variant's must hold."""
     required = variant.required()
     if variant.complete:
@@ -99,7 +99,7 @@ def _judge(shapes: Layout, variant: Variant, incomplete: bool) -> Differences:
 def _named(
     source: Source,
     variants: Mapping[str, Variant],
-    judged: Mapping[str, Differences],
+    judged: Mapping[str, StateDictDiff],
     shapes: Layout,
     wanted: str,
 ) -> Variant:
@@ -121,7 +121,7 @@ def _named(
 
 
 def _detected(
-    source: Source, variants: Mapping[str, Variant], judged: Mapping[str, Differences], shapes: Layout
+    source: Source, variants: Mapping[str, Variant], judged: Mapping[str, StateDictDiff], shapes: Layout
 ) -> tuple[Variant, tuple[str, ...]]:
     fitting = _fitting(judged)
     if not fitting:
@@ -144,7 +144,7 @@ def _detected(
     )
 
 
-def _distance(differences: Differences) -> tuple[int, int]:
+def _distance(differences: StateDictDiff) -> tuple[int, int]:
     """How far a file is from a variant: by its network first, since not every variant has other parts."""
     names = [*differences.missing, *differences.unexpected, *differences.reshaped]
     return sum(part_of(name) in (layout.NETWORK, None) for name in names), len(names)
@@ -156,7 +156,7 @@ def _advice(shapes: Layout, variant: Variant) -> str:
     return "; --incomplete accepts a file without these parts" if lacks_parts else ""
 
 
-def _fitting(judged: Mapping[str, Differences]) -> list[str]:
+def _fitting(judged: Mapping[str, StateDictDiff]) -> list[str]:
     return [name for name, differences in judged.items() if not differences]
 
 

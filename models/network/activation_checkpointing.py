@@ -1,4 +1,4 @@
-"""Activation checkpointing: what of the UNet's forward pass is computed again in the backward pass."""
+"""Activation checkpointing (arXiv:1604.06174): less memory for activations, some of them computed twice."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,24 +7,25 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from models.network.attention import SpatialTransformer, TemporalTransformer
-from models.network.choices import Recompute
+from models.network.settings import ActivationCheckpointing
 from models.network.unet import UNet
 
 
-def recompute(unet: UNet, what: Recompute) -> None:
+def checkpoint_activations(unet: UNet, scope: ActivationCheckpointing) -> None:
     """Keep only the inputs of the chosen modules for the backward pass, in place.
 
-    ``selective``: every transformer, which holds most of the activations. ``full``: every step of the network
-    on its way down and up, convolutions included.
+    Args:
+        scope: "selective": every transformer, which holds most of the activations; "full": every step of the
+            network on its way down and up, convolutions included.
     """
-    for module in _modules(unet, what):
+    for module in _modules(unet, scope):
         module.forward = partial(checkpoint, module.forward, use_reentrant=False)
 
 
-def _modules(unet: UNet, what: Recompute) -> Iterator[nn.Module]:
-    if what == "full":
+def _modules(unet: UNet, scope: ActivationCheckpointing) -> Iterator[nn.Module]:
+    if scope == "full":
         yield from (*unet.encoder, unet.middle, *unet.decoder)
-    elif what == "selective":
+    elif scope == "selective":
         for module in unet.modules():
             if isinstance(module, SpatialTransformer | TemporalTransformer):
                 yield module

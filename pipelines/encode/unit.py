@@ -19,8 +19,9 @@ from core.canonical_json import canonical_json, digest_of
 from core.errors import AnimaticError
 from core.storage import Folder
 from models.architecture import CodecConfig, EncoderConfig
+from models.encoders.build import build_codec
 from models.encoders.clip import ClipEncoders
-from models.encoders.codec import Codec, build_codec
+from models.encoders.codec import Codec
 from models.pixels import to_signed
 from pipelines.cluster.by_shard import ShardJob
 from pipelines.dataset.cache_config import CacheConfig

@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.diffusion.sampler import sample
 from models.diffusion.schedule import Diffusion
 from models.diffusion.settings import SamplingSettings
-from models.network.activation_checkpointing import recompute
-from models.network.choices import Recompute
+from models.network.activation_checkpointing import checkpoint_activations
+from models.network.settings import ActivationCheckpointing
 from models.network.unet import UNet
 from tests.bench.networks import Inputs, draw_weights, inputs
 from tests.bench.timing import MIB, Result, Row, clock_name, stopwatch
@@ -38,12 +38,12 @@ def measure(name: str, config: RunConfig, device: str, rounds: int, steps: int) 
     ]
     one = Inputs(given.latents, given.timesteps, given.text[:1], given.image[:1])
     base, work = None, None
-    for what in get_args(Recompute):
+    for scope in get_args(ActivationCheckpointing):
         del unet, work  # before the next is built: both would count as memory
         unet = _network(config, device).train()
-        recompute(unet, what)
+        checkpoint_activations(unet, scope)
         work = partial(_train, unet, one)
-        row = _row(f"forward and backward, recompute {what}", work, rounds, device, base)
+        row = _row(f"forward and backward, recompute {scope}", work, rounds, device, base)
         base = base or row.seconds
         rows.append(row)
     return Result(f"full-size-{name}", f"preset {name}, batch 1 of 16 frames, bf16", clock_name(device), rows)

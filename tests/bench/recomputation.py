@@ -7,8 +7,8 @@ from typing import get_args
 
 from torch import Tensor
 
-from models.network.activation_checkpointing import recompute
-from models.network.choices import Recompute
+from models.network.activation_checkpointing import checkpoint_activations
+from models.network.settings import ActivationCheckpointing
 from models.network.unet import UNet
 from tests.bench.memory import LiveMemory, weights_and_buffers
 from tests.bench.networks import Inputs, inputs, tiny_animator
@@ -21,11 +21,11 @@ def recomputation(rounds: int, side: int) -> Result:
     given = inputs(base.config, size=(side, side))
     variants: dict[str, Callable[[], Tensor]] = {}
     peaks: dict[str, float] = {}
-    for what in get_args(Recompute):
+    for scope in get_args(ActivationCheckpointing):
         unet = copy.deepcopy(base).requires_grad_(True)
-        recompute(unet, what)
-        variants[what] = lambda unet=unet: backward(unet, given)
-        peaks[what] = peak_mib(unet, given)
+        checkpoint_activations(unet, scope)
+        variants[scope] = lambda unet=unet: backward(unet, given)
+        peaks[scope] = peak_mib(unet, given)
     result = compare("recompute", "forward and backward pass", variants, rounds=rounds)
     return replace(result, rows=[replace(row, peak_mib=peaks[row.variant]) for row in result.rows])
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from models.animate import denoiser
 from models.diffusion.sampler import sample, timesteps
 from models.diffusion.settings import SamplingSettings
-from models.encoders.codec import VaeCodec
+from models.encoders.vae_codec import VaeCodec
 from models.network.parameter_names import public_names
 from tests.parity.building import drawn_animator
 from tests.parity.cases import VideoCase

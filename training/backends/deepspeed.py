@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from core.errors import AnimaticError
 from models.animator import Animator
 from models.batch import Batch
-from models.network.activation_checkpointing import recompute
+from models.network.activation_checkpointing import checkpoint_activations
 from training.config import RunConfig
 from training.objectives.denoising import DenoisingObjective
 from training.process_group import ProcessGroup
@@ -110,7 +110,7 @@ class Engine:
         chosen = set(self.trainable)
         for name, parameter in animator.network.named_parameters():
             parameter.requires_grad_(name in chosen)
-        recompute(animator.network.unet, config.train.activation_checkpointing)
+        checkpoint_activations(animator.network.unet, config.train.activation_checkpointing)
         objective = Objective(animator, _HALF_WEIGHTS.get(config.train.precision)).train()
         self._engine, *_ = deepspeed.initialize(
             model=objective,

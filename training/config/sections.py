@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.diffusion.settings import SamplingSettings
-from models.network.choices import Recompute
+from models.network.settings import ActivationCheckpointing
 
 
 class Section(BaseModel):
@@ -39,7 +39,7 @@ class TrainConfig(Section):
         "autocast-bf16 keeps fp32 weights",
     )
     zero_stage: Literal[0, 1, 2, 3] = Field(2, description="DeepSpeed ZeRO stage")
-    activation_checkpointing: Recompute = Field(
+    activation_checkpointing: ActivationCheckpointing = Field(
         "none", description="recomputed in the backward pass: nothing, the transformers, or every block"
     )
     ema_decay: float | None = Field(None, gt=0, lt=1, description="decay of averaged weights; null: none")

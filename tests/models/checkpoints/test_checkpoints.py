@@ -14,7 +14,7 @@ from models.bundle import open_bundle, write_bundle
 from models.checkpoints import export_checkpoint, import_checkpoint
 from models.checkpoints.schedule import schedule_buffers
 from models.encoders.clip import ClipEncoders
-from models.encoders.codec import VaeCodec
+from models.encoders.vae_codec import VaeCodec
 from models.network.parameter_names import public_shapes, public_state
 from tests.support.published import SMALL, legacy, random_state, read, same, small_architecture, write
 

@@ -9,8 +9,9 @@ from safetensors.torch import save_file
 
 from core.errors import AnimaticError
 from models.architecture import CodecConfig
-from models.encoders.codec import VaeCodec, build_codec
+from models.encoders.build import build_codec
 from models.encoders.vae import build_vae, from_ldm, ldm_names, to_ldm
+from models.encoders.vae_codec import VaeCodec
 from tests.support.paths import PUBLIC_KEYS
 
 KEYS = PUBLIC_KEYS / "dynamicrafter_512_and_1024.tsv"

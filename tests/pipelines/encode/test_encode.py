@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from core.errors import AnimaticError
 from models.animator import Animator
 from models.architecture import CodecConfig
-from models.encoders.codec import build_codec, draw_latents
+from models.encoders.build import build_codec
+from models.encoders.codec import draw_latents
 from models.encoders.vae import build_vae, to_ldm
 from orchestration.cli import app
 from pipelines.dataset import Dataset

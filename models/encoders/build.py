@@ -1,0 +1,15 @@
+"""The frame codec of an architecture."""
+
+from models.architecture import CodecConfig
+from models.encoders.codec import Codec
+from models.encoders.dct_codec import DctCodec
+from models.encoders.vae_codec import VaeCodec
+
+
+def build_codec(config: CodecConfig) -> Codec:
+    """Codec of the configured kind, its weights loaded.
+
+    Raises:
+        AnimaticError: where weights are missing or do not have the configured shapes.
+    """
+    return DctCodec(config) if config.kind == "dct" else VaeCodec(config)
