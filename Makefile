@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 UV = $$(command -v $(BIN)/uv || command -v uv || echo $(BIN)/uv)
 STAGE ?= 3
 PROMPT ?= a red ball moves left
-# Both cores of a small machine belong to the work, not to library thread pools; no telemetry.
+# No telemetry.
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
@@ -27,7 +27,7 @@ TRAIN_FLAGS = $(call flag,preset,PRESET) $(call flag,data,DATA) $(call flag,out,
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
 
-setup: $(STAMP) ## install everything that is locked into .venv
+setup: $(STAMP) ## install requirements.lock into .venv
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -53,18 +53,18 @@ data: setup ## shards from DATA=table.csv VIDEOS=folder
 	@test -n "$(DATA)" || { echo 'error: make data DATA=table.csv VIDEOS=folder [OUT=runs/data]' >&2; exit 2; }
 	@$(BIN)/animatic ingest "$(DATA)" $(call flag,videos,VIDEOS) $(call flag,out,OUT) $(call flag,preset,PRESET)
 
-inspect: setup ## a dataset in figures and pictures: [DATA=dataset]
+inspect: setup ## figures and pictures of a dataset: [DATA=dataset]
 	@$(BIN)/animatic inspect $(if $(DATA),"$(DATA)") $(call flag,out,OUT)
 
-verify: setup ## every digest of a dataset again: [DATA=dataset]
+verify: setup ## check every digest of a dataset: [DATA=dataset]
 	@$(BIN)/animatic verify $(if $(DATA),"$(DATA)")
 
-encode: setup ## latents of a dataset, made once: DATA=dataset OUT=latents [PRESET=512]
+encode: setup ## compute the latents of a dataset once: DATA=dataset OUT=latents [PRESET=512]
 	@test -n "$(DATA)" && test -n "$(OUT)" \
 		|| { echo 'error: make encode DATA=dataset OUT=latents [PRESET=512] [SET="model.codec.path=folder"]' >&2; exit 2; }
 	@$(BIN)/animatic encode "$(DATA)" --to "$(OUT)" $(call flag,preset,PRESET) $(call flag,address,ADDRESS) $(SETS)
 
-score: setup ## how well images and captions agree: DATA=dataset WEIGHTS=open_clip.safetensors
+score: setup ## similarity of images and captions: DATA=dataset WEIGHTS=open_clip.safetensors
 	@test -n "$(DATA)" && test -n "$(WEIGHTS)" \
 		|| { echo 'error: make score DATA=dataset WEIGHTS=open_clip.safetensors' >&2; exit 2; }
 	@$(BIN)/animatic score "$(DATA)" --weights "$(WEIGHTS)" $(call flag,address,ADDRESS)
@@ -72,7 +72,7 @@ score: setup ## how well images and captions agree: DATA=dataset WEIGHTS=open_cl
 train: setup ## one stage: STAGE=1|2|3 [PRESET=tiny] [SET="section.key=value ..."]
 	@$(BIN)/animatic train --stage $(STAGE) $(TRAIN_FLAGS)
 
-animate: setup ## your own picture: IMAGE=my.png PROMPT="..."
+animate: setup ## your own image: IMAGE=my.png PROMPT="..."
 	@test -n "$(IMAGE)" || { echo 'error: make animate IMAGE=my.png PROMPT="a red ball moves left"' >&2; exit 2; }
 	@$(BIN)/animatic animate "$(IMAGE)" "$(PROMPT)" $(call flag,bundle,BUNDLE) $(call flag,out,OUT)
 
@@ -83,30 +83,30 @@ evaluate: setup ## measure the champion (or BUNDLE=...) on held-out clips: DATA=
 promote: setup ## make the newest stage-3 bundle (or BUNDLE=...) champion
 	@$(BIN)/animatic promote $(if $(BUNDLE),"$(BUNDLE)") $(call flag,preset,PRESET)
 
-rollback: setup ## return to the champion before
+rollback: setup ## reinstate the previous champion
 	@$(BIN)/animatic rollback $(call flag,preset,PRESET)
 
-import-checkpoint: setup ## a bundle of published weights: CHECKPOINT=model.ckpt [AS=dynamicrafter-512]
+import-checkpoint: setup ## published weights → a bundle: CHECKPOINT=model.ckpt [AS=dynamicrafter-512]
 	@test -n "$(CHECKPOINT)" || { echo 'error: make import-checkpoint CHECKPOINT=model.ckpt [OUT=folder]' >&2; exit 2; }
 	@$(BIN)/animatic import-checkpoint "$(CHECKPOINT)" $(call flag,as,AS) $(call flag,out,OUT)
 
-export-checkpoint: setup ## published weights of a bundle: BUNDLE=folder [OUT=model.ckpt]
+export-checkpoint: setup ## a bundle → published weights: BUNDLE=folder [OUT=model.ckpt]
 	@test -n "$(BUNDLE)" || { echo 'error: make export-checkpoint BUNDLE=folder [OUT=model.ckpt]' >&2; exit 2; }
 	@$(BIN)/animatic export-checkpoint "$(BUNDLE)" --as dynamicrafter $(call flag,out,OUT)
 
-doctor: setup ## what this machine has and lacks
+doctor: setup ## check what this machine provides
 	@$(BIN)/animatic doctor
 
 test: setup ## the tests, under ten minutes on two cores
 	@$(BIN)/python -m pytest
 
-test-all: setup ## the slow tests too
+test-all: setup ## with the slow tests
 	@$(BIN)/python -m pytest -m ''
 
-coverage: setup ## the tests, and which lines they reach: htmlcov/index.html
+coverage: setup ## the tests, with a report of the lines they reach: htmlcov/index.html
 	@$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html
 
-lint: setup ## ruff, mypy, who imports whom, declared dependencies
+lint: setup ## ruff, mypy, import contracts, declared dependencies
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -117,8 +117,8 @@ lint: setup ## ruff, mypy, who imports whom, declared dependencies
 config-reference: setup ## the tables of docs/configuration.md from the configuration classes
 	@$(BIN)/python -m orchestration.workflows.config_reference
 
-bench: setup ## what the network's choices are worth here: ratios, memory (BENCH="--only attention")
+bench: setup ## measure the implementation choices on this machine (BENCH="--only attention")
 	@$(BIN)/python -m tests.bench $(BENCH)
 
-clean: ## remove .venv and caches; runs/ is yours and stays
+clean: ## remove .venv and caches; keeps runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* htmlcov *.egg-info
