@@ -6,18 +6,14 @@ understood completely or rejected.
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from core.config.section import Section
 
 _VAE_NORM_GROUPS = 32
 
 
-class ArchitectureModel(BaseModel):
-    """Base of all architecture sections: immutable, unknown keys rejected."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class UNetConfig(ArchitectureModel):
+class UNetConfig(Section):
     """Space-time UNet (VideoCrafter), with image cross-attention (DynamiCrafter, arXiv:2310.12190)."""
 
     latent_channels: int = Field(4, gt=0, description="channels of the latent that is denoised")
@@ -58,7 +54,7 @@ class UNetConfig(ArchitectureModel):
         return self
 
 
-class ContextConfig(ArchitectureModel):
+class ContextConfig(Section):
     """The query transformer P: image tokens in, context tokens out."""
 
     dim: int = Field(1024, gt=0, description="width of the queries")
@@ -72,7 +68,7 @@ class ContextConfig(ArchitectureModel):
     ff_mult: int = Field(4, gt=0, description="width of the feed-forward layers / dim")
 
 
-class DiffusionConfig(ArchitectureModel):
+class DiffusionConfig(Section):
     """Noise schedule and what the network predicts."""
 
     parameterization: Literal["eps", "v"] = Field("v", description="the network predicts noise, or v")
@@ -94,7 +90,7 @@ class DiffusionConfig(ArchitectureModel):
         return self
 
 
-class TowerConfig(ArchitectureModel):
+class TowerConfig(Section):
     """A small CLIP tower drawn at random: enough to tell words and patches apart, never trained."""
 
     width: int = Field(gt=0, description="of the tokens")
@@ -104,7 +100,7 @@ class TowerConfig(ArchitectureModel):
     image_size: int = Field(64, gt=0, description="of the image tower, pixels")
 
 
-class EncoderConfig(ArchitectureModel):
+class EncoderConfig(Section):
     """Frozen text and image encoders.
 
     ``open_clip`` loads a public model's weights from ``path``; ``random`` draws small towers of the same
@@ -131,7 +127,7 @@ class EncoderConfig(ArchitectureModel):
         return self
 
 
-class CodecConfig(ArchitectureModel):
+class CodecConfig(Section):
     """The frame codec: Stable Diffusion's autoencoder, or a truncated DCT of patches (the tiny preset).
 
     ``width``, ``channel_mult``, ``res_blocks`` and ``latent_channels`` say what a weight file holds; a
@@ -184,7 +180,7 @@ class CodecConfig(ArchitectureModel):
         return self
 
 
-class Architecture(ArchitectureModel):
+class Architecture(Section):
     """A whole animator."""
 
     unet: UNetConfig = UNetConfig()

@@ -2,15 +2,15 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from core.config.section import Section
 
 Spacing = Literal["uniform", "uniform_trailing"]
 
 
-class SamplingSettings(BaseModel):
+class SamplingSettings(Section):
     """How a clip is sampled; the defaults are general ones for any animator."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int = Field(50, ge=1, le=1000, description="evaluations of the network")
     eta: float = Field(1.0, ge=0, le=1, description="0: deterministic DDIM; 1: ancestral noise")

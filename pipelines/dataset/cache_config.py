@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from core.config.section import Section
 
 
-class CacheConfig(BaseModel):
+class CacheConfig(Section):
     """Where a node keeps shards that it fetched, and what it knows of shards on its own disks."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: str | None = Field(
         None, description="on a local disk; null: $ANIMATIC_CACHE, or animatic in the user's cache folder"

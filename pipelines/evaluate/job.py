@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from core.config.identity import IdentityFormat
+from core.config.section import Section
 from core.errors import AnimaticError
 from core.storage import Folder
 from core.urls import absolute
@@ -52,10 +53,8 @@ SAMPLING = IdentityFormat(
 )
 
 
-class EvaluateConfig(BaseModel):
+class EvaluateConfig(Section):
     """What is evaluated, on what, and how."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     bundle: Path = Field(description="folder of the bundle")
     data: str = Field(description="held-out dataset, or a folder of NAME.mp4 with NAME.txt beside each")

@@ -19,8 +19,9 @@ from typing import Any, BinaryIO, Self
 import aiohttp
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from core.config.section import Section
 from core.errors import AnimaticError, RejectedError
 from core.files import sha256
 from core.urls import is_web
@@ -32,10 +33,8 @@ MAX_RETRY_AFTER_S = 60
 POLL_S = 0.02
 
 
-class FetchPolicy(BaseModel):
+class FetchPolicy(Section):
     """Attempts, sizes and concurrency of downloads; limits are those of one worker."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_bytes: int = Field(2 << 30, gt=0, description="largest file, bytes")
     attempts: int = Field(3, ge=1, description="attempts at one file, the first included")

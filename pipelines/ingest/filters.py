@@ -2,7 +2,9 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from core.config.section import Section
 
 RECOMMENDED = {
     "min_seconds": 1.0,
@@ -16,10 +18,8 @@ RECOMMENDED = {
 }
 
 
-class FilterConfig(BaseModel):
+class FilterConfig(Section):
     """Optional limits; null: no limit. A clip beyond one is rejected for the reason in brackets."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     like: Literal["none", "recommended"] = Field(
         "none", exclude=True, description="recommended: the limits of docs/data.md where none is given"

@@ -10,17 +10,16 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from core.config.section import Section
 from pipelines.loader.sampling import ClipSampling
 
 NO_BUCKET = -1
 
 
-class Bucket(BaseModel):
+class Bucket(Section):
     """Samples of one size; it prints as ``320x512x16``: height, width, frames."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     height: int = Field(ge=8, description="pixels")
     width: int = Field(ge=8, description="pixels")

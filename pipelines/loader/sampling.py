@@ -10,15 +10,14 @@ from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from core.config.section import Section
 from pipelines.loader.keyed_random import keyed_bits
 
 
-class ClipSampling(BaseModel):
+class ClipSampling(Section):
     """How a training sample is taken from a clip."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     frames: int = Field(ge=1, description="frames per sample")
     height: int = Field(ge=8, description="pixels")

@@ -1,14 +1,13 @@
 """Which clips of a dataset are trained on: a setting, read without the libraries that apply it."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from core.config.identity import IdentityFormat
+from core.config.section import Section
 
 
-class Selection(BaseModel):
+class Selection(Section):
     """Clips that training leaves out, by default none. The dataset itself stays as it is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     skip_duplicates: bool = Field(False, description="leave out clips that look like an earlier one")
     min_clip_similarity: float | None = Field(

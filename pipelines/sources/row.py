@@ -4,8 +4,9 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from core.config.section import Section
 from core.errors import RejectedError
 from core.urls import is_url, join_inside
 
@@ -14,10 +15,8 @@ KEY_LIKE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 TABLE_REASONS = frozenset({"malformed_row", "filtered", "no_id", "duplicate_id", "no_caption"})
 
 
-class ColumnNames(BaseModel):
+class ColumnNames(Section):
     """The table's names for WebVid's columns."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     videoid: str = Field("videoid", description="column of the unique id of a row")
     name: str = Field("name", description="column of the caption")

@@ -13,22 +13,21 @@ import av
 import numpy as np
 from av.video.frame import PictureType
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from core.config.identity import IdentityFormat
+from core.config.section import Section
 from pipelines.video.scale import rgb_pixels
 from pipelines.video.scores import Scores
 
 BT601, LIMITED = 6, 1
 
 
-class Watermark(BaseModel):
+class Watermark(Section):
     """A mark at the same place of every video of a source: a property of the source, not a filter.
 
     The mark is recorded for each clip in any case.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     box: tuple[float, float, float, float] = Field(
         description="left, top, right, bottom as fractions of the upright frame"
@@ -69,10 +68,8 @@ class Watermark(BaseModel):
 RECORDED_WATERMARK = IdentityFormat({"": ("box", "action", "tag")})
 
 
-class ClipSettings(BaseModel):
+class ClipSettings(Section):
     """How clips are cut and encoded."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     short_side: int = Field(256, ge=16, multiple_of=2, description="of every clip, pixels")
     small: Literal["keep", "enlarge", "reject"] = Field(

@@ -1,4 +1,4 @@
-"""Configuration of a training run: typed, layered, unknown keys rejected."""
+"""Configuration of a training run: typed, layered, unknown keys rejected, identified by a hash."""
 
 from training.config.identity import config_hash, trajectory_hash
 from training.config.presets import presets

@@ -1,25 +1,24 @@
-"""The presets that ship with training."""
+"""The presets: complete configurations of all stages, one YAML file for each resolution."""
 
 from pathlib import Path
-from typing import Any
 
-from core.config.layers import read_yaml
+from core.config.layers import Layer, read_yaml
 from core.errors import AnimaticError
 
 PRESETS = Path(__file__).parents[1] / "presets"
 
 
 def presets() -> list[str]:
-    """Names of the presets that ship, by resolution."""
+    """Names of all presets, by rising resolution."""
     return sorted(
         (path.stem for path in PRESETS.glob("*.yaml")), key=lambda name: (name != "tiny", len(name), name)
     )
 
 
-def preset_layers(stage: int, preset: str) -> list[dict[str, Any]]:
-    """A preset's base and its section for the stage. Raises AnimaticError if there is no such preset."""
+def preset_layers(stage: int, preset: str) -> list[Layer]:
+    """A preset's base and its section for the stage. Raises AnimaticError if it does not exist."""
     path = PRESETS / f"{preset}.yaml"
     if not path.is_file():
-        raise AnimaticError(f"there is no preset {preset!r}: choose one of {', '.join(presets())}")
+        raise AnimaticError(f"preset {preset!r} does not exist: choose one of {', '.join(presets())}")
     content = read_yaml(path)
     return [content["base"], content["stages"].get(stage) or {}]

@@ -1,8 +1,7 @@
 """Configuration of a training run: typed, layered, unknown keys rejected.
 
-Layers, later ones win: the preset's base, its section for the stage, YAML files, ``--set`` assignments.
-What a stage is by definition (:data:`training.stages.STAGES`) is filled in afterwards and cannot be
-contradicted.
+Layers, later ones winning: the preset's base, its section for the stage, YAML files, values, assignments.
+The values that define a stage (:data:`training.stages.STAGES`) are set last; choosing other ones is an error.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from pydantic import Field, model_validator
 
 from core.config.keys import check_names, flatten
 from core.config.layers import Layer, fill, merged, read_yaml, user_layers
+from core.config.section import Section
 from core.config.validation import validate as validate_model
 from core.errors import AnimaticError
 from models.architecture import Architecture
@@ -24,7 +24,6 @@ from training.config.sections import (
     InitConfig,
     LaunchConfig,
     OptimizerConfig,
-    Section,
     TrackingConfig,
     TrainConfig,
     ValidationConfig,
@@ -33,10 +32,10 @@ from training.stages import STAGES, stage_values
 
 
 class RunConfig(Section):
-    """Everything that decides a run."""
+    """Configuration of a run, which trains one stage."""
 
     stage: Literal[0, 1, 2, 3] = Field(description="0 prior, 1 context, 2 adaptation, 3 detail guidance")
-    preset: str = Field(description="name of the preset underneath")
+    preset: str = Field(description="name of the preset that the other values override")
     seed: int = Field(0, ge=0, description="of initial weights, sample order, noise and dropout")
     model: Architecture
     data: DataConfig
@@ -55,7 +54,7 @@ class RunConfig(Section):
             if getattr(sampling, name) != getattr(model, name):
                 raise ValueError(
                     f"data.sampling.{name} is {getattr(sampling, name)} but model.{name} is "
-                    f"{getattr(model, name)}: set model.{name} alone, the data follow"
+                    f"{getattr(model, name)}: set only model.{name}, which data.sampling follows"
                 )
         cell = model.codec.patch * 2 ** (len(model.unet.channel_mult) - 1)  # halved at every level
         for bucket in self.data.buckets:
@@ -64,9 +63,9 @@ class RunConfig(Section):
                     f"data.buckets: height and width must be multiples of {cell} for this network: {bucket}"
                 )
         if self.stage == 1 and self.ablation.no_context:
-            raise ValueError("stage 1 trains what ablation.no_context leaves out: begin with stage 2")
+            raise ValueError("ablation.no_context leaves out what stage 1 trains: start with stage 2")
         if self.train.image_batches and self.stage != 0:
-            raise ValueError("train.image_batches belongs to stage 0 only")
+            raise ValueError("train.image_batches is for stage 0 only")
         return self
 
 
@@ -84,13 +83,14 @@ def resolve(
         preset: one of :func:`presets`.
         sets: assignments ``section.key=value``, values in YAML.
         files: YAML files with the same sections.
-        values: settings by dotted name, taken as they are; they override files and yield to ``sets``.
+        values: settings by dotted name, used as they are, never parsed; they override ``files``, and
+            ``sets`` override them.
 
     Raises AnimaticError for an unknown preset, stage or key (naming the nearest valid one) and for values
     that do not fit.
     """
     if stage not in STAGES:
-        raise AnimaticError(f"there is no stage {stage}: choose one of {', '.join(map(str, STAGES))}")
+        raise AnimaticError(f"stage {stage} does not exist: choose one of {', '.join(map(str, STAGES))}")
     user = user_layers(files, values, sets)
     layers: list[Layer] = [{"stage": stage, "preset": preset}, *preset_layers(stage, preset), *user]
     check_names(RunConfig, *layers)
@@ -101,15 +101,15 @@ def resolve(
 
 
 def validate(values: Mapping[str, Any]) -> RunConfig:
-    """A configuration from nested values. Raises AnimaticError in one line when they do not fit."""
+    """The configuration with these nested values. Raises AnimaticError for unknown keys and unfit values."""
     return validate_model(RunConfig, values)
 
 
 def load(path: Path) -> RunConfig:
-    """The configuration written by :func:`dump_yaml`."""
+    """The configuration in a file of :func:`dump_yaml`. Raises AnimaticError if it cannot be read."""
     return validate(read_yaml(path))
 
 
 def dump_yaml(config: RunConfig) -> str:
-    """The resolved configuration; :func:`load` reads it back."""
+    """The complete configuration as YAML; :func:`load` reads it back."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,17 +1,12 @@
-"""Sections of a run's configuration, but for the model's and the data's."""
+"""Sections of a run's configuration other than ``model`` and ``data``."""
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from core.config.section import Section
 from models.diffusion.settings import SamplingSettings
 from models.network.settings import ActivationCheckpointing
-
-
-class Section(BaseModel):
-    """Base of all sections: immutable, unknown keys rejected."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class OptimizerConfig(Section):
@@ -26,7 +21,7 @@ class OptimizerConfig(Section):
 
 
 class TrainConfig(Section):
-    """The loop."""
+    """The training loop."""
 
     steps: int = Field(gt=0, description="optimizer steps of the whole stage")
     global_batch: int = Field(gt=0, description="samples per optimizer step over all ranks, exactly")
@@ -63,9 +58,9 @@ class TrainConfig(Section):
                 "or precision autocast-bf16"
             )
         if self.image_batches and self.zero_stage == 3:
-            # Measured: ZeRO-3 steps layers that took no part with the gradients of an earlier step.
+            # ZeRO-3 updates unused layers with the gradients of an earlier step (measured).
             raise ValueError(
-                "image_batches leaves layers out, which ZeRO stage 3 cannot do: use zero_stage 0 to 2"
+                "image_batches leaves layers unused, which ZeRO stage 3 cannot do: use zero_stage 0 to 2"
             )
         if self.micro_batch and self.global_batch % self.micro_batch:
             raise ValueError(
@@ -75,16 +70,16 @@ class TrainConfig(Section):
 
 
 class ValidationConfig(Section):
-    """Samples drawn while training."""
+    """Sample clips rendered during training."""
 
-    every: int = Field(0, ge=0, description="steps between samples; 0: never")
-    count: int = Field(2, gt=0, description="clips per sample, from the start of the dataset")
+    every: int = Field(0, ge=0, description="steps between renderings; 0: never")
+    count: int = Field(2, gt=0, description="clips each time, from the start of the dataset")
     prompts: list[str] | None = Field(None, description="captions in place of the dataset's")
     sampling: SamplingSettings = SamplingSettings()
 
 
 class TrackingConfig(Section):
-    """Mirrors of the journal."""
+    """Trackers, which mirror the run's journal."""
 
     mlflow_uri: str | None = Field(None, description="tracking server or sqlite file; null: local sqlite")
     wandb: Literal["offline", "online", "disabled"] = Field("offline", description="Weights & Biases mode")
@@ -92,24 +87,24 @@ class TrackingConfig(Section):
 
 
 class LaunchConfig(Section):
-    """Processes."""
+    """Training processes, and where they run."""
 
     workers: int = Field(1, gt=0, description="training processes")
-    gpus_per_worker: Literal[0, 1] = Field(0, description="1: a GPU for each; 0: CPU")
-    address: str | None = Field(None, description="Ray cluster; null: a local one")
+    gpus_per_worker: Literal[0, 1] = Field(0, description="1: a GPU for each process; 0: CPU")
+    address: str | None = Field(None, description="Ray cluster; null: local Ray")
 
 
 class InitConfig(Section):
-    """Bundles that the stage starts from; ``prior`` names the one that ships with the code."""
+    """Bundles that the stage starts from; ``prior`` is the one that ships with the code."""
 
     base: str | None = Field(None, description="bundle with the text-to-image or text-to-video network")
-    parent: str | None = Field(None, description="bundle of the stage before")
+    parent: str | None = Field(None, description="bundle of the previous stage")
 
 
 class AblationConfig(Section):
-    """The paper's ablations; all off is the method."""
+    """The paper's ablations, all off by default."""
 
     no_context: bool = Field(False, description="no query transformer, no image attention")
     no_detail_guidance: bool = Field(False, description="stage 3 without the concatenated latent")
     first_frame: bool = Field(False, description="the first frame as condition instead of a random one")
-    one_stage: bool = Field(False, description="stage 3 straight from stage 1's bundle")
+    one_stage: bool = Field(False, description="stage 3 directly from stage 1's bundle")

@@ -1,4 +1,4 @@
-"""Configuration: complete presets with the paper's values, layers, and errors that name the mistake."""
+"""Configuration: complete presets with the paper's values, layers, and errors that name the cause."""
 
 import subprocess
 import sys
@@ -68,7 +68,7 @@ def test_presets_hold_the_papers_recipe(preset, stage, lr, steps, zero):
         ("data.sampling.strid=[1,2]", "data.sampling.stride"),
     ],
 )
-def test_misspelt_key_names_the_nearest(assignment, meant, tmp_path):
+def test_a_misspelt_key_names_the_nearest_one(assignment, meant, tmp_path):
     with pytest.raises(AnimaticError, match=f"unknown configuration key .* did you mean '{meant}'"):
         resolve(1, "tiny", [assignment])
     name, value = assignment.split("=")
@@ -88,16 +88,16 @@ def test_misspelt_key_names_the_nearest(assignment, meant, tmp_path):
         ("train=3", "is a section"),
         ("train.steps=[", "not valid YAML"),
         ("model.unet.temporal=true", "stage 1 of this model sets model.unet.temporal to False"),
-        ("data.sampling.frames=4", "set model.frames alone"),
+        ("data.sampling.frames=4", "set only model.frames"),
         ("train.image_batches=0.5", "stage 0 only"),
         ("train.zero_stage=4", "train.zero_stage"),
-        ("ablation.no_context=true", "begin with stage 2"),
+        ("ablation.no_context=true", "start with stage 2"),
         ("train.micro_batch=3", "does not divide"),
         ("data.buckets=[{height: 64, width: 60, frames: 8}]", "multiples of 16 for this network: 64x60x8"),
         ("data.buckets=[{height: 64, width: 64, frames: 0}]", "data.buckets.0.frames"),
     ],
 )
-def test_bad_values_are_one_clear_line(assignment, message):
+def test_invalid_values_are_reported_in_one_line(assignment, message):
     with pytest.raises(AnimaticError, match=message) as caught:
         resolve(1, "tiny", [assignment])
     assert "\n" not in str(caught.value)
@@ -108,21 +108,23 @@ def test_bf16_weights_need_sharded_masters():
         resolve(2, "tiny", ["train.precision=bf16", "train.zero_stage=0"])
 
 
-def test_image_batches_are_refused_under_zero_3():
+def test_image_batches_are_rejected_with_zero_3():
     with pytest.raises(AnimaticError, match="ZeRO stage 3 cannot"):
         resolve(0, "tiny", ["train.zero_stage=3", "train.image_batches=0.1"])
 
 
-def test_unknown_preset_stage_and_file_are_named(tmp_path):
-    with pytest.raises(AnimaticError, match="no preset 'small': choose one of tiny, 256, 512, 1024"):
+def test_an_unknown_preset_stage_or_file_is_named(tmp_path):
+    with pytest.raises(
+        AnimaticError, match="preset 'small' does not exist: choose one of tiny, 256, 512, 1024"
+    ):
         resolve(1, "small")
-    with pytest.raises(AnimaticError, match="no stage 4"):
+    with pytest.raises(AnimaticError, match="stage 4 does not exist"):
         resolve(4, "tiny")
     with pytest.raises(AnimaticError, match="cannot read configuration"):
         resolve(1, "tiny", files=[tmp_path / "none.yaml"])
 
 
-def test_layers_win_in_order(tmp_path):
+def test_later_layers_override_earlier_ones(tmp_path):
     file = tmp_path / "own.yaml"
     file.write_text("train: {steps: 7, global_batch: 32}\noptimizer: {lr: 1e-5}\n")
     config = resolve(2, "512", ["train.steps=9"], [file])
@@ -135,7 +137,7 @@ def test_frames_follow_the_model():
     assert config.data.sampling.frames == config.model.context.frames == 24
 
 
-def test_buckets_that_cannot_be_are_refused():
+def test_invalid_buckets_are_rejected():
     square, large, wide = (
         f"{{height: {h}, width: {w}, frames: {t}}}" for h, w, t in ((64, 64, 8), (128, 128, 8), (64, 96, 4))
     )
@@ -148,13 +150,13 @@ def test_buckets_that_cannot_be_are_refused():
     with pytest.raises(AnimaticError, match="condition is frame 5, but bucket 64x96x4 has only 4"):
         buckets(square, wide, sets=["data.sampling.condition=5"])
     with pytest.raises(
-        AnimaticError, match="latents are of frames of 64x64, but bucket 64x96x4 is of another"
+        AnimaticError, match="latents store frames of 64x64, but bucket 64x96x4 has another size"
     ):
         buckets(square, wide, sets=["data.latents=/l"])
     assert len(buckets(square, square.replace("8", "4"), sets=["data.latents=/l"])) == 2
 
 
-def test_buckets_are_part_of_the_recipe_and_their_absence_is_not():
+def test_buckets_are_part_of_the_recipe_and_an_empty_list_is_not():
     bucket = "data.buckets=[{height: 320, width: 512, frames: 16}]"
     hashes = {config_hash(resolve(3, "512", [each])) for each in (bucket, "data.buckets=[]", "seed=0")}
     assert len(hashes) == 2
@@ -166,16 +168,16 @@ def test_ablations_change_what_they_name():
     assert resolve(2, "512", ["ablation.first_frame=true"]).data.sampling.condition == "first"
 
 
-def test_hash_is_of_the_recipe_not_of_places():
+def test_the_hash_is_of_the_recipe_and_not_of_locations():
     config = resolve(3, "512")
-    places = [
+    locations = [
         "data.dataset=/d",
         "launch.workers=2",
         "tracking.project=x",
         "init.parent=/p",
         "validation.every=3",
     ]
-    assert config_hash(resolve(3, "512", places)) == config_hash(config)
+    assert config_hash(resolve(3, "512", locations)) == config_hash(config)
     assert config_hash(resolve(3, "512", ["optimizer.lr=1e-5"])) != config_hash(config)
     longer = resolve(3, "512", ["train.steps=5"])
     assert config_hash(longer) != config_hash(config)
