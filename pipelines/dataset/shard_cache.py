@@ -15,11 +15,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from core.errors import AnimaticError
 from core.files import move_into_place, sha256, sync
 from core.lock import file_lock, is_locked
+from core.retry import RetryPolicy
 from core.storage import Folder
 from pipelines.dataset.cache_config import CacheConfig
 
@@ -112,19 +111,16 @@ class ShardFiles:
         return path
 
     def _download(self, shard: str, part: Path) -> None:
-        for attempt in range(_ATTEMPTS):
-            try:
-                self._folder.fetch(shard, part)
-                return
-            except FileNotFoundError:
-                raise
-            except (OSError, aiohttp.ClientError) as error:
-                if attempt == _ATTEMPTS - 1:
-                    # Not a stand-in: what is shown must not depend on the weather.
-                    raise AnimaticError(
-                        f"{self._folder}/{shard} cannot be fetched ({error}); resume when the store answers"
-                    ) from error
-                time.sleep(_PAUSE_S * 2**attempt)
+        retry = RetryPolicy(_ATTEMPTS, _PAUSE_S, on=(OSError,), final=(FileNotFoundError,))
+        try:
+            retry.call(lambda: self._folder.fetch(shard, part))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            # No other sample replaces it: the batches of a run must not depend on the network.
+            raise AnimaticError(
+                f"{self._folder}/{shard} cannot be fetched ({error}); resume when the store answers"
+            ) from error
 
     def _check(self, path: Path, about: dict[str, Any]) -> None:
         shard, size = f"{self._folder}/{about['name']}", path.stat().st_size

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import errno
 import hashlib
-import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +23,7 @@ from pydantic import Field
 from core.config.section import Section
 from core.errors import AnimaticError, RejectedError
 from core.files import sha256
+from core.retry import RetryableError, RetryPolicy
 from core.urls import is_web
 from pipelines.fetch.web import Web
 
@@ -140,22 +140,23 @@ class Fetcher:
 
     async def _persist(self, sink: "_Sink", store: tuple[Any, str] | None) -> Fetched:
         """Download until it works or the attempts are used up."""
-        failure, reason = "", ""
-        for attempt in range(self._policy.attempts):
-            if attempt:
-                pause = self._policy.backoff_s * 2 ** (attempt - 1) * (1 + random.random())
-                await asyncio.sleep(max(pause, min(sink.retry_after_s, MAX_RETRY_AFTER_S)))
-            sink.begin()
-            try:
-                return await self._attempt(sink, store)
-            except TimeoutError:
-                failure, reason = f"{self._policy.timeout_s:g} seconds", "fetch_timeout"
-            except (OSError, aiohttp.ClientError) as error:
-                failure, reason = _failure(error), "fetch_failed"
-                sink.retry_after_s = _retry_after(error)
-        raise RejectedError(reason, f"{failure}, {self._policy.attempts} attempts")
+        attempts = self._policy.attempts
+        retry = RetryPolicy(attempts, self._policy.backoff_s, jitter=True)
+        try:
+            return await retry.call_async(lambda: self._attempt(sink, store))
+        except _FailedAttempt as error:
+            raise RejectedError(error.reason, f"{error}, {attempts} attempts") from error
 
     async def _attempt(self, sink: "_Sink", store: tuple[Any, str] | None) -> Fetched:
+        sink.begin()
+        try:
+            return await self._download(sink, store)
+        except TimeoutError as error:
+            raise _FailedAttempt("fetch_timeout", f"{self._policy.timeout_s:g} seconds") from error
+        except (OSError, aiohttp.ClientError) as error:
+            raise _FailedAttempt("fetch_failed", _failure(error), pause_s=_retry_after(error)) from error
+
+    async def _download(self, sink: "_Sink", store: tuple[Any, str] | None) -> Fetched:
         if store is not None:
             reading = asyncio.to_thread(_read_store, *store, sink, sink.attempt)
             return await asyncio.wait_for(reading, self._policy.timeout_s)
@@ -164,6 +165,14 @@ class Fetcher:
             async for block in response.content.iter_chunked(BLOCK):
                 sink.take(block, sink.attempt)
         return sink.fetched()
+
+
+class _FailedAttempt(RetryableError):
+    """An attempt that failed, and what the rejection is called if it was the last."""
+
+    def __init__(self, reason: str, message: str, *, pause_s: float = 0.0) -> None:
+        super().__init__(message, pause_s=pause_s)
+        self.reason = reason
 
 
 @contextlib.contextmanager
@@ -210,17 +219,17 @@ def _failure(error: Exception) -> str:
 
 
 def _retry_after(error: Exception) -> float:
-    """Seconds that the server asked to wait, or 0."""
+    """Seconds that the server asked to wait, as far as they are granted, or 0."""
     headers = error.headers if isinstance(error, aiohttp.ClientResponseError) else None
     wait = "" if headers is None else headers.get("Retry-After", "")
-    return float(wait) if wait.isdecimal() else 0.0
+    return min(float(wait), MAX_RETRY_AFTER_S) if wait.isdecimal() else 0.0
 
 
 class _Sink:
     """Takes the blocks of one object, attempt after attempt."""
 
     def __init__(self, url: str, path: Path, target: BinaryIO, max_bytes: int) -> None:
-        self.url, self.retry_after_s, self.attempt = url, 0.0, 0
+        self.url, self.attempt = url, 0
         self._path, self._target, self._max_bytes = path, target, max_bytes
         self._size, self._digest = 0, hashlib.sha256()
         self._lock = threading.Lock()  # a store's thread outlives the attempt that gave up on it
