@@ -124,7 +124,7 @@ def test_training_mixes_by_configuration(two, tmp_path):
     digests = {s.digest for s in (source(), source(others), mixed, source(others.replace("2}", "3}")))}
     assert len(digests) == 4
     assert source().digest == two[0].digest
-    with pytest.raises(AnimaticError, match="the first of them 0"):
+    with pytest.raises(AnimaticError, match="increasing steps that start at 0"):
         source("data.weight=[[5, 1]]")
     with pytest.raises(AnimaticError, match="wieght"):
         source(others.replace("weight", "wieght"))
