@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from models.bundle import Bundle
     from models.diffusion.settings import SamplingSettings
     from models.modes import Mode
+    from pipelines.evaluate import Results
 
 PANEL = "Inference"
 PLAYBACK_FPS = 8.0
@@ -119,7 +120,6 @@ def evaluate(
     opened = select_bundle(workspace.ledger, bundle)
     gpus = device_count()
     config = EvaluateConfig(
-        bundle=opened.folder,
         data=data,
         output=folder or workspace.root / "evaluations" / short(opened.id),
         clips=clips,
@@ -130,7 +130,7 @@ def evaluate(
         address=address,
     )
     with only_results_on_stdout(), counting(err(), "evaluate") as bar:
-        report = run(config, bar)
+        report = run(opened, config, bar)
     if as_json:
         print_json(report)
         return
@@ -198,7 +198,7 @@ def _clips(
         yield own.seed, clips[0]
 
 
-def _print_results(results: dict[str, Any]) -> None:
+def _print_results(results: Results) -> None:
     fidelity, direction = results["psnr_first_frame"], results["direction"]
     out().print(
         f"first frame {fidelity['mean']:.1f} dB PSNR "

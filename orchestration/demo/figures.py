@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from models.bundle import open_bundle
 from orchestration.demo.outputs import DemoOutputs
@@ -16,6 +16,9 @@ from orchestration.demo.step_timings import StepTimings
 from orchestration.registry import Ancestor, trace_lineage
 from pipelines.evaluate.metrics import mean_interval
 from training.observe import curves, read_journal
+
+if TYPE_CHECKING:
+    from pipelines.evaluate import Accuracy, EvaluationReport, Mean
 
 STAGES = {1: "context", 2: "adaptation", 3: "detail guidance"}
 
@@ -57,18 +60,18 @@ class Figures:
     """All numbers of the page. ``missing``: what could not be read, one line each."""
 
     trainings: list[TrainedStage] = field(default_factory=list)
-    evaluations: dict[int, dict[str, Any]] = field(default_factory=dict)
+    evaluations: dict[int, EvaluationReport] = field(default_factory=dict)
     data: list[DatasetCounts] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     lineage: list[Ancestor] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
-    def direction(self, stage: int) -> dict[str, float] | None:
+    def direction(self, stage: int) -> Accuracy | None:
         """How often the motion agrees with the caption; None where no caption names a direction."""
         report = self.evaluations.get(stage)
         return report["results"]["direction"] if report else None
 
-    def fidelity(self, stage: int) -> dict[str, float] | None:
+    def fidelity(self, stage: int) -> Mean | None:
         """PSNR of the first frame against the input."""
         report = self.evaluations.get(stage)
         return report["results"]["psnr_first_frame"] if report else None

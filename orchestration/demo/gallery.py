@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
@@ -13,6 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from orchestration import media
 from orchestration.demo import stills
+
+if TYPE_CHECKING:
+    from pipelines.evaluate import ClipResult, EvaluationReport
 
 SIDE = 256  # pixels of clips on the page
 FOLDER = "media"
@@ -31,7 +34,7 @@ class Pair:
     generated: dict[int, str]
     real: str
     expected: str | None
-    found: dict[int, str | None]
+    found: Mapping[int, str | None]
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def enlarge(frames: np.ndarray, side: int = SIDE) -> np.ndarray:
 
 
 def pairs(
-    out: Path, evaluations: dict[int, Path], reports: dict[int, dict[str, Any]], fps: float
+    out: Path, evaluations: dict[int, Path], reports: dict[int, EvaluationReport], fps: float
 ) -> list[Pair]:
     """The evaluation's first clips of each direction, then films: chosen by position, not by result."""
     if not reports:
@@ -137,7 +140,7 @@ def read_frames(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
-def _selection(rows: list[dict[str, Any]]) -> list[str]:
+def _selection(rows: list[ClipResult]) -> list[str]:
     chosen: dict[str, list[str]] = {}
     for row in rows:
         chosen.setdefault(row["expected"] or "film", []).append(row["key"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -22,6 +22,9 @@ from orchestration.monitoring.progress import counting
 from orchestration.workflows import train_request
 from orchestration.workspace import Workspace
 from training.config import load
+
+if TYPE_CHECKING:
+    from pipelines.evaluate import EvaluationReport
 
 PRESET = "tiny"
 SCENES, SEED = 2400, 1
@@ -47,7 +50,7 @@ def make_prior(
     data = prepare(root / "prior-footage", root / "prior-data", range(SCENES), SEED, console)
     request = train_request.Request(stage=0, preset=PRESET, sets=tuple(sets), data=str(data))
     result = launch(train_request.complete(request, workspace), root / "prior", workspace, console)
-    report = measure(result.bundle_path, root, console)
+    report = measure(open_bundle(result.bundle_path), root, console)
     return publish(result.run_dir, report, sets, target)
 
 
@@ -77,7 +80,7 @@ def prepare(
     return data
 
 
-def measure(bundle: Path, root: Path, console: Console) -> dict[str, Any]:
+def measure(bundle: Bundle, root: Path, console: Console) -> EvaluationReport:
     """How often clips made from held-out captions move as the caption says."""
     import os
 
@@ -94,19 +97,18 @@ def measure(bundle: Path, root: Path, console: Console) -> dict[str, Any]:
     )
     gpus = device_count()
     config = EvaluateConfig(
-        bundle=bundle,
         data=str(held_out),
-        output=root / f"prior-evaluation-{open_bundle(bundle).id[:8]}",
+        output=root / f"prior-evaluation-{bundle.id[:8]}",
         stride=STRIDE,
         sampling=resolve(0, PRESET).validation.sampling.model_copy(update={"precision": "bfloat16"}),
         workers=gpus or max(2, os.cpu_count() or 1),
         gpus_per_worker=1 if gpus else 0,
     )
     with counting(console, "measure") as progress:
-        return evaluate(config, progress)
+        return evaluate(bundle, config, progress)
 
 
-def publish(run: Path, report: dict[str, Any], sets: Sequence[str], target: Path) -> Bundle:
+def publish(run: Path, report: EvaluationReport, sets: Sequence[str], target: Path) -> Bundle:
     """Write the run's weights to ``target`` with a card: how they came about, what they can do."""
     trained = open_bundle(run / "bundle")
     if (target / "bundle.json").exists():
@@ -138,7 +140,7 @@ def publish(run: Path, report: dict[str, Any], sets: Sequence[str], target: Path
 
 
 def card(
-    trained: Bundle, run: Path, losses: dict[int, float], report: dict[str, Any], sets: Sequence[str]
+    trained: Bundle, run: Path, losses: dict[int, float], report: EvaluationReport, sets: Sequence[str]
 ) -> str:
     """The model card, in Markdown."""
     from jinja2 import Environment, PackageLoader, StrictUndefined

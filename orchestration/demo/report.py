@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from core.files import write_text
 from orchestration.demo import curves, footage, gallery, stills
 from orchestration.demo.figures import Figures, gather
 from orchestration.demo.outputs import STEP_TITLES, DemoOutputs, display_path
+
+if TYPE_CHECKING:
+    from pipelines.evaluate import Accuracy
 
 TEMPLATE = "report.html"
 README_GIF = "readme.gif"
@@ -153,6 +156,6 @@ def timeline(figures: Figures) -> list[TimelineRow]:
     ]
 
 
-def _real(figures: Figures) -> dict[str, float] | None:
+def _real(figures: Figures) -> Accuracy | None:
     report = figures.evaluations.get(3) or figures.evaluations.get(2)
     return report["results"]["detector_on_real"] if report else None

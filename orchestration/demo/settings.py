@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.bundle import open_bundle
 from orchestration.demo.collection import Amounts, Collection
 from orchestration.demo.outputs import DemoOutputs
 from orchestration.demo.progress import DemoProgress
@@ -17,6 +16,7 @@ from orchestration.workflows import train_request
 from orchestration.workspace import Workspace
 
 if TYPE_CHECKING:
+    from models.bundle import Bundle
     from models.diffusion.settings import SamplingSettings
     from pipelines.evaluate import EvaluateConfig
     from training.config import RunConfig
@@ -92,15 +92,13 @@ def stage_config(demo: Demo, stage: int) -> RunConfig:
     return config.model_copy(update={"validation": validation})
 
 
-def evaluation_config(demo: Demo, stage: int) -> EvaluateConfig:
+def evaluation_config(demo: Demo, stage: int, bundle: Bundle) -> EvaluateConfig:
     """The evaluation of a stage's bundle, in a folder of its own for each bundle and protocol."""
     from pipelines.dataset import Dataset
     from pipelines.evaluate import EvaluateConfig
 
-    bundle = demo.runs[stage] / "bundle"
     gpus = device_count()
     config = EvaluateConfig(
-        bundle=bundle,
         data=str(demo.held_out),
         output=demo.out / "evaluation",
         stride=STRIDE,
@@ -110,7 +108,7 @@ def evaluation_config(demo: Demo, stage: int) -> EvaluateConfig:
         gpus_per_worker=1 if gpus else 0,
     )
     protocol = config.model_dump_json(include={"stride", "sampling", "chunk", "seed"})
-    identity = open_bundle(bundle).id + Dataset.open(str(demo.held_out)).digest + protocol
+    identity = bundle.id + Dataset.open(str(demo.held_out)).digest + protocol
     output = demo.out / "evaluation" / f"stage-{stage}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
     return config.model_copy(update={"output": output})
 

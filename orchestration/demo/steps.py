@@ -167,11 +167,12 @@ def evaluate_stage(demo: Demo, stage: int) -> Outcome:
     """Animate every held-out clip's first frame and measure."""
     from pipelines.evaluate import evaluate
 
-    config = evaluation_config(demo, stage)
+    bundle = open_bundle(demo.runs[stage] / "bundle")
+    config = evaluation_config(demo, stage, bundle)
     demo.evaluations[stage] = config.output
     fresh = not (config.output / "report.json").exists()
     with demo.overall.counting("held-out clips", visible=fresh) as progress:
-        results = evaluate(config, progress)["results"]
+        results = evaluate(bundle, config, progress)["results"]
     said = f"first frame {results['psnr_first_frame']['mean']:.1f} dB"
     if results["direction"]:
         said += f", direction right in {results['direction']['correct']} of {results['direction']['n']}"

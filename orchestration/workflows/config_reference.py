@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from core.config.reference import sections, tables
 from pipelines.encode import EncodeConfig
-from pipelines.evaluate.job import EvaluateConfig
+from pipelines.evaluate import EvaluateConfig
 from pipelines.ingest import IngestConfig
 from pipelines.score.job import ScoreConfig
 from training.config import RunConfig

@@ -19,7 +19,7 @@ from pipelines.video.frames import ClipShape, UndecodableError, describe_clip, r
 
 @dataclass(frozen=True)
 class RealClip:
-    """A clip as sampled: ``pixels`` uint8 [t h w 3]; the network is told ``fps`` (or the stride)."""
+    """A clip as sampled: ``pixels`` uint8 [t h w 3]; ``fps`` is the network's rate input (or the stride)."""
 
     key: str
     caption: str
@@ -28,8 +28,8 @@ class RealClip:
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """One clip that can be read."""
+class HeldOutClip:
+    """A clip that is decoded when it is sampled; ``mp4`` reads its bytes."""
 
     key: str
     caption: str
@@ -47,30 +47,30 @@ class HeldOut:
             pixels = read_clip(self.mp4(), params.frame_indices, stored, size)
         except (UndecodableError, OSError) as error:
             raise AnimaticError(
-                f"held-out clip {self.key} cannot be decoded ({error}); mend it or take it out: "
-                "a report never covers fewer clips than it says"
+                f"held-out clip {self.key} cannot be decoded ({error}); replace or remove it: "
+                "a report never leaves clips out"
             ) from error
         return RealClip(self.key, self.caption, params.fps, pixels)
 
 
 @dataclass(frozen=True)
 class HeldOutSet:
-    """Clips and the digest that identifies them, captions included."""
+    """Clips, and the digest that identifies them with their captions."""
 
     digest: str
-    clips: list[HeldOut]
+    clips: list[HeldOutClip]
 
-    def choose(self, count: int | None, shortest: int, seed: int) -> list[int]:
-        """Numbers of ``count`` clips (None: all) of at least ``shortest`` frames, a choice fixed by ``seed``.
+    def choose(self, count: int | None, min_frames: int, seed: int) -> list[int]:
+        """Numbers of ``count`` clips (None: all) of at least ``min_frames`` frames, chosen by ``seed``.
 
-        Raises AnimaticError if there are fewer: a report never covers fewer clips than it says.
+        Raises AnimaticError if there are fewer: a report never leaves clips out.
         """
-        usable = [n for n, clip in enumerate(self.clips) if clip.shape.frames >= shortest]
+        usable = [n for n, clip in enumerate(self.clips) if clip.shape.frames >= min_frames]
         wanted = len(usable) if count is None else count
         if not usable or wanted > len(usable):
             raise AnimaticError(
-                f"{len(usable)} of {len(self.clips)} held-out clips have the {shortest} frames needed, "
-                f"{wanted or 'at least 1'} asked for; add clips or ask for fewer"
+                f"{len(usable)} of {len(self.clips)} held-out clips have the {min_frames} frames needed, "
+                f"{wanted or 'at least 1'} requested; add clips or request fewer"
             )
         order = Permutation(len(usable), derive_key("evaluate", self.digest, seed))
         return [usable[order[n]] for n in range(wanted)]
@@ -79,7 +79,7 @@ class HeldOutSet:
 def open_held_out(location: str) -> HeldOutSet:
     """Open a dataset (folder or URL), or a folder with NAME.mp4 and NAME.txt, its caption, for each clip.
 
-    Raises AnimaticError if there are no clips, a caption is missing, or a file is no video.
+    Raises AnimaticError if there are no clips, a caption is missing, or a file is not a video.
     """
     folder = Path(location)
     if folder.is_dir() and not (folder / "dataset.json").exists() and any(folder.glob("*.mp4")):
@@ -90,7 +90,7 @@ def open_held_out(location: str) -> HeldOutSet:
 def _open_dataset(dataset: Dataset) -> HeldOutSet:
     columns = ["key", "caption", "frames", "height", "width", "fps"]
     clips = [
-        HeldOut(
+        HeldOutClip(
             key=row["key"],
             caption=row["caption"],
             shape=ClipShape(row["frames"], row["height"], row["width"], row["fps"]),
@@ -104,14 +104,14 @@ def _open_dataset(dataset: Dataset) -> HeldOutSet:
 def _open_folder(folder: Path) -> HeldOutSet:
     clips, fingerprint = [], hashlib.sha256()
     for path in sorted(folder.glob("*.mp4")):
-        beside, mp4 = path.with_suffix(".txt"), path.read_bytes()
-        if not beside.exists():
-            raise AnimaticError(f"held-out clip {path} has no caption: write it to {beside.name} beside it")
-        caption = beside.read_text().strip()
+        text, mp4 = path.with_suffix(".txt"), path.read_bytes()
+        if not text.exists():
+            raise AnimaticError(f"held-out clip {path} has no caption: write it to {text.name} beside it")
+        caption = text.read_text().strip()
         try:
             shape = describe_clip(mp4)
         except UndecodableError as error:
             raise AnimaticError(f"{path} is not a video that can be decoded: {error}") from error
         fingerprint.update(f"{path.stem}\0{caption}\0{hashlib.sha256(mp4).hexdigest()}\n".encode())
-        clips.append(HeldOut(path.stem, caption, shape, path.read_bytes))
+        clips.append(HeldOutClip(path.stem, caption, shape, path.read_bytes))
     return HeldOutSet(fingerprint.hexdigest(), clips)

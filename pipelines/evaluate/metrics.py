@@ -1,4 +1,4 @@
-"""Measures of generated clips: fidelity of the first frame, direction of motion, and their intervals."""
+"""Metrics of generated clips: fidelity of the first frame, direction of motion, and their intervals."""
 
 import math
 import re
@@ -11,13 +11,13 @@ from PIL import Image
 Floats = npt.NDArray[Any]
 Direction = Literal["left", "right", "up", "down"]
 DIRECTIONS: tuple[Direction, ...] = ("left", "right", "up", "down")
-DETECTOR = "global-lucas-kanade/1"  # named in every report: figures of different detectors do not compare
-PSNR_OF_EQUALS = 100.0  # dB; equal images would be infinite, which no report can hold
+DETECTOR = "global-lucas-kanade/1"  # part of every protocol: detectors' figures are not comparable
+PSNR_OF_EQUALS = 100.0  # dB; of equal images it is infinite, which JSON cannot express
 
-_FLOW_SIDE = 32  # pixels that clips are reduced to before motion is measured
-_FLOW_BLUR = 1.5  # pixels of those; makes displacements of a few pixels linear
-_FLOW_CHANGE = 0.02  # of full brightness; less is taken for noise
-_LEAST_TRAVEL = 0.03  # of the frame's side over the clip; less is standing still
+_FLOW_SIDE = 32  # pixels; clips are reduced to this before motion is measured
+_FLOW_BLUR = 1.5  # of these pixels; makes displacements of a few pixels linear
+_FLOW_CHANGE = 0.02  # of full brightness; less counts as noise
+_MIN_TRAVEL = 0.03  # of the frame's side over the clip; less counts as no motion
 _Z95 = 1.959964
 
 
@@ -30,10 +30,11 @@ def psnr(image: npt.NDArray[np.uint8], reference: npt.NDArray[np.uint8]) -> floa
 
 
 def travel(clip: npt.NDArray[np.uint8]) -> tuple[float, float]:
-    """How far what changes in a clip [t h w 3] moves from first to last frame: (right, down), in frame sides.
+    """How far moving parts of a clip [t h w 3] travel between first and last frame: (right, down), in sides.
 
-    One least-squares optical flow (Lucas and Kanade) over all frames and all pixels that change, so a still
-    background of any texture has no say and shapes need not be found.
+    One least-squares optical flow (Lucas and Kanade 1981) over all frames and all pixels that change, so a
+    still background of any texture has no influence and shapes need not be found. Raises ValueError for
+    arrays that are not a clip.
     """
     if clip.ndim != 4 or len(clip) < 2 or clip.shape[-1] != 3:
         raise ValueError(f"a clip is [t >= 2, h, w, 3], got {clip.shape}")
@@ -55,9 +56,9 @@ def travel(clip: npt.NDArray[np.uint8]) -> tuple[float, float]:
 
 
 def motion_direction(clip: npt.NDArray[np.uint8]) -> Direction | None:
-    """Main direction of motion in a clip [t h w 3], or None when it stands still."""
+    """Main direction of motion in a clip [t h w 3], or None if it does not move."""
     right, down = travel(clip)
-    if max(abs(right), abs(down)) < _LEAST_TRAVEL:
+    if max(abs(right), abs(down)) < _MIN_TRAVEL:
         return None
     if abs(right) > abs(down):
         return "right" if right > 0 else "left"
@@ -71,7 +72,7 @@ def caption_direction(caption: str) -> Direction | None:
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson's score interval). Raises ValueError without trials."""
+    """95 % score interval of a share (Wilson 1927). Raises ValueError without trials."""
     if not 0 <= successes <= trials or trials == 0:
         raise ValueError(f"{successes} successes in {trials} trials")
     share, z2 = successes / trials, _Z95**2
@@ -93,7 +94,7 @@ def _reduce(frame: npt.NDArray[np.uint8]) -> Floats:
 
 
 def _steady(video: Floats) -> Floats:
-    """The video with every frame's brightness and contrast set to their average: flicker is no motion."""
+    """The video with every frame at the average brightness and contrast, so that flicker is not motion."""
     level, contrast = video.mean(axis=(1, 2), keepdims=True), video.std(axis=(1, 2, 3), keepdims=True)
     gain = contrast.mean() / np.maximum(contrast, 1e-3)
     return (video - level) * gain + level.mean(axis=0)

@@ -9,7 +9,7 @@ from core.canonical_json import digest_of
 from core.errors import AnimaticError
 from models.diffusion.settings import SamplingSettings
 from pipelines.dataset.latents import LatentKey
-from pipelines.evaluate.job import SAMPLING
+from pipelines.evaluate.job import RECORDED_SAMPLING
 from pipelines.ingest import IngestConfig, plan
 from pipelines.ingest.plan import Plan, rows_digest
 from pipelines.loader.selection import IDENTITY, Selection
@@ -105,8 +105,12 @@ def test_settings_of_another_version_are_not_applied_in_part(table: SourceTable)
 def test_the_protocol_of_an_evaluation_grows_by_the_same_rule() -> None:
     larger = grown(SamplingSettings)
     recorded = SamplingSettings().model_dump(exclude={"seed"})
-    assert SAMPLING.values(SamplingSettings(seed=3)) == SAMPLING.values(larger(seed=4)) == recorded
-    assert SAMPLING.values(larger(**{ADDED: 1})) == {**recorded, ADDED: 1}
+    assert (
+        RECORDED_SAMPLING.values(SamplingSettings(seed=3))
+        == RECORDED_SAMPLING.values(larger(seed=4))
+        == recorded
+    )
+    assert RECORDED_SAMPLING.values(larger(**{ADDED: 1})) == {**recorded, ADDED: 1}
 
 
 def test_the_identity_of_latents_grows_by_the_same_rule() -> None:

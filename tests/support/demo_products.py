@@ -12,8 +12,8 @@ from orchestration.demo.outputs import STEP_TITLES, DemoOutputs
 from orchestration.demo.step_timings import StepTimings
 from orchestration.media import film_strip, write_clip, write_png
 from orchestration.registry import Ledger, accept
+from pipelines.evaluate.chunk_worker import measure
 from pipelines.evaluate.heldout import RealClip
-from pipelines.evaluate.job import measure
 from pipelines.evaluate.report import build_report
 from tests.support.small_stages import make_bundle
 
@@ -77,7 +77,8 @@ def _evaluation(out: Path, stage: int, clips: int, wrong: int) -> Path:
     keys = np.array([row["key"] for row in rows])
     np.savez_compressed(folder / "chunks" / "chunk-00000.npz", keys=keys, real=real, generated=generated)
     sampling = {"steps": 25, "text_guidance": 4.0, "image_guidance": None}
-    report = build_report({"stage": stage, "n": len(rows), "sampling": sampling}, rows)
+    protocol = {"stage": stage, "n": len(rows), "sampling": sampling}
+    report = build_report(protocol, [{"rows": rows, "seconds": 1.0}])
     (folder / "report.json").write_text(json.dumps(report))
     return folder
 

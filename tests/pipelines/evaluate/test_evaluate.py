@@ -1,4 +1,4 @@
-"""The evaluation job on real Ray actors: one report for any number of workers, resumed, honest on errors."""
+"""The evaluation job on Ray actors: one report for any number of workers, resumed, clear on errors."""
 
 import json
 
@@ -16,11 +16,12 @@ from models.architecture import (
     TowerConfig,
     UNetConfig,
 )
-from models.bundle import write_bundle
+from models.bundle import open_bundle, write_bundle
 from models.diffusion.settings import SamplingSettings
 from models.network.parameter_names import public_state
 from orchestration.demo.footage import FPS, draw_scene, encode, render
 from pipelines.evaluate import EvaluateConfig, evaluate
+from pipelines.evaluate.chunk_worker import ChunkWorker
 
 ARCHITECTURE = Architecture(
     unet=UNetConfig(
@@ -69,7 +70,7 @@ def make_bundle(folder, spoil=False):
         parent=None,
         model_card="A network for tests.",
     )
-    return folder
+    return open_bundle(folder)
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +89,8 @@ def clips(tmp_path_factory):
 
 
 @pytest.fixture
-def config(bundle, clips, tmp_path):
+def config(clips, tmp_path):
     return EvaluateConfig(
-        bundle=bundle,
         data=str(clips),
         output=tmp_path / "evaluation",
         stride=3,
@@ -103,9 +103,9 @@ def untimed(report):
     return {name: value for name, value in report.items() if name != "seconds"}
 
 
-def test_report_covers_every_clip_and_does_not_depend_on_workers_or_interruption(config):
+def test_report_covers_every_clip_and_does_not_depend_on_workers_or_interruption(bundle, config):
     seen = []
-    report = evaluate(config, lambda done, total: seen.append((done, total)))
+    report = evaluate(bundle, config, lambda done, total: seen.append((done, total)))
 
     assert report == json.loads((config.output / "report.json").read_text())
     assert report["protocol"]["n"] == len(report["clips"]) == CLIPS
@@ -128,33 +128,47 @@ def test_report_covers_every_clip_and_does_not_depend_on_workers_or_interruption
     (config.output / "report.json").unlink()
     (config.output / "chunks" / "chunk-00001.json").unlink()
     again = []
-    resumed = evaluate(config.model_copy(update={"workers": 1}), lambda done, _: again.append(done))
+    resumed = evaluate(bundle, config.model_copy(update={"workers": 1}), lambda done, _: again.append(done))
     assert untimed(resumed) == untimed(report)
     assert again == [CLIPS - 2, CLIPS]
     assert kept.stat().st_mtime_ns == written
 
     with pytest.raises(AnimaticError, match=r"holds an evaluation with another n, seed; choose another"):
-        evaluate(config.model_copy(update={"seed": 1, "clips": 3}))
+        evaluate(bundle, config.model_copy(update={"seed": 1, "clips": 3}))
 
 
-def test_network_that_generates_no_numbers_is_refused(config, tmp_path):
+def test_a_network_that_generates_non_finite_pixels_is_refused(config, tmp_path):
     broken = make_bundle(tmp_path / "broken", spoil=True)
     with pytest.raises(AnimaticError, match=r"generates pixels that are not finite$"):
-        evaluate(config.model_copy(update={"bundle": broken, "workers": 1, "clips": 1}))
+        evaluate(broken, config.model_copy(update={"workers": 1, "clips": 1}))
     assert not (config.output / "report.json").exists()
 
 
-def test_more_clips_than_there_are_is_refused(config):
-    with pytest.raises(AnimaticError, match=r"5 of 5 held-out clips have the 10 frames needed, 6 asked for"):
-        evaluate(config.model_copy(update={"clips": 6}))
+def test_too_few_clips_are_refused(bundle, config):
+    with pytest.raises(AnimaticError, match=r"5 of 5 held-out clips have the 10 frames needed, 6 requested"):
+        evaluate(bundle, config.model_copy(update={"clips": 6}))
 
 
-def test_clip_without_a_caption_is_named(config, tmp_path):
+def test_a_clip_without_a_caption_is_named(bundle, config, tmp_path):
     folder = tmp_path / "silent"
     folder.mkdir()
     (folder / "a.mp4").write_bytes(b"")
     with pytest.raises(AnimaticError, match=r"a\.mp4 has no caption: write it to a\.txt"):
-        evaluate(config.model_copy(update={"data": str(folder)}))
+        evaluate(bundle, config.model_copy(update={"data": str(folder)}))
     (folder / "a.txt").write_text("a boat")
     with pytest.raises(AnimaticError, match=r"a\.mp4 is not a video"):
-        evaluate(config.model_copy(update={"data": str(folder)}))
+        evaluate(bundle, config.model_copy(update={"data": str(folder)}))
+
+
+def test_a_bundle_that_changes_during_the_evaluation_is_refused(bundle, config):
+    protocol = {
+        "bundle": "0" * 64,
+        "frames": 4,
+        "height": 32,
+        "width": 32,
+        "stride": 3,
+        "fps_condition": "fps",
+    }
+    worker = ChunkWorker(bundle.folder, config.model_dump_json(), protocol)
+    with pytest.raises(AnimaticError, match="has changed since the evaluation began"):
+        worker.ready()

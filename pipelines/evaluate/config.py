@@ -1,0 +1,33 @@
+"""What to evaluate on, and how: the settings of an evaluation."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from core.config.section import Section
+from core.urls import absolute
+from models.diffusion.settings import SamplingSettings
+
+
+class EvaluateConfig(Section):
+    """What a bundle is evaluated on, and how."""
+
+    data: str = Field(description="held-out dataset, or a folder of NAME.mp4 with NAME.txt beside each")
+    output: Path = Field(description="folder for the report and the generated clips")
+    clips: int | None = Field(None, ge=1, description="how many clips, chosen by the seed; null: all")
+    stride: int = Field(1, ge=1, description="distance between the real clips' frames")
+    fps_condition: Literal["fps", "stride"] = Field("fps", description="as the bundle was trained")
+    seed: int = Field(0, ge=0, description="of the choice of clips, their start, and the noise")
+    sampling: SamplingSettings = Field(
+        default_factory=SamplingSettings,
+        description="its seed is unused; fps null: each clip's own",
+    )
+    chunk: int = Field(8, ge=1, description="clips animated as one batch")
+    workers: int = Field(2, ge=1, description="Ray actors")
+    gpus_per_worker: float = Field(0, ge=0, description="0: on the CPU")
+    address: str | None = Field(None, description="Ray cluster; null: local Ray")
+
+    def absolute(self) -> "EvaluateConfig":
+        """The same with absolute paths, for actors that run in another working directory."""
+        return self.model_copy(update={"data": absolute(self.data), "output": self.output.resolve()})
