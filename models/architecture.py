@@ -1,6 +1,6 @@
 """Architecture of an animator as data: everything that decides tensor shapes and the maths between them.
 
-The models are frozen and refuse unknown keys, so that an architecture read from a bundle is either
+The models are frozen and reject unknown keys, so that an architecture read from a bundle is either
 understood completely or rejected.
 """
 
@@ -91,13 +91,13 @@ class DiffusionConfig(Section):
 
 
 class TowerConfig(Section):
-    """A small CLIP tower drawn at random: enough to tell words and patches apart, never trained."""
+    """A small CLIP tower with random weights: it distinguishes words and patches, and is never trained."""
 
     width: int = Field(gt=0, description="of the tokens")
     layers: int = Field(gt=0, description="transformer blocks")
     heads: int = Field(gt=0, description="attention heads")
-    patch_size: int = Field(8, gt=0, description="of the image tower, pixels")
-    image_size: int = Field(64, gt=0, description="of the image tower, pixels")
+    patch_size: int = Field(8, gt=0, description="of the image tower only, pixels")
+    image_size: int = Field(64, gt=0, description="of the image tower only, pixels")
 
 
 class EncoderConfig(Section):
@@ -108,7 +108,7 @@ class EncoderConfig(Section):
     """
 
     kind: Literal["open_clip", "random"] = Field(
-        "open_clip", description="a public model's weights, or small towers drawn at random"
+        "open_clip", description="a public model, or small towers with random weights"
     )
     model: str = Field("ViT-H-14", description="open_clip's name of the model")
     path: str | None = Field(
@@ -116,7 +116,7 @@ class EncoderConfig(Section):
         description="open_clip weights (.bin or .safetensors), or .safetensors with the tensors of a "
         "published checkpoint (cond_stage_model.*, embedder.*)",
     )
-    seed: int = Field(0, description="random: of the towers")
+    seed: int = Field(0, description="random: of the towers' weights")
     text: TowerConfig | None = None
     image: TowerConfig | None = None
 
@@ -130,8 +130,8 @@ class EncoderConfig(Section):
 class CodecConfig(Section):
     """The frame codec: Stable Diffusion's autoencoder, or a truncated DCT of patches (the tiny preset).
 
-    ``width``, ``channel_mult``, ``res_blocks`` and ``latent_channels`` say what a weight file holds; a
-    diffusers folder says it itself.
+    ``width``, ``channel_mult``, ``res_blocks`` and ``latent_channels`` describe a weight file; a diffusers
+    folder has its own description.
     """
 
     kind: Literal["vae", "dct"] = Field(

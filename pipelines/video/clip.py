@@ -24,7 +24,7 @@ BT601, LIMITED = 6, 1
 
 
 class Watermark(Section):
-    """A mark at the same place of every video of a source: a property of the source, not a filter.
+    """A mark at the same position in every video of a source: a property of the source, not a filter.
 
     The mark is recorded for each clip in any case.
     """
