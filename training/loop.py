@@ -4,25 +4,25 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from core.errors import AnimaticError
 from core.files import remove_partials, write_text
 from models.batch import Batch
-from training.backends.deepspeed import Engine, StepResult, batch_shares, learning_rate
-from training.backends.ema import Ema
+from training import events
+from training.backends import DeepSpeedBackend, Ema, StepResult
+from training.batch_shares import batch_shares
 from training.batch_source import BatchSource, DatasetSource
-from training.checkpoints import store
-from training.config import RunConfig, dump_yaml
-from training.config.identity import config_hash, trajectory_hash
-from training.initialisation.build import Initialisation, build
-from training.observe import Journal, Throughput
+from training.checkpoints import CheckpointIdentity, CheckpointStore, Stateful
+from training.config import RunConfig, config_hash, dump_yaml, trajectory_hash
+from training.initialisation.build import build
+from training.journal import Journal
+from training.objectives.denoising import DenoisingObjective
+from training.observe import StepMeter
 from training.process_group import ProcessGroup, join_process_group
-from training.publish import merge, publish, published
+from training.publish import finished_bundle, publish
+from training.run_folder import RunFolder
 from training.trainable import trainable_names
 from training.validation import draw_samples
 
@@ -32,7 +32,12 @@ OnCheckpoint = Callable[[int, Path], None]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished stage. ``final_loss`` is None when there was nothing left to train."""
+    """A finished stage.
+
+    Attributes:
+        final_loss: None when nothing was left to train.
+        resumed_from: step of the checkpoint that the run continued from, if any.
+    """
 
     bundle_id: str
     bundle_path: Path
@@ -51,7 +56,7 @@ def train(
 ) -> TrainResult:
     """Train a stage to its bundle; called in every process.
 
-    Resumes from the newest whole checkpoint of ``run_dir``; a run that is finished returns at once.
+    Resumes from the newest complete checkpoint of ``run_dir``; a run that is finished returns at once.
 
     Args:
         run_dir: on a file system that all processes share.
@@ -59,20 +64,24 @@ def train(
         on_progress: called in every process after each step with (step, steps, newest metrics).
         on_checkpoint: called in every process with (step, folder) when a checkpoint is complete.
 
-    Raises AnimaticError for what the user can mend: missing or damaged bundles, another world size than
-    the checkpoint's, a run folder of another configuration, losses that stay non-finite.
+    Raises AnimaticError for what the user can fix: missing or damaged bundles, another number of processes
+    than the checkpoint's, a run folder of another configuration, losses that stay non-finite.
     """
-    source = source or DatasetSource(config)
-    finished = published(config, run_dir, source.digest)
+    source, folder = source or DatasetSource(config), RunFolder(run_dir)
+    finished = finished_bundle(config, folder, source.digest)
     if finished is not None:
         return TrainResult(finished.id, finished.folder, config.train.steps, None, config.train.steps)
-    world = join_process_group(gpu=config.launch.gpus_per_worker > 0)
-    batch_shares(config, world.size)
-    return _Run(config, run_dir, source, world, on_progress, on_checkpoint).train()
+    group = join_process_group(gpu=config.launch.gpus_per_worker > 0)
+    batch_shares(config, group.size)  # refuses what cannot be shared before anything is loaded
+    run = _Run(config, folder, source, group, on_progress, on_checkpoint)
+    resumed_from = run.resume()
+    run.train(begun=resumed_from or 0)
+    bundle_id, final_loss = run.publish(), run.metrics.get("train/loss")
+    return TrainResult(bundle_id, folder.bundle, config.train.steps, final_loss, resumed_from)
 
 
-def leaves_time_out(config: RunConfig, step: int) -> bool:
-    """Whether a step of stage 0 trains on single images (temporal layers left out): a hash of the step."""
+def is_image_step(config: RunConfig, step: int) -> bool:
+    """Whether a step of stage 0 trains on single images, without the temporal layers: a hash of the step."""
     if not config.train.image_batches:
         return False
     digest = hashlib.sha256(f"image step {config.seed} {step}".encode()).digest()
@@ -80,210 +89,162 @@ def leaves_time_out(config: RunConfig, step: int) -> bool:
 
 
 class _Run:
-    """One process's part of a run, from initial weights to the bundle."""
+    """One process's part of a run, from initial weights to the bundle.
+
+    Attributes:
+        metrics: those of the newest journal line; empty before the first.
+    """
 
     def __init__(
         self,
         config: RunConfig,
-        run_dir: Path,
+        folder: RunFolder,
         source: BatchSource,
-        world: ProcessGroup,
+        group: ProcessGroup,
         on_progress: OnProgress | None,
         on_checkpoint: OnCheckpoint | None,
     ) -> None:
-        self.config, self.run_dir, self.source, self.world = config, run_dir, source, world
-        self.on_progress, self.on_checkpoint = on_progress, on_checkpoint
-        self.checkpoints = run_dir / "checkpoints"
-        self.first = world.rank == 0
-        self.animator, self.initialisation = build(config)
+        self._config, self._folder, self._source, self._group = config, folder, source, group
+        self._on_progress, self._on_checkpoint = on_progress, on_checkpoint
+        self._animator, initialisation = build(config)
         if isinstance(source, DatasetSource):
-            source.check(self.animator)
-        self.trainable = trainable_names(config, list(self.initialisation.transfers))
-        self.journal = Journal(run_dir / "journal.jsonl" if self.first else None)
-        self.engine = Engine(self.animator, self.trainable, self.initialisation.weights, config)
-        # What is trained is in the engine now; what is frozen is published, from the first process.
-        frozen = set(self.initialisation.weights) - set(self.trainable)
-        self.initialisation = self.initialisation.only(frozen if self.first else ())
-        decay = config.train.ema_decay
-        self.ema = Ema(self.engine.fragments(), decay) if decay else None
-        self.metrics: dict[str, float] = {}
-        self.losses: list[Tensor] = []
-        self.skipped_in_a_row = 0
-        self.identity = _identity(config, world, self.initialisation, source.digest)
-
-    def train(self) -> TrainResult:
-        """The stage, top to bottom."""
-        resumed_from = self._resume()
-        begun = resumed_from or 0
-        if self.first:
-            _write_config(self.config, self.run_dir)
-        self._announce(begun)
-        self._loop(begun)
-        bundle_id = self._publish()
-        self.journal.append("end", self.config.train.steps)
-        self.journal.close()
-        return TrainResult(
-            bundle_id,
-            self.run_dir / "bundle",
-            self.config.train.steps,
-            self.metrics.get("train/loss"),
-            resumed_from,
+            source.check(self._animator)
+        self._journal = Journal(folder.journal if group.is_first else None)
+        trainable = trainable_names(config, list(initialisation.transfers))
+        objective = DenoisingObjective(self._animator)
+        self._backend = DeepSpeedBackend(
+            self._animator, objective, trainable, initialisation.weights, config, group
         )
+        # What is trained is in the backend now; what is frozen is published, by the first process.
+        frozen = set(initialisation.weights) - set(trainable)
+        self._initialisation = initialisation.only(frozen if group.is_first else ())
+        decay = config.train.ema_decay
+        self._ema = Ema(self._backend.fragments(), decay, group.rank) if decay else None
+        self._states: list[Stateful] = [self._backend, *([self._ema] if self._ema else [])]
+        identity = CheckpointIdentity(
+            trajectory=trajectory_hash(config),
+            dataset=source.digest,
+            base=initialisation.base,
+            parent=initialisation.parent,
+            world_size=group.size,
+        )
+        self._checkpoints = CheckpointStore(
+            folder.checkpoints, identity, group, keep=config.train.keep_checkpoints
+        )
+        self._skipped_in_a_row = 0
+        self.metrics: dict[str, float] = {}
 
-    def _loop(self, begun: int) -> None:
-        train = self.config.train
-        batches = self.source.batches(self.world.rank, self.world.size, begun, train.global_batch)
-        watch, logged, clips = Throughput(), begun, 0
-        for step in range(begun + 1, train.steps + 1):
-            with watch.waiting():
+    def resume(self) -> int | None:
+        """Continue from the newest complete checkpoint; its step, or None without one. Collective."""
+        checkpoint = self._checkpoints.newest(lambda text: self._journal.record(0, events.Warned(text)))
+        if checkpoint is None:
+            return None
+        self._checkpoints.load(checkpoint, self._states)
+        event = events.Resumed(uri=str(checkpoint.path), digest=checkpoint.digest)
+        self._journal.record(checkpoint.step, event)
+        return checkpoint.step
+
+    def train(self, begun: int) -> None:
+        """All steps after ``begun``."""
+        self._announce(begun)
+        config, group = self._config.train, self._group
+        batches = self._source.batches(group.rank, group.size, begun, config.global_batch)
+        meter = StepMeter()
+        for step in range(begun + 1, config.steps + 1):
+            with meter.throughput.waiting():
                 batch = next(batches)
-            result = self.engine.train_step(batch, step, temporal=not leaves_time_out(self.config, step))
-            self._guard(result, batch, step)
-            clips += len(batch) * self.world.size
-            if self.ema is not None and result.applied:
-                self.ema.update(self.engine.fragments(), step)
-            if step % train.log_every == 0 or step == train.steps:
-                self._log(result, step, watch.report(step - logged, clips))
-                logged, clips = step, 0
-            with watch.paused():
+            result = self._backend.train_step(batch, step, temporal=not is_image_step(self._config, step))
+            meter.count(result, clips=len(batch) * group.size)
+            self._check_applied(result, batch, step)
+            if self._ema is not None and result.applied:
+                self._ema.update(self._backend.fragments(), step)
+            if step % config.log_every == 0 or step == config.steps:
+                self.metrics = meter.report(self._backend.skipped_steps)
+                self._journal.record(step, events.Metrics(self.metrics))
+            with meter.throughput.paused():
                 self._validate(step)
-                self._checkpoint(step)
-            if self.on_progress is not None:
-                self.on_progress(step, train.steps, self.metrics)
+                self._save(step)
+            if self._on_progress is not None:
+                self._on_progress(step, config.steps, self.metrics)
 
-    def _guard(self, result: StepResult, batch: Batch, step: int) -> None:
-        """Skipped steps are told; too many in a row end the run, on every rank at the same step."""
+    def publish(self) -> str:
+        """Write the bundle; its id. Collective."""
+        weights, steps, bundle_id = self._whole_weights(), self._config.train.steps, ""
+        if self._group.is_first:
+            bundle_id = publish(
+                self._folder, weights, self._config, self._initialisation, self._source.digest
+            )
+            self._journal.record(steps, events.BundleWritten(path=str(self._folder.bundle), id=bundle_id))
+        bundle_id = self._group.from_first(bundle_id)
+        self._journal.record(steps, events.Ended())
+        self._journal.close()
+        return bundle_id
+
+    def _announce(self, begun: int) -> None:
+        config, initialisation = self._config, self._initialisation
+        if self._group.is_first:
+            remove_partials(self._folder.path)
+            write_text(self._folder.config, dump_yaml(config))
+        event = events.Started(
+            config_hash=config_hash(config),
+            stage=config.stage,
+            preset=config.preset,
+            steps=config.train.steps,
+            workers=self._group.size,
+            device=str(self._backend.device),
+            parameters=len(initialisation.transfers),
+            trainable=len(self._backend.trainable),
+            dataset_digest=self._source.digest,
+            base=initialisation.base,
+            parent=initialisation.parent,
+        )
+        self._journal.record(begun, event)
+
+    def _check_applied(self, result: StepResult, batch: Batch, step: int) -> None:
+        """Record a skipped step; too many in a row end the run, in every process at the same step."""
         if result.applied:
-            self.skipped_in_a_row = 0
-            self.losses.append(result.loss)
+            self._skipped_in_a_row = 0
             return
-        self.skipped_in_a_row += 1
-        self.journal.append("warning", step, message="step skipped: gradients not finite", keys=batch.keys)
-        if self.skipped_in_a_row >= self.config.train.max_skipped:
+        self._skipped_in_a_row += 1
+        self._journal.record(step, events.StepSkipped(batch.keys))
+        if self._skipped_in_a_row >= self._config.train.max_skipped:
             raise AnimaticError(
-                f"gradients were not finite in {self.skipped_in_a_row} steps in a row, up to step {step}: "
+                f"gradients were not finite in {self._skipped_in_a_row} steps in a row, up to step {step}: "
                 "lower optimizer.lr or lengthen optimizer.warmup_steps, then resume"
             )
 
-    def _log(self, result: StepResult, step: int, throughput: Mapping[str, float]) -> None:
-        """One journal line: the loss is the mean over applied steps since the last line."""
-        self.metrics = {
-            "train/loss": float(torch.stack(self.losses or [result.loss]).mean()),
-            "train/lr": learning_rate(self.config, step),
-            "train/grad_norm": result.grad_norm,
-            "train/skipped_steps": float(self.engine.skipped_steps),
-            **throughput,
-        }
-        self.losses.clear()
-        self.journal.append("metrics", step, metrics=self.metrics)
-
     def _validate(self, step: int) -> None:
-        """Rank 0 draws samples from gathered weights; nobody waits inside a collective for its failure."""
-        every = self.config.validation.every
+        """Draw samples from gathered weights, in the first process. Collective."""
+        every = self._config.validation.every
         if not every or step % every:
             return
-        weights = self._consolidated()
-        if self.first:
-            folder = self.run_dir / "samples"
-            try:
-                still = self.source.first(self.config.validation.count)
-                written = draw_samples(self.animator, weights, still, self.config, folder, step)
-            except (AnimaticError, RuntimeError, OSError, ValueError) as error:
-                # Out of memory, disk full, unreadable stills: no reason to lose the training.
-                self.journal.append("warning", step, message=f"no validation samples: {error}")
-            else:
-                for path, prompt in written:
-                    self.journal.append(
-                        "sample", step, path=str(path.relative_to(self.run_dir)), prompt=prompt
-                    )
-        dist.barrier()
+        weights = self._whole_weights()
+        if self._group.is_first:
+            self._draw_samples(weights, step)
+        self._group.barrier()
 
-    def _checkpoint(self, step: int) -> None:
-        train = self.config.train
+    def _draw_samples(self, weights: Mapping[str, Tensor], step: int) -> None:
+        try:
+            batch = self._source.first(self._config.validation.count)
+            samples = draw_samples(self._animator, weights, batch, self._config, self._folder.samples, step)
+        except (AnimaticError, RuntimeError, OSError, ValueError) as error:
+            # Out of memory, disk full, unreadable stills: no reason to lose the training.
+            self._journal.record(step, events.Warned(f"no validation samples: {error}"))
+            return
+        for sample in samples:
+            path = str(sample.path.relative_to(self._folder.path))
+            self._journal.record(step, events.SampleDrawn(path, sample.prompt))
+
+    def _save(self, step: int) -> None:
+        train = self._config.train
         if step % train.checkpoint_every and step != train.steps:
             return
-        saved = store.save(
-            self.checkpoints, step, self.engine, self.ema, self.identity, train.keep_checkpoints
-        )
-        self.journal.append("checkpoint", step, uri=str(saved.path), digest=saved.digest)
-        if self.on_checkpoint is not None:
-            self.on_checkpoint(step, saved.path)
+        saved = self._checkpoints.save(step, self._states)
+        self._journal.record(step, events.CheckpointSaved(uri=str(saved.path), digest=saved.digest))
+        if self._on_checkpoint is not None:
+            self._on_checkpoint(step, saved.path)
 
-    def _resume(self) -> int | None:
-        """Load the newest whole checkpoint; its step, or None where there is none."""
-        saved = None
-        if self.first:
-            store.clean(self.checkpoints)
-            saved = store.newest(
-                self.checkpoints, lambda text: self.journal.append("warning", 0, message=text)
-            )
-        saved = _from_first(saved)
-        if saved is None:
-            return None
-        store.load(saved, self.engine, self.ema, self.identity)
-        self.journal.append("resume", saved.step, uri=str(saved.path), digest=saved.digest)
-        return saved.step
-
-    def _announce(self, begun: int) -> None:
-        self.journal.append(
-            "start",
-            begun,
-            config_hash=config_hash(self.config),
-            stage=self.config.stage,
-            preset=self.config.preset,
-            steps=self.config.train.steps,
-            workers=self.world.size,
-            device=str(self.engine.device),
-            parameters=len(self.initialisation.transfers),
-            trainable=len(self.trainable),
-            dataset_digest=self.source.digest,
-            base=self.initialisation.base,
-            parent=self.initialisation.parent,
-        )
-
-    def _consolidated(self) -> dict[str, Any]:
-        """The whole network on rank 0 (averaged weights where there are any). Collective."""
-        trained = self.engine.gather(self.ema.values if self.ema is not None else None)
-        return merge(self.initialisation, trained) if self.first else {}
-
-    def _publish(self) -> str:
-        weights = self._consolidated()
-        bundle_id = None
-        if self.first:
-            folder = self.run_dir / "bundle"
-            bundle_id = publish(
-                folder,
-                self.animator,
-                weights,
-                self.config,
-                self.initialisation,
-                self.source.digest,
-                self.run_dir / "journal.jsonl",
-            )
-            self.journal.append("bundle", self.config.train.steps, path=str(folder), id=bundle_id)
-        return _from_first(bundle_id)
-
-
-def _identity(
-    config: RunConfig, world: ProcessGroup, initialisation: Initialisation, dataset_digest: str
-) -> dict[str, Any]:
-    """What two runs must share for one to continue the other's checkpoints."""
-    return {
-        "trajectory": trajectory_hash(config),
-        "dataset": dataset_digest,
-        "base": initialisation.base,
-        "parent": initialisation.parent,
-        "world_size": world.size,
-    }
-
-
-def _write_config(config: RunConfig, run_dir: Path) -> None:
-    remove_partials(run_dir)
-    write_text(run_dir / "config.yaml", dump_yaml(config))
-
-
-def _from_first(value: Any) -> Any:
-    """Rank 0's value, on every rank. Collective."""
-    box = [value]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]
+    def _whole_weights(self) -> dict[str, Tensor]:
+        """The whole network in the first process (averaged weights where they are kept). Collective."""
+        trained = self._backend.gather(self._ema.values if self._ema is not None else None)
+        return self._initialisation.with_trained(trained) if self._group.is_first else {}

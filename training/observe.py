@@ -1,87 +1,12 @@
-"""What a run records while it goes: the journal, and where its time went.
-
-The journal is the record of a run, in the form of ``core.journal``; trackers mirror it.
-"""
+"""Figures of the steps of a run: loss, gradients, and where the time went."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from core.journal import JournalWriter, read_records
+import torch
 
-EVENTS = ("start", "metrics", "sample", "checkpoint", "resume", "warning", "bundle", "end")
-# Read at once by those who follow a journal, so that a long one does not fill their memory.
-_FOLLOW_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class JournalEntry:
-    """One event of a run: ``time`` in seconds since 1970, and ``content``, all fields of its line."""
-
-    event: str
-    step: int
-    time: float
-    content: dict[str, Any]
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """The finite numbers of a ``metrics`` event by name; empty for other events."""
-        values = self.content.get("metrics") or {}
-        return {key: float(value) for key, value in values.items() if value is not None}
-
-
-class Journal:
-    """The journal of a run, written by rank 0 (``path`` None on the others: nothing is written)."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._writer = None if path is None else JournalWriter(path)
-
-    def append(self, event: str, step: int, **fields: Any) -> None:
-        """Write one event durably. Numbers that are not finite become null.
-
-        Raises:
-            ValueError: where ``event`` is not one of EVENTS.
-        """
-        if event not in EVENTS:
-            raise ValueError(f"unknown journal event {event!r}")
-        if self._writer is not None:
-            self._writer.append({"time": time.time(), "event": event, "step": step, **fields})
-
-    def close(self) -> None:
-        """Close the file; appending afterwards is an error."""
-        if self._writer is not None:
-            self._writer.close()
-
-
-def read_journal(path: Path) -> list[JournalEntry]:
-    """All events of a journal, in order; none where there is no such file."""
-    return _entries(read_records(path)[0])
-
-
-def follow_journal(path: Path, offset: int) -> tuple[list[JournalEntry], int]:
-    """Events from a byte offset on, about a megabyte of them at most, and the offset to go on from."""
-    records, end = read_records(path, offset, _FOLLOW_BYTES)
-    return _entries(records), end
-
-
-def curves(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """Metrics by name as (step, value) in step order.
-
-    Steps that were repeated after a resume count once, with their last value; steps that a resume discarded
-    and that were not repeated are left out.
-    """
-    found: dict[str, dict[int, float]] = {}
-    for entry in read_journal(path):
-        if entry.event == "resume":
-            for series in found.values():
-                for step in [step for step in series if step > entry.step]:
-                    del series[step]
-        for name, value in entry.metrics.items():
-            found.setdefault(name, {})[entry.step] = value
-    return {name: sorted(series.items()) for name, series in found.items()}
+from training.backends import StepResult
 
 
 class Throughput:
@@ -119,13 +44,33 @@ class Throughput:
         self._began, self._waited = time.perf_counter(), 0.0
 
 
-def _entries(records: list[dict[str, Any]]) -> list[JournalEntry]:
-    return [
-        JournalEntry(
-            event=str(record.get("event", "")),
-            step=int(record.get("step") or 0),
-            time=float(record.get("time") or 0.0),
-            content=record,
-        )
-        for record in records
-    ]
+class StepMeter:
+    """Collects the steps since the last report."""
+
+    def __init__(self) -> None:
+        self.throughput = Throughput()
+        self._results: list[StepResult] = []
+        self._clips = 0
+
+    def count(self, result: StepResult, clips: int) -> None:
+        """A step of all processes on ``clips`` clips."""
+        self._results.append(result)
+        self._clips += clips
+
+    def report(self, skipped_steps: int) -> dict[str, float]:
+        """Metrics by name; the loss is the mean over the steps that were applied, if any was.
+
+        Args:
+            skipped_steps: since the run began.
+        """
+        last = self._results[-1]
+        losses = [result.loss for result in self._results if result.applied] or [last.loss]
+        metrics = {
+            "train/loss": float(torch.stack(losses).mean()),
+            "train/lr": last.learning_rate,
+            "train/grad_norm": last.grad_norm,
+            "train/skipped_steps": float(skipped_steps),
+            **self.throughput.report(len(self._results), self._clips),
+        }
+        self._results, self._clips = [], 0
+        return metrics

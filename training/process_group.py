@@ -1,27 +1,61 @@
-"""This process among the others of a run."""
+"""This process among the processes of a run."""
 
 import os
 import socket
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 
 from core.errors import AnimaticError
 
+Value = TypeVar("Value")
+
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among the others."""
+    """The processes of a run, as one of them sees them.
+
+    Attributes:
+        rank: of this process, from 0.
+        size: number of processes.
+    """
 
     rank: int
     size: int
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes journal, samples and bundle."""
+        return self.rank == 0
+
+    def barrier(self) -> None:
+        """Wait for all processes. Collective."""
+        if self.size > 1:
+            dist.barrier()
+
+    def from_first(self, value: Value) -> Value:
+        """The first process's ``value``, in every process. Collective."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def gathered(self, value: Value) -> list[Value]:
+        """The values of all processes by rank, in every process. Collective."""
+        if self.size == 1:
+            return [value]
+        values = [value] * self.size
+        dist.all_gather_object(values, value)
+        return values
 
 
 def join_process_group(gpu: bool) -> ProcessGroup:
     """Join the other processes (RANK and WORLD_SIZE as set by Ray Train or torchrun), or be alone.
 
-    Raises AnimaticError when a GPU is asked for and there is none.
+    Raises AnimaticError when a GPU is asked for and this process has none.
     """
     if gpu and not torch.cuda.is_available():
         raise AnimaticError(

@@ -1,6 +1,7 @@
 """Validation samples: the same few stills animated again as training goes on."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -19,6 +20,14 @@ from training.config import RunConfig
 _PLAYBACK_FPS = 8
 
 
+@dataclass(frozen=True)
+class ValidationSample:
+    """A sample on disk: its clip, or its picture where the network makes single images."""
+
+    path: Path
+    prompt: str
+
+
 def draw_samples(
     animator: Animator,
     weights: Mapping[str, Tensor],
@@ -26,15 +35,12 @@ def draw_samples(
     config: RunConfig,
     folder: Path,
     step: int,
-) -> list[tuple[Path, str]]:
+) -> list[ValidationSample]:
     """Animate the first stills of ``batch`` and write ``step-…-N.mp4`` and ``.png`` (a strip of its frames).
 
     Args:
-        animator: lends its frozen encoders and codec; its own weights are neither used nor touched.
-        weights: whole weights of the network, by internal name.
-
-    Returns:
-        (path of the mp4, or of the png where the network makes single images; prompt) for every sample.
+        animator: its frozen encoders and codec are used, its own network is not.
+        weights: whole weights of the network, by name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sampler = _with_weights(animator, weights)
@@ -50,12 +56,13 @@ def draw_samples(
         )
         clip = animate(sampler, still, [prompt], own)[0]
         frames = to_uint8(clip).permute(0, 2, 3, 1).numpy()
-        written.append((_write(frames, folder / f"step-{step:08d}-{index}"), prompt))
+        path = _write(frames, folder / f"step-{step:08d}-{index}")
+        written.append(ValidationSample(path, prompt))
     return written
 
 
 def _with_weights(animator: Animator, weights: Mapping[str, Tensor]) -> Animator:
-    """An animator with a network of its own and the other's frozen parts."""
+    """An animator with a network of these weights and the frozen parts of ``animator``."""
     network = Network(animator.architecture).eval()
     with torch.no_grad():
         for name, parameter in network.named_parameters():
@@ -64,7 +71,7 @@ def _with_weights(animator: Animator, weights: Mapping[str, Tensor]) -> Animator
 
 
 def _write(frames: np.ndarray, stem: Path) -> Path:
-    """Write (t h w 3) uint8 as a strip and, if it moves, as a clip."""
+    """Write frames (t h w 3) uint8 as a strip and, if there are several, as a clip."""
     strip = stem.with_suffix(".png")
     Image.fromarray(np.concatenate(list(frames), axis=1)).save(strip)
     if len(frames) == 1:

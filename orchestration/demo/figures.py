@@ -15,7 +15,7 @@ from orchestration.demo.outputs import DemoOutputs
 from orchestration.demo.step_timings import StepTimings
 from orchestration.registry import Ancestor, trace_lineage
 from pipelines.evaluate.metrics import mean_interval
-from training.observe import curves, read_journal
+from training.journal import curves, read_journal
 
 if TYPE_CHECKING:
     from pipelines.evaluate import Accuracy, EvaluationReport, Mean

@@ -28,7 +28,8 @@ from orchestration.workspace import Workspace
 from pipelines.cluster.connect import ensure_ray
 from training.batch_source import DatasetSource
 from training.config import RunConfig
-from training.publish import published
+from training.publish import finished_bundle
+from training.run_folder import RunFolder
 from training.stages import STAGES
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def launch(config: RunConfig, run_dir: Path, workspace: Workspace, console: Cons
     """
     run_dir = Path(run_dir).resolve()
     started = time.monotonic()
-    done = published(config, run_dir, DatasetSource(config).digest)
+    done = finished_bundle(config, RunFolder(run_dir), DatasetSource(config).digest)
     if done is not None:
         return LaunchResult(run_dir, done.folder, done.id, 0.0)
     run_dir.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 
@@ -13,7 +14,8 @@ from core.files import write_text
 from orchestration.tracking import Mirror, backends_for
 from orchestration.tracking.run import TrackedRun
 from training.config.sections import TrackingConfig
-from training.observe import Journal
+from training.events import Ended, Metrics
+from training.journal import Journal
 
 if TYPE_CHECKING:
     from orchestration.tracking.backends import Outcome
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 EVERY_S = 5.0
 # Beside the experiment of training, whose charts would not compare with these.
 EXPERIMENT = "animatic-ingest"
+
+
+@dataclass(frozen=True)
+class IngestStarted:
+    """The ingest begins."""
+
+    event: ClassVar[str] = "start"
 
 
 class JournalledIngest:
@@ -35,7 +44,7 @@ class JournalledIngest:
         write_text(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False))
         self.folder = folder
         self._journal = Journal(folder / "journal.jsonl")
-        self._journal.append("start", 0)
+        self._journal.record(0, IngestStarted())
         self._state: IngestProgress | None = None
         self._rows = 0
         self._written = 0.0
@@ -52,13 +61,13 @@ class JournalledIngest:
         """Write the last state and let the trackers catch up; names those that are still behind."""
         self._write()
         if outcome == "finished":
-            self._journal.append("end", self._rows)
+            self._journal.record(self._rows, Ended())
         self._journal.close()
         return self._mirror.close(outcome)
 
     def _write(self) -> None:
         if self._state is not None:
-            self._journal.append("metrics", self._state.rows, metrics=metrics_of(self._state))
+            self._journal.record(self._state.rows, Metrics(metrics_of(self._state)))
             self._state, self._written = None, time.monotonic()
 
 

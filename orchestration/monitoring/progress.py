@@ -12,7 +12,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from training.observe import JournalEntry, follow_journal
+from training.journal import JournalEntry, follow_journal
 
 BAR_WIDTH = 30
 FOLLOW_S = 0.5

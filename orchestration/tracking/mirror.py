@@ -17,7 +17,7 @@ from pathlib import Path
 from core.lock import LockedError, file_lock
 from orchestration.tracking.backends import Backend, MlflowBackend, Outcome, WandbBackend
 from orchestration.tracking.run import Delivery, MirrorState, Point, TrackedRun
-from training.observe import JournalEntry, follow_journal
+from training.journal import JournalEntry, follow_journal
 
 logger = logging.getLogger(__name__)
 POLL_S = 2.0

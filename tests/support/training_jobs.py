@@ -10,11 +10,11 @@ from unittest.mock import patch
 import torch
 
 from models.batch import Batch
-from training.backends.deepspeed import Engine
-from training.backends.ema import Ema
+from training.backends import DeepSpeedBackend, Ema
 from training.config import RunConfig, dump_yaml, load, resolve
 from training.initialisation.build import build
 from training.loop import train
+from training.objectives.denoising import DenoisingObjective
 from training.process_group import join_process_group
 from training.trainable import trainable_names
 
@@ -129,33 +129,40 @@ def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = N
     return {"id": result.bundle_id, "resumed_from": result.resumed_from, "losses": losses}
 
 
-def follow_engine(config_path: str, steps: int, fp16: bool = False) -> dict[str, Any]:
-    """Some steps with an engine of its own, with the whole weights after each as rank 0 gathers them.
+def follow_backend(config_path: str, steps: int, fp16: bool = False) -> dict[str, Any]:
+    """Some steps with a backend of its own, with the whole weights after each as rank 0 gathers them.
 
-    The average is followed twice: sharded as in training, and whole, from the gathered weights. ``fp16``:
-    what the processor says of its support, which DeepSpeed asks for but does not need.
+    The average is computed twice: sharded as in training, and whole, from the gathered weights. ``fp16``:
+    whether the processor reports support, which DeepSpeed asks for but does not need.
     """
-    # Imported as late as the engine imports it: the choice of accelerator is read at that moment.
+    # Imported as late as the backend imports it: the choice of accelerator is read at that moment.
     from deepspeed.accelerator import get_accelerator
 
     config = load(Path(config_path))
-    world = join_process_group(gpu=False)
+    group = join_process_group(gpu=False)
     animator, start = build(config)
     with patch.object(get_accelerator(), "is_fp16_supported", return_value=fp16):
-        engine = Engine(animator, trainable_names(config, list(start.weights)), start.weights, config)
-    ema = Ema(engine.fragments(), 0.9)
-    begun = engine.gather()
+        backend = DeepSpeedBackend(
+            animator,
+            DenoisingObjective(animator),
+            trainable_names(config, list(start.weights)),
+            start.weights,
+            config,
+            group,
+        )
+    ema = Ema(backend.fragments(), 0.9, group.rank)
+    begun = backend.gather()
     whole = {name: value.clone() for name, value in begun.items()}
-    batches = SyntheticSource(config).batches(world.rank, world.size, 0, config.train.global_batch)
+    batches = SyntheticSource(config).batches(group.rank, group.size, 0, config.train.global_batch)
     losses, gathered = [], begun
     for step in range(1, steps + 1):
-        losses.append(float(engine.train_step(next(batches), step).loss))
-        ema.update(engine.fragments(), step)
-        gathered = engine.gather()
+        losses.append(float(backend.train_step(next(batches), step).loss))
+        ema.update(backend.fragments(), step)
+        gathered = backend.gather()
         decay = min(0.9, (1 + step) / (10 + step))
         for name, value in whole.items():
             value.lerp_(gathered[name], 1 - decay)
-    averaged = engine.gather(ema.values)
+    averaged = backend.gather(ema.values)
     return {
         "losses": losses,
         "starts_exactly": all(torch.equal(value, start.weights[name]) for name, value in begun.items()),

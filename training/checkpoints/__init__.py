@@ -1,1 +1,14 @@
-"""Checkpoints of a running training."""
+"""Checkpoints of a run: what resuming continues from."""
+
+from training.checkpoints.manifest import CheckpointIdentity, Manifest, find_damage, read_manifest
+from training.checkpoints.store import Checkpoint, CheckpointStore, Stateful
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointIdentity",
+    "CheckpointStore",
+    "Manifest",
+    "Stateful",
+    "find_damage",
+    "read_manifest",
+]

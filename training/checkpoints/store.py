@@ -1,156 +1,155 @@
-"""Checkpoints that exist completely or not at all.
+"""The checkpoints of a run: each is complete or does not exist.
 
-Every rank writes its part into a temporary folder; then come the digests of all files, the manifest, fsync
-and one rename. A folder without a manifest, or whose files no longer match it, is not a checkpoint: resuming
-falls back to the newest one that is.
+Every process writes its part into a temporary folder; then follow the digests of all files, the manifest,
+fsync and one rename. A folder without a manifest, or whose files do not match it, is not a checkpoint: a run
+resumes from the newest one that is.
 """
 
-import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-import torch.distributed as dist
+from typing import Protocol
 
 from core.errors import AnimaticError
-from core.files import move_into_place, sha256, sync, write_text
-from training.backends.deepspeed import Engine
-from training.backends.ema import Ema
+from core.files import move_into_place, sha256, sync
+from training.checkpoints.manifest import (
+    MANIFEST,
+    CheckpointIdentity,
+    FileRecord,
+    Manifest,
+    find_damage,
+    read_manifest,
+    write_manifest,
+)
 from training.process_group import ProcessGroup
 
-MANIFEST = "manifest.json"
-_FORMAT = 1
+_PREFIX = "step-"
 _PARTIAL = ".partial"
 
 
+class Stateful(Protocol):
+    """What a checkpoint contains the state of. Both methods are collective."""
+
+    def save(self, folder: Path) -> None:
+        """Write this process's part of the state into ``folder``."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Read what :meth:`save` wrote in a process of the same rank, among as many processes."""
+        ...
+
+
 @dataclass(frozen=True)
-class Saved:
-    """A verified checkpoint. ``digest`` is that of its manifest, which holds those of its files."""
+class Checkpoint:
+    """A complete checkpoint.
+
+    Attributes:
+        step: after which it was written.
+        digest: of its manifest, which contains the digests of its files.
+    """
 
     step: int
     path: Path
     digest: str
 
 
-def save(
-    root: Path, step: int, engine: Engine, ema: Ema | None, identity: Mapping[str, Any], keep: int
-) -> Saved:
-    """Write ``root/step-…`` and delete older checkpoints beyond ``keep``. Collective; shared file system.
+class CheckpointStore:
+    """The checkpoints of one run, in a folder that all its processes share."""
 
-    ``identity``: what must be equal for a run to resume from here.
-    """
-    final = root / f"step-{step:08d}"
-    partial = final.with_name(final.name + _PARTIAL)
-    if engine.world.rank == 0:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-    dist.barrier()
-    engine.save(str(partial))
-    if ema is not None:
-        torch.save(ema.values, partial / _rank_file(engine.world.rank))
-    dist.barrier()
-    files = _digest_together(partial, engine.world)
-    if engine.world.rank == 0:
-        manifest = {"format": _FORMAT, "step": step, **identity, "files": files}
-        write_text(partial / MANIFEST, json.dumps(manifest, indent=1))
-        _remove(final)
-        move_into_place(partial, final)
-    dist.barrier()
-    saved = Saved(step, final, sha256(final / MANIFEST))
-    if engine.world.rank == 0:
-        _retain(root, saved, keep)
-    return saved
+    def __init__(self, root: Path, identity: CheckpointIdentity, group: ProcessGroup, keep: int) -> None:
+        """``keep``: the number of newest checkpoints that :meth:`save` leaves."""
+        self._root, self._identity, self._group, self._keep = root, identity, group, keep
 
+    def save(self, step: int, states: Sequence[Stateful]) -> Checkpoint:
+        """Write the checkpoint of ``step``, then delete the oldest ones beyond those to keep. Collective."""
+        final = self._root / f"{_PREFIX}{step:08d}"
+        partial = final.with_name(final.name + _PARTIAL)
+        if self._group.is_first:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+        self._group.barrier()
+        for state in states:
+            state.save(partial)
+        self._group.barrier()
+        files = self._file_records(partial)
+        if self._group.is_first:
+            write_manifest(partial, Manifest(step=step, files=files, **self._identity.model_dump()))
+            _remove(final)
+            move_into_place(partial, final)
+        self._group.barrier()
+        saved = Checkpoint(step, final, sha256(final / MANIFEST))
+        if self._group.is_first:
+            self._delete_old(saved)
+        return saved
 
-def newest(root: Path, warn: Callable[[str], None]) -> Saved | None:
-    """The newest checkpoint whose files match its manifest; damaged ones are passed over with a warning."""
-    for path in sorted(root.glob("step-*"), reverse=True):
-        if path.name.endswith(_PARTIAL):
-            continue
-        problem = verify(path)
-        if problem is None:
-            return Saved(int(path.name.removeprefix("step-")), path, sha256(path / MANIFEST))
-        warn(f"checkpoint {path} is damaged and passed over: {problem}")
-    return None
+    def newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
+        """The newest complete checkpoint; None without one. Collective.
 
+        Removes what interrupted saves left behind.
 
-def verify(path: Path) -> str | None:
-    """What is wrong with a checkpoint; None when every file is there and unchanged."""
-    try:
-        manifest = json.loads((path / MANIFEST).read_text())
-    except (OSError, ValueError):
-        return "its manifest is missing or unreadable"
-    for name, expected in manifest["files"].items():
-        file = path / name
-        if not file.is_file():
-            return f"{name} is missing"
-        if file.stat().st_size != expected["bytes"]:
-            return f"{name} has {file.stat().st_size} bytes, {expected['bytes']} were written"
-        if sha256(file) != expected["sha256"]:
-            return f"{name} has changed since it was written"
-    return None
+        Args:
+            warn: called in the first process for each damaged checkpoint that is skipped.
+        """
+        found = None
+        if self._group.is_first:
+            for partial in self._root.glob(f"{_PREFIX}*{_PARTIAL}"):
+                shutil.rmtree(partial)
+            found = self._find_newest(warn)
+        return self._group.from_first(found)
 
+    def load(self, checkpoint: Checkpoint, states: Sequence[Stateful]) -> None:
+        """Restore the states from a checkpoint. Collective.
 
-def load(saved: Saved, engine: Engine, ema: Ema | None, identity: Mapping[str, Any]) -> None:
-    """Continue from a checkpoint. Collective.
+        Raises AnimaticError when another number of processes or another run wrote it.
+        """
+        manifest = read_manifest(checkpoint.path)
+        workers = manifest.world_size
+        if workers != self._identity.world_size:
+            raise AnimaticError(
+                f"checkpoint {checkpoint.path} was written by {workers} workers, this run has "
+                f"{self._identity.world_size}: resume with launch.workers={workers}"
+            )
+        differing = manifest.differences(self._identity)
+        if differing:
+            raise AnimaticError(
+                f"checkpoint {checkpoint.path} belongs to another run (different {', '.join(differing)}): "
+                "choose another run folder, or delete this one to start over"
+            )
+        for state in states:
+            state.load(checkpoint.path)
 
-    Raises AnimaticError when it was written by another number of ranks or by another run.
-    """
-    manifest = json.loads((saved.path / MANIFEST).read_text())
-    if manifest["world_size"] != identity["world_size"]:
-        raise AnimaticError(
-            f"checkpoint {saved.path} was written by {manifest['world_size']} workers, this run has "
-            f"{identity['world_size']}: resume with launch.workers={manifest['world_size']}"
-        )
-    differing = [key for key, value in identity.items() if manifest.get(key) != value]
-    if differing:
-        raise AnimaticError(
-            f"checkpoint {saved.path} belongs to another run (different {', '.join(differing)}): "
-            "choose another run folder, or delete this one to start over"
-        )
-    engine.load(str(saved.path))
-    if ema is not None:
-        ema.load(
-            torch.load(saved.path / _rank_file(engine.world.rank), map_location="cpu", weights_only=True)
-        )
+    def _file_records(self, folder: Path) -> dict[str, FileRecord]:
+        """Size and digest of every file, the work shared by all processes. Collective."""
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        share: dict[str, FileRecord] = {}
+        for path in files[self._group.rank :: self._group.size]:
+            sync(path)
+            share[str(path.relative_to(folder))] = FileRecord.of(path)
+        return {name: record for part in self._group.gathered(share) for name, record in sorted(part.items())}
 
+    def _find_newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
+        for path in reversed(self._complete()):
+            damage = find_damage(path)
+            if damage is None:
+                return Checkpoint(int(path.name.removeprefix(_PREFIX)), path, sha256(path / MANIFEST))
+            warn(f"checkpoint {path} is damaged and skipped: {damage}")
+        return None
 
-def clean(root: Path) -> None:
-    """Delete what interrupted saves left behind. On one rank, before any save."""
-    for path in root.glob(f"step-*{_PARTIAL}"):
-        shutil.rmtree(path)
+    def _delete_old(self, saved: Checkpoint) -> None:
+        """Delete all but the newest, once the one just saved is known to be readable."""
+        old = [path for path in self._complete()[: -self._keep] if path != saved.path]
+        if old and find_damage(saved.path) is None:
+            for path in old:
+                _remove(path)
 
-
-def _digest_together(folder: Path, world: ProcessGroup) -> dict[str, dict[str, Any]]:
-    """Size and digest of every file, the work shared by all ranks."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    mine: dict[str, dict[str, Any]] = {}
-    for path in files[world.rank :: world.size]:
-        sync(path)
-        mine[str(path.relative_to(folder))] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
-    parts: list[Any] = [None] * world.size
-    dist.all_gather_object(parts, mine)
-    return {name: entry for part in parts for name, entry in sorted(part.items())}
-
-
-def _retain(root: Path, newest_saved: Saved, keep: int) -> None:
-    """Delete all but the newest ``keep``, once the newest is known to be readable."""
-    complete = sorted(path for path in root.glob("step-*") if not path.name.endswith(_PARTIAL))
-    doomed = [path for path in complete[:-keep] if path != newest_saved.path]
-    if doomed and verify(newest_saved.path) is None:
-        for path in doomed:
-            _remove(path)
+    def _complete(self) -> list[Path]:
+        """Folders that were renamed into place, oldest first."""
+        return sorted(path for path in self._root.glob(f"{_PREFIX}*") if not path.name.endswith(_PARTIAL))
 
 
 def _remove(path: Path) -> None:
-    """Delete a checkpoint; without its manifest it is none even if deletion is interrupted."""
+    """Delete a checkpoint; without its manifest it no longer exists even if the deletion is interrupted."""
     (path / MANIFEST).unlink(missing_ok=True)
     if path.exists():
         shutil.rmtree(path)
-
-
-def _rank_file(rank: int) -> str:
-    return f"ema-{rank:05d}.pt"

@@ -36,14 +36,22 @@ class Initialisation:
         """The origin of every parameter, by name."""
         return {name: transfer.origin for name, transfer in self.transfers.items()}
 
-    @property
-    def continues(self) -> str | None:
-        """Id of the bundle that the stage's own bundle names as its parent."""
-        return self.parent or self.base
-
     def only(self, names: Collection[str]) -> "Initialisation":
         """With the weights of these parameters alone, copied: the bundles' files may change from now on."""
         return replace(self, weights={name: self.weights[name].clone() for name in names})
+
+    def with_trained(self, trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The whole network: trained tensors, and the others exactly as the stage received them.
+
+        Raises ValueError when a trained tensor is unknown, of another shape or not finite.
+        """
+        for name, value in trained.items():
+            transfer = self.transfers.get(name)
+            if transfer is None or transfer.shape != tuple(value.shape):
+                raise ValueError(f"trained weight {name} does not belong to this network")
+            if not torch.isfinite(value).all():
+                raise ValueError(f"trained weight {name} has values that are not finite")
+        return {**self.weights, **trained}
 
 
 def build(config: RunConfig) -> tuple[Animator, Initialisation]:

@@ -16,6 +16,11 @@ class SourceBundles(NamedTuple):
     base: Bundle | None
     parent: Bundle | None
 
+    @property
+    def continued(self) -> Bundle | None:
+        """The one that the stage's own bundle names as its parent."""
+        return self.parent or self.base
+
 
 def configured_stage(config: RunConfig) -> Stage:
     """The run's stage, with its ablations."""

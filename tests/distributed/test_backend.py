@@ -1,17 +1,14 @@
-"""The engine on two processes: exact starts, exact batches, sharded averages, guarded steps."""
+"""The DeepSpeed backend on two processes: exact starts, exact batches, sharded averages."""
 
 import pytest
 
-from core.errors import AnimaticError
 from tests.support.process_group import WorkerError
-from tests.support.training_jobs import follow_engine, small_config, write_config
-from training.backends.deepspeed import batch_shares
-from training.loop import leaves_time_out
+from tests.support.training_jobs import follow_backend, small_config, write_config
 
 
 def follow(pair, folder, *sets, steps=3, fp16=True):
     path = write_config(small_config(0, "model.unet.dropout=0", *sets), folder / "config.yaml")
-    return pair.run(follow_engine, path, steps, fp16)
+    return pair.run(follow_backend, path, steps, fp16)
 
 
 @pytest.mark.parametrize(
@@ -44,28 +41,3 @@ def test_steps_do_not_depend_on_the_number_of_processes(pair, alone, tmp_path):
     assert follow(alone, tmp_path, "train.precision=fp32")[0]["losses"] == pytest.approx(
         expected["losses"], rel=1e-5
     )
-
-
-def test_batches_that_cannot_be_shared_are_refused():
-    with pytest.raises(AnimaticError, match="cannot be shared by 3 workers"):
-        batch_shares(small_config(0), 3)
-    with pytest.raises(AnimaticError, match="does not divide"):
-        batch_shares(small_config(0, "train.global_batch=12", "train.micro_batch=4"), 2)
-    assert batch_shares(small_config(0, "train.global_batch=12", "train.micro_batch=3"), 2) == (3, 2)
-
-
-def test_batches_of_buckets_are_split_into_as_many_passes_or_refused():
-    sets = ("train.global_batch=8", "train.micro_batch=2")
-    bucket = "data.buckets=[{{height: 32, width: 64, frames: 2, batch: {}}}]".format
-    assert batch_shares(small_config(0, *sets, bucket(12)), 2) == (2, 2)
-    assert batch_shares(small_config(0, *sets, bucket("null")), 2) == (2, 2)
-    with pytest.raises(AnimaticError, match=r"batch of 6 of bucket 32x64x2 .* 2 passes .* make it 4 or 8"):
-        batch_shares(small_config(0, *sets, bucket(6)), 2)
-
-
-def test_the_share_of_image_steps_is_as_configured_and_fixed():
-    config = small_config(0, "train.image_batches=0.25")
-    chosen = [leaves_time_out(config, step) for step in range(1, 2001)]
-    assert 0.2 < sum(chosen) / len(chosen) < 0.3
-    assert chosen == [leaves_time_out(config, step) for step in range(1, 2001)]
-    assert not any(leaves_time_out(small_config(0, "train.image_batches=0"), step) for step in range(50))

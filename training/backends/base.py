@@ -1,0 +1,104 @@
+"""What the training loop needs of a backend, which owns the trained weights and their optimizer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from models.batch import Batch
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One optimizer step.
+
+    Attributes:
+        loss: mean over the global batch (scalar), on the backend's device.
+        applied: False when a gradient was not finite and the step was skipped.
+        grad_norm: norm of all gradients before clipping.
+        learning_rate: of this step.
+    """
+
+    loss: Tensor
+    applied: bool
+    grad_norm: float
+    learning_rate: float
+
+
+class Fragment(NamedTuple):
+    """This process's part of a parameter.
+
+    Attributes:
+        values: flat view of the fp32 master weights; may end in padding.
+        start: position of the first value in the flat parameter.
+    """
+
+    values: Tensor
+    start: int
+
+
+Fragments = Mapping[str, Fragment]
+
+
+class Objective(Protocol):
+    """The loss that a backend minimises."""
+
+    def __call__(self, batch: Batch, *, temporal: bool) -> Tensor:
+        """Mean loss (scalar) of a batch; ``temporal``: False leaves the temporal layers out."""
+        ...
+
+
+class Backend(Protocol):
+    """Trains the networks of an animator; every method is collective unless it says otherwise.
+
+    Attributes:
+        device: of the networks in this process.
+        trainable: names of the trained parameters, in order.
+    """
+
+    device: torch.device
+    trainable: Sequence[str]
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps skipped for non-finite gradients since the run began, resumes included. Not collective."""
+        ...
+
+    def train_step(self, batch: Batch, step: int, *, temporal: bool = True) -> StepResult:
+        """One optimizer step.
+
+        Args:
+            batch: this process's share of the global batch.
+            step: its number in the run, from 1.
+            temporal: False trains on single frames, without the temporal layers.
+        """
+        ...
+
+    def fragments(self) -> Fragments:
+        """This process's parts of the master weights by name, without those it has no part of.
+
+        Not collective. The views stay valid until the next step.
+        """
+        ...
+
+    def gather(self, values: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Whole fp32 tensors of the trained parameters, on the first process's CPU; empty elsewhere.
+
+        Args:
+            values: gathered in place of the master weights, laid out like :meth:`fragments`.
+        """
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write weights, masters and optimizer state of all processes into ``folder``."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Read what :meth:`save` wrote, with as many processes and the same sharding.
+
+        Raises AnimaticError when ``folder`` has no such state.
+        """
+        ...

@@ -1,0 +1,35 @@
+"""DeepSpeed's configuration, from the run's."""
+
+from typing import Any
+
+import torch
+
+from training.batch_shares import BatchShares
+from training.config import RunConfig
+
+# Precisions that keep half weights and fp32 masters; DeepSpeed's names are the configuration's.
+HALF_WEIGHTS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def deepspeed_config(config: RunConfig, shares: BatchShares) -> dict[str, Any]:
+    """The dictionary that ``deepspeed.initialize`` takes.
+
+    It is written here from typed settings only: DeepSpeed accepts unknown top-level keys silently.
+    """
+    train = config.train
+    values: dict[str, Any] = {
+        "train_batch_size": train.global_batch,
+        "train_micro_batch_size_per_gpu": shares.micro_batch,
+        "gradient_accumulation_steps": shares.passes,
+        # Memory-efficient linear replaces torch's function for the whole process.
+        "zero_optimization": {"stage": train.zero_stage, "memory_efficient_linear": False},
+        "steps_per_print": None,
+        "wall_clock_breakdown": False,
+    }
+    if train.zero_stage:  # at stage 0 GuardedAdamW clips
+        values["gradient_clipping"] = config.optimizer.grad_clip
+    if train.precision in HALF_WEIGHTS:
+        values[train.precision] = {"enabled": True}
+    elif train.precision == "autocast-bf16":
+        values["torch_autocast"] = {"enabled": True, "dtype": "bfloat16"}
+    return values

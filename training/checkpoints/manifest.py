@@ -1,0 +1,98 @@
+"""The manifest of a checkpoint: what it belongs to, and the size and digest of each of its files."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.errors import AnimaticError
+from core.files import sha256, write_text
+
+MANIFEST = "manifest.json"
+
+
+class CheckpointIdentity(BaseModel):
+    """What two runs have in common when one may continue the other's checkpoints.
+
+    Attributes:
+        trajectory: hash of the settings that decide each step's weights.
+        dataset: digest of the data.
+        base, parent: ids of the bundles that the initial weights came from.
+        world_size: number of processes; each has written a part.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trajectory: str
+    dataset: str
+    base: str | None
+    parent: str | None
+    world_size: int
+
+
+class FileRecord(BaseModel):
+    """A file as it was written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> "FileRecord":
+        """Size and digest of a file."""
+        return cls(bytes=path.stat().st_size, sha256=sha256(path))
+
+
+class Manifest(CheckpointIdentity):
+    """Content of ``manifest.json``, which is written last: a checkpoint exists only with it.
+
+    Attributes:
+        step: after which the checkpoint was written.
+        files: by path relative to the checkpoint's folder.
+    """
+
+    format: Literal[1] = 1
+    step: int
+    files: dict[str, FileRecord]
+
+    def differences(self, identity: CheckpointIdentity) -> list[str]:
+        """Names of what is not as in ``identity``."""
+        return [name for name, value in identity if getattr(self, name) != value]
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of a checkpoint whose other files are complete."""
+    write_text(folder / MANIFEST, manifest.model_dump_json(indent=1))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a checkpoint.
+
+    Raises AnimaticError when it is missing, or is not a manifest of this format.
+    """
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise AnimaticError(f"{path} is missing") from error
+    except (OSError, ValidationError) as error:
+        raise AnimaticError(f"{path} is unreadable: {str(error).splitlines()[0]}") from error
+
+
+def find_damage(folder: Path) -> str | None:
+    """What is wrong with a checkpoint; None when it is complete and unchanged."""
+    try:
+        manifest = read_manifest(folder)
+    except AnimaticError as error:
+        return str(error)
+    for name, written in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        size = path.stat().st_size
+        if size != written.bytes:
+            return f"{name} has {size} bytes instead of {written.bytes}"
+        if sha256(path) != written.sha256:
+            return f"{name} does not match its recorded sha256"
+    return None

@@ -1,0 +1,96 @@
+"""What a run records in its journal, one event a line; the fields of an event are those of its line."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Started:
+    """The run begins, or begins again after a resume.
+
+    Attributes:
+        parameters: tensors of the network; ``trainable`` of them are trained.
+        base, parent: ids of the bundles that the initial weights came from.
+    """
+
+    event: ClassVar[str] = "start"
+    config_hash: str
+    stage: int
+    preset: str
+    steps: int
+    workers: int
+    device: str
+    parameters: int
+    trainable: int
+    dataset_digest: str
+    base: str | None
+    parent: str | None
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Figures of the steps since the last such event, by name."""
+
+    event: ClassVar[str] = "metrics"
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class SampleDrawn:
+    """A validation sample; ``path`` is relative to the run folder."""
+
+    event: ClassVar[str] = "sample"
+    path: str
+    prompt: str
+
+
+@dataclass(frozen=True)
+class CheckpointSaved:
+    """A checkpoint is complete."""
+
+    event: ClassVar[str] = "checkpoint"
+    uri: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The run continues from this checkpoint; later steps are repeated."""
+
+    event: ClassVar[str] = "resume"
+    uri: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something went wrong that does not end the run."""
+
+    event: ClassVar[str] = "warning"
+    message: str
+
+
+@dataclass(frozen=True)
+class StepSkipped:
+    """A step was skipped for its gradients; ``keys`` are those of the first process's samples."""
+
+    event: ClassVar[str] = "warning"
+    keys: Sequence[str]
+    message: str = "step skipped: gradients not finite"
+
+
+@dataclass(frozen=True)
+class BundleWritten:
+    """The run's product exists."""
+
+    event: ClassVar[str] = "bundle"
+    path: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The run is finished."""
+
+    event: ClassVar[str] = "end"

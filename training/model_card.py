@@ -1,0 +1,76 @@
+"""The model card of a stage's bundle."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from training.config import RunConfig, config_hash
+from training.journal import curves
+from training.stages import STAGES
+
+_CURVE_POINTS = 12
+
+
+def model_card(
+    config: RunConfig,
+    *,
+    base: str | None,
+    parent: str | None,
+    dataset_digest: str,
+    parameters: int,
+    journal: Path,
+) -> str:
+    """What the bundle is, in Markdown: origin, recipe, and the course of the loss.
+
+    Args:
+        base, parent: ids of the bundles that the initial weights came from.
+        parameters: number of the network's weights.
+        journal: of the run.
+    """
+    stage = STAGES[config.stage]
+    averaged = f"average with decay {config.train.ema_decay}" if config.train.ema_decay else "last step"
+    rows = [
+        ("Stage", f"{stage.number} ({stage.name})"),
+        ("Preset", config.preset),
+        ("Parameters", f"{parameters:,}"),
+        ("Trained", ", ".join(sorted(stage.trains)) + _widened(config)),
+        ("Clip", f"{config.model.frames} frames of {config.model.height}x{config.model.width}"),
+        ("Steps", f"{config.train.steps:,} of batch {_batches(config)}"),
+        ("Learning rate", f"{config.optimizer.lr:g}"),
+        ("Weights", averaged),
+        ("Dataset digest", dataset_digest),
+        ("Base bundle", base or "none"),
+        ("Parent bundle", parent or "none"),
+        ("Config hash", config_hash(config)),
+        ("Code", f"animatic {version('animatic')}, torch {torch.__version__}"),
+        ("Command", f"`animatic train --stage {config.stage} --preset {config.preset}`"),
+    ]
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    return (
+        f"# {config.preset}, stage {stage.number}: {stage.name}\n\n| | |\n|---|---|\n{table}\n\n"
+        f"## Training loss\n\n{_loss_table(journal)}\n"
+    )
+
+
+def _batches(config: RunConfig) -> str:
+    own = config.train.global_batch
+    return ", ".join(f"{b.batch or own} of {b}" for b in config.data.buckets) or str(own)
+
+
+def _widened(config: RunConfig) -> str:
+    return f", and {', '.join(config.train.trainable)}" if config.train.trainable else ""
+
+
+def _loss_table(journal: Path) -> str:
+    """Means over equal stretches of the run."""
+    points = curves(journal).get("train/loss", [])
+    if not points:
+        return "No losses were recorded."
+    size = max(1, -(-len(points) // _CURVE_POINTS))
+    lines = ["| steps | mean loss |", "|---|---|"]
+    for start in range(0, len(points), size):
+        part = points[start : start + size]
+        mean = sum(value for _, value in part) / len(part)
+        lines.append(f"| {part[0][0]:,} to {part[-1][0]:,} | {mean:.4f} |")
+    return "\n".join(lines)
