@@ -4,13 +4,18 @@
 class AnimaticError(Exception):
     """An error that the user can fix: the message says what, where and how, in one line.
 
-    The command line prints it as ``error: <message>`` and exits non-zero; nothing else is
-    printed, so the message must be complete on its own.
+    The command line prints it as ``error: <message>`` and exits non-zero. Nothing else is printed, so the
+    message must be complete on its own.
     """
 
 
 class RejectedError(Exception):
-    """A row, file or clip that cannot be used: ``reason`` groups rejections, ``detail`` explains this one."""
+    """A row, file or clip that cannot be used.
+
+    Attributes:
+        reason: a word by which rejections are counted, as ``fetch_timeout``.
+        detail: what happened to this one; may be empty.
+    """
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)

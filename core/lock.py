@@ -10,7 +10,7 @@ from pathlib import Path
 import filelock
 
 from core.errors import AnimaticError
-from core.storage import Folder
+from core.storage import LOCK, Folder
 
 
 class LockedError(AnimaticError):
@@ -67,7 +67,7 @@ def exclusive_lock(folder: Folder, job: str) -> Iterator[None]:
     if path is None:
         yield
         return
-    lock = path / ".lock"
+    lock = path / LOCK
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(file_lock(lock, timeout_s=0))

@@ -1,5 +1,7 @@
-"""Folders near and far: what cannot be read or written is told in one line, and is not taken for absent."""
+"""Local folders and object stores alike: files are complete or absent, and errors are not absence."""
 
+import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,33 +11,89 @@ from core.errors import AnimaticError
 from core.storage import Folder, StoreError
 
 
-def test_what_is_absent_is_told_from_what_does_not_answer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert not Folder(tmp_path / "none").exists("a")
-    assert Folder(tmp_path / "none").names() == []
+@pytest.fixture(params=["local", "store"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Folder]:
+    """A folder that does not exist yet, on a disk and in an object store."""
+    yield Folder(tmp_path / "data" if request.param == "local" else "memory://data")
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
+def test_what_is_written_is_read(folder: Folder, tmp_path: Path) -> None:
+    folder.write("a.txt", b"old")
+    folder.write("a.txt", b"content")
+    folder.write("units/b.txt", b"bb")
+    assert folder.names() == ["a.txt", "units"]
+    assert folder.names("units") == ["b.txt"]
+    assert folder.sizes() == {"a.txt": 7}
+    assert (folder.exists("a.txt"), folder.exists("units")) == (True, False)
+    assert (folder.size("units/b.txt"), folder.read("units/b.txt")) == (2, b"bb")
+    assert folder.read_range("a.txt", 3, 2) == b"te"
+    assert folder.read_range("a.txt", 5, 100) == b"nt"
+    with folder.open("a.txt") as file:
+        assert file.read() == b"content"
+    folder.fetch("a.txt", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"content"
+    assert pickle.loads(pickle.dumps(folder)).names() == ["a.txt", "units"]
+
+
+def test_what_is_absent(folder: Folder, tmp_path: Path) -> None:
+    assert (folder.exists("a"), folder.size("a"), folder.names(), folder.sizes()) == (False, None, [], {})
+    for read in (folder.read, lambda name: folder.read_range(name, 0, 1)):
+        with pytest.raises(FileNotFoundError):
+            read("a")
     with pytest.raises(FileNotFoundError):
-        Folder(tmp_path).read("a")
-    away = Folder("memory://data")
-    assert not away.exists("a")
+        folder.fetch("a", tmp_path / "copy")
+    folder.write("a", b"")
+    for _ in range(2):
+        folder.remove("a")
+    assert not folder.exists("a")
+
+
+def test_a_file_appears_when_its_writer_is_done(folder: Folder) -> None:
+    folder.write("a", b"old")
+    with folder.creating("a") as partial:
+        partial.write_bytes(b"new")
+        assert folder.read("a") == b"old"
+    assert folder.read("a") == b"new"
+    with pytest.raises(RuntimeError), folder.creating("a") as partial:
+        partial.write_bytes(b"half")
+        raise RuntimeError
+    assert (folder.read("a"), folder.names()) == (b"new", ["a"])
+
+
+def test_a_store_that_does_not_answer_is_not_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder("memory://data")
 
     def silence(*_: object, **__: object) -> None:
         raise RuntimeError("no answer")  # the libraries of stores have types of their own
 
     for call in ("info", "cat_file", "ls"):
         monkeypatch.setattr(MemoryFileSystem, call, silence)
-    for ask in (away.exists, away.size, away.read, away.names):
+    for ask in (folder.exists, folder.size, folder.read, folder.names):
         with pytest.raises(StoreError, match=r"^memory://data/a: no answer"):
             ask("a")
 
 
-def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    folder = Folder(tmp_path / "file")
-    with pytest.raises(AnimaticError, match=r"file/a: (Not a directory|File exists)"):
-        folder.write("a", b"")
+    with pytest.raises(StoreError, match=r"file/a: (Not a directory|File exists)"):
+        Folder(tmp_path / "file").write("a", b"")
 
 
-def test_a_place_that_nothing_here_can_open_is_named() -> None:
+def test_a_url_of_an_unknown_kind_is_named() -> None:
     with pytest.raises(AnimaticError, match="foo://x cannot be opened: Protocol not known"):
         Folder("foo://x")
+
+
+def test_leftovers_are_removed_but_not_those_of_another_job(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    for name in ("a", "units/b", "latents/c", "latents/.lock"):
+        folder.write(name, b"")
+    for name in (".a.part-0123abcd", "units/.b.part-0123abcd.json", "latents/.c.part-0123abcd"):
+        (tmp_path / name).touch()
+    (tmp_path / ".scratch" / "animatic-x").mkdir(parents=True)
+    folder.remove_leftovers()
+    assert folder.names() == ["a", "latents", "units"]
+    assert folder.names("units") == ["b"]
+    assert folder.names("latents") == [".c.part-0123abcd", ".lock", "c"]
