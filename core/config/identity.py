@@ -1,11 +1,10 @@
-"""What of a configuration a digest is made of, by a rule that lets configurations grow.
+"""The values of a configuration that its digest covers, by a rule that lets configurations grow.
 
-A digest is a promise about fields that exist when its format is defined. Fields that are added later count
-only once they leave their default: with the default, a run is what it was before the field existed, and keeps
-its digest.
+A format records the fields that existed when it was defined. Fields that are added later count only once they
+leave their default: at the default, a run is the same as before the field existed, and keeps its digest.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +23,8 @@ class IdentityFormat:
         excluded: dotted names that never count, with everything below them.
     """
 
-    original: Mapping[str, Collection[str]]
-    excluded: Collection[str] = ()
+    original: Mapping[str, tuple[str, ...]]
+    excluded: Set[str] = frozenset()
 
     def values(self, model: BaseModel) -> dict[str, Any]:
         """The values that count, nested, as JSON values."""

@@ -10,16 +10,6 @@ from pydantic.fields import FieldInfo
 from core.errors import AnimaticError
 
 
-def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Dotted name and field of every key of ``model``, in order, those of its sections included."""
-    for name, field in model.model_fields.items():
-        section = section_of(field)
-        if section is None:
-            yield prefix + name, field
-        else:
-            yield from leaves(section, f"{prefix}{name}.")
-
-
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
     """The model that a field holds, optional or not; None for other fields and for lists of models."""
     if get_origin(field.annotation) is list:
@@ -44,7 +34,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def check_names(model: type[BaseModel], *layers: Mapping[str, Any]) -> None:
     """Raise AnimaticError for the first key in ``layers`` that ``model`` lacks, naming the nearest one."""
-    known = [name for name, _ in leaves(model)]
+    known = [name for name, _ in _leaves(model)]
     sections = {name.rsplit(".", depth)[0] for name in known for depth in range(1, name.count(".") + 1)}
     for name, value in (item for layer in layers for item in flatten(layer).items()):
         if name in known or (name in sections and (value is None or value == {})):
@@ -54,6 +44,16 @@ def check_names(model: type[BaseModel], *layers: Mapping[str, Any]) -> None:
                 f"configuration key {name!r} is a section: set one of its keys, {name}.<key>=value"
             )
         raise AnimaticError(f"unknown configuration key {name!r}{_suggestion(name, known)}")
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Dotted name and field of every key of ``model``, in order, those of its sections included."""
+    for name, field in model.model_fields.items():
+        section = section_of(field)
+        if section is None:
+            yield prefix + name, field
+        else:
+            yield from _leaves(section, f"{prefix}{name}.")
 
 
 def _suggestion(name: str, known: list[str]) -> str:
