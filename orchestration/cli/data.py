@@ -186,7 +186,7 @@ def verify(
     """Read a whole dataset, or latents, again: every digest, count, tar and sample."""
     from orchestration.monitoring.progress import counting
     from orchestration.workspace import Workspace
-    from pipelines.dataset.latents import holds_latents
+    from pipelines.dataset.latent_records import holds_latents
     from pipelines.dataset.verify import verify as run
     from pipelines.dataset.verify_latents import verify_latents
 

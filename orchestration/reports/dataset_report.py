@@ -82,7 +82,7 @@ def write_report(path: Path, found: Survey, sheet: Sequence[Contact]) -> None:
 def outcomes(found: Survey) -> list[dict[str, Any]]:
     """What became of the rows: made, then each reason, with its share of all rows."""
     rows = found.counts["rows"]
-    made = {
+    made: dict[str, Any] = {
         "name": "became clips",
         "rows": rows - found.counts["rejected_rows"],
         "examples": [],

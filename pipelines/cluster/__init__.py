@@ -1,1 +1,1 @@
-"""Work on Ray: a cluster or this machine, and actors that share out tasks."""
+"""Work on Ray: a cluster or this machine, tasks for work without state, actors for work that loads models."""

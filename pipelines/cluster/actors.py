@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
@@ -14,28 +14,33 @@ log = logging.getLogger(__name__)
 
 TASK_RETRIES = 3  # of one task whose actor died
 
+T = TypeVar("T")
+R = TypeVar("R")
+Task = TypeVar("Task", contravariant=True)
+Result = TypeVar("Result", covariant=True)
 
-class Worker(Protocol):
+
+class Worker(Protocol[Task, Result]):
     """What runs in an actor. Its constructor must be cheap: what is large is loaded when first needed."""
 
     def ready(self) -> None:
         """Load what the tasks need."""
         ...
 
-    def make(self, *task: Any) -> Any:
+    def make(self, task: Task, /) -> Result:
         """Do one task; called again elsewhere if this process or its node is lost."""
         ...
 
 
 def run_on_actors(
-    worker: Callable[..., Worker],
-    arguments: tuple[Any, ...],
-    tasks: Iterable[tuple[Any, ...]],
+    worker: Callable[..., Worker[T, R]],
+    arguments: tuple[object, ...],
+    tasks: Iterable[T],
     *,
     workers: int,
     gpus_per_worker: float = 0,
     address: str | None = None,
-) -> Iterator[Any]:
+) -> Iterator[R]:
     """Have up to ``workers`` actors do the tasks; yields results as they come, in any order.
 
     A task is taken from ``tasks`` only when an actor is free for it. An actor that dies is started again, on
@@ -46,11 +51,11 @@ def run_on_actors(
         workers: 0 does the tasks in this process, without Ray.
 
     Raises:
-        AnimaticError: what a worker raised as such, or if one does not start or dies on every attempt.
+        AnimaticError: that a worker raised, or if one does not start or dies on every attempt.
     """
     if not workers:
         own = worker(*arguments)
-        yield from (own.make(*task) for task in tasks)
+        yield from (own.make(task) for task in tasks)
         return
     ensure_ray(address, workers)
     if ray.cluster_resources().get("GPU", 0) < gpus_per_worker:
@@ -60,28 +65,28 @@ def run_on_actors(
     )
     actors = [remote.remote(*arguments) for _ in range(workers)]
     try:
-        yield from _shared_out(actors, iter(tasks))
+        yield from _results(actors, iter(tasks))
     finally:
         for actor in actors:
             ray.kill(actor)
 
 
-def _shared_out(actors: list[Any], tasks: Iterator[tuple[Any, ...]]) -> Iterator[Any]:
+def _results(actors: list[Any], tasks: Iterator[object]) -> Iterator[Any]:
     """Results of the tasks, each done by the actor that was free first."""
-    # An actor gets a task only once it is there: one that waits for resources holds nothing up.
+    # An actor gets a task only once it is ready: one that waits for resources delays nothing.
     starting = {actor.ready.remote(): actor for actor in actors}
     running: dict[Any, Any] = {}
     task = next(tasks, None)
     while task is not None or running:
         (finished, *_), _ = ray.wait([*running, *(starting if task is not None else ())])
         actor = running.pop(finished, None)
-        began = actor is None
-        actor = starting.pop(finished) if began else actor
+        started = actor is None
+        actor = starting.pop(finished) if started else actor
         result = _result(finished)
         if task is not None:
-            running[actor.make.remote(*task)] = actor
+            running[actor.make.remote(task)] = actor
             task = next(tasks, None)
-        if not began:
+        if not started:
             yield result
 
 
@@ -96,7 +101,7 @@ def _result(finished: Any) -> Any:
     except ActorUnavailableError as error:
         raise AnimaticError(
             f"a worker process died {TASK_RETRIES + 1} times over the same task (out of memory?): "
-            "what is done is kept; mend that and run it again"
+            "finished tasks are kept; fix the cause and rerun"
         ) from error
     except RayActorError as error:
         reason = str(error).strip().splitlines()[-1][:200]

@@ -26,7 +26,7 @@ def ensure_ray(address: str | None = None, num_cpus: int | None = None) -> None:
     if address == "local":
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         os.environ.setdefault("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "1")
-        # Ray's workers step back for everything else by default: on a busy machine they would starve.
+        # By default Ray's workers have the lowest priority: on a busy machine they would get no CPU.
         os.environ.setdefault("RAY_worker_niceness", "0")
         cpus = num_cpus or os.cpu_count()
         store = OBJECT_STORE_BYTES

@@ -1,95 +1,112 @@
-"""Units → a dataset: the tables built from their manifests, and dataset.json, which goes in place last."""
+"""Units → a dataset: the tables built from their manifests, and dataset.json, which is written last."""
 
 import contextlib
-import itertools
-import json
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pyarrow.parquet as pq
 
-from core.canonical_json import canonical_json, digest_of
+from core.canonical_json import digest_of
 from core.errors import AnimaticError
 from core.files import sha256
 from core.storage import Folder
-from pipelines.dataset.dataset import dataset_digest
-from pipelines.dataset.duplicates import find_duplicates
-from pipelines.dataset.tables import REJECTS_SCHEMA, SAMPLES_SCHEMA, TableWriter, rejected
-from pipelines.dataset.units import FORMAT, count_outcomes, made_from, read_units, unit_name
+from pipelines.dataset.clip_units import count_outcomes, source_matches
+from pipelines.dataset.dataset_record import write_dataset_record
+from pipelines.dataset.duplicates import DUPLICATES, find_duplicates
+from pipelines.dataset.records import (
+    Counts,
+    DatasetRecord,
+    RowOutcome,
+    Settings,
+    ShardRecord,
+    UnitManifest,
+    UnitSource,
+)
+from pipelines.dataset.tables import SAMPLES, DatasetTables, rejected, writing_tables
+from pipelines.dataset.units import read_units, unit_name
 
 
 def commit_dataset(
-    folder: Folder,
-    config: dict[str, Any],
-    units: int,
-    rows: int,
-    sources: Sequence[dict[str, Any]] | None = None,
-) -> dict[str, Any]:
-    """Build the tables from the manifests of units 0 … units-1, check that all ``rows`` source rows are
-    accounted for, and put dataset.json in place; returns its content.
+    folder: Folder, config: Settings, units: int, rows: int, sources: Sequence[UnitSource] | None = None
+) -> DatasetRecord:
+    """Build the tables from the manifests of units 0 … units-1 and write dataset.json.
 
-    ``sources``: what each unit must say that it was made from. Raises AnimaticError if one says otherwise.
+    Args:
+        rows: source rows, each of which must have an outcome.
+        sources: what each unit must have been made from; None does not check.
+
+    Raises:
+        AnimaticError: if a row is not accounted for, or a unit was made from something else.
     """
-    shards: list[dict[str, Any]] = []
     with contextlib.ExitStack() as files:
-        names = ("samples.parquet", "rejects.parquet")
-        parts = {name: files.enter_context(folder.creating(name)) for name in names}
-        digests: dict[str, str] = {}
-        with (
-            TableWriter(parts["samples.parquet"], SAMPLES_SCHEMA) as samples,
-            TableWriter(parts["rejects.parquet"], REJECTS_SCHEMA) as rejects,
-        ):
-
-            def outcomes() -> Iterator[dict[str, Any]]:
-                for manifest in read_units(folder, range(units)):
-                    if sources is not None:
-                        _require_source(folder, manifest, sources)
-                    shards.append(manifest["shard"])
-                    digests[unit_name(manifest["unit"])] = digest_of(manifest)
-                    samples.add(manifest["samples"])
-                    rejects.add(rejected(manifest["rows"]))
-                    yield from manifest["rows"]
-
-            counts = _accounted(folder, outcomes(), rows)
-        if counts["samples"] != sum(shard["samples"] for shard in shards):
-            raise AnimaticError(f"{folder}: rows and shards tell of different samples; ingest it again")
-        distance = config.get("filters", {}).get("duplicate_distance")
+        tables = files.enter_context(writing_tables(folder))
+        collected = _Units(folder, units, sources)
+        counts = _accounted(folder, collected.outcomes(tables), rows)
+        if counts["samples"] != sum(shard["samples"] for shard in collected.shards):
+            raise AnimaticError(f"{folder}: the unit manifests contradict themselves; ingest it again")
+        paths = tables.finish()
+        distance = _duplicate_distance(config)
         if distance is not None:
-            table = pq.read_table(parts["samples.parquet"], columns=["key", "phash"])
-            parts["duplicates.parquet"] = files.enter_context(folder.creating("duplicates.parquet"))
-            pq.write_table(find_duplicates(table, distance), parts["duplicates.parquet"], compression="zstd")
-        digests |= {name: sha256(part) for name, part in parts.items()}
-    ordered = json.loads(canonical_json(config))  # the same bytes wherever the configuration came from
-    info = {"format": FORMAT, "config": ordered, "counts": counts, "shards": shards, "files": digests}
-    info["digest"] = dataset_digest(info)
-    folder.write("dataset.json", json.dumps(info, indent=1, ensure_ascii=False).encode())
-    return info
+            paths[DUPLICATES] = files.enter_context(folder.creating(DUPLICATES))
+            samples = pq.read_table(paths[SAMPLES], columns=["key", "phash"])
+            pq.write_table(find_duplicates(samples, distance), paths[DUPLICATES], compression="zstd")
+        digests = collected.digests | {name: sha256(path) for name, path in paths.items()}
+    return write_dataset_record(folder, config, counts, collected.shards, digests)
 
 
-def _require_source(folder: Folder, manifest: dict[str, Any], sources: Sequence[dict[str, Any]]) -> None:
-    unit = manifest["unit"]
-    if unit >= len(sources) or not made_from(manifest.get("source", {}), sources[unit]):
-        raise AnimaticError(
-            f"{folder}/{unit_name(unit)} is of other rows or settings than this job's: another job, or a "
-            "worker of one that was stopped, wrote here meanwhile; run animatic ingest again"
-        )
+class _Units:
+    """The manifests of a dataset's units, read once, in order.
+
+    Attributes:
+        shards: those of the manifests read so far.
+        digests: of these manifests, by file name.
+    """
+
+    def __init__(self, folder: Folder, units: int, sources: Sequence[UnitSource] | None) -> None:
+        self._folder, self._units, self._sources = folder, units, sources
+        self.shards: list[ShardRecord] = []
+        self.digests: dict[str, str] = {}
+
+    def outcomes(self, tables: DatasetTables) -> Iterator[RowOutcome]:
+        """Outcomes of all rows; those of a unit follow once its rows of both tables are written."""
+        for manifest in read_units(self._folder, range(self._units), UnitManifest):
+            self._require_source(manifest)
+            self.shards.append(manifest["shard"])
+            self.digests[unit_name(manifest["unit"])] = digest_of(manifest)
+            tables.samples.add(manifest["samples"])
+            tables.rejects.add(rejected(manifest["rows"]))
+            yield from manifest["rows"]
+
+    def _require_source(self, manifest: UnitManifest) -> None:
+        unit, sources = manifest["unit"], self._sources
+        if sources is None:
+            return
+        if unit >= len(sources) or not source_matches(manifest.get("source", {}), sources[unit]):
+            raise AnimaticError(
+                f"{self._folder}/{unit_name(unit)} has other rows or settings than this job: another job, or "
+                "a worker of one that was stopped, wrote here meanwhile; run animatic ingest again"
+            )
 
 
-def _accounted(folder: Folder, outcomes: Iterator[dict[str, Any]], rows: int) -> dict[str, Any]:
+def _accounted(folder: Folder, outcomes: Iterator[RowOutcome], rows: int) -> Counts:
     """Counts of outcomes that must be those of source rows 0 … rows-1, in order."""
-    expected = itertools.count()
-    gaps: list[int] = []
+    misplaced = 0
 
-    def checked() -> Iterator[dict[str, Any]]:
-        for outcome in outcomes:
-            if outcome["row"] != next(expected):
-                gaps.append(outcome["row"])
+    def checked() -> Iterator[RowOutcome]:
+        nonlocal misplaced
+        for expected, outcome in enumerate(outcomes):
+            misplaced += outcome["row"] != expected
             yield outcome
 
     counts = count_outcomes(checked())
-    if gaps or counts["rows"] != rows:
+    if misplaced or counts["rows"] != rows:
         raise AnimaticError(
             f"{folder}: the unit manifests have {counts['rows']} rows and {counts['samples']} samples "
             f"where the source had {rows} rows when it was counted; run animatic ingest again"
         )
     return counts
+
+
+def _duplicate_distance(config: Settings) -> int | None:
+    filters = config.get("filters")
+    distance = filters.get("duplicate_distance") if isinstance(filters, dict) else None
+    return distance if isinstance(distance, int) else None

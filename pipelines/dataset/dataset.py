@@ -4,34 +4,26 @@ import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.canonical_json import digest_of
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset.cache_config import CacheConfig
-from pipelines.dataset.description import read_description
+from pipelines.dataset.dataset_record import REMEDY, read_dataset_record
+from pipelines.dataset.duplicates import DUPLICATES
 from pipelines.dataset.mapped_table import mapped_table, require_digest
-from pipelines.dataset.shard_writer import Member
-from pipelines.dataset.tables import LATER_COLUMNS, SAMPLES_SCHEMA
-from pipelines.dataset.units import FORMAT
+from pipelines.dataset.records import DatasetRecord, Member
+from pipelines.dataset.tables import LATER_COLUMNS, REJECTS, SAMPLES, SAMPLES_SCHEMA
 
-MAPPED_ROWS = 50_000  # more samples than that are not held in memory
-_MEND = "delete dataset.json and run ingest (for images index-images) again"
-
-
-def dataset_digest(info: dict[str, Any]) -> str:
-    """What identifies a dataset everywhere downstream: its configuration and the bytes of its shards."""
-    return digest_of([digest_of(info["config"]), [shard["sha256"] for shard in info["shards"]]])
+MAPPED_ROWS = 50_000  # larger tables are mapped instead of held in memory
 
 
 class Dataset:
     """A finished dataset, opened for reading; safe to pickle and to share between threads."""
 
-    def __init__(self, folder: Folder, info: dict[str, Any], samples: pa.Table) -> None:
+    def __init__(self, folder: Folder, info: DatasetRecord, samples: pa.Table) -> None:
         self.folder = folder
         self.info = info
         self.samples = samples
@@ -41,15 +33,14 @@ class Dataset:
     def open(cls, url: str | Path) -> "Dataset":
         """Open the dataset at a folder or fsspec URL; AnimaticError if it is missing or inconsistent."""
         folder = Folder(url)
-        info = read_info(folder)
+        info = read_dataset_record(folder)
         try:
-            digest, rows = info["files"]["samples.parquet"], info["counts"]["samples"]
-            samples = open_table(folder, "samples.parquet", digest, rows)
+            samples = open_table(folder, SAMPLES, info["files"].get(SAMPLES, ""), info["counts"]["samples"])
         except (OSError, pa.ArrowException) as error:
-            raise AnimaticError(f"{url}/samples.parquet cannot be read ({error}); {_MEND}") from error
-        samples = _completed(samples)
+            raise AnimaticError(f"{url}/{SAMPLES} cannot be read ({error}); {REMEDY}") from error
+        samples = _with_later_columns(samples)
         if samples.schema.names != SAMPLES_SCHEMA.names or len(samples) != info["counts"]["samples"]:
-            raise AnimaticError(f"{url}/samples.parquet does not fit its dataset.json; {_MEND}")
+            raise AnimaticError(f"{url}/{SAMPLES} does not fit its dataset.json; {REMEDY}")
         return cls(folder, info, samples)
 
     def reading_with(self, read_range: Callable[[str, int, int], bytes]) -> "Dataset":
@@ -69,12 +60,12 @@ class Dataset:
     @property
     def digest(self) -> str:
         """The dataset's identity."""
-        return str(self.info["digest"])
+        return self.info["digest"]
 
     @property
     def rejects(self) -> pa.Table:
         """Rejected source rows: row, source_id, reason, detail, record (the row as JSON)."""
-        return self._table("rejects.parquet")
+        return self._table(REJECTS)
 
     @property
     def duplicates(self) -> pa.Table:
@@ -82,18 +73,18 @@ class Dataset:
 
         Raises AnimaticError if the dataset was ingested without looking for them.
         """
-        if "duplicates.parquet" not in self.info["files"]:
+        if DUPLICATES not in self.info["files"]:
             raise AnimaticError(
                 f"{self.url} was ingested without looking for duplicates; "
                 "ingest with --set filters.duplicate_distance=12"
             )
-        return self._table("duplicates.parquet")
+        return self._table(DUPLICATES)
 
     def _table(self, name: str) -> pa.Table:
         try:
             return pq.read_table(io.BytesIO(self.folder.read(name)))
         except (OSError, pa.ArrowException) as error:
-            raise AnimaticError(f"{self.url}/{name} cannot be read ({error}); {_MEND}") from error
+            raise AnimaticError(f"{self.url}/{name} cannot be read ({error}); {REMEDY}") from error
 
     def read(self, row: int, member: Member) -> bytes:
         """Bytes of one member of sample ``row`` (its place in ``samples``), by a range read of its tar.
@@ -138,23 +129,10 @@ def open_table(folder: Folder, name: str, digest: str, rows: int) -> pa.Table:
     return pq.read_table(io.BytesIO(data))
 
 
-def _completed(samples: pa.Table) -> pa.Table:
+def _with_later_columns(samples: pa.Table) -> pa.Table:
     """The table with the columns that datasets of earlier versions lack, empty."""
     for name in LATER_COLUMNS:
         if name not in samples.schema.names:
             kind = SAMPLES_SCHEMA.field(name).type
             samples = samples.append_column(name, pa.nulls(len(samples), kind))
     return samples
-
-
-def read_info(folder: Folder) -> dict[str, Any]:
-    """Content of dataset.json. Raises AnimaticError."""
-    try:
-        return read_description(folder, "dataset.json", version=FORMAT, digest=dataset_digest, mend=_MEND)
-    except FileNotFoundError as error:
-        begun = (
-            "its ingest did not finish: run it again"
-            if folder.exists("ingest.json")
-            else "make one with animatic ingest"
-        )
-        raise AnimaticError(f"no dataset at {folder} ({begun})") from error

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+DUPLICATES = "duplicates.parquet"
 HASH_BITS = 256
 BLOCK = 1 << 20  # comparisons at once
 SCHEMA = pa.schema([("key", pa.string()), ("duplicate_of", pa.string()), ("distance", pa.int32())])

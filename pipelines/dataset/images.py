@@ -1,39 +1,56 @@
-"""Plain image WebDatasets (``KEY.jpg`` + ``KEY.txt``, as img2dataset writes them) made readable for stage 1.
+"""Image WebDatasets (``KEY.jpg`` + ``KEY.txt``, as img2dataset writes them) indexed for stage 1.
 
-The tars stay as they are; ``dataset.json`` and the tables go beside them, and the folder is a dataset whose
-samples have no clip.
+The tars stay as they are; ``dataset.json`` and the tables are written beside them, and the folder is a
+dataset whose samples have no clip.
 """
 
-import contextlib
-import hashlib
 import io
-import json
 import tarfile
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, TypedDict, cast
 
 from PIL import Image
+from webdataset.handlers import ignore_and_continue
+from webdataset.tariterators import group_by_keys
 
-from core.errors import AnimaticError
+from core.errors import AnimaticError, RejectedError
 from core.files import sha256
 from core.storage import Folder
-from pipelines.dataset.dataset import dataset_digest
-from pipelines.dataset.tables import REJECTS_SCHEMA, SAMPLES_SCHEMA, TableWriter
-from pipelines.dataset.units import FORMAT
+from pipelines.dataset.dataset_record import DATASET, write_dataset_record
+from pipelines.dataset.hashing_reader import HashingReader
+from pipelines.dataset.records import ByteRange, Counts, DatasetRecord, Settings, ShardRecord
+from pipelines.dataset.tables import DatasetTables, RejectedRow, writing_tables
 from pipelines.video.frames import UNREADABLE_IMAGE
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
-CONFIG = {"kind": "images"}
-_MEND = "get it again, or take it away"
+CAPTION = "txt"
+CONFIG: Settings = {"kind": "images"}
+_REMEDY = "download it again, or move it out of the folder"
+
+
+class ImageRow(TypedDict):
+    """A row of samples.parquet for an image; the columns of a clip are null."""
+
+    key: str
+    shard: str
+    jpg_offset: int
+    jpg_size: int
+    source_id: str
+    caption: str
+    frames: int
+    fps: float
+    duration: float
+    width: int
+    height: int
 
 
 def index_images(
     url: str | Path, progress: Callable[[int, int], None] = lambda done, total: None
-) -> dict[str, Any]:
-    """Put a dataset's tables beside the tars of a folder or URL; returns the content of dataset.json.
+) -> DatasetRecord:
+    """Write a dataset's tables beside the tars of a folder or URL; returns the content of dataset.json.
 
     Samples without image or caption are rejected and counted. ``progress`` gets (tars done, tars).
     Raises AnimaticError if there are no tars, one of them is cut, or the folder holds an ingested dataset.
@@ -43,133 +60,149 @@ def index_images(
     if not names:
         raise AnimaticError(f"no tars in {folder}; name the folder that img2dataset wrote")
     if folder.exists("ingest.json"):
-        raise AnimaticError(f"{folder} was made by `animatic ingest`: train on it as it is")
+        raise AnimaticError(f"{folder} was written by `animatic ingest`: train on it as it is")
+    shards: list[ShardRecord] = []
+    reasons: Counter[str] = Counter()
+    with writing_tables(folder) as tables:
+        for done, name in enumerate(names, start=1):
+            shards.append(_index(folder, name, tables, reasons))
+            progress(done, len(names))
+        if not any(shard["samples"] for shard in shards):
+            raise AnimaticError(f"{folder}: no tar holds an image with a caption ({dict(reasons)})")
+        digests = {name: sha256(path) for name, path in tables.finish().items()}
+        # An earlier dataset.json does not describe the tables that are about to replace its own.
+        folder.remove(DATASET)
+    return write_dataset_record(folder, CONFIG, _counts(shards, reasons), shards, digests)
 
-    shards, digests, reasons = _write_tables(folder, names, progress)
-    found = sum(shard["samples"] for shard in shards)
-    counts = {
-        "rows": found + reasons.total(),
-        "samples": found,
+
+def _counts(shards: list[ShardRecord], reasons: Counter[str]) -> Counts:
+    samples = sum(shard["samples"] for shard in shards)
+    return {
+        "rows": samples + reasons.total(),
+        "samples": samples,
         "rejected_rows": reasons.total(),
         "reasons": dict(sorted(reasons.items())),
         "dropped_clips": {},
     }
-    info = {"format": FORMAT, "config": CONFIG, "counts": counts, "shards": shards, "files": digests}
-    info["digest"] = dataset_digest(info)
-    folder.write("dataset.json", json.dumps(info, indent=1).encode())
-    return info
 
 
-def _write_tables(
-    folder: Folder, names: list[str], progress: Callable[[int, int], None]
-) -> tuple[list[dict[str, Any]], dict[str, str], Counter[str]]:
-    """Shards, digests of the tables, and how many samples were rejected for what."""
-    shards: list[dict[str, Any]] = []
-    reasons: Counter[str] = Counter()
-    with contextlib.ExitStack() as files:
-        parts = {n: files.enter_context(folder.creating(n)) for n in ("samples.parquet", "rejects.parquet")}
-        with (
-            TableWriter(parts["samples.parquet"], SAMPLES_SCHEMA) as samples,
-            TableWriter(parts["rejects.parquet"], REJECTS_SCHEMA) as rejects,
-        ):
-            for done, name in enumerate(names, start=1):
-                shard, rows, faults = _read_tar(folder, name)
-                shards.append(shard)
-                samples.add(rows)
-                rejects.add({**fault, "row": reasons.total() + n} for n, fault in enumerate(faults))
-                reasons.update(fault["reason"] for fault in faults)
-                progress(done, len(names))
-        if not any(shard["samples"] for shard in shards):
-            raise AnimaticError(f"{folder}: no tar holds an image with a caption ({dict(reasons)})")
-        digests = {name: sha256(part) for name, part in parts.items()}
-        # Until it is there again, the tables may be those of other tars than it tells of.
-        folder.remove("dataset.json")
-    return shards, digests, reasons
+def _index(folder: Folder, name: str, tables: DatasetTables, reasons: Counter[str]) -> ShardRecord:
+    """Write the rows of one tar into the tables, and count its rejected samples in ``reasons``."""
+    samples, reader = _read_tar(folder, name)
+    rows: list[ImageRow] = []
+    rejects: list[RejectedRow] = []
+    for key, sample in samples.items():
+        try:
+            rows.append(_row(name, key, sample))
+        except RejectedError as error:
+            number, reason = reasons.total(), error.reason
+            rejects.append(
+                {"row": number, "source_id": key, "reason": reason, "detail": name, "record": "{}"}
+            )
+            reasons[reason] += 1
+    tables.samples.add(rows)
+    tables.rejects.add(rejects)
+    return {"name": name, "sha256": reader.sha256, "bytes": reader.size, "samples": len(rows)}
 
 
 @dataclass
 class _Sample:
-    """What a tar holds of one key."""
+    """What a tar holds under one key: the first image and its size (width, height), and the caption."""
 
-    places: list[tuple[int, int]] = field(default_factory=list)
+    image: ByteRange | None = None
     size: tuple[int, int] | None = None
     caption: str | None = None
 
 
-class _Hashed:
-    """A file read from front to back, hashed on the way."""
+@dataclass(frozen=True)
+class _Member:
+    """A file of a tar; ``content`` is empty where it is neither image nor caption."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.hash, self.bytes, self.tail = hashlib.sha256(), 0, b""
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self.hash.update(data)
-        self.bytes += len(data)
-        self.tail = (self.tail + data)[-2 * tarfile.BLOCKSIZE :]
-        return data
+    where: ByteRange
+    content: bytes
 
 
-def _read_tar(folder: Folder, name: str) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+def _read_tar(folder: Folder, name: str) -> tuple[dict[str, _Sample], HashingReader]:
+    """Samples by key, in the order of the tar. Raises AnimaticError if it is cut."""
     samples: dict[str, _Sample] = {}
     with folder.open(name) as file:
-        hashed = _Hashed(file)
+        reader = HashingReader(file, keep=2 * tarfile.BLOCKSIZE)
         try:
-            with tarfile.open(fileobj=cast(BinaryIO, hashed), mode="r|") as tar:
-                for member in tar:
-                    _note(samples, tar, member)
+            with tarfile.open(fileobj=cast(BinaryIO, reader), mode="r|") as tar:
+                # Of members with equal names, the first is taken.
+                for group in group_by_keys(_members(tar, name), handler=ignore_and_continue):
+                    # A key may come back later in the tar, as in one with all images before all captions.
+                    _add(samples.setdefault(group["__key__"], _Sample()), group)
         except tarfile.TarError as error:
-            raise AnimaticError(f"{folder}/{name} is cut or damaged ({error}): {_MEND}") from error
-        while hashed.read(1 << 20):
-            pass
-    if hashed.tail.strip(b"\0"):
+            raise AnimaticError(f"{folder}/{name} is cut or damaged ({error}): {_REMEDY}") from error
+        reader.exhaust()
+    if reader.tail.strip(b"\0"):
         # A tar cut between two members reads without an error.
-        raise AnimaticError(f"{folder}/{name} is cut, it has no end: {_MEND}")
-    shard = {"name": name, "sha256": hashed.hash.hexdigest(), "bytes": hashed.bytes}
-    rows, rejected = _sorted_out(name, samples)
-    return shard | {"samples": len(rows)}, rows, rejected
+        raise AnimaticError(f"{folder}/{name} is cut, its end is missing: {_REMEDY}")
+    return samples, reader
 
 
-def _note(samples: dict[str, _Sample], tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-    folder, _, name = member.name.rpartition("/")
-    key, _, kind = name.partition(".")
-    if not member.isfile() or not key:
-        return
-    sample = samples.setdefault(f"{folder}/{key}" if folder.strip(".") else key, _Sample())
-    if kind.lower() in IMAGES:
-        data = _content(tar, member)
-        sample.places.append((member.offset_data, member.size))
-        with contextlib.suppress(*UNREADABLE_IMAGE), Image.open(io.BytesIO(data)) as image:
-            sample.size = image.size
-    elif kind == "txt":
-        sample.caption = _content(tar, member).decode("utf-8", "replace").strip()
+class _File(TypedDict):
+    """What webdataset's ``group_by_keys`` takes; it does not look into ``data``."""
+
+    fname: str
+    data: _Member
+    __url__: str
 
 
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    return file.read() if file is not None else b""
+def _members(tar: tarfile.TarFile, shard: str) -> Iterator[_File]:
+    """The files of a tar for webdataset to group into samples.
 
-
-def _sorted_out(shard: str, samples: dict[str, _Sample]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    rows, rejected = [], []
-    for key, sample in samples.items():
-        reason = _fault(sample)
-        if reason is not None:
-            rejected.append({"source_id": key, "reason": reason, "detail": shard, "record": "{}"})
+    Its own reader passes on names and contents without offsets, by which training reads single images.
+    """
+    for member in tar:
+        if not member.isfile():
             continue
-        assert sample.size is not None
-        about = {"source_id": key, "caption": sample.caption, "frames": 0, "fps": 0.0, "duration": 0.0}
-        place = {"jpg_offset": sample.places[0][0], "jpg_size": sample.places[0][1]}
-        size = {"width": sample.size[0], "height": sample.size[1]}
-        # Keys of one tar may come back in another.
-        rows.append({"key": f"{shard.removesuffix('.tar')}-{key}", "shard": shard, **place, **about, **size})
-    return rows, rejected
+        folder, _, file = member.name.rpartition("/")
+        content = b""
+        if file.rpartition(".")[2].lower() in (*IMAGES, CAPTION):
+            stored = tar.extractfile(member)
+            content = stored.read() if stored is not None else b""
+        data = _Member(ByteRange(member.offset_data, member.size), content)
+        yield {"fname": member.name if folder.strip(".") else file, "data": data, "__url__": shard}
 
 
-def _fault(sample: _Sample) -> str | None:
-    if not sample.places:
-        return "no_image"
+def _add(sample: _Sample, group: dict[str, _Member]) -> None:
+    """Fill in what members of one key tell of a sample."""
+    for extension, member in group.items():
+        if extension in IMAGES and sample.image is None:
+            sample.image, sample.size = member.where, _size(member.content)
+        elif extension == CAPTION and sample.caption is None:
+            sample.caption = member.content.decode("utf-8", "replace").strip()
+
+
+def _size(content: bytes) -> tuple[int, int] | None:
+    """Width and height of an image, None if it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return image.size
+    except UNREADABLE_IMAGE:
+        return None
+
+
+def _row(shard: str, key: str, sample: _Sample) -> ImageRow:
+    """Row of samples.parquet. Raises RejectedError."""
+    if sample.image is None:
+        raise RejectedError("no_image")
     if sample.size is None:
-        return "corrupt"
-    return None if sample.caption else "no_caption"
+        raise RejectedError("corrupt")
+    if not sample.caption:
+        raise RejectedError("no_caption")
+    return {
+        "key": f"{shard.removesuffix('.tar')}-{key}",  # another tar may have the same key
+        "shard": shard,
+        "jpg_offset": sample.image.offset,
+        "jpg_size": sample.image.size,
+        "source_id": key,
+        "caption": sample.caption,
+        "frames": 0,
+        "fps": 0.0,
+        "duration": 0.0,
+        "width": sample.size[0],
+        "height": sample.size[1],
+    }

@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from core.errors import AnimaticError
 from core.files import move_into_place, sha256, sync
@@ -21,6 +20,7 @@ from core.lock import file_lock, is_locked
 from core.retry import RetryPolicy
 from core.storage import Folder
 from pipelines.dataset.cache_config import CacheConfig
+from pipelines.dataset.records import ShardRecord
 
 _ATTEMPTS, _PAUSE_S = 3, 1.0
 _FRESH_S = 60.0  # how exactly the last use of a file is known
@@ -30,7 +30,7 @@ _POLL_S = 0.2
 class ShardFiles:
     """The shards of one dataset; safe to share between threads."""
 
-    def __init__(self, folder: Folder, shards: Sequence[dict[str, Any]], cache: CacheConfig) -> None:
+    def __init__(self, folder: Folder, shards: Sequence[ShardRecord], cache: CacheConfig) -> None:
         """``shards``: name, sha256 and bytes of each. Raises AnimaticError if one alone fills the cache."""
         self._folder, self._shards = folder, {shard["name"]: shard for shard in shards}
         self._names = list(self._shards)
@@ -79,34 +79,33 @@ class ShardFiles:
             with contextlib.suppress(AnimaticError, OSError):
                 self._prepared(shard)
 
-    def _prepared(self, shard: str) -> Path:
-        about = self._shards[shard]
-        local = self._folder.local_path
-        path = self._fetched(about) if local is None else self._found(local / shard, about)
-        self._ready[shard] = path
+    def _prepared(self, name: str) -> Path:
+        shard, local = self._shards[name], self._folder.local_path
+        path = self._fetched(shard) if local is None else self._checked_local(local / name, shard)
+        self._ready[name] = path
         return path
 
-    def _found(self, path: Path, about: dict[str, Any]) -> Path:
+    def _checked_local(self, path: Path, shard: ShardRecord) -> Path:
         """A local shard, checked unless that was done before."""
         state = path.stat()
-        known = f"{path.resolve()}\n{state.st_ino} {state.st_size} {state.st_mtime_ns} {about['sha256']}"
+        known = f"{path.resolve()}\n{state.st_ino} {state.st_size} {state.st_mtime_ns} {shard['sha256']}"
         name = hashlib.sha256(known.encode()).hexdigest()
         mark = self._checked / name
         if not mark.exists():
             with file_lock(mark.with_suffix(".lock")):
                 if not mark.exists():
-                    self._check(path, about)
+                    self._check(path, shard)
                     mark.touch()
         return path
 
-    def _fetched(self, about: dict[str, Any]) -> Path:
-        path = self._room.folder / about["sha256"]
+    def _fetched(self, shard: ShardRecord) -> Path:
+        path = self._room.folder / shard["sha256"]
         with file_lock(path.with_suffix(".lock")):
             if not path.exists():
                 part = path.with_suffix(".part")
-                with self._room.reserved(part, about["bytes"]):
-                    self._download(about["name"], part)
-                    self._check(part, about)
+                with self._room.reserved(part, shard["bytes"]):
+                    self._download(shard["name"], part)
+                    self._check(part, shard)
                     self._room.keep(part, path)
         return path
 
@@ -122,15 +121,15 @@ class ShardFiles:
                 f"{self._folder}/{shard} cannot be fetched ({error}); resume when the store answers"
             ) from error
 
-    def _check(self, path: Path, about: dict[str, Any]) -> None:
-        shard, size = f"{self._folder}/{about['name']}", path.stat().st_size
-        mend = f"put the right file in its place, or run `animatic verify {self._folder}`"
-        if size != about["bytes"]:
-            raise AnimaticError(f"shard {shard} has {size} bytes, not {about['bytes']}: {mend}")
+    def _check(self, path: Path, shard: ShardRecord) -> None:
+        name, size, expected = f"{self._folder}/{shard['name']}", path.stat().st_size, shard["sha256"]
+        remedy = f"restore the file, or run `animatic verify {self._folder}`"
+        if size != shard["bytes"]:
+            raise AnimaticError(f"shard {name} has {size} bytes, not {shard['bytes']}: {remedy}")
         found = sha256(path)
-        if found != about["sha256"]:
+        if found != expected:
             raise AnimaticError(
-                f"shard {shard} is damaged: its sha256 is {found[:12]}…, not {about['sha256'][:12]}…: {mend}"
+                f"shard {name} is damaged: its sha256 is {found[:12]}…, not {expected[:12]}…: {remedy}"
             )
 
     def _note_use(self, shard: str, path: Path) -> None:

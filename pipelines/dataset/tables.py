@@ -1,16 +1,20 @@
-"""The tables of a dataset, samples.parquet and rejects.parquet, written as rows come and never held whole."""
+"""The tables of a dataset, samples.parquet and rejects.parquet, written as rows come, in bounded memory."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.canonical_json import canonical_json
-from pipelines.dataset.shard_writer import MEMBERS
+from core.storage import Folder
+from pipelines.dataset.records import MEMBERS, RowOutcome
 
+SAMPLES, REJECTS = "samples.parquet", "rejects.parquet"
 SAMPLES_SCHEMA = pa.schema(
     [("key", pa.string()), ("shard", pa.string())]
     + [(f"{member}_{part}", pa.int64()) for member in MEMBERS for part in ("offset", "size")]
@@ -29,13 +33,38 @@ REJECTS_SCHEMA = pa.schema(
 GROUP_ROWS = 1 << 15
 
 
+class RejectedRow(TypedDict):
+    """A row of rejects.parquet; ``record`` is the row of the source table as JSON."""
+
+    row: int
+    source_id: str
+    reason: str
+    detail: str
+    record: str
+
+
+def rejected(outcomes: Iterable[RowOutcome]) -> list[RejectedRow]:
+    """Rows of rejects.parquet from the outcomes of a unit."""
+    return [
+        {
+            "row": outcome["row"],
+            "source_id": outcome["source_id"],
+            "reason": outcome["reason"],
+            "detail": outcome["detail"],
+            "record": canonical_json(outcome["record"]).decode(),
+        }
+        for outcome in outcomes
+        if not outcome["samples"]
+    ]
+
+
 class TableWriter:
-    """A Parquet file whose bytes depend on the rows alone, not on how they were handed over."""
+    """A Parquet file whose bytes depend on the rows alone, not on how many come at a time."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._schema = schema
         self._writer = pq.ParquetWriter(path, schema, compression="zstd")
-        self._waiting: list[dict[str, Any]] = []
+        self._waiting: list[Mapping[str, object]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -43,22 +72,51 @@ class TableWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None and self._waiting:
-            self._flush()
-        self._writer.close()
+        if error is None:
+            self.close()
+        else:
+            self._writer.close()
 
-    def add(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Append rows."""
+    def add(self, rows: Iterable[Mapping[str, object]]) -> None:
+        """Append rows; columns that a row lacks are null."""
         for row in rows:
             self._waiting.append(row)
             if len(self._waiting) == GROUP_ROWS:
                 self._flush()
+
+    def close(self) -> None:
+        """Write what is left and finish the file."""
+        if self._waiting:
+            self._flush()
+        self._writer.close()
 
     def _flush(self) -> None:
         self._writer.write_table(pa.Table.from_pylist(self._waiting, self._schema), GROUP_ROWS)
         self._waiting.clear()
 
 
-def rejected(outcomes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of rejects.parquet from the outcomes of a unit."""
-    return [{**o, "record": canonical_json(o["record"]).decode()} for o in outcomes if not o["samples"]]
+@dataclass(frozen=True)
+class DatasetTables:
+    """Both tables of a dataset while they are written; ``paths`` are their temporary files by name."""
+
+    samples: TableWriter
+    rejects: TableWriter
+    paths: dict[str, Path]
+
+    def finish(self) -> dict[str, Path]:
+        """Complete the files; they get their names when :func:`writing_tables` ends."""
+        self.samples.close()
+        self.rejects.close()
+        return dict(self.paths)
+
+
+@contextlib.contextmanager
+def writing_tables(folder: Folder) -> Iterator[DatasetTables]:
+    """Both tables, which replace those in the folder when the block ends without an error."""
+    with contextlib.ExitStack() as files:
+        paths = {name: files.enter_context(folder.creating(name)) for name in (SAMPLES, REJECTS)}
+        with (
+            TableWriter(paths[SAMPLES], SAMPLES_SCHEMA) as samples,
+            TableWriter(paths[REJECTS], REJECTS_SCHEMA) as rejects,
+        ):
+            yield DatasetTables(samples, rejects, paths)

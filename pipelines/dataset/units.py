@@ -1,132 +1,55 @@
-"""Units of a dataset: one tar and one manifest each, made on any machine, independent of all others.
+"""Units of work: one tar and one manifest each, made on any machine, independent of all others.
 
-The manifest goes in place after the tar, atomically, and a unit without a manifest does not exist. All bytes
-depend on the source rows, the configuration and the seed alone.
+A unit is committed by its manifest, which is written after the tar, atomically. Ingested clips and latents
+share this; what their manifests record besides the shard is their own.
 """
 
 import contextlib
-import hashlib
-import json
-import re
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TypeVar
 
 from core.canonical_json import canonical_json
 from core.errors import AnimaticError
 from core.storage import Folder
-from pipelines.dataset.shard_writer import MEMBERS, Sample, ShardWriter, StoredSample
+from pipelines.dataset.record_files import parse_record
+from pipelines.dataset.shard_writer import ShardWriter
 
-FORMAT = 1
 READ_AHEAD = 8
 
-
-def shard_name(unit: int) -> str:
-    """Name of the tar of a unit."""
-    return f"shard-{unit:06d}.tar"
+M = TypeVar("M", bound=Mapping[str, object])
 
 
 def unit_name(unit: int) -> str:
-    """Name of the manifest of a unit, which is its commit marker."""
+    """Name of the manifest of a unit."""
     return f"units/unit-{unit:06d}.json"
 
 
-def commit_unit(
-    folder: Folder,
-    unit: int,
-    samples: Iterable[Sample | StoredSample],
-    outcomes: list[dict[str, Any]],
-    **about: Any,
-) -> dict[str, Any]:
-    """Write the tar of a unit, then its manifest; returns the manifest.
+def commit_unit(folder: Folder, unit: int, shard: str, fill: Callable[[ShardWriter], M]) -> M:
+    """Write the tar ``shard`` of a unit, then its manifest.
 
-    ``outcomes`` has one entry for every input row: row, source_id, samples, dropped (clips, by reason), and
-    reason, detail and record if the row was rejected. It is read after ``samples`` ran out, so a generator
-    of samples may fill it.
+    ``fill`` adds the samples, finishes the shard and returns the manifest, which is also returned here.
     """
-    with folder.creating(shard_name(unit)) as part:
-        with ShardWriter(part, shard_name(unit)) as writer:
-            for sample in samples:
-                writer.add(sample)
-        manifest = {
-            "format": FORMAT,
-            "unit": unit,
-            **about,
-            "shard": writer.summary(),
-            "samples": writer.rows,
-            "rows": outcomes,
-        }
+    with folder.creating(shard) as part:
+        with ShardWriter(part, shard) as writer:
+            manifest = fill(writer)
         content = canonical_json(manifest)
-        withdraw_other(folder, unit, content)
+        _withdraw_other(folder, unit, content)
     folder.write(unit_name(unit), content)
     return manifest
 
 
-def withdraw_other(folder: Folder, unit: int, content: bytes) -> None:
-    """Take away a manifest that must not outlive its tar: between the two the unit does not exist.
+def _withdraw_other(folder: Folder, unit: int, content: bytes) -> None:
+    """Delete a manifest that must not outlive its tar: while the tar is replaced, the unit does not exist.
 
-    One that says the same stays. A worker whose driver was killed may still make a unit that the next driver
-    has found done, and must not take it away under its eyes.
+    An equal manifest stays. A worker whose driver was killed may still make a unit that the next driver has
+    found committed, and must not delete it under that driver.
     """
     name = unit_name(unit)
     with contextlib.suppress(FileNotFoundError):
         if folder.read(name) != content:
             folder.remove(name)
-
-
-@contextlib.contextmanager
-def opened_shard(folder: Folder, manifest: dict[str, Any], scratch: Path) -> Iterator[BinaryIO]:
-    """The tar of a unit, by way of ``scratch`` if it is remote: whole, and the same until it is closed,
-    whatever is put in its place meanwhile. Raises AnimaticError if it is not what the manifest says."""
-    shard, local = manifest["shard"], folder.local_path
-    path = scratch / "shard.tar" if local is None else local / shard["name"]
-    mend = f"delete {unit_name(manifest['unit'])} and run animatic ingest again"
-    try:
-        if local is None:
-            folder.fetch(shard["name"], path)
-        file = path.open("rb")
-    except FileNotFoundError as error:
-        raise AnimaticError(f"{folder}/{shard['name']} is missing: {mend}") from error
-    with file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != shard["sha256"]:
-            raise AnimaticError(
-                f"{folder}/{shard['name']} is damaged: its sha256 is {found[:12]}…, not "
-                f"{shard['sha256'][:12]}…: {mend}"
-            )
-        yield file
-
-
-def stored_sample(tar: BinaryIO, row: dict[str, Any]) -> StoredSample:
-    """The sample that a row of a unit's manifest tells of, read from its tar."""
-
-    def read(offset: int, size: int) -> bytes:
-        tar.seek(offset)
-        return tar.read(size)
-
-    members: dict[str, bytes] = {}
-    for member in MEMBERS:
-        members[member] = read(row[f"{member}_offset"], row[f"{member}_size"])
-    for number, place in enumerate(_more_jpgs(row), start=1):
-        members[f"{number}.jpg"] = read(*place)
-    return StoredSample(members, row)
-
-
-def _more_jpgs(row: dict[str, Any]) -> list[tuple[int, int]]:
-    return list(zip(row.get("more_jpg_offset") or (), row.get("more_jpg_size") or (), strict=True))
-
-
-def stored_shards(folder: Folder) -> set[int]:
-    """Numbers of the tars that lie there, whether a manifest tells of them or not."""
-    found = (re.fullmatch(r"shard-(\d{6,})\.tar", name) for name in folder.names())
-    return {int(match[1]) for match in found if match}
-
-
-def made_from(source: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether what a manifest tells of its source is ``wanted``. Earlier versions told the rows alone."""
-    return {**wanted, **source} == wanted and source.keys() >= wanted.keys() - {"settings"}
 
 
 def committed_units(folder: Folder) -> set[int]:
@@ -135,47 +58,22 @@ def committed_units(folder: Folder) -> set[int]:
     return {int(n[5:-5]) for n in names if n.startswith("unit-") and n.endswith(".json")}
 
 
-def read_unit(folder: Folder, unit: int) -> dict[str, Any]:
-    """Manifest of a committed unit. Raises AnimaticError if it cannot be read."""
+def read_unit(folder: Folder, unit: int, schema: type[M]) -> M:
+    """Manifest of a committed unit. Raises AnimaticError if it is missing or damaged."""
+    file = f"{folder}/{unit_name(unit)}"
     try:
-        manifest: dict[str, Any] = json.loads(folder.read(unit_name(unit)))
+        content = folder.read(unit_name(unit))
     except FileNotFoundError as error:
-        raise AnimaticError(
-            f"{folder}/{unit_name(unit)} is missing: run the job that makes it again"
-        ) from error
-    except ValueError as error:
-        raise AnimaticError(
-            f"{folder}/{unit_name(unit)} is not JSON ({error}): delete it and run the job that makes it again"
-        ) from error
-    return manifest
+        raise AnimaticError(f"{file} is missing; rerun the job that creates it") from error
+    return parse_record(schema, content, file, "delete it and rerun the job that creates it")
 
 
-def count_outcomes(outcomes: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Counts of dataset.json: rows, samples, rejected_rows, reasons, dropped_clips."""
-    rows = samples = 0
-    reasons: Counter[str] = Counter()
-    dropped: Counter[str] = Counter()
-    for outcome in outcomes:
-        rows += 1
-        samples += outcome["samples"]
-        dropped.update(outcome.get("dropped", {}))
-        if not outcome["samples"]:
-            reasons[outcome["reason"]] += 1
-    return {
-        "rows": rows,
-        "samples": samples,
-        "rejected_rows": reasons.total(),
-        "reasons": dict(sorted(reasons.items())),
-        "dropped_clips": dict(sorted(dropped.items())),
-    }
-
-
-def read_units(folder: Folder, units: Iterable[int]) -> Iterator[dict[str, Any]]:
+def read_units(folder: Folder, units: Iterable[int], schema: type[M]) -> Iterator[M]:
     """Manifests in the order given, a few read ahead. Raises AnimaticError."""
-    waiting: deque[Future[dict[str, Any]]] = deque()
+    waiting: deque[Future[M]] = deque()
     with ThreadPoolExecutor(READ_AHEAD) as pool:
         for unit in units:
-            waiting.append(pool.submit(read_unit, folder, unit))
+            waiting.append(pool.submit(read_unit, folder, unit, schema))
             if len(waiting) > READ_AHEAD:
                 yield waiting.popleft().result()
         while waiting:

@@ -1,16 +1,15 @@
-"""Latents read again: every digest and count."""
+"""Verification of latents: every digest and count."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import AnimaticError
 from core.storage import Folder
-from pipelines.dataset.integrity import altered, compared
-from pipelines.dataset.latents import TABLE, read_info
+from pipelines.dataset.integrity import digest_problems, mismatch, unexpected
+from pipelines.dataset.latent_records import TABLE, LatentCounts, LatentsRecord, read_latents_record
 
 
 def verify_latents(
@@ -25,25 +24,25 @@ def verify_latents(
     """
     folder = Folder(url)
     try:
-        info = read_info(folder)
+        info = read_latents_record(folder)
     except AnimaticError as error:
         return [str(error)]
     expected = {shard["name"]: shard["sha256"] for shard in info["shards"]} | info["files"]
-    problems = _strays(folder, info)
-    for done, found in enumerate(altered(folder, expected, threads), start=1):
+    problems = _unexpected_files(folder, info)
+    for done, found in enumerate(digest_problems(folder, expected, threads), start=1):
         problems += found
         progress(done, len(expected))
     return problems or _miscounted(folder, info)
 
 
-def _strays(folder: Folder, info: dict[str, Any]) -> list[str]:
-    """Tars that whoever reads the folder's would take for these latents."""
+def _unexpected_files(folder: Folder, info: LatentsRecord) -> list[str]:
+    """Tars that a reader of all tars in the folder would treat as these latents."""
     expected = {shard["name"] for shard in info["shards"]}
     present = {name for name in folder.names() if name.startswith("latents-") and name.endswith(".tar")}
-    return [f"{name}: not part of the latents" for name in sorted(present - expected)]
+    return unexpected(present, expected, "latents")
 
 
-def _miscounted(folder: Folder, info: dict[str, Any]) -> list[str]:
+def _miscounted(folder: Folder, info: LatentsRecord) -> list[str]:
     samples = encoded = 0
     try:
         with folder.open(TABLE) as file:
@@ -52,5 +51,5 @@ def _miscounted(folder: Folder, info: dict[str, Any]) -> list[str]:
                 encoded += batch.column(0).null_count
     except pa.ArrowException as error:
         return [f"{TABLE}: cannot be read ({error})"]
-    counts = {"samples": samples, "encoded": encoded, "failed": samples - encoded}
-    return compared(TABLE, "what it counts", counts, info["counts"])
+    counts: LatentCounts = {"samples": samples, "encoded": encoded, "failed": samples - encoded}
+    return mismatch(TABLE, "what it counts", counts, info["counts"])

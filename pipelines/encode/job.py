@@ -5,7 +5,6 @@ alone, and its manifest names the shard by digest: running again makes what is m
 has grown only what has changed.
 """
 
-import json
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -16,22 +15,33 @@ from core.files import sha256
 from core.lock import exclusive_lock
 from core.storage import Folder
 from core.urls import absolute
-from pipelines.cluster.by_shard import Progress, run_by_shard
+from pipelines.cluster.shard_jobs import Progress, run_by_shard
 from pipelines.dataset import Dataset
-from pipelines.dataset.latents import BEGUN, FORMAT, INFO, SCHEMA, TABLE, LatentKey, latents_digest, read_info
+from pipelines.dataset.latent_records import (
+    BEGUN,
+    LATENTS,
+    SCHEMA,
+    TABLE,
+    FailedSample,
+    LatentCounts,
+    LatentKey,
+    LatentManifest,
+    LatentRow,
+    LatentsRecord,
+    latent_shard_name,
+    read_latents_record,
+    write_latents_record,
+)
+from pipelines.dataset.record_files import parse_record
+from pipelines.dataset.records import Settings, ShardRecord
 from pipelines.dataset.tables import TableWriter
 from pipelines.dataset.units import committed_units, read_units, unit_name
-from pipelines.encode.unit import EncodeConfig, UnitEncoder, load_models, made_of, shard_name
-
-__all__ = ["EncodeConfig", "EncodeReport", "encode"]
-
-_PLACES = tuple(f"{member}_{part}" for member in ("jpg", "mp4") for part in ("offset", "size"))
-_COLUMNS = ("key", "shard", "caption", "frames", "height", "width", *_PLACES)
+from pipelines.encode.unit import ClipRow, EncodeConfig, UnitEncoder, load_models, source_of
 
 
 @dataclass(frozen=True)
 class EncodeReport:
-    """What the latents hold, and what this run did: ``skipped_units`` were there already."""
+    """What the latents hold, and what this run did: ``skipped_units`` were finished before."""
 
     samples: int
     encoded: int
@@ -43,7 +53,7 @@ class EncodeReport:
 
 
 def encode(config: EncodeConfig, progress: Progress = lambda done, total: None) -> EncodeReport:
-    """Make the latents of a dataset, or as much of them as is missing or out of date.
+    """Make the latents of a dataset, or what is missing or out of date of them.
 
     ``progress`` gets (samples done, samples). Raises AnimaticError if the dataset, the codec or the text
     tower cannot be read, if the output holds something else, or if the codec's latents do not fit 16 bits.
@@ -52,22 +62,29 @@ def encode(config: EncodeConfig, progress: Progress = lambda done, total: None) 
     config = _absolute(config)
     dataset, folder = Dataset.open(config.dataset), Folder(config.output)
     _, _, key = load_models(config)
-    _compare(folder, key)
-    if folder.exists(INFO):
-        info = read_info(folder)
+    _require_key(folder, key)
+    if folder.exists(LATENTS):
+        info = read_latents_record(folder)
         if info["dataset"] == dataset.digest and _whole(folder, info):
             return _report(info, started, skipped=len(info["shards"]))
     with exclusive_lock(folder, "encode"):
-        _compare(folder, key)  # another encode may have begun meanwhile
+        _require_key(folder, key)  # another encode may have begun meanwhile
         folder.write(BEGUN, canonical_json(key.identity()))
-        # From here on the latents are in between two states of the dataset: nobody may take them for either.
-        folder.remove(INFO)
+        # From here on the latents are between two states of the dataset, and must not be read as either.
+        folder.remove(LATENTS)
         _remove_beyond(folder, len(dataset.info["shards"]))
-        kept = _current_units(folder, dataset, key)
-        arguments = (config.model_dump_json(), key)
-        run_by_shard(config, dataset, UnitEncoder, arguments, columns=_COLUMNS, kept=kept, progress=progress)
+        finished = _current_units(folder, dataset, key)
+        run_by_shard(
+            config,
+            dataset,
+            UnitEncoder,
+            (config, key),
+            columns=tuple(ClipRow.__annotations__),
+            finished=finished,
+            progress=progress,
+        )
         info = _commit(folder, dataset, key)
-    return _report(info, started, skipped=len(kept))
+    return _report(info, started, skipped=len(finished))
 
 
 def _absolute(config: EncodeConfig) -> EncodeConfig:
@@ -80,10 +97,10 @@ def _absolute(config: EncodeConfig) -> EncodeConfig:
     return config.model_copy(update=changed)
 
 
-def _compare(folder: Folder, key: LatentKey) -> None:
-    """Refuse an output that was begun with something else."""
+def _require_key(folder: Folder, key: LatentKey) -> None:
+    """Refuse an output with latents of another key, or with other content."""
     try:
-        begun = json.loads(folder.read(BEGUN))
+        content = folder.read(BEGUN)
     except FileNotFoundError:
         foreign = [name for name in folder.names() if not name.startswith(".")]
         if foreign:
@@ -91,54 +108,53 @@ def _compare(folder: Folder, key: LatentKey) -> None:
                 f"{folder} is not empty and holds no latents (found {foreign[0]}); choose a new output folder"
             ) from None
         return
-    except ValueError as error:
-        raise AnimaticError(f"{folder}/{BEGUN} is damaged; choose a new output folder") from error
+    recorded = parse_record(Settings, content, f"{folder}/{BEGUN}", "choose a new output folder")
     wanted = key.identity()
-    differing = sorted(name for name in begun | wanted if begun.get(name) != wanted.get(name))
+    differing = sorted(name for name in recorded | wanted if recorded.get(name) != wanted.get(name))
     if differing:
         raise AnimaticError(
             f"{folder} holds latents with another {', '.join(differing)}; choose a new output folder"
         )
 
 
-def _whole(folder: Folder, info: dict[str, Any]) -> bool:
+def _whole(folder: Folder, info: LatentsRecord) -> bool:
     sizes = folder.sizes()
     return all(sizes.get(shard["name"]) == shard["bytes"] for shard in info["shards"])
 
 
 def _current_units(folder: Folder, dataset: Dataset, key: LatentKey) -> set[int]:
-    """Committed units whose tar is there and whose source shard is still the dataset's."""
+    """Committed units whose tar exists and whose source shard is still the dataset's."""
     shards, sizes = dataset.info["shards"], folder.sizes()
     units = (unit for unit in sorted(committed_units(folder)) if unit < len(shards))
     return {
         manifest["unit"]
-        for manifest in read_units(folder, units)
+        for manifest in read_units(folder, units, LatentManifest)
         if _is_of(manifest, key, shards[manifest["unit"]])
         and sizes.get(manifest["shard"]["name"]) == manifest["shard"]["bytes"]
     }
 
 
-def _is_of(manifest: dict[str, Any], key: LatentKey, shard: dict[str, Any]) -> bool:
-    wanted = made_of(key, shard)
-    return {name: manifest.get(name) for name in wanted} == wanted
+def _is_of(manifest: LatentManifest, key: LatentKey, shard: ShardRecord) -> bool:
+    return source_of(key, shard) == {"source": manifest["source"], "key": manifest["key"]}
 
 
 def _remove_beyond(folder: Folder, units: int) -> None:
-    """Take away what an earlier, larger state of the dataset left."""
+    """Remove what an earlier, larger state of the dataset left."""
     for unit in sorted(committed_units(folder)):
         if unit >= units:
             folder.remove(unit_name(unit))
-            folder.remove(shard_name(unit))
+            folder.remove(latent_shard_name(unit))
 
 
-def _commit(folder: Folder, dataset: Dataset, key: LatentKey) -> dict[str, Any]:
-    """Build the table from the manifests, in the dataset's order, and put latents.json in place."""
-    shards, files = list[dict[str, Any]](), dict[str, str]()
+def _commit(folder: Folder, dataset: Dataset, key: LatentKey) -> LatentsRecord:
+    """Build the table from the manifests, in the dataset's order, and write latents.json."""
+    shards, files = list[ShardRecord](), dict[str, str]()
     samples = failed = 0
     units = range(len(dataset.info["shards"]))
     with folder.creating(TABLE) as part:
         with TableWriter(part, SCHEMA) as table:
-            for source, manifest in zip(dataset.info["shards"], read_units(folder, units), strict=True):
+            manifests = read_units(folder, units, LatentManifest)
+            for source, manifest in zip(dataset.info["shards"], manifests, strict=True):
                 keys = dataset.samples["key"].slice(samples, source["samples"]).to_pylist()
                 table.add(_rows(folder, manifest, key, source, keys))
                 files[unit_name(manifest["unit"])] = digest_of(manifest)
@@ -146,24 +162,16 @@ def _commit(folder: Folder, dataset: Dataset, key: LatentKey) -> dict[str, Any]:
                 samples += len(keys)
                 failed += len(manifest["failed"])
         files[TABLE] = sha256(part)
-    info = {
-        "format": FORMAT,
-        "dataset": dataset.digest,
-        "config": key.identity(),
-        "counts": {"samples": samples, "encoded": samples - failed, "failed": failed},
-        "shards": shards,
-        "files": files,
-    }
-    info["digest"] = latents_digest(info)
-    folder.write(INFO, json.dumps(info, indent=1, ensure_ascii=False).encode())
-    return info
+    counts: LatentCounts = {"samples": samples, "encoded": samples - failed, "failed": failed}
+    return write_latents_record(folder, dataset.digest, key.identity(), counts, shards, files)
 
 
 def _rows(
-    folder: Folder, manifest: dict[str, Any], key: LatentKey, source: dict[str, Any], keys: list[str]
-) -> list[dict[str, Any]]:
+    folder: Folder, manifest: LatentManifest, key: LatentKey, source: ShardRecord, keys: list[str]
+) -> list[LatentRow | FailedSample]:
     """Rows of the table for the samples of one shard of the dataset, ``source``, in its order."""
-    rows = {row["key"]: row for row in [*manifest["samples"], *manifest["failed"]]}
+    rows: dict[str, LatentRow | FailedSample] = {row["key"]: row for row in manifest["samples"]}
+    rows |= {row["key"]: row for row in manifest["failed"]}
     if rows.keys() != set(keys) or not _is_of(manifest, key, source):
         raise AnimaticError(
             f"{folder}/{unit_name(manifest['unit'])} is not of {source['name']} as it is in the dataset: "
@@ -172,7 +180,7 @@ def _rows(
     return [rows[key] for key in keys]
 
 
-def _report(info: dict[str, Any], started: float, skipped: int) -> EncodeReport:
+def _report(info: LatentsRecord, started: float, skipped: int) -> EncodeReport:
     return EncodeReport(
         **info["counts"],
         bytes=sum(shard["bytes"] for shard in info["shards"]),

@@ -8,33 +8,58 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypedDict, TypeVar, cast
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from core.canonical_json import canonical_json, digest_of
+from core.canonical_json import digest_of
 from core.errors import AnimaticError
 from core.storage import Folder
 from models.architecture import CodecConfig, EncoderConfig
 from models.encoders.build import build_codec
 from models.encoders.clip import ClipEncoders
 from models.encoders.codec import Codec
+from models.encoders.digests import codec_digest, text_digest
 from models.pixels import to_signed
-from pipelines.cluster.by_shard import ShardJob
+from pipelines.cluster.shard_jobs import ShardJob, ShardTask
 from pipelines.dataset.cache_config import CacheConfig
-from pipelines.dataset.latents import FORMAT, LatentKey, codec_digest, text_digest
+from pipelines.dataset.latent_records import (
+    FORMAT,
+    FailedSample,
+    LatentKey,
+    LatentManifest,
+    LatentRow,
+    LatentSource,
+    latent_shard_name,
+)
+from pipelines.dataset.records import ByteRange, Member, ShardRecord, range_columns
 from pipelines.dataset.shard_cache import ShardFiles
-from pipelines.dataset.shard_writer import Member, TarWriter
-from pipelines.dataset.units import unit_name, withdraw_other
+from pipelines.dataset.shard_writer import ShardWriter
+from pipelines.dataset.units import commit_unit
 from pipelines.video.frames import Frames, UndecodableError, read_clip, read_image
 
 FRAMES_AT_ONCE = 32  # decoded together; bounds memory whatever the length of a clip
 
+P = TypeVar("P")
 T = TypeVar("T")
-Row = dict[str, Any]
+
+
+class ClipRow(TypedDict):
+    """The columns of samples.parquet that encoding reads."""
+
+    key: str
+    shard: str
+    caption: str
+    frames: int
+    height: int
+    width: int
+    jpg_offset: int
+    jpg_size: int
+    mp4_offset: int
+    mp4_size: int
 
 
 class EncodeConfig(ShardJob):
@@ -65,24 +90,18 @@ def load_models(config: EncodeConfig) -> tuple[Codec, ClipEncoders | None, Laten
     return codec, encoders, key
 
 
-def made_of(key: LatentKey, shard: dict[str, Any]) -> dict[str, str]:
-    """What a unit's manifest says that its latents are of: a shard of the dataset, and what encoded it."""
+def source_of(key: LatentKey, shard: ShardRecord) -> LatentSource:
+    """What the manifest of a unit records as its source: a shard of the dataset, and what encoded it."""
     return {"source": shard["sha256"], "key": digest_of(key.identity())}
-
-
-def shard_name(unit: int) -> str:
-    """Name of the tar of a unit."""
-    return f"latents-{unit:06d}.tar"
 
 
 class UnitEncoder:
     """Holds codec and text tower and encodes units with them; runs as a Ray actor."""
 
-    def __init__(self, config_json: str, key: LatentKey) -> None:
-        self._config = EncodeConfig.model_validate_json(config_json)
-        self._key = key
-        self._source, self._folder = Folder(self._config.dataset), Folder(self._config.output)
-        self._device = self._config.device
+    def __init__(self, config: EncodeConfig, key: LatentKey) -> None:
+        self._config, self._key = config, key
+        self._source, self._folder = Folder(config.dataset), Folder(config.output)
+        self._device = config.device
 
     def ready(self) -> None:
         """Returns once the models are loaded. Raises AnimaticError if they are not those of the driver."""
@@ -98,49 +117,51 @@ class UnitEncoder:
             )
         return codec.to(self._device), encoders and encoders.to(self._device)
 
-    def make(self, unit: int, shard: dict[str, Any], rows: list[Row]) -> int:
-        """Encode and commit one unit: ``rows`` of samples.parquet, whose samples lie in ``shard``.
+    def make(self, task: ShardTask[ClipRow]) -> int:
+        """Encode and commit one shard of the dataset; returns its number of samples.
 
-        Raises AnimaticError if the shard is not what its digest says, or cannot be had.
+        Raises AnimaticError if the shard does not match its digest or cannot be read.
         """
-        with self._folder.creating(shard_name(unit)) as part:
-            with TarWriter(part, shard_name(unit)) as writer:
-                failed = self._fill(writer, shard, rows)
-            manifest = {
+
+        def fill(writer: ShardWriter) -> LatentManifest:
+            encoded, failed = self._encode_all(writer, task)
+            return {
                 "format": FORMAT,
-                "unit": unit,
-                **made_of(self._key, shard),
-                "shard": writer.summary(),
-                "samples": writer.rows,
+                "unit": task.number,
+                **source_of(self._key, task.shard),
+                "shard": writer.finish(),
+                "samples": encoded,
                 "failed": failed,
             }
-            content = canonical_json(manifest)
-            withdraw_other(self._folder, unit, content)
-        self._folder.write(unit_name(unit), content)
-        return len(rows)
 
-    def _fill(self, writer: TarWriter, shard: dict[str, Any], rows: list[Row]) -> list[Row]:
-        """Encode all samples; returns those that cannot be decoded."""
-        failed: list[Row] = []
-        files = ShardFiles(self._source, [shard], CacheConfig())
+        commit_unit(self._folder, task.number, latent_shard_name(task.number), fill)
+        return len(task.rows)
+
+    def _encode_all(
+        self, writer: ShardWriter, task: ShardTask[ClipRow]
+    ) -> tuple[list[LatentRow], list[FailedSample]]:
+        """Encode all samples of a shard; also returns those that cannot be decoded."""
+        encoded: list[LatentRow] = []
+        failed: list[FailedSample] = []
+        files = ShardFiles(self._source, [task.shard], CacheConfig())
         with ThreadPoolExecutor(self._config.threads, thread_name_prefix="decode") as pool, _one_thread():
-            calls = ((row, part) for row in rows for part in self._parts(row, _Stored(files, row)))
+            calls = ((row, part) for row in task.rows for part in self._parts(row, _Stored(files, row)))
             decoded = _in_order(pool, self._read, calls, ahead=self._config.threads)
             for key, parts in itertools.groupby(decoded, key=lambda item: item[0]["key"]):
                 try:
-                    self._add(writer, parts)
+                    encoded.append(self._add(writer, parts))
                 except UndecodableError as error:
                     failed.append({"key": key, "failure": str(error)})
-        return failed
+        return encoded, failed
 
-    def _parts(self, row: Row, stored: "_Stored") -> Iterator[tuple["_Stored", Sequence[int] | None]]:
+    def _parts(self, row: ClipRow, stored: "_Stored") -> Iterator[tuple["_Stored", Sequence[int] | None]]:
         """What of a sample is decoded in one go: its image (None), then runs of frames."""
         yield stored, None
         if self._config.clips:
             for start in range(0, row["frames"], FRAMES_AT_ONCE):
                 yield stored, range(start, min(start + FRAMES_AT_ONCE, row["frames"]))
 
-    def _read(self, row: Row, part: tuple["_Stored", Sequence[int] | None]) -> tuple[str, Frames]:
+    def _read(self, row: ClipRow, part: tuple["_Stored", Sequence[int] | None]) -> tuple[str, Frames]:
         """sha256 of what was read, and its frames [t h w 3]."""
         size = (self._config.height, self._config.width)
         stored, indices = part
@@ -150,8 +171,10 @@ class UnitEncoder:
         digest, data = stored.mp4
         return digest, read_clip(data, list(indices), (row["height"], row["width"]), size)
 
-    def _add(self, writer: TarWriter, parts: Iterator[tuple[Row, Future[tuple[str, Frames]]]]) -> None:
-        """Encode the parts of one sample as they come and append them to the tar."""
+    def _add(
+        self, writer: ShardWriter, parts: Iterator[tuple[ClipRow, Future[tuple[str, Frames]]]]
+    ) -> LatentRow:
+        """Encode the parts of one sample as they come and append them to the tar; returns its row."""
         row, first = next(parts)
         digest, still = first.result()
         encoded, clip = self._encode(row, still), []
@@ -163,10 +186,17 @@ class UnitEncoder:
         _, encoders = self._models
         if encoders is not None:
             members["text.npy"] = _npy(_halves(row, encoders.text([row["caption"]])[0]))
-        writer.add_members(row["key"], members, frames=row["frames"], clip_sha256=digest)
+        latents = {
+            "key": row["key"],
+            "shard": writer.name,
+            **range_columns(writer.add(row["key"], members)),
+            "frames": row["frames"],
+            "clip_sha256": digest,
+        }
+        return cast(LatentRow, latents)
 
     @torch.no_grad()
-    def _encode(self, row: Row, frames: Frames) -> np.ndarray:
+    def _encode(self, row: ClipRow, frames: Frames) -> np.ndarray:
         """Frames [t h w 3] -> mean and standard deviation of their latents, float16 [t 2 c h w]."""
         pixels = to_signed(torch.tensor(frames, device=self._device).permute(0, 3, 1, 2))
         half = self._config.precision == "bfloat16"
@@ -178,27 +208,26 @@ class UnitEncoder:
 class _Stored:
     """Members of one sample with their digests, read once however many parts are decoded of them."""
 
-    def __init__(self, files: ShardFiles, row: Row) -> None:
+    def __init__(self, files: ShardFiles, row: ClipRow) -> None:
         self._files, self._row = files, row
 
     @functools.cached_property
     def jpg(self) -> tuple[str, bytes]:
-        return self._read("jpg")
+        return self._read("jpg", ByteRange(self._row["jpg_offset"], self._row["jpg_size"]))
 
     @functools.cached_property
     def mp4(self) -> tuple[str, bytes]:
-        return self._read("mp4")
+        return self._read("mp4", ByteRange(self._row["mp4_offset"], self._row["mp4_size"]))
 
-    def _read(self, member: Member) -> tuple[str, bytes]:
-        row = self._row
-        offset, size = row[f"{member}_offset"], row[f"{member}_size"]
+    def _read(self, member: Member, where: ByteRange) -> tuple[str, bytes]:
+        shard = self._row["shard"]
         try:
-            data = self._files.read(row["shard"], offset, size)
+            data = self._files.read(shard, where.offset, where.size)
         except OSError as error:
-            raise AnimaticError(f"shard {row['shard']} cannot be read ({error})") from error
-        if len(data) != size:
+            raise AnimaticError(f"shard {shard} cannot be read ({error})") from error
+        if len(data) != where.size:
             raise AnimaticError(
-                f"shard {row['shard']} ends before {row['key']}.{member}: animatic verify tells"
+                f"shard {shard} ends before {self._row['key']}.{member}; run animatic verify on the dataset"
             )
         return hashlib.sha256(data).hexdigest(), data
 
@@ -214,7 +243,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _halves(row: Row, values: Tensor) -> np.ndarray:
+def _halves(row: ClipRow, values: Tensor) -> np.ndarray:
     halves = values.to("cpu", torch.float16)
     if not torch.isfinite(halves).all():
         raise AnimaticError(
@@ -232,12 +261,12 @@ def _npy(array: np.ndarray) -> bytes:
 
 def _in_order(
     pool: ThreadPoolExecutor,
-    function: Callable[..., T],
-    calls: Iterable[tuple[Row, Any]],
+    function: Callable[[ClipRow, P], T],
+    calls: Iterable[tuple[ClipRow, P]],
     ahead: int,
-) -> Iterator[tuple[Row, Future[T]]]:
+) -> Iterator[tuple[ClipRow, Future[T]]]:
     """Results of ``function`` in the order of the calls, at most ``ahead`` begun before they are needed."""
-    begun: deque[tuple[Row, Future[T]]] = deque()
+    begun: deque[tuple[ClipRow, Future[T]]] = deque()
     for call in calls:
         begun.append((call[0], pool.submit(function, *call)))
         if len(begun) > ahead:

@@ -44,11 +44,12 @@ class ChunkWorker:
         """Load the network and open the clips. Raises AnimaticError if the bundle has changed."""
         _ = self._animator, self._held_out
 
-    def make(self, number: int, clips: list[int]) -> int:
-        """Animate, measure and store the clips of chunk ``number``; returns that number.
+    def make(self, chunk: tuple[int, list[int]]) -> int:
+        """Animate, measure and store the clips of a chunk (number, clips); returns its number.
 
         Raises AnimaticError if a clip cannot be decoded or generated pixels are not finite.
         """
+        number, clips = chunk
         start = time.monotonic()
         seed = self._config.seed
         real = [self._held_out.clips[clip].sample(self._sampling, seed) for clip in clips]

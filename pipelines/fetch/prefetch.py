@@ -3,61 +3,52 @@
 import contextlib
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 
 from core.errors import RejectedError
 from pipelines.fetch.fetcher import Fetched, Fetcher, FetchPolicy
 from pipelines.sources import SourceRow
 
-Source = Fetched | RejectedError
-
 
 @contextlib.contextmanager
 def fetched_ahead(
     rows: list[SourceRow], videos: str | None, scratch: Path, policy: FetchPolicy
-) -> Iterator[Iterator[Source]]:
-    """An iterator over the file of every row, or why there is none, in the order of the rows.
+) -> Iterator[Iterator[Future[Fetched]]]:
+    """An iterator over the file of every row, as a finished future, in the order of the rows.
 
-    Each file that was downloaded is deleted when the next one is asked for. At most ``policy.ahead`` wait,
-    and none is begun while ``policy.ahead_bytes`` wait.
+    A future raises RejectedError where a row has a problem or no file. Each file that was downloaded is
+    deleted when the next one is asked for. At most ``policy.ahead`` wait, and none is begun while
+    ``policy.ahead_bytes`` wait.
     """
-    files = [scratch / f"source-{place}" for place in range(policy.ahead + 1)]
+    files = [scratch / f"source-{number}" for number in range(policy.ahead + 1)]
     with Fetcher(policy, lambda: _bytes(files)) as fetcher:
         yield _in_order(rows, videos, files, fetcher)
 
 
 def _in_order(
     rows: list[SourceRow], videos: str | None, files: list[Path], fetcher: Fetcher
-) -> Iterator[Source]:
-    waiting: deque[Future[Fetched] | RejectedError] = deque()
+) -> Iterator[Future[Fetched]]:
+    waiting: deque[Future[Fetched]] = deque()
     begun = 0
-    for place in range(len(rows)):
-        while begun < min(len(rows), place + len(files)):
+    for number in range(len(rows)):
+        while begun < min(len(rows), number + len(files)):
             waiting.append(_begin(rows[begun], videos, files[begun % len(files)], fetcher))
             begun += 1
-        yield _result(waiting.popleft())
-        files[place % len(files)].unlink(missing_ok=True)
+        wait([waiting[0]])
+        yield waiting.popleft()
+        files[number % len(files)].unlink(missing_ok=True)
 
 
-def _begin(
-    row: SourceRow, videos: str | None, into: Path, fetcher: Fetcher
-) -> Future[Fetched] | RejectedError:
-    if row.problem is not None:
-        return RejectedError(row.problem)
+def _begin(row: SourceRow, videos: str | None, into: Path, fetcher: Fetcher) -> Future[Fetched]:
     try:
+        if row.problem is not None:
+            raise RejectedError(row.problem)
         return fetcher.submit(row.candidates(videos), into)
     except RejectedError as error:
-        return error
-
-
-def _result(source: Future[Fetched] | RejectedError) -> Source:
-    if isinstance(source, RejectedError):
-        return source
-    try:
-        return source.result()
-    except RejectedError as error:
-        return error
+        rejected: Future[Fetched] = Future()
+        rejected.set_exception(error)
+        return rejected
 
 
 def _bytes(files: list[Path]) -> int:

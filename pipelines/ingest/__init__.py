@@ -5,8 +5,8 @@ whichever worker made them. Nothing but rows and counts passes through Ray. Runn
 units that are missing.
 """
 
-from pipelines.ingest.engine import IngestProgress
 from pipelines.ingest.job import IngestReport, ingest
+from pipelines.ingest.progress import IngestProgress
 from pipelines.ingest.retry import retry
 from pipelines.ingest.unit import IngestConfig
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from core.config.section import Section
+from pipelines.dataset.records import ClipScores
 
 RECOMMENDED = {
     "min_seconds": 1.0,
@@ -54,7 +55,7 @@ class FilterConfig(Section):
             return {**RECOMMENDED, **values, "like": "none"}
         return values
 
-    def reason(self, *, seconds: float, scores: dict[str, Any]) -> str | None:
+    def reason(self, *, seconds: float, scores: ClipScores) -> str | None:
         """Why a clip is rejected, or None if it is kept."""
         limits = (
             (seconds, self.min_seconds, "too_short", self.max_seconds, "too_long"),

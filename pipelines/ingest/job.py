@@ -1,29 +1,32 @@
-"""From a table to a finished dataset, or the rest of the way there."""
+"""From a table to a finished dataset, or from an unfinished one."""
 
-import itertools
-import json
+import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from core.errors import AnimaticError
 from core.lock import exclusive_lock
 from core.storage import Folder
 from core.urls import absolute, is_url
+from pipelines.cluster.tasks import run_tasks
+from pipelines.dataset.clip_units import counts_of, source_matches
 from pipelines.dataset.commit import commit_dataset
-from pipelines.dataset.units import committed_units, count_outcomes, made_from, read_units
-from pipelines.ingest.engine import Progress, Tally, run_units
-from pipelines.ingest.plan import Plan, stale_units, withdraw
+from pipelines.dataset.dataset_record import DATASET, read_dataset_record
+from pipelines.dataset.records import UnitCounts, UnitManifest, UnitSource
+from pipelines.dataset.units import committed_units, read_units
+from pipelines.ingest.changes import apply_changes, units_of
+from pipelines.ingest.inputs import IngestInputs
+from pipelines.ingest.progress import Progress, Tally
 from pipelines.ingest.timings import timings_of
 from pipelines.ingest.unit import IngestConfig, make_unit
-from pipelines.sources import SourceRow, SourceTable
+from pipelines.sources import SourceTable
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What the dataset holds, and what this run did: ``skipped_units`` were there already."""
+    """What the dataset holds, and what this run did: ``skipped_units`` were finished before."""
 
     rows: int
     samples: int
@@ -35,39 +38,39 @@ class IngestReport:
 
 
 def ingest(config: IngestConfig, progress: Progress | None = None, *, replace: bool = False) -> IngestReport:
-    """Make the dataset, or as much of it as is missing.
+    """Make the dataset, or what is missing of it.
 
-    Rows that were appended to the table since are added. With any other change of table or settings,
-    ``replace`` makes again the units that are touched by it, and without it nothing is done.
+    Rows that were appended to the table are added. Any other change of table or settings needs ``replace``,
+    which makes the units that it affects again.
 
     Raises AnimaticError if the source cannot be read, if the output holds something else, or if a unit fails.
     """
     started = time.monotonic()
     config = _absolute(config)
     if config.videos is not None and not is_url(config.videos) and not Path(config.videos).is_dir():
-        raise AnimaticError(f"there is no folder of videos at {config.videos}")
+        raise AnimaticError(f"the folder of videos {config.videos} does not exist")
     table = SourceTable(config.source, config.columns, config.where)
     folder = Folder(config.output)
-    begun = Plan.begun(folder)
-    if begun is not None and begun.fits(config, table) and folder.exists("dataset.json"):
+    recorded = IngestInputs.recorded(folder)
+    if recorded is not None and recorded.are_unchanged(config, table) and folder.exists(DATASET):
         return report_of(folder, started, None)
-    plan = Plan.of(config, table)
-    if not plan.rows:
+    inputs = IngestInputs.of(config, table)
+    if not inputs.rows:
         raise AnimaticError(f"{config.source} has no rows")
     with exclusive_lock(folder, "ingest"):
-        begun = Plan.begun(folder)  # another ingest may have ended meanwhile
-        if begun is not None and begun.changes(plan):
-            _change_plan(folder, begun, plan, table, replace)
-        plan.write(folder)
-        if folder.exists("dataset.json"):
+        recorded = IngestInputs.recorded(folder)  # another ingest may have ended meanwhile
+        if recorded is not None and recorded.changes(inputs):
+            apply_changes(folder, recorded, inputs, table, replace)
+        inputs.write(folder)
+        if folder.exists(DATASET):
             return report_of(folder, started, None)
-        done = _complete(folder, plan, config, table, progress)
-    return report_of(folder, started, done)
+        skipped = _complete(folder, inputs, config, table, progress)
+    return report_of(folder, started, skipped)
 
 
 def report_of(folder: Folder, started: float, skipped: int | None) -> IngestReport:
-    """What a finished dataset holds; ``skipped`` None: all its units were there."""
-    info = json.loads(folder.read("dataset.json"))
+    """What a finished dataset holds; ``skipped`` None means all its units."""
+    info = read_dataset_record(folder)
     counts = info["counts"]
     return IngestReport(
         rows=counts["rows"],
@@ -81,30 +84,31 @@ def report_of(folder: Folder, started: float, skipped: int | None) -> IngestRepo
 
 
 def _complete(
-    folder: Folder, plan: Plan, config: IngestConfig, table: SourceTable, progress: Progress | None
+    folder: Folder, inputs: IngestInputs, config: IngestConfig, table: SourceTable, progress: Progress | None
 ) -> int:
-    """Make the missing units and commit the dataset; returns how many units were there."""
-    assert plan.rows is not None
-    there, sources, missing = dict(_intact_units(folder)), list[dict[str, Any]](), 0
+    """Make the missing units and commit the dataset; returns how many units were finished before."""
+    assert inputs.rows is not None
+    present, sources, skipped = dict(_present_units(folder)), list[UnitSource](), 0
     with timings_of(folder) as timings:
-        tally = Tally(plan.rows, progress, timings)
+        tally = Tally(inputs.rows, progress, timings)
 
-        def tasks() -> Iterator[tuple[int, tuple[Any, ...]]]:
-            nonlocal missing
-            for unit, rows in units_of(table, config.unit_rows, plan.units - 1):
-                source = plan.source_of(rows)
+        def missing() -> Iterator[tuple[int, Callable[[], UnitCounts]]]:
+            nonlocal skipped
+            for unit, rows in units_of(table, config.unit_rows, inputs.units - 1):
+                source = inputs.source_of(rows)
                 sources.append(source)
-                made = there.get(unit)
-                # A worker of a stopped job may have left one of that job's after those were taken away.
-                if made is not None and made_from(made.source, source):
-                    tally.found(made.counts)
+                found = present.get(unit)
+                # A worker of a stopped job may have committed a unit of that job's inputs meanwhile.
+                if found is not None and source_matches(found.source, source):
+                    skipped += 1
+                    tally.add_present(found.counts)
                 else:
-                    missing += 1
-                    yield unit, (config, unit, rows, source)
+                    yield unit, functools.partial(make_unit, config, unit, rows, source)
 
-        run_units(make_unit, tasks(), tally, workers=config.workers, address=config.address)
-    commit_dataset(folder, plan.config, plan.units, plan.rows, sources)
-    return plan.units - missing
+        for done in run_tasks(missing(), workers=config.workers, address=config.address):
+            tally.add_finished(done.unit, done.seconds, done.result)
+    commit_dataset(folder, inputs.config, inputs.units, inputs.rows, sources)
+    return skipped
 
 
 def _absolute(config: IngestConfig) -> IngestConfig:
@@ -113,45 +117,18 @@ def _absolute(config: IngestConfig) -> IngestConfig:
     return config.model_copy(update={name: absolute(url) for name, url in urls.items() if url is not None})
 
 
-def _change_plan(folder: Folder, begun: Plan, plan: Plan, table: SourceTable, replace: bool) -> None:
-    """Take away what is no longer true; refuse to if more than the table's end changed, unless told to."""
-    committed = committed_units(folder)
-    changed, continued = committed, set[int]()
-    if begun.only_rows_differ(plan):
-        units = units_of(table, plan.config["unit_rows"], max(committed, default=-1))
-        changed, continued = stale_units(folder, units)
-    if changed and not replace:
-        raise AnimaticError(
-            f"{folder} was ingested otherwise: {'; '.join(begun.changes(plan))}; {len(changed)} of its "
-            f"{len(committed)} units would be made again: choose a new output folder, undo that, "
-            "or say --replace"
-        )
-    withdraw(folder, changed | continued, keep_shards=plan.units)
-
-
 @dataclass(frozen=True)
-class _Made:
-    """A unit that is there: what it was made from, and its counts."""
+class _PresentUnit:
+    """A committed unit: what it was made from, and its counts."""
 
-    source: dict[str, Any]
-    counts: dict[str, Any]
+    source: UnitSource
+    counts: UnitCounts
 
 
-def _intact_units(folder: Folder) -> Iterator[tuple[int, _Made]]:
-    """Committed units whose tar is there and of the right size; any other is made again."""
+def _present_units(folder: Folder) -> Iterator[tuple[int, _PresentUnit]]:
+    """Committed units whose tar exists and has the right size; any other is made again."""
     sizes = folder.sizes()
-    for manifest in read_units(folder, sorted(committed_units(folder))):
+    for manifest in read_units(folder, sorted(committed_units(folder)), UnitManifest):
         shard = manifest["shard"]
         if sizes.get(shard["name"]) == shard["bytes"]:
-            counts = {**count_outcomes(manifest["rows"]), "bytes": shard["bytes"]}
-            yield manifest["unit"], _Made(manifest.get("source", {}), counts)
-
-
-def units_of(table: SourceTable, size: int, last: int) -> Iterator[tuple[int, list[SourceRow]]]:
-    """The table's units up to number ``last``, with their rows."""
-    rows = table.rows()
-    for unit in range(last + 1):
-        batch = list(itertools.islice(rows, size))
-        if not batch:
-            return
-        yield unit, batch
+            yield manifest["unit"], _PresentUnit(manifest.get("source", {}), counts_of(manifest))

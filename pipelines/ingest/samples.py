@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field
 
 from core.errors import RejectedError
-from pipelines.dataset.shard_writer import Sample
+from pipelines.dataset.records import RowOutcome, SampleInfo
+from pipelines.dataset.samples import Sample
 from pipelines.fetch import Fetched, FetchPolicy
 from pipelines.fetch.prefetch import fetched_ahead
 from pipelines.ingest.filters import FilterConfig
@@ -36,64 +37,72 @@ class SampleSettings(ClipSettings):
 
 
 def samples_of(
-    settings: SampleSettings, rows: list[SourceRow], scratch: Path, outcomes: list[dict[str, Any]]
+    settings: SampleSettings, rows: list[SourceRow], scratch: Path, outcomes: list[RowOutcome]
 ) -> Iterator[Sample]:
     """Yield the samples of ``rows`` in order; ``outcomes`` gets an entry for every row once it is done.
 
-    ``scratch`` is an empty folder for passing files. An outcome has row, source_id, samples, and dropped
-    (clips, by reason), or reason, detail and record if the row gave no sample. Raises OSError and
-    RuntimeError for faults of this machine.
+    ``scratch`` is an empty folder for temporary files. Every RejectedError raised on the way ends here, as an
+    outcome. Raises OSError and RuntimeError for faults of this machine.
     """
     with (
         Normaliser(settings.clip_settings(), settings.deadline_s, settings.decoder_memory) as normaliser,
-        fetched_ahead(rows, settings.videos, scratch, settings.fetch) as sources,
+        fetched_ahead(rows, settings.videos, scratch, settings.fetch) as videos,
     ):
-        for row, source in zip(rows, sources, strict=True):
-            outcome: dict[str, Any] = {"row": row.row, "source_id": row.source_id, "samples": 0}
-            dropped: Counter[str] = Counter()
+        for row, video in zip(rows, videos, strict=True):
+            samples, dropped, rejection = 0, Counter[str](), None
             try:
-                if isinstance(source, RejectedError):
-                    raise source
-                for sample in _clips_of(settings, row, source, normaliser, scratch, dropped):
+                for sample in _clips_of(settings, row, video.result(), normaliser, scratch, dropped):
                     yield sample
-                    outcome["samples"] += 1
-                reason, detail = next(iter(dropped), "no_frames"), ""
+                    samples += 1
             except RejectedError as error:
-                reason, detail = error.reason, error.detail
+                rejection = error
                 for path in scratch.glob(f"{row.key}-*"):
                     path.unlink()  # clips of what came before the damage
-            if not outcome["samples"]:
-                outcome |= {"reason": reason, "detail": detail, "record": row.record}
-            elif dropped:
-                outcome["dropped"] = dict(dropped)
-            outcomes.append(outcome)
+            outcomes.append(_outcome(row, samples, dropped, rejection))
+
+
+def _outcome(
+    row: SourceRow, samples: int, dropped: Counter[str], rejection: RejectedError | None
+) -> RowOutcome:
+    outcome: RowOutcome = {"row": row.row, "source_id": row.source_id, "samples": samples}
+    if samples:
+        if dropped:
+            outcome["dropped"] = dict(dropped)
+        return outcome
+    outcome["reason"] = rejection.reason if rejection is not None else next(iter(dropped), "no_frames")
+    outcome["detail"] = rejection.detail if rejection is not None else ""
+    outcome["record"] = row.record
+    return outcome
 
 
 def _clips_of(
     settings: SampleSettings,
     row: SourceRow,
-    source: Fetched,
+    video: Fetched,
     normaliser: Normaliser,
     scratch: Path,
     dropped: Counter[str],
 ) -> Iterator[Sample]:
-    for clip in normaliser.clips(source.path, row.key, scratch):
+    """Samples of one row; clips that a filter rejects are counted in ``dropped``. Raises RejectedError."""
+    for clip in normaliser.clips(video.path, row.key, scratch):
         files = [scratch / f"{clip['key']}.mp4", *_images(scratch, clip)]
-        reason = (
-            "too_short"
-            if clip["frames"] < settings.min_frames
-            else settings.filters.reason(seconds=clip["duration"], scores=clip["scores"])
-        )
+        reason = _drop_reason(settings, clip)
         if reason is None:
-            about = {"source_id": row.source_id, "source_sha256": source.sha256, "record": row.record}
+            info = {**clip, "source_id": row.source_id, "source_sha256": video.sha256, "record": row.record}
             mark = settings.watermark
             caption = row.caption if mark is None else mark.caption(row.caption)
             mp4, jpg, *more = (path.read_bytes() for path in files)
-            yield Sample(clip["key"], jpg, mp4, caption, {**clip, **about}, more)
+            yield Sample(clip["key"], jpg, mp4, caption, cast(SampleInfo, info), more)
         else:
             dropped[reason] += 1
         for path in files:
             path.unlink()
+
+
+def _drop_reason(settings: SampleSettings, clip: dict[str, Any]) -> str | None:
+    if clip["frames"] < settings.min_frames:
+        return "too_short"
+    return settings.filters.reason(seconds=clip["duration"], scores=clip["scores"])
 
 
 def _images(scratch: Path, clip: dict[str, Any]) -> list[Path]:

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
+from pydantic import TypeAdapter, ValidationError
+
 from core.errors import AnimaticError
 from core.journal import whole_lines
 from core.storage import Folder
+from pipelines.dataset.records import UnitCounts
 
 NAME = "timings.jsonl"
 WRITE_EVERY_S = 15.0
@@ -28,8 +31,11 @@ class UnitTiming:
     bytes: int
 
 
+_TIMING = TypeAdapter(UnitTiming)
+
+
 class Timings:
-    """Collects lines and puts the file in place whole, now and then: an object store cannot append."""
+    """Collects lines and writes the whole file now and then: an object store cannot append."""
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
@@ -38,12 +44,19 @@ class Timings:
         self._unwritten = 0
         self._written = time.monotonic()
 
-    def add(self, unit: int, seconds: float, counts: dict[str, int]) -> None:
-        """Note that ``unit`` was made just now."""
+    def add(self, unit: int, seconds: float, counts: UnitCounts) -> None:
+        """Record that ``unit`` was finished just now."""
         if self._lines is None:
             self._lines = _lines(self._folder)
-        made = {name: counts[name] for name in ("rows", "samples", "bytes")}
-        timing = UnitTiming(round(self._run, 3), round(time.time(), 3), round(seconds, 3), unit, **made)
+        timing = UnitTiming(
+            run=round(self._run, 3),
+            ended=round(time.time(), 3),
+            seconds=round(seconds, 3),
+            unit=unit,
+            rows=counts["rows"],
+            samples=counts["samples"],
+            bytes=counts["bytes"],
+        )
         self._lines.append(json.dumps(asdict(timing)).encode())
         self._unwritten += 1
         if time.monotonic() - self._written > WRITE_EVERY_S:
@@ -70,9 +83,10 @@ def timings_of(folder: Folder) -> Iterator[Timings]:
 def read_timings(folder: Folder) -> list[UnitTiming]:
     """What was noted, in the order it was done; empty if nothing was. Raises AnimaticError."""
     try:
-        return [UnitTiming(**json.loads(line)) for line in _lines(folder)]
-    except (ValueError, TypeError) as error:
-        raise AnimaticError(f"{folder}/{NAME} cannot be read ({error}); delete it") from error
+        return [_TIMING.validate_json(line) for line in _lines(folder)]
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"]
+        raise AnimaticError(f"{folder}/{NAME} is damaged ({problem}); delete it") from error
 
 
 def _lines(folder: Folder) -> list[bytes]:

@@ -1,14 +1,21 @@
 """One unit of ingest: a run of source rows → one committed tar and manifest. This is what a worker does."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from pydantic import Field
 
 from core.storage import Folder
-from pipelines.dataset.shard_writer import Sample, StoredSample
-from pipelines.dataset.units import commit_unit, count_outcomes, opened_shard, read_unit, stored_sample
+from pipelines.dataset.clip_units import (
+    commit_clips,
+    counts_of,
+    opened_shard,
+    stored_sample,
+)
+from pipelines.dataset.records import RowOutcome, UnitCounts, UnitManifest, UnitSource
+from pipelines.dataset.samples import Sample, StoredSample
+from pipelines.dataset.units import read_unit
 from pipelines.ingest.samples import SampleSettings, samples_of
 from pipelines.sources import ColumnNames, SourceRow
 
@@ -33,72 +40,65 @@ class IngestConfig(SampleSettings):
     address: str | None = Field(None, description="Ray cluster; null: local Ray")
 
 
-def make_unit(
-    config: IngestConfig, unit: int, rows: list[SourceRow], source: dict[str, Any]
-) -> dict[str, Any]:
-    """Make and commit one unit; returns its counts. Runs as a Ray task.
+def make_unit(config: IngestConfig, unit: int, rows: list[SourceRow], source: UnitSource) -> UnitCounts:
+    """Make and commit one unit. Runs as a Ray task.
 
-    ``source`` says in the manifest what the unit is made from (``Plan.source_of``).
+    ``source`` is what the manifest records as the unit's inputs (``IngestInputs.source_of``).
     """
     folder = Folder(config.output)
-    outcomes: list[dict[str, Any]] = []
+    outcomes: list[RowOutcome] = []
     with folder.scratch() as scratch:
         samples = _samples(config, rows, scratch, outcomes)
-        manifest = commit_unit(folder, unit, samples, outcomes, source=source)
-    return _counts(manifest)
+        return counts_of(commit_clips(folder, unit, samples, outcomes, source))
 
 
-def remake_unit(config: IngestConfig, unit: int, reasons: list[str]) -> dict[str, Any]:
-    """Try the unit's rows again that were rejected for one of ``reasons``; copy the samples of all others.
+def retry_unit(config: IngestConfig, unit: int, reasons: Collection[str]) -> UnitCounts:
+    """Try the rows of a unit again that were rejected for one of ``reasons``; copy the samples of all others.
 
-    Returns the unit's counts. Runs as a Ray task.
+    Runs as a Ray task.
     """
     folder = Folder(config.output)
-    old = read_unit(folder, unit)
+    old = read_unit(folder, unit, UnitManifest)
     rows = [
         SourceRow(outcome["row"], outcome["record"], None, config.columns)
         for outcome in old["rows"]
         if outcome.get("reason") in reasons
     ]
-    retried: list[dict[str, Any]] = []
-    outcomes: list[dict[str, Any]] = []
+    retried: list[RowOutcome] = []
+    outcomes: list[RowOutcome] = []
     with folder.scratch() as scratch:
-        fresh = _samples(config, rows, scratch, retried)
+        new_samples = _samples(config, rows, scratch, retried)
 
         def samples(tar: BinaryIO) -> Iterator[Sample | StoredSample]:
-            yield from _merged(tar, old, reasons, fresh)
+            yield from _merged(tar, old, reasons, new_samples)
             new = {outcome["row"]: outcome for outcome in retried}
             outcomes.extend(new.get(outcome["row"], outcome) for outcome in old["rows"])
 
         with opened_shard(folder, old, scratch) as tar:
-            manifest = commit_unit(folder, unit, samples(tar), outcomes, source=old.get("source", {}))
-    return _counts(manifest)
+            source = old.get("source", {})
+            return counts_of(commit_clips(folder, unit, samples(tar), outcomes, source))
 
 
 def _samples(
-    config: IngestConfig, rows: list[SourceRow], scratch: Path, outcomes: list[dict[str, Any]]
+    config: IngestConfig, rows: list[SourceRow], scratch: Path, outcomes: list[RowOutcome]
 ) -> Iterator[Sample]:
     yield from samples_of(config, rows, scratch, outcomes)
     for outcome in outcomes:
         if outcome.get("reason") == "filtered":
-            # A filter may leave most of a table out: its number is enough to find such a row there.
+            # A filter may leave most of a table out: its number is enough to find such a row in the table.
             outcome["record"] = {}
 
 
 def _merged(
-    tar: BinaryIO, old: dict[str, Any], reasons: list[str], fresh: Iterator[Sample]
+    tar: BinaryIO, old: UnitManifest, reasons: Collection[str], new: Iterator[Sample]
 ) -> Iterator[Sample | StoredSample]:
-    """Stored samples and fresh ones in the order of their rows."""
-    stored, upcoming = iter(old["samples"]), next(fresh, None)
+    """Stored samples and new ones in the order of their rows."""
+    stored, upcoming = iter(old["samples"]), next(new, None)
     for outcome in old["rows"]:
         for _ in range(outcome["samples"]):
             yield stored_sample(tar, next(stored))
         # A row that was not tried again may have the same id: one without a caption, say.
-        again = outcome.get("reason") in reasons
-        while again and upcoming is not None and upcoming.info["source_id"] == outcome["source_id"]:
+        retried = outcome.get("reason") in reasons
+        while retried and upcoming is not None and upcoming.info["source_id"] == outcome["source_id"]:
             yield upcoming
-            upcoming = next(fresh, None)
-
-
-def _counts(manifest: dict[str, Any]) -> dict[str, Any]:
-    return {**count_outcomes(manifest["rows"]), "bytes": manifest["shard"]["bytes"]}
+            upcoming = next(new, None)

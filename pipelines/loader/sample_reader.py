@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from core.errors import AnimaticError
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import Latent, Latents
-from pipelines.dataset.shard_writer import Member
+from pipelines.dataset.records import Member
 from pipelines.loader.sampling import ClipSampling, SampleParams
 from pipelines.video.frames import Frames, UndecodableError, read_clip, read_image
 

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from core.canonical_json import digest_of
 from core.errors import AnimaticError
+from models.encoders.digests import codec_digest, text_digest
 from pipelines.dataset import Dataset
-from pipelines.dataset.latents import Latents, codec_digest, text_digest
+from pipelines.dataset.latents import Latents
 from pipelines.dataset.similarity import read_similarity
 from pipelines.loader.mixture import Weight
 from pipelines.loader.sample_reader import check_latents

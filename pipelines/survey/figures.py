@@ -1,7 +1,6 @@
 """A dataset in figures: counts, spreads, histograms, examples of rejections, how fast it was made."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.dataset import Dataset
+from pipelines.dataset.records import Counts, Settings
 from pipelines.dataset.similarity import read_similarity, similarity_source
 from pipelines.ingest.timings import UnitTiming, read_timings
 
@@ -71,7 +71,7 @@ class Survey:
 
     url: str
     digest: str
-    counts: dict[str, Any]
+    counts: Counts
     shards: int
     bytes: int
     seconds: float
@@ -81,7 +81,7 @@ class Survey:
     examples: dict[str, list[dict[str, str]]]
     duplicates: int | None
     rates: list[Rate]
-    settings: dict[str, Any]
+    settings: Settings
 
 
 def survey(dataset: Dataset) -> Survey:

@@ -87,7 +87,7 @@ def _downloads(folder: Path, paths: list[Path]) -> Result:
         def fetch_all() -> None:
             policy = FetchPolicy(allow_private=True)
             with fetched_ahead(rows, None, folder, policy) as sources:
-                assert all(isinstance(source, Fetched) for source in sources)
+                assert all(isinstance(source.result(), Fetched) for source in sources)
 
         cost = _measure(fetch_all)
     kinds = {"processor": cost.processor, "wall": cost.wall}

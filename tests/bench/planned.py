@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from pipelines.ingest import IngestConfig, ingest
-from pipelines.ingest.plan import Plan
+from pipelines.ingest.inputs import IngestInputs
 from pipelines.sources import SourceTable
 
 
@@ -14,7 +14,7 @@ def main(what: str, config: IngestConfig) -> None:
     """Plan ``config``, or ingest it; imports are not counted."""
     start = time.perf_counter()
     if what == "plan":
-        Plan.of(config, SourceTable(config.source))
+        IngestInputs.of(config, SourceTable(config.source))
     else:
         ingest(config)
     seconds = time.perf_counter() - start

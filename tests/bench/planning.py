@@ -14,7 +14,7 @@ from pathlib import Path
 
 from core.storage import Folder
 from pipelines.ingest import IngestConfig
-from pipelines.ingest.plan import Plan, rows_digest
+from pipelines.ingest.inputs import IngestInputs, rows_digest
 from pipelines.ingest.unit import make_unit
 from pipelines.sources import SourceTable
 from tests.bench.timing import MIB, Result, Row
@@ -50,7 +50,7 @@ def _make_units(config: IngestConfig) -> None:
     """What the workers do, without Ray."""
     table = SourceTable(config.source)
     rows = table.rows()
-    Plan.of(config, table).write(Folder(config.output))
+    IngestInputs.of(config, table).write(Folder(config.output))
     for unit in itertools.count():
         batch = list(itertools.islice(rows, config.unit_rows))
         if not batch:

@@ -8,10 +8,10 @@ import pytest
 from core.canonical_json import digest_of
 from core.errors import AnimaticError
 from models.diffusion.settings import SamplingSettings
-from pipelines.dataset.latents import LatentKey
+from pipelines.dataset.latent_records import LatentKey
 from pipelines.evaluate.job import RECORDED_SAMPLING
-from pipelines.ingest import IngestConfig, plan
-from pipelines.ingest.plan import Plan, rows_digest
+from pipelines.ingest import IngestConfig, inputs
+from pipelines.ingest.inputs import IngestInputs, rows_digest
 from pipelines.loader.selection import IDENTITY, Selection
 from pipelines.sources import ColumnNames, SourceRow, SourceTable
 from pipelines.video.clip import RECORDED_WATERMARK, Watermark
@@ -36,8 +36,8 @@ def table(tmp_path: Path) -> SourceTable:
     return SourceTable(str(tmp_path / "table.csv"))
 
 
-def plan_of(model: type[IngestConfig], table: SourceTable, **settings: Any) -> Plan:
-    return Plan.of(model(source="/s/t.csv", output="/o", **settings), table)
+def inputs_of(model: type[IngestConfig], table: SourceTable, **settings: Any) -> IngestInputs:
+    return IngestInputs.of(model(source="/s/t.csv", output="/o", **settings), table)
 
 
 @pytest.mark.parametrize(
@@ -51,26 +51,26 @@ def plan_of(model: type[IngestConfig], table: SourceTable, **settings: Any) -> P
 def test_recorded_digests_of_settings_hold(
     table: SourceTable, settings: dict[str, Any], recorded: str, of_units: str
 ) -> None:
-    made = plan_of(IngestConfig, table, **settings)
+    made = inputs_of(IngestConfig, table, **settings)
     assert digest_of({**made.config, "source_sha256": "0" * 64}).startswith(recorded)
-    assert made.settings.startswith(of_units)
+    assert made.unit_settings.startswith(of_units)
 
 
 @pytest.mark.parametrize("section", ["", "columns", "filters", "watermark"])
 def test_a_setting_added_later_counts_once_it_leaves_its_default(
     table: SourceTable, monkeypatch: pytest.MonkeyPatch, section: str
 ) -> None:
-    before = plan_of(IngestConfig, table, **MARKED)
-    settings = before.settings
+    before = inputs_of(IngestConfig, table, **MARKED)
+    settings = before.unit_settings
     larger = grown(IngestConfig, section)
-    monkeypatch.setattr(plan, "IngestConfig", larger)
-    same = plan_of(larger, table, **MARKED)
-    assert (same.config, same.settings) == (before.config, settings)
+    monkeypatch.setattr(inputs, "IngestConfig", larger)
+    same = inputs_of(larger, table, **MARKED)
+    assert (same.config, same.unit_settings) == (before.config, settings)
     changed = {**MARKED, **({section: {**MARKED[section], ADDED: 1}} if section else {ADDED: 1})}
-    other = plan_of(larger, table, **changed)
+    other = inputs_of(larger, table, **changed)
     assert before.changes(other)
     # How columns are read belongs to a unit's rows.
-    assert (other.settings == settings) == (section == "columns")
+    assert (other.unit_settings == settings) == (section == "columns")
 
 
 def test_names_of_columns_added_later_leave_the_digest_of_rows() -> None:
@@ -96,10 +96,10 @@ def test_a_watermark_is_recorded_by_the_same_rule() -> None:
 
 
 def test_settings_of_another_version_are_not_applied_in_part(table: SourceTable) -> None:
-    made = plan_of(IngestConfig, table)
-    foreign = Plan({**made.config, "sharpen": 1}, made.videos, made.source, made.rows, made.files)
+    made = inputs_of(IngestConfig, table)
+    foreign = IngestInputs({**made.config, "sharpen": 1}, made.videos, made.source, made.rows, made.files)
     with pytest.raises(AnimaticError, match=r"another version of animatic: .*'sharpen'"):
-        _ = foreign.settings
+        _ = foreign.unit_settings
 
 
 def test_the_protocol_of_an_evaluation_grows_by_the_same_rule() -> None:

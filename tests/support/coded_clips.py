@@ -10,9 +10,9 @@ from PIL import Image
 
 from core.storage import Folder
 from pipelines.dataset import Dataset
+from pipelines.dataset.clip_units import commit_clips
 from pipelines.dataset.commit import commit_dataset
-from pipelines.dataset.shard_writer import Sample
-from pipelines.dataset.units import commit_unit
+from pipelines.dataset.samples import Sample
 
 HEIGHT, WIDTH = 64, 96
 LEVELS_PER_FRAME = 5
@@ -60,7 +60,7 @@ def build_dataset(
     outcomes = [{"row": n, "source_id": str(n), "samples": 1, "dropped": {}} for n in range(len(lengths))]
     ends = [0, *itertools.accumulate(sizes or [len(lengths)])]
     for unit, (start, end) in enumerate(itertools.pairwise(ends)):
-        commit_unit(Folder(folder), unit, samples[start:end], outcomes[start:end])
+        commit_clips(Folder(folder), unit, samples[start:end], outcomes[start:end])
     commit_dataset(Folder(folder), {"test": folder.name}, units=len(ends) - 1, rows=len(lengths))
     return Dataset.open(folder)
 

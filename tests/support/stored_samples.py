@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pipelines.dataset.shard_writer import Sample
+from pipelines.dataset.samples import Sample
 from tests.support.coded_clips import HEIGHT, WIDTH, write_clip
 
 INFO = {"width": WIDTH, "height": HEIGHT, "frames": 9, "fps": 8.0, "duration": 1.125, "condition_frame": 3}

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from core.storage import Folder
+from pipelines.dataset.clip_units import commit_clips
 from pipelines.dataset.commit import commit_dataset
-from pipelines.dataset.units import commit_unit
 from tests.support.command import run
 
 REJECTED = {"samples": 0, "reason": "fetch_timeout", "detail": "", "record": {"videoid": "a"}}
@@ -26,7 +26,7 @@ def fails(said: str, *arguments: object) -> None:
 def dataset(here: Path) -> Path:
     """A dataset of one row, which was rejected."""
     folder = Folder(here / "data")
-    commit_unit(folder, 0, [], [{"row": 0, "source_id": "a", **REJECTED}])
+    commit_clips(folder, 0, [], [{"row": 0, "source_id": "a", **REJECTED}])
     commit_dataset(folder, {}, 1, 1)
     return here / "data"
 
@@ -46,7 +46,7 @@ def test_verify_lists_what_is_wrong_and_exits_with_1(dataset: Path) -> None:
 
 def test_a_retry_needs_a_class_and_an_ingest(dataset: Path) -> None:
     fails("--class fetch_timeout", "retry", dataset)
-    fails("that ingest made", "retry", dataset, "--class", "fetch_timeout")
+    fails("that was ingested", "retry", dataset, "--class", "fetch_timeout")
     fails("no dataset at", "retry", dataset.parent / "none", "--class", "fetch_timeout")
 
 

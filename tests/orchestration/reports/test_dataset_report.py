@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from core.storage import Folder
 from orchestration.cli import app
 from pipelines.dataset import Dataset
+from pipelines.dataset.clip_units import commit_clips
 from pipelines.dataset.commit import commit_dataset
-from pipelines.dataset.units import commit_unit
 from tests.support.coded_clips import build_dataset
 
 runner = CliRunner()
@@ -72,7 +72,7 @@ def dataset(tmp_path, monkeypatch) -> Dataset:
         {"row": 4, "source_id": "4", "samples": 0, "reason": "too_still", "detail": "", "record": {}},
     ]
     folder = Folder(tmp_path / "data")
-    commit_unit(folder, 1, [], rejects)
+    commit_clips(folder, 1, [], rejects)
     commit_dataset(folder, {"crf": 20, "filters": {"min_motion": 0.5}}, units=2, rows=5)
     timing = {"run": 1000.0, "seconds": 50.0, "rows": 3, "samples": 3, "bytes": 30000}
     lines = [{**timing, "unit": unit, "ended": 1100.0 + unit} for unit in range(2)]
@@ -120,7 +120,7 @@ def test_an_empty_dataset_without_times_has_a_report_too(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = Folder(tmp_path / "empty")
     reject = {"row": 0, "source_id": "a", "samples": 0, "reason": "empty_file", "detail": "", "record": {}}
-    commit_unit(folder, 0, [], [reject])
+    commit_clips(folder, 0, [], [reject])
     commit_dataset(folder, {}, units=1, rows=1)
     inspect("empty", "--out", "report.html")
     assert "No times were noted" in read(Path("report.html")).text

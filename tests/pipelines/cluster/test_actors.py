@@ -35,8 +35,7 @@ class Squarer:
 
 
 def test_a_killed_actor_costs_its_task_once(tmp_path):
-    tasks = ((number,) for number in range(12))
-    made = list(run_on_actors(Squarer, (5, tmp_path / "died"), tasks, workers=2))
+    made = list(run_on_actors(Squarer, (5, tmp_path / "died"), range(12), workers=2))
     assert (tmp_path / "died").exists()
     assert sorted(square for square, _ in made) == [number**2 for number in range(12)]
     assert all(loaded for square, loaded in made if square != 25)
@@ -44,7 +43,7 @@ def test_a_killed_actor_costs_its_task_once(tmp_path):
 
 def test_a_task_that_kills_every_actor_is_reported_in_one_line(tmp_path):
     with pytest.raises(AnimaticError, match=r"^a worker process died 4 times over the same task"):
-        list(run_on_actors(Squarer, (5, tmp_path / "missing" / "died"), [(5,)], workers=1))
+        list(run_on_actors(Squarer, (5, tmp_path / "missing" / "died"), [5], workers=1))
 
 
 def test_no_tasks_are_no_results(tmp_path):
@@ -53,4 +52,4 @@ def test_no_tasks_are_no_results(tmp_path):
 
 def test_what_a_worker_says_arrives_as_it_was_said(tmp_path):
     with pytest.raises(AnimaticError, match=r"^-3 is negative: square something else$"):
-        list(run_on_actors(Squarer, (0, tmp_path), [(-3,)], workers=1))
+        list(run_on_actors(Squarer, (0, tmp_path), [-3], workers=1))

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from core.storage import Folder
-from pipelines.dataset.shard_writer import Sample, StoredSample, TarWriter
-from pipelines.dataset.units import commit_unit, opened_shard, stored_sample
+from pipelines.dataset.clip_units import commit_clips, opened_shard, stored_sample
+from pipelines.dataset.records import SampleInfo
+from pipelines.dataset.samples import Sample
+from pipelines.dataset.shard_writer import ShardWriter
 
-INFO = {
+INFO: SampleInfo = {
     "width": 96,
     "height": 64,
     "frames": 9,
@@ -46,7 +48,7 @@ UNITS: dict[str, tuple[list[Sample], str]] = {
 @pytest.mark.parametrize("unit", UNITS)
 def test_the_tar_of_a_unit_has_the_bytes_that_it_always_had(tmp_path: Path, unit: str) -> None:
     samples, digest = UNITS[unit]
-    manifest = commit_unit(Folder(tmp_path), 0, samples, [])
+    manifest = commit_clips(Folder(tmp_path), 0, samples, [])
     content = (tmp_path / "shard-000000.tar").read_bytes()
     assert hashlib.sha256(content).hexdigest() == digest
     assert manifest["shard"] == {
@@ -62,18 +64,26 @@ def test_the_tar_of_a_unit_has_the_bytes_that_it_always_had(tmp_path: Path, unit
 
 def test_copied_samples_make_the_same_tar(tmp_path: Path) -> None:
     samples, digest = UNITS["eleven images"]
-    old = commit_unit(Folder(tmp_path / "old"), 0, samples, [])
+    old = commit_clips(Folder(tmp_path / "old"), 0, samples, [])
     with opened_shard(Folder(tmp_path / "old"), old, tmp_path) as tar:
-        copies: list[StoredSample] = [stored_sample(tar, row) for row in old["samples"]]
-        new = commit_unit(Folder(tmp_path / "new"), 0, copies, [])
+        copies = [stored_sample(tar, row) for row in old["samples"]]
+        new = commit_clips(Folder(tmp_path / "new"), 0, copies, [])
     assert new == old
     assert new["shard"]["sha256"] == digest
 
 
 def test_a_tar_of_latents_has_the_bytes_that_it_always_had(tmp_path: Path) -> None:
-    with TarWriter(tmp_path / "tar", "latents-000000.tar") as writer:
-        writer.add_members("a-000", {"clip.npy": b"\x93NUMPY" * 500, "still.npy": b"s", "text.npy": b""})
-    assert (
-        hashlib.sha256((tmp_path / "tar").read_bytes()).hexdigest()
-        == "48da289a29cc50079159522da58372288298e7ec5199f482096cd2dd9d241713"
-    )
+    members = {"clip.npy": b"\x93NUMPY" * 500, "still.npy": b"s", "text.npy": b""}
+    with ShardWriter(tmp_path / "tar", "latents-000000.tar") as writer:
+        ranges = writer.add("a-000", members)
+        record = writer.finish()
+    content = (tmp_path / "tar").read_bytes()
+    assert {name: content[at : at + size] for name, (at, size) in ranges.items()} == members
+    digest = "48da289a29cc50079159522da58372288298e7ec5199f482096cd2dd9d241713"
+    assert hashlib.sha256(content).hexdigest() == digest
+    assert record == {
+        "name": "latents-000000.tar",
+        "sha256": digest,
+        "bytes": len(content),
+        "samples": 1,
+    }

@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 import webdataset
 
+from core.canonical_json import canonical_json
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset import Dataset
+from pipelines.dataset.clip_units import commit_clips
 from pipelines.dataset.commit import commit_dataset
-from pipelines.dataset.shard_writer import MEMBERS
-from pipelines.dataset.units import commit_unit, committed_units, unit_name
+from pipelines.dataset.records import MEMBERS
+from pipelines.dataset.units import committed_units, unit_name
 from pipelines.dataset.verify import verify
 from tests.support.stored_samples import sample
 
@@ -30,7 +33,7 @@ def build(url: str, units: tuple[tuple[str, ...], ...] = (("a", "b"), (), ("c",)
         rejected = {"source_id": "r", "samples": 0, "reason": "corrupt", "detail": "", "record": {"n": "1"}}
         outcomes.append({"row": row, **rejected})
         row += 1
-        commit_unit(folder, unit, [sample(key) for key in keys], outcomes)
+        commit_clips(folder, unit, [sample(key) for key in keys], outcomes)
     commit_dataset(folder, {"crf": 20}, len(units), row)
     return Dataset.open(url)
 
@@ -90,25 +93,26 @@ def test_verify_finds_every_altered_file(tmp_path: Path, name: str) -> None:
     assert len(verify(str(tmp_path))) >= 1
 
 
-def test_an_altered_dataset_json_is_refused(tmp_path: Path) -> None:
+def test_a_dataset_json_with_another_digest_is_refused(tmp_path: Path) -> None:
     build(str(tmp_path))
     path = tmp_path / "dataset.json"
     path.write_text(path.read_text().replace('"crf": 20', '"crf": 21'))
-    with pytest.raises(AnimaticError, match="altered"):
+    with pytest.raises(AnimaticError, match="does not match its own digest"):
         Dataset.open(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
-        ("[]", "is of format None"),
-        ('{"format": 1}', "was altered"),
-        ('{"format": 1, "config": 3, "shards": 3}', "was altered"),
+        ("{", "is not JSON"),
+        ("[]", "has format None, not 1"),
+        ('{"format": 1}', r"is damaged \(config: Field required\)"),
+        ('{"format": 1, "config": {}, "shards": 3}', r"is damaged \(counts: Field required\)"),
     ],
 )
-def test_a_dataset_json_that_tells_nothing_is_refused(tmp_path: Path, content: str, said: str) -> None:
+def test_a_damaged_dataset_json_is_reported_in_one_line(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "dataset.json").write_text(content)
-    with pytest.raises(AnimaticError, match=said):
+    with pytest.raises(AnimaticError, match=message):
         Dataset.open(tmp_path)
 
 
@@ -125,7 +129,7 @@ def test_a_table_of_other_bytes_is_refused(tmp_path: Path, monkeypatch: Any, map
 
 def test_no_dataset_comes_of_rows_unaccounted_for(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
-    commit_unit(folder, 0, [sample("a")], [{"row": 0, "source_id": "a", "samples": 1}])
+    commit_clips(folder, 0, [sample("a")], [{"row": 0, "source_id": "a", "samples": 1}])
     with pytest.raises(AnimaticError, match="1 rows and 1 samples"):
         commit_dataset(folder, {}, 1, rows=2)
     with pytest.raises(AnimaticError, match="no dataset"):
@@ -139,7 +143,7 @@ def test_a_unit_that_failed_midway_does_not_exist(tmp_path: Path) -> None:
 
     folder = Folder(tmp_path)
     with pytest.raises(OSError, match="disk full"):
-        commit_unit(folder, 0, failing(), [])  # type: ignore[arg-type]
+        commit_clips(folder, 0, failing(), [])  # type: ignore[arg-type]
     assert committed_units(folder) == set()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
@@ -151,9 +155,9 @@ def test_a_unit_made_twice_is_there_all_along_and_one_made_otherwise_is_not(
     monkeypatch.setattr(Folder, "remove", lambda _, name: removed.append(name))
     outcomes = [{"row": 0, "source_id": "a", "samples": 1}]
     for _ in range(2):
-        commit_unit(folder, 0, [sample("a")], outcomes)
+        commit_clips(folder, 0, [sample("a")], outcomes)
     assert removed == []
-    commit_unit(folder, 0, [sample("b")], outcomes)
+    commit_clips(folder, 0, [sample("b")], outcomes)
     assert removed == [unit_name(0)]
 
 
@@ -166,3 +170,34 @@ def test_a_dataset_lives_in_an_object_store_as_well(tmp_path: Path) -> None:
         assert verify(url) == []
     finally:
         fsspec.filesystem("memory").rm("/bucket", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda record: record.pop("shard"), r"shard: Field required"),
+        (
+            lambda record: record["shard"].update(bytes="many"),
+            r"shard\.bytes: Input should be a valid integer",
+        ),
+        (lambda record: record["rows"][1].pop("samples"), r"rows\.1\.samples: Field required"),
+    ],
+)
+def test_a_damaged_manifest_is_reported_with_its_first_wrong_field(
+    tmp_path: Path, spoil: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    build(str(tmp_path))
+    path = tmp_path / unit_name(0)
+    record = json.loads(path.read_text())
+    spoil(record)
+    path.write_text(json.dumps(record))
+    with pytest.raises(AnimaticError, match=rf"unit-000000.json is damaged \({message}.*\); delete it"):
+        commit_dataset(Folder(tmp_path), {}, 3, 6)
+
+
+def test_a_manifest_keeps_the_fields_of_a_later_version(tmp_path: Path) -> None:
+    build(str(tmp_path))
+    path = tmp_path / unit_name(0)
+    path.write_bytes(canonical_json({**json.loads(path.read_text()), "later": 1}))
+    commit_dataset(Folder(tmp_path), {}, 3, 6)
+    assert verify(tmp_path) == []

@@ -13,9 +13,9 @@ from PIL import Image
 
 from core.storage import Folder
 from pipelines.dataset import Dataset
+from pipelines.dataset.clip_units import commit_clips
 from pipelines.dataset.commit import commit_dataset
-from pipelines.dataset.shard_writer import Sample
-from pipelines.dataset.units import commit_unit
+from pipelines.dataset.samples import Sample
 from pipelines.dataset.verify import verify
 from tests.support.coded_clips import build_dataset, write_clip
 from tests.support.stored_samples import sample
@@ -25,7 +25,7 @@ def build(folder: Path, spoil: Callable[[Sample], Sample]) -> Path:
     """A dataset whose second sample was stored as ``spoil`` makes it, with digests that all fit."""
     samples = [sample("a"), spoil(sample("b")), sample("c")]
     outcomes = [{"row": n, "source_id": key, "samples": 1} for n, key in enumerate("abc")]
-    commit_unit(Folder(folder), 0, samples, outcomes)
+    commit_clips(Folder(folder), 0, samples, outcomes)
     commit_dataset(Folder(folder), {}, 1, 3)
     return folder
 

@@ -15,10 +15,12 @@ from models.animator import Animator
 from models.architecture import CodecConfig
 from models.encoders.build import build_codec
 from models.encoders.codec import draw_latents
+from models.encoders.digests import codec_digest
 from models.encoders.vae import build_vae, to_ldm
 from orchestration.cli import app
+from pipelines.cluster.shard_jobs import ShardTask
 from pipelines.dataset import Dataset
-from pipelines.dataset.latents import Latents, codec_digest
+from pipelines.dataset.latents import Latents
 from pipelines.dataset.verify_latents import verify_latents
 from pipelines.encode import EncodeConfig, encode
 from pipelines.encode.unit import UnitEncoder, load_models
@@ -243,7 +245,7 @@ def test_foreign_folders_and_altered_files_are_refused(dataset, made, tmp_path):
     assert CliRunner().invoke(app, ["verify", str(copy)]).exit_code == 1
     info = json.loads((copy / "latents.json").read_text())
     (copy / "latents.json").write_text(json.dumps(info | {"dataset": "0" * 64}))
-    with pytest.raises(AnimaticError, match="was altered"):
+    with pytest.raises(AnimaticError, match="does not match its own digest"):
         Latents.open(copy, dataset)
 
 
@@ -275,8 +277,9 @@ def test_latents_of_an_autoencoder_are_drawn_as_from_pixels(dataset, vae_path, t
     codec_config = SMALL_VAE.model_copy(update={"path": str(vae_path)})
     config = config_of(dataset, tmp_path, codec=codec_config, encoders=None)
     codec, _, key = load_models(config)
-    unit = UnitEncoder(config.model_dump_json(), key)
-    assert unit.make(0, dataset.info["shards"][0], dataset.samples.slice(1, 1).to_pylist()) == 1
+    unit = UnitEncoder(config, key)
+    rows = dataset.samples.slice(1, 1).to_pylist()
+    assert unit.make(ShardTask(0, dataset.info["shards"][0], rows)) == 1
     (sample,) = webdataset.WebDataset(str(tmp_path / "latents-000000.tar"), shardshuffle=False).decode()
     mean, std = torch.from_numpy(sample["clip.npy"]).float().unbind(1)
     assert std.min() > 0

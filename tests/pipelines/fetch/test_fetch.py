@@ -242,11 +242,12 @@ def test_files_come_in_the_order_of_their_rows_and_go_again(server: str, tmp_pat
     rows[4] = SourceRow(4, {"videoid": "4"}, "no_caption")
     rows[6] = SourceRow(6, {"videoid": "../6", "contentUrl": "x"})
     with fetched_ahead(rows, str(tmp_path), tmp_path, POLICY) as sources:
-        for row, source in zip(rows, sources, strict=True):
+        for row, future in zip(rows, sources, strict=True):
+            assert future.done()
             if row.row in (4, 6):
-                assert isinstance(source, RejectedError)
+                assert isinstance(future.exception(), RejectedError)
             else:
-                assert isinstance(source, Fetched)
+                source = future.result()
                 assert source.url.endswith(f"/ahead/{row.row}")
                 assert source.path.read_bytes() == BODY
     assert not list(tmp_path.glob("source-*"))

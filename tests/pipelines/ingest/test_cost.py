@@ -10,8 +10,8 @@ import pytest
 
 from pipelines.dataset.verify import verify
 from pipelines.ingest import IngestConfig, ingest
-from pipelines.ingest.job import units_of
-from pipelines.ingest.plan import rows_digest
+from pipelines.ingest.changes import units_of
+from pipelines.ingest.inputs import rows_digest
 from pipelines.ingest.unit import make_unit
 from pipelines.sources import SourceTable
 from tests.support.paths import ROOT

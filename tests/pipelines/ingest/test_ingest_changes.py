@@ -150,7 +150,7 @@ def test_a_retry_redoes_the_rejected_rows_of_a_class(source: Path, tmp_path: Pat
     assert first.reasons == {"empty_file": 1, "missing_file": 1}
     with pytest.raises(AnimaticError, match=r"no row .* decoder_crash; it has empty_file, missing"):
         retry(str(output), ["decoder_crash"])
-    with pytest.raises(AnimaticError, match="mend the table"):
+    with pytest.raises(AnimaticError, match="fix the table"):
         retry(str(output), ["no_caption"])
     with pytest.raises(AnimaticError, match="crf decides"):
         retry(str(output), ["missing_file"], crf=23)
@@ -224,7 +224,7 @@ def test_a_unit_of_other_settings_that_comes_late_is_noticed_and_then_made_again
     mine, output = place
     before = contents(output)
     (output / "dataset.json").unlink()
-    with pytest.raises(AnimaticError, match=r"unit-000000.json is of other rows or settings"):
+    with pytest.raises(AnimaticError, match=r"unit-000000.json has other rows or settings"):
         ingest(config(mine, output), lambda _: put_unit(otherwise, 0, output))
     assert not (output / "dataset.json").exists()
     assert ingest(config(mine, output)).skipped_units == 2

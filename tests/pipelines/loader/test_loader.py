@@ -13,9 +13,9 @@ from PIL import Image
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset import Dataset
+from pipelines.dataset.clip_units import commit_clips
 from pipelines.dataset.commit import commit_dataset
-from pipelines.dataset.shard_writer import Sample
-from pipelines.dataset.units import commit_unit
+from pipelines.dataset.samples import Sample
 from pipelines.loader import ClipLoader, ClipSampling, sample_reader
 from tests.support.coded_clips import HEIGHT, WIDTH, build_dataset, frame_numbers
 
@@ -264,7 +264,7 @@ def test_stage_one_trains_on_all_stored_images_of_a_clip(tmp_path: Path) -> None
     about = {"width": WIDTH, "height": HEIGHT, "frames": 9, "fps": 12.0, "duration": 0.75, "source_id": "0"}
     about |= {"condition_frame": 0, "scores": {"motion": 1.0, "brightness": 90.0}}
     sample = Sample("clip", jpgs[0], b"no video", "a caption", about, jpgs[1:])
-    commit_unit(Folder(tmp_path), 0, [sample], [{"row": 0, "source_id": "0", "samples": 1}])
+    commit_clips(Folder(tmp_path), 0, [sample], [{"row": 0, "source_id": "0", "samples": 1}])
     commit_dataset(Folder(tmp_path), {}, units=1, rows=1)
     sampling = ClipSampling(frames=1, height=HEIGHT, width=WIDTH, images_only=True)
     batches = itertools.islice(ClipLoader(Dataset.open(tmp_path), sampling, seed=0, global_batch=1), 30)

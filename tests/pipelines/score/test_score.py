@@ -119,7 +119,7 @@ def test_what_cannot_be_read_is_an_error_and_no_unreadable_image(tmp_path):
     tar = tmp_path / "data/shard-000000.tar"
     whole = tar.read_bytes()
     tar.write_bytes(whole[:1000])
-    with pytest.raises(AnimaticError, match=r"shard-000000.tar is cut: `animatic verify"):
+    with pytest.raises(AnimaticError, match=r"shard-000000.tar is cut; run `animatic verify"):
         score(config_of(dataset))
     tar.unlink()
     with pytest.raises(AnimaticError, match=r"shard-000000.tar cannot be read"):

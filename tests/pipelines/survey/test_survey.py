@@ -77,7 +77,7 @@ def test_times_of_later_calls_follow_earlier_ones(tmp_path: Path) -> None:
         raise RuntimeError("the job failed")
     assert len(read_timings(folder)) == 3
     (tmp_path / "timings.jsonl").write_text(json.dumps({"unit": 3}) + "\n")
-    with pytest.raises(AnimaticError, match=r"timings\.jsonl cannot be read"):
+    with pytest.raises(AnimaticError, match=r"timings\.jsonl is damaged"):
         read_timings(folder)
 
 

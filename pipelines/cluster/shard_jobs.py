@@ -1,18 +1,21 @@
-"""Jobs that go over a finished dataset on Ray actors, one shard a unit."""
+"""Jobs that process a finished dataset on Ray actors, one shard at a time."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.cluster.actors import Worker, run_on_actors
 from pipelines.dataset import Dataset
+from pipelines.dataset.records import ShardRecord
 
 Progress = Callable[[int, int], None]
+Row = TypeVar("Row")
 
 
 class ShardJob(BaseModel):
-    """Where such a job works."""
+    """Which dataset such a job processes, and where it runs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,46 +30,54 @@ class ShardJob(BaseModel):
         return "cuda" if self.gpus_per_worker else "cpu"
 
 
+@dataclass(frozen=True)
+class ShardTask(Generic[Row]):
+    """A shard of the dataset, and the chosen columns of samples.parquet for each of its samples."""
+
+    number: int
+    shard: ShardRecord
+    rows: list[Row]
+
+
 def run_by_shard(
     job: ShardJob,
     dataset: Dataset,
-    worker: Callable[..., Worker],
-    arguments: tuple[Any, ...],
+    worker: Callable[..., Worker[ShardTask[Row], int]],
+    arguments: tuple[object, ...],
     *,
     columns: Sequence[str],
-    kept: Collection[int],
+    finished: Collection[int],
     progress: Progress,
 ) -> None:
-    """Have actors do every shard that is not in ``kept``; ``progress`` gets (samples done, samples).
+    """Have actors do every shard whose number is not in ``finished``.
 
     Args:
-        worker: its ``make`` is called with the number of the shard, what dataset.json says of it, and a row
-            with ``columns`` of samples.parquet for each of its samples, and returns how many those were.
+        worker: class of the actors, built from ``arguments``; its ``make`` returns the number of samples.
+        columns: of samples.parquet, for the rows of each task.
+        progress: gets (samples done, samples).
     """
     shards = dataset.info["shards"]
-    done = sum(shard["samples"] for number, shard in enumerate(shards) if number in kept)
+    done = sum(shard["samples"] for number, shard in enumerate(shards) if number in finished)
     progress(done, len(dataset))
-    missing = len(shards) - len(kept)
+    missing = len(shards) - len(finished)
     if not missing:
         return
-    made = run_on_actors(
+    results = run_on_actors(
         worker,
         arguments,
-        _tasks(dataset, columns, kept),
+        _tasks(dataset, columns, finished),
         workers=min(job.workers, missing),
         gpus_per_worker=job.gpus_per_worker,
         address=job.address,
     )
-    for samples in made:
+    for samples in results:
         done += samples
         progress(done, len(dataset))
 
 
-def _tasks(
-    dataset: Dataset, columns: Sequence[str], kept: Collection[int]
-) -> Iterator[tuple[int, dict[str, Any], list[dict[str, Any]]]]:
+def _tasks(dataset: Dataset, columns: Sequence[str], finished: Collection[int]) -> Iterator[ShardTask[Row]]:
     table, start = dataset.samples.select(columns), 0
     for number, shard in enumerate(dataset.info["shards"]):
-        if number not in kept:
-            yield number, shard, table.slice(start, shard["samples"]).to_pylist()
+        if number not in finished:
+            yield ShardTask(number, shard, table.slice(start, shard["samples"]).to_pylist())
         start += shard["samples"]

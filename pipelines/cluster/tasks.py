@@ -1,0 +1,76 @@
+"""Independent units of work as Ray tasks: bounded in number, retried where a node is lost."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import ray
+
+from core.errors import AnimaticError
+from pipelines.cluster.connect import ensure_ray
+
+# A unit is tried again when its worker or node is lost; machines on the spot market are lost often.
+UNIT_RETRIES = 10
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class FinishedUnit(Generic[R]):
+    """What the work on a unit returned, and the seconds that it took its worker."""
+
+    unit: int
+    seconds: float
+    result: R
+
+
+def run_tasks(
+    tasks: Iterable[tuple[int, Callable[[], R]]], *, workers: int | None, address: str | None
+) -> Iterator[FinishedUnit[R]]:
+    """Do the work of each (unit, work), never more than ``workers`` at once; yields results as they come.
+
+    A task is taken from ``tasks`` only when a worker is free for it: memory depends on ``workers`` alone
+    (None: every CPU of the cluster). Ray is started for the first task. Raises AnimaticError if a unit fails.
+    """
+    remote, running = None, dict[Any, int]()
+    try:
+        for unit, work in tasks:
+            if remote is None:
+                ensure_ray(address)
+                remote = ray.remote(num_cpus=1, max_retries=UNIT_RETRIES)(_timed)
+            running[remote.remote(work)] = unit
+            while len(running) >= (workers or _cpus()):
+                yield _next_finished(running)
+        while running:
+            yield _next_finished(running)
+    finally:
+        for reference in running:
+            ray.cancel(reference, force=True)
+
+
+def _timed(work: Callable[[], R]) -> tuple[float, R]:
+    """What a worker runs: the work, and the seconds it took."""
+    started = time.monotonic()
+    result = work()
+    return time.monotonic() - started, result
+
+
+def _cpus() -> int:
+    """CPUs of the cluster now: nodes come and go."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def _next_finished(running: dict[Any, int]) -> FinishedUnit[Any]:
+    """The first unit to finish, which is removed from ``running`` (unit by reference)."""
+    finished, _ = ray.wait(list(running), num_returns=1)
+    unit = running.pop(finished[0])
+    try:
+        return FinishedUnit(unit, *ray.get(finished[0]))
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None) or error
+        message = "".join(str(cause).strip().splitlines()[-1:])[:300]
+        raise AnimaticError(
+            f"unit {unit} failed ({type(cause).__name__}{f': {message}' if message else ''}); "
+            "finished units are kept: fix the cause and rerun"
+        ) from error

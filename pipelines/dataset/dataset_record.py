@@ -1,0 +1,53 @@
+"""dataset.json, the completion record of a dataset; its digest identifies the dataset downstream."""
+
+import json
+
+from core.canonical_json import canonical_json, digest_of
+from core.errors import AnimaticError
+from core.storage import Folder
+from pipelines.dataset.record_files import read_completion_record
+from pipelines.dataset.records import FORMAT, Counts, DatasetRecord, Settings, ShardRecord
+
+DATASET = "dataset.json"
+REMEDY = "delete dataset.json and run ingest (for images index-images) again"
+
+
+def dataset_digest(config: Settings, shards: list[ShardRecord]) -> str:
+    """The identity of a dataset: its configuration and the bytes of its shards."""
+    return digest_of([digest_of(config), [shard["sha256"] for shard in shards]])
+
+
+def write_dataset_record(
+    folder: Folder, config: Settings, counts: Counts, shards: list[ShardRecord], files: dict[str, str]
+) -> DatasetRecord:
+    """Complete a dataset whose other files are written; ``files`` are their sha256 by name."""
+    record: DatasetRecord = {
+        "format": FORMAT,
+        "config": json.loads(canonical_json(config)),  # equal bytes for equal settings, in any order
+        "counts": counts,
+        "shards": shards,
+        "files": files,
+        "digest": dataset_digest(config, shards),
+    }
+    folder.write(DATASET, json.dumps(record, indent=1, ensure_ascii=False).encode())
+    return record
+
+
+def read_dataset_record(folder: Folder) -> DatasetRecord:
+    """Content of dataset.json. Raises AnimaticError if it is missing or damaged."""
+    try:
+        return read_completion_record(
+            folder,
+            DATASET,
+            DatasetRecord,
+            version=FORMAT,
+            digest=lambda record: dataset_digest(record["config"], record["shards"]),
+            remedy=REMEDY,
+        )
+    except FileNotFoundError as error:
+        cause = (
+            "its ingest did not finish: run it again"
+            if folder.exists("ingest.json")
+            else "create one with animatic ingest"
+        )
+        raise AnimaticError(f"no dataset at {folder} ({cause})") from error

@@ -1,0 +1,183 @@
+"""The JSON records of a dataset on disk: dataset.json, unit manifests, the rows of both tables, KEY.json.
+
+They are dictionaries because their bytes are hashed: a record that was read is compared, copied and hashed
+as it is, with fields that this version does not know. Fields that earlier versions lack are NotRequired.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, NotRequired
+
+from pydantic import JsonValue
+from typing_extensions import TypedDict  # pydantic does not take typing's before Python 3.12
+
+FORMAT = 1
+
+Settings = dict[str, JsonValue]  # a configuration as JSON
+
+Member = Literal["jpg", "json", "mp4", "txt"]
+MEMBERS: tuple[Member, ...] = ("jpg", "json", "mp4", "txt")
+
+
+class ByteRange(NamedTuple):
+    """Where the content of one member is stored in its tar."""
+
+    offset: int
+    size: int
+
+
+class ShardRecord(TypedDict):
+    """A finished tar: file name, digest, bytes, and number of samples."""
+
+    name: str
+    sha256: str
+    bytes: int
+    samples: int
+
+
+class ClipScores(TypedDict):
+    """What filters judge a clip by; units are those of the settings in docs/data.md."""
+
+    motion: float
+    brightness: float
+    text: NotRequired[float]
+    aspect: NotRequired[float]
+
+
+class SampleInfo(TypedDict):
+    """KEY.json. Times are in seconds, ``condition_frames`` are indices, ``record`` is the table's row."""
+
+    source_id: str
+    width: int
+    height: int
+    frames: int
+    fps: float
+    duration: float
+    condition_frame: int
+    scores: ClipScores
+    key: NotRequired[str]
+    start: NotRequired[float]
+    condition_frames: NotRequired[list[int]]
+    phash: NotRequired[str]
+    watermark: NotRequired[Settings]
+    source_sha256: NotRequired[str]
+    record: NotRequired[dict[str, str]]
+
+
+class SampleRow(TypedDict):
+    """A row of samples.parquet, and of the unit manifest that it comes from.
+
+    ``text`` and ``phash`` are None where they were not measured; ``more_jpg_…`` locate KEY.1.jpg, ….
+    """
+
+    key: str
+    shard: str
+    jpg_offset: int
+    jpg_size: int
+    json_offset: int
+    json_size: int
+    mp4_offset: int
+    mp4_size: int
+    txt_offset: int
+    txt_size: int
+    caption: str
+    width: int
+    height: int
+    frames: int
+    fps: float
+    duration: float
+    source_id: str
+    condition_frame: int
+    motion: float
+    brightness: float
+    text: NotRequired[float | None]
+    phash: NotRequired[str | None]
+    more_jpg_offset: NotRequired[list[int]]
+    more_jpg_size: NotRequired[list[int]]
+
+
+def range_columns(ranges: Mapping[str, ByteRange]) -> dict[str, int]:
+    """Columns of a table that locate the members of a sample: MEMBER_offset and MEMBER_size."""
+    columns: dict[str, int] = {}
+    for member, where in ranges.items():
+        columns[f"{member}_offset"], columns[f"{member}_size"] = where
+    return columns
+
+
+def member_ranges(row: SampleRow) -> dict[str, ByteRange]:
+    """Members of a sample in the order of its tar."""
+    ranges: dict[str, ByteRange] = {
+        "jpg": ByteRange(row["jpg_offset"], row["jpg_size"]),
+        "json": ByteRange(row["json_offset"], row["json_size"]),
+        "mp4": ByteRange(row["mp4_offset"], row["mp4_size"]),
+        "txt": ByteRange(row["txt_offset"], row["txt_size"]),
+    }
+    further = zip(row.get("more_jpg_offset") or (), row.get("more_jpg_size") or (), strict=True)
+    return ranges | {f"{number}.jpg": ByteRange(*where) for number, where in enumerate(further, start=1)}
+
+
+class RowOutcome(TypedDict):
+    """What became of one row of the source table.
+
+    ``dropped`` counts clips by reason; ``reason``, ``detail`` and ``record`` (the row itself) are those of a
+    rejected row, that is, of one without samples.
+    """
+
+    row: int
+    source_id: str
+    samples: int
+    dropped: NotRequired[dict[str, int]]
+    reason: NotRequired[str]
+    detail: NotRequired[str]
+    record: NotRequired[dict[str, str]]
+
+
+class UnitSource(TypedDict, total=False):
+    """What a unit was made from: number and digest of its rows, and digest of the settings.
+
+    Earlier versions recorded the rows alone, and before that nothing.
+    """
+
+    rows: int
+    sha256: str
+    settings: str
+
+
+class UnitManifest(TypedDict):
+    """units/unit-….json of an ingested dataset; its presence commits the unit."""
+
+    format: int
+    unit: int
+    source: NotRequired[UnitSource]
+    shard: ShardRecord
+    samples: list[SampleRow]
+    rows: list[RowOutcome]
+
+
+class Counts(TypedDict):
+    """Totals of rows and samples, and of rejected rows and dropped clips by reason."""
+
+    rows: int
+    samples: int
+    rejected_rows: int
+    reasons: dict[str, int]
+    dropped_clips: dict[str, int]
+
+
+class UnitCounts(Counts):
+    """Totals of one unit, and the bytes of its tar."""
+
+    bytes: int
+
+
+class DatasetRecord(TypedDict):
+    """dataset.json: the completion record of a dataset.
+
+    ``config`` are the settings that decided its bytes; ``files`` are sha256 of manifests and tables by name.
+    """
+
+    format: int
+    config: Settings
+    counts: Counts
+    shards: list[ShardRecord]
+    files: dict[str, str]
+    digest: str

@@ -1,0 +1,78 @@
+"""Samples as they go into the shards of a dataset, new ones and ones that are copied from another tar."""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+from core.canonical_json import canonical_json
+from pipelines.dataset.records import MEMBERS, ByteRange, Member, SampleInfo, SampleRow, range_columns
+from pipelines.dataset.shard_writer import ShardWriter
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One clip to be stored: ``info`` becomes KEY.json, ``more_jpgs`` become KEY.1.jpg, KEY.2.jpg, …."""
+
+    key: str
+    jpg: bytes
+    mp4: bytes
+    caption: str
+    info: SampleInfo
+    more_jpgs: list[bytes] = field(default_factory=list)
+
+    def member(self, member: Member) -> bytes:
+        """Bytes of one member of the tar."""
+        if member == "json":
+            return canonical_json(self.info)
+        if member == "txt":
+            return self.caption.encode()
+        return self.jpg if member == "jpg" else self.mp4
+
+    def members(self) -> dict[str, bytes]:
+        """Contents by extension, in the order in which they are stored."""
+        images = {f"{number}.jpg": image for number, image in enumerate(self.more_jpgs, start=1)}
+        return {**{member: self.member(member) for member in MEMBERS}, **images}
+
+
+@dataclass(frozen=True)
+class StoredSample:
+    """A sample read from another tar: contents by extension, and its row in that unit's manifest."""
+
+    members: dict[str, bytes]
+    row: SampleRow
+
+
+def add_sample(writer: ShardWriter, sample: Sample | StoredSample) -> SampleRow:
+    """Append one sample to a shard; returns its row of the unit's manifest."""
+    if isinstance(sample, StoredSample):
+        stored = writer.add(sample.row["key"], sample.members)
+        return cast(SampleRow, {**sample.row, "shard": writer.name, **_columns(stored)})
+    info, scores = sample.info, sample.info["scores"]
+    ranges = writer.add(sample.key, sample.members())
+    row = {
+        "key": sample.key,
+        "shard": writer.name,
+        **_columns(ranges),
+        "caption": sample.caption,
+        "width": info["width"],
+        "height": info["height"],
+        "frames": info["frames"],
+        "fps": info["fps"],
+        "duration": info["duration"],
+        "source_id": info["source_id"],
+        "condition_frame": info["condition_frame"],
+        "motion": scores["motion"],
+        "brightness": scores["brightness"],
+        "text": scores.get("text"),
+        "phash": info.get("phash"),
+    }
+    return cast(SampleRow, row)
+
+
+def _columns(ranges: dict[str, ByteRange]) -> dict[str, int | list[int]]:
+    """Columns of a row that locate the members of its sample."""
+    further = [where for member, where in ranges.items() if member not in MEMBERS]
+    return {
+        **range_columns({member: ranges[member] for member in MEMBERS}),
+        "more_jpg_offset": [where.offset for where in further],
+        "more_jpg_size": [where.size for where in further],
+    }
