@@ -1,1 +1,4 @@
-"""The ground floor: errors, files, storage, locks, configuration; it knows nothing of the domain."""
+"""The ground floor: errors, files, JSON, storage, URLs, locks, journals, retries and configuration.
+
+Nothing here knows of the domain, and everything else may import it.
+"""

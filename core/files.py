@@ -39,6 +39,14 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def create_folder(path: Path) -> None:
+    """Create a folder with its parents, durably; nothing if it exists."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync(folder.parent)
+
+
 def move_into_place(partial: Path, path: Path) -> None:
     """Rename a finished file or folder to ``path`` once all of it is on disk; the rename is durable too.
 
@@ -106,5 +114,5 @@ def remove_partials(folder: Path) -> None:
 
 def _partial(path: Path) -> Path:
     """A unique name beside ``path``, hidden, with its suffix: some encoders choose a format by it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    create_folder(path.parent)
     return path.with_name(f".{path.stem}{_MARK}{uuid.uuid4().hex[:8]}{path.suffix}")

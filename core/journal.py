@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from core.files import sync
+from core.files import create_folder, sync
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class JournalWriter:
 
     def __init__(self, path: Path) -> None:
         """Open ``path``, creating it and its folder if necessary, and cut off a torn line."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        create_folder(path.parent)
         self._file = path.open("a+b")
         end = _end_of_whole_lines(self._file)
         if end < self._file.seek(0, os.SEEK_END):

@@ -1,7 +1,6 @@
 """A published checkpoint becomes a bundle."""
 
 import math
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -64,13 +63,10 @@ def import_checkpoint(
         if folder.exists():
             raise AnimaticError(f"{folder} exists: bundles are never overwritten; name another with --out")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            weights = aside / "weights.safetensors"
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+            weights = Path(scratch) / "weights.safetensors"
             source.write(weights, found.names)
             bundle = _write(folder, weights, source, found)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
     return Imported(
         folder,
         bundle,
