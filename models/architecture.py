@@ -196,10 +196,12 @@ class Architecture(Section):
     def _parts_fit(self) -> Self:
         if self.unet.latent_channels != self.codec.channels:
             raise ValueError(
-                f"unet.latent_channels is {self.unet.latent_channels}, the codec makes {self.codec.channels}"
+                f"unet.latent_channels is {self.unet.latent_channels}, the codec has {self.codec.channels}"
             )
         if self.unet.image_cross_attention != (self.context is not None):
-            raise ValueError("unet.image_cross_attention and the query transformer (context) go together")
+            raise ValueError(
+                "unet.image_cross_attention needs the query transformer (context), and the reverse"
+            )
         if self.context and self.context.context_dim != self.unet.context_dim:
             raise ValueError("context.context_dim and unet.context_dim differ")
         if self.context and self.context.frames not in (None, self.frames):

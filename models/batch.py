@@ -19,8 +19,8 @@ class Batch:
         drop_text, drop_image: (b) bool, conditions left out for this sample (classifier-free guidance).
         seed: (b) int64, of the diffusion step and noise: the loss then depends on samples, not on ranks.
         keys: b sample keys.
-        latents: (b t 2 c h/p w/p), mean and standard deviation of each frame; None: the codec makes them.
-        text: (b n c), text features of the captions; None: the text tower makes them.
+        latents: (b t 2 c h/p w/p), mean and standard deviation of each frame; None: the codec computes them.
+        text: (b n c), text features of the captions; None: the text tower computes them.
     """
 
     pixels: Tensor

@@ -25,7 +25,7 @@ def frames_to_sample(architecture: Architecture, mode: Mode, frames: int | None)
         return 1
     if mode != "animate" and not architecture.unet.detail_guidance:
         raise AnimaticError(
-            f"mode {mode} conditions the network on the last frame, which takes detail guidance: "
+            f"mode {mode} conditions the network on the last frame, which needs detail guidance: "
             "use a bundle of stage 3"
         )
     frames = architecture.frames if frames is None else frames

@@ -5,7 +5,7 @@ QUERY_TRANSFORMER = "image_proj_model."
 AUTOENCODER = "first_stage_model."
 TEXT_ENCODER = "cond_stage_model."
 IMAGE_ENCODER = "embedder."
-# Both encoders hold open_clip's model, or half of it, one level down.
+# Both encoders wrap open_clip's model, or half of it.
 TEXT_TOWER = TEXT_ENCODER + "model."
 IMAGE_TOWER = IMAGE_ENCODER + "model."
 VISUAL_TOWER = IMAGE_TOWER + "visual."

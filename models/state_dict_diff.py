@@ -1,4 +1,4 @@
-"""How a set of tensors differs from the one that is wanted, told in one line."""
+"""How a set of tensors differs from the expected one, in one line of text."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,11 +15,11 @@ _NUMBERED_MODULE = re.compile(r"(.*?\.\d+(?:\.\d+)*)\.")
 
 @dataclass(frozen=True)
 class StateDictDiff:
-    """Names that are absent, superfluous, or of another shape; falsy where there are none.
+    """Tensors that are missing, unexpected, or of another shape; falsy where nothing differs.
 
     Attributes:
         missing, unexpected: names, in order.
-        reshaped: name -> (shape found, shape wanted).
+        reshaped: name -> (shape found, shape expected).
     """
 
     missing: tuple[str, ...]
@@ -37,11 +37,11 @@ class StateDictDiff:
         ]
         if self.reshaped:
             shapes = [
-                f"{name} is {found}, not {wanted}"
-                for name, (found, wanted) in list(self.reshaped.items())[:_LISTED]
+                f"{name} is {found}, not {expected}"
+                for name, (found, expected) in list(self.reshaped.items())[:_LISTED]
             ]
-            shown = _capped(shapes, len(self.reshaped))
-            parts.append(f"of another shape {_counted(shown, len(self.reshaped))}")
+            listed = _capped(shapes, len(self.reshaped))
+            parts.append(f"of another shape {_counted(listed, len(self.reshaped))}")
         return "; ".join(parts)
 
 
@@ -50,18 +50,18 @@ def shapes_of(state: Mapping[str, Tensor]) -> dict[str, Shape]:
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-def compare(found: Mapping[str, Sequence[int]], wanted: Mapping[str, Sequence[int]]) -> StateDictDiff:
+def compare(found: Mapping[str, Sequence[int]], expected: Mapping[str, Sequence[int]]) -> StateDictDiff:
     """Compare tensors by name and shape.
 
     Args:
-        found, wanted: name -> shape.
+        found, expected: name -> shape.
     """
     return StateDictDiff(
-        missing=tuple(name for name in wanted if name not in found),
-        unexpected=tuple(name for name in found if name not in wanted),
+        missing=tuple(name for name in expected if name not in found),
+        unexpected=tuple(name for name in found if name not in expected),
         reshaped={
             name: (tuple(found[name]), tuple(shape))
-            for name, shape in wanted.items()
+            for name, shape in expected.items()
             if name in found and tuple(found[name]) != tuple(shape)
         },
     )
@@ -71,7 +71,7 @@ def listing(names: Iterable[str]) -> str:
     """Names grouped by module, as in ``output_blocks.3.1.* (26)``, the largest groups first.
 
     The same parameter of many modules is grouped by its name instead, numbers as ``#``, where that is
-    shorter; where there are many groups either way, larger modules stand for theirs.
+    shorter; where both ways give many groups, they are merged into those of enclosing modules.
     """
     names = list(names)
     by_module, by_parameter = _grouped(names, _module), _grouped(names, lambda name: _NUMBERS.sub("#", name))
@@ -80,8 +80,8 @@ def listing(names: Iterable[str]) -> str:
         if len(groups) > _LISTED:
             groups = _grouped(names, partial(_beginning, depth=depth))
     largest = sorted(groups.items(), key=lambda item: -len(item[1]))[:_LISTED]
-    shown = [f"{group} ({len(part)})" if len(part) > 1 else part[0] for group, part in largest]
-    return _capped(shown, len(groups))
+    listed = [f"{group} ({len(part)})" if len(part) > 1 else part[0] for group, part in largest]
+    return _capped(listed, len(groups))
 
 
 def _grouped(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
@@ -102,10 +102,10 @@ def _beginning(name: str, depth: int) -> str:
     return ".".join(parts[:depth]) + ".*" if len(parts) > depth else name
 
 
-def _capped(shown: list[str], count: int) -> str:
-    more = f" and {count - len(shown)} more" if count > len(shown) else ""
-    return ", ".join(shown) + more
+def _capped(listed: list[str], count: int) -> str:
+    more = f" and {count - len(listed)} more" if count > len(listed) else ""
+    return ", ".join(listed) + more
 
 
-def _counted(shown: str, count: int) -> str:
-    return shown if count == 1 else f"{count}: {shown}"
+def _counted(listed: str, count: int) -> str:
+    return listed if count == 1 else f"{count}: {listed}"

@@ -1,4 +1,4 @@
-"""Tensors on their way into a file."""
+"""Preparing tensors for safetensors files."""
 
 from collections.abc import Mapping
 
@@ -10,14 +10,14 @@ def separate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Copies only those that are not; tensors mapped from a file stay in the file.
     """
-    seen: set[int] = set()
+    storages: set[int] = set()
     separated = {}
     for name, tensor in state.items():
         storage = tensor.untyped_storage()
         whole = tensor.is_contiguous() and storage.nbytes() == tensor.nbytes
-        if not whole or storage.data_ptr() in seen:
+        if not whole or storage.data_ptr() in storages:
             tensor = tensor.clone().contiguous()
         elif tensor.nbytes:
-            seen.add(storage.data_ptr())
+            storages.add(storage.data_ptr())
         separated[name] = tensor
     return separated

@@ -3,7 +3,7 @@
 A folder with ``model.safetensors`` (public key names), ``README.md`` (model card) and ``bundle.json``
 (architecture, provenance, sha256 of every other file). Its id is the sha256 of ``bundle.json``.
 
-Training stores the network alone. An imported bundle holds whatever the published file held, autoencoder and
+Training stores the network alone. An imported bundle has all parts of the published file, autoencoder and
 encoders too.
 
 Torch is imported only where tensors are read or written: describing and verifying bundles takes milliseconds.

@@ -1,4 +1,4 @@
-"""What a bundle says about itself: the content of ``bundle.json``."""
+"""The description of a bundle: the content of ``bundle.json``."""
 
 from pydantic import BaseModel, ConfigDict, with_config
 from typing_extensions import TypedDict
@@ -19,10 +19,10 @@ class ImportedFile(TypedDict):
     sha256: str
 
 
-# What a newer version notes in addition is kept: it changes no meaning.
+# Keys that a newer version adds are kept: they do not change the meaning of the others.
 @with_config(ConfigDict(extra="allow"))
 class BundleExtra(TypedDict, total=False):
-    """How a bundle was made, in addition to :class:`BundleInfo`'s own fields.
+    """The origin of a bundle, in addition to :class:`BundleInfo`'s own fields.
 
     Trained bundles have ``seed``, ``steps`` (of the optimizer) and ``ema`` (the decay, if averaged);
     ``base`` is the id of a second source bundle besides the parent, ``run`` of the trained bundle that the

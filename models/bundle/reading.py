@@ -28,7 +28,7 @@ class Bundle:
     """An opened bundle whose files match their digests (``open_bundle`` with ``verify``).
 
     Attributes:
-        id: sha256 of ``bundle.json``, which holds the digests of all other files.
+        id: sha256 of ``bundle.json``, which has the digests of all other files.
     """
 
     folder: Path
@@ -37,7 +37,7 @@ class Bundle:
 
     @property
     def weights(self) -> Path:
-        """The file with the tensors; an imported bundle's holds autoencoder and encoders too."""
+        """The file with the tensors; an imported bundle's has autoencoder and encoders too."""
         return self.folder / WEIGHTS
 
     @cached_property

@@ -1,15 +1,15 @@
 """Published checkpoints in and out: DynamiCrafter, VideoCrafter2 and Stable Diffusion 2.1."""
 
-from models.checkpoints.exporting import Exported, export_checkpoint
-from models.checkpoints.importing import Imported, import_checkpoint
+from models.checkpoints.exporting import ExportResult, export_checkpoint
+from models.checkpoints.importing import ImportResult, import_checkpoint
 from models.checkpoints.layout import published_layout
 from models.checkpoints.loading import load
 from models.checkpoints.variants import VARIANTS, Variant
 
 __all__ = [
     "VARIANTS",
-    "Exported",
-    "Imported",
+    "ExportResult",
+    "ImportResult",
     "Variant",
     "export_checkpoint",
     "import_checkpoint",

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -22,7 +21,7 @@ from models.checkpoints.layout import (
     part_of,
     published_layout,
 )
-from models.checkpoints.recognition import LEGACY
+from models.checkpoints.matching import LEGACY
 from models.checkpoints.schedule import schedule_buffers
 from models.encoders.build import build_codec
 from models.encoders.clip import ClipEncoders
@@ -36,7 +35,7 @@ CONTAINER = "state_dict"
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """What an export wrote.
 
     Attributes:
@@ -50,62 +49,69 @@ class Exported:
 
 def export_checkpoint(
     bundle: Bundle, path: Path, *, codec: str | None = None, encoders: str | None = None
-) -> Exported:
+) -> ExportResult:
     """Write a bundle as a DynamiCrafter checkpoint: the published keys, shapes and container.
 
-    Parts that the bundle's file holds go out byte for byte. An autoencoder and encoders that it does not hold
-    are read from where the architecture says; the schedule is computed.
+    Parts in the bundle's file are exported byte for byte. An autoencoder and encoders that it lacks are read
+    from the architecture's paths; the schedule is computed.
 
     Args:
         path: ``.ckpt`` (a pickle with ``state_dict``) or ``.safetensors``.
-        codec, encoders: where autoencoder and encoders lie, in place of the architecture's paths.
+        codec, encoders: paths of autoencoder and encoders, in place of the architecture's.
 
     Raises:
-        AnimaticError: where the bundle is no DynamiCrafter network, a part is to be had nowhere, or ``path``
-            exists or has another ending.
+        AnimaticError: where the bundle is no DynamiCrafter network, a part is in neither place, or ``path``
+            exists or has another suffix.
     """
     if path.suffix not in (".ckpt", ".safetensors"):
-        raise AnimaticError(f"{path} has to end in .ckpt or .safetensors")
+        raise AnimaticError(f"{path} must end in .ckpt or .safetensors")
     if path.exists():
         raise AnimaticError(f"{path} exists and is not overwritten: remove it or name another with --out")
     architecture = _with_paths(bundle.info.architecture, codec, encoders)
     _check_exportable(bundle, architecture)
-    wanted, stored = published_layout(architecture), _stored(bundle)
-    _check_obtainable(bundle, architecture, set(wanted) - set(stored))
-    found: dict[str, Tensor] = {key: value for part in stored.values() for key, value in part.items()}
+    found, origins = _collect(bundle, architecture)
+    shapes = {key: shape for part in published_layout(architecture).values() for key, shape in part.items()}
+    diff = compare(shapes_of(found), shapes)
+    if diff:
+        raise AnimaticError(f"bundle {bundle.folder} does not fit the published layout: {diff}")
+    _write({_exported_name(bundle, key): found[key] for key in shapes}, path)
+    return ExportResult(path, len(shapes), origins)
+
+
+def _collect(bundle: Bundle, architecture: Architecture) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors of every part by public key, and the origin of each part."""
+    stored = _stored(bundle)
+    absent = published_layout(architecture).keys() - stored.keys()
+    _check_obtainable(bundle, architecture, absent)
+    tensors = {key: value for part in stored.values() for key, value in part.items()}
     origins = dict.fromkeys(stored, "bundle")
-    for part in wanted.keys() - stored.keys():
-        tensors, origins[part] = _made(part, architecture)
-        found |= tensors
-    shapes = {key: shape for part in wanted.values() for key, shape in part.items()}
-    problems = compare(shapes_of(found), shapes)
-    if problems:
-        raise AnimaticError(f"bundle {bundle.folder} does not make a published checkpoint: {problems}")
-    state = {key: found[key] for key in shapes}
-    _write({_exported_name(bundle, key): value for key, value in state.items()}, path)
-    return Exported(path, len(state), origins)
+    for part in absent:
+        completed, origins[part] = _completed(part, architecture)
+        tensors |= completed
+    return tensors, origins
 
 
 def _with_paths(architecture: Architecture, codec: str | None, encoders: str | None) -> Architecture:
-    changes: dict[str, Any] = {}
     if codec is not None:
-        changes["codec"] = architecture.codec.model_copy(update={"path": codec})
+        own = architecture.codec.model_copy(update={"path": codec})
+        architecture = architecture.model_copy(update={"codec": own})
     if encoders is not None:
-        changes["encoders"] = architecture.encoders.model_copy(update={"path": encoders})
-    return architecture.model_copy(update=changes)
+        towers = architecture.encoders.model_copy(update={"path": encoders})
+        architecture = architecture.model_copy(update={"encoders": towers})
+    return architecture
 
 
 def _check_exportable(bundle: Bundle, architecture: Architecture) -> None:
     unet = architecture.unet
     lacking = [
         name
-        for name, there in (
+        for name, present in (
             ("temporal layers", unet.temporal),
             ("image attention", unet.image_cross_attention),
             ("detail guidance", unet.detail_guidance),
             ("a frame-rate embedding", unet.fps_condition),
         )
-        if not there
+        if not present
     ]
     if lacking:
         raise AnimaticError(
@@ -116,13 +122,13 @@ def _check_exportable(bundle: Bundle, architecture: Architecture) -> None:
 
 def _check_obtainable(bundle: Bundle, architecture: Architecture, absent: set[str]) -> None:
     towers = absent & {layout.TEXT_ENCODER, layout.IMAGE_ENCODER}
-    problems = []
+    missing = []
     if layout.AUTOENCODER in absent and architecture.codec.path is None:
-        problems.append("the autoencoder (--codec FOLDER or FILE.safetensors)")
+        missing.append("the autoencoder (--codec FOLDER or FILE.safetensors)")
     if towers and architecture.encoders.kind == "open_clip" and architecture.encoders.path is None:
-        problems.append(f"the {' and the '.join(sorted(towers))} (--encoders FILE)")
-    if problems:
-        raise AnimaticError(f"bundle {bundle.folder} does not hold {' nor '.join(problems)}: say where it is")
+        missing.append(f"the {' and the '.join(sorted(towers))} (--encoders FILE)")
+    if missing:
+        raise AnimaticError(f"bundle {bundle.folder} lacks {' and '.join(missing)}: give its path")
 
 
 def _stored(bundle: Bundle) -> dict[str, dict[str, Tensor]]:
@@ -133,19 +139,19 @@ def _stored(bundle: Bundle) -> dict[str, dict[str, Tensor]]:
             part = part_of(key)
             if part is None:
                 raise AnimaticError(
-                    f"bundle {bundle.folder} holds {key}, which is in no published checkpoint"
+                    f"bundle {bundle.folder} contains {key}, which is in no published checkpoint"
                 )
             parts.setdefault(part, {})[key] = file.get_tensor(key)
     return parts
 
 
-def _made(part: str, architecture: Architecture) -> tuple[dict[str, Tensor], str]:
-    """A part that the bundle does not hold, and where it came from."""
+def _completed(part: str, architecture: Architecture) -> tuple[dict[str, Tensor], str]:
+    """A part that the bundle lacks, and its origin."""
     if part == layout.SCHEDULE:
         return schedule_buffers(architecture.diffusion), "computed"
     if part == layout.AUTOENCODER:
         codec = build_codec(architecture.codec)
-        assert isinstance(codec, VaeCodec)  # published_layout has refused any other
+        assert isinstance(codec, VaeCodec)  # published_layout refuses any other
         return to_ldm(codec.vae), str(architecture.codec.path)
     clip = ClipEncoders(architecture.encoders).clip.state_dict()
     prefix, stored = (
@@ -158,8 +164,8 @@ def _made(part: str, architecture: Architecture) -> tuple[dict[str, Tensor], str
 
 
 def _exported_name(bundle: Bundle, key: str) -> str:
-    """The key in the file: as imported; of our own bundles, the 256 model's has its first, legacy name."""
-    recorded: Mapping[str, str] | None = bundle.info.extra.get("legacy_names")
+    """The key in the file: as imported; for our own bundles of the 256 model, the first published name."""
+    recorded = bundle.info.extra.get("legacy_names")
     if recorded is not None:
         return recorded.get(key, key)
     for legacy, name in LEGACY.items():

@@ -10,20 +10,20 @@ from pathlib import Path
 from core.errors import AnimaticError
 from core.files import sha256
 from models.bundle import write_bundle
-from models.checkpoints.containers import Source, open_source
+from models.checkpoints.checkpoint_file import CheckpointFile, open_checkpoint
 from models.checkpoints.layout import part_of
-from models.checkpoints.recognition import Recognised, recognise
+from models.checkpoints.matching import VariantMatch, match_variant
 from models.checkpoints.variants import VARIANTS, Variant
 
 
 @dataclass(frozen=True)
-class Imported:
-    """What an import made.
+class ImportResult:
+    """The bundle of an import, and what was imported.
 
     Attributes:
-        parts: part of the checkpoint -> number of tensors taken.
-        left_out: what was not taken -> number of tensors.
-        absent: parts of the published layout that the file does not hold.
+        parts: part of the checkpoint -> number of imported tensors.
+        left_out: what was not imported -> number of tensors.
+        absent: parts of the published layout that the file does not contain.
         remarks: for the user.
     """
 
@@ -45,74 +45,74 @@ def import_checkpoint(
     incomplete: bool = False,
     parent: Path = Path(),
     variants: Mapping[str, Variant] = VARIANTS,
-) -> Imported:
+) -> ImportResult:
     """Write the bundle of a published checkpoint, tensors byte for byte and under their public names.
 
     Args:
         folder: the bundle; ``parent``/VARIANT if not given.
-        variant: name of what the file is; found out if not given.
+        variant: the file's variant; detected if not given.
         incomplete: accept a DynamiCrafter file without autoencoder, encoders or schedule.
 
     Raises:
         AnimaticError: where the file cannot be read or is not exactly a published layout, or ``folder``
             exists.
     """
-    with open_source(path) as source:
-        found = recognise(source, variants, variant, incomplete=incomplete)
-        folder = folder or parent / found.variant.name
+    with open_checkpoint(path) as file:
+        match = match_variant(file, variants, variant, incomplete=incomplete)
+        folder = folder or parent / match.variant.name
         if folder.exists():
             raise AnimaticError(f"{folder} exists: bundles are never overwritten; name another with --out")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
             weights = Path(scratch) / "weights.safetensors"
-            source.write(weights, found.names)
-            bundle = _write(folder, weights, source, found)
-    return Imported(
+            file.write(weights, match.names)
+            bundle = _write(folder, weights, file, match)
+    return ImportResult(
         folder,
         bundle,
-        found.variant.name,
-        source.container,
-        dict(Counter(str(part_of(key)) for key in found.names)),
-        found.left_out,
-        found.absent,
-        found.remarks,
+        match.variant.name,
+        file.container,
+        dict(Counter(str(part_of(key)) for key in match.names)),
+        match.left_out,
+        match.absent,
+        match.remarks,
     )
 
 
-def _write(folder: Path, weights: Path, source: Source, found: Recognised) -> str:
-    digest = sha256(source.path)
+def _write(folder: Path, weights: Path, file: CheckpointFile, match: VariantMatch) -> str:
+    digest = sha256(file.path)
     return write_bundle(
         folder,
         weights,
-        architecture=found.variant.architecture,
-        stage=found.variant.stage,
-        preset=found.variant.preset,
+        architecture=match.variant.architecture,
+        stage=match.variant.stage,
+        preset=match.variant.preset,
         config_hash="",
         dataset_digest=None,
         parent=None,
-        model_card=_card(source, found, digest),
-        sampling=found.variant.sampling,
+        model_card=_card(file, match, digest),
+        sampling=match.variant.sampling,
         extra={
-            "variant": found.variant.name,
-            "container": source.container,
-            "source": {"name": source.path.name, "format": source.format, "sha256": digest},
-            "legacy_names": {key: name for key, name in found.names.items() if key != name},
-            "left_out": dict(found.left_out),
+            "variant": match.variant.name,
+            "container": file.container,
+            "source": {"name": file.path.name, "format": file.format, "sha256": digest},
+            "legacy_names": {key: name for key, name in match.names.items() if key != name},
+            "left_out": dict(match.left_out),
         },
     )
 
 
-def _card(source: Source, found: Recognised, digest: str) -> str:
-    counts = Counter(str(part_of(key)) for key in found.names)
+def _card(file: CheckpointFile, match: VariantMatch, digest: str) -> str:
+    counts = Counter(str(part_of(key)) for key in match.names)
     sizes: Counter[str] = Counter()
-    for key, stored in found.names.items():
-        sizes[str(part_of(key))] += math.prod(source.shapes[stored])
-    types = ", ".join(sorted({source.types[stored] for stored in found.names.values()}))
+    for key, stored in match.names.items():
+        sizes[str(part_of(key))] += math.prod(file.shapes[stored])
+    types = ", ".join(sorted({file.types[stored] for stored in match.names.values()}))
     parts = "\n".join(f"| {part} | {count:,} | {sizes[part]:,} |" for part, count in counts.items())
-    model = found.variant.architecture
+    model = match.variant.architecture
     return (
-        f"# {found.variant.title}\n\n"
-        f"Imported from `{source.path.name}` (sha256 {digest}) with `animatic import-checkpoint`. The "
+        f"# {match.variant.title}\n\n"
+        f"Imported from `{file.path.name}` (sha256 {digest}) with `animatic import-checkpoint`. The "
         f"tensors are those of the file ({types}), byte for byte. Its licence applies.\n\n"
         f"Clip: {model.frames} frames of {model.height}x{model.width}. Predicts "
         f"{'noise' if model.diffusion.parameterization == 'eps' else 'v'}.\n\n"

@@ -1,9 +1,9 @@
-"""Opens a pickled checkpoint in a process of its own: ``python -m models.checkpoints.unpickle FILE``.
+"""Opens a pickled checkpoint in a process of its own: ``python models/checkpoints/unpickle.py FILE``.
 
-Nothing but plain tensors is unpickled (``weights_only``), and not in the process that works with them. The
-file is described as one line of JSON on stdout. The process then waits for one on stdin, ``{"target": PATH,
-"names": {key in PATH: key in FILE}}``, writes these tensors to that safetensors file, mapped from one file
-into the other, and ends; the end of stdin ends it too. An error is one line on stderr and exit code 1.
+Only plain tensors are unpickled (``weights_only``), and never in the process that works with them. The
+process writes a :class:`CheckpointContent` as one line of JSON to stdout and waits for a
+:class:`WriteRequest` on stdin. It writes the requested tensors to a safetensors file, mapped from one file
+into the other, and ends. The end of stdin ends it too. An error is one line on stderr and exit code 1.
 """
 
 import argparse
@@ -13,13 +13,35 @@ import re
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from models.tensors import separate
+
+
+class CheckpointContent(TypedDict):
+    """What a checkpoint file contains.
+
+    ``container``: key of the dictionary with the tensors; "bare" where they are at the top level.
+    ``shapes``, ``types``: by key in the file; types as safetensors names them (``F32``).
+    ``scale``: last value of ``scale_arr``, if the file has it.
+    """
+
+    container: str
+    shapes: dict[str, list[int]]
+    types: dict[str, str]
+    scale: float | None
+
+
+class WriteRequest(TypedDict):
+    """``names``: key in the safetensors file ``target`` -> key in the pickle."""
+
+    target: str
+    names: dict[str, str]
+
 
 _CONTAINERS = ("state_dict", "module")
 _TYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
@@ -29,18 +51,19 @@ _SCALE = "scale_arr"
 
 
 def main() -> None:
-    """Command line of the child process."""
+    """Entry point of the process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
     container, state = _load(parser.parse_args().file)
-    print(json.dumps(_describe(container, state)), flush=True)
-    if order := sys.stdin.readline():
-        wanted = json.loads(order)
-        tensors = {key: state[stored] for key, stored in wanted["names"].items()}
-        save_file(separate(tensors), wanted["target"])
+    print(json.dumps(_content(container, state)), flush=True)
+    if line := sys.stdin.readline():
+        request: WriteRequest = json.loads(line)
+        tensors = {key: state[stored] for key, stored in request["names"].items()}
+        save_file(separate(tensors), request["target"])
 
 
 def _load(path: Path) -> tuple[str, dict[str, Tensor]]:
+    """Container and tensors of the file; exits with a message where it has none."""
     try:
         # Files from before torch 1.6 are no zip archives and cannot be mapped; they are read whole.
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
@@ -50,8 +73,8 @@ def _load(path: Path) -> tuple[str, dict[str, Tensor]]:
             reason = _REASON.search(str(error))
             sys.exit(f"{path} is no checkpoint, or a damaged one{': ' + reason[1] if reason else ''}")
         sys.exit(
-            f"{path} holds Python objects besides tensors ({foreign[1]}) and is not opened, since unpickling "
-            "those runs their code: take its .safetensors file, or save its state_dict alone"
+            f"{path} contains Python objects besides tensors ({foreign[1]}) and is not opened, since "
+            "unpickling those runs their code: use its .safetensors file, or save its state_dict alone"
         )
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
         sys.exit(f"{path} is no checkpoint, or a damaged one: {type(error).__name__} {error}".splitlines()[0])
@@ -61,16 +84,16 @@ def _load(path: Path) -> tuple[str, dict[str, Tensor]]:
     return container, _tensors(path, loaded if container == "bare" else loaded[container])
 
 
-def _tensors(path: Path, state: Any) -> dict[str, Tensor]:
+def _tensors(path: Path, state: object) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not state:
-        sys.exit(f"{path} holds no state_dict: a {type(state).__name__} is in its place")
+        sys.exit(f"{path} contains a {type(state).__name__} where a state_dict is expected")
     others = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
     if others:
-        sys.exit(f"{path} holds entries that are no tensors: {', '.join(others[:5])}")
+        sys.exit(f"{path} contains entries that are no tensors: {', '.join(others[:5])}")
     return {str(key): value.detach() for key, value in state.items()}
 
 
-def _describe(container: str, state: dict[str, Tensor]) -> dict[str, Any]:
+def _content(container: str, state: dict[str, Tensor]) -> CheckpointContent:
     scale = next((value for key, value in state.items() if key.endswith(_SCALE) and value.numel()), None)
     return {
         "container": container,

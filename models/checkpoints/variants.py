@@ -1,4 +1,4 @@
-"""The published checkpoints that can be imported: their architecture and what their files hold."""
+"""The published checkpoints that can be imported: their architecture and what their files contain."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class Variant:
         stage: what its bundle is to the stages: 3 a finished animator, 0 a base without query transformer.
         preset: the preset of its size.
         sampling: settings that suit it, those of the published inference scripts.
-        complete: every part is in the file. The others' files must hold the network; of the rest they may
-            hold any part.
+        complete: every part is in the file. The files of other variants must contain the network and may
+            contain any other part.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Variant:
         return published_layout(self.architecture)
 
     def required(self) -> Layout:
-        """The tensors that its file must hold."""
+        """The tensors that its file must contain."""
         parts = self.layout()
         wanted = layout.PARTS if self.complete else (layout.NETWORK,)
         return {key: shape for part in wanted if part in parts for key, shape in parts[part].items()}

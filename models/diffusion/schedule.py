@@ -69,7 +69,7 @@ class Diffusion(nn.Module):
         return noisy, target
 
     def split(self, prediction: Tensor, noisy: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
-        """What a prediction at one timestep stands for: clean latents and noise, each like ``noisy``."""
+        """The clean latents and the noise that a prediction at one timestep implies, each like ``noisy``."""
         alpha = self.alphas_cumprod[timestep]
         signal, sigma = alpha.sqrt(), (1 - alpha).sqrt()
         if self.config.parameterization == "eps":

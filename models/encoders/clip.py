@@ -19,7 +19,7 @@ from models import public_keys
 from models.architecture import EncoderConfig
 from models.encoders.weight_files import check_weights, file_keys, read_tensors
 
-# open_clip takes seconds to import: only what builds towers pays for it.
+# open_clip takes seconds to import: only the functions that build towers do so.
 if TYPE_CHECKING:
     from open_clip.model import CLIP
 
@@ -158,17 +158,19 @@ def _stored(path: Path) -> dict[str, Tensor]:
 
 
 def _pickled(path: Path) -> dict[str, Tensor]:
-    """Weights in a pickle, which is read without running what it may contain."""
+    """Weights in a pickle, read without running any code in it."""
     if not path.is_file():
         raise AnimaticError(f"no file at {path} (model.encoders.path)")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise AnimaticError(
-            f"{path} (model.encoders.path) is damaged or holds more than plain weights; open_clip's own opens"
+            f"{path} (model.encoders.path) is damaged or contains more than weights; use open_clip's own file"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise AnimaticError(f"{path} (model.encoders.path) holds no named tensors; open_clip's own does")
+        raise AnimaticError(
+            f"{path} (model.encoders.path) contains no named tensors; use open_clip's own file"
+        )
     return {key: value.float() for key, value in state.items()}
 
 

@@ -11,7 +11,7 @@ from models.architecture import CodecConfig
 from models.encoders.codec import Codec
 
 # Divisors of the DCT codec's latents: a patch's mean gets about unit variance over typical footage, higher
-# frequencies less, so that what the eye sees first also survives the noise longest.
+# frequencies less, so that what is most visible also survives the noise longest.
 _MEAN_STD = 0.25
 _FALL = 1.6
 

@@ -1,6 +1,6 @@
 """Stable Diffusion's autoencoder as diffusers builds it, under the names of the published checkpoints.
 
-Published files hold it as ``first_stage_model.*`` in the layout of CompVis' latent-diffusion (LDM): blocks of
+Published files have it as ``first_stage_model.*`` in the layout of CompVis' latent-diffusion (LDM): blocks of
 the decoder are numbered from the finest level, and the attention's projections are 1x1 convolutions, where
 diffusers numbers from the coarsest and projects with linear layers. The numbers are the same.
 """
@@ -31,7 +31,7 @@ def build_vae(config: CodecConfig, *, device: str = "cpu") -> "AutoencoderKL":
     Args:
         device: "meta" builds names and shapes only.
     """
-    # Imported here: it takes seconds, and every worker process pays for what it does not use.
+    # Imported here: it takes seconds, which processes without an autoencoder save.
     from diffusers import AutoencoderKL
 
     levels = len(config.channel_mult)
@@ -51,7 +51,7 @@ def load_vae(config: CodecConfig) -> "AutoencoderKL":
     """The autoencoder at ``config.path`` in float32 and evaluation mode.
 
     Raises:
-        AnimaticError: where there is none, or its tensors are not those of the configured shape.
+        AnimaticError: where it is missing, or its tensors are not those of the configured shape.
     """
     if config.path is None:
         raise AnimaticError(

@@ -1,4 +1,4 @@
-"""Weight files of frozen models: only the tensors asked for, in float32, every name and shape checked."""
+"""Weight files of frozen models: only the requested tensors, in float32, every name and shape checked."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,14 +17,14 @@ def file_keys(path: Path, setting: str) -> list[str]:
         setting: the configuration key that names the file, for the error.
 
     Raises:
-        AnimaticError: where there is no such file or it is something else.
+        AnimaticError: where the file is missing or not a safetensors file.
     """
     if not path.is_file():
         raise AnimaticError(f"no file at {path} ({setting})")
     if path.suffix != ".safetensors":
         raise AnimaticError(
-            f"{path} ({setting}) is no .safetensors file; `animatic import-checkpoint` makes one of a "
-            "published checkpoint"
+            f"{path} ({setting}) is no .safetensors file; `animatic import-checkpoint` converts "
+            "published checkpoints"
         )
     try:
         with safe_open(path, framework="pt") as file:
@@ -43,8 +43,8 @@ def check_weights(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], whe
     """Compare names and shapes.
 
     Raises:
-        AnimaticError: listing what ``where`` lacks, has too much, or has in another shape.
+        AnimaticError: listing the missing, unexpected and differently shaped tensors of ``where``.
     """
-    differences = compare(shapes_of(found), shapes_of(wanted))
-    if differences:
-        raise AnimaticError(f"{where} does not hold the weights of this architecture: {differences}")
+    diff = compare(shapes_of(found), shapes_of(wanted))
+    if diff:
+        raise AnimaticError(f"{where} does not have the weights of this architecture: {diff}")

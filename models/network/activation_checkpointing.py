@@ -15,7 +15,7 @@ def checkpoint_activations(unet: UNet, scope: ActivationCheckpointing) -> None:
     """Keep only the inputs of the chosen modules for the backward pass, in place.
 
     Args:
-        scope: "selective": every transformer, which holds most of the activations; "full": every step of the
+        scope: "selective": every transformer, where most of the activations are; "full": every step of the
             network on its way down and up, convolutions included.
     """
     for module in _modules(unet, scope):

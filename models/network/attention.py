@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from models.network.conditioning import KeyValue, LayerContext, Tokens
 
-# Numbers in the widest tensor of a feed-forward on a CPU, where there is no backward pass: they stay in its
-# cache, and out of the reach of allocations so large that the system clears their pages anew each time.
+# Values in the widest tensor of a feed-forward on a CPU without a backward pass: such a tensor stays in the
+# cache, and is too small for the system to clear its pages at every allocation.
 _PART = 2**19
 
 Module = TypeVar("Module", bound=nn.Module)

@@ -36,11 +36,11 @@ class ProjectedContext:
     frames: int | None
 
     def check(self, batch: int, frames: int) -> None:
-        """Raise AnimaticError where latents of ``batch`` samples and ``frames`` frames do not go with it."""
+        """Raise AnimaticError where latents of ``batch`` samples and ``frames`` frames do not fit it."""
         if self.batch != batch or self.frames not in (None, frames):
-            mine = f"{self.batch} samples" + (f" of {self.frames} frames" if self.frames else "")
+            projected = f"{self.batch} samples" + (f" of {self.frames} frames" if self.frames else "")
             raise AnimaticError(
-                f"the context was projected for {mine}, the latents hold {batch} of {frames}: "
+                f"the context was projected for {projected}, the latents are of {batch} samples of {frames}: "
                 "project the context of these latents"
             )
 
@@ -65,8 +65,7 @@ def token_rows(kind: str, tokens: Tensor, batch: int, frames: int | None, width:
     )
     if not fits:
         raise AnimaticError(
-            f"{kind} context of shape {shape} does not go with the latents and the network: "
-            f"{expected} expected"
+            f"{kind} context of shape {shape} does not fit the latents and the network: {expected} expected"
         )
     return tokens if tokens.dim() == 3 else rearrange(tokens, "b t n c -> (b t) n c")
 

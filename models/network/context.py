@@ -1,7 +1,7 @@
 """The query transformer P: CLIP image tokens to context tokens (DynamiCrafter, section 3.2).
 
 A Perceiver resampler (arXiv:2204.14198) with learned queries, a set of 16 for every frame of the clip. Clips
-of another length share the sets out by :func:`frame_indices`.
+of another length select among the sets by :func:`frame_indices`.
 """
 
 import math
@@ -101,7 +101,7 @@ def frame_indices(sets: int, frames: int) -> list[int]:
 
 
 def resample_queries(latents: Tensor, queries: int, frames: int) -> Tensor:
-    """The hand-over of P's queries to a network for clips of another length.
+    """Queries of P for a network for clips of another length.
 
     Args:
         latents: (1 sets·queries dim), a set of queries per frame, or one set for an image (stage 1).
@@ -112,7 +112,7 @@ def resample_queries(latents: Tensor, queries: int, frames: int) -> Tensor:
         (1 frames·queries dim), a copy; sets are chosen by :func:`frame_indices`, a single one is repeated.
 
     Raises:
-        AnimaticError: where ``latents`` does not hold whole sets.
+        AnimaticError: where ``latents`` is not a whole number of sets.
     """
     if latents.shape[1] % queries:
         raise AnimaticError(f"{latents.shape[1]} queries are no whole number of sets of {queries}")
@@ -121,7 +121,7 @@ def resample_queries(latents: Tensor, queries: int, frames: int) -> Tensor:
 
 
 def repeat_queries(latents: Tensor, frames: int) -> Tensor:
-    """Queries of an image (1 q d) repeated for every frame: (1 frames·q d), the hand-over to stage 2."""
+    """Queries of an image (1 q d) repeated for every frame: (1 frames·q d), the transfer to stage 2."""
     return resample_queries(latents, latents.shape[1], frames)
 
 

@@ -134,7 +134,7 @@ class UNet(nn.Module):
                 has detail guidance; t is any number.
             timesteps: (b) diffusion steps.
             text: (b n context_dim) shared by all frames, or (b t n context_dim) per frame; or the result of
-                :meth:`project`, which holds the image context too.
+                :meth:`project`, which includes the image context.
             image: (b q context_dim) shared, or (b t q context_dim) per frame.
             fps: (b) frame rates (or strides, for the 256 model); None takes the configured default.
             temporal: False treats frames as independent images (temporal layers left out).
@@ -146,7 +146,7 @@ class UNet(nn.Module):
             (n·b latent_channels t h w), in the type of the weights.
 
         Raises:
-            AnimaticError: where a context does not go with the latents or the network.
+            AnimaticError: where a context does not fit the latents or the network.
         """
         batch, _, frames, _, _ = latents.shape
         contexts = self._contexts(text, image, conditions * batch, frames, image_attention)
@@ -190,7 +190,7 @@ class UNet(nn.Module):
         if not isinstance(text, ProjectedContext):
             return endlessly(self._rows(text, image, batch, frames, image_attention))
         if image is not None:
-            raise AnimaticError("a projected context holds the image already: leave image out")
+            raise AnimaticError("a projected context includes the image already: leave image out")
         text.check(batch, frames)
         return iter(text.layers)
 

@@ -42,7 +42,7 @@ def test_progress_counts_sampling_steps(animator):
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-def test_modes_show_the_network_the_frames_they_promise(animator, monkeypatch):
+def test_modes_condition_the_network_on_their_frames(animator, monkeypatch):
     torch.manual_seed(1)
     first, last = torch.rand(2, 1, 3, 8, 8) * 2 - 1
     settings, seen = SamplingSettings(steps=1, eta=0.0), []
@@ -77,7 +77,7 @@ def test_modes_show_the_network_the_frames_they_promise(animator, monkeypatch):
         ({"frames": 0}, "mode animate needs at least 1"),
     ],
 )
-def test_animations_that_cannot_be_are_refused(animator, arguments, message):
+def test_invalid_requests_are_refused(animator, arguments, message):
     with pytest.raises(AnimaticError, match=message):
         animate(animator, torch.zeros(1, 3, 8, 8), ["a ball"], SamplingSettings(steps=1), **arguments)
 
@@ -88,9 +88,9 @@ def test_images_that_do_not_fit_are_refused(animator):
             animate(animator, image, prompts, SamplingSettings(steps=1))
 
 
-def test_modes_need_what_they_show(small: Architecture):
+def test_modes_need_a_network_that_supports_them(small: Architecture):
     image, settings = torch.zeros(1, 3, 8, 8), SamplingSettings(steps=1)
-    with pytest.raises(AnimaticError, match="takes detail guidance: use a bundle of stage 3"):
+    with pytest.raises(AnimaticError, match="needs detail guidance: use a bundle of stage 3"):
         animate(Animator(small), image, [""], settings, mode="loop", frames=4)
     unet = small.unet.model_copy(update={"temporal": False})
     still = Animator(small.model_copy(update={"unet": unet}))
@@ -99,7 +99,7 @@ def test_modes_need_what_they_show(small: Architecture):
             animate(still, image, [""], settings, **arguments)
 
 
-def test_animations_of_any_length_keep_the_context_of_the_trained_one(animator):
+def test_clips_of_any_length_are_animated(animator):
     settings = SamplingSettings(steps=2, eta=0.5)
     image = torch.zeros(1, 3, 8, 8)
     own = animate(animator, image, ["a ball"], settings)

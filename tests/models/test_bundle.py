@@ -38,7 +38,7 @@ def written(small: Architecture, tmp_path):
     return animator, folder, bundle_id
 
 
-def test_a_bundle_opens_to_the_same_network(written):
+def test_an_opened_bundle_gives_the_same_network(written):
     animator, folder, bundle_id = written
     bundle = open_bundle(folder)
     assert bundle.id == bundle_id
@@ -47,12 +47,12 @@ def test_a_bundle_opens_to_the_same_network(written):
     assert all(torch.equal(value, restored[name]) for name, value in animator.network.named_parameters())
 
 
-def test_a_bundle_says_how_to_sample_from_it(written):
+def test_sampling_settings_are_recorded_in_the_bundle(written):
     _, folder, _ = written
     assert open_bundle(folder).info.sampling_defaults == SAMPLING
 
 
-def test_a_bundle_from_before_sampling_was_recorded_gets_general_settings(written):
+def test_a_bundle_without_sampling_settings_has_general_defaults(written):
     _, folder, _ = written
     info = json.loads((folder / "bundle.json").read_text())
     del info["sampling"]
@@ -61,14 +61,14 @@ def test_a_bundle_from_before_sampling_was_recorded_gets_general_settings(writte
     assert open_bundle(PRIOR).info.sampling_defaults == SamplingSettings()
 
 
-def test_a_note_of_a_newer_version_is_kept(written):
+def test_extra_keys_of_a_newer_version_are_kept(written):
     _, folder, _ = written
     info = json.loads((folder / "bundle.json").read_text())
     (folder / "bundle.json").write_text(json.dumps(info | {"extra": {"seed": 3, "reviewed": "yes"}}))
     assert open_bundle(folder).info.extra == {"seed": 3, "reviewed": "yes"}
 
 
-def test_a_bundle_is_described_and_verified_without_torch():
+def test_a_bundle_is_read_and_verified_without_torch():
     code = (
         f"import sys; from models.bundle import open_bundle; bundle = open_bundle({str(PRIOR)!r}); "
         "print(len(bundle.shapes()), bundle.complete_architecture().frames, 'torch' in sys.modules)"
@@ -118,7 +118,7 @@ def test_missing_files_and_foreign_formats_are_named(written, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b'{"format": 1, "stage": "third"}'])
-def test_a_description_that_is_none_is_refused(written, content):
+def test_an_invalid_description_is_refused(written, content):
     _, folder, _ = written
     (folder / "bundle.json").write_bytes(content)
     with pytest.raises(AnimaticError, match=r"bundle\.json is "):

@@ -1,4 +1,4 @@
-"""The published numbers come out, and the tool that compares them notices when they do not."""
+"""Our numbers equal the published ones, and the tool that compares them detects when they do not."""
 
 import json
 import math
@@ -58,7 +58,7 @@ def test_published_numbers(name, capsys):
     assert {result["case"] for result in results} == {name}
 
 
-def test_a_case_never_seen_runs_whole(tmp_path, capsys):
+def test_a_new_case_runs_completely(tmp_path, capsys):
     """Other widths, depths, multipliers, frame count and latent shape; the second frame's own context."""
     document = json.loads((GOLDEN / "256.json").read_text())
     document |= {"case": "new", "frames": 3, "latent_hw": [4, 8], "batch": 1, "t": [600], "fs": [7]}
@@ -144,7 +144,7 @@ def test_rounding_noise_of_a_gradient_is_compared_absolutely(trial, capsys):
     assert "rel" in lines(capsys)[-1]["detail"]
 
 
-def test_what_is_not_finite_or_of_another_shape_fails_in_valid_json(trial, capsys):
+def test_non_finite_and_misshapen_outputs_fail_in_valid_json(trial, capsys):
     trial.expected["unet_out"] *= math.nan
     trial.expected["target"] = trial.expected["target"][:1].clone()
     assert trial.run(["unet_out", "target"]) == 1
@@ -154,7 +154,7 @@ def test_what_is_not_finite_or_of_another_shape_fails_in_valid_json(trial, capsy
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda d: d.update(stray=1), "stray"),
         (lambda d: d["unet"].update(use_relative_position=True), "unet.use_relative_position"),
@@ -170,13 +170,13 @@ def test_what_is_not_finite_or_of_another_shape_fails_in_valid_json(trial, capsy
         (lambda d: d["parameters"].update({IMAGE_VALUES: [64, 32]}), "another shape"),
     ],
 )
-def test_a_case_that_cannot_be_read(trial, capsys, change, told):
+def test_an_invalid_case_is_refused(trial, capsys, change, message):
     change(trial.document)
     assert trial.run() == 2
-    assert told in one_error(capsys)
+    assert message in one_error(capsys)
 
 
-def test_files_that_cannot_be_read(trial, capsys, tmp_path):
+def test_unreadable_files_are_refused(trial, capsys, tmp_path):
     trial.expected["unet_uot"] = trial.expected["unet_out"]
     assert trial.run(["unet_uot"]) == 2
     assert "unknown output unet_uot; known are" in one_error(capsys)
@@ -214,7 +214,7 @@ def test_an_unreadable_case_does_not_hide_the_others(trial, capsys, tmp_path):
     assert [result["pass"] for result in lines(capsys)] == [True, True]
 
 
-def test_shipped_cases_are_read_whole():
+def test_shipped_cases_are_complete():
     for path in GOLDEN.glob("*.json"):
         case, expected = read_case(path)
         assert case.case == path.stem and expected
@@ -222,7 +222,7 @@ def test_shipped_cases_are_read_whole():
 
 
 def public_shapes(case: VideoCase) -> dict[str, list[int]]:
-    """What an architecture's parameters are, autoencoder included."""
+    """Shapes of an architecture's parameters, autoencoder included."""
     codec = building.codec(case, "unused")
     shapes = dict(parameter_names.public_shapes(building.architecture(case, codec)))
     shapes |= {key: value.shape for key, value in to_ldm(build_vae(codec, device="meta")).items()}

@@ -1,6 +1,6 @@
 """``python -m tests.parity CASE.json [...]``: one JSON line per output.
 
-Exit code 0: every output passes; 1: one does not; 2: a case cannot be read (one line says why).
+Exit code 0: every output passes; 1: one does not; 2: a case cannot be read (one line with the reason).
 """
 
 import argparse

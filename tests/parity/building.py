@@ -25,10 +25,10 @@ from tests.parity.drawn import weights
 def drawn_animator(case: VideoCase) -> Animator:
     """The animator of a case, in evaluation mode.
 
-    Weights go in as a user's do: the autoencoder's from a file, all by their public names.
+    Weights are loaded as a user's are: the autoencoder's from a file, all by their public names.
 
     Raises:
-        AnimaticError: where the architecture is none of ours, or the case's parameters are not its own.
+        AnimaticError: where the architecture is not supported, or the case's parameters are not its own.
     """
     state = weights(case.parameters)
     with tempfile.TemporaryDirectory() as folder:
@@ -46,7 +46,7 @@ def drawn_animator(case: VideoCase) -> Animator:
 
 
 def architecture(case: VideoCase, frame_codec: CodecConfig) -> Architecture:
-    """The case's architecture in our terms; its encoders are never asked."""
+    """The case's architecture in our terms; its encoders are never used."""
     height, width = (side * frame_codec.patch for side in case.latent_hw)
     tower = TowerConfig(width=8, layers=2, heads=1)
     return Architecture(

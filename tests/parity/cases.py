@@ -1,4 +1,4 @@
-"""The golden format, read strictly: what is not understood completely is refused."""
+"""The golden format, read strictly: an unknown key is an error."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 class Section(BaseModel):
-    """Unknown keys are rejected: they may change what the numbers mean."""
+    """Unknown keys are rejected: they may change the meaning of the numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -148,7 +148,7 @@ def read_case(path: Path) -> tuple[VideoCase | ClipCase, dict[str, Tensor]]:
     """A case and its expected outputs by name, from ``NAME.json`` and ``NAME.safetensors`` beside it.
 
     Raises:
-        AnimaticError: where one is missing, damaged, or says something that this tool does not know.
+        AnimaticError: where one is missing, damaged, or has a key that this tool does not know.
     """
     try:
         document = json.loads(path.read_text())
@@ -157,7 +157,7 @@ def read_case(path: Path) -> tuple[VideoCase | ClipCase, dict[str, Tensor]]:
     except ValueError as error:
         raise AnimaticError(f"{path} is not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise AnimaticError(f"{path} is no case: it holds a {type(document).__name__}, not an object")
+        raise AnimaticError(f"{path} is no case: it is a {type(document).__name__}, not an object")
     kind: type[VideoCase | ClipCase] = ClipCase if "vision_cfg" in document else VideoCase
     try:
         case = kind.model_validate(document)

@@ -27,14 +27,14 @@ _TWO_PI, _FOUR_PI = 6.28, 12.56
 
 
 class ClipNumbers:
-    """What our encoders make of a case; each output is computed when asked for."""
+    """Our encoders' outputs for a case, each computed on demand."""
 
     def __init__(self, case: ClipCase) -> None:
         self.case, self.encoders = case, _drawn_encoders(case)
         self.images = {tag: _image(tag, *size) for tag, size in _sizes(case.image_formula).items()}
 
     def outputs(self) -> dict[str, Callable[[], Tensor]]:
-        """Name -> the number, for every output that this tool knows."""
+        """Name -> output, for every output that this tool knows."""
         known: dict[str, Callable[[], Tensor]] = {
             "token_ids": lambda: self.encoders.tokenizer(self.case.prompts),
             "text": lambda: self.encoders.text(self.case.prompts),

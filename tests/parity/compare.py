@@ -1,4 +1,4 @@
-"""How close is close: one result for every output."""
+"""Tolerances, and one result for every output."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A video case through our modules: everything that its file may list."""
+"""A video case through our modules: every output that its file may list."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -25,7 +25,7 @@ _DYNAMIC_RESCALE_STEPS = 400
 
 
 class VideoNumbers:
-    """What our network makes of a case; each output is computed when asked for."""
+    """Our network's outputs for a case, each computed on demand."""
 
     def __init__(self, case: VideoCase) -> None:
         self.case, self.animator = case, drawn_animator(case)
@@ -40,7 +40,7 @@ class VideoNumbers:
         self.t, self.fps = torch.tensor(case.t), torch.tensor(case.fs)
 
     def outputs(self) -> dict[str, Callable[[], Tensor]]:
-        """Name -> the number, for every output that this tool knows and the case's parts allow."""
+        """Name -> output, for every output that this tool knows and the case's parts allow."""
         known = {
             "resampler_out": lambda: self._tokens(self.clip).detach().flatten(1, 2),
             "unet_out": lambda: self._predict(self.z, self.fps),
@@ -148,7 +148,7 @@ class VideoNumbers:
         return torch.tensor(timesteps(self.case.ddim.steps, total, self.case.ddim.spacing).tolist())
 
     def _published_scale(self) -> Tensor:
-        """The published buffer goes on past the last diffusion step, with the final scale."""
+        """The published buffer continues past the last diffusion step, with the final scale."""
         ours = self.animator.diffusion.signal_scale
         return torch.cat([ours, ours[-1:].expand(_DYNAMIC_RESCALE_STEPS)])
 

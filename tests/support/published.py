@@ -7,49 +7,26 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.architecture import (
-    Architecture,
-    CodecConfig,
-    ContextConfig,
-    DiffusionConfig,
-    EncoderConfig,
-    TowerConfig,
-    UNetConfig,
-)
+from models.architecture import Architecture, CodecConfig, DiffusionConfig
 from models.checkpoints import Variant
 from models.checkpoints.schedule import schedule_buffers
 from models.diffusion.settings import SamplingSettings
+from tests.support.small_animator import small_architecture
 
 EPSILON = DiffusionConfig(parameterization="eps", zero_terminal_snr=False)
 
 
-def small_architecture(diffusion: DiffusionConfig = EPSILON, **unet: object) -> Architecture:
+def small_published_architecture(diffusion: DiffusionConfig = EPSILON, **unet: object) -> Architecture:
     """3 frames of 8x8 pixels, with the published kind of autoencoder."""
-    config = UNetConfig(
-        model_channels=16,
-        channel_mult=(1, 2),
-        num_res_blocks=1,
-        attention_resolutions=(2, 1),
-        num_head_channels=8,
-        context_dim=32,
-        norm_groups=4,
-    ).model_copy(update=unet)
-    context = ContextConfig(
-        dim=32, depth=1, heads=2, dim_head=16, queries=4, frames=3, image_dim=24, context_dim=32
-    )
-    return Architecture(
-        unet=config,
-        context=context if config.image_cross_attention else None,
-        diffusion=diffusion,
-        encoders=EncoderConfig(
-            kind="random",
-            text=TowerConfig(width=32, layers=2, heads=2),
-            image=TowerConfig(width=24, layers=1, heads=2, patch_size=8, image_size=16),
-        ),
-        codec=CodecConfig(width=32, channel_mult=(1, 1), res_blocks=1, patch=2),
-        frames=3,
-        height=8,
-        width=8,
+    base = small_architecture()
+    config = base.unet.model_copy(update=unet)
+    return base.model_copy(
+        update={
+            "unet": config,
+            "context": base.context if config.image_cross_attention else None,
+            "diffusion": diffusion,
+            "codec": CodecConfig(width=32, channel_mult=(1, 1), res_blocks=1, patch=2),
+        }
     )
 
 
@@ -58,18 +35,20 @@ def _variant(name: str, architecture: Architecture, *, stage: int = 3, complete:
     return Variant(name, name, architecture, stage, preset="tiny", sampling=sampling, complete=complete)
 
 
-SCALED = small_architecture(DiffusionConfig(base_scale=0.7), detail_guidance=True)
+SCALED = small_published_architecture(DiffusionConfig(base_scale=0.7), detail_guidance=True)
 SMALL: Mapping[str, Variant] = {
     variant.name: variant
     for variant in (
-        _variant("gated", small_architecture(detail_guidance=True, learnable_gate=True)),
+        _variant("gated", small_published_architecture(detail_guidance=True, learnable_gate=True)),
         _variant("scaled-0.7", SCALED),
-        _variant("scaled-0.3", small_architecture(DiffusionConfig(base_scale=0.3), detail_guidance=True)),
+        _variant(
+            "scaled-0.3", small_published_architecture(DiffusionConfig(base_scale=0.3), detail_guidance=True)
+        ),
         _variant("scaled-0.7-interp", SCALED),
-        _variant("video", small_architecture(image_cross_attention=False), stage=0, complete=False),
+        _variant("video", small_published_architecture(image_cross_attention=False), stage=0, complete=False),
         _variant(
             "image",
-            small_architecture(image_cross_attention=False, temporal=False, fps_condition=False),
+            small_published_architecture(image_cross_attention=False, temporal=False, fps_condition=False),
             stage=0,
             complete=False,
         ),

@@ -1,4 +1,4 @@
-"""Published checkpoints in and out, with small networks of the published kinds."""
+"""Import and export of published checkpoints, with small networks of the published kinds."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,15 @@ from models.checkpoints.schedule import schedule_buffers
 from models.encoders.clip import ClipEncoders
 from models.encoders.vae_codec import VaeCodec
 from models.network.parameter_names import public_shapes, public_state
-from tests.support.published import SMALL, legacy, random_state, read, same, small_architecture, write
+from tests.support.published import (
+    SMALL,
+    legacy,
+    random_state,
+    read,
+    same,
+    small_published_architecture,
+    write,
+)
 
 
 def imported(path: Path, folder: Path, name: str | None = None, **options):
@@ -57,7 +65,7 @@ def test_import_then_export_changes_nothing(tmp_path, file, container, dtype):
         assert same(read(tmp_path / out), state)
 
 
-def test_a_renamed_embedding_keeps_the_name_that_it_had(tmp_path):
+def test_an_imported_embedding_is_exported_under_its_original_name(tmp_path):
     state = random_state(SMALL["gated"])
     imported(write(tmp_path / "x.safetensors", state), tmp_path / "bundle")
     export_checkpoint(open_bundle(tmp_path / "bundle"), tmp_path / "out.ckpt")
@@ -88,7 +96,7 @@ def test_an_imported_bundle_is_an_animator_with_its_own_autoencoder(tmp_path):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_the_variant_is_found_out(tmp_path, name):
+def test_the_variant_is_detected(tmp_path, name):
     made = imported(write(tmp_path / "x.safetensors", random_state(SMALL[name])), tmp_path / "bundle")
     assert made.variant == name.removesuffix("-interp")
     assert ["scaled-0.7-interp" in remark for remark in made.remarks] == [True] * ("0.7" in name)
@@ -96,7 +104,7 @@ def test_the_variant_is_found_out(tmp_path, name):
     assert (info.architecture, info.stage) == (SMALL[name].architecture, SMALL[name].stage)
 
 
-def test_variants_with_the_same_tensors_are_told_apart_by_their_scale_or_not_at_all(tmp_path):
+def test_variants_with_the_same_tensors_differ_in_their_scale_or_must_be_named(tmp_path):
     state = random_state(SMALL["scaled-0.7"])
     path = write(tmp_path / "x.safetensors", state)
     message = refused(path, "scaled-0.3")
@@ -119,7 +127,7 @@ def test_variants_with_the_same_tensors_are_told_apart_by_their_scale_or_not_at_
     assert same(exported, random_state(SMALL["scaled-0.7"]))
 
 
-def test_what_differs_is_listed_by_module_with_a_hint(tmp_path):
+def test_differences_are_listed_by_module_with_a_hint(tmp_path):
     state = random_state(SMALL["gated"])
     message = refused(write(tmp_path / "gated.safetensors", state), "scaled-0.7")
     assert "attn2.alpha" in message
@@ -140,7 +148,7 @@ def test_what_differs_is_listed_by_module_with_a_hint(tmp_path):
 
 
 @pytest.mark.parametrize("prefix", ["first_stage_model.", "cond_stage_model.", "embedder."])
-def test_a_file_without_a_part_is_imported_on_request_alone(tmp_path, prefix):
+def test_a_file_without_a_part_is_imported_only_on_request(tmp_path, prefix):
     state = {key: x for key, x in random_state(SMALL["gated"]).items() if not key.startswith(prefix)}
     path = write(tmp_path / "x.safetensors", state)
     for message in (refused(path, "gated"), refused(path)):
@@ -154,7 +162,7 @@ def test_a_file_without_a_part_is_imported_on_request_alone(tmp_path, prefix):
     )
 
 
-def test_a_base_brings_its_network_and_whole_parts_and_says_what_it_leaves(tmp_path):
+def test_a_base_is_imported_with_its_network_and_whole_parts_and_lists_the_rest(tmp_path):
     state = random_state(SMALL["video"])
     state["model_ema.decay"] = torch.tensor(0.5)
     state["model_ema.num_updates"] = torch.tensor(3)
@@ -191,14 +199,14 @@ def test_a_pickle_with_code_is_not_run(tmp_path):
     state = random_state(SMALL["video"])
     torch.save({"state_dict": state, "callbacks": Payload(trace)}, path)
     message = refused(path)
-    assert "Python objects besides tensors" in message
+    assert "contains Python objects besides tensors" in message
     assert "mkdir" in message
     assert not trace.exists()
     torch.load(path, weights_only=False)
     assert trace.exists()
 
 
-def test_unreadable_files_are_named(tmp_path):
+def test_unreadable_files_have_precise_errors(tmp_path):
     assert "no checkpoint at" in refused(tmp_path / "none.ckpt")
     (tmp_path / "c.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{nothing")
     assert "no safetensors file" in refused(tmp_path / "c.safetensors")
@@ -213,7 +221,7 @@ def test_unreadable_files_are_named(tmp_path):
     assert "entries that are no tensors: x" in refused(tmp_path / "g.ckpt")
 
 
-def test_bare_files_of_before_zip_archives_and_tied_tensors_are_read(tmp_path):
+def test_bare_files_older_than_zip_archives_and_tied_tensors_are_read(tmp_path):
     state = random_state(SMALL["image"])
     alike = [key for key, x in state.items() if x.shape == (32,) and "diffusion_model" in key][:2]
     state[alike[1]] = state[alike[0]]
@@ -250,7 +258,7 @@ def autoencoder(tmp_path) -> Path:
 
 
 def test_a_trained_bundle_is_completed(tmp_path, autoencoder):
-    architecture = small_architecture(detail_guidance=True, learnable_gate=True)
+    architecture = small_published_architecture(detail_guidance=True, learnable_gate=True)
     codec = architecture.codec.model_copy(update={"path": str(autoencoder)})
     torch.manual_seed(0)
     animator = Animator(architecture.model_copy(update={"codec": codec}))
@@ -264,32 +272,31 @@ def test_a_trained_bundle_is_completed(tmp_path, autoencoder):
     clip = ClipEncoders(architecture.encoders).clip
     assert torch.equal(state["embedder.model.visual.conv1.weight"], clip.visual.conv1.weight)
     assert torch.equal(state["cond_stage_model.model.ln_final.weight"], clip.ln_final.weight)
-    # What comes back in is what went out.
     made = imported(tmp_path / "out.safetensors", tmp_path / "again")
     assert made.variant == "gated"
     again = open_bundle(tmp_path / "again").state()
     assert same(again, public_state(animator.network))
 
 
-def test_a_part_that_is_nowhere_is_named_and_can_be_given(tmp_path, autoencoder):
-    architecture = small_architecture(detail_guidance=True, learnable_gate=True)
+def test_a_missing_part_is_named_and_can_be_given(tmp_path, autoencoder):
+    architecture = small_published_architecture(detail_guidance=True, learnable_gate=True)
     codec = architecture.codec.model_copy(update={"path": str(autoencoder)})
     animator = Animator(architecture.model_copy(update={"codec": codec}))
     animator.architecture = architecture
     bundle = open_bundle(_trained(tmp_path / "bundle", animator))
-    with pytest.raises(AnimaticError, match=r"does not hold the autoencoder \(--codec"):
+    with pytest.raises(AnimaticError, match=r"lacks the autoencoder \(--codec"):
         export_checkpoint(bundle, tmp_path / "out.ckpt")
     done = export_checkpoint(bundle, tmp_path / "out.ckpt", codec=str(autoencoder))
     assert done.origins["autoencoder"] == str(autoencoder)
     with pytest.raises(AnimaticError, match="exists and is not overwritten"):
         export_checkpoint(bundle, tmp_path / "out.ckpt", codec=str(autoencoder))
-    with pytest.raises(AnimaticError, match=r"has to end in \.ckpt"):
+    with pytest.raises(AnimaticError, match=r"must end in \.ckpt"):
         export_checkpoint(bundle, tmp_path / "out.tar", codec=str(autoencoder))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "out.ckpt", "vae.safetensors"]
 
 
 def test_loading_into_memory_is_strict(autoencoder):
-    architecture = small_architecture(detail_guidance=True)
+    architecture = small_published_architecture(detail_guidance=True)
     codec = architecture.codec.model_copy(update={"path": str(autoencoder)})
     animator = Animator(architecture.model_copy(update={"codec": codec}))
     keys = ("model.diffusion_model.", "image_proj_model.", "first_stage_model.")

@@ -44,12 +44,12 @@ def test_full_size_layouts_are_the_published_ones(name):
     assert VARIANTS[name].required() == wanted
 
 
-def test_every_published_variant_is_compared():
+def test_every_variant_is_compared_with_its_published_file():
     assert set(VARIANTS) == set(FILES)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_an_imported_model_samples_as_the_preset_of_its_size(name):
+def test_variants_have_the_sampling_settings_of_their_preset(name):
     variant = VARIANTS[name]
     assert variant.sampling == resolve(variant.stage, variant.preset).validation.sampling
 
@@ -82,7 +82,7 @@ def test_schedule_buffers_are_the_published_ones(case):
         assert value.isfinite().all()
 
 
-def test_buffers_keep_the_identities_of_the_process():
+def test_schedule_buffers_satisfy_the_identities_of_the_process():
     for name in ("dynamicrafter-256", "dynamicrafter-512"):
         config = VARIANTS[name].architecture.diffusion
         b = {key: value.double() for key, value in schedule_buffers(config).items()}

@@ -25,7 +25,7 @@ def test_epsilon_with_zero_terminal_snr_is_refused():
 
 
 @pytest.mark.parametrize("parameterization", ["eps", "v"])
-def test_the_target_at_a_step_gives_back_clean_latents_and_noise(parameterization):
+def test_the_target_at_a_step_splits_into_clean_latents_and_noise(parameterization):
     diffusion = Diffusion(DiffusionConfig(parameterization=parameterization, zero_terminal_snr=False))
     torch.manual_seed(0)
     clean, noise = torch.randn(1, 4, 2, 3, 3), torch.randn(1, 4, 2, 3, 3)
@@ -42,7 +42,7 @@ def test_dynamic_rescale_reaches_its_scale_at_step_400():
     assert float(scale[19]) == pytest.approx(0.9857, abs=1e-4)
 
 
-def test_visited_steps_are_the_published_ones():
+def test_visited_steps_equal_the_published_ones():
     assert timesteps(50, 1000, "uniform")[[0, 1, -1]].tolist() == [1, 21, 981]
     assert timesteps(50, 1000, "uniform_trailing")[[0, 1, -1]].tolist() == [19, 39, 999]
 
@@ -79,7 +79,7 @@ def test_guidance_of_one_runs_a_single_pass():
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
-def test_a_perfect_denoiser_is_sampled_back_to_the_clean_latents(eta):
+def test_a_perfect_denoiser_recovers_the_clean_latents(eta):
     diffusion = Diffusion(DiffusionConfig())
     torch.manual_seed(0)
     clean = torch.randn(2, 4, 2, 3, 3)

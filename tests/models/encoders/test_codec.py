@@ -1,4 +1,4 @@
-"""The autoencoder opens from every published form; its memory is bounded without changing what it says."""
+"""The autoencoder opens from every published form; its memory is bounded without changing its output."""
 
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def test_pruned_weights_open_in_float32(vae, tmp_path):
     assert torch.equal(opened.quant_conv.weight, vae.quant_conv.weight.half().float())
 
 
-def test_one_frame_at_a_time_says_the_same(published):
+def test_slicing_gives_the_same_result(published):
     x, generators = pixels(3, 3, 16, 16), [torch.Generator().manual_seed(i) for i in range(3)]
     sliced, whole = codec(published), codec(published, slicing=False)
     sizes = watch(sliced.vae.encoder)
@@ -125,7 +125,7 @@ def test_only_large_frames_are_decoded_in_tiles(published):
     assert [tuple(size[-2:]) for size in sizes] == [(64, 48)]
 
 
-def test_sizes_that_do_not_fit_are_refused():
+def test_inconsistent_sizes_are_refused():
     with pytest.raises(
         ValidationError, match=r"3 levels .* shrinks each side 4 times, but codec\.patch is 8"
     ):
@@ -147,7 +147,7 @@ def test_files_that_are_no_autoencoder_are_refused(vae, published, tmp_path):
     (tmp_path / "broken.safetensors").write_bytes(b"broken")
     with pytest.raises(AnimaticError, match=r"is damaged"):
         codec(tmp_path / "broken.safetensors")
-    with pytest.raises(AnimaticError, match=r"does not hold the weights of this architecture: .*missing"):
+    with pytest.raises(AnimaticError, match=r"does not have the weights of this architecture: .*missing"):
         codec(published, res_blocks=2)
     with pytest.raises(AnimaticError, match=r"another shape"):
         codec(published, width=64)
@@ -157,13 +157,13 @@ def test_files_that_are_no_autoencoder_are_refused(vae, published, tmp_path):
 
 
 def watch(module: torch.nn.Module) -> list[torch.Size]:
-    """Shapes of the inputs that ``module`` sees from now on."""
+    """Shapes of the inputs of ``module`` from now on."""
     seen: list[torch.Size] = []
     module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
     return seen
 
 
-def test_dct_codec_inverts_what_it_keeps():
+def test_dct_codec_inverts_the_coefficients_that_it_keeps():
     exact = build_codec(CodecConfig(kind="dct", patch=2, luma=4, chroma=4))
     pixels = torch.rand(2, 3, 8, 8) * 2 - 1
     torch.testing.assert_close(exact.decode(exact.encode(pixels)), pixels, rtol=1e-4, atol=1e-5)

@@ -85,12 +85,12 @@ def test_gradients_reach_the_context_and_its_projections(unet, inputs):
         ((2, 5, WIDTH), None, "attends to image tokens and got none"),
     ],
 )
-def test_context_that_does_not_go_with_the_latents_is_refused(unet, inputs, text, image, message):
+def test_context_that_does_not_fit_the_latents_is_refused(unet, inputs, text, image, message):
     with pytest.raises(AnimaticError, match=message):
         unet(*inputs, torch.zeros(text), None if image is None else torch.zeros(image))
 
 
-def test_context_for_what_is_not_there_is_refused(small, unet, inputs):
+def test_context_for_an_absent_branch_is_refused(small, unet, inputs):
     text, image = torch.zeros(2, 5, WIDTH), torch.zeros(2, 4, WIDTH)
     plain = UNet(small.unet.model_copy(update={"image_cross_attention": False}))
     with pytest.raises(AnimaticError, match="not in this network"):
@@ -100,7 +100,7 @@ def test_context_for_what_is_not_there_is_refused(small, unet, inputs):
     projected = unet.project(text, torch.zeros(2, FRAMES, 4, WIDTH))
     with pytest.raises(AnimaticError, match="leave image out"):
         unet(*inputs, projected, image)
-    with pytest.raises(AnimaticError, match="2 samples of 3 frames, the latents hold 2 of 2"):
+    with pytest.raises(AnimaticError, match="2 samples of 3 frames, the latents are of 2 samples of 2"):
         unet(inputs[0][:, :, :2], inputs[1], projected)
 
 
@@ -113,7 +113,7 @@ def test_the_network_takes_any_number_of_frames(small, unet, frames):
     assert unet(latents, torch.tensor([20, 700]), torch.randn(2, 5, WIDTH), image).shape == latents.shape
 
 
-def test_frames_take_the_query_set_of_the_same_time():
+def test_frames_use_the_query_set_nearest_in_time():
     assert frame_indices(16, 8) == [0, 2, 4, 6, 9, 11, 13, 15]
     assert frame_indices(16, 16) == list(range(16))
     assert frame_indices(16, 32) == [i // 2 for i in range(32)]
@@ -135,7 +135,7 @@ def test_context_of_another_length_is_the_trained_one_frame_by_frame(small):
     assert torch.equal(context(tokens, 3), trained)
 
 
-def test_queries_are_handed_over_by_the_same_rule():
+def test_queries_are_transferred_by_the_same_rule():
     latents = torch.arange(3 * 4).float().view(1, 12, 1)
     assert torch.equal(resample_queries(latents, 4, 3), latents)
     assert resample_queries(latents, 4, 2).flatten().tolist() == [0, 1, 2, 3, 8, 9, 10, 11]

@@ -49,7 +49,7 @@ def test_full_size_networks_have_the_published_number_of_parameters():
     ("temporal", "key"),
     [(True, "output_blocks.5.3.conv.weight"), (False, "output_blocks.5.2.conv.weight")],
 )
-def test_upsampling_moves_in_the_public_layout_where_temporal_layers_are_missing(temporal, key):
+def test_the_public_index_of_upsampling_depends_on_temporal_layers(temporal, key):
     with torch.device("meta"):
         unet = UNet(UNetConfig(temporal=temporal))
     names = unet_public_names(unet)
@@ -64,7 +64,7 @@ def test_image_and_video_networks_share_internal_names():
     assert image == {name for name in video if not is_temporal(name)}
 
 
-def test_weights_survive_the_way_through_public_names(small: Architecture):
+def test_weights_survive_a_round_trip_through_public_names(small: Architecture):
     first, second = Network(small), Network(small)
     parameter_names.load(second, public_state(first))
     parameters = dict(first.named_parameters())
@@ -87,7 +87,7 @@ def test_weights_that_do_not_fit_are_listed_by_kind(small: Architecture):
     assert "out.2.bias is (3,), not (4,)" in message
 
 
-def test_image_branch_off_equals_a_network_without_one(small: Architecture):
+def test_image_branch_switched_off_equals_a_network_without_one(small: Architecture):
     torch.manual_seed(0)
     unet = UNet(small.unet)
     randomise(unet)

@@ -1,10 +1,10 @@
-"""Files that hold a checkpoint: safetensors; pickles with ``state_dict``, DeepSpeed's ``module``, or bare."""
+"""Checkpoint files: safetensors; pickles with ``state_dict``, DeepSpeed's ``module``, or bare tensors."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -16,6 +16,7 @@ import models
 from core.errors import AnimaticError
 from models.checkpoints import unpickle
 from models.checkpoints.schedule import SCALE
+from models.checkpoints.unpickle import CheckpointContent, WriteRequest
 from models.state_dict_diff import Shape
 
 PICKLES = {".ckpt", ".pt", ".pth", ".bin"}
@@ -24,15 +25,15 @@ WRAPPER = "_forward_module."
 
 
 @dataclass(frozen=True)
-class Source:
-    """An opened checkpoint file; its tensors stay in the file. A context manager: leaving it closes the file.
+class CheckpointFile:
+    """An opened checkpoint; its tensors stay in the file. A context manager: leaving it closes the file.
 
     Attributes:
-        container: what the tensors lie in: ``bare`` is the file's top level.
+        container: key of the dictionary with the tensors; ``bare`` where they are at the top level.
         wrapper: leading characters of every key in the file; left out in ``shapes`` and ``types``.
         shapes, types: key -> shape, and safetensors' name of the type (``F32``).
-        scale: last value of ``scale_arr``, the signal scale of the network's training, if it is there.
-        child: the process that reads a pickle; None for safetensors.
+        scale: last value of ``scale_arr``, the signal scale of the network's training, if the file has it.
+        reader: the process that reads a pickle; None for safetensors.
     """
 
     path: Path
@@ -41,43 +42,47 @@ class Source:
     shapes: Mapping[str, Shape]
     types: Mapping[str, str]
     scale: float | None
-    child: "subprocess.Popen[str] | None"
+    reader: "subprocess.Popen[str] | None"
 
     @property
     def format(self) -> str:
         """``pickle`` or ``safetensors``."""
-        return "safetensors" if self.child is None else "pickle"
+        return "safetensors" if self.reader is None else "pickle"
 
     def write(self, target: Path, names: Mapping[str, str]) -> None:
-        """Write tensors to a safetensors file, byte for byte and without holding them in memory; only once.
+        """Copy tensors to a safetensors file, byte for byte and without holding them in memory; only once.
 
         Args:
             names: key in ``target`` -> key in this file.
+
+        Raises:
+            AnimaticError: where a pickle's tensors cannot be read.
         """
         stored = {key: self.wrapper + name for key, name in names.items()}
-        if self.child is None:
+        if self.reader is None:
             with safe_open(self.path, framework="pt") as file:
                 save_file({key: file.get_tensor(name) for key, name in stored.items()}, target)
             return
-        _, said = self.child.communicate(json.dumps({"target": str(target), "names": stored}) + "\n")
-        _check_ended(self.path, self.child, said)
+        request: WriteRequest = {"target": str(target), "names": stored}
+        _, errors = self.reader.communicate(json.dumps(request) + "\n")
+        _check_exit(self.path, self.reader, errors)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.child is not None:
-            _end(self.child)
+        if self.reader is not None and self.reader.poll() is None:
+            self.reader.communicate()  # closes its stdin, which ends it
 
 
-def open_source(path: Path) -> Source:
-    """Look into a checkpoint file.
+def open_checkpoint(path: Path) -> CheckpointFile:
+    """Read what a checkpoint file contains, but for the values of its tensors.
 
     Raises:
-        AnimaticError: where there is none, it is damaged, or holds more than tensors.
+        AnimaticError: where the file is missing, damaged, or contains more than tensors.
     """
     if not path.is_file():
-        raise AnimaticError(f"there is no checkpoint at {path}")
+        raise AnimaticError(f"no checkpoint at {path}")
     if path.suffix == ".safetensors":
         return _open_safetensors(path)
     if path.suffix in PICKLES:
@@ -87,25 +92,26 @@ def open_source(path: Path) -> Source:
     )
 
 
-def _open_safetensors(path: Path) -> Source:
+def _open_safetensors(path: Path) -> CheckpointFile:
     try:
         with safe_open(path, framework="pt") as file:
             slices = {key: file.get_slice(key) for key in file.offset_keys()}
-            shapes = {key: value.get_shape() for key, value in slices.items()}
+            shapes = {key: list(value.get_shape()) for key, value in slices.items()}
             types = {key: value.get_dtype() for key, value in slices.items()}
             scales = [key for key, shape in shapes.items() if key.endswith(SCALE) and shape and shape[0]]
             scale = float(slices[scales[0]][-1:].flatten()[-1]) if scales else None
     except SafetensorError as error:
         raise AnimaticError(f"{path} is damaged or no safetensors file: {error}") from error
-    return _source(path, "bare", shapes, types, scale, None)
+    content: CheckpointContent = {"container": "bare", "shapes": shapes, "types": types, "scale": scale}
+    return _checkpoint_file(path, content, None)
 
 
-def _open_pickle(path: Path) -> Source:
+def _open_pickle(path: Path) -> CheckpointFile:
     root = str(Path(models.__file__).resolve().parent.parent)
     search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     # By its file, not as a module: the package around it would load the whole network first. -P keeps the
     # script's own folder out of the search path.
-    child = subprocess.Popen(
+    reader = subprocess.Popen(
         [sys.executable, "-P", str(unpickle.__file__), str(path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -113,43 +119,34 @@ def _open_pickle(path: Path) -> Source:
         text=True,
         env=os.environ | {"PYTHONPATH": search},
     )
-    assert child.stdout is not None  # a pipe was asked for
-    description = child.stdout.readline()
-    if not description:
-        _, said = child.communicate()
-        _check_ended(path, child, said)
-    found = json.loads(description)
-    return _source(path, found["container"], found["shapes"], found["types"], found["scale"], child)
+    assert reader.stdout is not None  # it is a pipe
+    line = reader.stdout.readline()
+    if not line:
+        _, errors = reader.communicate()
+        _check_exit(path, reader, errors)
+    content: CheckpointContent = json.loads(line)
+    return _checkpoint_file(path, content, reader)
 
 
-def _source(
-    path: Path,
-    container: str,
-    shapes: Mapping[str, Sequence[int]],
-    types: Mapping[str, str],
-    scale: float | None,
-    child: "subprocess.Popen[str] | None",
-) -> Source:
+def _checkpoint_file(
+    path: Path, content: CheckpointContent, reader: "subprocess.Popen[str] | None"
+) -> CheckpointFile:
+    shapes, types = content["shapes"], content["types"]
     wrapper = WRAPPER if shapes and all(key.startswith(WRAPPER) for key in shapes) else ""
-    return Source(
+    return CheckpointFile(
         path,
-        container,
+        content["container"],
         wrapper,
         {key.removeprefix(wrapper): tuple(shape) for key, shape in shapes.items()},
         {key.removeprefix(wrapper): name for key, name in types.items()},
-        scale,
-        child,
+        content["scale"],
+        reader,
     )
 
 
-def _check_ended(path: Path, child: "subprocess.Popen[str]", said: str) -> None:
-    if child.returncode:
-        lines = said.strip().splitlines()
+def _check_exit(path: Path, reader: "subprocess.Popen[str]", errors: str) -> None:
+    if reader.returncode:
+        lines = errors.strip().splitlines()
         raise AnimaticError(
-            lines[-1] if lines else f"the process that read {path} ended with code {child.returncode}"
+            lines[-1] if lines else f"the process that reads {path} ended with code {reader.returncode}"
         )
-
-
-def _end(child: "subprocess.Popen[str]") -> None:
-    if child.poll() is None:
-        child.communicate()
