@@ -16,7 +16,7 @@ from training.batch_shares import batch_shares
 from training.batch_source import BatchSource, DatasetSource
 from training.checkpoints import CheckpointIdentity, CheckpointStore, Stateful
 from training.config import RunConfig, config_hash, dump_yaml, trajectory_hash
-from training.initialisation.build import build
+from training.initialisation import initialise
 from training.journal import Journal
 from training.objectives.denoising import DenoisingObjective
 from training.observe import StepMeter
@@ -106,7 +106,7 @@ class _Run:
     ) -> None:
         self._config, self._folder, self._source, self._group = config, folder, source, group
         self._on_progress, self._on_checkpoint = on_progress, on_checkpoint
-        self._animator, initialisation = build(config)
+        self._animator, initialisation = initialise(config)
         if isinstance(source, DatasetSource):
             source.check(self._animator)
         self._journal = Journal(folder.journal if group.is_first else None)

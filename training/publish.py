@@ -8,8 +8,7 @@ from torch import Tensor
 from core.errors import AnimaticError
 from models.bundle import Bundle, BundleExtra, open_bundle, write_bundle
 from training.config import RunConfig, config_hash
-from training.initialisation.build import Initialisation
-from training.initialisation.source_bundles import open_source_bundles
+from training.initialisation import Initialisation, open_source_bundles
 from training.model_card import model_card
 from training.run_folder import RunFolder
 

@@ -10,7 +10,7 @@ from typing import Any
 from models.bundle import Bundle
 from orchestration.cli.common import display_path, out, print_json, print_table, short
 from training.config import RunConfig
-from training.initialisation.plan import TensorTransfer, plan_transfers
+from training.initialisation import TensorTransfer, open_source_bundles, plan_transfers
 from training.stages import STAGES
 from training.trainable import trainable_names
 
@@ -36,8 +36,6 @@ def show(config: RunConfig, *, every_tensor: bool, as_json: bool) -> None:
     Raises:
         AnimaticError: a bundle is missing, of another stage, or does not fit.
     """
-    from training.initialisation.source_bundles import open_source_bundles
-
     sources = open_source_bundles(config, verify=False)
     transfers = plan_transfers(config, sources)
     trained = set(trainable_names(config, list(transfers)))

@@ -12,7 +12,7 @@ from orchestration.workspace import Workspace
 from training.batch_source import DatasetSource
 from training.config import RunConfig, resolve
 from training.config.identity import config_hash
-from training.initialisation.source_bundles import open_source_bundles, parent_stage
+from training.initialisation import open_source_bundles, parent_stage
 
 
 @dataclass(frozen=True)

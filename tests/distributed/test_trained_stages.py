@@ -9,7 +9,7 @@ from core.errors import AnimaticError
 from models.bundle import open_bundle
 from models.network.parameter_names import internal_state, is_image_attention, is_temporal
 from tests.support.training_jobs import SyntheticSource, small_config
-from training.initialisation.build import build
+from training.initialisation import initialise
 from training.trainable import kind_of, trainable_names
 
 
@@ -19,7 +19,7 @@ def weights(bundle_path):
 
 
 def initial(trained):
-    return build(trained.config)[1]
+    return initialise(trained.config)[1]
 
 
 def test_every_parameter_belongs_to_exactly_one_kind(recipe):
@@ -68,7 +68,7 @@ def test_stage_2_repeats_the_queries_of_stage_1_for_every_frame(recipe):
 
 
 def test_stage_3_starts_with_stage_2s_output(recipe):
-    animator, start = build(recipe[3].config)
+    animator, start = initialise(recipe[3].config)
     before = open_bundle(recipe[2].bundle).animator()
     assert start.weights["unet.conv_in.weight"].shape[1] == 2 * before.architecture.unet.in_channels
     channels, frames = before.architecture.unet.latent_channels, before.architecture.frames
@@ -103,10 +103,10 @@ def test_zero_3_trains_exactly_like_zero_2(recipe, train_in_pair):
 
 def test_one_stage_ablation_goes_from_base_and_stage_1_to_stage_3(recipe):
     sets = (f"init.base={recipe[0].bundle}", f"init.parent={recipe[1].bundle}", "ablation.one_stage=true")
-    _, start = build(small_config(3, *sets))
+    _, start = initialise(small_config(3, *sets))
     assert start.origins["unet.conv_in.weight"] == "base"
     assert start.origins["context.latents"] == "parent"
-    _, bare = build(small_config(3, *sets[::2], "ablation.no_context=true"))
+    _, bare = initialise(small_config(3, *sets[::2], "ablation.no_context=true"))
     assert set(bare.origins.values()) == {"base"}
 
 
@@ -121,22 +121,22 @@ def test_trainable_globs_widen_the_stage(recipe):
 
 def test_missing_parent_is_one_clear_error():
     with pytest.raises(AnimaticError, match=r"needs the bundle of stage 2.*animatic train --stage 2"):
-        build(small_config(3))
+        initialise(small_config(3))
     with pytest.raises(AnimaticError, match=r"no bundle at /nowhere"):
-        build(small_config(3, "init.parent=/nowhere"))
+        initialise(small_config(3, "init.parent=/nowhere"))
     with pytest.raises(AnimaticError, match=r"needs init\.base"):
-        build(small_config(1))
+        initialise(small_config(1))
 
 
 def test_parent_of_the_wrong_stage_is_refused(recipe):
     with pytest.raises(AnimaticError, match="bundle of stage 1, but stage 3 continues stage 2"):
-        build(small_config(3, f"init.parent={recipe[1].bundle}"))
+        initialise(small_config(3, f"init.parent={recipe[1].bundle}"))
 
 
 def test_parent_of_another_size_is_refused(recipe):
     config = small_config(3, f"init.parent={recipe[2].bundle}", "model.unet.channel_mult=[1,3]")
     with pytest.raises(AnimaticError, match="another shape"):
-        build(config)
+        initialise(config)
 
 
 def test_tampered_parent_is_refused(recipe, tmp_path):
@@ -147,7 +147,7 @@ def test_tampered_parent_is_refused(recipe, tmp_path):
     data[-1] ^= 1
     (copy / "model.safetensors").write_bytes(data)
     with pytest.raises(AnimaticError, match="tampered"):
-        build(small_config(3, f"init.parent={copy}"))
+        initialise(small_config(3, f"init.parent={copy}"))
 
 
 def test_bundles_name_their_origin(recipe):

@@ -12,7 +12,7 @@ import torch
 from models.batch import Batch
 from training.backends import DeepSpeedBackend, Ema
 from training.config import RunConfig, dump_yaml, load, resolve
-from training.initialisation.build import build
+from training.initialisation import initialise
 from training.loop import train
 from training.objectives.denoising import DenoisingObjective
 from training.process_group import join_process_group
@@ -140,7 +140,7 @@ def follow_backend(config_path: str, steps: int, fp16: bool = False) -> dict[str
 
     config = load(Path(config_path))
     group = join_process_group(gpu=False)
-    animator, start = build(config)
+    animator, start = initialise(config)
     with patch.object(get_accelerator(), "is_fp16_supported", return_value=fp16):
         backend = DeepSpeedBackend(
             animator,

@@ -1,8 +1,5 @@
 """The stages as data: their sources under the ablations, and the settings that they decide."""
 
-import subprocess
-import sys
-
 import pytest
 
 from training.stages import STAGES, stage_values
@@ -49,9 +46,3 @@ def test_a_stage_decides_what_its_network_has(number, temporal, image_context, d
 def test_what_is_set_for_the_data_itself_is_not_decided_by_the_model():
     decided = stage_values(3, {"model": {"frames": 16}, "data": {"sampling": {"frames": 8}}})
     assert "data.sampling.frames" not in decided
-
-
-def test_the_stages_are_read_without_torch():
-    code = "import sys, training.stages; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"

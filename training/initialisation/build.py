@@ -54,7 +54,7 @@ class Initialisation:
         return {**self.weights, **trained}
 
 
-def build(config: RunConfig) -> tuple[Animator, Initialisation]:
+def initialise(config: RunConfig) -> tuple[Animator, Initialisation]:
     """The stage's network with its initial weights, a function of the configuration and bundles alone.
 
     Takes the memory of the network alone: the initial weights stay in the bundles' mapped files.

@@ -16,8 +16,7 @@ from models.network.parameter_names import public_shapes
 from orchestration.cli import app
 from tests.support.layouts import Shape, hollow_bundle, published
 from training.config import RunConfig, resolve
-from training.initialisation.plan import TensorTransfer, plan_transfers
-from training.initialisation.source_bundles import open_source_bundles
+from training.initialisation import TensorTransfer, open_source_bundles, plan_transfers
 from training.trainable import trainable_names
 
 
@@ -183,8 +182,8 @@ def test_building_at_full_size_takes_little_more_than_the_network(tmp_path):
     code = (
         "import resource, sys\n"
         "from training.config import resolve\n"
-        "from training.initialisation.build import build\n"
-        "animator, start = build(resolve(3, '512', sys.argv[1:]))\n"
+        "from training.initialisation import initialise\n"
+        "animator, start = initialise(resolve(3, '512', sys.argv[1:]))\n"
         "lines = dict(line.split(':', 1) for line in open('/proc/self/status') if ':' in line)\n"
         "print(lines['RssAnon'].split()[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )

@@ -14,9 +14,7 @@ from models.bundle import write_bundle
 from models.network.parameter_names import public_state
 from orchestration.cli import app
 from training.config import RunConfig, resolve
-from training.initialisation.build import build
-from training.initialisation.plan import plan_transfers
-from training.initialisation.source_bundles import open_source_bundles
+from training.initialisation import initialise, open_source_bundles, plan_transfers
 
 SMALL = (
     "model.height=32",
@@ -66,7 +64,7 @@ def test_new_weights_are_what_the_listing_says(stage, tmp_path):
         unet = base.model.unet.model_copy(update={"fps_condition": False, "temporal": False})
         image = base.model_copy(update={"model": base.model.model_copy(update={"unet": unet})})
         sets.append(f"init.base={small_bundle(tmp_path / 'sd', image)}")
-    animator, start = build(small_config(stage, *sets))
+    animator, start = initialise(small_config(stage, *sets))
     said = {name: way.how for name, way in start.transfers.items() if way.origin == "new"}
     parameters = dict(animator.network.named_parameters())
     assert said and (stage == 1 or set(said) == set(parameters))
@@ -87,7 +85,7 @@ def test_new_weights_are_what_the_listing_says(stage, tmp_path):
 @pytest.mark.parametrize(("frames", "taken"), [(2, [0, 3]), (4, [0, 1, 2, 3]), (6, [0, 1, 1, 2, 2, 3])])
 def test_a_clip_of_another_length_shares_out_the_queries_per_frame(frames, taken, tmp_path):
     parent = small_bundle(tmp_path / "parent", small_config(2))
-    animator, start = build(small_config(3, f"init.parent={parent}", frames=frames))
+    animator, start = initialise(small_config(3, f"init.parent={parent}", frames=frames))
     sets = torch.cat([_latents(parent)[:, 4 * index : 4 * index + 4] for index in taken], dim=1)
     assert torch.equal(animator.network.context.latents.detach(), sets)
     assert start.transfers[QUERIES].how == (
@@ -99,7 +97,7 @@ def test_a_clip_of_another_length_shares_out_the_queries_per_frame(frames, taken
 def test_the_queries_of_an_image_are_repeated_for_any_number_of_frames(frames, tmp_path):
     base = small_bundle(tmp_path / "base", small_config(0))
     parent = small_bundle(tmp_path / "parent", small_config(1))
-    animator, start = build(small_config(2, f"init.base={base}", f"init.parent={parent}", frames=frames))
+    animator, start = initialise(small_config(2, f"init.base={base}", f"init.parent={parent}", frames=frames))
     assert torch.equal(animator.network.context.latents.detach(), _latents(parent).repeat(1, frames, 1))
     assert start.transfers[QUERIES].how == f"4 queries of an image repeated for {frames} frames"
 
@@ -107,12 +105,12 @@ def test_the_queries_of_an_image_are_repeated_for_any_number_of_frames(frames, t
 def test_sets_of_another_size_are_not_taken_for_other_frames(tmp_path):
     parent = small_bundle(tmp_path / "parent", small_config(2, "model.context.queries=2", frames=8))
     with pytest.raises(AnimaticError, match=r"2 queries per frame, .*4: set model\.context\.queries=2"):
-        build(small_config(3, f"init.parent={parent}", frames=4))
+        initialise(small_config(3, f"init.parent={parent}", frames=4))
 
 
 def test_half_precision_bundles_stay_in_half_precision_until_they_are_used(tmp_path):
     parent = small_bundle(tmp_path / "parent", small_config(2), torch.float16)
-    animator, start = build(small_config(3, f"init.parent={parent}"))
+    animator, start = initialise(small_config(3, f"init.parent={parent}"))
     parameters = dict(animator.network.named_parameters())
     assert {value.dtype for value in start.weights.values()} == {torch.float16}
     assert {value.dtype for value in parameters.values()} == {torch.float32}
@@ -123,7 +121,7 @@ def test_half_precision_bundles_stay_in_half_precision_until_they_are_used(tmp_p
 
 def test_what_is_kept_no_longer_depends_on_the_bundles(tmp_path):
     parent = small_bundle(tmp_path / "parent", small_config(2))
-    _, start = build(small_config(3, f"init.parent={parent}"))
+    _, start = initialise(small_config(3, f"init.parent={parent}"))
     frozen = [name for name, way in start.transfers.items() if way.kind == "temporal"]
     kept = start.only(frozen)
     expected = {name: value.clone() for name, value in kept.weights.items()}
@@ -144,7 +142,7 @@ def test_training_verifies_what_the_listing_trusts(tmp_path):
     config = small_config(3, f"init.parent={parent}")
     assert plan_transfers(config, open_source_bundles(config, verify=False))
     with pytest.raises(AnimaticError, match="tampered"):
-        build(config)
+        initialise(config)
 
 
 def test_a_damaged_or_missing_bundle_is_one_clear_line(tmp_path, monkeypatch):
@@ -171,6 +169,6 @@ def test_a_finished_network_is_trained_on_as_it_is(tmp_path):
     config = small_config(3, f"init.parent={finished}")
     transfers = plan_transfers(config, open_source_bundles(config))
     assert {transfer.origin for transfer in transfers.values()} == {"parent"}
-    animator, _ = build(config)
+    animator, _ = initialise(config)
     published = load_file(finished / "model.safetensors")
     assert all(torch.equal(value, published[key]) for key, value in public_state(animator.network).items())
