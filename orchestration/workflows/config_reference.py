@@ -13,7 +13,7 @@ from core.config.reference import sections, tables
 from pipelines.encode import EncodeConfig
 from pipelines.evaluate import EvaluateConfig
 from pipelines.ingest import IngestConfig
-from pipelines.score.job import ScoreConfig
+from pipelines.score import ScoreConfig
 from training.config import RunConfig
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"

@@ -10,8 +10,7 @@ from pydantic import Field
 from core.errors import RejectedError
 from pipelines.dataset.records import RowOutcome, SampleInfo
 from pipelines.dataset.samples import Sample
-from pipelines.fetch import Fetched, FetchPolicy
-from pipelines.fetch.prefetch import fetched_ahead
+from pipelines.fetch import Fetched, FetchPolicy, fetched_ahead
 from pipelines.ingest.filters import FilterConfig
 from pipelines.sources import SourceRow
 from pipelines.video.normalise import ClipSettings
