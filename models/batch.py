@@ -1,7 +1,7 @@
 """The training batch: what the loader produces and the objective consumes."""
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """Clips to train on; the loader's product.
+    """Clips to train on.
 
     Attributes:
         pixels: (b t 3 h w) uint8; with ``latents``, the still image alone (t = 1).
@@ -46,22 +46,25 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch with its tensors on ``device``."""
-        moved: dict[str, Any] = {name: value.to(device) for name, value in self._tensors().items()}
-        return replace(self, **moved)
+        return self._map(lambda tensor: tensor.to(device), self.captions, self.keys)
 
     def split(self, size: int) -> list["Batch"]:
         """Micro-batches of at most ``size`` samples, in order."""
-        parts = {name: value.split(size) for name, value in self._tensors().items()}
-        starts = range(0, len(self), size)
-        return [
-            Batch(
-                captions=self.captions[start : start + size],
-                keys=self.keys[start : start + size],
-                **{name: value[index] for name, value in parts.items()},
-            )
-            for index, start in enumerate(starts)
-        ]
+        return [self._rows(slice(start, start + size)) for start in range(0, len(self), size)]
 
-    def _tensors(self) -> dict[str, Tensor]:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+    def _rows(self, rows: slice) -> "Batch":
+        return self._map(lambda tensor: tensor[rows], self.captions[rows], self.keys[rows])
+
+    def _map(self, change: Callable[[Tensor], Tensor], captions: list[str], keys: list[str]) -> "Batch":
+        return Batch(
+            pixels=change(self.pixels),
+            captions=captions,
+            fps=change(self.fps),
+            condition_index=change(self.condition_index),
+            drop_text=change(self.drop_text),
+            drop_image=change(self.drop_image),
+            seed=change(self.seed),
+            keys=keys,
+            latents=None if self.latents is None else change(self.latents),
+            text=None if self.text is None else change(self.text),
+        )
