@@ -1,4 +1,4 @@
-"""Digests of encoder weights, by which latents and scores record what they were made with."""
+"""Digests of encoder weights, by which latents and scores record the encoders that computed them."""
 
 import hashlib
 from collections.abc import Mapping

@@ -1,5 +1,5 @@
 """Does the network compute the published numbers? ``python -m tests.parity CASE.json [...]``.
 
-A case is an architecture, drawn weights under public key names, and what the published method makes of them
+A case is an architecture, drawn weights under public key names, and the published method's outputs
 (tests/golden/README.md). One JSON line is printed for every output.
 """

@@ -1,4 +1,4 @@
-"""Small stand-ins for the published checkpoints: the same parts and names, a few thousand weights."""
+"""Small versions of the published checkpoints: the same parts and names, a few thousand weights."""
 
 from collections.abc import Mapping
 from pathlib import Path

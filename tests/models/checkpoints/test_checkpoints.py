@@ -52,10 +52,10 @@ def refused(path: Path, name: str | None = None, **options) -> str:
 )
 def test_import_then_export_changes_nothing(tmp_path, file, container, dtype):
     state = legacy(random_state(SMALL["gated"], dtype))
-    made = imported(write(tmp_path / file, state, container), tmp_path / "bundle", "gated")
-    assert (made.variant, made.container, made.left_out, made.absent) == ("gated", container, {}, ())
+    result = imported(write(tmp_path / file, state, container), tmp_path / "bundle", "gated")
+    assert (result.variant, result.container, result.left_out, result.absent) == ("gated", container, {}, ())
     bundle = open_bundle(tmp_path / "bundle")
-    assert bundle.id == made.id
+    assert bundle.id == result.id
     assert bundle.info.extra["source"]["name"] == file
     assert bundle.info.sampling == SMALL["gated"].sampling
     for out in ("out.ckpt", "out.safetensors"):
@@ -97,9 +97,9 @@ def test_an_imported_bundle_is_an_animator_with_its_own_autoencoder(tmp_path):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_variant_is_detected(tmp_path, name):
-    made = imported(write(tmp_path / "x.safetensors", random_state(SMALL[name])), tmp_path / "bundle")
-    assert made.variant == name.removesuffix("-interp")
-    assert ["scaled-0.7-interp" in remark for remark in made.remarks] == [True] * ("0.7" in name)
+    result = imported(write(tmp_path / "x.safetensors", random_state(SMALL[name])), tmp_path / "bundle")
+    assert result.variant == name.removesuffix("-interp")
+    assert ["scaled-0.7-interp" in remark for remark in result.remarks] == [True] * ("0.7" in name)
     info = open_bundle(tmp_path / "bundle").info
     assert (info.architecture, info.stage) == (SMALL[name].architecture, SMALL[name].stage)
 
@@ -120,8 +120,8 @@ def test_variants_with_the_same_tensors_differ_in_their_scale_or_must_be_named(t
     message = refused(path, incomplete=True)
     assert "fits scaled-0.7, scaled-0.3, scaled-0.7-interp" in message
     assert "--as" in message
-    made = imported(path, tmp_path / "bundle", "scaled-0.7-interp", incomplete=True)
-    assert (made.variant, made.absent) == ("scaled-0.7-interp", ("schedule",))
+    result = imported(path, tmp_path / "bundle", "scaled-0.7-interp", incomplete=True)
+    assert (result.variant, result.absent) == ("scaled-0.7-interp", ("schedule",))
     export_checkpoint(open_bundle(tmp_path / "bundle"), tmp_path / "out.ckpt")
     exported = read(tmp_path / "out.ckpt")
     assert same(exported, random_state(SMALL["scaled-0.7"]))
@@ -154,8 +154,8 @@ def test_a_file_without_a_part_is_imported_only_on_request(tmp_path, prefix):
     for message in (refused(path, "gated"), refused(path)):
         assert f"missing {len(SMALL['gated'].required()) - len(state)}: {prefix}" in message
         assert message.endswith("--incomplete accepts a file without these parts")
-    made = imported(path, tmp_path / "bundle", incomplete=True)
-    assert len(made.absent) == 1
+    result = imported(path, tmp_path / "bundle", incomplete=True)
+    assert len(result.absent) == 1
     del state[next(key for key in state if key.startswith("image_proj_model."))]
     assert "missing image_proj_model." in refused(
         write(tmp_path / "y.safetensors", state), "gated", incomplete=True
@@ -167,10 +167,10 @@ def test_a_base_is_imported_with_its_network_and_whole_parts_and_lists_the_rest(
     state["model_ema.decay"] = torch.tensor(0.5)
     state["model_ema.num_updates"] = torch.tensor(3)
     state["cond_stage_model.model.attn_mask"] = torch.zeros(77, 77)
-    made = imported(write(tmp_path / "x.safetensors", state), tmp_path / "bundle", "video")
+    result = imported(write(tmp_path / "x.safetensors", state), tmp_path / "bundle", "video")
     text = sum(key.startswith("cond_stage_model.") for key in state)
-    assert made.left_out == {"model_ema.*": 2, "cond_stage_model.*": text}
-    assert made.absent == ("text encoder",)
+    assert result.left_out == {"model_ema.*": 2, "cond_stage_model.*": text}
+    assert result.absent == ("text encoder",)
     bundle = open_bundle(tmp_path / "bundle")
     assert bundle.info.stage == 0
     stored = load_file(bundle.weights)
@@ -272,8 +272,8 @@ def test_a_trained_bundle_is_completed(tmp_path, autoencoder):
     clip = ClipEncoders(architecture.encoders).clip
     assert torch.equal(state["embedder.model.visual.conv1.weight"], clip.visual.conv1.weight)
     assert torch.equal(state["cond_stage_model.model.ln_final.weight"], clip.ln_final.weight)
-    made = imported(tmp_path / "out.safetensors", tmp_path / "again")
-    assert made.variant == "gated"
+    result = imported(tmp_path / "out.safetensors", tmp_path / "again")
+    assert result.variant == "gated"
     again = open_bundle(tmp_path / "again").state()
     assert same(again, public_state(animator.network))
 

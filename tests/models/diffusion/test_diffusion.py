@@ -68,14 +68,14 @@ def test_separate_guidance_weighs_the_three_predictions():
 
 
 def test_guidance_of_one_runs_a_single_pass():
-    asked = []
+    requested = []
 
     def denoise(latents, timestep, names):
-        asked.append(list(names))
+        requested.append(list(names))
         return [latents for _ in names]
 
     guide(denoise, torch.zeros(1, 1, 1, 1, 1), torch.tensor([0]), SamplingSettings(text_guidance=1))
-    assert asked == [["both"]]
+    assert requested == [["both"]]
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
