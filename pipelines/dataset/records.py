@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple, NotRequired
 from pydantic import JsonValue
 from typing_extensions import TypedDict  # pydantic does not take typing's before Python 3.12
 
+from pipelines.video import ClipRecord
+
 FORMAT = 1
 
 Settings = dict[str, JsonValue]  # a configuration as JSON
@@ -34,31 +36,10 @@ class ShardRecord(TypedDict):
     samples: int
 
 
-class ClipScores(TypedDict):
-    """What filters judge a clip by; units are those of the settings in docs/data.md."""
-
-    motion: float
-    brightness: float
-    text: NotRequired[float]
-    aspect: NotRequired[float]
-
-
-class SampleInfo(TypedDict):
-    """KEY.json. Times are in seconds, ``condition_frames`` are indices, ``record`` is the table's row."""
+class SampleInfo(ClipRecord):
+    """KEY.json: the clip, and the row of the table (``record``) and the file that it comes from."""
 
     source_id: str
-    width: int
-    height: int
-    frames: int
-    fps: float
-    duration: float
-    condition_frame: int
-    scores: ClipScores
-    key: NotRequired[str]
-    start: NotRequired[float]
-    condition_frames: NotRequired[list[int]]
-    phash: NotRequired[str]
-    watermark: NotRequired[Settings]
     source_sha256: NotRequired[str]
     record: NotRequired[dict[str, str]]
 

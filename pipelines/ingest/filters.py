@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from core.config.section import Section
-from pipelines.dataset.records import ClipScores
+from pipelines.video import ClipScores
 
 RECOMMENDED = {
     "min_seconds": 1.0,

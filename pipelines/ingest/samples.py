@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
 from pydantic import Field
 
@@ -13,8 +12,7 @@ from pipelines.dataset.samples import Sample
 from pipelines.fetch import Fetched, FetchPolicy, fetched_ahead
 from pipelines.ingest.filters import FilterConfig
 from pipelines.sources import SourceRow
-from pipelines.video.normalise import ClipSettings
-from pipelines.video.sandbox import Normaliser
+from pipelines.video import ClipRecord, ClipSettings, VideoSandbox, image_name
 
 
 class SampleSettings(ClipSettings):
@@ -44,13 +42,13 @@ def samples_of(
     outcome. Raises OSError and RuntimeError for faults of this machine.
     """
     with (
-        Normaliser(settings.clip_settings(), settings.deadline_s, settings.decoder_memory) as normaliser,
+        VideoSandbox(settings.clip_settings(), settings.deadline_s, settings.decoder_memory) as sandbox,
         fetched_ahead(rows, settings.videos, scratch, settings.fetch) as videos,
     ):
         for row, video in zip(rows, videos, strict=True):
             samples, dropped, rejection = 0, Counter[str](), None
             try:
-                for sample in _clips_of(settings, row, video.result(), normaliser, scratch, dropped):
+                for sample in _clips_of(settings, row, video.result(), sandbox, scratch, dropped):
                     yield sample
                     samples += 1
             except RejectedError as error:
@@ -78,33 +76,37 @@ def _clips_of(
     settings: SampleSettings,
     row: SourceRow,
     video: Fetched,
-    normaliser: Normaliser,
+    sandbox: VideoSandbox,
     scratch: Path,
     dropped: Counter[str],
 ) -> Iterator[Sample]:
     """Samples of one row; clips that a filter rejects are counted in ``dropped``. Raises RejectedError."""
-    for clip in normaliser.clips(video.path, row.key, scratch):
+    for clip in sandbox.normalise(video.path, row.key, scratch):
         files = [scratch / f"{clip['key']}.mp4", *_images(scratch, clip)]
         reason = _drop_reason(settings, clip)
         if reason is None:
-            info = {**clip, "source_id": row.source_id, "source_sha256": video.sha256, "record": row.record}
+            info: SampleInfo = {
+                **clip,
+                "source_id": row.source_id,
+                "source_sha256": video.sha256,
+                "record": row.record,
+            }
             mark = settings.watermark
             caption = row.caption if mark is None else mark.caption(row.caption)
             mp4, jpg, *more = (path.read_bytes() for path in files)
-            yield Sample(clip["key"], jpg, mp4, caption, cast(SampleInfo, info), more)
+            yield Sample(clip["key"], jpg, mp4, caption, info, more)
         else:
             dropped[reason] += 1
         for path in files:
             path.unlink()
 
 
-def _drop_reason(settings: SampleSettings, clip: dict[str, Any]) -> str | None:
+def _drop_reason(settings: SampleSettings, clip: ClipRecord) -> str | None:
     if clip["frames"] < settings.min_frames:
         return "too_short"
     return settings.filters.reason(seconds=clip["duration"], scores=clip["scores"])
 
 
-def _images(scratch: Path, clip: dict[str, Any]) -> list[Path]:
-    """The drawn frames, as ``Clip`` names them."""
-    drawn = len(clip["condition_frames"])
-    return [scratch / f"{clip['key']}{f'.{n}' if n else ''}.jpg" for n in range(drawn)]
+def _images(scratch: Path, clip: ClipRecord) -> list[Path]:
+    """Files of the drawn frames."""
+    return [scratch / image_name(clip["key"], number) for number in range(len(clip["condition_frames"]))]

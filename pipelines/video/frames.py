@@ -1,6 +1,6 @@
-"""Pixels out of a sample's stored bytes, at the size that the network sees.
+"""Stored clips and images → pixels at the size of the network's input.
 
-Both readers centre-crop to the wanted aspect ratio and resize; the video reader lets decord resize
+Both readers crop the centre to the wanted aspect ratio and resize; the video reader lets decord resize
 while it decodes and crops afterwards, which is several times cheaper than scaling full frames.
 """
 
@@ -15,14 +15,14 @@ from PIL import Image
 
 Frames = npt.NDArray[np.uint8]
 
-decord.logging.set_level(decord.logging.QUIET)  # its errors reach us as exceptions
+decord.logging.set_level(decord.logging.QUIET)  # its errors are raised as exceptions
 
 UNREADABLE_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _CORRUPTED = (decord.DECORDError, RuntimeError, AssertionError, IndexError, OSError, ValueError)
 
 
 class UndecodableError(Exception):
-    """The bytes of one sample are not the clip or image that they should be."""
+    """The stored bytes of one sample cannot be decoded, or decode to something else than is recorded."""
 
 
 def read_clip(mp4: bytes, indices: list[int], source: tuple[int, int], size: tuple[int, int]) -> Frames:
@@ -86,10 +86,10 @@ def fit_image(image: Image.Image, size: tuple[int, int]) -> Frames:
 
 
 def cover(source: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """The smallest (height, width) of ``source``'s aspect that covers ``size`` and that decord can write."""
+    """The smallest (height, width) of ``source``'s aspect that covers ``size`` and that decord supports."""
     scale = max(size[0] / source[0], size[1] / source[1])
     height, width = max(size[0], round(source[0] * scale)), max(size[1], round(source[1] * scale))
-    # decord pads lines to 32 pixels and takes the padding for more colour channels where that comes out even.
+    # decord pads lines to 32 pixels, and where the padded width divides evenly mistakes it for channels.
     while (padded := -(-width // 32) * 32) != width and 3 * padded % width == 0:
         width += 2
         height = max(height, round(source[0] * width / source[1]))
@@ -97,7 +97,7 @@ def cover(source: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _decode(mp4: bytes, indices: list[int], height: int, width: int) -> Frames:
-    # One function opens, reads and drops the reader: an idle decord reader keeps decoding into memory.
+    # One function opens, reads and releases the reader: an idle decord reader keeps decoding into memory.
     reader = decord.VideoReader(io.BytesIO(mp4), ctx=decord.cpu(0), width=width, height=height, num_threads=1)
     frames: Frames = reader.get_batch(indices).asnumpy()
     reader.seek(0)
@@ -105,7 +105,7 @@ def _decode(mp4: bytes, indices: list[int], height: int, width: int) -> Frames:
 
 
 def _require_mp4(data: bytes) -> None:
-    if data[4:8] != b"ftyp":  # decord would print such bytes to the terminal
+    if data[4:8] != b"ftyp":  # decord prints other bytes to the terminal
         raise UndecodableError("not an mp4 file")
 
 

@@ -1,52 +1,54 @@
 """Decoded frames → upright frames of one size and colour space, the same bits on every machine."""
 
 import math
-from typing import TYPE_CHECKING, Any
 
+import av
 import av.filter
 import numpy as np
 import numpy.typing as npt
 
 from core.errors import RejectedError
+from pipelines.video.settings import ClipSettings
 
-if TYPE_CHECKING:
-    from pipelines.video.clip import ClipSettings
-
-EXACT = "flags=bicubic+accurate_rnd+bitexact+full_chroma_int+full_chroma_inp"
+_EXACT = "flags=bicubic+accurate_rnd+bitexact+full_chroma_int+full_chroma_inp"
+_TURNS = {90: ["transpose=cclock"], 180: ["hflip", "vflip"], 270: ["transpose=clock"]}
 
 
 class Scaler:
-    """Turns decoded frames upright and to the wanted size, as yuv420p, without their watermark if it is cut
-    off, and compares each with the one before if scenes are told apart."""
+    """Turns frames upright and scales them to yuv420p of one size, with a watermark cropped off if that is
+    configured; if scenes are detected, each frame is compared with the one before it.
+    """
 
-    def __init__(self, settings: "ClipSettings") -> None:
+    def __init__(self, settings: ClipSettings) -> None:
         self._settings = settings
-        self._shape: tuple[Any, ...] | None = None
-        self._graph: Any = None
+        self._shape: tuple[int, int, str, int] | None = None
+        self._graph: av.filter.Graph | None = None
         self._size: tuple[int, int] | None = None
-        self._last: tuple[Any, Any] | None = None
+        self._last: tuple[av.VideoFrame, av.VideoFrame] | None = None
 
-    def __call__(self, frame: Any) -> Any:
+    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The scaled frame; for the same frame as last time, the same result."""
         if self._last is not None and self._last[0] is frame:
             return self._last[1]
         shape = (frame.width, frame.height, frame.format.name, frame.rotation)
-        if shape != self._shape:
-            self._graph, self._shape = self._build(frame), shape
-        self._graph.vpush(frame)
-        scaled = self._graph.vpull()
+        graph = self._graph
+        if graph is None or shape != self._shape:
+            graph = self._graph = self._build(frame)
+            self._shape = shape
+        graph.vpush(frame)
+        scaled = graph.vpull()
         self._last = (frame, scaled)
         return scaled
 
-    def _build(self, frame: Any) -> Any:
-        turn = {90: ["transpose=cclock"], 180: ["hflip", "vflip"], 270: ["transpose=clock"]}
-        turns = turn.get(round(frame.rotation) % 360, [])
+    def _build(self, frame: av.VideoFrame) -> av.filter.Graph:
+        turns = _TURNS.get(round(frame.rotation) % 360, [])
         width, height = (
             (frame.height, frame.width) if "transpose" in "".join(turns) else (frame.width, frame.height)
         )
         crop, width, height = self._crop(width, height)
         if self._size is None:
             self._size = self._target(width, height)
-        size = f"scale={self._size[0]}:{self._size[1]}:{EXACT}:out_color_matrix=bt601:out_range=tv"
+        size = f"scale={self._size[0]}:{self._size[1]}:{_EXACT}:out_color_matrix=bt601:out_range=tv"
         scenes = [] if self._settings.scene_threshold is None else ["scdet=threshold=100"]
         return _chain(frame, [*turns, *crop, size, "format=yuv420p", "setsar=1", *scenes])
 
@@ -56,7 +58,7 @@ class Scaler:
         if mark is None or mark.action != "crop":
             return [], width, height
         left, top, right, bottom = mark.remainder()
-        # Even places and sizes, because the colours of most files are stored for two by two pixels.
+        # Even offsets and sizes: most files store colours for blocks of two by two pixels.
         x, y = (2 * math.ceil(low * side / 2) for low, side in ((left, width), (top, height)))
         w, h = (
             max(2, int(high * side - at) // 2 * 2)
@@ -65,6 +67,7 @@ class Scaler:
         return [f"crop={w}:{h}:{x}:{y}:exact=1"], w, h
 
     def _target(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of clips from frames of this size. Raises RejectedError (too_small)."""
         short = min(width, height)
         if short < self._settings.short_side and self._settings.small == "reject":
             raise RejectedError("too_small", f"{width}x{height}")
@@ -74,12 +77,20 @@ class Scaler:
         return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
 
 
-def scene_score(frame: Any) -> float:
+def scene_score(frame: av.VideoFrame) -> float:
     """How much a scaled frame differs from the one before, 0–100, as FFmpeg's scdet filter measures it."""
     return float(frame.metadata.get("lavfi.scd.score", 0))
 
 
-def _chain(frame: Any, filters: list[str]) -> Any:
+def rgb_pixels(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
+    """Pixels of a scaled frame, uint8 [height, width, 3]."""
+    graph = _chain(frame, [f"scale={_EXACT}:in_color_matrix=bt601:in_range=tv:out_range=pc", "format=rgb24"])
+    graph.vpush(frame)
+    pixels: npt.NDArray[np.uint8] = graph.vpull().to_ndarray()
+    return pixels
+
+
+def _chain(frame: av.VideoFrame, filters: list[str]) -> av.filter.Graph:
     """A configured filter graph for frames like this one."""
     graph = av.filter.Graph()
     graph.threads = 1
@@ -94,11 +105,3 @@ def _chain(frame: Any, filters: list[str]) -> Any:
     nodes.append(graph.add("buffersink"))
     graph.link_nodes(*nodes).configure()
     return graph
-
-
-def rgb_pixels(frame: Any) -> npt.NDArray[np.uint8]:
-    """Pixels of a scaled frame, uint8 [height, width, 3]."""
-    graph = _chain(frame, [f"scale={EXACT}:in_color_matrix=bt601:in_range=tv:out_range=pc", "format=rgb24"])
-    graph.vpush(frame)
-    pixels: npt.NDArray[np.uint8] = graph.vpull().to_ndarray()
-    return pixels

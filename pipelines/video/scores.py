@@ -1,6 +1,6 @@
-"""What a clip looks like in numbers, gathered from its luma while its frames pass once.
+"""Scores of a clip's appearance, computed from its luma in one pass over its frames.
 
-Everything that is compared is counted in integers, so that scores are the same on every machine.
+All comparisons are made in integers, so that scores are the same on every machine.
 """
 
 from typing import Any
@@ -13,12 +13,12 @@ Thumb = npt.NDArray[np.int64]
 
 SCORE_HZ = 8
 PIXEL_STEP = 4
-SLOW_EVERY = 4  # scored frames, so half a second, between looks for text and copies for the hash
-STROKE_STEP = 40  # luma levels that the edge of a letter jumps by, over two pixels
-HELD = 3  # looks in a row, so a second, for which an edge stays where it is
+SLOW_EVERY = 4  # scored frames, so half a second, between searches for text and copies for the hash
+STROKE_STEP = 40  # luma levels across the edge of a letter, over two pixels
+HELD = 3  # searches in a row, so a second, in which an edge stays in place
 CELL_HEIGHT, CELL_WIDTH = 8, 32  # pixels at a short side of 256
 STROKES, ROWS = 2, 4  # of a cell with text: strokes in a row, and such rows
-EVEN = 10  # luma levels; the standard deviation of the brightest (or darkest) parts of letters
+EVEN = 10  # luma levels; largest standard deviation of the brightest (or darkest) parts of letters
 THUMB = 32
 HASH_FRAMES = 4
 MAX_THUMBS = 64
@@ -42,11 +42,11 @@ class Scores:
         self._thumbs = _Thumbs()
 
     def wants_next(self) -> bool:
-        """Whether the next frame is looked at; if not, ``skip`` it."""
+        """Whether the next frame is scored; if not, ``skip`` it."""
         return self._seen % self._every == 0
 
     def skip(self) -> None:
-        """Pass over a frame that is not wanted."""
+        """Count a frame that is not scored."""
         self._seen += 1
 
     def add(self, luma: Plane) -> None:
@@ -74,20 +74,20 @@ class Scores:
 
     @property
     def text(self) -> float:
-        """Share of the picture, 0–1, at the worst moment."""
+        """Largest share of the picture, 0–1, at any moment."""
         return round(self._text.share, 4)
 
     @property
     def phash(self) -> str:
-        """64 hexadecimal digits; clips that look alike differ in few of the 256 bits."""
+        """64 hexadecimal digits; similar clips differ in few of the 256 bits."""
         return b"".join(perceptual_hash(thumb) for thumb in self._thumbs.spread(HASH_FRAMES)).hex()
 
 
 class _Text:
     """Letters drawn over a video: strokes side by side, of one brightness, whose edges stay in place.
 
-    What is as sharp, as close together, as even and as still as letters passes for them; text that moves or
-    fades, is finer than two pixels at a short side of 256, or lets the picture shine through, is missed.
+    False positives are as sharp, as dense, as even and as still as letters; missed is text that moves or
+    fades, is finer than two pixels at a short side of 256, or is transparent.
     """
 
     def __init__(self) -> None:
@@ -108,16 +108,16 @@ class _Text:
         found = striped.sum(1) >= ROWS * unit
         if not found.any():
             return
-        # An edge's far side lies two pixels on; the letter's own level is reached there or one further.
+        # The letter's own level is reached two or three pixels after the start of its edge.
         ahead = np.concatenate([luma[:, 3:], luma[:, -1:]], axis=1)
         light, dark = np.maximum(luma[:, 2:], ahead), np.minimum(luma[:, 2:], ahead)
-        place = np.nonzero(found)
-        even = _even(_cells(light, shape), rising, place) | _even(_cells(dark, shape), falling, place)
+        cells = np.nonzero(found)
+        even = _even(_cells(light, shape), rising, cells) | _even(_cells(dark, shape), falling, cells)
         self.share = max(self.share, float(even.sum() / found.size))
 
 
 def _age(age: npt.NDArray[np.uint8] | None, now: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """For how many looks, up to HELD, each pixel has been an edge."""
+    """For how many searches, up to HELD, each pixel has been an edge."""
     if age is None:
         return now.astype(np.uint8)
     grown = np.minimum(age + 1, HELD) * now
@@ -139,11 +139,11 @@ def _cells(plane: npt.NDArray[Any], shape: tuple[int, int]) -> npt.NDArray[Any]:
 
 
 def _even(
-    levels: npt.NDArray[Any], mask: npt.NDArray[Any], place: tuple[npt.NDArray[Any], ...]
+    levels: npt.NDArray[Any], mask: npt.NDArray[Any], cells: tuple[npt.NDArray[Any], ...]
 ) -> npt.NDArray[np.bool_]:
-    """For each cell at ``place`` whether the masked levels have a standard deviation of at most EVEN."""
-    chosen = mask[place[0], :, place[1]]
-    values = levels[place[0], :, place[1]].astype(np.int64) * chosen
+    """For each of ``cells`` whether its masked levels have a standard deviation of at most EVEN."""
+    chosen = mask[cells[0], :, cells[1]]
+    values = levels[cells[0], :, cells[1]].astype(np.int64) * chosen
     count = chosen.sum((1, 2))
     even: npt.NDArray[np.bool_] = (
         count * (values**2).sum((1, 2)) - values.sum((1, 2)) ** 2 <= (EVEN * count) ** 2
@@ -167,7 +167,7 @@ class _Thumbs:
         self._seen += 1
 
     def spread(self, number: int) -> list[Thumb]:
-        """``number`` of them, from the middles of as many equal parts of the clip."""
+        """``number`` of them, from the centres of as many equal parts of the clip."""
         return [self._kept[int((part + 0.5) * len(self._kept) / number)] for part in range(number)]
 
 
@@ -188,7 +188,10 @@ _DCT = np.rint(1000 * np.cos(np.pi * (np.arange(THUMB) + 0.5) * np.arange(8)[:, 
 
 
 def perceptual_hash(thumb: Thumb) -> bytes:
-    """64 bits: which of the 8x8 lowest frequencies are above their median; the mean level does not count."""
+    """64 bits: which of the 8x8 lowest frequencies of a thumbnail exceed their median, the mean level apart.
+
+    pHash: Zauner 2010, *Implementation and Benchmarking of Perceptual Image Hash Functions*.
+    """
     waves = (_DCT @ thumb @ _DCT.T).ravel()
     bits = waves > np.median(waves[1:])
     bits[0] = False

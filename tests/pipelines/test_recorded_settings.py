@@ -14,7 +14,7 @@ from pipelines.ingest import IngestConfig, inputs
 from pipelines.ingest.inputs import IngestInputs, rows_digest
 from pipelines.loader.selection import IDENTITY, Selection
 from pipelines.sources import ColumnNames, SourceRow, SourceTable
-from pipelines.video.clip import RECORDED_WATERMARK, Watermark
+from pipelines.video.settings import RECORDED_WATERMARK, Watermark
 from tests.support.footage import row, write_table
 from tests.support.grown_models import ADDED, grown
 

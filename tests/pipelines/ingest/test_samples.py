@@ -13,7 +13,7 @@ from pipelines.ingest.filters import FilterConfig
 from pipelines.ingest.samples import SampleSettings, samples_of
 from pipelines.ingest.unit import IngestConfig, make_unit
 from pipelines.sources import SourceRow, SourceTable
-from pipelines.video.normalise import Watermark
+from pipelines.video import Watermark
 from tests.support.footage import ffmpeg, row, write_coded, write_table
 
 

@@ -1,4 +1,4 @@
-"""How a video is cut into clips, at what size and rate, and what is kept of each."""
+"""How a video is cut into clips, their size and rate, and what is recorded of each."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +10,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from core.errors import RejectedError
-from pipelines.video.normalise import ClipSettings, Watermark, normalise
+from pipelines.video import ClipSettings, Watermark
+from pipelines.video.normalise import normalise
 from tests.support.footage import frame_number, frames_of, write_coded
 
 SMALL = ClipSettings(short_side=96, min_frames=1, preset="ultrafast")
@@ -21,7 +22,7 @@ def with_changes(**changes: object) -> ClipSettings:
 
 
 def write_scenes(path: Path, lengths: list[int], rate: int = 20) -> Path:
-    """A film whose scenes have nothing in common; within one, a bar wanders over noise that stays."""
+    """A film whose scenes have nothing in common; within one, a bar moves over constant noise."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "12", "preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
@@ -49,7 +50,7 @@ def test_clips_end_where_the_scene_does(tmp_path: Path) -> None:
     assert [clip["key"] for clip in clips] == ["k-000", "k-001", "k-002"]
 
 
-def test_windows_do_not_reach_over_a_cut(tmp_path: Path) -> None:
+def test_windows_do_not_cross_a_cut(tmp_path: Path) -> None:
     film = write_scenes(tmp_path / "film.mp4", [24, 45, 12])
     windows = {"scene_threshold": 10, "clip_seconds": 1.0}
     cut = normalise(film, "k", with_changes(**windows), tmp_path)
@@ -60,14 +61,14 @@ def test_windows_do_not_reach_over_a_cut(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*-005*"))
 
 
-def test_clips_too_short_for_use_do_not_count_towards_the_most(tmp_path: Path) -> None:
+def test_clips_that_are_too_short_do_not_count_towards_the_maximum(tmp_path: Path) -> None:
     film = write_scenes(tmp_path / "film.mp4", [5, 30, 5, 30, 30])
     settings = with_changes(scene_threshold=10, min_frames=16, max_clips=2)
     clips = normalise(film, "k", settings, tmp_path)
     assert [clip["frames"] for clip in clips] == [5, 30, 5, 30]
 
 
-def test_a_given_rate_repeats_or_drops_frames(tmp_path: Path) -> None:
+def test_a_configured_rate_repeats_or_drops_frames(tmp_path: Path) -> None:
     source = write_coded(tmp_path / "s.mp4", range(50))
     for fps, frames in ((50.0, 100), (10.0, 20), (25.0, 50)):
         [clip] = normalise(source, "k", with_changes(fps=fps), tmp_path)
@@ -89,7 +90,7 @@ def test_small_sources_are_kept_enlarged_or_rejected(tmp_path: Path) -> None:
 
 
 def test_a_watermark_is_cut_off_with_the_least_loss(tmp_path: Path) -> None:
-    source = write_coded(tmp_path / "s.mp4", range(40))  # its number stands in the top sixth
+    source = write_coded(tmp_path / "s.mp4", range(40))  # its number is in the top sixth
     mark = {"box": [0.1, 0.7, 0.9, 0.95], "action": "crop"}
     [clip] = normalise(source, "k", with_changes(watermark=mark, short_side=64), tmp_path)
     assert (clip["width"], clip["height"]) == (156, 64)
@@ -100,7 +101,7 @@ def test_a_watermark_is_cut_off_with_the_least_loss(tmp_path: Path) -> None:
     assert clip["watermark"]["box"] == mark["box"]
 
 
-def test_a_watermark_is_said_in_the_caption_or_only_noted() -> None:
+def test_a_watermark_is_named_in_the_caption_or_only_recorded() -> None:
     box = (0.0, 0.0, 0.2, 0.2)
     assert Watermark(box=box).caption("a cat") == "a cat"
     assert Watermark(box=box, action="tag").caption("a cat") == "a cat, watermark"
@@ -115,10 +116,10 @@ def test_several_conditioning_frames_are_different_frames_of_the_clip(tmp_path: 
     source = write_coded(tmp_path / "s.mp4", range(50))
     [clip] = normalise(source, "k", with_changes(condition_frames=4), tmp_path)
     names = ["k-000.jpg", *(f"k-000.{n}.jpg" for n in (1, 2, 3))]
-    shown = [frame_number(np.asarray(Image.open(tmp_path / name))) for name in names]
-    assert shown == clip["condition_frames"]
-    assert len(set(shown)) == 4
-    assert clip["condition_frame"] == shown[0]
+    drawn = [frame_number(np.asarray(Image.open(tmp_path / name))) for name in names]
+    assert drawn == clip["condition_frames"]
+    assert len(set(drawn)) == 4
+    assert clip["condition_frame"] == drawn[0]
     brief = write_coded(tmp_path / "b.mp4", range(3))
     [clip] = normalise(brief, "b", with_changes(condition_frames=4), tmp_path)
     assert sorted(clip["condition_frames"]) == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""Any source becomes clips that every reader decodes exactly."""
+"""Any source becomes clips that every library decodes exactly."""
 
 import io
 from pathlib import Path
@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from core.errors import RejectedError
-from pipelines.video.normalise import ClipSettings, normalise
+from pipelines.video import ClipSettings
+from pipelines.video.normalise import normalise
 from tests.support.footage import ffmpeg, frame_number, frames_of, write_coded
 
 SMALL = ClipSettings(short_side=96, min_frames=1)
@@ -33,14 +34,14 @@ def test_a_variable_rate_source_is_sampled_by_time(tmp_path: Path) -> None:
     times = [*range(20), *range(20, 50, 3), *range(50, 70)]
     source = ffmpeg(tmp_path / "vfr.mp4", "-i", str(write_coded(tmp_path / "cfr.mkv", times)), "-c", "copy")
     [clip] = normalise(source, "k", SMALL.model_copy(update={"fps_max": 12.5}), tmp_path)
-    shown = decord_numbers(tmp_path / "k-000.mp4")
+    numbers = decord_numbers(tmp_path / "k-000.mp4")
     assert clip["fps"] == 12.5
-    assert clip["frames"] == len(shown) == 35
-    for tick, number in enumerate(shown):
+    assert clip["frames"] == len(numbers) == 35
+    for tick, number in enumerate(numbers):
         assert abs(times[number] - 2 * tick) <= 3
 
 
-def test_two_frames_an_hour_apart_are_no_clip(tmp_path: Path) -> None:
+def test_two_frames_an_hour_apart_are_rejected(tmp_path: Path) -> None:
     source = write_coded(tmp_path / "slow.mkv", [0, 90_000])
     with pytest.raises(RejectedError, match="broken_timestamps"):
         normalise(source, "k", SMALL, tmp_path)
@@ -55,7 +56,7 @@ def test_a_rate_above_the_limit_is_lowered_by_dropping_frames(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_rotation_is_baked_in(tmp_path: Path, degrees: int) -> None:
+def test_rotation_tags_are_applied(tmp_path: Path, degrees: int) -> None:
     upright = write_coded(tmp_path / "upright.mp4", range(20))
     turned = ffmpeg(
         tmp_path / "turned.mp4", "-display_rotation", str(degrees), "-i", str(upright), "-c", "copy"
@@ -93,7 +94,7 @@ def test_a_long_source_is_cut_into_equal_windows(tmp_path: Path) -> None:
     assert whole["frames"] == 70
 
 
-def test_a_clip_is_cheap_to_enter_anywhere(tmp_path: Path) -> None:
+def test_a_clip_can_be_decoded_from_anywhere_at_low_cost(tmp_path: Path) -> None:
     loud = ffmpeg(
         tmp_path / "loud.mp4",
         *("-f", "lavfi", "-i", "testsrc2=s=351x203:r=30:d=3", "-f", "lavfi", "-i", "sine=d=3"),
@@ -127,7 +128,7 @@ def test_a_stream_copied_cut_with_an_edit_list_is_accepted(tmp_path: Path) -> No
     assert numbers[0] in range(13, 18)
 
 
-def test_the_conditioning_image_is_the_frame_it_says(tmp_path: Path) -> None:
+def test_the_conditioning_image_is_the_recorded_frame(tmp_path: Path) -> None:
     source = write_coded(tmp_path / "s.mp4", range(50))
     drawn = set()
     for key in "abcdefgh":
@@ -145,14 +146,14 @@ def test_the_conditioning_image_is_the_frame_it_says(tmp_path: Path) -> None:
     assert len(set(others)) > 1
 
 
-def test_the_draw_favours_no_part_of_the_clip(tmp_path: Path) -> None:
+def test_every_part_of_the_clip_is_drawn_equally_often(tmp_path: Path) -> None:
     source = write_coded(tmp_path / "s.mp4", range(10), preset="ultrafast")
     quick = SMALL.model_copy(update={"preset": "ultrafast"})
     drawn = [normalise(source, f"k{n}", quick, tmp_path)[0]["condition_frame"] for n in range(120)]
     assert min(np.bincount(drawn, minlength=10)) >= 3  # 12 expected of each; below 3 once in 500 such tests
 
 
-def test_a_hole_in_the_timestamps_is_rejected(tmp_path: Path) -> None:
+def test_a_gap_in_the_timestamps_is_rejected(tmp_path: Path) -> None:
     source = write_coded(tmp_path / "gap.mkv", [*range(20), *range(1000, 1020)])
     with pytest.raises(RejectedError, match="broken_timestamps"):
         normalise(source, "k", SMALL, tmp_path)
@@ -166,7 +167,7 @@ def test_a_cut_webm_is_truncated(tmp_path: Path) -> None:
         normalise(webm, "k", SMALL, tmp_path)
 
 
-def test_motion_and_brightness_tell_clips_apart(tmp_path: Path) -> None:
+def test_motion_and_brightness_distinguish_clips(tmp_path: Path) -> None:
     def scores(source: str) -> dict[str, float]:
         path = ffmpeg(tmp_path / "s.mp4", "-f", "lavfi", "-i", f"{source}s=128x96:r=24:d=1")
         scores: dict[str, float] = normalise(path, "k", SMALL, tmp_path)[0]["scores"]

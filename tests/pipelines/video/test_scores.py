@@ -1,4 +1,4 @@
-"""Scores that filters judge by, and the hashes that duplicates are found with."""
+"""The scores that filters use, and the hashes that identify duplicates."""
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ def texture(seed: int, height: int = 256, width: int = 448) -> np.ndarray:
 
 
 def wandering(seed: int, frames: int = 48) -> list[np.ndarray]:
-    """The texture passing by."""
+    """The texture moving sideways."""
     wide = texture(seed, width=1200)
     return [wide[:, 8 * n : 8 * n + 448] for n in range(frames)]
 
@@ -43,7 +43,7 @@ def scores(frames: list[np.ndarray], fps: float = 24) -> Scores:
     return gathered
 
 
-def test_standing_captions_are_told_from_pictures() -> None:
+def test_overlaid_captions_are_distinguished_from_pictures() -> None:
     plain = wandering(1)
     assert scores(plain).text == 0
     assert scores([plain[0]] * 48).text == 0
@@ -52,7 +52,7 @@ def test_standing_captions_are_told_from_pictures() -> None:
     assert scores(with_text(plain, "THE QUICK BROWN FOX JUMPS OVER", 22, drift=3)).text == 0
 
 
-def test_skipped_frames_are_those_that_change_no_score() -> None:
+def test_skipped_frames_change_no_score() -> None:
     every, some = Scores(24), Scores(24)
     for luma in wandering(2):
         every.add(luma)
@@ -83,7 +83,7 @@ def test_each_threshold_names_its_reason(limits: dict, reason: str | None) -> No
     assert FilterConfig(max_text=0.1).reason(seconds=4.0, scores=SCORES | {"text": 0.2}) == "overlaid_text"
 
 
-def test_recommended_thresholds_are_those_that_are_not_given() -> None:
+def test_recommended_thresholds_apply_where_none_is_given() -> None:
     assert FilterConfig(like="recommended") == FilterConfig(**RECOMMENDED)
     some = FilterConfig.model_validate({"like": "recommended", "max_text": None, "min_motion": 1})
     assert (some.max_text, some.min_motion, some.min_aspect) == (None, 1, RECOMMENDED["min_aspect"])
@@ -96,7 +96,7 @@ def distance(one: str, other: str) -> int:
     return (int(one, 16) ^ int(other, 16)).bit_count()
 
 
-def test_hashes_of_one_clip_stay_near_and_of_others_far() -> None:
+def test_hashes_of_one_clip_are_similar_and_of_others_different() -> None:
     clip = wandering(3)
     reference = scores(clip).phash
     assert len(reference) == 64
@@ -134,7 +134,7 @@ def table(*hashes: bytes | None) -> pa.Table:
     )
 
 
-def test_duplicates_belong_to_the_first_that_is_none_itself() -> None:
+def test_duplicates_belong_to_the_first_clip_that_is_not_one_itself() -> None:
     a, b = np.random.default_rng(0).bytes(32), np.random.default_rng(1).bytes(32)
     near, nearer = flipped(a, 3, 90, 200), flipped(a, 3, 90, 200, 17, 18, 19)
     found = find_duplicates(table(a, None, b, near, a, nearer, b), 3).to_pylist()
@@ -149,7 +149,7 @@ def test_duplicates_belong_to_the_first_that_is_none_itself() -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1, 7, 20])
-def test_no_near_pair_is_overlooked(limit: int) -> None:
+def test_every_similar_pair_is_found(limit: int) -> None:
     draw = np.random.default_rng(limit)
     centres = [draw.bytes(32) for _ in range(20)]
     hashes = [

@@ -1,0 +1,128 @@
+"""Writing one clip: its mp4, its scores, and frames drawn from it at random.
+
+Each clip has a constant frame rate, square even pixels, a closed group of pictures a second, no B-frames
+and so no edit list, and bytes that depend on the input and the settings alone.
+"""
+
+import random
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.frame import PictureType
+from PIL import Image
+
+from pipelines.video.records import ClipRecord, image_name
+from pipelines.video.scale import rgb_pixels
+from pipelines.video.scores import Scores
+from pipelines.video.settings import RECORDED_WATERMARK, ClipSettings
+
+_BT601, _LIMITED_RANGE = 6, 1  # FFmpeg's numbers of colour space and range
+
+
+class ClipWriter:
+    """Takes frames one by one; ``close`` finishes ``out``/KEY.mp4 and KEY.jpg and describes the clip.
+
+    Attributes:
+        frames: number of frames so far.
+    """
+
+    def __init__(self, out: Path, key: str, fps: Fraction, settings: ClipSettings, tick: int) -> None:
+        """``tick`` is the clip's first frame, counted from the start of the video at ``fps``."""
+        self.frames = 0
+        self._key, self._fps, self._settings, self._start = key, fps, settings, tick / fps
+        self._scores = Scores(float(fps))
+        self._random = random.Random(f"{settings.seed}:{key}:condition")
+        self._path = out / key
+        self._file: OutputContainer | None = None
+        self._drawn: list[tuple[int, av.VideoFrame]] = []
+
+    @property
+    def seconds(self) -> float:
+        """Length so far."""
+        return float(self.frames / self._fps)
+
+    def add(self, frame: av.VideoFrame) -> None:
+        """Take the next frame, in yuv420p at its final size."""
+        file = self._file if self._file is not None else self._open(frame.width, frame.height)
+        self._maybe_draw(frame)
+        if self._scores.wants_next():
+            plane = frame.planes[0]
+            luma = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+            self._scores.add(luma[:, : frame.width])
+        else:
+            self._scores.skip()
+        frame.pts, frame.time_base, frame.pict_type = self.frames, 1 / self._fps, PictureType.NONE
+        file.mux(file.streams.video[0].encode(frame))
+        self.frames += 1
+
+    def close(self) -> ClipRecord:
+        """Finish the files of a clip of at least one frame."""
+        file = self._file
+        if file is None:
+            raise ValueError(f"clip {self._key} has no frames")
+        file.mux(file.streams.video[0].encode(None))
+        file.close()
+        height, width = self._save_images()
+        scores = self._scores
+        record: ClipRecord = {
+            "key": self._key,
+            "start": round(float(self._start), 6),
+            "duration": round(self.seconds, 6),
+            "fps": float(self._fps),
+            "frames": self.frames,
+            "width": width,
+            "height": height,
+            "condition_frame": self._drawn[0][0],
+            "condition_frames": [index for index, _ in self._drawn],
+            "scores": {
+                "motion": scores.motion,
+                "brightness": scores.brightness,
+                "text": scores.text,
+                "aspect": round(width / height, 4),
+            },
+            "phash": scores.phash,
+        }
+        if self._settings.watermark is not None:
+            record["watermark"] = RECORDED_WATERMARK.values(self._settings.watermark)
+        return record
+
+    def discard(self) -> None:
+        """Give up the clip and delete its file."""
+        if self._file is not None:
+            self._file.close()
+            self._path.with_suffix(".mp4").unlink(missing_ok=True)  # FFmpeg creates it with the first packet
+
+    def _maybe_draw(self, frame: av.VideoFrame) -> None:
+        # Reservoir sampling (Vitter 1985, algorithm R): the length of the clip is not known yet.
+        wanted = self._settings.condition_frames
+        slot = int(self._random.random() * (self.frames + 1))
+        if len(self._drawn) < wanted:
+            self._drawn.append((self.frames, frame))
+        elif slot < wanted:
+            self._drawn[slot] = (self.frames, frame)
+
+    def _save_images(self) -> tuple[int, int]:
+        """Store the drawn frames; returns their (height, width)."""
+        images = [rgb_pixels(frame) for _, frame in self._drawn]
+        for number, rgb in enumerate(images):
+            path = self._path.with_name(image_name(self._key, number))
+            Image.fromarray(rgb).save(path, quality=self._settings.jpeg_quality, subsampling=0)
+        return images[0].shape[0], images[0].shape[1]
+
+    def _open(self, width: int, height: int) -> OutputContainer:
+        options = {"movflags": "+faststart", "fflags": "+bitexact", "use_editlist": "0"}
+        self._file = av.open(str(self._path.with_suffix(".mp4")), "w", container_options=options)
+        keyint = max(1, round(self._fps))
+        params = f"keyint={keyint}:min-keyint={keyint}:scenecut=0:open-gop=0:bframes=0:threads=1"
+        encoding = {"crf": str(self._settings.crf), "preset": self._settings.preset, "tune": "fastdecode"}
+        stream = self._file.add_stream(
+            "libx264", rate=self._fps, options={**encoding, "x264-params": params, "flags": "+cgop+bitexact"}
+        )
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        context = stream.codec_context
+        context.time_base, context.thread_count = 1 / self._fps, 1
+        context.colorspace, context.color_range = _BT601, _LIMITED_RANGE
+        return self._file

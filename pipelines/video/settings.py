@@ -1,0 +1,86 @@
+"""How videos are cut and encoded: settings, read without the libraries that apply them."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from core.config.identity import IdentityFormat
+from core.config.section import Section
+
+
+class Watermark(Section):
+    """A mark at the same place of every video of a source: a property of the source, not a filter.
+
+    The mark is recorded for each clip in any case.
+    """
+
+    box: tuple[float, float, float, float] = Field(
+        description="left, top, right, bottom as fractions of the upright frame"
+    )
+    action: Literal["keep", "crop", "tag"] = Field(
+        "keep",
+        description="keep: record it only; crop: keep the largest strip beside the box; tag: name it in the "
+        "caption",
+    )
+    tag: str = Field("watermark", description="what action tag appends to the caption, after a comma")
+
+    @model_validator(mode="after")
+    def _inside(self) -> Self:
+        left, top, right, bottom = self.box
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise ValueError("must be left, top, right, bottom as fractions of the frame, left < right")
+        if self.action == "crop" and max(left, 1 - right, top, 1 - bottom) < 0.25:
+            raise ValueError("leaves less than a quarter of the frame on every side: keep or tag it instead")
+        return self
+
+    def caption(self, text: str) -> str:
+        """The caption of a clip with the mark."""
+        return f"{text}, {self.tag}" if self.action == "tag" else text
+
+    def remainder(self) -> tuple[float, float, float, float]:
+        """The largest part free of the mark that spans the frame's full width or height, as a box."""
+        left, top, right, bottom = self.box
+        strips = [
+            (0.0, 0.0, left, 1.0),
+            (right, 0.0, 1.0, 1.0),
+            (0.0, 0.0, 1.0, top),
+            (0.0, bottom, 1.0, 1.0),
+        ]
+        return max(strips, key=lambda strip: (strip[2] - strip[0]) * (strip[3] - strip[1]))
+
+
+# The settings that a clip's record contains, and so the bytes of a shard.
+RECORDED_WATERMARK = IdentityFormat({"": ("box", "action", "tag")})
+
+
+class ClipSettings(Section):
+    """How clips are cut and encoded."""
+
+    short_side: int = Field(256, ge=16, multiple_of=2, description="of every clip, pixels")
+    small: Literal["keep", "enlarge", "reject"] = Field(
+        "keep", description="what happens to videos with a shorter side"
+    )
+    fps: float | None = Field(
+        None, ge=0.1, le=240, description="frames per second of every clip; null: the video's, up to fps_max"
+    )
+    fps_max: float = Field(30.0, ge=0.1, description="frames per second; faster videos lose frames")
+    min_frames: int = Field(16, ge=1, description="frames; shorter clips are rejected as too_short")
+    scene_threshold: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        description="cut where the picture changes by this score, 10 is a good value; null: do not cut",
+    )
+    clip_seconds: float | None = Field(
+        None, gt=0, description="cut scenes into windows of this length, seconds; null: keep them whole"
+    )
+    rest_seconds: float | None = Field(
+        None, gt=0, description="keep the rest after the last window if it lasts this long, seconds"
+    )
+    max_clips: int | None = Field(None, ge=1, le=999, description="clips of one video; null: all")
+    condition_frames: int = Field(1, ge=1, le=16, description="still images drawn from each clip")
+    watermark: Watermark | None = None
+    crf: int = Field(20, ge=0, le=51, description="x264's constant rate factor; 0: lossless")
+    preset: str = Field("veryfast", description="x264's preset")
+    jpeg_quality: int = Field(95, ge=1, le=100, description="of the still images")
+    seed: int = Field(0, description="of the drawn still images")

@@ -1,0 +1,103 @@
+"""The decoding process may hang, die or lose its disk; only the file at hand is affected."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from core.errors import RejectedError
+from pipelines.video import ClipSettings
+from pipelines.video.sandbox import VideoSandbox
+from pipelines.video.sandbox_protocol import REPLY, Clips, Rejection
+from tests.support.footage import ffmpeg, write_coded
+
+SMALL = ClipSettings(short_side=96)
+MEMORY = 1 << 30
+
+
+def decoding_processes() -> list[int]:
+    """Children of this process that decode video."""
+    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    pids = [int(pid) for path in children for pid in path.read_text().split()]
+    return [
+        pid for pid in pids if b"pipelines.video.sandbox_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+def test_a_hanging_decoder_is_killed_and_the_next_file_gets_a_new_one(tmp_path: Path) -> None:
+    source = write_coded(tmp_path / "s.mp4", range(20))
+    with VideoSandbox(SMALL, deadline_s=5, memory=MEMORY) as sandbox:
+        sandbox.normalise(source, "a", tmp_path)
+        [first] = decoding_processes()
+        os.kill(first, signal.SIGSTOP)
+        started = time.monotonic()
+        with pytest.raises(RejectedError, match="decoder_timeout"):
+            sandbox.normalise(source, "b", tmp_path)
+        assert time.monotonic() - started < 15
+        assert first not in decoding_processes()
+        assert sandbox.normalise(source, "c", tmp_path)[0]["frames"] == 20
+        [second] = decoding_processes()
+        assert sandbox.normalise(source, "d", tmp_path)[0]["frames"] == 20
+        assert decoding_processes() == [second]
+    assert not decoding_processes()
+
+
+def test_a_dying_decoder_rejects_its_file_alone(tmp_path: Path) -> None:
+    source = write_coded(tmp_path / "s.mp4", range(20))
+    with VideoSandbox(SMALL, deadline_s=60, memory=MEMORY) as sandbox:
+        sandbox.normalise(source, "a", tmp_path)
+        [child] = decoding_processes()
+        os.kill(child, signal.SIGSTOP)
+        threading.Timer(0.5, os.kill, (child, signal.SIGKILL)).start()
+        with pytest.raises(RejectedError, match="decoder_crash"):
+            sandbox.normalise(source, "b", tmp_path)
+        assert sandbox.normalise(source, "c", tmp_path)[0]["frames"] == 20
+
+
+def test_an_invalid_reply_rejects_its_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_coded(tmp_path / "s.mp4", range(20))
+    with VideoSandbox(SMALL, deadline_s=60, memory=MEMORY) as sandbox:
+        sandbox.normalise(source, "a", tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr("pipelines.video.sandbox.REPLY", TypeAdapter(int))
+            with pytest.raises(RejectedError, match="decoder_crash: invalid reply"):
+                sandbox.normalise(source, "b", tmp_path)
+        assert not decoding_processes()
+        assert sandbox.normalise(source, "c", tmp_path)[0]["frames"] == 20
+
+
+def test_a_fault_of_this_machine_is_not_the_file_s(tmp_path: Path) -> None:
+    source = write_coded(tmp_path / "s.mp4", range(20))
+    with VideoSandbox(SMALL, deadline_s=60, memory=MEMORY) as sandbox:
+        with pytest.raises(OSError, match="cannot be written"):
+            sandbox.normalise(source, "a", tmp_path / "gone")
+        with pytest.raises(OSError, match="cannot be written"):
+            sandbox.normalise(tmp_path / "vanished.mp4", "b", tmp_path)
+
+
+def test_a_file_that_takes_too_much_memory_is_rejected_alone(tmp_path: Path) -> None:
+    source = write_coded(tmp_path / "s.mp4", range(20))
+    wide = ffmpeg(
+        tmp_path / "wide.mp4", "-f", "lavfi", "-i", "color=red:s=7680x4320:r=3:d=1", "-preset", "ultrafast"
+    )
+    with VideoSandbox(SMALL, deadline_s=60, memory=64 << 20) as sandbox:
+        with pytest.raises(RejectedError, match="decoder_memory"):
+            sandbox.normalise(wide, "a", tmp_path)
+        assert sandbox.normalise(source, "b", tmp_path)[0]["frames"] == 20
+    with VideoSandbox(SMALL, deadline_s=60, memory=1 << 30) as sandbox:
+        assert sandbox.normalise(wide, "a", tmp_path)[0]["frames"] == 3
+
+
+def test_replies_keep_numbers_exactly() -> None:
+    scores = {"motion": 0.0, "brightness": 120.1234, "text": 0.1, "aspect": 1.6667}
+    times = {"start": 0.0, "duration": 2.333333, "fps": 23.976023976023978}
+    size = {"frames": 20, "width": 160, "height": 96, "condition_frame": 3, "condition_frames": [3, 1]}
+    mark = {"box": [0.0, 0.0, 0.3, 0.1], "action": "keep", "tag": "watermark"}
+    record = {"key": "k-000", **times, **size, "scores": scores, "phash": "0f", "watermark": mark}
+    reply = REPLY.validate_json(Clips(clips=[record]).model_dump_json())
+    assert repr(reply.clips) == repr([record])
+    assert REPLY.validate_json(Rejection(reason="corrupt", detail="ä\n").model_dump_json()).detail == "ä\n"
