@@ -26,3 +26,13 @@ def device_count() -> int:
 def default_preset() -> str:
     """``tiny`` without a GPU, ``256`` with one."""
     return "256" if device_count() else "tiny"
+
+
+def actor_settings(workers: int | None, address: str | None) -> dict[str, object]:
+    """Settings of a job on Ray actors: by default one for each GPU, or for each core of a machine without."""
+    gpus = device_count()
+    return {
+        "workers": workers if workers is not None else gpus or os.cpu_count() or 1,
+        "gpus_per_worker": 1 if gpus else 0,
+        "address": address,
+    }

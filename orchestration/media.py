@@ -1,4 +1,4 @@
-"""Images in, clips out: reading the user's picture with care, writing mp4 (H.264), GIF and PNG.
+"""Images in, clips out: validating the user's image, writing mp4 (H.264), GIF and PNG.
 
 Frames are uint8 arrays (t h w 3), RGB.
 """
@@ -15,7 +15,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from core.errors import AnimaticError
 from core.files import atomic_file
-from models.pixels import to_signed, to_uint8
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP")
 LARGEST_PIXELS = 50_000_000
 CRF = 14
-# Smaller clips get a second, enlarged GIF that people can look at.
+# Clips with a shorter side get a second, enlarged GIF for viewing.
 VIEWABLE_SIDE = 128
 ENLARGED_SIDE = 256
 
@@ -39,25 +38,29 @@ class ClipFiles:
 
 
 def read_image(path: Path, height: int, width: int) -> Tensor:
-    """The picture at ``path``, scaled to cover ``height`` x ``width``, centre-cropped: (1 3 h w) in [-1, 1].
+    """:func:`to_tensor` of :func:`open_image`."""
+    return to_tensor(open_image(path), height, width)
 
-    Raises:
-        AnimaticError: missing, not a PNG, JPEG or WebP, damaged, or larger than 50 megapixels.
-    """
+
+def to_tensor(image: Image.Image, height: int, width: int) -> Tensor:
+    """An RGB image, scaled to cover ``height`` x ``width`` and centre-cropped: (1 3 h w) in [-1, 1]."""
     import torch
 
-    fitted = ImageOps.fit(_open(path), (width, height), Image.Resampling.LANCZOS)
-    pixels = torch.from_numpy(np.array(fitted)).permute(2, 0, 1)[None]
-    return to_signed(pixels)
+    from models.pixels import to_signed
+
+    fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+    return to_signed(torch.from_numpy(np.array(fitted)).permute(2, 0, 1)[None])
 
 
 def to_frames(clip: Tensor) -> NDArray[np.uint8]:
     """A clip (t 3 h w) in [-1, 1] as frames."""
+    from models.pixels import to_uint8
+
     return to_uint8(clip).cpu().permute(0, 2, 3, 1).numpy()
 
 
 def write_clip(frames: NDArray[np.uint8], stem: Path, fps: float) -> ClipFiles:
-    """Write ``stem``.mp4 and ``stem``.gif, and ``stem``-large.gif for a small clip; folders are made."""
+    """Write ``stem``.mp4 and ``stem``.gif, and ``stem``-large.gif for a small clip; folders are created."""
     mp4, gif = _named(stem, ".mp4"), _named(stem, ".gif")
     write_mp4(frames, mp4, fps)
     write_gif(frames, gif, fps)
@@ -90,7 +93,7 @@ def write_mp4(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
 
 
 def write_gif(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
-    """An endless GIF; its clock knows only hundredths of a second."""
+    """An endless GIF; the format stores durations in hundredths of a second."""
     images = [Image.fromarray(frame) for frame in frames]
     with atomic_file(path) as partial:
         images[0].save(
@@ -121,7 +124,12 @@ def enlarge(frames: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     return frames.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
-def _open(path: Path) -> Image.Image:
+def open_image(path: Path) -> Image.Image:
+    """The image at ``path``, upright, in RGB, on white where it is transparent.
+
+    Raises:
+        AnimaticError: missing, not a PNG, JPEG or WebP, damaged, or larger than 50 megapixels.
+    """
     try:
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
@@ -136,7 +144,7 @@ def _open(path: Path) -> Image.Image:
                 return Image.alpha_composite(white, upright.convert("RGBA")).convert("RGB")
             return upright.convert("RGB")
     except FileNotFoundError as error:
-        raise AnimaticError(f"there is no image at {path}") from error
+        raise AnimaticError(f"no image at {path}") from error
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise AnimaticError(
             f"{path} is not an image in PNG, JPEG or WebP format: convert it first"

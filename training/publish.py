@@ -8,15 +8,20 @@ from torch import Tensor
 from core.errors import AnimaticError
 from models.bundle import Bundle, BundleExtra, open_bundle, write_bundle
 from training.config import RunConfig, config_hash
-from training.initialisation import Initialisation, open_source_bundles
+from training.initialisation import Initialisation, SourceBundles, open_source_bundles
 from training.model_card import model_card
 from training.run_folder import RunFolder
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def finished_bundle(config: RunConfig, folder: RunFolder, dataset_digest: str) -> Bundle | None:
+def finished_bundle(
+    config: RunConfig, folder: RunFolder, dataset_digest: str, sources: SourceBundles | None = None
+) -> Bundle | None:
     """The bundle of an earlier run in ``folder`` with the same inputs; None when there is work to do.
+
+    Args:
+        sources: the opened bundles that the run starts from; None opens them.
 
     Raises AnimaticError when the folder contains the bundle of another run, or one that was tampered with:
     bundles are never overwritten.
@@ -24,7 +29,7 @@ def finished_bundle(config: RunConfig, folder: RunFolder, dataset_digest: str) -
     if not folder.bundle.exists():
         return None
     bundle = open_bundle(folder.bundle)
-    origin = open_source_bundles(config).continued
+    origin = (sources or open_source_bundles(config)).continued
     compared = {
         "config hash": (config_hash(config), bundle.info.config_hash),
         "dataset": (dataset_digest, bundle.info.dataset_digest),

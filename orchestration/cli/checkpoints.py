@@ -14,7 +14,7 @@ PANEL = "Published weights"
 
 
 class Layout(StrEnum):
-    """Layouts that are written."""
+    """Layouts that can be written."""
 
     DYNAMICRAFTER = "dynamicrafter"
 
@@ -32,7 +32,7 @@ def import_checkpoint(
         typer.Option(
             "--as",
             help="dynamicrafter-256, -512, -1024 or -512-interp, videocrafter2, stable-diffusion-2.1; "
-            "found out if not given.",
+            "recognised from the file if not given.",
         ),
     ] = None,
     folder: Annotated[
@@ -46,25 +46,23 @@ def import_checkpoint(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a bundle of a published checkpoint, checked key by key; its tensors stay byte for byte."""
-    from models import checkpoints
+    """Import a published checkpoint as a bundle, checked key by key; its tensors stay byte for byte."""
+    from orchestration.workflows.checkpoints import ImportOptions
+    from orchestration.workflows.checkpoints import import_checkpoint as run
     from orchestration.workspace import Workspace
 
     with err().status(f"importing {file}"):
-        made = checkpoints.import_checkpoint(
-            file, folder, variant, incomplete=incomplete, parent=Workspace.current().root / "imported"
-        )
+        imported = run(ImportOptions(file, variant, folder, incomplete), Workspace.current())
     if as_json:
-        print_json(made)
+        print_json(imported)
         return
-    print_table(
-        ("part", "tensors"), [*made.parts.items(), *((part, "not in the file") for part in made.absent)]
-    )
-    for group, count in made.left_out.items():
-        out().print(f"left out: {group} ({count})", markup=False)
-    for remark in made.remarks:
+    absent = [(part, "not in the file") for part in imported.absent]
+    print_table(("part", "tensors"), [*imported.parts.items(), *absent])
+    for group, count in imported.left_out.items():
+        out().print(f"left out: {group} ({count})")
+    for remark in imported.remarks:
         err().print(remark, markup=False)
-    out().print(f"{made.variant}: bundle {short(made.id)}  {display_path(made.folder)}", markup=False)
+    out().print(f"{imported.variant}: bundle {short(imported.id)}  {display_path(imported.folder)}")
 
 
 def export_checkpoint(
@@ -83,16 +81,15 @@ def export_checkpoint(
     as_json: AsJson = False,
 ) -> None:
     """Write a bundle as a checkpoint that the published code loads."""
-    from models import checkpoints
-    from models.bundle import open_bundle
+    from orchestration.workflows.checkpoints import ExportOptions
+    from orchestration.workflows.checkpoints import export_checkpoint as run
 
     assert layout is Layout.DYNAMICRAFTER  # the only one
-    opened = open_bundle(bundle)
-    target = file or bundle.resolve().with_name(bundle.resolve().name + ".ckpt")
-    with err().status(f"exporting {target}"):
-        made = checkpoints.export_checkpoint(opened, target, codec=codec, encoders=encoders)
+    options = ExportOptions(bundle, file, codec, encoders)
+    with err().status(f"exporting {options.target}"):
+        exported = run(options)
     if as_json:
-        print_json(made)
+        print_json(exported)
         return
-    print_table(("part", "from"), list(made.origins.items()))
-    out().print(f"{made.tensors} tensors  {display_path(made.path)}", markup=False)
+    print_table(("part", "from"), list(exported.origins.items()))
+    out().print(f"{exported.tensors} tensors  {display_path(exported.path)}")

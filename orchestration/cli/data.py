@@ -1,15 +1,16 @@
-"""Verbs that make datasets and check them: ingest, retry, verify."""
+"""Verbs that create datasets and check them: ingest, index-images, retry, verify."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from core.errors import AnimaticError
 from orchestration.cli.common import (
+    Address,
     AsJson,
     display_path,
     err,
@@ -21,13 +22,12 @@ from orchestration.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from orchestration.monitoring import Watch
-    from pipelines.ingest import IngestConfig, IngestProgress, IngestReport
+    from orchestration.monitoring import IngestObserver
+    from orchestration.workflows.ingest import IngestResult
 
 PANEL = "Data"
 
 Workers = Annotated[int | None, typer.Option(min=1, help="Units in progress at once; all CPUs if not given.")]
-Address = Annotated[str | None, typer.Option(help="Ray cluster; a local Ray if not given.")]
 MetricsPort = Annotated[
     int | None, typer.Option(min=0, max=65535, help="Serve the figures to Prometheus here; 0: a free port.")
 ]
@@ -67,7 +67,7 @@ def ingest(
         str | None, typer.Option(help="Rows to take, as \"dynamic_confidence > 0.5 and 'cat' in name\".")
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Make again what a changed table or setting touches.")
+        bool, typer.Option("--replace", help="Rebuild what a changed table or setting affects.")
     ] = False,
     preset: Annotated[
         str | None, typer.Option(help="Size the clips for this preset's resolution and length.")
@@ -81,21 +81,32 @@ def ingest(
     assignments: Assignments = None,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a table of videos into shards; an interrupted job goes on where it stopped."""
-    from orchestration.monitoring import Watch
+    """Turn a table of videos into shards; an interrupted job continues where it stopped."""
+    from orchestration.monitoring import MonitoringOptions
+    from orchestration.workflows import ingest as workflow
     from orchestration.workspace import Workspace
-    from pipelines.ingest import ingest as run
 
-    chosen: dict[str, Any] = {"seed": seed, "workers": workers, "address": address, "videos": videos}
-    chosen["where"] = where
-    target = output or str(Workspace.current().data)
-    config = _config(source, target, preset, chosen, assignments or [])
-    watch = Watch(metrics_port, track, mlflow_uri)
-    with _watched("ingest", target, config.model_dump(mode="json"), watch) as show:
-        report = run(config, show, replace=replace)
-    _print_report(report, target, as_json)
-    if not report.samples:
-        raise AnimaticError(f"not one of {report.rows} rows became a sample: see {target}/rejects.parquet")
+    workspace = Workspace.current()
+    options = workflow.IngestOptions(
+        source=source,
+        output=output,
+        videos=videos,
+        where=where,
+        preset=preset,
+        seed=seed,
+        workers=workers,
+        address=address,
+        sets=tuple(assignments or ()),
+        replace=replace,
+    )
+    request = workflow.prepare_ingest(options, workspace)
+    monitoring = MonitoringOptions(metrics_port, track, mlflow_uri)
+    with _display("ingest") as (on_progress, on_message):
+        result = workflow.ingest(request, workspace, monitoring, on_progress, on_message)
+    _print_result(result, as_json)
+    if not result.report.samples:
+        rejects = f"{result.dataset}/rejects.parquet"
+        raise AnimaticError(f"none of {result.report.rows} rows became a sample: see {rejects}")
 
 
 def index_images(
@@ -104,16 +115,15 @@ def index_images(
 ) -> None:
     """Make image tars, as img2dataset writes them, a dataset for stage 1; the tars stay as they are."""
     from orchestration.monitoring.progress import counting
-    from pipelines.dataset.images import index_images as run
+    from orchestration.workflows.index_images import index_images as run
 
-    with counting(err(), "index") as progress:
-        info = run(folder, progress)
-    counts = info["counts"]
+    with counting(err(), "index") as on_progress:
+        index = run(folder, on_progress)
     if as_json:
-        print_json({"dataset": folder, "digest": info["digest"], **counts})
+        print_json(index)
         return
-    out().print(f"dataset {short(info['digest'])}  {folder}: {counts['samples']} images")
-    print_reasons(counts["reasons"])
+    out().print(f"dataset {short(index.digest)}  {display_path(folder)}: {index.samples} images")
+    print_reasons(index.reasons)
 
 
 def retry(
@@ -137,43 +147,24 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Give rejected rows of a class another try; all other samples stay as they are."""
-    from core.config.layers import merged, user_layers
-    from orchestration.monitoring import Watch
+    from orchestration.monitoring import MonitoringOptions
+    from orchestration.workflows import ingest as workflow
     from orchestration.workspace import Workspace
-    from pipelines.ingest import retry as run
 
-    target = Workspace.current().dataset(dataset)
-    if not reasons:
-        raise AnimaticError("say which rejections to retry, as in --class fetch_timeout")
-    given = {"videos": videos, "workers": workers, "address": address}
-    given = {name: value for name, value in given.items() if value is not None}
-    values = merged(user_layers(values=given, sets=assignments or []))
-    watch = Watch(metrics_port, track, mlflow_uri)
-    with _watched("retry", target, {"class": reasons, **values}, watch) as show:
-        report = run(target, reasons, show, **values)
-    _print_report(report, target, as_json)
-
-
-@contextlib.contextmanager
-def _watched(
-    verb: str, target: str, settings: dict[str, Any], watch: Watch
-) -> Iterator[Callable[[IngestProgress], None]]:
-    from orchestration.monitoring import Job, observe_job
-
-    with only_results_on_stdout(), observe_job(Job(verb, target, settings), watch, err()) as show:
-        yield show
-
-
-def _print_report(report: IngestReport, target: str, as_json: bool) -> None:
-    if as_json:
-        print_json({"dataset": target, "report": report})
-        return
-    out().print(
-        f"{report.rows} rows: {report.samples} samples, {report.rejected} rows rejected, "
-        f"{report.seconds:.0f} s"
+    options = workflow.RetryOptions(
+        reasons=tuple(reasons or ()),
+        dataset=dataset,
+        videos=videos,
+        workers=workers,
+        address=address,
+        sets=tuple(assignments or ()),
     )
-    print_reasons(report.reasons)
-    out().print(f"dataset {short(report.digest)}  {display_path(target)}")
+    workspace = Workspace.current()
+    request = workflow.prepare_retry(options, workspace)
+    monitoring = MonitoringOptions(metrics_port, track, mlflow_uri)
+    with _display("retry") as (on_progress, on_message):
+        result = workflow.retry(request, workspace, monitoring, on_progress, on_message)
+    _print_result(result, as_json)
 
 
 def verify(
@@ -185,47 +176,41 @@ def verify(
 ) -> None:
     """Read a whole dataset, or latents, again: every digest, count, tar and sample."""
     from orchestration.monitoring.progress import counting
+    from orchestration.workflows.verify import VerifyOptions, verify_dataset
     from orchestration.workspace import Workspace
-    from pipelines.dataset.latent_records import holds_latents
-    from pipelines.dataset.verify import verify as run
-    from pipelines.dataset.verify_latents import verify_latents
 
-    url = Workspace.current().dataset(dataset)
-    latents = holds_latents(url)
-    if latents and deep:
-        raise AnimaticError(f"{url} holds latents, which have no clips to decode: leave out --deep")
-    with counting(err(), "verify") as progress:
-        problems = (
-            verify_latents(url, progress=progress) if latents else run(url, deep=deep, progress=progress)
-        )
+    with counting(err(), "verify") as on_progress:
+        result = verify_dataset(VerifyOptions(dataset, deep), Workspace.current(), on_progress)
     if as_json:
-        print_json({"dataset": url, "problems": problems})
+        print_json(result)
     else:
-        for problem in problems:
-            out().print(problem, markup=False)
-    if problems:
-        number = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise AnimaticError(f"{url} is not whole: {number}")
+        for problem in result.problems:
+            out().print(problem)
+    if result.problems:
+        number = "one problem" if len(result.problems) == 1 else f"{len(result.problems)} problems"
+        raise AnimaticError(f"{result.dataset} is damaged: {number}")
     if not as_json:
-        out().print(f"{url} is whole")
+        out().print(f"{result.dataset} is intact")
 
 
-def _config(
-    source: str, output: str, preset: str | None, chosen: dict[str, Any], assignments: list[str]
-) -> IngestConfig:
-    from core.config.validation import configure
-    from pipelines.ingest import IngestConfig
+@contextlib.contextmanager
+def _display(verb: str) -> Iterator[tuple[IngestObserver, Callable[[str], None]]]:
+    """The callbacks of an ingest that print its progress and messages."""
+    from orchestration.monitoring.ingest_display import IngestDisplay
 
-    values: dict[str, Any] = _sizes(preset) if preset else {}
-    values |= {"source": source, "output": output}
-    values |= {name: value for name, value in chosen.items() if value is not None}
-    return configure(IngestConfig, values=values, sets=assignments)
+    console = err()
+    with only_results_on_stdout(), IngestDisplay(console, verb) as display:
+        yield display, lambda message: console.print(message, style="yellow", markup=False, soft_wrap=True)
 
 
-def _sizes(preset: str) -> dict[str, Any]:
-    """Clips just large and long enough for a preset."""
-    from training.config import resolve
-
-    config = resolve(3, preset)
-    model, stride = config.model, config.data.sampling.stride
-    return {"short_side": min(model.height, model.width), "min_frames": (model.frames - 1) * stride[0] + 1}
+def _print_result(result: IngestResult, as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+        return
+    report = result.report
+    out().print(
+        f"{report.rows} rows: {report.samples} samples, {report.rejected} rows rejected, "
+        f"{report.seconds:.0f} s"
+    )
+    print_reasons(report.reasons)
+    out().print(f"dataset {short(report.digest)}  {display_path(result.dataset)}")

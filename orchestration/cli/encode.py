@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from core.errors import AnimaticError
 from orchestration.cli.common import (
+    Address,
     AsJson,
     Preset,
     display_path,
@@ -19,16 +19,12 @@ from orchestration.cli.common import (
     short,
 )
 
-if TYPE_CHECKING:
-    from models.architecture import Architecture
-
 PANEL = "Data"
 
 Workers = Annotated[
     int | None,
     typer.Option(min=0, help="Ray actors: one for each GPU or core if not given; 0: none, in this process."),
 ]
-Address = Annotated[str | None, typer.Option(help="Ray cluster; a local Ray if not given.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +47,7 @@ def encode(
         ),
     ] = None,
     stills: Annotated[
-        bool, typer.Option("--stills", help="The stored images alone: all that stage 1 needs.")
+        bool, typer.Option("--stills", help="Only the stored images, which is all that stage 1 needs.")
     ] = False,
     text: Annotated[bool, typer.Option("--text", help="Store text features of the captions too.")] = False,
     precision: Annotated[str, typer.Option(help="Of the codec: float32 or bfloat16.")] = "float32",
@@ -59,27 +55,26 @@ def encode(
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
-    """Store the latents of a dataset's clips, for training with data.latents; goes on where it stopped."""
-    from core.config.validation import configure
-    from orchestration.monitoring.progress import counting
-    from pipelines.encode import EncodeConfig
-    from pipelines.encode import encode as run
+    """Store the latents of a dataset's clips, for training with data.latents; resumes where it stopped."""
+    from orchestration.workflows import encode as workflow
 
-    model = _architecture(preset, bundle, assignments or [])
-    values = {
-        "dataset": dataset,
-        "output": output,
-        "height": model.height,
-        "width": model.width,
-        "codec": model.codec,
-        "encoders": model.encoders if text else None,
-        "clips": not stills,
-        "precision": precision,
-        **_actors(workers, address),
-    }
-    config = configure(EncodeConfig, values=values)
-    with only_results_on_stdout(), counting(err(), "encode") as bar:
-        report = run(config, bar)
+    options = workflow.EncodeOptions(
+        dataset=dataset,
+        output=output,
+        preset=preset,
+        bundle=bundle,
+        sets=tuple(assignments or ()),
+        stills=stills,
+        text=text,
+        precision=precision,
+        workers=workers,
+        address=address,
+    )
+    config = workflow.prepare_encode(options)
+    from orchestration.monitoring.progress import counting
+
+    with only_results_on_stdout(), counting(err(), "encode") as on_progress:
+        report = workflow.encode(config, on_progress)
     if as_json:
         print_json({"latents": output, "report": report})
         return
@@ -100,17 +95,15 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score how well image and caption of every sample agree (CLIP), to select by in training."""
-    from core.config.validation import configure
-    from models.architecture import EncoderConfig
-    from orchestration.monitoring.progress import counting
-    from pipelines.score.job import ScoreConfig
-    from pipelines.score.job import score as run
+    from orchestration.workflows import score as workflow
 
-    encoders = EncoderConfig(kind="open_clip", model=model, path=str(weights))
-    values = {"dataset": dataset, "encoders": encoders, "batch": batch, **_actors(workers, address)}
-    config = configure(ScoreConfig, values=values)
-    with only_results_on_stdout(), counting(err(), "score") as bar:
-        report = run(config, bar)
+    config = workflow.prepare_score(
+        workflow.ScoreOptions(dataset, weights, model, batch, workers=workers, address=address)
+    )
+    from orchestration.monitoring.progress import counting
+
+    with only_results_on_stdout(), counting(err(), "score") as on_progress:
+        report = workflow.score(config, on_progress)
     if as_json:
         print_json({"dataset": dataset, "report": report})
         return
@@ -118,30 +111,3 @@ def score(
         f"{report.samples} samples scored, {report.failed} unreadable; similarity "
         f"{report.least:.3f} to {report.most:.3f}, median {report.median:.3f}, {report.seconds:.0f} s"
     )
-
-
-def _architecture(preset: str | None, bundle: Path | None, sets: list[str]) -> Architecture:
-    if bundle is not None:
-        if preset is not None or sets:
-            raise AnimaticError("--bundle says size and codec: leave out --preset and --set")
-        from models.bundle import open_bundle
-
-        return open_bundle(bundle).complete_architecture()
-    from orchestration.devices import default_preset
-    from training.config import resolve
-
-    return resolve(3, preset or default_preset(), sets).model
-
-
-def _actors(workers: int | None, address: str | None) -> dict[str, Any]:
-    """One actor for each GPU, or for each core of a machine without."""
-    import os
-
-    from orchestration.devices import device_count
-
-    gpus = device_count()
-    return {
-        "workers": workers if workers is not None else gpus or os.cpu_count() or 1,
-        "gpus_per_worker": 1 if gpus else 0,
-        "address": address,
-    }

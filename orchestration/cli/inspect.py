@@ -1,4 +1,4 @@
-"""The verb that shows a dataset: inspect."""
+"""The verb that summarises a dataset: inspect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orchestration.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from orchestration.workflows.train_request import Request
+    from orchestration.workflows.inspect import BatchOptions
     from pipelines.survey import Survey
 
 PANEL = "Data"
@@ -41,10 +41,10 @@ def inspect(
     clips: Annotated[int, typer.Option(min=0, help="Clips on the contact sheet.")] = 24,
     seed: Annotated[
         int | None,
-        typer.Option(help="Of the draw of these clips, 0 if not given; with --batch, the run's seed."),
+        typer.Option(help="Of the choice of these clips, 0 if not given; with --batch, the run's seed."),
     ] = None,
     batch: Annotated[
-        bool, typer.Option("--batch", help="Draw a training batch instead, as PNG: what the network sees.")
+        bool, typer.Option("--batch", help="Draw a training batch instead, as PNG: the network's input.")
     ] = False,
     stage: Annotated[int, typer.Option(min=0, max=3, help="With --batch: the stage.")] = 3,
     preset: Preset = None,
@@ -59,54 +59,44 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Summarise a dataset and write a report: counts, reasons, histograms, a contact sheet, throughput."""
+    from orchestration.workflows.inspect import BatchOptions, InspectOptions, inspect_dataset
+    from orchestration.workflows.train_request import TrainOptions
     from orchestration.workspace import Workspace
 
+    workspace = Workspace.current()
     if batch:
-        from orchestration.workflows.train_request import Request
-
-        sets = (*([] if seed is None else [f"seed={seed}"]), *(assignments or []))
-        request = Request(stage, preset, sets, tuple(config or ()), data=Workspace.current().dataset(dataset))
-        _draw_batch(request, position, report, as_json)
+        training = TrainOptions(
+            stage=stage,
+            preset=preset,
+            sets=tuple(assignments or ()),
+            files=tuple(config or ()),
+            data=workspace.dataset(dataset),
+            values={} if seed is None else {"seed": seed},
+        )
+        _draw_batch(BatchOptions(training, position, report), as_json)
         return
-    from orchestration.reports.dataset_report import report_path, write_report
-    from pipelines.dataset import Dataset
-    from pipelines.survey import survey
-    from pipelines.survey.contact import contacts
-
-    opened = Dataset.open(Workspace.current().dataset(dataset))
-    found = survey(opened)
-    path = report or report_path(found)
-    write_report(path, found, list(contacts(opened, clips, seed or 0)))
+    inspection = inspect_dataset(InspectOptions(dataset, report, clips, seed or 0), workspace)
     if as_json:
-        content = dataclasses.asdict(found)
-        print_json({"dataset": content.pop("url"), **content, "report": path})
+        content = dataclasses.asdict(inspection.survey)
+        print_json({"dataset": content.pop("url"), **content, "report": inspection.report})
         return
-    _print(found)
-    out().print(f"report {display_path(path)}")
+    _print(inspection.survey)
+    out().print(f"report {display_path(inspection.report)}")
 
 
-def _draw_batch(request: Request, position: int, path: Path | None, as_json: bool) -> None:
-    from orchestration.reports.batch_sheet import draw_batch, size_of
+def _draw_batch(options: BatchOptions, as_json: bool) -> None:
+    from orchestration.workflows.inspect import inspect_batch
     from orchestration.workspace import Workspace
-    from training.batch_source import DatasetSource
-    from training.config import resolve
 
-    stage, preset = request.stage, request.chosen_preset()
-    config = resolve(stage, preset, request.all_sets(), request.files)
-    source = DatasetSource(config)
-    drawn = next(source.batches(0, 1, position, config.train.global_batch))
-    name = f"batch-{source.digest[:8]}-{preset}-stage{stage}-{position}.png"
-    path = path or Workspace.current().root / "inspect" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw_batch(drawn).save(path)
+    drawn = inspect_batch(options, Workspace.current())
     if as_json:
-        size = size_of(drawn)._asdict()
-        print_json({"dataset": source.digest, "samples": drawn.keys, **size, "picture": path})
+        size = drawn.size._asdict()
+        print_json({"dataset": drawn.dataset_digest, "samples": drawn.keys, **size, "picture": drawn.path})
         return
-    frames, height, width = size_of(drawn)
+    frames, height, width = drawn.size
     out().print(
-        f"{len(drawn)} samples of {frames} frames of {height}x{width} pixels, step {position + 1} of stage "
-        f"{stage}: {display_path(path)}"
+        f"{len(drawn.keys)} samples of {frames} frames of {height}x{width} pixels, "
+        f"step {options.position + 1} of stage {options.training.stage}: {display_path(drawn.path)}"
     )
 
 

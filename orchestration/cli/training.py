@@ -9,6 +9,7 @@ import typer
 
 from core.errors import AnimaticError
 from orchestration.cli.common import (
+    Address,
     AsJson,
     Preset,
     display_path,
@@ -20,8 +21,8 @@ from orchestration.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from orchestration.workflows.train_request import Request
-    from training.config.sections import TrackingConfig
+    from orchestration.workflows.train import TrainOutcome
+    from orchestration.workflows.train_request import TrainOptions
 
 PANEL = "Training"
 
@@ -50,14 +51,10 @@ def train(
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(
-            "--out", help="Run folder; named after preset, stage and what it starts from if not given."
-        ),
+        typer.Option("--out", help="Run folder; named after preset, stage and inputs if not given."),
     ] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster; a local Ray if not given.")] = None,
-    gpus: Annotated[
-        int | None, typer.Option(min=0, help="GPUs to train on; all there are if not given.")
-    ] = None,
+    address: Address = None,
+    gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to train on; all if not given.")] = None,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the complete configuration and stop.")
     ] = False,
@@ -70,12 +67,12 @@ def train(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train one stage; an interrupted run goes on from its newest checkpoint."""
+    """Train one stage; an interrupted run resumes from its newest checkpoint."""
     if verbose and not print_initialisation:
         raise AnimaticError("--verbose goes with --print-initialisation")
-    from orchestration.workflows.train_request import Request
+    from orchestration.workflows.train_request import TrainOptions
 
-    request = Request(
+    options = TrainOptions(
         stage=stage,
         preset=preset,
         sets=tuple(assignments or ()),
@@ -83,13 +80,14 @@ def train(
         data=data,
         address=address,
         gpus=gpus,
+        run_dir=run,
     )
     if print_initialisation:
-        _print_initialisation(request, every_tensor=verbose, as_json=as_json)
+        _print_initialisation(options, every_tensor=verbose, as_json=as_json)
     elif print_config:
-        _print_config(request)
+        _print_config(options)
     else:
-        _train(request, run, as_json)
+        _train(options, as_json)
 
 
 def sync(
@@ -103,80 +101,70 @@ def sync(
     as_json: AsJson = False,
 ) -> None:
     """Replay a run's journal to MLflow and W&B: what they missed, and only that."""
-    from orchestration.tracking import backends_for
-    from orchestration.tracking import sync as replay
+    from orchestration.workflows.sync import SyncOptions, sync_run
     from orchestration.workspace import Workspace
 
-    if not (run / "journal.jsonl").is_file():
-        raise AnimaticError(f"{run} is not a run folder: it has no journal.jsonl")
-    tracking = _tracking(run / "config.yaml")
-    mode = wandb or tracking.wandb
-    if mode not in ("offline", "online", "disabled"):
-        raise AnimaticError(f"--wandb is offline, online or disabled, not {mode}")
-    uri = mlflow_uri or tracking.mlflow_uri or Workspace.current().mlflow_uri
-    reports = replay(run, tracking.project, backends_for(uri, mode, tracking.project))
+    reports = sync_run(SyncOptions(run, mlflow_uri, wandb), Workspace.current())
     if as_json:
         print_json({"run": run, "trackers": reports})
     else:
         for report in reports:
-            told = f"{report.points} values, {report.samples} samples delivered to {report.target}"
-            out().print(f"{report.backend}: {told}")
+            delivered = f"{report.points} values, {report.samples} samples delivered to {report.target}"
+            out().print(f"{report.backend}: {delivered}")
     failed = [f"{report.backend}: {report.error}" for report in reports if report.error]
     if failed:
         raise AnimaticError("; ".join(failed))
 
 
-def _print_initialisation(request: Request, *, every_tensor: bool, as_json: bool) -> None:
-    from orchestration.cli import initialisation
-    from orchestration.workflows.train_request import with_parent
-    from orchestration.workspace import Workspace
+def _print_config(options: TrainOptions) -> None:
+    from orchestration.workflows.train_request import resolve_config
+    from training.config import config_hash, dump_yaml
 
-    config = with_parent(request, Workspace.current())
-    initialisation.show(config, every_tensor=every_tensor, as_json=as_json)
-
-
-def _print_config(request: Request) -> None:
-    from training.config import dump_yaml, resolve
-    from training.config.identity import config_hash
-
-    config = resolve(request.stage, request.chosen_preset(), request.all_sets(), request.files)
+    config = resolve_config(options)
     typer.echo(f"# config hash {config_hash(config)}\n{dump_yaml(config)}")
 
 
-def _train(request: Request, run: Path | None, as_json: bool) -> None:
-    """Train in ``run``, or in the folder that the recipe names, and accept the bundle."""
-    from models.bundle import open_bundle
-    from orchestration.launch.ray_train import launch
-    from orchestration.registry import accept
-    from orchestration.workflows import train_request
+def _print_initialisation(options: TrainOptions, *, every_tensor: bool, as_json: bool) -> None:
+    from orchestration.cli import initialisation
+    from orchestration.workflows.initialisation import plan_initialisation
+    from orchestration.workspace import Workspace
+
+    plan = plan_initialisation(options, Workspace.current())
+    if as_json:
+        initialisation.print_initialisation_json(plan)
+    else:
+        initialisation.print_initialisation(plan, every_tensor=every_tensor)
+
+
+def _train(options: TrainOptions, as_json: bool) -> None:
+    from orchestration.workflows.train_request import prepare_training
     from orchestration.workspace import Workspace
 
     workspace = Workspace.current()
-    config = train_request.complete(request, workspace)
-    folder = run or train_request.run_folder(config, workspace)
-    with only_results_on_stdout():
-        result = launch(config, folder, workspace, err())
-    entry = accept(workspace.ledger, open_bundle(result.bundle_path))
+    request = prepare_training(options, workspace)
+    from orchestration.monitoring.progress import TrainingDisplay
+    from orchestration.workflows.train import train as run
+
+    console = err()
+    with only_results_on_stdout(), TrainingDisplay(console, request.title) as display:
+        outcome = run(
+            request,
+            workspace,
+            on_progress=display,
+            on_warning=lambda message: console.print(message, style="yellow", markup=False),
+        )
     if as_json:
-        print_json({"result": result, "accepted": entry})
-        return
-    if result.steps is None:
-        out().print(f"stage {config.stage} was trained before; nothing to do")
+        print_json({"result": outcome.run, "accepted": outcome.accepted})
     else:
-        loss = "" if result.final_loss is None else f", loss {result.final_loss:.4f}"
-        out().print(f"stage {config.stage} trained: {result.steps} steps in {result.seconds:.0f} s{loss}")
-    out().print(f"bundle {short(result.bundle_id)}  {display_path(result.bundle_path)}")
-    out().print(f"journal {display_path(result.run_dir / 'journal.jsonl')}")
+        _print_outcome(outcome)
 
 
-def _tracking(path: Path) -> TrackingConfig:
-    """Where a run is mirrored, of training or of ingest."""
-    import yaml
-
-    from training.config import load
-    from training.config.sections import TrackingConfig
-
-    content = yaml.safe_load(path.read_text()) if path.is_file() else {}
-    if isinstance(content, dict) and "ingest" in content:
-        return TrackingConfig.model_validate(content.get("tracking", {}))
-    return load(path).tracking
+def _print_outcome(outcome: TrainOutcome) -> None:
+    run, stage = outcome.run, outcome.accepted.stage
+    if run.steps is None:
+        out().print(f"stage {stage} is already trained; nothing to do")
+    else:
+        loss = "" if run.final_loss is None else f", loss {run.final_loss:.4f}"
+        out().print(f"stage {stage} trained: {run.steps} steps in {run.seconds:.0f} s{loss}")
+    out().print(f"bundle {short(run.bundle_id)}  {display_path(run.bundle_path)}")
+    out().print(f"journal {display_path(run.run_dir / 'journal.jsonl')}")

@@ -18,8 +18,8 @@ from models.bundle import Bundle, open_bundle, write_bundle
 from orchestration.demo import curves, footage
 from orchestration.demo.collection import HELD_OUT_SEED
 from orchestration.demo.figures import read_losses
-from orchestration.monitoring.progress import counting
-from orchestration.workflows import train_request
+from orchestration.monitoring.progress import TrainingDisplay, counting
+from orchestration.workflows.train_request import TrainOptions, prepare_training
 from orchestration.workspace import Workspace
 from training.config import load
 
@@ -44,14 +44,16 @@ def make_prior(
     Raises:
         AnimaticError: ``target`` holds another prior already; it is never overwritten.
     """
-    from orchestration.launch.ray_train import launch
+    from orchestration.workflows.train import train
 
     root = workspace.root
     data = prepare(root / "prior-footage", root / "prior-data", range(SCENES), SEED, console)
-    request = train_request.Request(stage=0, preset=PRESET, sets=tuple(sets), data=str(data))
-    result = launch(train_request.complete(request, workspace), root / "prior", workspace, console)
-    report = measure(open_bundle(result.bundle_path), root, console)
-    return publish(result.run_dir, report, sets, target)
+    options = TrainOptions(stage=0, preset=PRESET, sets=tuple(sets), data=str(data), run_dir=root / "prior")
+    request = prepare_training(options, workspace)
+    with TrainingDisplay(console, request.title) as display:
+        run = train(request, workspace, display, console.print).run
+    report = measure(open_bundle(run.bundle_path), root, console)
+    return publish(run.run_dir, report, sets, target)
 
 
 def prepare(

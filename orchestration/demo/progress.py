@@ -11,7 +11,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from orchestration.monitoring.progress import BAR_WIDTH, Repeating, counting
+from orchestration.monitoring.progress import BAR_WIDTH, counting
+from orchestration.monitoring.repeating import Repeating
 
 TICK_S = 0.5
 # Most of a step's bar that may be filled before the step ends: a late step never looks finished.
@@ -51,6 +52,10 @@ class DemoProgress:
         self._ticking.stop()
         if self.console.is_terminal:
             self._bar.stop()
+
+    def warn(self, message: str) -> None:
+        """Print a line about something that did not stop the work."""
+        self.console.print(message, style="yellow", markup=False)
 
     @contextmanager
     def step(self, number: int, title: str) -> Iterator[None]:

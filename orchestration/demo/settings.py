@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +12,13 @@ from orchestration.demo.collection import Amounts, Collection
 from orchestration.demo.outputs import DemoOutputs
 from orchestration.demo.progress import DemoProgress
 from orchestration.devices import device_count
-from orchestration.workflows import train_request
+from orchestration.workflows.train_request import TrainOptions, resolve_config
 from orchestration.workspace import Workspace
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
     from models.diffusion.settings import SamplingSettings
     from pipelines.evaluate import EvaluateConfig
-    from training.config import RunConfig
 
 PRESET = "tiny"
 STRIDE = 3  # of held-out clips, as the preset trains
@@ -79,17 +78,19 @@ class Demo:
         )
 
 
-def stage_config(demo: Demo, stage: int) -> RunConfig:
+def stage_options(demo: Demo, stage: int) -> TrainOptions:
     """The preset's recipe for a stage, on the demo's data and from the bundle of the stage before."""
-    sets = [*demo.settings.sets, f"data.dataset={demo.data}"]
-    if stage > 1:
-        sets.append(f"init.parent={demo.runs[stage - 1] / 'bundle'}")
-    gpus = min(2, device_count())
-    request = train_request.Request(stage=stage, preset=PRESET, sets=tuple(sets), gpus=gpus)
-    config = train_request.complete(request, demo.workspace)
+    values: dict[str, object] = {} if stage == 1 else {"init.parent": str(demo.runs[stage - 1] / "bundle")}
+    options = TrainOptions(
+        stage=stage,
+        preset=PRESET,
+        sets=demo.settings.sets,
+        data=str(demo.data),
+        gpus=min(2, device_count()),
+        values=values,
+    )
     # Sample videos at the end of every stage, for the trackers.
-    validation = config.validation.model_copy(update={"every": config.train.steps})
-    return config.model_copy(update={"validation": validation})
+    return replace(options, values={**values, "validation.every": resolve_config(options).train.steps})
 
 
 def evaluation_config(demo: Demo, stage: int, bundle: Bundle) -> EvaluateConfig:

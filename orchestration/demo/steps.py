@@ -15,7 +15,6 @@ from pathlib import Path
 from rich.console import Console
 
 from models.bundle import open_bundle
-from orchestration import registry
 from orchestration.demo.collection import write_collection
 from orchestration.demo.outputs import STEP_TITLES
 from orchestration.demo.progress import DemoProgress
@@ -26,10 +25,12 @@ from orchestration.demo.settings import (
     Settings,
     evaluation_config,
     sampling,
-    stage_config,
+    stage_options,
 )
 from orchestration.demo.step_timings import StepTimings
-from orchestration.workflows import promotion, train_request
+from orchestration.monitoring.progress import TrainingDisplay
+from orchestration.workflows import promotion
+from orchestration.workflows.train_request import prepare_training
 from orchestration.workspace import Workspace
 
 
@@ -138,12 +139,11 @@ def ingest_footage(demo: Demo) -> Outcome:
 
 def train_stage(demo: Demo, stage: int) -> Outcome:
     """One stage on Ray Train; its bundle is accepted into the ledger."""
-    from orchestration.launch.ray_train import launch
+    from orchestration.workflows.train import train
 
-    config = stage_config(demo, stage)
-    folder = train_request.run_folder(config, demo.workspace)
-    result = launch(config, folder, demo.workspace, demo.overall.console)
-    registry.accept(demo.workspace.ledger, open_bundle(result.bundle_path))
+    request = prepare_training(stage_options(demo, stage), demo.workspace)
+    with TrainingDisplay(demo.overall.console, request.title) as display:
+        result = train(request, demo.workspace, display, demo.overall.warn).run
     demo.runs[stage] = result.run_dir
     said = f"bundle {result.bundle_id[:12]}"
     if result.steps is None:
@@ -159,7 +159,7 @@ def promote(demo: Demo) -> Outcome:
     options = promotion.PromoteOptions(demo.champion, note="made by the demo")
     warning = promotion.promote(options, demo.workspace).warning
     if warning:
-        demo.overall.console.print(warning, style="yellow")
+        demo.overall.warn(warning)
     return Outcome(f"{bundle.id[:12]} is champion in {ledger.path}", fresh=True)
 
 

@@ -1,1 +1,5 @@
-"""Starting training: Ray Train."""
+"""Starting the processes of a training run."""
+
+from orchestration.launch.ray_train import RayTrainLauncher
+
+__all__ = ["RayTrainLauncher"]

@@ -1,5 +1,13 @@
-"""An ingest as it goes: on the terminal, for Prometheus, and in the tracker."""
+"""Progress of running jobs: on the terminal, for Prometheus, and as a run of the tracker."""
 
-from orchestration.monitoring.observers import Job, Watch, observe_job
+from orchestration.monitoring.observers import IngestJob, IngestObserver, MonitoringOptions, observe_ingest
+from orchestration.monitoring.training_progress import JournalFollower, TrainingProgress
 
-__all__ = ["Job", "Watch", "observe_job"]
+__all__ = [
+    "IngestJob",
+    "IngestObserver",
+    "JournalFollower",
+    "MonitoringOptions",
+    "TrainingProgress",
+    "observe_ingest",
+]

@@ -1,4 +1,4 @@
-"""The live table of an ingest; lines now and then where the console is no terminal."""
+"""The live table of an ingest; on a console that is no terminal, a line every half minute."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 30.0
 REFRESHES_PER_S = 2
-REASONS_SHOWN = 6
+REASONS_LISTED = 6
 
 
 class IngestDisplay:
-    """Shows the state last told. Use it as a context manager around the job."""
+    """Displays the newest state. Use it as a context manager around the job."""
 
     def __init__(self, console: Console, title: str) -> None:
         self._console, self._title = console, title
         self._state: IngestProgress | None = None
-        self._began = self._told = self._printed = time.monotonic()
+        self._began = self._updated = self._printed = time.monotonic()
         self._live = Live(get_renderable=self._table, console=console, refresh_per_second=REFRESHES_PER_S)
 
     def __enter__(self) -> Self:
@@ -46,8 +46,8 @@ class IngestDisplay:
 
     def __call__(self, state: IngestProgress) -> None:
         """Take a new state."""
-        self._state, self._told = state, time.monotonic()
-        if not self._console.is_terminal and self._told - self._printed >= LINE_EVERY_S:
+        self._state, self._updated = state, time.monotonic()
+        if not self._console.is_terminal and self._updated - self._printed >= LINE_EVERY_S:
             self._print(state)
 
     def _print(self, state: IngestProgress) -> None:
@@ -57,7 +57,7 @@ class IngestDisplay:
     def _table(self) -> RenderableType:
         state = self._state
         if state is None:
-            return Text(f"{self._title}  {self._elapsed()}  at the first units")
+            return Text(f"{self._title}  {self._elapsed()}  first units in progress")
         head = Table.grid(padding=(0, 2))
         bar = ProgressBar(state.total_rows, state.rows, width=BAR_WIDTH)
         rows = f"{state.rows}/{state.total_rows} rows"
@@ -77,7 +77,7 @@ class IngestDisplay:
     def _left(self, state: IngestProgress) -> str:
         if state.seconds_left is None:
             return "left –"
-        return f"left {duration(max(0.0, state.seconds_left - (time.monotonic() - self._told)))}"
+        return f"left {duration(max(0.0, state.seconds_left - (time.monotonic() - self._updated)))}"
 
 
 def line_of(state: IngestProgress) -> str:
@@ -94,9 +94,9 @@ def line_of(state: IngestProgress) -> str:
 def reasons_of(state: IngestProgress) -> str:
     """The most frequent reasons for rejections, with their counts."""
     ordered = sorted(state.reasons.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{reason} {count}" for reason, count in ordered[:REASONS_SHOWN]]
-    more = len(ordered) - len(shown)
-    return ", ".join([*shown, f"{more} more"] if more else shown)
+    listed = [f"{reason} {count}" for reason, count in ordered[:REASONS_LISTED]]
+    more = len(ordered) - len(listed)
+    return ", ".join([*listed, f"{more} more"] if more else listed)
 
 
 def duration(seconds: float) -> str:

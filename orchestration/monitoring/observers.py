@@ -1,92 +1,93 @@
-"""All who watch an ingest, behind the one callback that the job knows."""
+"""The observers of an ingest, behind the one progress callback that the job calls."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from orchestration.monitoring.ingest_display import IngestDisplay
 from orchestration.workspace import Workspace
 
 if TYPE_CHECKING:
-    from orchestration.monitoring.ingest_journal import JournalledIngest
-    from orchestration.tracking.backends import Outcome
     from pipelines.ingest import IngestProgress
+
+IngestObserver = Callable[["IngestProgress"], None]
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Who watches besides the terminal. ``mlflow_uri`` None takes the workspace's own store."""
+class MonitoringOptions:
+    """Observers besides the caller's own callback.
+
+    ``metrics_port``: serve Prometheus here (0: a free port); ``track``: make the job a run of the tracker;
+    ``mlflow_uri``: the workspace's own store if None.
+    """
 
     metrics_port: int | None = None
     track: bool = True
     mlflow_uri: str | None = None
 
 
-@dataclass
-class Job:
-    """What is watched: the verb, the dataset's place and the settings, for the tracker."""
+@dataclass(frozen=True)
+class IngestJob:
+    """The observed job as the tracker records it: verb, dataset (folder or URL) and settings."""
 
     verb: str
     dataset: str
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
 
 
 @contextmanager
-def observe_job(job: Job, watch: Watch, console: Console) -> Iterator[Callable[[IngestProgress], None]]:
-    """Show, export and journal what the job tells. A job that has nothing to do leaves no run behind.
+def observe_ingest(
+    job: IngestJob,
+    options: MonitoringOptions,
+    workspace: Workspace,
+    on_progress: IngestObserver,
+    on_message: Callable[[str], None],
+) -> Iterator[IngestObserver]:
+    """One callback that notifies ``on_progress``, Prometheus and the tracker.
 
-    Raises AnimaticError if the metrics' port is taken.
+    ``on_message`` receives the address of the metrics, and a line if the tracker lacks something at the end.
+    A job without any progress leaves no run behind.
+
+    Raises:
+        AnimaticError: the port of the metrics is in use.
     """
     with ExitStack() as stack:
-        watchers: list[Callable[[IngestProgress], None]] = []
-        if watch.metrics_port is not None:
+        observers: list[IngestObserver] = []
+        if options.metrics_port is not None:
             from orchestration.monitoring.prometheus import MetricsServer
 
-            server = stack.enter_context(MetricsServer(watch.metrics_port))
-            console.print(f"metrics on port {server.port}, path /metrics")
-            watchers.append(server)
-        if watch.track:
-            watchers.append(stack.enter_context(_tracked(job, watch, console)))
-        watchers.append(stack.enter_context(IngestDisplay(console, job.verb)))
+            server = stack.enter_context(MetricsServer(options.metrics_port))
+            on_message(f"metrics on port {server.port}, path /metrics")
+            observers.append(server)
+        if options.track:
+            uri = options.mlflow_uri or workspace.mlflow_uri
+            observers.append(stack.enter_context(_tracked(job, workspace, uri, on_message)))
+        observers.append(on_progress)
 
-        def tell(state: IngestProgress) -> None:
-            for watcher in watchers:
-                watcher(state)
+        def notify(state: IngestProgress) -> None:
+            for observer in observers:
+                observer(state)
 
-        yield tell
+        yield notify
 
 
 @contextmanager
-def _tracked(job: Job, watch: Watch, console: Console) -> Iterator[Callable[[IngestProgress], None]]:
-    """Begins a run with the first state, and ends it as the job ended."""
-    workspace = Workspace.current()
-    runs: list[JournalledIngest] = []
+def _tracked(
+    job: IngestJob, workspace: Workspace, mlflow_uri: str, on_message: Callable[[str], None]
+) -> Iterator[IngestObserver]:
+    """Starts a run with the first state, and ends it as the job ends."""
+    with ExitStack() as stack:
+        writers: list[IngestObserver] = []
 
-    def tell(state: IngestProgress) -> None:
-        if not runs:
-            from orchestration.monitoring.ingest_journal import JournalledIngest, run_folder
+        def notify(state: IngestProgress) -> None:
+            if not writers:
+                from orchestration.monitoring.ingest_run import ingest_run, run_folder
 
-            folder = run_folder(workspace.root / "ingest", job.verb, job.dataset)
-            uri = watch.mlflow_uri or workspace.mlflow_uri
-            runs.append(JournalledIngest(folder, {"dataset": job.dataset, **job.settings}, uri))
-        runs[0](state)
+                folder = run_folder(workspace.root / "ingest", job.verb, job.dataset)
+                settings = {"dataset": job.dataset, **job.settings}
+                writers.append(stack.enter_context(ingest_run(folder, settings, mlflow_uri, on_message)))
+            writers[0](state)
 
-    from orchestration.tracking import behind_remark
-
-    outcome: Outcome = "failed"
-    try:
-        yield tell
-        outcome = "finished"
-    except KeyboardInterrupt:
-        outcome = "interrupted"
-        raise
-    finally:
-        for run in runs:
-            behind = run.close(outcome)
-            if behind:
-                console.print(behind_remark(behind, run.folder), style="yellow")
+        yield notify

@@ -1,21 +1,18 @@
-"""Progress bars: one look for every verb, and one that follows a training run's journal."""
+"""Progress bars on a terminal: one look for every verb."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from training.journal import JournalEntry, follow_journal
+from orchestration.monitoring.training_progress import TrainingProgress
 
 BAR_WIDTH = 30
-FOLLOW_S = 0.5
 
 
 def progress_bar(console: Console) -> Progress:
@@ -34,9 +31,16 @@ def progress_bar(console: Console) -> Progress:
 
 @contextmanager
 def counting(console: Console, title: str) -> Iterator[CountingTask]:
-    """A bar driven by calls ``task(done, total)``, the shape of every progress callback in this code."""
-    with progress_bar(console) as bar:
+    """A bar driven by calls ``task(done, total)``, the shape of every counting callback in this code.
+
+    It appears with the first call, so that an error before that is printed alone.
+    """
+    bar = progress_bar(console)
+    try:
         yield CountingTask(bar, bar.add_task(title, total=None, figures=""))
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 class CountingTask:
@@ -46,73 +50,39 @@ class CountingTask:
         self._bar, self._task = bar, task
 
     def __call__(self, done: int, total: int) -> None:
+        self._bar.start()
         self._bar.update(self._task, completed=done, total=total)
 
 
-class Repeating:
-    """Calls ``act`` every ``every_s`` seconds in a thread of its own, until it is stopped."""
+class TrainingDisplay:
+    """A bar for :class:`TrainingProgress`: step, loss, clips/s, time left; it appears with the first."""
 
-    def __init__(self, act: Callable[[], None], every_s: float, name: str) -> None:
-        self._act, self._every_s = act, every_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._repeat, name=name, daemon=True)
-
-    def start(self) -> None:
-        """Begin; the first call comes after ``every_s``."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Return when a call under way has ended and there will be no other; nothing if not started."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _repeat(self) -> None:
-        while not self._stop.wait(self._every_s):
-            self._act()
-
-
-class JournalFollower:
-    """A bar that follows a run's journal from the launching process: step, loss, clips/s, time left."""
-
-    def __init__(self, journal: Path, steps: int, title: str, console: Console) -> None:
-        self._journal, self._title, self._steps = journal, title, steps
-        # What earlier, interrupted calls wrote is history, not progress of this one.
-        self._offset = journal.stat().st_size if journal.exists() else 0
-        self._bar = progress_bar(console)
-        self._task = self._bar.add_task(title, total=steps, figures="starting")
-        self._following = Repeating(self._advance, FOLLOW_S, "progress")
+    def __init__(self, console: Console, title: str) -> None:
+        self._bar, self._title = progress_bar(console), title
+        self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
-        self._bar.start()
-        self._following.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._following.stop()
-        self._advance()
-        self._bar.stop()
+        if self._task is not None:
+            self._bar.stop()
 
-    def _advance(self) -> None:
-        entries, self._offset = follow_journal(self._journal, self._offset)
-        for entry in entries:
-            if entry.event == "metrics":
-                self._bar.update(self._task, completed=entry.step, figures=_figures(entry))
-            elif entry.event == "resume":
-                self._bar.reset(self._task, completed=entry.step, figures="resumed")
-            elif entry.event == "warning":
-                self._bar.console.print(f"{self._title}: {entry.content.get('message', '')}", style="yellow")
-            elif entry.event == "end":
-                self._bar.update(self._task, completed=entry.step)
+    def __call__(self, progress: TrainingProgress) -> None:
+        """Display a new state."""
+        if self._task is None:
+            self._task = self._bar.add_task(self._title, total=progress.steps, figures="starting")
+            self._bar.start()
+        elif progress.resumed:
+            self._bar.reset(self._task, completed=progress.step, figures="resumed")
+        elif progress.loss is None:
+            self._bar.update(self._task, completed=progress.step)
+        else:
+            self._bar.update(self._task, completed=progress.step, figures=_figures(progress))
 
 
-def _figures(entry: JournalEntry) -> str:
-    metrics = entry.metrics
-    parts = []
-    if "train/loss" in metrics:
-        parts.append(f"loss {metrics['train/loss']:.4f}")
-    if "throughput/clips_per_s" in metrics:
-        parts.append(f"{metrics['throughput/clips_per_s']:.1f} clips/s")
-    return "  ".join(parts)
+def _figures(progress: TrainingProgress) -> str:
+    speed = "" if progress.clips_per_s is None else f"  {progress.clips_per_s:.1f} clips/s"
+    return f"loss {progress.loss:.4f}{speed}"

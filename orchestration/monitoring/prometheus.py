@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from pipelines.ingest import IngestProgress
 
 COUNTERS = {
-    "rows": ("Source rows that are done.", lambda state: state.rows),
+    "rows": ("Source rows done.", lambda state: state.rows),
     "samples": ("Clips in the dataset.", lambda state: state.samples),
     "bytes": ("Bytes of shards.", lambda state: state.bytes),
 }
 GAUGES = {
     "source_rows": ("Rows of the source.", lambda state: state.total_rows),
-    "rows_per_second": ("Source rows done a second, lately.", lambda state: state.rows_per_s),
-    "samples_per_second": ("Clips made a second, lately.", lambda state: state.samples_per_s),
-    "bytes_per_second": ("Bytes of shards written a second, lately.", lambda state: state.bytes_per_s),
-    "seconds_left": ("Seconds that the rest will take.", lambda state: state.seconds_left),
+    "rows_per_second": ("Source rows done per second, recently.", lambda state: state.rows_per_s),
+    "samples_per_second": ("Clips made per second, recently.", lambda state: state.samples_per_s),
+    "bytes_per_second": ("Bytes of shards written per second, recently.", lambda state: state.bytes_per_s),
+    "seconds_left": ("Estimated seconds until the end.", lambda state: state.seconds_left),
 }
 PREFIX = "animatic_ingest"
 
@@ -61,7 +61,7 @@ class MetricsServer:
 
 
 class _Figures(Collector):
-    """What is scraped: the state last told."""
+    """The scraped figures: those of the newest state."""
 
     def __init__(self) -> None:
         self.state: IngestProgress | None = None

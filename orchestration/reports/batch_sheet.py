@@ -1,4 +1,4 @@
-"""A training batch as one picture: what the network will see of each sample, and what it will be told."""
+"""A training batch as one picture: the frames and conditions that the network receives of each sample."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ CONDITION, INK, FAINT = (220, 40, 40), (20, 20, 20), (120, 120, 120)
 COLUMNS = 110  # letters in a line of caption
 
 
-class Size(NamedTuple):
-    """Of each sample of a batch."""
+class SampleSize(NamedTuple):
+    """Frames and pixels of each sample of a batch."""
 
     frames: int
     height: int
     width: int
 
 
-def size_of(batch: Batch) -> Size:
-    """What the network is trained on: of samples that come as latents, what these were made of."""
+def sample_size(batch: Batch) -> SampleSize:
+    """The size that the network is trained on; of latents, that of the encoded frames."""
     height, width = batch.pixels.shape[-2:]
-    return Size((batch.pixels if batch.latents is None else batch.latents).shape[1], height, width)
+    return SampleSize((batch.pixels if batch.latents is None else batch.latents).shape[1], height, width)
 
 
 def draw_batch(batch: Batch) -> Image.Image:
-    """The samples' size, then one strip a sample, its conditioning frame in red, with caption, key, fps and
-    what is dropped.
+    """The samples' size, then each sample as a strip of frames with caption, key, fps and dropped conditions.
 
-    Of samples that come as latents, the conditioning frame alone is drawn: the batch has no other pixels.
+    The condition frame is outlined in red. Of samples that come as latents, only that frame is drawn: the
+    batch has no other pixels.
     """
     strips = [_strip(batch, number) for number in range(len(batch))]
     font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", 13)
     texts = [_texts(batch, number) for number in range(len(batch))]
-    title = "{} samples of {} frames of {}x{} pixels".format(len(batch), *size_of(batch))
+    title = "{} samples of {} frames of {}x{} pixels".format(len(batch), *sample_size(batch))
     written = [title, *(line for lines in texts for line in lines)]
     widest = max(*(int(font.getlength(line)) for line in written), *(strip.width for strip in strips))
     heights = [s.height + LINE * len(t) + MARGIN for s, t in zip(strips, texts, strict=True)]

@@ -1,17 +1,16 @@
-"""A dataset as one HTML file that needs nothing else: figures, charts and a contact sheet."""
+"""A dataset as one self-contained HTML file: figures, charts and a contact sheet."""
 
 from __future__ import annotations
 
 import base64
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.files import write_text
-from orchestration.workspace import Workspace
 
 if TYPE_CHECKING:
     from pipelines.survey import Histogram, Rate, Survey
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 
 TEMPLATE = "dataset_report.html"
 WIDTH, HEIGHT = 300, 110  # of a chart, in its own units
-GAP = 0.12  # of a bar's place
+GAP = 0.12  # of the width that a bar has
 LABELLED = 8  # bars, up to which each has its label
 TICKS = 4
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A bar (x, y, width, height) of a chart and what it says, or a label at x."""
+    """A bar (x, y, width, height) of a chart with its tooltip, or a label at x."""
 
     x: float
     y: float = 0.0
@@ -47,10 +46,21 @@ class Chart:
     line: str = ""
 
 
-def report_path(found: Survey) -> Path:
-    """Where the report of a dataset goes when the user does not say."""
+@dataclass(frozen=True)
+class Outcome:
+    """What became of some source rows: their share of all rows, and examples; ``good``: samples."""
+
+    name: str
+    rows: int
+    share: float
+    good: bool
+    examples: Sequence[Mapping[str, str]] = ()
+
+
+def report_name(found: Survey) -> str:
+    """The default file name of a dataset's report."""
     name = re.sub(r"[^\w.-]", "_", Path(found.url.rstrip("/")).name) or "data"
-    return Workspace.current().root / "inspect" / f"{name}-{found.digest[:8]}.html"
+    return f"{name}-{found.digest[:8]}.html"
 
 
 def write_report(path: Path, found: Survey, sheet: Sequence[Contact]) -> None:
@@ -79,43 +89,38 @@ def write_report(path: Path, found: Survey, sheet: Sequence[Contact]) -> None:
     write_text(path, page)
 
 
-def outcomes(found: Survey) -> list[dict[str, Any]]:
-    """What became of the rows: made, then each reason, with its share of all rows."""
+def outcomes(found: Survey) -> list[Outcome]:
+    """The rows that became clips, then those of each rejection, the most frequent first."""
     rows = found.counts["rows"]
-    made: dict[str, Any] = {
-        "name": "became clips",
-        "rows": rows - found.counts["rejected_rows"],
-        "examples": [],
-        "good": True,
-    }
+    accepted = rows - found.counts["rejected_rows"]
     reasons = sorted(found.counts["reasons"].items(), key=lambda item: (-item[1], item[0]))
     rejected = [
-        {"name": reason, "rows": count, "examples": found.examples.get(reason, []), "good": False}
+        Outcome(reason, count, count / rows, good=False, examples=found.examples.get(reason, []))
         for reason, count in reasons
     ]
-    return [{**outcome, "share": outcome["rows"] / rows} for outcome in (made, *rejected)]
+    return [Outcome("became clips", accepted, accepted / rows, good=True), *rejected]
 
 
 def histogram_chart(histogram: Histogram) -> Chart:
     """A bar for each count."""
     counts, edges = histogram.counts, histogram.edges
     binned = len(edges) > len(counts)
-    place, top = WIDTH / len(counts), max(counts)
+    step, top = WIDTH / len(counts), max(counts)
     bars = []
     for number, count in enumerate(counts):
         tall = HEIGHT * count / top
         name = f"{edges[number]:.4g}" + (f" to {edges[number + 1]:.4g}" if binned else "")
-        x = (number + GAP / 2) * place
-        bars.append(Mark(x, HEIGHT - tall, place * (1 - GAP), tall, f"{name}: {count}"))
+        x = (number + GAP / 2) * step
+        bars.append(Mark(x, HEIGHT - tall, step * (1 - GAP), tall, f"{name}: {count}"))
     if binned or len(counts) > LABELLED:
         labels = _axis(edges[0], edges[-1])
     else:
-        labels = [Mark((number + 0.5) * place, text=f"{edge:.4g}") for number, edge in enumerate(edges)]
+        labels = [Mark((number + 0.5) * step, text=f"{edge:.4g}") for number, edge in enumerate(edges)]
     return Chart(histogram.name.replace("_", " "), histogram.unit, f"{top:,}", labels, bars)
 
 
 def speed_charts(rates: Sequence[Rate]) -> list[Chart]:
-    """Rows, clips and MB a second over the hours of work; none if no times were noted."""
+    """Rows, clips and MB per second over the hours of work; none if no times were recorded."""
     if not rates:
         return []
     kinds: dict[str, Callable[[Rate], float]] = {
@@ -136,7 +141,7 @@ def _speed(name: str, rates: Sequence[Rate], values: list[float]) -> Chart:
         pair for pair in (("h", 1), ("min", 60), ("s", 3600)) if end * pair[1] >= 2 or pair[1] == 3600
     )
     line = f"M0,{HEIGHT} L{' L'.join(points)} L{WIDTH},{HEIGHT} Z"
-    return Chart(f"{name} a second", f"{unit} of work", f"{top:.3g}", _axis(0, end * scale), [], line)
+    return Chart(f"{name} per second", f"{unit} of work", f"{top:.3g}", _axis(0, end * scale), [], line)
 
 
 def _axis(low: float, high: float) -> list[Mark]:
@@ -153,11 +158,11 @@ def _picture(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
+def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     """Settings by dotted names, as they are set."""
     flat: dict[str, str] = {}
     for name, value in settings.items():
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{name}.")
         elif value is not None:
             flat[f"{prefix}{name}"] = str(value)

@@ -1,5 +1,8 @@
-"""Journal (truth) → MLflow and W&B (mirrors that may fail without anybody noticing but the log)."""
+"""Mirrors of a run's journal in MLflow and W&B; a failing tracker never affects the run."""
 
-from orchestration.tracking.mirror import Mirror, SyncReport, backends_for, behind_remark, sync
+from orchestration.tracking.backends import Backend, Outcome, backends_for
+from orchestration.tracking.feed import SyncReport, sync
+from orchestration.tracking.mirror import Mirror, mirrored
+from orchestration.tracking.run import TrackedRun
 
-__all__ = ["Mirror", "SyncReport", "backends_for", "behind_remark", "sync"]
+__all__ = ["Backend", "Mirror", "Outcome", "SyncReport", "TrackedRun", "backends_for", "mirrored", "sync"]

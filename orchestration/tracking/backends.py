@@ -7,11 +7,16 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-from orchestration.tracking.run import Delivery, TrackedRun
+from orchestration.tracking.run import Delivery, SampleFile, TrackedRun
 
-# Two threads that first-import large packages with shared dependencies can see half-made modules.
+if TYPE_CHECKING:
+    import wandb
+    from mlflow import MlflowClient
+
+# Two threads that import large packages with shared dependencies for the first time can see partly
+# initialised modules.
 _IMPORTS = threading.Lock()
 MLFLOW_METRICS_PER_BATCH = 1000
 MLFLOW_PARAMS_PER_BATCH = 100
@@ -21,26 +26,34 @@ Outcome = Literal["finished", "failed", "interrupted"]
 T = TypeVar("T")
 
 
+def backends_for(mlflow_uri: str, wandb_mode: str, project: str) -> list[Backend]:
+    """The trackers that a configuration asks for."""
+    backends: list[Backend] = [MlflowBackend(mlflow_uri)]
+    if wandb_mode in ("online", "offline"):
+        backends.append(WandbBackend("online" if wandb_mode == "online" else "offline", project))
+    return backends
+
+
 class Backend(Protocol):
-    """A tracker that journal lines are delivered to, from one thread."""
+    """A tracker as the destination of journal lines, used from one thread."""
 
     name: str
     target: str
 
     def open(self, run: TrackedRun, known_id: str | None) -> str:
-        """Connect, and find or make the run there; returns the tracker's id of it."""
+        """Connect, and find or create the run there; returns the tracker's id of it."""
 
     def describe(self, run: TrackedRun) -> None:
-        """Tell the resolved configuration (once per run)."""
+        """Send the resolved configuration (once per run)."""
 
     def deliver(self, delivery: Delivery) -> None:
-        """Tell a batch, in order."""
+        """Send a batch, in order."""
 
     def close(self, outcome: Outcome) -> None:
-        """Mark how the run ended and let go."""
+        """Mark how the run ended and disconnect."""
 
 
-def mlflow_client(uri: str) -> Any:
+def mlflow_client(uri: str) -> MlflowClient:
     """A client of an MLflow store and its registry that gives up on a dead server in seconds."""
     # The default of 7 retries with backoff blocks for four minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -87,8 +100,8 @@ class MlflowBackend:
             self._client.log_batch(self._run_id, metrics=chunk)
         if delivery.tags:
             self._client.log_batch(self._run_id, tags=[RunTag(k, v) for k, v in delivery.tags.items()])
-        for _, path, _ in delivery.samples:
-            self._client.log_artifact(self._run_id, str(path), "samples")
+        for sample in delivery.samples:
+            self._client.log_artifact(self._run_id, str(sample.path), "samples")
         if delivery.ended:
             self._client.set_terminated(self._run_id, "FINISHED")
 
@@ -151,7 +164,7 @@ class WandbBackend:
             init_timeout=20,
             x_disable_stats=True,
         )
-        self._run: Any = wandb.init(
+        self._run = wandb.init(
             project=run.project,
             id=known_id or run.id,
             name=run.name,
@@ -161,7 +174,7 @@ class WandbBackend:
             resume="allow" if self._mode == "online" else None,
             settings=settings,
         )
-        # A replay after an interruption goes back in steps, which W&B's own counter would drop silently.
+        # A replay after an interruption repeats steps; W&B's own counter would drop those silently.
         self._run.define_metric("step", hidden=True)
         self._run.define_metric("*", step_metric="step")
         return str(self._run.id)
@@ -170,11 +183,11 @@ class WandbBackend:
         self._run.config.update(run.config(), allow_val_change=True)
 
     def deliver(self, delivery: Delivery) -> None:
-        by_step: dict[int, dict[str, Any]] = {}
+        by_step: dict[int, dict[str, object]] = {}
         for point in delivery.points:
             by_step.setdefault(point.step, {})[point.key] = point.value
-        for step, path, prompt in delivery.samples:
-            by_step.setdefault(step, {})[f"samples/{path.stem}"] = _media(path, prompt)
+        for sample in delivery.samples:
+            by_step.setdefault(sample.step, {})[f"samples/{sample.path.stem}"] = _media(sample)
         for step in sorted(by_step):
             self._run.log({"step": step, **by_step[step]})
         if delivery.tags:
@@ -184,13 +197,13 @@ class WandbBackend:
         self._run.finish(exit_code=0 if outcome == "finished" else 1)
 
 
-def _media(path: Path, prompt: str) -> Any:
+def _media(sample: SampleFile) -> wandb.Image | wandb.Video:
     import wandb
 
-    kind = VIDEO_SUFFIXES.get(path.suffix)
+    kind = VIDEO_SUFFIXES.get(sample.path.suffix)
     if kind is None:
-        return wandb.Image(str(path), caption=prompt)
-    return wandb.Video(str(path), caption=prompt, format=kind)
+        return wandb.Image(str(sample.path), caption=sample.prompt)
+    return wandb.Video(str(sample.path), caption=sample.prompt, format=kind)
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -1,16 +1,16 @@
-"""What a tracker is told about a run, and how far each tracker has got."""
+"""What trackers receive about a run, and how far each of them has got."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import uuid
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel, Field
 
 from core.files import write_text
 
@@ -38,16 +38,16 @@ class TrackedRun:
 
     @property
     def kind(self) -> str:
-        """What the run does: train or ingest."""
+        """The job of the run: ``train`` or ``ingest``."""
         return "ingest" if "ingest" in self.config() else "train"
 
-    def config(self) -> dict[str, Any]:
-        """The resolved configuration the run wrote, or nothing before it has."""
+    def config(self) -> Mapping[str, object]:
+        """The resolved configuration that the run wrote; empty before it has."""
         path = self.folder / "config.yaml"
         return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
 
     def parameters(self) -> dict[str, str]:
-        """The configuration with dotted keys, for trackers that know only flat names."""
+        """The configuration with dotted keys, for trackers with flat names only."""
         return {key: str(value) for key, value in _flatten(self.config())}
 
 
@@ -61,33 +61,43 @@ class Point:
     time: float
 
 
+@dataclass(frozen=True)
+class SampleFile:
+    """A picture or clip that was drawn at a step, with its prompt."""
+
+    step: int
+    path: Path
+    prompt: str
+
+
 @dataclass
 class Delivery:
-    """What a batch of journal lines means to a tracker, already rid of everything told before."""
+    """What a batch of journal lines means to a tracker, without anything that was delivered before."""
 
     points: list[Point] = field(default_factory=list)
-    samples: list[tuple[int, Path, str]] = field(default_factory=list)
+    samples: list[SampleFile] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     started: bool = False
     ended: bool = False
 
 
 class MirrorState(BaseModel):
-    """How far one tracker has got; kept in the run folder so that a replay never tells twice.
+    """How far one tracker has got; kept in the run folder so that a replay delivers nothing twice.
 
-    ``told`` holds the last step delivered for each metric: after a resume a run repeats the steps since its
-    last checkpoint, and those values have been delivered already.
+    ``delivered`` holds the last step of each metric: after a resume a run repeats the steps since its last
+    checkpoint, and the values of those are at the tracker already.
     """
 
     target: str
     offset: int = 0
-    told: dict[str, int] = {}
+    # State files of earlier versions call it "told".
+    delivered: dict[str, int] = Field({}, validation_alias=AliasChoices("delivered", "told"))
     run_id: str | None = None
     described: bool = False
 
     @staticmethod
     def path(folder: Path, backend: str, target: str) -> Path:
-        """One file per tracker and destination: another server starts from the first line."""
+        """One file per tracker and destination: a new server starts from the first line."""
         digest = hashlib.sha256(target.encode()).hexdigest()[:8]
         return folder / "tracking" / f"{backend}-{digest}.json"
 
@@ -99,11 +109,9 @@ class MirrorState(BaseModel):
         write_text(path, self.model_dump_json(indent=1))
 
 
-def _flatten(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    if not isinstance(value, dict) or not value:
-        return [(prefix, json.dumps(value) if isinstance(value, list | dict) else value)]
-    return [
-        pair
-        for key, inner in value.items()
-        for pair in _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
-    ]
+def _flatten(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    if not isinstance(value, Mapping) or not value:
+        yield prefix, json.dumps(value) if isinstance(value, list | dict) else value
+        return
+    for key, inner in value.items():
+        yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))

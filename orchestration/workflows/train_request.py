@@ -1,23 +1,28 @@
-"""What ``animatic train`` does when it is told little: find what the stage needs, or say how to make it."""
+"""Options of ``animatic train`` → the resolved request: what the stage needs is found, or the error says how
+to create it."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from core.errors import AnimaticError
 from orchestration.devices import default_preset, device_count
 from orchestration.workspace import Workspace
-from training.batch_source import DatasetSource
-from training.config import RunConfig, resolve
-from training.config.identity import config_hash
-from training.initialisation import open_source_bundles, parent_stage
+from training.config import RunConfig, config_hash, resolve
+from training.initialisation import SourceBundles, open_source_bundles, parent_stage
+from training.stages import STAGES
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the user asked for; everything but the stage may be left open."""
+class TrainOptions:
+    """What the user asked for; everything but the stage may be left open.
+
+    ``values``: settings by dotted name, used as they are; ``sets``: assignments ``section.key=value`` with
+    values in YAML, which win over all others; ``data``, ``address`` and ``gpus`` are settings with a name of
+    their own. ``run_dir``: named after preset, stage and inputs if None.
+    """
 
     stage: int
     preset: str | None = None
@@ -26,73 +31,88 @@ class Request:
     data: str | None = None
     address: str | None = None
     gpus: int | None = None
-
-    def chosen_preset(self) -> str:
-        """The preset asked for, or the one that suits this machine."""
-        return self.preset or default_preset()
-
-    def all_sets(self) -> list[str]:
-        """The user's assignments over those that stand for other options; the later one wins."""
-        sets: list[str] = []
-        gpus = device_count() if self.gpus is None and self.address is None else self.gpus
-        if gpus:
-            sets += [f"launch.workers={gpus}", "launch.gpus_per_worker=1"]
-        elif self.gpus == 0:
-            sets.append("launch.gpus_per_worker=0")
-        if self.address:
-            sets.append(f"launch.address={self.address}")
-        if self.data:
-            sets.append(f"data.dataset={self.data}")
-        return sets + list(self.sets)
+    run_dir: Path | None = None
+    values: Mapping[str, object] = field(default_factory=dict)
 
 
-def with_parent(request: Request, workspace: Workspace) -> RunConfig:
-    """The configuration with the parent found where the stage needs one; bundles and data unverified.
+@dataclass(frozen=True)
+class TrainRequest:
+    """A run that can start: configuration, folder, opened and verified bundles, digest of the data."""
+
+    config: RunConfig
+    run_dir: Path
+    sources: SourceBundles
+    dataset_digest: str
+
+    @property
+    def title(self) -> str:
+        """The stage in words."""
+        return f"stage {self.config.stage} {STAGES[self.config.stage].name}"
+
+
+def resolve_config(options: TrainOptions) -> RunConfig:
+    """The configuration as far as the options decide it.
 
     Raises:
-        AnimaticError: no bundle of the stage before was accepted; the message says what makes it.
+        AnimaticError: an unknown preset or key, or a value that does not fit.
     """
-    preset, sets = request.chosen_preset(), request.all_sets()
-    config = resolve(request.stage, preset, sets, request.files)
-    parent = parent_stage(config)
-    if parent is None or config.init.parent is not None:
+    preset = options.preset or default_preset()
+    return resolve(options.stage, preset, options.sets, options.files, _values(options))
+
+
+def with_parent(options: TrainOptions, workspace: Workspace) -> RunConfig:
+    """The configuration, with the newest accepted parent where the stage needs one; nothing is opened.
+
+    Raises:
+        AnimaticError: as :func:`resolve_config`, or the ledger lists no parent; the message names the command
+            that trains it.
+    """
+    config = resolve_config(options)
+    stage = parent_stage(config)
+    if stage is None or config.init.parent is not None:
         return config
-    found = f"init.parent={workspace.parent_bundle(parent, preset)}"
-    return resolve(request.stage, preset, [*sets, found], request.files)
+    found = {"init.parent": str(workspace.parent_bundle(stage, config.preset))}
+    return resolve_config(replace(options, values={**options.values, **found}))
 
 
-def complete(request: Request, workspace: Workspace) -> RunConfig:
-    """The configuration with data, base and parent found and verified.
+def prepare_training(options: TrainOptions, workspace: Workspace) -> TrainRequest:
+    """Find, open and verify data, base and parent, each once.
 
     Raises:
-        AnimaticError: something the stage needs is missing or tampered with; the message says what makes it.
+        AnimaticError: something the stage needs is missing or damaged; the message says how to create it.
     """
-    config = with_parent(request, workspace)
+    config = with_parent(options, workspace)
     if config.data.dataset is None:
-        config = with_parent(replace(request, data=str(_dataset(workspace))), workspace)
-    # Fail here, in a second and in one line, rather than in every worker.
-    open_source_bundles(config)
-    DatasetSource(config)
-    return config
+        config = with_parent(replace(options, data=workspace.dataset(None)), workspace)
+    sources = open_source_bundles(config)
+    from training.batch_source import DatasetSource
+
+    digest = DatasetSource(config).digest
+    run_dir = options.run_dir or _default_run_dir(workspace, config, digest, sources)
+    return TrainRequest(config, run_dir.resolve(), sources, digest)
 
 
-def run_folder(config: RunConfig, workspace: Workspace) -> Path:
-    """The folder a run has unless the user names one.
-
-    Its name depends on the recipe, the data and the bundles it starts from: the same command finds the same
-    run again, and a retrained parent or another dataset gets a new one.
-    """
-    parts = [config_hash(config), DatasetSource(config).digest]
-    parts += [bundle.id for bundle in open_source_bundles(config) if bundle]
-    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+def _default_run_dir(
+    workspace: Workspace, config: RunConfig, dataset_digest: str, sources: SourceBundles
+) -> Path:
+    """The folder depends on recipe, data and bundles: the same command finds the same run again, and a new
+    parent or dataset gets a new one."""
+    inputs = [config_hash(config), dataset_digest]
+    inputs += [bundle.id for bundle in sources if bundle]
+    digest = hashlib.sha256("\n".join(inputs).encode()).hexdigest()[:8]
     return workspace.root / f"{config.preset}-stage{config.stage}-{digest}"
 
 
-def _dataset(workspace: Workspace) -> Path:
-    newest = workspace.newest_dataset()
-    if newest is None:
-        raise AnimaticError(
-            f"there is no dataset under {workspace.root}: make one with "
-            "`animatic ingest TABLE.csv --videos FOLDER` (`make demo` makes its own), or pass --data DATASET"
-        )
-    return newest
+def _values(options: TrainOptions) -> dict[str, object]:
+    """The options that are settings, as values: text from the user is never parsed as YAML here."""
+    values: dict[str, object] = {}
+    gpus = device_count() if options.gpus is None and options.address is None else options.gpus
+    if gpus:
+        values |= {"launch.workers": gpus, "launch.gpus_per_worker": 1}
+    elif options.gpus == 0:
+        values["launch.gpus_per_worker"] = 0
+    if options.address is not None:
+        values["launch.address"] = options.address
+    if options.data is not None:
+        values["data.dataset"] = options.data
+    return values | dict(options.values)

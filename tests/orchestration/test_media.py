@@ -67,7 +67,7 @@ def test_transparency_becomes_white_and_rotation_is_applied(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("missing.png", None, "there is no image at"),
+        ("missing.png", None, "no image at"),
         ("text.png", b"not an image", "not an image in PNG, JPEG or WebP"),
         ("vector.gif", b"GIF89a" + bytes(20), "not an image in PNG, JPEG or WebP"),
     ],

@@ -76,7 +76,7 @@ def test_nothing_to_work_on_is_said_in_one_line(here):
     fails("no dataset", "inspect")
     fails("not a run folder", "sync", ".")
     make_bundle(here / "bundle")
-    fails("there is no image at", "animate", "missing.png", "a red ball", "--bundle", "bundle")
+    fails("no image at", "animate", "missing.png", "a red ball", "--bundle", "bundle")
 
 
 def test_the_champion_animates_a_picture(here):

@@ -1,9 +1,11 @@
-"""Who watches an ingest sees its figures: on a terminal, in a log, in Prometheus, in the tracker."""
+"""The observers of an ingest get its figures: terminal, log, Prometheus, tracker."""
 
 import io
 import json
 import shutil
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,18 +17,30 @@ from typer.testing import CliRunner
 
 from core.errors import AnimaticError
 from orchestration.cli import app
-from orchestration.monitoring import Job, Watch, observe_job
+from orchestration.monitoring import IngestJob, IngestObserver, MonitoringOptions, observe_ingest
+from orchestration.monitoring.ingest_display import IngestDisplay
+from orchestration.workspace import Workspace
 from pipelines.ingest import IngestProgress
 
 REASONS = {"missing_file": 1, "too_still": 3}
 EARLY = IngestProgress(10, 100, 9, 1, None, 400_000, {"missing_file": 1})
 LATE = IngestProgress(60, 100, 56, 4, 3725.0, 2_500_000, REASONS, 2.5, 2.25, 104_000.0)
-JOB = Job("ingest", "s3://bucket/data", {"crf": 20})
+JOB = IngestJob("ingest", "s3://bucket/data", {"crf": 20})
 
 
 def console(*, terminal: bool) -> tuple[Console, io.StringIO]:
     screen = io.StringIO()
     return Console(file=screen, force_terminal=terminal, width=120, color_system=None), screen
+
+
+@contextmanager
+def observed(options: MonitoringOptions, to: Console) -> Iterator[IngestObserver]:
+    """As the command line observes an ingest: display and messages on one console."""
+    with (
+        IngestDisplay(to, JOB.verb) as display,
+        observe_ingest(JOB, options, Workspace.current(), display, to.print) as notify,
+    ):
+        yield notify
 
 
 def scrape(console_text: str) -> dict[tuple[str, str], float]:
@@ -38,21 +52,21 @@ def scrape(console_text: str) -> dict[tuple[str, str], float]:
     return {(s.name, s.labels.get("reason", "")): s.value for s in samples if not s.name.endswith("_created")}
 
 
-def test_a_terminal_shows_a_table_with_rates_reasons_and_time_left() -> None:
+def test_a_terminal_displays_a_table_with_rates_reasons_and_time_left() -> None:
     to, screen = console(terminal=True)
-    with observe_job(JOB, Watch(track=False), to) as show:
-        show(EARLY)
-        show(LATE)
+    with observed(MonitoringOptions(track=False), to) as notify:
+        notify(EARLY)
+        notify(LATE)
     last = screen.getvalue().rpartition("ingest ")[2]
-    for shown in ("60/100 rows", "1:02:0", "2.5/s", "2.2/s", "0.10/s", "too_still 3, missing_file 1"):
-        assert shown in last
+    for text in ("60/100 rows", "1:02:0", "2.5/s", "2.2/s", "0.10/s", "too_still 3, missing_file 1"):
+        assert text in last
 
 
 def test_a_log_gets_whole_lines_without_control_codes() -> None:
     to, screen = console(terminal=False)
-    with observe_job(JOB, Watch(track=False), to) as show:
-        show(EARLY)
-        show(LATE)
+    with observed(MonitoringOptions(track=False), to) as notify:
+        notify(EARLY)
+        notify(LATE)
     assert screen.getvalue() == (
         "ingest: 60 of 100 rows, 56 clips, 4 rejected (too_still 3, missing_file 1); "
         "2.5 rows/s, 2.2 clips/s, 0.10 MB/s, 1:02:05 left\n"
@@ -61,9 +75,9 @@ def test_a_log_gets_whole_lines_without_control_codes() -> None:
 
 def test_prometheus_reads_the_same_figures_while_it_runs() -> None:
     to, screen = console(terminal=False)
-    with observe_job(JOB, Watch(metrics_port=0, track=False), to) as show:
+    with observed(MonitoringOptions(metrics_port=0, track=False), to) as notify:
         assert scrape(screen.getvalue()) == {}
-        show(LATE)
+        notify(LATE)
         assert scrape(screen.getvalue()) == {
             ("animatic_ingest_rows_total", ""): 60,
             ("animatic_ingest_samples_total", ""): 56,
@@ -82,11 +96,11 @@ def test_prometheus_reads_the_same_figures_while_it_runs() -> None:
 
 def test_a_port_in_use_is_one_clear_line() -> None:
     to, screen = console(terminal=False)
-    with observe_job(JOB, Watch(metrics_port=0, track=False), to):
+    with observed(MonitoringOptions(metrics_port=0, track=False), to):
         port = int(screen.getvalue().split("port ")[1].split(",")[0])
         with (
             pytest.raises(AnimaticError, match=f"port {port} .*choose another"),
-            observe_job(JOB, Watch(metrics_port=port, track=False), to),
+            observed(MonitoringOptions(metrics_port=port, track=False), to),
         ):
             pass
 
@@ -110,9 +124,9 @@ def runs(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_tracker_gets_a_run_of_kind_ingest(runs: Path) -> None:
     to, _ = console(terminal=False)
-    with observe_job(JOB, Watch(), to) as show:
-        show(EARLY)
-        show(LATE)
+    with observed(MonitoringOptions(), to) as notify:
+        notify(EARLY)
+        notify(LATE)
     (folder,) = (runs / "ingest").iterdir()
     lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
     assert [(line["event"], line["step"]) for line in lines] == [
@@ -135,14 +149,14 @@ def test_the_tracker_gets_a_run_of_kind_ingest(runs: Path) -> None:
 def test_a_job_that_fails_is_marked_and_one_without_work_leaves_no_run(runs: Path) -> None:
     to, _ = console(terminal=False)
     uri = f"sqlite:///{runs.parent / 'other.db'}"
-    with observe_job(JOB, Watch(mlflow_uri=uri), to):
+    with observed(MonitoringOptions(mlflow_uri=uri), to):
         pass
     assert not (runs / "ingest").exists()
     with (
         pytest.raises(AnimaticError, match="unit 3 failed"),
-        observe_job(JOB, Watch(mlflow_uri=uri), to) as show,
+        observed(MonitoringOptions(mlflow_uri=uri), to) as notify,
     ):
-        show(EARLY)
+        notify(EARLY)
         raise AnimaticError("unit 3 failed")
     (folder,) = (runs / "ingest").iterdir()
     assert yaml.safe_load((folder / "config.yaml").read_text())["tracking"]["mlflow_uri"] == uri

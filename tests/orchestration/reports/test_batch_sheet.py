@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from models.batch import Batch
 from orchestration.cli import app
-from orchestration.reports.batch_sheet import CONDITION, FRAME, MARGIN, draw_batch, size_of
+from orchestration.reports.batch_sheet import CONDITION, FRAME, MARGIN, draw_batch, sample_size
 from tests.support.coded_clips import build_dataset
 
 
@@ -70,8 +70,8 @@ def test_the_verb_draws_the_batch_that_training_takes(tmp_path, bucket, samples,
     assert len(marked(Image.open(path))) == 2 * samples
 
 
-def test_the_size_of_latents_is_that_of_the_clips_they_were_made_of():
+def test_the_sample_size_latents_is_that_of_the_clips_they_were_made_of():
     stills = batch(
         pixels=torch.zeros(2, 1, 3, 32, 48, dtype=torch.uint8), latents=torch.zeros(2, 4, 2, 4, 4, 6)
     )
-    assert size_of(stills) == size_of(batch()) == (4, 32, 48)
+    assert sample_size(stills) == sample_size(batch()) == (4, 32, 48)

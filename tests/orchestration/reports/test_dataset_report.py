@@ -100,7 +100,7 @@ def test_the_report_says_what_became_of_every_row(dataset):
         "row 4, 4",
         "caption 0",
         "caption 2",
-        "rows a second",
+        "rows per second",
         "filters.min_motion 0.5",
     ):
         assert shown in page.text

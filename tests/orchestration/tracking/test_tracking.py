@@ -1,4 +1,4 @@
-"""Trackers mirror the journal exactly, later if need be, and never touch the run."""
+"""Trackers mirror the journal exactly, later if necessary, and never affect the run."""
 
 import json
 import socket
@@ -84,7 +84,7 @@ def mlflow_points(store: str, folder: Path) -> list[tuple[str, int, float]]:
     ]
 
 
-def test_mlflow_holds_exactly_what_the_journal_says(run_folder, store):
+def test_mlflow_contains_exactly_the_journal(run_folder, store):
     append(run_folder, "metrics", 6, metrics={"train/loss": None, "train/lr": 1e-3})
     append(run_folder, "end", 6)
     (report,) = sync(run_folder, PROJECT, [MlflowBackend(store)])
@@ -100,7 +100,7 @@ def test_mlflow_holds_exactly_what_the_journal_says(run_folder, store):
     assert [item.path for item in client.list_artifacts(run.info.run_id, "samples")] == ["samples/step-5.mp4"]
 
 
-def test_replaying_again_or_after_a_resume_tells_nothing_twice(run_folder, store):
+def test_replaying_again_or_after_a_resume_delivers_nothing_twice(run_folder, store):
     sync(run_folder, PROJECT, [MlflowBackend(store)])
     (again,) = sync(run_folder, PROJECT, [MlflowBackend(store)])
     append(run_folder, "resume", 3)
@@ -119,10 +119,10 @@ def test_wandb_writes_a_readable_offline_run_under_the_run_folder(run_folder):
     sync(run_folder, PROJECT, [WandbBackend("offline", PROJECT)])
 
     rows = history(run_folder)
-    told = {
+    delivered = {
         (key, row["step"]): value for row in rows for key, value in row.items() if key.startswith("train/")
     }
-    assert told == pytest.approx(journal_points(run_folder))
+    assert delivered == pytest.approx(journal_points(run_folder))
     assert any(key.startswith("samples/step-5") for row in rows for key in row)
     assert list(run_folder.glob("wandb/offline-run-*/files/media/**/*.mp4"))
 
@@ -151,13 +151,13 @@ def test_a_dead_server_neither_delays_nor_fails_the_run_and_sync_delivers_later(
     assert len(mlflow_points(store, run_folder)) == 2 * 19
 
 
-class Moody:
-    """A tracker that fails on its first tries and remembers what it was told."""
+class Unreliable:
+    """A tracker that fails on its first tries and remembers what it received."""
 
-    name, target = "moody", "nowhere"
+    name, target = "unreliable", "nowhere"
 
     def __init__(self, failures: int) -> None:
-        self.failures, self.told, self.outcome = failures, [], None
+        self.failures, self.received, self.outcome = failures, [], None
 
     def open(self, run, known_id) -> str:
         return known_id or "1"
@@ -168,8 +168,8 @@ class Moody:
     def deliver(self, delivery: Delivery) -> None:
         if self.failures > 0:
             self.failures -= 1
-            raise OSError("away")
-        self.told += [(point.key, point.step) for point in delivery.points]
+            raise OSError("unreachable")
+        self.received += [(point.key, point.step) for point in delivery.points]
 
     def close(self, outcome) -> None:
         self.outcome = outcome
@@ -177,22 +177,22 @@ class Moody:
 
 def test_a_tracker_that_comes_back_gets_everything_once(run_folder, monkeypatch):
     monkeypatch.setattr("orchestration.tracking.mirror.RETRY_FIRST_S", 0.05)
-    moody = Moody(failures=3)
-    mirror = Mirror(TrackedRun.of(run_folder, PROJECT), [moody], poll_s=0.05)
+    unreliable = Unreliable(failures=3)
+    mirror = Mirror(TrackedRun.of(run_folder, PROJECT), [unreliable], poll_s=0.05)
     deadline = time.monotonic() + 20
-    while not moody.told and time.monotonic() < deadline:
+    while not unreliable.received and time.monotonic() < deadline:
         time.sleep(0.05)
     assert mirror.close("interrupted") == []
-    assert moody.outcome == "interrupted"
-    assert sorted(moody.told) == sorted(journal_points(run_folder))
+    assert unreliable.outcome == "interrupted"
+    assert sorted(unreliable.received) == sorted(journal_points(run_folder))
 
 
 def test_a_run_being_mirrored_is_not_synced_at_the_same_time(run_folder):
-    moody = Moody(failures=0)
-    mirror = Mirror(TrackedRun.of(run_folder, PROJECT), [moody], poll_s=0.05)
+    unreliable = Unreliable(failures=0)
+    mirror = Mirror(TrackedRun.of(run_folder, PROJECT), [unreliable], poll_s=0.05)
     deadline = time.monotonic() + 20
-    while not moody.told and time.monotonic() < deadline:
+    while not unreliable.received and time.monotonic() < deadline:
         time.sleep(0.05)
-    (report,) = sync(run_folder, PROJECT, [Moody(failures=0)])
+    (report,) = sync(run_folder, PROJECT, [Unreliable(failures=0)])
     mirror.close("finished")
     assert "another process" in (report.error or "")

@@ -1,0 +1,65 @@
+"""Published checkpoints: into a bundle, and out of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from models import checkpoints
+from models.bundle import open_bundle
+from orchestration.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """``variant``: recognised from the file if None; ``folder``: ``runs/imported/VARIANT`` if None;
+    ``incomplete``: accept a file without autoencoder, encoders or schedule."""
+
+    file: Path
+    variant: str | None = None
+    folder: Path | None = None
+    incomplete: bool = False
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """``file``: ``BUNDLE.ckpt`` beside the bundle if None; ``codec`` and ``encoders``: files for a bundle
+    that contains none."""
+
+    bundle: Path
+    file: Path | None = None
+    codec: str | None = None
+    encoders: str | None = None
+
+    @property
+    def target(self) -> Path:
+        """The file to write."""
+        folder = self.bundle.resolve()
+        return self.file or folder.with_name(folder.name + ".ckpt")
+
+
+def import_checkpoint(options: ImportOptions, workspace: Workspace) -> checkpoints.ImportResult:
+    """Write a bundle with the tensors of the file, checked key by key and unchanged.
+
+    Raises:
+        AnimaticError: the file cannot be read or recognised, or the folder exists.
+    """
+    return checkpoints.import_checkpoint(
+        options.file,
+        options.folder,
+        options.variant,
+        incomplete=options.incomplete,
+        parent=workspace.root / "imported",
+    )
+
+
+def export_checkpoint(options: ExportOptions) -> checkpoints.ExportResult:
+    """Write a bundle as a checkpoint in DynamiCrafter's layout.
+
+    Raises:
+        AnimaticError: the bundle is damaged, a part is missing, or the file exists.
+    """
+    bundle = open_bundle(options.bundle)
+    return checkpoints.export_checkpoint(
+        bundle, options.target, codec=options.codec, encoders=options.encoders
+    )

@@ -1,0 +1,76 @@
+"""Measure a bundle on held-out clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.config.validation import configure
+from models.bundle import Bundle
+from orchestration.devices import actor_settings
+from orchestration.registry import select_bundle
+from orchestration.workflows.sampling import SamplingOptions, sampling_settings
+from orchestration.workspace import Workspace
+from pipelines.evaluate import EvaluateConfig, EvaluationReport
+from pipelines.evaluate import evaluate as run
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What to measure, and on what.
+
+    ``data``: a held-out dataset, or a folder of NAME.mp4 with NAME.txt; ``bundle``: a folder or an id, the
+    champion if None; ``folder``: ``runs/evaluations/BUNDLE`` if None; ``clips``: all if None; ``seed`` of the
+    choice of clips and the noise; ``workers``: Ray actors, one for each GPU or core if None.
+    """
+
+    data: str
+    bundle: str | None = None
+    folder: Path | None = None
+    clips: int | None = None
+    steps: int | None = None
+    seed: int = 0
+    workers: int | None = None
+    address: str | None = None
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """The opened bundle and the resolved configuration."""
+
+    bundle: Bundle
+    config: EvaluateConfig
+
+    @property
+    def report(self) -> Path:
+        """The file with the report."""
+        return self.config.output / "report.json"
+
+
+def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> EvaluateRequest:
+    """Open the bundle and resolve the configuration.
+
+    Raises:
+        AnimaticError: no such bundle, one that fails verification, or a value that does not fit.
+    """
+    bundle = select_bundle(workspace.ledger, options.bundle)
+    values = {
+        "data": options.data,
+        "output": options.folder or workspace.root / "evaluations" / bundle.id[:12],
+        "clips": options.clips,
+        "seed": options.seed,
+        "sampling": sampling_settings(bundle, SamplingOptions(steps=options.steps)),
+        **actor_settings(options.workers, options.address),
+    }
+    return EvaluateRequest(bundle, configure(EvaluateConfig, values=values))
+
+
+def evaluate(request: EvaluateRequest, on_progress: Callable[[int, int], None]) -> EvaluationReport:
+    """Animate the clips' first frames and measure the results; ``on_progress`` gets (clips done, clips).
+
+    Raises:
+        AnimaticError: the clips cannot be read, the folder contains another evaluation, or the network
+            generates pixels that are not finite.
+    """
+    return run(request.bundle, request.config, on_progress)

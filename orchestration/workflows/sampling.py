@@ -1,0 +1,39 @@
+"""Sampling settings: the bundle's defaults, overridden by what the user chose."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from pydantic import ValidationError
+
+from core.errors import AnimaticError
+from models.bundle import Bundle
+from models.diffusion.settings import SamplingSettings
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """Fields of :class:`models.diffusion.settings.SamplingSettings`; the bundle's own where None."""
+
+    steps: int | None = None
+    eta: float | None = None
+    text_guidance: float | None = None
+    image_guidance: float | None = None
+    fps: float | None = None
+    seed: int | None = None
+
+
+def sampling_settings(bundle: Bundle, options: SamplingOptions) -> SamplingSettings:
+    """The settings to sample with.
+
+    Raises:
+        AnimaticError: a value is out of range; the message names the option.
+    """
+    defaults = bundle.info.sampling_defaults
+    chosen = {name: value for name, value in asdict(options).items() if value is not None}
+    try:
+        return SamplingSettings.model_validate(defaults.model_dump() | chosen)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise AnimaticError(f"--{name} {first['input']}: {first['msg']}") from error

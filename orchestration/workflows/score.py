@@ -1,0 +1,50 @@
+"""Score how well image and caption of every sample agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.config.validation import configure
+from models.architecture import EncoderConfig
+from orchestration.devices import actor_settings
+from pipelines.score import ScoreConfig, ScoreReport
+from pipelines.score import score as run
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """``weights`` and ``model``: a CLIP model of open_clip; ``batch``: images at a time; ``workers``: Ray
+    actors, one for each GPU or core if None, 0 for none."""
+
+    dataset: str
+    weights: Path
+    model: str = "ViT-H-14"
+    batch: int = 64
+    workers: int | None = None
+    address: str | None = None
+
+
+def prepare_score(options: ScoreOptions) -> ScoreConfig:
+    """Resolve the configuration.
+
+    Raises:
+        AnimaticError: a value does not fit.
+    """
+    values = {
+        "dataset": options.dataset,
+        "encoders": EncoderConfig(kind="open_clip", model=options.model, path=str(options.weights)),
+        "batch": options.batch,
+        **actor_settings(options.workers, options.address),
+    }
+    return configure(ScoreConfig, values=values)
+
+
+def score(config: ScoreConfig, on_progress: Callable[[int, int], None]) -> ScoreReport:
+    """Score what is missing; ``on_progress`` gets (samples done, samples).
+
+    Raises:
+        AnimaticError: the dataset or the weights cannot be read.
+    """
+    return run(config, on_progress)

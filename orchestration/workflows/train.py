@@ -1,0 +1,98 @@
+"""Train one stage to its bundle, mirror the run to the trackers, and accept the bundle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.bundle import open_bundle
+from orchestration.launch import RayTrainLauncher
+from orchestration.monitoring import JournalFollower, TrainingProgress
+from orchestration.registry import Entry, accept
+from orchestration.tracking import TrackedRun, backends_for, mirrored
+from orchestration.workflows.train_request import TrainRequest
+from orchestration.workspace import Workspace
+from training.config import RunConfig
+from training.loop import TrainResult
+from training.publish import finished_bundle
+from training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run. ``steps``, ``final_loss`` and ``resumed_from`` are None if it was finished before."""
+
+    run_dir: Path
+    bundle_path: Path
+    bundle_id: str
+    seconds: float
+    steps: int | None = None
+    final_loss: float | None = None
+    resumed_from: int | None = None
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """The run, and the ledger entry of its bundle."""
+
+    run: FinishedRun
+    accepted: Entry
+
+
+def train(
+    request: TrainRequest,
+    workspace: Workspace,
+    on_progress: Callable[[TrainingProgress], None],
+    on_warning: Callable[[str], None],
+) -> TrainOutcome:
+    """Train in the request's folder, or continue what an interrupted call left in it.
+
+    A finished run returns at once. Ctrl-C stops the workers and raises KeyboardInterrupt; calling again
+    resumes from the newest checkpoint.
+
+    Raises:
+        AnimaticError: the folder contains another run, the cluster is too small, or training failed more
+            often than it is restarted (the message names the log).
+    """
+    started = time.monotonic()
+    config, run_dir = request.config, request.run_dir
+    folder = RunFolder(run_dir)
+    bundle = finished_bundle(config, folder, request.dataset_digest, request.sources)
+    if bundle is not None:
+        return TrainOutcome(
+            FinishedRun(run_dir, bundle.folder, bundle.id, 0.0), accept(workspace.ledger, bundle)
+        )
+    result = _launch(config, run_dir, workspace, on_progress, on_warning)
+    bundle = open_bundle(folder.bundle)
+    run = FinishedRun(
+        run_dir=run_dir,
+        bundle_path=bundle.folder,
+        bundle_id=bundle.id,
+        seconds=time.monotonic() - started,
+        steps=result.steps,
+        final_loss=result.final_loss,
+        resumed_from=result.resumed_from,
+    )
+    return TrainOutcome(run, accept(workspace.ledger, bundle))
+
+
+def _launch(
+    config: RunConfig,
+    run_dir: Path,
+    workspace: Workspace,
+    on_progress: Callable[[TrainingProgress], None],
+    on_warning: Callable[[str], None],
+) -> TrainResult:
+    """Run to the bundle, with progress and mirrors, which begin once the cluster is known to suffice."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    launcher = RayTrainLauncher(config, run_dir)
+    tracking = config.tracking
+    run = TrackedRun.of(run_dir, tracking.project)
+    uri = tracking.mlflow_uri or workspace.mlflow_uri
+    with (
+        mirrored(run, backends_for(uri, tracking.wandb, tracking.project), on_warning),
+        JournalFollower(run.journal, config.train.steps, on_progress, on_warning),
+    ):
+        return launcher.run()

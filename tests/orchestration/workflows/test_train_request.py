@@ -1,0 +1,91 @@
+"""A training request finds what the stage needs, opens each input once, and identifies the run by them."""
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import AnimaticError
+from models.bundle import open_bundle
+from orchestration.registry import accept
+from orchestration.workflows.train_request import TrainOptions, prepare_training
+from orchestration.workspace import Workspace
+from pipelines.dataset import Dataset
+from tests.support.coded_clips import build_dataset
+from tests.support.small_stages import make_bundle, small_sets
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    """A dataset, a base, and an accepted bundle of stage 1."""
+    workspace = Workspace(tmp_path / "runs")
+    build_dataset(workspace.data, [12, 12])
+    make_bundle(tmp_path / "base", stage=0)
+    make_bundle(workspace.root / "one", stage=1)
+    accept(workspace.ledger, open_bundle(workspace.root / "one"))
+    return workspace
+
+
+def options(workspace: Workspace, **more) -> TrainOptions:
+    base = str(workspace.root.parent / "base")
+    sets = (*small_sets(2), "model.height=32", "model.width=32", "model.frames=3")
+    return TrainOptions(2, "tiny", sets, gpus=0, values={"init.base": base}, **more)
+
+
+def test_everything_that_is_not_named_is_found(workspace):
+    request = prepare_training(options(workspace), workspace)
+    assert request.config.data.dataset == str(workspace.data)
+    assert request.config.init.parent == str(workspace.root / "one")
+    assert request.dataset_digest == Dataset.open(workspace.data).digest
+    assert [bundle and bundle.info.stage for bundle in request.sources] == [0, 1]
+    assert request.run_dir.parent == workspace.root.resolve()
+    assert request.run_dir.name.startswith("tiny-stage2-")
+
+
+def test_each_bundle_and_dataset_is_opened_once(workspace, monkeypatch):
+    opened: list[Path] = []
+
+    def count(module: str, name: str, function) -> None:
+        def counting(source, *arguments, **named):
+            opened.append(Path(str(source)))
+            return function(source, *arguments, **named)
+
+        monkeypatch.setattr(f"{module}.{name}", counting)
+
+    count("training.initialisation.source_bundles", "open_bundle", open_bundle)
+    count("pipelines.dataset.Dataset", "open", Dataset.open)
+    prepare_training(options(workspace), workspace)
+    expected = [workspace.root.parent / "base", workspace.root / "one", workspace.data]
+    assert sorted(opened) == sorted(expected)
+
+
+def test_the_run_folder_follows_recipe_data_and_bundles(workspace, tmp_path):
+    first = prepare_training(options(workspace), workspace).run_dir
+    assert prepare_training(options(workspace), workspace).run_dir == first
+    other_data = build_dataset(tmp_path / "other", [24, 12])
+    changed = [
+        prepare_training(options(workspace, data=str(other_data.url)), workspace).run_dir,
+        prepare_training(options(workspace, files=(_seed(tmp_path),)), workspace).run_dir,
+    ]
+    make_bundle(workspace.root / "two", stage=1, seed=5)
+    accept(workspace.ledger, open_bundle(workspace.root / "two"))
+    changed.append(prepare_training(options(workspace), workspace).run_dir)
+    assert len({first, *changed}) == 4
+    named = prepare_training(options(workspace, run_dir=Path("mine")), workspace)
+    assert named.run_dir == Path("mine").resolve()
+
+
+def test_what_is_missing_is_reported_with_the_command_that_creates_it(tmp_path):
+    empty = Workspace(tmp_path / "runs")
+    make_bundle(tmp_path / "base", stage=0)
+    with pytest.raises(AnimaticError, match="make train STAGE=1 PRESET=tiny"):
+        prepare_training(options(empty), empty)
+    make_bundle(empty.root / "one", stage=1)
+    accept(empty.ledger, open_bundle(empty.root / "one"))
+    with pytest.raises(AnimaticError, match="animatic ingest"):
+        prepare_training(options(empty), empty)
+
+
+def _seed(folder: Path) -> Path:
+    path = folder / "seed.yaml"
+    path.write_text("seed: 7\n")
+    return path
