@@ -1,4 +1,4 @@
-"""Tables of videos and captions → rows, everything kept as text; no video is touched here."""
+"""Tables of videos and captions → rows of text; videos are not opened here."""
 
 from pipelines.sources.row import TABLE_REASONS, ColumnNames, SourceRow
 from pipelines.sources.table import SourceTable

@@ -1,4 +1,4 @@
-"""The files of a source: one, a glob's, or a folder's, on a disk or behind any fsspec URL."""
+"""The files of a source: one, a glob's, or a folder's, local or behind any fsspec URL."""
 
 import io
 import posixpath
@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Literal, cast
+from typing import IO, Any, BinaryIO, Literal, Protocol, cast
 
 import fsspec
+from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from core.errors import AnimaticError
@@ -24,16 +25,32 @@ KINDS: dict[str, Kind] = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime")
-BLOCK = 1 << 20
+# Where file systems report that a file has changed, the most reliable first.
+_STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime")
+_BLOCK = 1 << 20
+
+_Entry = dict[str, Any]  # a file as fsspec lists it; besides name, size and type, keys differ
+
+
+class Digest(Protocol):
+    """A hash in progress, as :mod:`hashlib` makes them."""
+
+    def update(self, data: bytes, /) -> None:
+        """Add bytes."""
+        ...
 
 
 @dataclass(frozen=True)
 class SourceFile:
     """One file of the source.
 
-    ``name`` is relative to the source. ``stamp`` changes whenever the file does; it is None where the
-    file system keeps nothing of the kind.
+    Attributes:
+        name: relative to the source.
+        path: within its file system.
+        kind: its format, below the compression.
+        size: bytes, if known.
+        stamp: changes whenever the file does; None if the file system has nothing of the kind.
+        filesystem: where it is stored.
     """
 
     name: str
@@ -41,20 +58,20 @@ class SourceFile:
     kind: Kind
     size: int | None
     stamp: str | None
-    filesystem: Any
+    filesystem: AbstractFileSystem
 
     @contextmanager
-    def open(self, digest: Any = None) -> Iterator[BinaryIO]:
-        """The decompressed bytes. What is read of the raw ones goes into ``digest``, in the end all of it."""
+    def open(self, digest: Digest | None = None) -> Iterator[BinaryIO]:
+        """The decompressed bytes. All raw bytes go into ``digest``, except those of a Parquet file."""
         with self.filesystem.open(self.path, "rb") as raw:
             if self.kind == "parquet":
                 yield raw
                 return
-            source = io.BufferedReader(_Watched(raw, digest), BLOCK)
+            source = io.BufferedReader(_HashingReader(raw, digest), _BLOCK)
             codec = fsspec.utils.infer_compression(without_query(self.path))
             yield fsspec.compression.compr[codec](source, mode="rb") if codec else source
             if digest is not None:
-                while source.read(BLOCK):
+                while source.read(_BLOCK):
                     pass
 
     def sha256(self) -> str:
@@ -63,10 +80,10 @@ class SourceFile:
             return sha256_of(raw)
 
 
-class _Watched(io.RawIOBase):
-    """A file that tells a digest what is read from it."""
+class _HashingReader(io.RawIOBase):
+    """Passes what is read from a file to a digest too."""
 
-    def __init__(self, raw: IO[bytes], digest: Any) -> None:
+    def __init__(self, raw: IO[bytes], digest: Digest | None) -> None:
         self._raw, self._digest = raw, digest
 
     def readable(self) -> bool:
@@ -83,29 +100,29 @@ class _Watched(io.RawIOBase):
 def find_files(url: str) -> list[SourceFile]:
     """The files of a source in the order of their names.
 
-    A folder is searched to its depths for tables; names that begin with a dot or an underscore are passed
-    over. Raises AnimaticError if nothing is found or the source cannot be read.
+    A folder is searched recursively for tables; names that begin with a dot or an underscore are skipped.
+    Raises AnimaticError if nothing is found or the source cannot be read.
     """
     try:
         filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
-        infos = _entries(filesystem, str(path))
+        entries = _entries(filesystem, str(path))
     except (OSError, ValueError, ImportError) as error:
         raise AnimaticError(f"the source table {url} cannot be read: {error}") from error
-    if not infos:
-        raise AnimaticError(f"the source {url} holds no table: nothing in it ends in {', '.join(KINDS)}")
-    root = posixpath.dirname(infos[0]["name"]) if len(infos) == 1 else _common(infos)
-    return [_file(filesystem, info, root) for info in sorted(infos, key=lambda info: str(info["name"]))]
+    if not entries:
+        raise AnimaticError(f"the source {url} has no table: no file name ends in {', '.join(KINDS)}")
+    root = posixpath.dirname(entries[0]["name"]) if len(entries) == 1 else _common_folder(entries)
+    return [_file(filesystem, entry, root) for entry in sorted(entries, key=lambda entry: str(entry["name"]))]
 
 
-def _entries(filesystem: Any, path: str) -> list[dict[str, Any]]:
+def _entries(filesystem: AbstractFileSystem, path: str) -> list[_Entry]:
     if is_web(path) or not (set("*?[") & set(path)) or filesystem.exists(path):
-        info = filesystem.info(path)
-        if info["type"] != "directory":
-            return [info]
+        entry = filesystem.info(path)
+        if entry["type"] != "directory":
+            return [entry]
         found = filesystem.find(path, detail=True)
-        return [info for name, info in found.items() if _is_table(posixpath.relpath(name, path))]
+        return [entry for name, entry in found.items() if _is_table(posixpath.relpath(name, path))]
     found = filesystem.glob(path, detail=True)
-    return [info for info in found.values() if info["type"] == "file"]
+    return [entry for entry in found.values() if entry["type"] == "file"]
 
 
 def _is_table(name: str) -> bool:
@@ -114,27 +131,27 @@ def _is_table(name: str) -> bool:
 
 
 def _suffix(name: str) -> str:
-    """The ending that tells what a table is, below that of its compression."""
-    plain = Path(without_query(name))
-    return (plain.with_suffix("") if fsspec.utils.infer_compression(str(plain)) else plain).suffix.lower()
+    """The suffix of the format, without that of a compression."""
+    path = Path(without_query(name))
+    return (path.with_suffix("") if fsspec.utils.infer_compression(str(path)) else path).suffix.lower()
 
 
-def _common(infos: list[dict[str, Any]]) -> str:
-    return posixpath.commonpath([posixpath.dirname(str(info["name"])) for info in infos])
+def _common_folder(entries: list[_Entry]) -> str:
+    return posixpath.commonpath([posixpath.dirname(str(entry["name"])) for entry in entries])
 
 
-def _file(filesystem: Any, info: dict[str, Any], root: str) -> SourceFile:
-    path = str(info["name"])
+def _file(filesystem: AbstractFileSystem, entry: _Entry, root: str) -> SourceFile:
+    path = str(entry["name"])
     if isinstance(filesystem, LocalFileSystem):
-        about = Path(path).stat()
-        stamp: str | None = f"{about.st_mtime_ns}-{about.st_ctime_ns}-{about.st_ino}"
+        state = Path(path).stat()
+        stamp: str | None = f"{state.st_mtime_ns}-{state.st_ctime_ns}-{state.st_ino}"
     else:
-        stamp = next((str(info[name]) for name in STAMPS if info.get(name)), None)
+        stamp = next((str(entry[name]) for name in _STAMPS if entry.get(name)), None)
     return SourceFile(
         name=posixpath.relpath(path, root) if root else path,
         path=path,
         kind=KINDS.get(_suffix(path), "csv"),
-        size=cast("int | None", info.get("size")),
+        size=cast("int | None", entry.get("size")),
         stamp=stamp,
         filesystem=filesystem,
     )

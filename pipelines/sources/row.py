@@ -1,4 +1,4 @@
-"""One row of a source table: its id, caption, and where its video may lie."""
+"""One row of a source table: its id, its caption, and the possible locations of its video."""
 
 import hashlib
 import re
@@ -10,9 +10,10 @@ from core.config.section import Section
 from core.errors import RejectedError
 from core.urls import is_url, join_inside
 
-KEY_LIKE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-# Why a row is turned away for what stands in the table; no second try at its video can mend that.
+# Reasons to reject a row for what the table says: another attempt at its video cannot succeed.
 TABLE_REASONS = frozenset({"malformed_row", "filtered", "no_id", "duplicate_id", "no_caption"})
+
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class ColumnNames(Section):
@@ -29,7 +30,14 @@ WEBVID = ColumnNames()
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """One row of the table: its number from 0, its columns, and what is wrong with it, if anything."""
+    """One row of the table.
+
+    Attributes:
+        row: its number, from 0.
+        record: its cells by column.
+        problem: one of TABLE_REASONS, or None for a good row.
+        columns: the table's names for WebVid's columns.
+    """
 
     row: int
     record: dict[str, str]
@@ -48,15 +56,15 @@ class SourceRow:
 
     @property
     def key(self) -> str:
-        """Stable, unique start of the keys of this row's samples: the id itself where a tar can carry it."""
-        if KEY_LIKE.fullmatch(self.source_id):
+        """Stable, unique prefix of the keys of this row's samples: the id, or its hash if it suits no tar."""
+        if _KEY.fullmatch(self.source_id):
             return self.source_id
         return "_" + hashlib.sha256(self.source_id.encode()).hexdigest()[:32]
 
     def candidates(self, videos: str | None) -> list[str]:
-        """Where the video may lie, best first: ``videos``/page_dir/videoid.mp4, then contentUrl.
+        """Possible locations of the video, in order: ``videos``/page_dir/videoid.mp4, then contentUrl.
 
-        A relative contentUrl is taken from ``videos``. Raises RejectedError (unsafe_path, missing_file).
+        A relative contentUrl is relative to ``videos``. Raises RejectedError (unsafe_path, missing_file).
         """
         locations = []
         page_dir = self.record.get(self.columns.page_dir, "")

@@ -1,11 +1,12 @@
 """Which rows to take: ``dynamic_confidence > 0.5 and "cat" in name``, parsed and never evaluated as code.
 
-The grammar is Python's, cut down to column names, texts, numbers, lists of these, comparisons, ``in``,
+The grammar is Python's, restricted to column names, texts, numbers, lists of these, comparisons, ``in``,
 ``and``, ``or``, ``not`` and brackets; ``column("a name with blanks")`` names any column.
 """
 
 import ast
 import difflib
+import math
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 from core.errors import AnimaticError
 
 Record = Mapping[str, str]
+Value = str | float
 Condition = Callable[[Record], bool]
-Value = Callable[[Record], Any]
+Operand = Callable[[Record], Value]
 
-ORDERS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+# Any: both operands are texts or both are numbers.
+_ORDERS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
@@ -24,23 +27,28 @@ ORDERS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
-MAX_CHARS = 10_000
+_MAX_CHARS = 10_000
 
 
-def parse_where(text: str, columns: list[str] | None = None) -> Condition:
+def parse_row_filter(text: str, columns: list[str] | None = None) -> Condition:
     """The condition as a function of a record.
 
-    A cell is compared as a number where the other side is one, and as text otherwise; a cell that is no
-    number (an empty one, say) meets no comparison with a number, ``!=`` included. ``a in b`` looks for a
-    text within a text, or for a value in a list. ``columns``, if given, are the only ones allowed.
-    Raises AnimaticError if the text is anything else.
+    A cell is compared as a number if the other operand is one, and as text otherwise; a cell that is not a
+    number (an empty one, say) meets no comparison with a number, not even ``!=``. ``a in b`` looks for a text
+    within a text, or for a value in a list.
+
+    Args:
+        text: the filter.
+        columns: the only ones allowed; None allows any.
+
+    Raises AnimaticError if the text is not such a filter.
     """
-    if len(text) > MAX_CHARS:
-        raise AnimaticError(f"the row filter is longer than {MAX_CHARS} characters")
+    if len(text) > _MAX_CHARS:
+        raise AnimaticError(f"the row filter is longer than {_MAX_CHARS} characters")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
         return _Parser(text, columns).condition(tree)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else type(error).__name__
         raise AnimaticError(
             f"the row filter {text!r} cannot be read ({reason}); "
@@ -49,6 +57,8 @@ def parse_where(text: str, columns: list[str] | None = None) -> Condition:
 
 
 class _Parser:
+    """Turns nodes of Python's syntax tree into functions of a record."""
+
     def __init__(self, text: str, columns: list[str] | None) -> None:
         self._text, self._columns = text, columns
 
@@ -71,40 +81,36 @@ class _Parser:
         if isinstance(link, ast.In | ast.NotIn):
             found = self._membership(left, right)
             return found if isinstance(link, ast.In) else lambda record: not found(record)
-        order = ORDERS.get(type(link))
+        order = _ORDERS.get(type(link))
         if order is None:
             raise self._unusable(left)
-        return _ordered(order, self._value(left), self._value(right))
+        return _ordered(order, self._operand(left), self._operand(right))
 
     def _membership(self, left: ast.expr, right: ast.expr) -> Condition:
-        value = self._value(left)
+        value = self._operand(left)
         if isinstance(right, ast.List | ast.Tuple | ast.Set):
-            options = [_ordered(operator.eq, value, self._value(option)) for option in right.elts]
+            options = [_ordered(operator.eq, value, self._operand(option)) for option in right.elts]
             return lambda record: any(option(record) for option in options)
-        text = self._value(right)
+        text = self._operand(right)
         return lambda record: str(value(record)) in str(text(record))
 
-    def _value(self, node: ast.expr) -> Value:
-        if isinstance(node, ast.Name):
-            return self._column(node.id)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "column":
-            match node.args:
-                case [ast.Constant(value=str() as name)] if not node.keywords:
-                    return self._column(name)
-        sign = 1
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-            sign, node = (-1 if isinstance(node.op, ast.USub) else 1), node.operand
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                raise self._unusable(node)
-        if isinstance(node, ast.Constant) and type(node.value) in (str, int, float):
-            constant = node.value if isinstance(node.value, str) else sign * float(node.value)  # type: ignore[arg-type]
-            return lambda record: constant
-        raise self._unusable(node)
+    def _operand(self, node: ast.expr) -> Operand:
+        match node:
+            case ast.Name(id=name):
+                return self._column(name)
+            case ast.Call(func=ast.Name(id="column"), args=[ast.Constant(value=str() as name)], keywords=[]):
+                return self._column(name)
+            case ast.Constant(value=str() as text):
+                return lambda record: text
+        number = _constant(node)
+        if number is None:
+            raise self._unusable(node)
+        return lambda record: number
 
-    def _column(self, name: str) -> Value:
+    def _column(self, name: str) -> Operand:
         if self._columns is not None and name not in self._columns:
-            near = difflib.get_close_matches(name, self._columns, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self._columns)[:200]}"
+            nearest = difflib.get_close_matches(name, self._columns, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has: {', '.join(self._columns)[:200]}"
             raise AnimaticError(f"the row filter names column {name!r}, which the table lacks; {hint}")
         return lambda record: record.get(name, "")
 
@@ -116,21 +122,33 @@ class _Parser:
         )
 
 
-def _ordered(order: Callable[[Any, Any], bool], left: Value, right: Value) -> Condition:
-    def holds(record: Record) -> bool:
+def _constant(node: ast.expr) -> float | None:
+    """The number that a node is, with its sign; None for anything else."""
+    match node:
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant() as inner):
+            number = _constant(inner)
+            return None if number is None else -number
+        case ast.UnaryOp(op=ast.UAdd(), operand=ast.Constant() as inner):
+            return _constant(inner)
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            return float(value)
+    return None
+
+
+def _ordered(order: Callable[[Any, Any], bool], left: Operand, right: Operand) -> Condition:
+    def is_met(record: Record) -> bool:
         one, other = left(record), right(record)
         if isinstance(one, float) or isinstance(other, float):
-            one, other = _number(one), _number(other)
-            if one is None or other is None:
-                return False
+            numbers = _number(one), _number(other)
+            return None not in numbers and order(*numbers)
         return order(one, other)
 
-    return holds
+    return is_met
 
 
-def _number(value: Any) -> float | None:
+def _number(value: Value) -> float | None:
     try:
         number = float(value)
     except ValueError:
         return None
-    return number if number == number else None
+    return None if math.isnan(number) else number

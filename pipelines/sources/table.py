@@ -1,27 +1,33 @@
-"""The whole source: its rows in order, each with what is wrong with it, in memory that hardly grows."""
+"""The whole source: its rows in order, each with its problem if it has one, in memory that hardly grows."""
 
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import JsonValue
 
 from core.canonical_json import digest_of
 from core.errors import AnimaticError
 from pipelines.sources.files import find_files
-from pipelines.sources.readers import read_column, read_columns, read_records
+from pipelines.sources.readers import Line, read_column, read_columns, read_lines
 from pipelines.sources.row import WEBVID, ColumnNames, SourceRow
-from pipelines.sources.row_filter import parse_where
+from pipelines.sources.row_filter import parse_row_filter
 
 Hashes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What one reading of everything tells: the number of rows, the digest of the bytes, and the hashes of
-    the ids that may occur twice. The last are of this process: Python salts them."""
+class TableScan:
+    """What one pass over all files finds.
+
+    Attributes:
+        rows: number of rows, before any filter.
+        digest: sha256 of the file, or of the names and digests of several.
+        repeated: hashes of the ids that may occur more than once, ascending. They are valid in this process
+            alone: Python salts them.
+    """
 
     rows: int
     digest: str
@@ -29,30 +35,37 @@ class Survey:
 
 
 class SourceTable:
-    """Tables as WebVid's: videoid, contentUrl, duration, page_dir, name; more columns are welcome.
+    """A table with WebVid's columns: videoid, contentUrl, duration, page_dir, name; more are allowed.
 
-    ``url`` is a CSV, JSONL or Parquet file, a glob, or a folder of such, on a disk or behind an fsspec URL,
-    plain or compressed. ``columns`` says what the table calls the columns, ``where`` which rows to take.
-    Rows are streamed: memory grows by 8 bytes a row and by the ids that occur more than once.
-    Raises AnimaticError if the source cannot be used.
+    Rows are streamed: memory grows by 8 bytes per row and by the ids that occur more than once.
     """
 
     def __init__(self, url: str, columns: ColumnNames = WEBVID, where: str | None = None) -> None:
+        """Open a source.
+
+        Args:
+            url: a CSV, JSONL or Parquet file, a glob, or a folder of such files, local or an fsspec URL,
+                plain or compressed.
+            columns: the table's names for WebVid's columns.
+            where: a filter of rows, see :func:`pipelines.sources.row_filter.parse_row_filter`.
+
+        Raises AnimaticError if the source cannot be read, lacks a column, or the filter cannot be used.
+        """
         self.url = url
         self.names = columns
         self.files = find_files(url)
         self.columns = read_columns(self.files[0])
-        self._check(self.columns, self.files[0].path)
-        # JSON objects may lack what others have; the other formats name their columns once and for all.
+        self._check_columns(self.columns, self.files[0].path)
+        # JSON objects may have keys that the first one lacks; the other formats declare their columns.
         known = None if self.files[0].kind == "jsonl" else self.columns
-        self._where = parse_where(where, known) if where else None
-        self._survey: Survey | None = None
+        self._where = parse_row_filter(where, known) if where else None
+        self._scan: TableScan | None = None
 
     @property
-    def fingerprint(self) -> list[list[Any]] | None:
-        """Name, size and time stamp (or ETag) of every file; None if the place tells no such thing.
+    def fingerprint(self) -> list[list[JsonValue]] | None:
+        """Name, size and time stamp (or ETag) of every file; None if the file system has no time stamps.
 
-        While it is the same, the files are taken to be the same, and only otherwise is all of it read again.
+        As long as it is unchanged, the files count as unchanged; otherwise all of them are read again.
         """
         if any(file.stamp is None or file.size is None for file in self.files):
             return None
@@ -60,47 +73,48 @@ class SourceTable:
 
     @property
     def digest(self) -> str:
-        """sha256 of the file, or of the names and digests of several."""
-        return self.survey().digest
+        """See :class:`TableScan`."""
+        return self.scan().digest
 
     def count(self) -> int:
         """Number of rows, before any filter."""
-        return self.survey().rows
+        return self.scan().rows
 
-    def survey(self) -> Survey:
-        """Read everything once; kept."""
-        if self._survey is None:
+    def scan(self) -> TableScan:
+        """Read everything, once in this object's life. Raises AnimaticError."""
+        if self._scan is None:
             rows, hashes = 0, [np.empty(0, np.int64)]
             digests = []
             for file in self.files:
                 digest = hashlib.sha256()
-                self._check(read_columns(file), file.path)
+                self._check_columns(read_columns(file), file.path)
                 for ids in read_column(file, self.names.videoid, digest):
                     rows += len(ids)
                     hashes.append(_hashes(ids))
                 digests.append([file.name, file.sha256() if file.kind == "parquet" else digest.hexdigest()])
-            together = digests[0][1] if len(digests) == 1 else digest_of(digests)
-            self._survey = Survey(rows, together, _repeated(hashes))
-        return self._survey
+            whole = digests[0][1] if len(digests) == 1 else digest_of(digests)
+            self._scan = TableScan(rows, whole, _repeated(hashes))
+        return self._scan
 
     def rows(self) -> Iterator[SourceRow]:
-        """Every row in order; blank lines are not rows."""
-        repeated = self.survey().repeated
+        """Every row in order; blank lines are not rows. Raises AnimaticError."""
+        repeated = self.scan().repeated
         seen: set[str] = set()
         number = 0
         for file in self.files:
-            for batch in read_records(file):
-                ids = [record.get(self.names.videoid, "") for record, _ in batch]
+            for batch in read_lines(file):
+                ids = [line.record.get(self.names.videoid, "") for line in batch]
                 suspects = _among(_hashes(ids), repeated)
-                for (record, sound), suspect in zip(batch, suspects, strict=True):
-                    problem = self._problem(record, sound, seen if suspect else None)
-                    yield SourceRow(number, record, problem, self.names)
+                for line, suspect in zip(batch, suspects, strict=True):
+                    problem = self._problem(line, seen if suspect else None)
+                    yield SourceRow(number, line.record, problem, self.names)
                     number += 1
 
-    def _problem(self, record: dict[str, str], sound: bool, seen: set[str] | None) -> str | None:
-        """What is wrong with a row; ``seen`` holds the earlier good ids if this one may be among them."""
+    def _problem(self, line: Line, seen: set[str] | None) -> str | None:
+        """The reason to reject a row; ``seen``: ids of earlier good rows if this id may be repeated."""
+        record = line.record
         videoid = record.get(self.names.videoid, "")
-        if not sound:
+        if not line.valid:
             return "malformed_row"
         if self._where is not None and not self._where(record):
             return "filtered"
@@ -114,7 +128,7 @@ class SourceTable:
             seen.add(videoid)
         return None
 
-    def _check(self, columns: list[str], path: str) -> None:
+    def _check_columns(self, columns: list[str], path: str) -> None:
         names = self.names
         missing = [name for name in (names.videoid, names.name) if name not in columns]
         if not {names.page_dir, names.contentUrl} & set(columns):
@@ -134,7 +148,7 @@ def _hashes(ids: list[str]) -> Hashes:
 
 
 def _repeated(hashes: list[Hashes]) -> Hashes:
-    """Sorted values that occur more than once; consumes the list."""
+    """Values that occur more than once, ascending; empties the list to free its memory."""
     values = np.concatenate(hashes)
     hashes.clear()
     values.sort()
@@ -142,9 +156,9 @@ def _repeated(hashes: list[Hashes]) -> Hashes:
 
 
 def _among(hashes: Hashes, values: Hashes) -> list[bool]:
-    """Which hashes are among the sorted ``values``."""
+    """For each hash whether it is among the ascending ``values``."""
     if not len(values):
         return [False] * len(hashes)
-    places = np.minimum(np.searchsorted(values, hashes), len(values) - 1)
-    found: list[bool] = (values[places] == hashes).tolist()
+    indices = np.minimum(np.searchsorted(values, hashes), len(values) - 1)
+    found: list[bool] = (values[indices] == hashes).tolist()
     return found

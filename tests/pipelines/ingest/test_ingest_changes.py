@@ -128,7 +128,7 @@ def test_an_untouched_table_is_not_read_again(
 ) -> None:
     mine, output = place
     ingest(config(mine, output))  # learns of the copy's time stamps
-    monkeypatch.setattr("pipelines.sources.SourceTable.survey", lambda _: pytest.fail("the table was read"))
+    monkeypatch.setattr("pipelines.sources.SourceTable.scan", lambda _: pytest.fail("the table was read"))
     assert ingest(config(mine, output)).skipped_units == 3
 
 

@@ -1,4 +1,4 @@
-"""Sources of every format, one file or many, mapped, filtered, broken, and larger than memory."""
+"""Sources of every format, one file or many, mapped, filtered, damaged, and larger than memory."""
 
 import csv
 import functools
@@ -36,7 +36,7 @@ def records(source: SourceTable) -> list[dict[str, str]]:
     return [r.record for r in source.rows()]
 
 
-def test_a_quote_that_is_never_closed_swallows_no_rows(tmp_path: Path) -> None:
+def test_a_quote_that_is_never_closed_is_an_error(tmp_path: Path) -> None:
     head = "videoid,page_dir,name\n1,p,a cat\n"
     with pytest.raises(AnimaticError, match=r"t.csv: a quote that is opened in the row of line 3 is never"):
         table(tmp_path / "t.csv", f'{head}2,p,"a dog\n3,p,a bird\n4,p,a fish\n').count()
@@ -45,7 +45,7 @@ def test_a_quote_that_is_never_closed_swallows_no_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cell", ["[" + "9" * 5000 + "]", "[" * 5000 + "]" * 5000])
-def test_an_odd_cell_of_json_costs_its_row_alone(tmp_path: Path, cell: str) -> None:
+def test_an_unusual_json_cell_affects_its_row_alone(tmp_path: Path, cell: str) -> None:
     line = '{"videoid": "1", "page_dir": "p", "name": "a cat", "more": %s}\n'
     source = table(tmp_path / "t.jsonl", line % "[1, 2.50]" + line % cell + line % "null")
     assert [r.problem for r in source.rows()][1:] == ["malformed_row", "duplicate_id"]
@@ -62,7 +62,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
 
 
 def write_as(path: Path, rows: Iterable[dict[str, str]]) -> Path:
-    """The rows in the format and compression that the name of the file tells."""
+    """The rows in the format and compression of the file name."""
     rows = list(rows)
     if path.suffix == ".parquet":
         pq.write_table(pa.Table.from_pylist(rows), path)
@@ -96,7 +96,7 @@ def test_numbers_lists_and_nulls_become_text_as_they_are_written(tmp_path: Path)
     ]
 
 
-def test_lines_that_are_no_rows_spoil_themselves_only(tmp_path: Path) -> None:
+def test_invalid_lines_affect_themselves_alone(tmp_path: Path) -> None:
     good = '{"videoid": "%d", "name": "a", "page_dir": "p"}\n'
     lines = (
         (good % 1).encode()
@@ -110,7 +110,7 @@ def test_lines_that_are_no_rows_spoil_themselves_only(tmp_path: Path) -> None:
     assert [r.problem for r in csv_rows.rows()] == ["malformed_row", None]
 
 
-def test_folders_and_globs_are_one_table_in_the_order_of_names(tmp_path: Path) -> None:
+def test_a_folder_or_glob_is_one_table_in_the_order_of_names(tmp_path: Path) -> None:
     (tmp_path / "part").mkdir()
     write_as(tmp_path / "part" / "b.csv", [row("3"), row("1")])
     write_as(tmp_path / "a.parquet", [row("1"), row("2")])
@@ -172,7 +172,7 @@ def test_a_filter_takes_rows_and_the_others_are_counted(tmp_path: Path, where: s
         ("(" * 5000 + ")" * 5000, "cannot be read"),
     ],
 )
-def test_a_filter_that_is_none_is_refused(tmp_path: Path, where: str, message: str) -> None:
+def test_an_invalid_filter_is_refused(tmp_path: Path, where: str, message: str) -> None:
     path = str(write_as(tmp_path / "t.csv", ROWS))
     with pytest.raises(AnimaticError, match=message):
         SourceTable(path, where=where)
@@ -188,18 +188,18 @@ def test_a_filter_that_is_none_is_refused(tmp_path: Path, where: str, message: s
         ("t.csv", b'videoid,name,page_dir\n1,"' + b"never closed " * 200_000),
     ],
 )
-def test_a_broken_file_is_one_clear_line(tmp_path: Path, name: str, data: bytes) -> None:
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(AnimaticError, match=r"cannot be read|line \d+"):
         SourceTable(str(tmp_path / name)).count()
 
 
-def test_an_empty_folder_is_no_source(tmp_path: Path) -> None:
-    with pytest.raises(AnimaticError, match="holds no table"):
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AnimaticError, match="has no table"):
         SourceTable(str(tmp_path))
 
 
-def test_repeated_ids_are_found_however_far_apart(tmp_path: Path) -> None:
+def test_repeated_ids_are_found_at_any_distance(tmp_path: Path) -> None:
     rows = [row(str(number % 4999)) for number in range(6000)]
     found = [r.row for r in SourceTable(str(write_as(tmp_path / "t.csv", rows))).rows() if r.problem]
     assert found == list(range(4999, 6000))
@@ -226,7 +226,7 @@ def peak_of_planning(path: Path) -> int:
         tracemalloc.stop()
 
 
-def test_a_fingerprint_changes_with_the_file_and_only_then(tmp_path: Path) -> None:
+def test_a_fingerprint_changes_only_with_the_file(tmp_path: Path) -> None:
     path = write_as(tmp_path / "t.csv", [row("1")])
     first = SourceTable(str(path)).fingerprint
     assert first is not None
@@ -251,7 +251,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("name", ["t.csv.gz", "t.jsonl", "t.csv"])
-def test_a_table_on_the_web_is_read_as_well(tmp_path: Path, served: str, name: str) -> None:
+def test_a_table_on_the_web_is_read(tmp_path: Path, served: str, name: str) -> None:
     write_as(tmp_path / name, ROWS)
     assert records(SourceTable(f"{served}/{name}?signature=a*b")) == ROWS
     with pytest.raises(AnimaticError, match="cannot be read"):

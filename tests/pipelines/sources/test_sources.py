@@ -1,4 +1,4 @@
-"""A table's rows: what is kept, what is wrong with them, and where their videos may lie."""
+"""A table's rows: what is kept, their problems, and the possible locations of their videos."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def table(path: Path, text: str | bytes) -> SourceTable:
     return SourceTable(str(path))
 
 
-def test_everything_stays_text_and_extra_columns_stay(tmp_path: Path) -> None:
+def test_every_cell_is_text_and_extra_columns_are_kept(tmp_path: Path) -> None:
     rows = [row("007", licence="CC0"), row("8", name='He said "go", loudly\nand twice')]
     source = SourceTable(str(write_table(tmp_path / "t.csv", rows)))
     first, second = source.rows()
@@ -23,7 +23,7 @@ def test_everything_stays_text_and_extra_columns_stay(tmp_path: Path) -> None:
     assert source.count() == 2
 
 
-def test_each_bad_row_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_each_bad_row_has_a_reason_and_the_others_continue(tmp_path: Path) -> None:
     source = table(
         tmp_path / "t.csv",
         b"\xef\xbb\xbfvideoid,page_dir,name\n"
@@ -59,14 +59,14 @@ def test_keys_are_unique_and_fit_a_tar(tmp_path: Path) -> None:
         {"contentUrl": "../../etc/passwd"},
     ],
 )
-def test_no_row_leads_out_of_the_folder(tmp_path: Path, columns: dict[str, str]) -> None:
+def test_no_row_leaves_the_folder(tmp_path: Path, columns: dict[str, str]) -> None:
     rows = [{**row("1"), **columns}]
     [only] = SourceTable(str(write_table(tmp_path / "t.csv", rows))).rows()
     with pytest.raises(RejectedError, match="unsafe_path"):
         only.candidates("/data/videos")
 
 
-def test_the_folder_comes_before_the_address(tmp_path: Path) -> None:
+def test_the_folder_comes_before_the_url(tmp_path: Path) -> None:
     rows = [row("1", contentUrl="https://example.org/1.mp4"), row("2", contentUrl="sub/2.mov"), row("3")]
     web, relative, bare = SourceTable(str(write_table(tmp_path / "t.csv", rows))).rows()
     assert web.candidates("/v") == ["/v/p/1.mp4", "https://example.org/1.mp4"]
@@ -84,11 +84,11 @@ def test_the_folder_comes_before_the_address(tmp_path: Path) -> None:
         ("videoid,name,name,page_dir\n", "twice"),
     ],
 )
-def test_a_table_of_another_kind_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_a_table_without_the_columns_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(AnimaticError, match=message):
         table(tmp_path / "t.csv", text)
 
 
-def test_a_table_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnimaticError, match="cannot be read"):
         SourceTable(str(tmp_path / "none.csv"))

@@ -1,0 +1,71 @@
+"""Tables of one JSON object a line."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from pipelines.sources.readers.lines import BATCH, Line, escaped, is_storable
+
+_MAX_LINE_BYTES = 16 << 20
+_KEPT_BYTES = 1000  # of a line that is not an object
+
+
+class JsonlReader:
+    """Reads JSON objects; numbers and nested values become text as they are written."""
+
+    def columns(self, data: BinaryIO) -> list[str]:
+        """Names in the first object; others may have more or fewer."""
+        first = next((line.record for line in _lines(data) if line.valid), {})
+        return list(first)
+
+    def lines(self, data: BinaryIO) -> Iterator[list[Line]]:
+        """Every line."""
+        lines = _lines(data)
+        while batch := list(itertools.islice(lines, BATCH)):
+            yield batch
+
+    def column(self, data: BinaryIO, name: str) -> Iterator[list[str]]:
+        """One value of every object."""
+        for batch in self.lines(data):
+            yield [line.record.get(name, "") for line in batch]
+
+
+def json_text(value: Any) -> str:
+    """A nested value as JSON; nothing for null."""
+    return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _lines(data: BinaryIO) -> Iterator[Line]:
+    first = True
+    while line := data.readline(_MAX_LINE_BYTES):
+        is_whole = len(line) < _MAX_LINE_BYTES
+        rest = line
+        while not rest.endswith(b"\n") and len(rest) == _MAX_LINE_BYTES:
+            rest = data.readline(_MAX_LINE_BYTES)
+        if first:
+            line, first = line.removeprefix(b"\xef\xbb\xbf"), False
+        if line.strip():
+            yield _line(line) if is_whole else _invalid(line)
+
+
+def _line(line: bytes) -> Line:
+    try:
+        # Numbers stay as they are written.
+        value = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
+        if not isinstance(value, dict):
+            return _invalid(line)
+        is_nested = any(isinstance(cell, dict | list) for cell in value.values())
+        parsed = json.loads(line) if is_nested else {}
+        record = {
+            name: cell if isinstance(cell, str) else json_text(parsed.get(name, cell))
+            for name, cell in value.items()
+        }
+    except (ValueError, RecursionError):
+        return _invalid(line)
+    valid = is_storable(record) and is_storable(record.values())
+    return Line(record, True) if valid else Line(escaped(record), False)
+
+
+def _invalid(line: bytes) -> Line:
+    return Line({"line": line[:_KEPT_BYTES].decode("utf-8", "backslashreplace").rstrip("\n")}, False)
