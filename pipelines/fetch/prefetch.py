@@ -1,4 +1,4 @@
-"""Videos of the next rows, on their way while the ones before them are decoded."""
+"""Videos of the next rows, downloaded while the ones before them are decoded."""
 
 import contextlib
 from collections import deque
@@ -7,7 +7,9 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 
 from core.errors import RejectedError
-from pipelines.fetch.fetcher import Fetched, Fetcher, FetchPolicy
+from pipelines.fetch.download import Fetched
+from pipelines.fetch.fetcher import Fetcher
+from pipelines.fetch.policy import FetchPolicy
 from pipelines.sources import SourceRow
 
 
@@ -17,8 +19,8 @@ def fetched_ahead(
 ) -> Iterator[Iterator[Future[Fetched]]]:
     """An iterator over the file of every row, as a finished future, in the order of the rows.
 
-    A future raises RejectedError where a row has a problem or no file. Each file that was downloaded is
-    deleted when the next one is asked for. At most ``policy.ahead`` wait, and none is begun while
+    A future raises RejectedError if the row has a problem or no file. Each downloaded file is deleted when
+    the next one is requested. At most ``policy.ahead`` files wait, and no download is started while
     ``policy.ahead_bytes`` wait.
     """
     files = [scratch / f"source-{number}" for number in range(policy.ahead + 1)]
@@ -30,17 +32,17 @@ def _in_order(
     rows: list[SourceRow], videos: str | None, files: list[Path], fetcher: Fetcher
 ) -> Iterator[Future[Fetched]]:
     waiting: deque[Future[Fetched]] = deque()
-    begun = 0
+    started = 0
     for number in range(len(rows)):
-        while begun < min(len(rows), number + len(files)):
-            waiting.append(_begin(rows[begun], videos, files[begun % len(files)], fetcher))
-            begun += 1
+        while started < min(len(rows), number + len(files)):
+            waiting.append(_start(rows[started], videos, files[started % len(files)], fetcher))
+            started += 1
         wait([waiting[0]])
         yield waiting.popleft()
         files[number % len(files)].unlink(missing_ok=True)
 
 
-def _begin(row: SourceRow, videos: str | None, into: Path, fetcher: Fetcher) -> Future[Fetched]:
+def _start(row: SourceRow, videos: str | None, into: Path, fetcher: Fetcher) -> Future[Fetched]:
     try:
         if row.problem is not None:
             raise RejectedError(row.problem)
@@ -54,6 +56,6 @@ def _begin(row: SourceRow, videos: str | None, into: Path, fetcher: Fetcher) -> 
 def _bytes(files: list[Path]) -> int:
     total = 0
     for file in files:
-        with contextlib.suppress(FileNotFoundError):  # the one in use goes when the next is asked for
+        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
             total += file.stat().st_size
     return total

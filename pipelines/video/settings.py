@@ -9,7 +9,7 @@ from core.config.section import Section
 
 
 class Watermark(Section):
-    """A mark at the same place of every video of a source: a property of the source, not a filter.
+    """A mark at the same position in every video of a source: a property of the source, not a filter.
 
     The mark is recorded for each clip in any case.
     """

@@ -20,8 +20,7 @@ from pathlib import Path
 import psutil
 
 from pipelines.cluster.connect import ensure_ray
-from pipelines.fetch import Fetched, FetchPolicy
-from pipelines.fetch.prefetch import fetched_ahead
+from pipelines.fetch import Fetched, FetchPolicy, fetched_ahead
 from pipelines.ingest import IngestConfig
 from pipelines.ingest import ingest as run_ingest
 from pipelines.ingest.filters import FilterConfig

@@ -1,4 +1,4 @@
-"""Videos from a disk and from a web server that behaves badly."""
+"""Videos from a disk and from an unreliable web server."""
 
 import hashlib
 import threading
@@ -12,26 +12,25 @@ from typing import ClassVar
 import pytest
 
 from core.errors import RejectedError
-from pipelines.fetch import Fetched, Fetcher, FetchPolicy
-from pipelines.fetch.prefetch import fetched_ahead
+from pipelines.fetch import Fetched, Fetcher, FetchPolicy, fetched_ahead
 from pipelines.sources import SourceRow
 
 BODY = bytes(range(256)) * 4000
 POLICY = FetchPolicy(backoff_s=0.01, timeout_s=5, allow_private=True)
 
 
-def fetch(places: list[str], into: Path, policy: FetchPolicy) -> Fetched:
+def fetch(locations: list[str], into: Path, policy: FetchPolicy) -> Fetched:
     with Fetcher(policy) as fetcher:
-        return fetcher.submit(places, into).result()
+        return fetcher.submit(locations, into).result()
 
 
-class Moody(BaseHTTPRequestHandler):
-    """Answers by the path: /ok, /flaky (fails twice), /status/N, /short (breaks off), /empty, /slow,
+class UnreliableServer(BaseHTTPRequestHandler):
+    """Answers by the path: /ok, /flaky (fails twice), /status/N, /short (ends early), /empty, /slow,
     /endless, /wait (busy for a second), /to/URL (redirects), /loop."""
 
     asked: ClassVar[Counter[str]] = Counter()
     moments: ClassVar[dict[str, list[float]]] = {}
-    busy: ClassVar[list[int]] = [0, 0]  # requests in hand, and the most there ever were
+    busy: ClassVar[list[int]] = [0, 0]  # requests being answered, and the maximum so far
     lock: ClassVar[threading.Lock] = threading.Lock()
 
     def do_GET(self) -> None:
@@ -90,8 +89,8 @@ class Moody(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    Moody.asked.clear()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Moody) as served:
+    UnreliableServer.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), UnreliableServer) as served:
         threading.Thread(target=served.serve_forever, daemon=True).start()
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("NO_PROXY", "127.0.0.1")
@@ -125,28 +124,28 @@ def test_a_download_is_whole_even_if_it_takes_several_attempts(
         ("/empty", "empty_file", 1),
     ],
 )
-def test_failures_are_told_apart_and_only_passing_ones_tried_again(
+def test_failures_have_reasons_and_only_temporary_ones_are_retried(
     server: str, tmp_path: Path, path: str, reason: str, attempts: int
 ) -> None:
     with pytest.raises(RejectedError) as caught:
         fetch([server + path], tmp_path / "into", POLICY)
     assert caught.value.reason == reason
-    assert Moody.asked[path] == attempts
+    assert UnreliableServer.asked[path] == attempts
 
 
-def test_size_is_capped_near_and_far(server: str, tmp_path: Path) -> None:
+def test_local_and_remote_files_are_limited_in_size(server: str, tmp_path: Path) -> None:
     (tmp_path / "v.mp4").write_bytes(BODY)
-    for place in (str(tmp_path / "v.mp4"), server + "/ok"):
+    for location in (str(tmp_path / "v.mp4"), server + "/ok"):
         with pytest.raises(RejectedError, match="too_large"):
-            fetch([place], tmp_path / "into", POLICY.model_copy(update={"max_bytes": 1000}))
+            fetch([location], tmp_path / "into", POLICY.model_copy(update={"max_bytes": 1000}))
     with pytest.raises(RejectedError, match="too_large"):
         fetch([server + "/endless"], tmp_path / "into", POLICY.model_copy(update={"max_bytes": 5_000_000}))
 
 
-def test_places_that_are_no_files_are_missing(tmp_path: Path) -> None:
-    for places in ([], [str(tmp_path)], ["/dev/zero"]):
+def test_locations_that_are_not_files_are_missing(tmp_path: Path) -> None:
+    for locations in ([], [str(tmp_path)], ["/dev/zero"]):
         with pytest.raises(RejectedError, match="missing_file"):
-            fetch(places, tmp_path / "into", POLICY)
+            fetch(locations, tmp_path / "into", POLICY)
     with pytest.raises(RejectedError, match="unknown_protocol"):
         fetch(["rtsp://camera/1"], tmp_path / "into", POLICY)
 
@@ -155,16 +154,16 @@ def test_a_server_that_hangs_is_a_timeout(server: str, tmp_path: Path) -> None:
     hasty = POLICY.model_copy(update={"timeout_s": 0.3, "attempts": 2})
     with pytest.raises(RejectedError, match="fetch_timeout"):
         fetch([server + "/slow/hang"], tmp_path / "into", hasty)
-    assert Moody.asked["/slow/hang"] == 2
+    assert UnreliableServer.asked["/slow/hang"] == 2
 
 
-def test_a_server_is_given_the_time_it_asks_for(server: str, tmp_path: Path) -> None:
+def test_a_retry_waits_as_long_as_the_server_asks(server: str, tmp_path: Path) -> None:
     assert fetch([server + "/wait"], tmp_path / "into", POLICY).size == len(BODY)
-    first, second = Moody.moments["/wait"]
+    first, second = UnreliableServer.moments["/wait"]
     assert second - first >= 1
 
 
-def test_redirects_are_followed_but_not_for_ever(server: str, tmp_path: Path) -> None:
+def test_redirects_are_followed_up_to_a_limit(server: str, tmp_path: Path) -> None:
     fetched = fetch([f"{server}/to/{server}/ok"], tmp_path / "into", POLICY)
     assert fetched.path.read_bytes() == BODY
     for path in ("/loop", "/to/file:///etc/passwd", "/to/ftp://127.0.0.1/a"):
@@ -190,36 +189,36 @@ def test_addresses_that_are_not_public_are_refused_unless_allowed(
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     port = server.rpartition(":")[2]
-    asked = Moody.asked.total()
+    asked = UnreliableServer.asked.total()
     with pytest.raises(RejectedError, match="fetch_refused"):
         fetch(
             [f"http://{host}:{port}/ok"],
             tmp_path / "into",
             POLICY.model_copy(update={"allow_private": False}),
         )
-    assert Moody.asked.total() == asked
+    assert UnreliableServer.asked.total() == asked
 
 
 @pytest.mark.parametrize(
-    "place", ["http://", "http://[::1/x", "http:///x", "zip://a.mp4::http://127.0.0.1/x.zip"]
+    "location", ["http://", "http://[::1/x", "http:///x", "zip://a.mp4::http://127.0.0.1/x.zip"]
 )
-def test_what_is_no_plain_address_is_refused(tmp_path: Path, place: str) -> None:
+def test_an_invalid_address_is_refused(tmp_path: Path, location: str) -> None:
     with pytest.raises(RejectedError, match="fetch_refused"):
-        fetch([place], tmp_path / "into", POLICY)
+        fetch([location], tmp_path / "into", POLICY)
 
 
 @pytest.mark.parametrize(("limit", "most"), [({"concurrency": 3}, 3), ({"per_host": 2}, 2)])
 def test_no_more_downloads_run_at_once_than_allowed(
     server: str, tmp_path: Path, limit: dict[str, int], most: int
 ) -> None:
-    Moody.busy[:] = [0, 0]
+    UnreliableServer.busy[:] = [0, 0]
     with Fetcher(POLICY.model_copy(update=limit)) as fetcher:
         begun = [fetcher.submit([f"{server}/slow/{n}"], tmp_path / f"{n}") for n in range(9)]
         assert [future.result().size for future in begun] == [len(BODY)] * 9
-    assert Moody.busy[1] == most
+    assert UnreliableServer.busy[1] == most
 
 
-def test_leaving_ends_downloads_that_nobody_waits_for(server: str, tmp_path: Path) -> None:
+def test_leaving_cancels_downloads_that_are_not_done(server: str, tmp_path: Path) -> None:
     started = time.monotonic()
     with Fetcher(POLICY) as fetcher:
         waiting = fetcher.submit([f"{server}/slow/hang"], tmp_path / "into")
@@ -228,7 +227,7 @@ def test_leaving_ends_downloads_that_nobody_waits_for(server: str, tmp_path: Pat
     assert waiting.cancelled()
 
 
-def test_a_download_with_nowhere_to_go_is_no_missing_file(server: str, tmp_path: Path) -> None:
+def test_a_download_that_cannot_be_stored_is_not_a_rejection(server: str, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="cannot be stored"):
         fetch([f"{server}/ok"], tmp_path / "gone" / "into", POLICY)
 
@@ -237,7 +236,7 @@ def rows_of(server: str, count: int) -> list[SourceRow]:
     return [SourceRow(n, {"videoid": str(n), "contentUrl": f"{server}/ahead/{n}"}) for n in range(count)]
 
 
-def test_files_come_in_the_order_of_their_rows_and_go_again(server: str, tmp_path: Path) -> None:
+def test_files_come_in_the_order_of_their_rows_and_are_deleted(server: str, tmp_path: Path) -> None:
     rows = rows_of(server, 9)
     rows[4] = SourceRow(4, {"videoid": "4"}, "no_caption")
     rows[6] = SourceRow(6, {"videoid": "../6", "contentUrl": "x"})
@@ -254,14 +253,14 @@ def test_files_come_in_the_order_of_their_rows_and_go_again(server: str, tmp_pat
 
 
 @pytest.mark.parametrize(("limit", "most"), [({"ahead": 3}, 4), ({"ahead_bytes": 2 * len(BODY)}, 3)])
-def test_only_so_much_is_fetched_before_its_turn(
+def test_files_fetched_ahead_are_limited(
     server: str, tmp_path: Path, limit: dict[str, int], most: int
 ) -> None:
-    Moody.asked.clear()
+    UnreliableServer.asked.clear()
     policy = POLICY.model_copy(update={"concurrency": 1, **limit})
     with fetched_ahead(rows_of(server, 20), None, tmp_path, policy) as sources:
         for _ in range(10):
             next(sources)
             time.sleep(0.02)
             assert len(list(tmp_path.glob("source-*"))) <= most
-        assert 10 <= Moody.asked.total() <= 10 + most
+        assert 10 <= UnreliableServer.asked.total() <= 10 + most
