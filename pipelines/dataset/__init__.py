@@ -1,7 +1,14 @@
-"""The dataset on disk: WebDataset tars, a manifest per work unit, and the tables built from them.
+"""The dataset on disk: WebDataset tars, a manifest per unit of work, and the tables built from them.
 
-What was made is found by ``dataset.json``, which goes in place last of all. ``units`` and ``commit`` write,
-``Dataset`` reads, ``verify`` reads everything again. ``Dataset`` is imported, with pyarrow, on first use.
+A dataset exists once its ``dataset.json`` does, which is written last. The package is entered through
+
+- :class:`Dataset`, which reads a finished dataset (imported, with pyarrow, on first use);
+- ``records``: the types of what is on disk;
+- ``clip_units`` and ``commit``, which write the units of a dataset and complete it; ``images``, which indexes
+  tars of images; ``units``, ``shard_writer`` and ``tables`` for other jobs with a tar for each shard;
+- ``latents`` and ``similarity``: latents and scores of a dataset;
+- ``shard_cache``: local, verified copies of shards;
+- ``verify`` and ``verify_latents``: everything read and compared.
 """
 
 from importlib import import_module

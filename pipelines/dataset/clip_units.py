@@ -71,7 +71,7 @@ def stored_shards(folder: Folder) -> set[int]:
 
 @contextlib.contextmanager
 def opened_shard(folder: Folder, manifest: UnitManifest, scratch: Path) -> Iterator[BinaryIO]:
-    """The tar of a unit, by way of ``scratch`` if it is remote.
+    """The tar of a unit, copied to ``scratch`` if it is remote.
 
     Its content stays the same until it is closed, even if the file is replaced meanwhile.
     Raises AnimaticError if it does not match the manifest.

@@ -40,7 +40,7 @@ class Dataset:
             raise AnimaticError(f"{url}/{SAMPLES} cannot be read ({error}); {REMEDY}") from error
         samples = _with_later_columns(samples)
         if samples.schema.names != SAMPLES_SCHEMA.names or len(samples) != info["counts"]["samples"]:
-            raise AnimaticError(f"{url}/{SAMPLES} does not fit its dataset.json; {REMEDY}")
+            raise AnimaticError(f"{url}/{SAMPLES} does not match its dataset.json; {REMEDY}")
         return cls(folder, info, samples)
 
     def reading_with(self, read_range: Callable[[str, int, int], bytes]) -> "Dataset":
@@ -87,9 +87,9 @@ class Dataset:
             raise AnimaticError(f"{self.url}/{name} cannot be read ({error}); {REMEDY}") from error
 
     def read(self, row: int, member: Member) -> bytes:
-        """Bytes of one member of sample ``row`` (its place in ``samples``), by a range read of its tar.
+        """Bytes of one member of sample ``row`` (its index in ``samples``), by a range read of its tar.
 
-        Raises OSError if the shard is gone or too short.
+        Raises OSError if the shard is missing or too short.
         """
         columns = (f"{member}_offset", f"{member}_size")
         offset, size = (self.samples.column(name)[row].as_py() for name in columns)

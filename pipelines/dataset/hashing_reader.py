@@ -1,4 +1,4 @@
-"""A stream that is hashed and counted while something else, a tar reader say, reads it."""
+"""A stream that is hashed and counted while it is read, by a tar reader for example."""
 
 import hashlib
 import io

@@ -53,7 +53,7 @@ def index_images(
     """Write a dataset's tables beside the tars of a folder or URL; returns the content of dataset.json.
 
     Samples without image or caption are rejected and counted. ``progress`` gets (tars done, tars).
-    Raises AnimaticError if there are no tars, one of them is cut, or the folder holds an ingested dataset.
+    Raises AnimaticError if the folder has no tars or an ingested dataset, or if a tar is cut.
     """
     folder = Folder(url)
     names = [name for name in folder.names() if name.endswith(".tar")]
@@ -168,7 +168,7 @@ def _members(tar: tarfile.TarFile, shard: str) -> Iterator[_File]:
 
 
 def _add(sample: _Sample, group: dict[str, _Member]) -> None:
-    """Fill in what members of one key tell of a sample."""
+    """Add the members of one key to a sample."""
     for extension, member in group.items():
         if extension in IMAGES and sample.image is None:
             sample.image, sample.size = member.where, _size(member.content)

@@ -19,7 +19,7 @@ from pipelines.dataset.record_files import read_completion_record
 from pipelines.dataset.records import Settings, ShardRecord
 
 FORMAT = 1
-LATENTS, TABLE, BEGUN = "latents.json", "latents.parquet", "encode.json"
+LATENTS, TABLE, ENCODE = "latents.json", "latents.parquet", "encode.json"
 # Another text when pipelines.video.frames changes its pixels.
 TRANSFORM = "decord resize to cover, centre crop"
 
@@ -166,11 +166,11 @@ def read_latents_record(folder: Folder) -> LatentsRecord:
             remedy="encode again",
         )
     except FileNotFoundError as error:
-        cause = "they were not finished: run" if folder.exists(BEGUN) else "create them with"
+        cause = "they were not finished: run" if folder.exists(ENCODE) else "create them with"
         raise AnimaticError(f"no latents at {folder}; {cause} `animatic encode`") from error
 
 
 def holds_latents(url: str | Path) -> bool:
     """Whether a folder or URL holds latents, finished or not, rather than a dataset."""
     folder = Folder(url)
-    return folder.exists(LATENTS) or folder.exists(BEGUN)
+    return folder.exists(LATENTS) or folder.exists(ENCODE)

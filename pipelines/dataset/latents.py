@@ -1,9 +1,9 @@
 """Latents of a dataset's clips on disk: shards beside the dataset's own, read a few frames at a time.
 
-They are a cache. ``latents.json`` names the dataset, the transform of the frames and the codec by digest, and
-whoever reads them must name the same. For each shard of the dataset there is one tar; KEY.clip.npy holds mean
-and standard deviation of every frame of the clip, float16 [t 2 c h w]; KEY.still.npy those of the stored
-image, [1 2 c h w]; KEY.text.npy, if asked for, the features of the caption, [n c].
+They are a cache: ``latents.json`` records the dataset, the transform of the frames and the codec by digest,
+and readers must use the same. For each shard of the dataset there is one tar; KEY.clip.npy holds mean and
+standard deviation of every frame of the clip, float16 [t 2 c h w]; KEY.still.npy those of the stored image,
+[1 2 c h w]; KEY.text.npy, if asked for, the features of the caption, [n c].
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Large tables mapped into memory: rows take none of their own, and the processes of a node share them."""
+"""Large tables mapped into memory, which the processes of a node share."""
 
 import os
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from core.files import atomic_file, sha256
 from core.lock import file_lock
 from core.storage import Folder
 
-_ROWS = 1 << 15  # held at once while a table is turned
+_ROWS = 1 << 15  # in memory at once while a table is converted
 
 
 def mapped_table(folder: Folder, name: str, digest: str, cache: Path) -> pa.Table:
-    """A Parquet file of a folder, by way of a copy under ``cache`` that can be mapped, made once a node.
+    """A Parquet file of a folder, as a mapped Arrow file under ``cache`` that is created once on each node.
 
     Raises OSError, also if the file's sha256 is not ``digest``, and pyarrow.ArrowException.
     """
@@ -25,18 +25,18 @@ def mapped_table(folder: Folder, name: str, digest: str, cache: Path) -> pa.Tabl
         if not copy.exists():
             with atomic_file(copy) as part, _local(folder, name, part.with_suffix(".parquet")) as source:
                 require_digest(sha256(source), digest)
-                _turn(source, part)
-    os.utime(copy)  # so that whoever clears the folder can tell what is in use
+                _convert(source, part)
+    os.utime(copy)  # the folder is cleared by age
     return pa.ipc.open_file(pa.memory_map(str(copy))).read_all()
 
 
 def require_digest(found: str, digest: str) -> None:
-    """Raises OSError where a sha256 is not the one that was noted."""
+    """Raise OSError if a sha256 is not the recorded one."""
     if found != digest:
         raise OSError(f"it is damaged: its sha256 is {found[:12]}…, not {digest[:12]}…")
 
 
-def _turn(source: Path, to: Path) -> None:
+def _convert(source: Path, to: Path) -> None:
     file = pq.ParquetFile(source)
     with pa.OSFile(str(to), "wb") as sink, pa.ipc.new_file(sink, file.schema_arrow) as writer:
         for batch in file.iter_batches(_ROWS):

@@ -1,4 +1,4 @@
-"""JSON records read from files: checked against their schema, and otherwise passed on as they are."""
+"""JSON records read from files: checked against their schema, and returned unchanged."""
 
 import json
 from collections.abc import Callable
@@ -26,6 +26,23 @@ def parse_record(schema: type[T], content: bytes, file: str, remedy: str) -> T:
     record: T = _parsed(content, file, remedy)
     _require_schema(schema, record, file, remedy)
     return record
+
+
+def read_job_record(folder: Folder, name: str, schema: type[T], kind: str) -> T | None:
+    """What a job recorded in its output folder when it began; None if the folder is empty.
+
+    Raises AnimaticError if the file is damaged, or if the folder holds something else than ``kind``.
+    """
+    try:
+        content = folder.read(name)
+    except FileNotFoundError:
+        others = [other for other in folder.names() if not other.startswith(".")]
+        if others:
+            raise AnimaticError(
+                f"{folder} is not empty and holds no {kind} (found {others[0]}); choose a new output folder"
+            ) from None
+        return None
+    return parse_record(schema, content, f"{folder}/{name}", "choose a new output folder")
 
 
 def read_completion_record(

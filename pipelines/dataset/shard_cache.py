@@ -1,9 +1,8 @@
-"""Shards as local files that are what their digest says: checked on first use, fetched if they are remote.
+"""Shards as local files that match their digests: checked on first use, fetched if they are remote.
 
-A tar that was cut or damaged can look whole to whoever reads one member, or even all of them: only its
-digest tells. A node checks a shard once, however many processes read it, and again only if the file changes.
-Remote shards are fetched whole into a folder that the processes of a node share and that never holds more
-than its limit; the longest unused make room.
+A damaged tar can seem whole to a reader of one member, or even of all of them: only its digest is proof. A
+node checks a shard once, however many processes read it, and again only if the file changes. Remote shards
+are fetched whole into a folder of limited size that the processes of a node share.
 """
 
 import builtins
@@ -11,20 +10,20 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import AnimaticError
-from core.files import move_into_place, sha256, sync
-from core.lock import file_lock, is_locked
+from core.files import sha256
+from core.lock import file_lock
 from core.retry import RetryPolicy
 from core.storage import Folder
+from pipelines.dataset.bounded_folder import BoundedFolder
 from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.records import ShardRecord
 
 _ATTEMPTS, _PAUSE_S = 3, 1.0
-_FRESH_S = 60.0  # how exactly the last use of a file is known
-_POLL_S = 0.2
+_USE_RESOLUTION_S = 60.0  # how exactly the last use of a file is known
 
 
 class ShardFiles:
@@ -34,12 +33,12 @@ class ShardFiles:
         """``shards``: name, sha256 and bytes of each. Raises AnimaticError if one alone fills the cache."""
         self._folder, self._shards = folder, {shard["name"]: shard for shard in shards}
         self._names = list(self._shards)
-        self._room = _Room(cache.path / "shards", int(cache.gigabytes * 1e9))
+        self._fetched = BoundedFolder(cache.path / "shards", int(cache.gigabytes * 1e9))
         self._checked = cache.path / "checked"
         self._ready: dict[str, Path] = {}
         self._used: dict[str, float] = {}
         largest = max((shard["bytes"] for shard in shards), default=0)
-        if folder.local_path is None and largest > self._room.limit:
+        if folder.local_path is None and largest > self._fetched.limit:
             raise AnimaticError(
                 f"a shard of {folder} has {largest / 1e9:.2f} GB, the cache may hold {cache.gigabytes:g} GB: "
                 "raise data.cache.gigabytes"
@@ -56,9 +55,10 @@ class ShardFiles:
         return sum(int(shard["bytes"]) for shard in self._shards.values())
 
     def read(self, shard: str, offset: int, size: int) -> builtins.bytes:
-        """Bytes of a shard that is whole.
+        """Bytes of a shard.
 
-        Raises AnimaticError if it is damaged or the store does not answer, FileNotFoundError if it is gone.
+        Raises AnimaticError if it is damaged or the store does not answer, FileNotFoundError if it is
+        missing.
         """
         while True:
             path = self._ready.get(shard) or self._prepared(shard)
@@ -69,10 +69,10 @@ class ShardFiles:
             except FileNotFoundError:
                 if not self.remote:
                     raise
-                self._ready.pop(shard, None)  # another process needed the room
+                self._ready.pop(shard, None)  # another process needed its space
 
     def prepare(self, number: int) -> None:
-        """Check or fetch the ``number``-th shard for a read to come, which tells of what goes wrong."""
+        """Check or fetch the ``number``-th shard for a later read, which raises what fails here."""
         shard = self._names[number]
         path = self._ready.get(shard)
         if path is None or not path.exists():
@@ -81,7 +81,7 @@ class ShardFiles:
 
     def _prepared(self, name: str) -> Path:
         shard, local = self._shards[name], self._folder.local_path
-        path = self._fetched(shard) if local is None else self._checked_local(local / name, shard)
+        path = self._fetch(shard) if local is None else self._checked_local(local / name, shard)
         self._ready[name] = path
         return path
 
@@ -98,15 +98,15 @@ class ShardFiles:
                     mark.touch()
         return path
 
-    def _fetched(self, shard: ShardRecord) -> Path:
-        path = self._room.folder / shard["sha256"]
+    def _fetch(self, shard: ShardRecord) -> Path:
+        path = self._fetched.folder / shard["sha256"]
         with file_lock(path.with_suffix(".lock")):
             if not path.exists():
                 part = path.with_suffix(".part")
-                with self._room.reserved(part, shard["bytes"]):
+                with self._fetched.reserved(part, shard["bytes"]):
                     self._download(shard["name"], part)
                     self._check(part, shard)
-                    self._room.keep(part, path)
+                    self._fetched.keep(part, path)
         return path
 
     def _download(self, shard: str, part: Path) -> None:
@@ -134,56 +134,6 @@ class ShardFiles:
 
     def _note_use(self, shard: str, path: Path) -> None:
         now = time.monotonic()
-        if self.remote and now - self._used.get(shard, -_FRESH_S) >= _FRESH_S:
+        if self.remote and now - self._used.get(shard, -_USE_RESOLUTION_S) >= _USE_RESOLUTION_S:
             self._used[shard] = now
             os.utime(path, ns=(time.time_ns(),) * 2)  # finer than the file system's own clock
-
-
-class _Room:
-    """A folder of fetched files, named by digest, that together take no more than ``limit`` bytes.
-
-    What is being fetched counts with its full size. A file's time of change is that of its last use.
-    """
-
-    def __init__(self, folder: Path, limit: int) -> None:
-        self.folder, self.limit = folder, limit
-
-    @contextlib.contextmanager
-    def reserved(self, part: Path, size: int) -> Iterator[None]:
-        """Make room for ``part``, which the caller has locked; what is left of it afterwards goes."""
-        while not self._reserve(part, size):
-            time.sleep(_POLL_S)  # all the room is taken by what others are fetching
-        try:
-            yield
-        finally:
-            with self._counting():
-                part.unlink(missing_ok=True)
-
-    def keep(self, part: Path, path: Path) -> None:
-        """Give ``part``, which is complete, its name."""
-        sync(part)  # before the lock is taken: it takes a while, and others wait for the lock
-        with self._counting():
-            move_into_place(part, path)
-
-    def _counting(self) -> contextlib.AbstractContextManager[None]:
-        """The lock under which files are counted, deleted and renamed."""
-        return file_lock(self.folder / "room.lock")
-
-    def _reserve(self, part: Path, size: int) -> bool:
-        with self._counting():
-            part.unlink(missing_ok=True)
-            files = [p for p in self.folder.iterdir() if p.suffix in ("", ".part")]
-            states = {path: path.stat() for path in files}
-            taken = sum(state.st_size for state in states.values())
-            for path in sorted(states, key=lambda path: states[path].st_mtime_ns):
-                if taken + size <= self.limit:
-                    break
-                # A file that is being fetched is locked, unless its process was killed.
-                if path.suffix != ".part" or not is_locked(path.with_suffix(".lock")):
-                    path.unlink(missing_ok=True)
-                    taken -= states[path].st_size
-            if taken + size > self.limit:
-                return False
-            with part.open("wb") as file:
-                file.truncate(size)
-            return True

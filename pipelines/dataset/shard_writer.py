@@ -13,7 +13,7 @@ MODE = 0o644
 
 
 class _HashingStream:
-    """A file that is written from front to back, hashed and counted on the way."""
+    """A file that is written from front to back, hashed and counted."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")

@@ -1,7 +1,6 @@
-"""How alike image and caption of each sample are to CLIP: a table of scores beside the dataset."""
+"""A table beside the dataset: the similarity of image and caption of each sample according to CLIP."""
 
 import io
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,7 @@ SIMILARITY_SCHEMA = pa.schema([("key", pa.string()), ("clip_similarity", pa.floa
 
 
 def write_similarity(dataset: Dataset, scores: npt.NDArray[np.float32], source: dict[str, str]) -> None:
-    """Put scores beside the dataset: one for each sample in order, NaN where there is none."""
+    """Write scores, one for each sample in order and NaN where a sample has none, and their ``source``."""
     columns = [dataset.samples["key"].combine_chunks(), pa.array(scores, from_pandas=True)]
     table = pa.table(dict(zip(SIMILARITY_SCHEMA.names, columns, strict=True)), SIMILARITY_SCHEMA)
     table = table.replace_schema_metadata(source)
@@ -28,25 +27,25 @@ def write_similarity(dataset: Dataset, scores: npt.NDArray[np.float32], source: 
 
 
 def similarity_source(folder: Folder) -> dict[str, str]:
-    """What the scores beside a dataset are of and from; empty if there are none."""
+    """The dataset and model that the stored scores are of; empty without scores."""
     if not folder.exists(SIMILARITY):
         return {}
-    return _about(_read(folder))
+    return _source(_read(folder))
 
 
 def read_similarity(dataset: Dataset) -> tuple[npt.NDArray[np.float32], str]:
-    """Scores of all samples in order, NaN where there is none, and the digest of what made them.
+    """Scores of all samples in order, NaN where a sample has none, and the digest of their source.
 
     Raises AnimaticError if the dataset was not scored in its present state.
     """
-    again = f"run `animatic score {dataset.folder}`"
+    remedy = f"run `animatic score {dataset.folder}`"
     if not dataset.folder.exists(SIMILARITY):
-        raise AnimaticError(f"{dataset.folder} has no scores of image and caption: {again}")
+        raise AnimaticError(f"{dataset.folder} has no scores of image and caption: {remedy}")
     table = _read(dataset.folder)
-    about = _about(table)
-    if about.get("dataset") != dataset.digest or not table["key"].equals(dataset.samples["key"]):
-        raise AnimaticError(f"{dataset.folder}/{SIMILARITY} is of an earlier state of the dataset: {again}")
-    return table["clip_similarity"].to_numpy(), digest_of(about)
+    source = _source(table)
+    if source.get("dataset") != dataset.digest or not table["key"].equals(dataset.samples["key"]):
+        raise AnimaticError(f"{dataset.folder}/{SIMILARITY} is of an earlier state of the dataset: {remedy}")
+    return table["clip_similarity"].to_numpy(), digest_of(source)
 
 
 def _read(folder: Folder) -> pa.Table:
@@ -61,5 +60,5 @@ def _read(folder: Folder) -> pa.Table:
     return table
 
 
-def _about(table: pa.Table) -> dict[str, Any]:
+def _source(table: pa.Table) -> dict[str, str]:
     return {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items() if k != b"ARROW:schema"}

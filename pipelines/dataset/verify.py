@@ -52,7 +52,7 @@ def verify(
     total = len(info["shards"])
 
     def check(unit: int) -> list[str]:
-        # An altered manifest does not say what its tar should hold.
+        # A manifest that was altered is no measure for its tar.
         rows = None if files[unit_name(unit)] else read_unit(folder, unit, UnitManifest)["samples"]
         return shard_problems(folder, info["shards"][unit], rows, deep)
 

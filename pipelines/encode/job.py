@@ -1,4 +1,4 @@
-"""The job: the clips of a dataset → latents that training reads in place of pixels, on Ray actors.
+"""The job: the clips of a dataset → latents that training reads instead of pixels, on Ray actors.
 
 A unit of work is one shard of the dataset. Its latents depend on the shard, the transform and the codec
 alone, and its manifest names the shard by digest: running again makes what is missing, and after the dataset
@@ -7,7 +7,6 @@ has grown only what has changed.
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from core.canonical_json import canonical_json, digest_of
 from core.errors import AnimaticError
@@ -18,7 +17,7 @@ from core.urls import absolute
 from pipelines.cluster.shard_jobs import Progress, run_by_shard
 from pipelines.dataset import Dataset
 from pipelines.dataset.latent_records import (
-    BEGUN,
+    ENCODE,
     LATENTS,
     SCHEMA,
     TABLE,
@@ -32,11 +31,12 @@ from pipelines.dataset.latent_records import (
     read_latents_record,
     write_latents_record,
 )
-from pipelines.dataset.record_files import parse_record
+from pipelines.dataset.record_files import read_job_record
 from pipelines.dataset.records import Settings, ShardRecord
 from pipelines.dataset.tables import TableWriter
 from pipelines.dataset.units import committed_units, read_units, unit_name
-from pipelines.encode.unit import ClipRow, EncodeConfig, UnitEncoder, load_models, source_of
+from pipelines.encode.decoding import ClipRow
+from pipelines.encode.unit import EncodeConfig, UnitEncoder, load_models, source_of
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def encode(config: EncodeConfig, progress: Progress = lambda done, total: None) 
             return _report(info, started, skipped=len(info["shards"]))
     with exclusive_lock(folder, "encode"):
         _require_key(folder, key)  # another encode may have begun meanwhile
-        folder.write(BEGUN, canonical_json(key.identity()))
+        folder.write(ENCODE, canonical_json(key.identity()))
         # From here on the latents are between two states of the dataset, and must not be read as either.
         folder.remove(LATENTS)
         _remove_beyond(folder, len(dataset.info["shards"]))
@@ -89,7 +89,7 @@ def encode(config: EncodeConfig, progress: Progress = lambda done, total: None) 
 
 def _absolute(config: EncodeConfig) -> EncodeConfig:
     """Ray workers have their own working directory."""
-    changed: dict[str, Any] = {"dataset": absolute(config.dataset), "output": absolute(config.output)}
+    changed: dict[str, object] = {"dataset": absolute(config.dataset), "output": absolute(config.output)}
     for name in ("codec", "encoders"):
         part = getattr(config, name)
         if part is not None and part.path is not None:
@@ -99,16 +99,9 @@ def _absolute(config: EncodeConfig) -> EncodeConfig:
 
 def _require_key(folder: Folder, key: LatentKey) -> None:
     """Refuse an output with latents of another key, or with other content."""
-    try:
-        content = folder.read(BEGUN)
-    except FileNotFoundError:
-        foreign = [name for name in folder.names() if not name.startswith(".")]
-        if foreign:
-            raise AnimaticError(
-                f"{folder} is not empty and holds no latents (found {foreign[0]}); choose a new output folder"
-            ) from None
+    recorded = read_job_record(folder, ENCODE, Settings, "latents")
+    if recorded is None:
         return
-    recorded = parse_record(Settings, content, f"{folder}/{BEGUN}", "choose a new output folder")
     wanted = key.identity()
     differing = sorted(name for name in recorded | wanted if recorded.get(name) != wanted.get(name))
     if differing:

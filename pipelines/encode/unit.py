@@ -2,13 +2,11 @@
 
 import contextlib
 import functools
-import hashlib
 import io
 import itertools
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal, TypedDict, TypeVar, cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -35,31 +33,12 @@ from pipelines.dataset.latent_records import (
     LatentSource,
     latent_shard_name,
 )
-from pipelines.dataset.records import ByteRange, Member, ShardRecord, range_columns
+from pipelines.dataset.records import ShardRecord, range_columns
 from pipelines.dataset.shard_cache import ShardFiles
 from pipelines.dataset.shard_writer import ShardWriter
 from pipelines.dataset.units import commit_unit
-from pipelines.video.frames import Frames, UndecodableError, read_clip, read_image
-
-FRAMES_AT_ONCE = 32  # decoded together; bounds memory whatever the length of a clip
-
-P = TypeVar("P")
-T = TypeVar("T")
-
-
-class ClipRow(TypedDict):
-    """The columns of samples.parquet that encoding reads."""
-
-    key: str
-    shard: str
-    caption: str
-    frames: int
-    height: int
-    width: int
-    jpg_offset: int
-    jpg_size: int
-    mp4_offset: int
-    mp4_size: int
+from pipelines.encode.decoding import ClipRow, DecodedPart, decoded_ahead
+from pipelines.video.frames import Frames, UndecodableError
 
 
 class EncodeConfig(ShardJob):
@@ -145,8 +124,9 @@ class UnitEncoder:
         failed: list[FailedSample] = []
         files = ShardFiles(self._source, [task.shard], CacheConfig())
         with ThreadPoolExecutor(self._config.threads, thread_name_prefix="decode") as pool, _one_thread():
-            calls = ((row, part) for row in task.rows for part in self._parts(row, _Stored(files, row)))
-            decoded = _in_order(pool, self._read, calls, ahead=self._config.threads)
+            size = (self._config.height, self._config.width)
+            clips, threads = self._config.clips, self._config.threads
+            decoded = decoded_ahead(files, task.rows, size, clips=clips, pool=pool, ahead=threads)
             for key, parts in itertools.groupby(decoded, key=lambda item: item[0]["key"]):
                 try:
                     encoded.append(self._add(writer, parts))
@@ -154,35 +134,16 @@ class UnitEncoder:
                     failed.append({"key": key, "failure": str(error)})
         return encoded, failed
 
-    def _parts(self, row: ClipRow, stored: "_Stored") -> Iterator[tuple["_Stored", Sequence[int] | None]]:
-        """What of a sample is decoded in one go: its image (None), then runs of frames."""
-        yield stored, None
-        if self._config.clips:
-            for start in range(0, row["frames"], FRAMES_AT_ONCE):
-                yield stored, range(start, min(start + FRAMES_AT_ONCE, row["frames"]))
-
-    def _read(self, row: ClipRow, part: tuple["_Stored", Sequence[int] | None]) -> tuple[str, Frames]:
-        """sha256 of what was read, and its frames [t h w 3]."""
-        size = (self._config.height, self._config.width)
-        stored, indices = part
-        if indices is None:
-            digest, data = stored.jpg
-            return digest, read_image(data, size)[None]
-        digest, data = stored.mp4
-        return digest, read_clip(data, list(indices), (row["height"], row["width"]), size)
-
-    def _add(
-        self, writer: ShardWriter, parts: Iterator[tuple[ClipRow, Future[tuple[str, Frames]]]]
-    ) -> LatentRow:
+    def _add(self, writer: ShardWriter, parts: Iterator[tuple[ClipRow, Future[DecodedPart]]]) -> LatentRow:
         """Encode the parts of one sample as they come and append them to the tar; returns its row."""
         row, first = next(parts)
-        digest, still = first.result()
-        encoded, clip = self._encode(row, still), []
-        for _, part in parts:
-            digest, frames = part.result()
-            clip.append(self._encode(row, frames))
+        part = first.result()
+        still, clip = self._encode(row, part.frames), []
+        for _, future in parts:
+            part = future.result()
+            clip.append(self._encode(row, part.frames))
         members = {"clip.npy": _npy(np.concatenate(clip))} if clip else {}
-        members["still.npy"] = _npy(encoded)
+        members["still.npy"] = _npy(still)
         _, encoders = self._models
         if encoders is not None:
             members["text.npy"] = _npy(_halves(row, encoders.text([row["caption"]])[0]))
@@ -191,7 +152,7 @@ class UnitEncoder:
             "shard": writer.name,
             **range_columns(writer.add(row["key"], members)),
             "frames": row["frames"],
-            "clip_sha256": digest,
+            "clip_sha256": part.sha256,
         }
         return cast(LatentRow, latents)
 
@@ -203,33 +164,6 @@ class UnitEncoder:
         with torch.autocast(self._device, torch.bfloat16, enabled=half):
             posterior = self._models[0].posterior(pixels)
         return _halves(row, torch.stack(posterior, dim=1))
-
-
-class _Stored:
-    """Members of one sample with their digests, read once however many parts are decoded of them."""
-
-    def __init__(self, files: ShardFiles, row: ClipRow) -> None:
-        self._files, self._row = files, row
-
-    @functools.cached_property
-    def jpg(self) -> tuple[str, bytes]:
-        return self._read("jpg", ByteRange(self._row["jpg_offset"], self._row["jpg_size"]))
-
-    @functools.cached_property
-    def mp4(self) -> tuple[str, bytes]:
-        return self._read("mp4", ByteRange(self._row["mp4_offset"], self._row["mp4_size"]))
-
-    def _read(self, member: Member, where: ByteRange) -> tuple[str, bytes]:
-        shard = self._row["shard"]
-        try:
-            data = self._files.read(shard, where.offset, where.size)
-        except OSError as error:
-            raise AnimaticError(f"shard {shard} cannot be read ({error})") from error
-        if len(data) != where.size:
-            raise AnimaticError(
-                f"shard {shard} ends before {self._row['key']}.{member}; run animatic verify on the dataset"
-            )
-        return hashlib.sha256(data).hexdigest(), data
 
 
 @contextlib.contextmanager
@@ -257,18 +191,3 @@ def _npy(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
-
-
-def _in_order(
-    pool: ThreadPoolExecutor,
-    function: Callable[[ClipRow, P], T],
-    calls: Iterable[tuple[ClipRow, P]],
-    ahead: int,
-) -> Iterator[tuple[ClipRow, Future[T]]]:
-    """Results of ``function`` in the order of the calls, at most ``ahead`` begun before they are needed."""
-    begun: deque[tuple[ClipRow, Future[T]]] = deque()
-    for call in calls:
-        begun.append((call[0], pool.submit(function, *call)))
-        if len(begun) > ahead:
-            yield begun.popleft()
-    yield from begun

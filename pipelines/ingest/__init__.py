@@ -1,8 +1,8 @@
 """The job: a table of videos and captions → a dataset of WebDataset shards, on Ray.
 
-A unit of work is a run of ``unit_rows`` source rows; it becomes one tar and one manifest, committed by
-whichever worker made them. Nothing but rows and counts passes through Ray. Running again makes only the
-units that are missing.
+A unit of work is a run of ``unit_rows`` source rows; it becomes one tar and one manifest, which the worker
+commits. Only rows and counts pass through Ray. A second run makes only the units that are missing. The
+package is entered through the names below, and ``timings`` for the rates of the work.
 """
 
 from pipelines.ingest.job import IngestReport, ingest

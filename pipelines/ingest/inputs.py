@@ -18,7 +18,7 @@ from core.config.validation import validate
 from core.errors import AnimaticError
 from core.storage import Folder
 from core.urls import relative_to
-from pipelines.dataset.record_files import parse_record
+from pipelines.dataset.record_files import read_job_record
 from pipelines.dataset.records import FORMAT, Settings, UnitSource
 from pipelines.ingest.original_fields import ORIGINAL_FIELDS
 from pipelines.ingest.unit import IngestConfig
@@ -93,17 +93,9 @@ class IngestInputs:
 
         Raises AnimaticError if the folder has other content, or ingest.json is damaged.
         """
-        try:
-            content = folder.read(INGEST)
-        except FileNotFoundError:
-            foreign = [name for name in folder.names() if not name.startswith(".")]
-            if foreign:
-                raise AnimaticError(
-                    f"{folder} is not empty and holds no ingest (found {foreign[0]}); "
-                    "choose a new output folder"
-                ) from None
+        record = read_job_record(folder, INGEST, IngestRecord, "ingest")
+        if record is None:
             return None
-        record = parse_record(IngestRecord, content, f"{folder}/{INGEST}", "choose a new output folder")
         table = record.get("source", TableRecord(place=""))
         config = {**record["config"], **_completed(record["config"])}
         return cls(config, record["videos"], table["place"], table.get("rows"), table.get("files"))

@@ -1,4 +1,4 @@
-"""How far an ingest is: counts of the whole dataset, rates of the last units."""
+"""The progress of an ingest: counts of the whole dataset, rates of the last units."""
 
 import time
 from collections import Counter, deque
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pipelines.dataset.records import UnitCounts
 from pipelines.ingest.timings import Timings
 
-# Rates are those of the last units: what was slow an hour ago says little about now.
+# Rates are those of the last units: older ones say little about the present.
 RECENT_UNITS = 32
 
 
 @dataclass(frozen=True)
 class IngestProgress:
-    """How far the job is. ``bytes`` of shards; ``seconds_left`` is None until one unit is finished.
+    """The state of the job. ``bytes`` of shards; ``seconds_left`` is None until one unit is finished.
 
     Counts are of the whole dataset, with units of earlier runs; rates are of this run.
     """

@@ -2,8 +2,7 @@
 
 import functools
 import time
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Mapping
 
 from core.config.validation import validate
 from core.errors import AnimaticError
@@ -25,7 +24,7 @@ from pipelines.sources import TABLE_REASONS
 
 
 def retry(
-    dataset: str, reasons: Collection[str], progress: Progress | None = None, /, **overrides: Any
+    dataset: str, reasons: Collection[str], progress: Progress | None = None, /, **overrides: object
 ) -> IngestReport:
     """Try the rejected rows of the classes ``reasons`` again; the samples of other rows are kept as they are.
 
@@ -59,11 +58,11 @@ def retry(
     return report_of(folder, started, inputs.units - len(units))
 
 
-def _config(folder: Folder, inputs: IngestInputs, overrides: dict[str, Any]) -> IngestConfig:
+def _config(folder: Folder, inputs: IngestInputs, overrides: Mapping[str, object]) -> IngestConfig:
     """The configuration that the dataset was made with, with overrides."""
-    foreign = overrides.keys() - (NON_IDENTITY_FIELDS - {"source", "output"})
-    if foreign:
-        raise AnimaticError(f"{min(foreign)} decides a dataset's bytes and cannot change for a retry")
+    fixed = overrides.keys() - (NON_IDENTITY_FIELDS - {"source", "output"})
+    if fixed:
+        raise AnimaticError(f"{min(fixed)} decides a dataset's bytes and cannot change for a retry")
     settings = {name: inputs.config[name] for name in IngestConfig.model_fields.keys() & inputs.config.keys()}
     output = str(folder.local_path.absolute()) if folder.local_path else folder.url
     videos = None if inputs.videos is None else resolve(inputs.videos, output)

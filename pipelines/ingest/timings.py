@@ -1,4 +1,4 @@
-"""When each unit was made, kept beside the dataset and no part of it: timings.jsonl, a line a unit."""
+"""When each unit was made: timings.jsonl, a line for each unit, beside the dataset but not part of it."""
 
 import json
 import time
@@ -19,8 +19,8 @@ WRITE_EVERY_S = 15.0
 
 @dataclass(frozen=True)
 class UnitTiming:
-    """One unit as it was made. ``run`` and ``ended`` are seconds since 1970: when the call that made it
-    began, and when it was done; ``seconds`` is what its worker took. ``bytes`` of its tar."""
+    """One unit. ``run`` and ``ended`` are seconds since 1970, when the call that made it began and when it
+    was finished; ``seconds`` is the time of its worker; ``bytes`` are those of its tar."""
 
     run: float
     ended: float
@@ -63,7 +63,7 @@ class Timings:
             self.write()
 
     def write(self) -> None:
-        """Put what is collected in place. A driver that is killed loses the lines since the last time."""
+        """Write what is collected. A driver that is killed loses the lines since the last call."""
         if self._unwritten and self._lines is not None:
             self._folder.write(NAME, b"".join(line + b"\n" for line in self._lines))
             self._unwritten = 0
@@ -72,7 +72,7 @@ class Timings:
 
 @contextmanager
 def timings_of(folder: Folder) -> Iterator[Timings]:
-    """Timings that are in place when the job ends, well or not."""
+    """Timings that are written when the job ends, with or without an error."""
     timings = Timings(folder)
     try:
         yield timings
@@ -81,7 +81,7 @@ def timings_of(folder: Folder) -> Iterator[Timings]:
 
 
 def read_timings(folder: Folder) -> list[UnitTiming]:
-    """What was noted, in the order it was done; empty if nothing was. Raises AnimaticError."""
+    """Recorded timings in the order of the work, empty without any. Raises AnimaticError."""
     try:
         return [_TIMING.validate_json(line) for line in _lines(folder)]
     except ValidationError as error:

@@ -85,7 +85,7 @@ def _samples(
     yield from samples_of(config, rows, scratch, outcomes)
     for outcome in outcomes:
         if outcome.get("reason") == "filtered":
-            # A filter may leave most of a table out: its number is enough to find such a row in the table.
+            # A filter may leave out most of a table: the number of such a row is enough to find it there.
             outcome["record"] = {}
 
 
@@ -97,7 +97,7 @@ def _merged(
     for outcome in old["rows"]:
         for _ in range(outcome["samples"]):
             yield stored_sample(tar, next(stored))
-        # A row that was not tried again may have the same id: one without a caption, say.
+        # Another row may have the same id and not be retried, for example one without a caption.
         retried = outcome.get("reason") in reasons
         while retried and upcoming is not None and upcoming.info["source_id"] == outcome["source_id"]:
             yield upcoming

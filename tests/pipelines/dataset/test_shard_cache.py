@@ -162,7 +162,7 @@ def test_the_longest_unused_makes_room(remote, tmp_path, monkeypatch):
     fetched = []
     fetch = Folder.fetch
     monkeypatch.setattr(Folder, "fetch", lambda f, name, to: fetched.append(name[9:12]) or fetch(f, name, to))
-    monkeypatch.setattr("pipelines.dataset.shard_cache._FRESH_S", 0.0)
+    monkeypatch.setattr("pipelines.dataset.shard_cache._USE_RESOLUTION_S", 0.0)
     for number in [0, 1, 0, 2, 0, 1]:
         files.read(f"shard-{number:06d}.tar", 0, 1)
     assert fetched == ["000", "001", "002", "001"]
