@@ -20,7 +20,7 @@ from pipelines.ingest import IngestConfig, ingest
 from tests.support.footage import row, write_coded, write_table
 from tests.support.paths import ROOT
 
-# A machine that is busy with other work may need another try to start Ray, which is no matter here.
+# A busy machine may need another attempt to start Ray.
 DRIVER = """
 import sys
 from core.errors import AnimaticError
@@ -34,7 +34,7 @@ for attempt in range(4):
         if "Ray did not start" not in str(error) or attempt == 3:
             raise
 """
-RAY, UNIT = "ray::", "_timed"  # how Ray titles a worker process while it makes a unit
+RAY, UNIT = "ray::", "_timed"  # the title of a Ray worker process while it makes a unit
 PATIENCE_S = 240
 ROWS_A_UNIT = 2
 
@@ -58,7 +58,7 @@ def kills_of(seed: int, units: int, drivers: int, workers: int) -> list[Kill]:
 
 
 class Disturbed:
-    """A job in a process of its own, started again whenever it is killed."""
+    """A job in its own process, which is restarted whenever it is killed."""
 
     def __init__(self, config: IngestConfig, seed: int) -> None:
         self._config, self._rng = config, random.Random(seed)
@@ -130,13 +130,13 @@ class Disturbed:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a dataset but the lock and the note of how long its units took."""
+    """Every file of a dataset except the lock and the timings of its units."""
     files = [p for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "timings.jsonl")]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def disturb(folder: Path, *, units: int, drivers: int, workers: int) -> Counter[str]:
-    """Run a job of so many units with so many kills, and hold what it made to an undisturbed run."""
+    """Run a job of so many units with so many kills, and compare its output with an undisturbed run."""
     (folder / "videos" / "p").mkdir(parents=True)
     ids = [f"{number:03d}" for number in range(units * ROWS_A_UNIT - 1)]
     for number, videoid in enumerate(ids):

@@ -1,4 +1,4 @@
-"""Clips whose frames say which frame they are, stored as a real dataset."""
+"""Clips whose grey levels encode the frame number, stored as a real dataset."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def write_clip(path: Path, frames: int, fps: int = 12, size: tuple[int, int] = (
 
 
 def frame_numbers(pixels: np.ndarray) -> list[int]:
-    """Which frames of the clip a [t 3 h w] sample shows, read from their grey level."""
+    """Frame numbers of a [t 3 h w] sample, decoded from their grey level."""
     centre = pixels[:, :, pixels.shape[2] // 2, pixels.shape[3] // 2].mean(axis=1)
     return [round(float(level) / LEVELS_PER_FRAME) for level in centre]
 

@@ -1,4 +1,4 @@
-"""Actors: every task is done once for the driver, whatever dies on the way, and errors stay one line."""
+"""Actors: the driver gets every result once, also if processes die, and errors are one line."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ class Squarer:
         return number**2, self._loaded
 
 
-def test_a_killed_actor_costs_its_task_once(tmp_path):
+def test_the_task_of_a_killed_actor_is_done_again(tmp_path):
     made = list(run_on_actors(Squarer, (5, tmp_path / "died"), range(12), workers=2))
     assert (tmp_path / "died").exists()
     assert sorted(square for square, _ in made) == [number**2 for number in range(12)]
@@ -46,10 +46,10 @@ def test_a_task_that_kills_every_actor_is_reported_in_one_line(tmp_path):
         list(run_on_actors(Squarer, (5, tmp_path / "missing" / "died"), [5], workers=1))
 
 
-def test_no_tasks_are_no_results(tmp_path):
+def test_no_tasks_give_no_results(tmp_path):
     assert list(run_on_actors(Squarer, (0, tmp_path), (), workers=2)) == []
 
 
-def test_what_a_worker_says_arrives_as_it_was_said(tmp_path):
+def test_an_error_of_a_worker_keeps_its_message(tmp_path):
     with pytest.raises(AnimaticError, match=r"^-3 is negative: square something else$"):
         list(run_on_actors(Squarer, (0, tmp_path), [-3], workers=1))

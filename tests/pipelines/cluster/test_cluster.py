@@ -1,4 +1,4 @@
-"""Ray that does not come up is told in one line."""
+"""A Ray that does not start is reported in one line."""
 
 import pytest
 import ray

@@ -89,7 +89,7 @@ def test_damage_after_indexing_is_found(folder):
         list(itertools.islice(iter(ClipLoader(Dataset.open(folder), STAGE_ONE, seed=0, global_batch=7)), 1))
 
 
-def test_an_image_that_claims_to_be_huge_is_one_bad_sample(folder):
+def test_an_image_with_a_huge_header_is_one_rejected_sample(folder):
     huge = bytearray(image(1, (50, 50), "PNG"))
     huge[16:24] = (60_000).to_bytes(4, "big") * 2
     huge[29:33] = zlib.crc32(huge[12:29]).to_bytes(4, "big")
@@ -111,14 +111,14 @@ def test_images_of_one_name_in_two_folders_of_a_tar_keep_their_captions(tmp_path
     assert [read_image(dataset.read(n, "jpg"), (4, 4)).mean() for n in (0, 1)] == [50, 150]
 
 
-def test_they_can_be_looked_at(folder):
+def test_the_contact_sheet_has_images_without_clips(folder):
     index_images(folder)
     for contact in contacts(Dataset.open(folder), 10, 0):
         assert (contact.problem, contact.stills) == ("", [])
         assert contact.image
 
 
-def test_the_verb_counts_and_says_what_is_wrong(folder, tmp_path_factory):
+def test_the_command_prints_counts_and_errors(folder, tmp_path_factory):
     result = CliRunner().invoke(app, ["index-images", str(folder)])
     assert result.exit_code == 0
     assert "7 images" in result.stdout

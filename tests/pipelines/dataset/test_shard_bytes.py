@@ -46,7 +46,7 @@ UNITS: dict[str, tuple[list[Sample], str]] = {
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_the_tar_of_a_unit_has_the_bytes_that_it_always_had(tmp_path: Path, unit: str) -> None:
+def test_the_tar_of_a_unit_has_the_recorded_digest(tmp_path: Path, unit: str) -> None:
     samples, digest = UNITS[unit]
     manifest = commit_clips(Folder(tmp_path), 0, samples, [])
     content = (tmp_path / "shard-000000.tar").read_bytes()
@@ -62,7 +62,7 @@ def test_the_tar_of_a_unit_has_the_bytes_that_it_always_had(tmp_path: Path, unit
         assert content[offset : offset + size] == stored.mp4
 
 
-def test_copied_samples_make_the_same_tar(tmp_path: Path) -> None:
+def test_copied_samples_have_the_same_tar(tmp_path: Path) -> None:
     samples, digest = UNITS["eleven images"]
     old = commit_clips(Folder(tmp_path / "old"), 0, samples, [])
     with opened_shard(Folder(tmp_path / "old"), old, tmp_path) as tar:
@@ -72,7 +72,7 @@ def test_copied_samples_make_the_same_tar(tmp_path: Path) -> None:
     assert new["shard"]["sha256"] == digest
 
 
-def test_a_tar_of_latents_has_the_bytes_that_it_always_had(tmp_path: Path) -> None:
+def test_a_tar_of_latents_has_the_recorded_digest(tmp_path: Path) -> None:
     members = {"clip.npy": b"\x93NUMPY" * 500, "still.npy": b"s", "text.npy": b""}
     with ShardWriter(tmp_path / "tar", "latents-000000.tar") as writer:
         ranges = writer.add("a-000", members)

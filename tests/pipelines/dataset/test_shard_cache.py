@@ -1,4 +1,4 @@
-"""Shards on first use: damage is found, on this disk and far away, and is looked for once a node."""
+"""Shards are verified on first use, once on each node, whether they are local or remote."""
 
 import contextlib
 import hashlib
@@ -57,7 +57,7 @@ def flip_a_bit(path):
 
 
 def cut_at_a_member(path):
-    """Stock readers take the rest for a whole tar."""
+    """Stock readers accept the rest as a whole tar."""
     with tarfile.open(path) as tar:
         last = tar.getmembers()[-1]
     path.write_bytes(path.read_bytes()[: last.offset])
@@ -70,13 +70,13 @@ def cut_and_pad(path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "message"),
     [(flip_a_bit, "sha256 is"), (cut_at_a_member, "bytes, not"), (cut_and_pad, "sha256 is")],
 )
-def test_a_damaged_shard_ends_the_run_when_it_is_first_used(dataset, tmp_path, damage, says):
+def test_a_damaged_shard_ends_the_run_when_it_is_first_used(dataset, tmp_path, damage, message):
     path = dataset.folder.local_path / "shard-000002.tar"
     damage(path)
-    with pytest.raises(AnimaticError, match=rf"shard-000002.tar .*{says}.*animatic verify"):
+    with pytest.raises(AnimaticError, match=rf"shard-000002.tar .*{message}.*animatic verify"):
         keys(dataset, 4, cache=cache(tmp_path))
 
 
@@ -102,7 +102,7 @@ def test_a_remote_dataset_gives_the_same_batches_and_is_fetched_once(dataset, re
     assert sorted(fetched) == [f"shard-{n:06d}.tar" for n in range(4)]
 
 
-def test_a_shard_that_was_damaged_on_its_way_is_not_kept(remote, tmp_path):
+def test_a_shard_that_was_damaged_in_transfer_is_not_kept(remote, tmp_path):
     whole = fsspec.filesystem("memory").cat("/clips/shard-000000.tar")
     fsspec.filesystem("memory").pipe("/clips/shard-000000.tar", whole[:-1] + b"x")
     files = files_of(remote, cache(tmp_path))
@@ -113,7 +113,7 @@ def test_a_shard_that_was_damaged_on_its_way_is_not_kept(remote, tmp_path):
 
 
 def size_of(path):
-    """Bytes of a file, which another thread may have taken away since it was listed."""
+    """Bytes of a file, which another thread may have deleted since it was listed."""
     with contextlib.suppress(FileNotFoundError):
         return path.stat().st_size
     return 0
@@ -137,7 +137,7 @@ def test_the_cache_never_holds_more_than_its_limit(remote, tmp_path):
     assert 0 < max(seen) <= limit
 
 
-def test_readers_that_take_room_from_each_other_read_all_the_same(remote, tmp_path):
+def test_readers_that_evict_shards_of_each_other_still_read_them(remote, tmp_path):
     shards = remote.info["shards"]
     room = cache(tmp_path, 2.5e-9 * max(shard["bytes"] for shard in shards))
     whole = {shard["name"]: remote.folder.read(shard["name"]) for shard in shards}
@@ -156,7 +156,7 @@ def test_readers_that_take_room_from_each_other_read_all_the_same(remote, tmp_pa
         sys.setswitchinterval(often)
 
 
-def test_the_longest_unused_makes_room(remote, tmp_path, monkeypatch):
+def test_the_longest_unused_shard_is_evicted(remote, tmp_path, monkeypatch):
     limit = 2.5 * max(shard["bytes"] for shard in remote.info["shards"])
     files = files_of(remote, cache(tmp_path, limit / 1e9))
     fetched = []
@@ -168,7 +168,7 @@ def test_the_longest_unused_makes_room(remote, tmp_path, monkeypatch):
     assert fetched == ["000", "001", "002", "001"]
 
 
-def test_what_a_killed_process_left_makes_room_too(remote, tmp_path):
+def test_partial_files_of_a_killed_process_are_evicted(remote, tmp_path):
     largest = max(shard["bytes"] for shard in remote.info["shards"])
     config = cache(tmp_path, 1.5 * largest / 1e9)
     (config.path / "shards").mkdir(parents=True)
@@ -183,7 +183,7 @@ def test_a_cache_smaller_than_a_shard_is_refused(remote, tmp_path):
         files_of(remote, cache(tmp_path, 1e-9))
 
 
-def test_a_store_that_does_not_answer_ends_the_run(remote, tmp_path, monkeypatch):
+def test_a_store_that_does_not_answer_is_an_error(remote, tmp_path, monkeypatch):
     asked = []
 
     def refuse(folder, name, to):

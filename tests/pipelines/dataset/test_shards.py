@@ -1,4 +1,4 @@
-"""The dataset on disk: fixed bytes, whole or absent, and honest about damage."""
+"""The dataset on disk: fixed bytes, whole or absent, and damage is detected."""
 
 import json
 import tarfile
@@ -65,14 +65,14 @@ def test_stock_webdataset_reads_the_shards(tmp_path: Path) -> None:
         assert {member: entry[member] for member in MEMBERS} == {m: sample(key).member(m) for m in MEMBERS}
 
 
-def test_tar_headers_tell_nothing_about_the_machine(tmp_path: Path) -> None:
+def test_tar_headers_do_not_depend_on_the_machine(tmp_path: Path) -> None:
     build(str(tmp_path))
     with tarfile.open(tmp_path / "shard-000000.tar") as tar:
         for member in tar:
             assert (member.mtime, member.uid, member.gid, member.uname, member.mode) == (0, 0, 0, "", 0o644)
 
 
-def test_the_digest_is_of_content_not_place(tmp_path: Path) -> None:
+def test_the_digest_depends_on_content_not_location(tmp_path: Path) -> None:
     here, there = build(str(tmp_path / "here")), build(str(tmp_path / "there"))
     other = build(str(tmp_path / "other"), (("a", "b"), (), ("d",)))
     assert here.digest == there.digest != other.digest
@@ -85,8 +85,8 @@ def test_verify_finds_every_altered_file(tmp_path: Path, name: str) -> None:
     build(str(tmp_path))
     assert verify(str(tmp_path)) == []
     data = bytearray((tmp_path / name).read_bytes())
-    place = data.index(b'"samples":1') + 10 if name.startswith("units") else len(data) // 3
-    data[place] ^= 1
+    at = data.index(b'"samples":1') + 10 if name.startswith("units") else len(data) // 3
+    data[at] ^= 1
     (tmp_path / name).write_bytes(data)
     assert len(verify(str(tmp_path))) >= 1
     (tmp_path / name).unlink()
@@ -117,7 +117,7 @@ def test_a_damaged_dataset_json_is_reported_in_one_line(tmp_path: Path, content:
 
 
 @pytest.mark.parametrize("mapped_above", [0, 100])
-def test_a_table_of_other_bytes_is_refused(tmp_path: Path, monkeypatch: Any, mapped_above: int) -> None:
+def test_a_table_with_another_digest_is_refused(tmp_path: Path, monkeypatch: Any, mapped_above: int) -> None:
     samples = build(str(tmp_path)).samples
     monkeypatch.setenv("ANIMATIC_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("pipelines.dataset.dataset.MAPPED_ROWS", mapped_above)
@@ -127,7 +127,7 @@ def test_a_table_of_other_bytes_is_refused(tmp_path: Path, monkeypatch: Any, map
         Dataset.open(tmp_path)
 
 
-def test_no_dataset_comes_of_rows_unaccounted_for(tmp_path: Path) -> None:
+def test_a_dataset_with_missing_rows_is_not_committed(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     commit_clips(folder, 0, [sample("a")], [{"row": 0, "source_id": "a", "samples": 1}])
     with pytest.raises(AnimaticError, match="1 rows and 1 samples"):
@@ -148,7 +148,7 @@ def test_a_unit_that_failed_midway_does_not_exist(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_unit_made_twice_is_there_all_along_and_one_made_otherwise_is_not(
+def test_an_equal_manifest_stays_while_its_tar_is_replaced_and_another_does_not(
     tmp_path: Path, monkeypatch
 ) -> None:
     folder, removed = Folder(tmp_path), []
@@ -161,7 +161,7 @@ def test_a_unit_made_twice_is_there_all_along_and_one_made_otherwise_is_not(
     assert removed == [unit_name(0)]
 
 
-def test_a_dataset_lives_in_an_object_store_as_well(tmp_path: Path) -> None:
+def test_a_dataset_in_an_object_store_equals_a_local_one(tmp_path: Path) -> None:
     url = "memory://bucket/data"
     try:
         stored, local = build(url), build(str(tmp_path))

@@ -1,4 +1,4 @@
-"""Reading a dataset again: whatever is wrong with it is said, and nothing else."""
+"""Verification of a dataset: every problem is listed, and nothing else."""
 
 import hashlib
 import io
@@ -22,7 +22,7 @@ from tests.support.stored_samples import sample
 
 
 def build(folder: Path, spoil: Callable[[Sample], Sample]) -> Path:
-    """A dataset whose second sample was stored as ``spoil`` makes it, with digests that all fit."""
+    """A dataset whose second sample was stored as ``spoil`` makes it, with digests that all match."""
     samples = [sample("a"), spoil(sample("b")), sample("c")]
     outcomes = [{"row": n, "source_id": key, "samples": 1} for n, key in enumerate("abc")]
     commit_clips(Folder(folder), 0, samples, outcomes)
@@ -37,7 +37,7 @@ def picture(side: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "problem"),
     [
         (lambda s, _: replace(s, jpg=picture(20)), "b-000: its jpg has 20x20 pixels, not 96x64"),
         (lambda s, _: replace(s, jpg=s.jpg[:100]), "b-000: its jpg cannot be read"),
@@ -46,12 +46,12 @@ def picture(side: int) -> bytes:
         (lambda s, _: replace(s, more_jpgs=[b"none"]), r"b-000: its 1\.jpg cannot be read"),
     ],
 )
-def test_a_sample_that_is_not_what_its_json_says_is_named(
-    tmp_path: Path, spoil: Callable[[Sample, Path], Sample], said: str
+def test_a_sample_that_contradicts_its_json_is_listed(
+    tmp_path: Path, spoil: Callable[[Sample, Path], Sample], expected: str
 ) -> None:
     build(tmp_path / "data", lambda good: spoil(good, tmp_path / "other.mp4"))
     [problem] = verify(tmp_path / "data")
-    assert re.search(said, problem)
+    assert re.search(expected, problem)
 
 
 def test_decoding_finds_what_demuxing_does_not(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_decoding_finds_what_demuxing_does_not(tmp_path: Path) -> None:
     assert "b-000: its mp4" in problem
 
 
-def test_a_tar_cut_at_a_member_is_noticed(tmp_path: Path) -> None:
+def test_a_tar_cut_between_members_is_listed(tmp_path: Path) -> None:
     dataset = build_dataset(tmp_path / "data", [8, 9])
     path = tmp_path / "data" / "shard-000000.tar"
     end = dataset.samples.column("json_offset")[1].as_py() - 512
@@ -84,7 +84,7 @@ def test_an_altered_manifest_does_not_stop_the_rest(tmp_path: Path) -> None:
     assert problem.startswith("units/unit-000000.json: sha256 is")
 
 
-def test_files_that_do_not_belong_are_listed(tmp_path: Path) -> None:
+def test_unexpected_files_are_listed(tmp_path: Path) -> None:
     build_dataset(tmp_path / "data", [8])
     for name in ("shard-000001.tar", "units/unit-000001.json"):
         (tmp_path / "data" / name).write_bytes(b"{}")
@@ -94,7 +94,7 @@ def test_files_that_do_not_belong_are_listed(tmp_path: Path) -> None:
     ]
 
 
-def test_tables_that_tell_otherwise_than_the_units_are_found(tmp_path: Path) -> None:
+def test_tables_that_contradict_the_units_are_listed(tmp_path: Path) -> None:
     build_dataset(tmp_path / "data", [8, 8])
     other = build_dataset(tmp_path / "other", [8, 9])
     table = (Path(other.url) / "samples.parquet").read_bytes()

@@ -1,4 +1,4 @@
-"""Latents: made once, byte for byte the same however made, refused when stale, and as good as pixels."""
+"""Latents: encoded once, reproducible byte for byte, refused when stale, equivalent to pixels."""
 
 import itertools
 import json
@@ -124,7 +124,7 @@ def test_the_loss_from_latents_is_the_loss_from_pixels(dataset, made):
         with torch.no_grad():
             there, here = objective(seen), objective(stored)
         assert here.item() == pytest.approx(there.item(), rel=1e-3)
-        assert here.item() != there.item()  # halves are not floats: it was the latents that were used
+        assert here.item() != there.item()  # 16 bits are not 32: the latents were used
 
 
 def test_stage_one_trains_on_stored_images(dataset, made, tmp_path):
@@ -145,7 +145,7 @@ def test_stage_one_trains_on_stored_images(dataset, made, tmp_path):
         stills.require(clips=True)
 
 
-def test_a_grown_dataset_makes_latents_stale_until_they_catch_up(tmp_path):
+def test_latents_of_a_grown_dataset_are_stale_until_they_are_updated(tmp_path):
     first = build_dataset(tmp_path / "data", [12, 12])
     encode(config_of(first, tmp_path / "latents"))
     before = bytes_of(tmp_path / "latents")
@@ -162,11 +162,11 @@ def test_a_grown_dataset_makes_latents_stale_until_they_catch_up(tmp_path):
     assert Latents.open(tmp_path / "latents", grown).clip(2, [13]).shape == (1, 2, 16, 4, 6)
 
 
-def test_latents_of_another_state_that_come_late_are_noticed_and_then_made_again(tmp_path):
+def test_late_latents_of_another_state_are_an_error_and_replaced_by_the_next_run(tmp_path):
     out, before, after = (tmp_path / name for name in ("latents", "before", "after"))
     encode(config_of(build_dataset(before, [12, 12], sizes=[1, 1]), out))
     shutil.copytree(out, tmp_path / "old")
-    # The same keys in as many units, but other clips; and one sample that stands between two others.
+    # The same keys in as many units, but other clips, one of which cannot be decoded.
     now = build_dataset(after, [14, 14], lambda n, mp4: b"" if n else mp4, sizes=[1, 1])
 
     def intrude(done, total):
@@ -182,7 +182,7 @@ def test_latents_of_another_state_that_come_late_are_noticed_and_then_made_again
     assert bytes_of(out) == bytes_of(tmp_path / "fresh")
 
 
-def test_a_dataset_that_shrank_leaves_no_latents_behind(tmp_path):
+def test_latents_of_a_shrunk_dataset_are_deleted(tmp_path):
     out = tmp_path / "latents"
     encode(config_of(build_dataset(tmp_path / "before", [12, 12], sizes=[1, 1]), out))
     less = build_dataset(tmp_path / "after", [12])
@@ -199,7 +199,7 @@ def test_a_dataset_that_shrank_leaves_no_latents_behind(tmp_path):
     assert verify_latents(out) == ["latents-000001.tar: not part of the latents"]
 
 
-def test_a_damaged_shard_stops_the_job_and_is_no_unreadable_sample(tmp_path):
+def test_a_damaged_shard_is_an_error_and_not_an_unreadable_sample(tmp_path):
     dataset = build_dataset(tmp_path / "data", [12, 12])
     tar = tmp_path / "data/shard-000000.tar"
     tar.write_bytes(tar.read_bytes()[:-20000] + bytes(20000))
@@ -210,7 +210,7 @@ def test_a_damaged_shard_stops_the_job_and_is_no_unreadable_sample(tmp_path):
         encode(config_of(dataset, tmp_path / "latents"))
 
 
-def test_latents_do_not_depend_on_how_their_table_is_held(dataset, made, monkeypatch):
+def test_latents_do_not_depend_on_whether_their_table_is_mapped(dataset, made, monkeypatch):
     held = Latents.open(made[0], dataset).clip(3, [2, 5])
     monkeypatch.setattr("pipelines.dataset.dataset.MAPPED_ROWS", 0)
     mapped = Latents.open(made[0], Dataset.open(dataset.url))
@@ -249,7 +249,7 @@ def test_foreign_folders_and_altered_files_are_refused(dataset, made, tmp_path):
         Latents.open(copy, dataset)
 
 
-def test_a_clip_that_cannot_be_read_is_named_and_replaced_in_training(tmp_path):
+def test_an_unreadable_clip_is_recorded_and_replaced_in_training(tmp_path):
     damaged = build_dataset(
         tmp_path / "data", [12, 12, 12], lambda n, mp4: mp4[: len(mp4) // 3] if n == 1 else mp4
     )
@@ -293,7 +293,7 @@ def test_latents_of_an_autoencoder_are_drawn_as_from_pixels(dataset, vae_path, t
     assert (again - stored).abs().max() > std.min()  # another seed, another latent
 
 
-def test_the_digest_of_a_codec_is_of_what_encodes(vae_path, tmp_path):
+def test_the_digest_of_a_codec_ignores_its_decoder(vae_path, tmp_path):
     codec = build_codec(SMALL_VAE.model_copy(update={"path": str(vae_path)}))
     digest = codec_digest(codec)
     with torch.no_grad():
@@ -329,7 +329,7 @@ def test_training_takes_latents_by_configuration(dataset, made):
         DatasetSource(larger)
 
 
-def test_the_verb_encodes_and_a_second_call_does_nothing(dataset, tmp_path):
+def test_the_command_encodes_and_a_second_call_does_nothing(dataset, tmp_path):
     sets = [part for n, v in SIZE.items() for part in ("--set", f"{n}={v}")]
     call = ["encode", dataset.url, "--to", str(tmp_path / "out"), "--preset", "tiny", "--workers", "0", *sets]
     for skipped in (0, 3):

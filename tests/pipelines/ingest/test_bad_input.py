@@ -1,4 +1,4 @@
-"""Whatever comes in ends as a sample or as a rejection with a name, and the counts add up."""
+"""Every input row ends as samples or as a rejection with a reason, and the counts add up."""
 
 import csv
 import threading
@@ -50,12 +50,12 @@ def test_every_bad_input_ends_as_a_sample_or_a_named_rejection(server: str, tmp_
     for reject in rejects:
         found.setdefault(reject["source_id"], set()).add(reject["reason"])
     expected = merged(expected, wanted)
-    surprises = {
+    unexpected = {
         name: (found.get(name), outcomes)
         for name, outcomes in expected.items()
         if not found.get(name) or not found[name] <= outcomes
     }
-    assert not surprises
+    assert not unexpected
     assert counts["rows"] == len(rows) + len(written) + 3 >= 80
     assert counts["reasons"]["malformed_row"] == 3
     assert counts["rows"] == counts["samples"] + counts["rejected_rows"]
@@ -64,7 +64,7 @@ def test_every_bad_input_ends_as_a_sample_or_a_named_rejection(server: str, tmp_
 
 
 def make_here(config: IngestConfig) -> Dataset:
-    """What ``ingest`` makes, in this process alone."""
+    """The dataset that ``ingest`` makes, in this process alone."""
     rows = list(SourceTable(config.source).rows())
     units = [rows[first : first + 30] for first in range(0, len(rows), 30)]
     for unit, part in enumerate(units):

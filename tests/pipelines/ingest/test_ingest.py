@@ -1,4 +1,4 @@
-"""The job on a real local Ray: every row accounted for, the same bytes however it is run, and resumed."""
+"""The job on a local Ray: every row has an outcome; bytes do not depend on workers or interruptions."""
 
 import json
 import os
@@ -90,7 +90,7 @@ def test_another_seed_draws_other_frames_of_the_same_clips(
     assert here.read(9, "mp4") == there.read(0, "mp4")
 
 
-def test_a_finished_dataset_is_left_alone(source: Path, finished: Path) -> None:
+def test_a_finished_dataset_is_not_changed(source: Path, finished: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
     started = time.monotonic()
     report = ingest(config(source, finished, workers=1))
@@ -99,7 +99,7 @@ def test_a_finished_dataset_is_left_alone(source: Path, finished: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
 
 
-def test_a_changed_job_is_told_to_go_elsewhere(source: Path, finished: Path, tmp_path: Path) -> None:
+def test_changed_settings_are_refused_without_replace(source: Path, finished: Path, tmp_path: Path) -> None:
     before = contents(finished)
     with pytest.raises(AnimaticError, match=r"crf was 20, is 23.*new output"):
         ingest(config(source, finished, crf=23))
@@ -128,7 +128,7 @@ def test_a_damaged_unit_is_made_again(source: Path, finished: Path, tmp_path: Pa
     assert [state.rows for state in seen] == sorted(state.rows for state in seen)
 
 
-def test_a_killed_job_carries_on_where_it_stopped(source: Path, finished: Path, tmp_path: Path) -> None:
+def test_a_killed_job_resumes_where_it_stopped(source: Path, finished: Path, tmp_path: Path) -> None:
     output = tmp_path / "killed"
     settings = config(source, output, workers=1).model_dump_json()
     code = "import sys; from pipelines.ingest import *; ingest(IngestConfig.model_validate_json(sys.argv[1]))"
@@ -161,7 +161,7 @@ def test_two_jobs_do_not_share_an_output(source: Path, tmp_path: Path) -> None:
     assert refused
 
 
-def test_a_video_is_cut_into_windows_with_keys_of_their_own(source: Path, tmp_path: Path) -> None:
+def test_a_video_is_cut_into_windows_with_different_keys(source: Path, tmp_path: Path) -> None:
     settings = {"clip_seconds": 0.64, "max_clips": 2, "filters": FilterConfig(min_seconds=0.5)}
     report = ingest(config(source, tmp_path, "short.csv", **settings))
     assert (report.rows, report.samples, report.rejected) == (2, 4, 0)
@@ -176,7 +176,7 @@ def test_a_threshold_names_its_reason(source: Path, tmp_path: Path) -> None:
     assert len(Dataset.open(tmp_path)) == 0
 
 
-def test_a_source_that_cannot_be_used_is_one_clear_line(source: Path, tmp_path: Path) -> None:
+def test_an_unusable_source_is_reported_in_one_line(source: Path, tmp_path: Path) -> None:
     with pytest.raises(AnimaticError, match="cannot be read"):
         ingest(config(tmp_path, tmp_path / "out").model_copy(update={"videos": None}))
     with pytest.raises(AnimaticError, match=r"the folder of videos .* does not exist"):

@@ -1,4 +1,4 @@
-"""A dataset whose table, settings or videos change: what is made again, what is kept, what is asked."""
+"""A dataset whose table, settings or videos change: which units are replaced, kept or refused."""
 
 import json
 import shutil
@@ -59,9 +59,9 @@ def finished(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(source: Path, finished: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """A table of one's own and a copy of the dataset that was made from it."""
-    # Both have moved together.
+def copies(source: Path, finished: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A copy of the table, and of the dataset that was made from it."""
+    # Both are moved together: recorded locations are relative.
     mine, output = tmp_path / source.name, tmp_path / finished.parent.name / "data"
     mine.mkdir()
     (mine / "videos").symlink_to(source / "videos")
@@ -70,8 +70,8 @@ def place(source: Path, finished: Path, tmp_path: Path) -> tuple[Path, Path]:
     return mine, output
 
 
-def test_rows_appended_to_the_table_make_new_units_only(place: tuple[Path, Path], tmp_path: Path) -> None:
-    mine, output = place
+def test_rows_appended_to_the_table_make_new_units_only(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    mine, output = copies
     before = stamps(output)
     write_table(mine / "table.csv", rows(IDS))
     report = ingest(config(mine, output))
@@ -81,10 +81,8 @@ def test_rows_appended_to_the_table_make_new_units_only(place: tuple[Path, Path]
     assert contents(output) == contents(output.parent / "fresh")
 
 
-def test_a_changed_row_is_asked_about_and_then_costs_its_unit(
-    place: tuple[Path, Path], tmp_path: Path
-) -> None:
-    mine, output = place
+def test_a_changed_row_needs_replace_and_replaces_its_unit(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    mine, output = copies
     before = contents(output)
     changed = rows(IDS[:5])
     changed[2]["name"] = "another caption"
@@ -100,10 +98,10 @@ def test_a_changed_row_is_asked_about_and_then_costs_its_unit(
     assert contents(output) == contents(output.parent / "fresh")
 
 
-def test_a_shorter_table_and_other_settings_leave_nothing_behind(
-    place: tuple[Path, Path], tmp_path: Path
+def test_a_shorter_table_and_other_settings_leave_no_old_files(
+    copies: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    mine, output = place
+    mine, output = copies
     write_table(mine / "table.csv", rows(IDS[:2]))
     with pytest.raises(AnimaticError, match=r"jpeg_quality was 95, is 90.*3 of its 3 units"):
         ingest(config(mine, output, jpeg_quality=90))
@@ -113,8 +111,8 @@ def test_a_shorter_table_and_other_settings_leave_nothing_behind(
     assert verify(output) == []
 
 
-def test_a_filter_counts_what_it_leaves_out_and_redoes_what_it_touches(place: tuple[Path, Path]) -> None:
-    mine, output = place
+def test_a_filter_counts_what_it_leaves_out_and_replaces_its_units(copies: tuple[Path, Path]) -> None:
+    mine, output = copies
     before = stamps(output)
     report = ingest(config(mine, output, where="licence < 3"), replace=True)
     assert (report.rows, report.samples, report.reasons) == (5, 3, {"filtered": 2})
@@ -124,23 +122,23 @@ def test_a_filter_counts_what_it_leaves_out_and_redoes_what_it_touches(place: tu
 
 
 def test_an_untouched_table_is_not_read_again(
-    place: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    copies: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine, output = place
-    ingest(config(mine, output))  # learns of the copy's time stamps
+    mine, output = copies
+    ingest(config(mine, output))  # records the time stamps of the copy
     monkeypatch.setattr("pipelines.sources.SourceTable.scan", lambda _: pytest.fail("the table was read"))
     assert ingest(config(mine, output)).skipped_units == 3
 
 
-def test_a_table_that_was_only_touched_changes_nothing(place: tuple[Path, Path]) -> None:
-    mine, output = place
+def test_a_table_that_was_only_touched_changes_nothing(copies: tuple[Path, Path]) -> None:
+    mine, output = copies
     before = stamps(output)
     (mine / "table.csv").touch()
     assert ingest(config(mine, output)).skipped_units == 3
     assert touched(output, before) == set()
 
 
-def test_a_retry_redoes_the_rejected_rows_of_a_class(source: Path, tmp_path: Path) -> None:
+def test_a_retry_processes_the_rejected_rows_of_a_class_again(source: Path, tmp_path: Path) -> None:
     videos, output = tmp_path / "videos", tmp_path / "data"
     shutil.copytree(source / "videos", videos)
     (videos / "p" / "01.mp4").rename(tmp_path / "01.mp4")
@@ -155,7 +153,7 @@ def test_a_retry_redoes_the_rejected_rows_of_a_class(source: Path, tmp_path: Pat
     with pytest.raises(AnimaticError, match="crf decides"):
         retry(str(output), ["missing_file"], crf=23)
 
-    # A sample that is copied, not made again, survives the loss of its video.
+    # A sample that is copied, not encoded again, survives the loss of its video.
     (videos / "p" / "00.mp4").unlink()
     (tmp_path / "01.mp4").rename(videos / "p" / "01.mp4")
     before = stamps(output)
@@ -170,8 +168,8 @@ def test_a_retry_redoes_the_rejected_rows_of_a_class(source: Path, tmp_path: Pat
     assert contents(output) == contents(output.parent / "fresh")
 
 
-def test_a_retry_copies_nothing_from_a_damaged_tar(place: tuple[Path, Path]) -> None:
-    mine, output = place
+def test_a_retry_copies_nothing_from_a_damaged_tar(copies: tuple[Path, Path]) -> None:
+    mine, output = copies
     write_table(mine / "table.csv", [*rows(IDS[:5]), row("nosuch")])
     ingest(config(mine, output))
     tar = output / "shard-000002.tar"
@@ -186,9 +184,9 @@ def test_a_retry_copies_nothing_from_a_damaged_tar(place: tuple[Path, Path]) -> 
 
 
 def test_a_retry_keeps_the_order_of_rows_that_share_an_id(
-    source: Path, place: tuple[Path, Path], tmp_path: Path
+    source: Path, copies: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    mine, _ = place
+    mine, _ = copies
     mute = row("05", name="", licence="5")
     write_table(mine / "table.csv", [mute, *rows(IDS[:1]), *rows(["05"])])
     away = tmp_path / "videos"
@@ -205,35 +203,35 @@ def test_a_retry_keeps_the_order_of_rows_that_share_an_id(
 
 
 def put_unit(of: Path, number: int, into: Path) -> None:
-    """What a worker of another job does when it commits a unit."""
+    """Commit a unit as a worker of another job does."""
     for name in (f"shard-{number:06d}.tar", f"units/unit-{number:06d}.json"):
         shutil.copy2(of / name, into / name)
 
 
 @pytest.fixture(scope="module")
-def otherwise(source: Path, finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def other_settings(source: Path, finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same rows under another setting, which leaves keys and counts as they are."""
     output = tmp_path_factory.mktemp("out") / "data"
     ingest(config(source, output, crf=40))
     return output
 
 
-def test_a_unit_of_other_settings_that_comes_late_is_noticed_and_then_made_again(
-    place: tuple[Path, Path], otherwise: Path
+def test_a_late_unit_of_other_settings_is_an_error_and_replaced_by_the_next_run(
+    copies: tuple[Path, Path], other_settings: Path
 ) -> None:
-    mine, output = place
+    mine, output = copies
     before = contents(output)
     (output / "dataset.json").unlink()
     with pytest.raises(AnimaticError, match=r"unit-000000.json has other rows or settings"):
-        ingest(config(mine, output), lambda _: put_unit(otherwise, 0, output))
+        ingest(config(mine, output), lambda _: put_unit(other_settings, 0, output))
     assert not (output / "dataset.json").exists()
     assert ingest(config(mine, output)).skipped_units == 2
     after = contents(output)
     assert {**after, "ingest.json": b""} == {**before, "ingest.json": b""}
 
 
-def test_a_unit_of_other_rows_is_made_again(place: tuple[Path, Path], finished: Path, tmp_path: Path) -> None:
-    mine, output = place
+def test_a_unit_of_other_rows_is_replaced(copies: tuple[Path, Path], finished: Path, tmp_path: Path) -> None:
+    mine, output = copies
     swapped = rows([IDS[1], IDS[0], *IDS[2:5]])
     write_table(mine / "table.csv", swapped)
     ingest(config(mine, output), replace=True)
@@ -243,16 +241,16 @@ def test_a_unit_of_other_rows_is_made_again(place: tuple[Path, Path], finished: 
     assert Dataset.open(output).samples["source_id"].to_pylist() == [r["videoid"] for r in swapped]
 
 
-def test_a_tar_that_no_manifest_tells_of_goes_with_the_rows_it_was_for(place: tuple[Path, Path]) -> None:
-    mine, output = place
+def test_a_tar_without_a_manifest_is_deleted_with_its_rows(copies: tuple[Path, Path]) -> None:
+    mine, output = copies
     shutil.copy2(output / "shard-000002.tar", output / "shard-000005.tar")
     write_table(mine / "table.csv", rows(IDS[:2]))
     ingest(config(mine, output), replace=True)
     assert verify(output) == []
 
 
-def test_a_retry_that_was_stopped_is_completed_by_ingest(place: tuple[Path, Path]) -> None:
-    mine, output = place
+def test_a_retry_that_was_stopped_is_completed_by_ingest(copies: tuple[Path, Path]) -> None:
+    mine, output = copies
     before = contents(output)
     (output / "dataset.json").unlink()
     (output / "units" / "unit-000001.json").unlink()
@@ -263,9 +261,9 @@ def test_a_retry_that_was_stopped_is_completed_by_ingest(place: tuple[Path, Path
     assert verify(output) == []
 
 
-def test_a_dataset_of_an_earlier_version_is_still_finished(place: tuple[Path, Path]) -> None:
-    mine, output = place
-    plan = json.loads((output / "ingest.json").read_text())
-    del plan["source"], plan["config"]["columns"], plan["config"]["where"]
-    (output / "ingest.json").write_text(json.dumps(plan))
+def test_a_dataset_of_an_earlier_version_is_still_finished(copies: tuple[Path, Path]) -> None:
+    mine, output = copies
+    record = json.loads((output / "ingest.json").read_text())
+    del record["source"], record["config"]["columns"], record["config"]["where"]
+    (output / "ingest.json").write_text(json.dumps(record))
     assert ingest(config(mine, output)).skipped_units == 3

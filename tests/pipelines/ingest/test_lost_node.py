@@ -1,4 +1,4 @@
-"""Two Ray nodes on one machine, one of them lost for good in the middle of its work."""
+"""Two Ray nodes on one machine, one of which is lost in the middle of its work."""
 
 import threading
 import time
@@ -39,7 +39,7 @@ def test_a_lost_node_costs_only_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
         nodes = [cluster.add_node(num_cpus=1, **NODE) for _ in range(2)]
 
         def lose_one() -> None:
-            # With a CPU on each node, two units at work are one on each.
+            # Each node has one CPU, so of two units in progress each node has one.
             scratch = tmp_path / "data" / ".scratch"
             while not scratch.is_dir() or len(list(scratch.iterdir())) < 2:
                 time.sleep(0.01)

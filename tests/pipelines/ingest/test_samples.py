@@ -1,4 +1,4 @@
-"""From rows to a dataset: what filters, watermark and duplicates leave in it."""
+"""From rows to a dataset with filters, a watermark and duplicates."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ def make(source: Path, output: Path, **changes: object) -> Dataset:
     return Dataset.open(output)
 
 
-def test_clips_dropped_and_rows_rejected_are_told_with_their_reasons(source: Path, tmp_path: Path) -> None:
+def test_dropped_clips_and_rejected_rows_are_counted_by_reason(source: Path, tmp_path: Path) -> None:
     dataset = make(source, tmp_path, scene_threshold=10, filters=FilterConfig(min_motion=0.2))
     keys = dataset.samples["key"].to_pylist()
     assert keys == ["a-000", "b-000", "again-000", "film-000", "film-002"]
@@ -55,7 +55,7 @@ def test_clips_dropped_and_rows_rejected_are_told_with_their_reasons(source: Pat
     assert dataset.samples["text"][0].as_py() == pytest.approx(scores["text"])
 
 
-def test_clips_before_the_damage_do_not_fill_the_disk(source: Path, tmp_path: Path) -> None:
+def test_clips_before_the_damage_are_deleted(source: Path, tmp_path: Path) -> None:
     data = bytearray((source / "p" / "film.mp4").read_bytes())
     middle = len(data) * 2 // 3
     data[middle : middle + 3000] = bytes(3000)

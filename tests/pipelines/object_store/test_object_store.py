@@ -23,7 +23,7 @@ def upload(folder: Path, names: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("store")
-def test_from_a_bucket_to_a_bucket_and_on(tmp_path: Path) -> None:
+def test_ingest_from_a_bucket_into_a_bucket(tmp_path: Path) -> None:
     (tmp_path / "videos" / "p").mkdir(parents=True)
     ids = ["0", "1", "2"]
     for number, videoid in enumerate(ids):

@@ -1,4 +1,4 @@
-"""Image–text similarity: scores beside the dataset, reused while they hold, selected by in training."""
+"""Image–text similarity: scores beside the dataset, reused while they are current, used to select clips."""
 
 import itertools
 import json
@@ -40,7 +40,7 @@ def keys_shown(dataset, selection, batches=COUNT):
     return [batch.keys[0] for batch in itertools.islice(iter(loader), batches)], loader
 
 
-def test_scores_leave_the_dataset_as_it_is_and_lie_in_its_order(scored):
+def test_scores_have_the_order_of_the_dataset_and_leave_it_unchanged(scored):
     dataset, report = scored
     assert Dataset.open(dataset.url).digest == dataset.digest
     scores, _ = read_similarity(dataset)
@@ -62,7 +62,7 @@ def test_scores_do_not_depend_on_workers_and_batches(scored, tmp_path):
     np.testing.assert_allclose(read_similarity(other)[0], read_similarity(dataset)[0], atol=2e-6)
 
 
-def test_an_interrupted_job_keeps_what_it_has(scored):
+def test_an_interrupted_job_keeps_finished_units(scored):
     dataset, report = scored
     folder = dataset.folder.local_path
     (folder / "clip_similarity.parquet").unlink()
@@ -74,7 +74,7 @@ def test_an_interrupted_job_keeps_what_it_has(scored):
     seen = []
     score(config_of(dataset), lambda done, total: seen.append((done, total)))
     assert seen == [(5, COUNT), (COUNT, COUNT)]
-    assert read_similarity(dataset)[0][0] == 0.5  # found, not made again
+    assert read_similarity(dataset)[0][0] == 0.5  # reused, not computed again
     kept.write_bytes(whole)
     (folder / "clip_similarity.parquet").unlink()
     assert score(config_of(dataset)).median == report.median
@@ -94,7 +94,7 @@ def test_training_selects_by_score(scored):
         keys_shown(dataset, Selection(min_clip_similarity=1.0))
 
 
-def test_what_is_selected_identifies_the_data(scored):
+def test_the_selection_is_part_of_the_data_digest(scored):
     dataset, _ = scored
     assert WeightedDataset(dataset).digest == dataset.digest
     selections = [Selection(min_clip_similarity=least) for least in (-1.0, 0.0)]
@@ -114,7 +114,7 @@ def test_scores_of_another_state_of_the_dataset_are_refused(scored, tmp_path):
         keys_shown(other, Selection(min_clip_similarity=0))
 
 
-def test_what_cannot_be_read_is_an_error_and_no_unreadable_image(tmp_path):
+def test_an_unreadable_shard_is_an_error_and_not_an_unreadable_image(tmp_path):
     dataset = build_dataset(tmp_path / "data", [12, 12])
     tar = tmp_path / "data/shard-000000.tar"
     whole = tar.read_bytes()
@@ -128,7 +128,7 @@ def test_what_cannot_be_read_is_an_error_and_no_unreadable_image(tmp_path):
     assert score(config_of(dataset)).failed == 0
 
 
-def test_scores_that_another_model_puts_in_between_are_noticed(tmp_path):
+def test_scores_written_by_another_model_meanwhile_are_an_error(tmp_path):
     dataset = build_dataset(tmp_path / "data", [12, 12], sizes=[1, 1])
     score(config_of(dataset))
     unit = tmp_path / "data/similarity/unit-000000.json"
@@ -139,7 +139,7 @@ def test_scores_that_another_model_puts_in_between_are_noticed(tmp_path):
     assert score(other).samples == 2
 
 
-def test_weights_that_are_not_there_are_named(scored):
+def test_missing_weights_are_named(scored):
     dataset, _ = scored
     encoders = ENCODERS.model_copy(update={"kind": "open_clip", "model": "ViT-B-32"})
     with pytest.raises(AnimaticError, match="ViT-B-32"):
