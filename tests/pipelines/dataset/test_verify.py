@@ -37,7 +37,7 @@ def picture(side: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "problem"),
+    ("spoil", "expected"),
     [
         (lambda s, _: replace(s, jpg=picture(20)), "b-000: its jpg has 20x20 pixels, not 96x64"),
         (lambda s, _: replace(s, jpg=s.jpg[:100]), "b-000: its jpg cannot be read"),
