@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import AnimaticError
+from core.urls import is_url
 from orchestration.registry import Ledger
 
 RUNS_VARIABLE = "ANIMATIC_RUNS"
@@ -74,3 +75,11 @@ class Workspace:
                 "or pass --set init.parent=FOLDER"
             )
         return self.ledger.path_of(entry)
+
+
+def display_path(path: Path | str) -> str:
+    """A path below the working directory relative to it; any other path, and a URL, as it is."""
+    if is_url(str(path)):
+        return str(path)
+    resolved, here = Path(path).resolve(), Path.cwd()
+    return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(path)

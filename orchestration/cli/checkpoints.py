@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli.common import AsJson, display_path, err, out, print_json, print_table, short
+from orchestration.cli.common import AsJson, err, out, print_json, print_table, short
+from orchestration.workspace import display_path
 
 PANEL = "Published weights"
 

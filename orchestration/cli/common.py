@@ -18,7 +18,6 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from core.errors import AnimaticError
-from core.urls import is_url
 
 INTERRUPTED = 130
 
@@ -88,14 +87,6 @@ def print_reasons(reasons: Mapping[str, int]) -> None:
 def short(digest: str | None) -> str:
     """The first 12 digits of a digest, enough to distinguish bundles."""
     return digest[:12] if digest else "-"
-
-
-def display_path(path: Path | str) -> str:
-    """A path below the working directory relative to it; any other path, and a URL, as it is."""
-    if is_url(str(path)):
-        return str(path)
-    resolved, here = Path(path).resolve(), Path.cwd()
-    return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(path)
 
 
 def _json_form(value: object) -> object:

@@ -12,7 +12,6 @@ from core.errors import AnimaticError
 from orchestration.cli.common import (
     Address,
     AsJson,
-    display_path,
     err,
     only_results_on_stdout,
     out,
@@ -20,6 +19,7 @@ from orchestration.cli.common import (
     print_reasons,
     short,
 )
+from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
     from orchestration.monitoring import IngestObserver

@@ -11,13 +11,13 @@ from orchestration.cli.common import (
     Address,
     AsJson,
     Preset,
-    display_path,
     err,
     only_results_on_stdout,
     out,
     print_json,
     short,
 )
+from orchestration.workspace import display_path
 
 PANEL = "Data"
 

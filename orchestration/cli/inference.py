@@ -10,13 +10,13 @@ import typer
 from orchestration.cli.common import (
     Address,
     AsJson,
-    display_path,
     err,
     only_results_on_stdout,
     out,
     print_json,
     short,
 )
+from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
     from orchestration.workflows.animate import AnimateResult

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestration.cli.common import display_path, out, print_json, print_table, short
+from orchestration.cli.common import out, print_json, print_table, short
+from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
     from models.bundle import Bundle

@@ -11,13 +11,13 @@ import typer
 from orchestration.cli.common import (
     AsJson,
     Preset,
-    display_path,
     out,
     print_json,
     print_reasons,
     print_table,
     short,
 )
+from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
     from orchestration.workflows.inspect import BatchOptions

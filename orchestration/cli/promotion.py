@@ -10,13 +10,13 @@ from orchestration.cli.common import (
     Actor,
     AsJson,
     Note,
-    display_path,
     out,
     print_json,
     print_table,
     print_warning,
     short,
 )
+from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
     from orchestration.workflows.promotion import PromotionResult

@@ -38,9 +38,3 @@ class DemoOutputs:
     def page(self) -> Path:
         """The report page."""
         return self.out / "index.html"
-
-
-def display_path(path: Path) -> Path:
-    """The path relative to the working directory if it is below it, else absolute."""
-    here, whole = Path.cwd(), path.resolve()
-    return whole.relative_to(here) if whole.is_relative_to(here) else whole

@@ -1,6 +1,6 @@
-"""The prior that ships: footage, ingest, stage 0, what it can do, and the bundle with its card.
+"""The prior that ships: footage, ingest, stage 0, its evaluation, and the bundle with its card.
 
-Every part is resumed or skipped where its product exists, as in the demo.
+Every part is resumed, or skipped where its product exists, as in the demo.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from models.bundle import Bundle, open_bundle, write_bundle
 from orchestration.demo import curves, footage
 from orchestration.demo.collection import HELD_OUT_SEED
 from orchestration.demo.figures import read_losses
+from orchestration.monitoring import MonitoringOptions
 from orchestration.monitoring.progress import TrainingDisplay, counting
+from orchestration.workflows.evaluate import EvaluateOptions, evaluate, prepare_evaluation
+from orchestration.workflows.ingest import IngestOptions, ingest, prepare_ingest
+from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workflows.train_request import TrainOptions, prepare_training
 from orchestration.workspace import Workspace
 from training.config import load
@@ -39,90 +43,90 @@ _TABLE_ROWS = 12
 def make_prior(
     workspace: Workspace, console: Console, sets: Sequence[str] = (), target: Path = PRIOR
 ) -> Bundle:
-    """Make the prior from nothing, or what is left to make, and put it at ``target``.
+    """Make the prior, or what is missing of it, and write it to ``target``.
 
     Raises:
-        AnimaticError: ``target`` holds another prior already; it is never overwritten.
+        AnimaticError: ``target`` contains another prior; it is never overwritten.
     """
     from orchestration.workflows.train import train
 
     root = workspace.root
-    data = prepare(root / "prior-footage", root / "prior-data", range(SCENES), SEED, console)
+    data = prepare(workspace, console, root / "prior-footage", root / "prior-data", range(SCENES), SEED)
     options = TrainOptions(stage=0, preset=PRESET, sets=tuple(sets), data=str(data), run_dir=root / "prior")
     request = prepare_training(options, workspace)
     with TrainingDisplay(console, request.title) as display:
         run = train(request, workspace, display, console.print).run
-    report = measure(open_bundle(run.bundle_path), root, console)
+    report = measure(open_bundle(run.bundle_path), workspace, console)
     return publish(run.run_dir, report, sets, target)
 
 
 def prepare(
-    videos: Path, data: Path, indices: Sequence[int], seed: int, console: Console, unit_rows: int = UNIT_ROWS
+    workspace: Workspace,
+    console: Console,
+    videos: Path,
+    data: Path,
+    indices: Sequence[int],
+    seed: int,
+    unit_rows: int = UNIT_ROWS,
 ) -> Path:
     """Render scenes as WebVid and ingest them for the preset; returns the dataset."""
-    from pipelines.ingest import IngestConfig, ingest
-    from training.config import resolve
-
     table = videos / "videos.csv"
     if not table.exists():
         with counting(console, "render") as progress:
             footage.write_csv(table, footage.write_rendered(videos, indices, seed, progress))
-    config = resolve(3, PRESET)
-    model, stride = config.model, config.data.sampling.stride
-    job = IngestConfig(
+    options = IngestOptions(
         source=str(table),
-        videos=str(videos / "videos"),
         output=str(data),
-        short_side=min(model.height, model.width),
-        min_frames=(model.frames - 1) * stride[0] + 1,
-        unit_rows=unit_rows,
+        videos=str(videos / "videos"),
+        preset=PRESET,
+        values={"unit_rows": unit_rows},
     )
-    with counting(console, "ingest") as progress:
-        ingest(job, lambda state: progress(state.rows, state.total_rows))
+    with counting(console, "ingest") as count:
+        ingest(
+            prepare_ingest(options, workspace),
+            workspace,
+            MonitoringOptions(track=False),
+            lambda state: count(state.rows, state.total_rows),
+            console.print,
+        )
     return data
 
 
-def measure(bundle: Bundle, root: Path, console: Console) -> EvaluationReport:
-    """How often clips made from held-out captions move as the caption says."""
-    import os
-
-    from orchestration.devices import device_count
-    from pipelines.evaluate import EvaluateConfig, evaluate
-    from training.config import resolve
-
+def measure(bundle: Bundle, workspace: Workspace, console: Console) -> EvaluationReport:
+    """How often clips generated from held-out captions move as the caption describes."""
+    root = workspace.root
     held_out = prepare(
+        workspace,
+        console,
         root / "prior-held-out-footage",
         root / "prior-held-out",
         footage.balanced(HELD_OUT_SEED, HELD_OUT_EACH),
         HELD_OUT_SEED,
-        console,
     )
-    gpus = device_count()
-    config = EvaluateConfig(
+    settings = sampling_settings(bundle, SamplingOptions()).model_copy(update={"precision": "bfloat16"})
+    options = EvaluateOptions(
         data=str(held_out),
-        output=root / f"prior-evaluation-{bundle.id[:8]}",
-        stride=STRIDE,
-        sampling=resolve(0, PRESET).validation.sampling.model_copy(update={"precision": "bfloat16"}),
-        workers=gpus or max(2, os.cpu_count() or 1),
-        gpus_per_worker=1 if gpus else 0,
+        bundle=str(bundle.folder),
+        folder=root / f"prior-evaluation-{bundle.id[:8]}",
+        values={"stride": STRIDE, "sampling": settings},
     )
-    with counting(console, "measure") as progress:
-        return evaluate(bundle, config, progress)
+    with counting(console, "measure") as count:
+        return evaluate(prepare_evaluation(options, workspace), count)
 
 
 def publish(run: Path, report: EvaluationReport, sets: Sequence[str], target: Path) -> Bundle:
-    """Write the run's weights to ``target`` with a card: how they came about, what they can do."""
+    """Write the run's weights to ``target`` with a card about their training and abilities."""
     trained = open_bundle(run / "bundle")
     if (target / "bundle.json").exists():
         shipped = open_bundle(target)
         if shipped.info.extra.get("run") == trained.id:
             return shipped
         raise AnimaticError(
-            f"{target} holds another prior ({shipped.id[:12]}): remove that folder if it is to be replaced"
+            f"{target} contains another prior ({shipped.id[:12]}): delete that folder to replace it"
         )
     info, losses = trained.info, read_losses(run)
     if target.exists():
-        shutil.rmtree(target)  # no bundle: what an interrupted copy left
+        shutil.rmtree(target)  # not a bundle: left by an interrupted copy
     write_bundle(
         target,
         trained.state(),
@@ -136,7 +140,7 @@ def publish(run: Path, report: EvaluationReport, sets: Sequence[str], target: Pa
         sampling=info.sampling,
         extra={**info.extra, "run": trained.id},
     )
-    # Beside the bundle, not of it: the card's figures are in its table too.
+    # Beside the bundle and not part of it: the card's table has the same figures.
     curves.png([("Stage 0, prior", losses)], target / CURVE)
     return open_bundle(target)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from core.files import write_text
 from orchestration.demo import curves, footage, gallery, stills
 from orchestration.demo.figures import Figures, gather
-from orchestration.demo.outputs import STEP_TITLES, DemoOutputs, display_path
+from orchestration.demo.outputs import STEP_TITLES, DemoOutputs
+from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
     from pipelines.evaluate import Accuracy

@@ -13,12 +13,12 @@ from pydantic import BaseModel
 
 from core.canonical_json import digest_of
 from core.files import write_text
-from models.bundle import open_bundle
 from orchestration import media
 from orchestration.demo import films, footage
 from orchestration.demo.collection import HELD_OUT_SEED, Collection
 
 if TYPE_CHECKING:
+    from models.bundle import Bundle
     from models.diffusion.settings import SamplingSettings
 
 FOLDER, RECORD = "animations", "animations.json"
@@ -55,9 +55,9 @@ class Animations(BaseModel):
     clips: list[AnimatedStill]
 
 
-def identity(bundle: Path, settings: SamplingSettings, collection: Collection) -> str:
+def identity(bundle: Bundle, settings: SamplingSettings, collection: Collection) -> str:
     """Digest of everything that the animations depend on."""
-    return digest_of([open_bundle(bundle).id, settings.model_dump(mode="json"), collection.fingerprint()])
+    return digest_of([bundle.id, settings.model_dump(mode="json"), collection.fingerprint()])
 
 
 def read(out: Path) -> Animations | None:
@@ -72,7 +72,7 @@ def read(out: Path) -> Animations | None:
 
 def animate(
     out: Path,
-    bundle: Path,
+    bundle: Bundle,
     settings: SamplingSettings,
     collection: Collection,
     progress: Callable[[int, int], None],
@@ -82,7 +82,7 @@ def animate(
 
     from models.animate import animate as sample_clips
 
-    animator = open_bundle(bundle).animator().to("cuda" if torch.cuda.is_available() else "cpu")
+    animator = bundle.animator().to("cuda" if torch.cuda.is_available() else "cpu")
     size = (animator.architecture.height, animator.architecture.width)
     jobs = []
     for still in select_stills(collection):

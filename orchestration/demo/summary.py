@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestration.demo.figures import Figures, gather
-from orchestration.demo.outputs import DemoOutputs, display_path
+from orchestration.demo.outputs import DemoOutputs
 from orchestration.demo.stills import FOLDER, read
+from orchestration.workspace import display_path
 
 
 def print_summary(outputs: DemoOutputs, console: Console) -> None:

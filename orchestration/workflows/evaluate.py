@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.config.validation import configure
@@ -22,7 +22,8 @@ class EvaluateOptions:
 
     ``data``: a held-out dataset, or a folder of NAME.mp4 with NAME.txt; ``bundle``: a folder or an id, the
     champion if None; ``folder``: ``runs/evaluations/BUNDLE`` if None; ``clips``: all if None; ``seed`` of the
-    choice of clips and the noise; ``workers``: Ray actors, one for each GPU or core if None.
+    choice of clips and the noise; ``workers``: Ray actors, one for each GPU or core if None; ``values``: more
+    settings of :class:`pipelines.evaluate.EvaluateConfig`, by name.
     """
 
     data: str
@@ -33,6 +34,7 @@ class EvaluateOptions:
     seed: int = 0
     workers: int | None = None
     address: str | None = None
+    values: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> Evalua
         "seed": options.seed,
         "sampling": sampling_settings(bundle, SamplingOptions(steps=options.steps)),
         **actor_settings(options.workers, options.address),
+        **options.values,
     }
     return EvaluateRequest(bundle, configure(EvaluateConfig, values=values))
 

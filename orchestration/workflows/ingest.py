@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from core.config.layers import merged, user_layers
@@ -20,7 +20,8 @@ from training.config import resolve
 @dataclass(frozen=True)
 class IngestOptions:
     """``output``: the workspace's own dataset if None; ``preset``: size the clips for it; the others are
-    settings of :class:`pipelines.ingest.IngestConfig`, its defaults if None. ``sets`` win over all."""
+    settings of :class:`pipelines.ingest.IngestConfig`, its defaults if None, and ``values`` more of them by
+    name. ``sets`` win over all."""
 
     source: str
     output: str | None = None
@@ -30,6 +31,7 @@ class IngestOptions:
     seed: int | None = None
     workers: int | None = None
     address: str | None = None
+    values: Mapping[str, object] = field(default_factory=dict)
     sets: tuple[str, ...] = ()
     replace: bool = False
 
@@ -89,6 +91,7 @@ def prepare_ingest(options: IngestOptions, workspace: Workspace) -> IngestReques
         "address": options.address,
     }
     values |= {name: value for name, value in given.items() if value is not None}
+    values |= options.values
     return IngestRequest(configure(IngestConfig, values=values, sets=options.sets), options.replace)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestration.demo import steps
+from orchestration.demo import jobs, steps
 from orchestration.demo.collection import Amounts
+from orchestration.demo.outputs import STEP_TITLES
 from orchestration.demo.progress import DemoProgress
 from orchestration.demo.settings import Settings
 from orchestration.demo.step_timings import StepTimings
@@ -86,7 +87,7 @@ def test_demo_goes_from_footage_to_a_page_and_then_has_nothing_left_to_do(base, 
     before = products(workspace.root)
     second = run(workspace, base)
 
-    assert second.count("done before") == len(NAMES) - 1  # the page is written each time
+    assert second.count("already done") == len(NAMES) - 1  # the page is written each time
     assert products(workspace.root) == before
     assert len(workspace.ledger.entries()) == 4
 
@@ -102,14 +103,14 @@ def test_demo_goes_from_footage_to_a_page_and_then_has_nothing_left_to_do(base, 
 @pytest.mark.slow
 def test_demo_interrupted_between_and_inside_steps_carries_on(base, tmp_path, monkeypatch):
     workspace = Workspace(tmp_path / "runs")
-    evaluate = steps.evaluate_stage
+    evaluate = jobs.evaluate_stage
 
     def interrupt(demo, stage):
         if stage == 3:
             raise KeyboardInterrupt
         return evaluate(demo, stage)
 
-    monkeypatch.setattr(steps, "evaluate_stage", interrupt)
+    monkeypatch.setattr(jobs, "evaluate_stage", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(workspace, base)
     demo = workspace.root / "demo"
@@ -119,22 +120,30 @@ def test_demo_interrupted_between_and_inside_steps_carries_on(base, tmp_path, mo
     assert not notes["evaluate 3"].complete
     before = products(workspace.root)
 
-    monkeypatch.setattr(steps, "evaluate_stage", evaluate)
+    monkeypatch.setattr(jobs, "evaluate_stage", evaluate)
     second = run(workspace, base)
 
-    assert second.count("done before") == len(DONE) + 1
+    assert second.count("already done") == len(DONE) + 1
     kept = products(workspace.root)
     assert {name: kept[name] for name in before} == before
     assert StepTimings(demo).read()["evaluate 3"].complete
 
 
+def test_every_step_follows_those_that_it_needs():
+    done: set[str] = set()
+    for step in steps.all_steps():
+        assert done >= set(step.needs)
+        done.add(step.name)
+    assert list(STEP_TITLES) == [step.name for step in steps.all_steps()]
+
+
 def test_time_left_follows_the_pace_of_the_steps_done():
-    overall = DemoProgress(Console(file=io.StringIO()), [60, 60, 120])
-    assert overall.seconds_left(0, 0) == 240
-    overall._taken[0] = 180  # three times as slow as expected_seconds
-    assert overall.seconds_left(1, 0) == pytest.approx(180 * 2)
-    overall._taken[0] = 0.1  # done in an earlier run: no sign of a fast machine
-    assert overall.seconds_left(1, 0) == 180
+    progress = DemoProgress(Console(file=io.StringIO()), [60, 60, 120])
+    assert progress.seconds_left(0, 0) == 240
+    progress._taken[0] = 180  # three times as slow as expected
+    assert progress.seconds_left(1, 0) == pytest.approx(180 * 2)
+    progress._taken[0] = 0.1  # done in an earlier run: no sign of a fast machine
+    assert progress.seconds_left(1, 0) == 180
 
 
 def test_seconds_of_interrupted_attempts_add_up_and_finished_ones_are_replaced(tmp_path):

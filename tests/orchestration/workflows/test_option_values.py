@@ -7,8 +7,9 @@ import pytest
 from core.errors import AnimaticError
 from models.bundle import open_bundle
 from orchestration.demo.collection import Amounts
+from orchestration.demo.jobs import stage_options
 from orchestration.demo.progress import DemoProgress
-from orchestration.demo.settings import Demo, Settings, stage_options
+from orchestration.demo.settings import Demo, Settings
 from orchestration.registry import accept
 from orchestration.workflows.encode import EncodeOptions, prepare_encode
 from orchestration.workflows.evaluate import EvaluateOptions, prepare_evaluation
@@ -84,7 +85,7 @@ def test_every_text_option_of_evaluate(tmp_path, text):
 def test_the_folders_of_the_demo(tmp_path, text):
     out = tmp_path / text
     progress = DemoProgress(quiet_console(), [])
-    demo = Demo(out, Workspace(tmp_path), Settings(Amounts()), progress, runs={1: out / "run"})
+    demo = Demo(out, Workspace(tmp_path), Settings(Amounts()), progress, {"stage 1": out / "run"})
     config = resolve_config(stage_options(demo, 2))
     assert config.data.dataset == str(out / "data")
     assert config.init.parent == str(out / "run" / "bundle")

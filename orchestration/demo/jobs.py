@@ -1,0 +1,194 @@
+"""The jobs of the demo's steps: each calls the workflow behind a verb of the command.
+
+Every workflow continues where it was interrupted and returns at once where its product exists.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.canonical_json import digest_of
+from models.bundle import open_bundle
+from orchestration.demo.collection import write_collection
+from orchestration.demo.settings import PRESET, STRIDE, Demo
+from orchestration.devices import device_count
+from orchestration.monitoring import MonitoringOptions
+from orchestration.monitoring.progress import TrainingDisplay
+from orchestration.workflows import evaluate, ingest, promotion, train
+from orchestration.workflows.sampling import SamplingOptions, sampling_settings
+from orchestration.workflows.train_request import TrainOptions, prepare_training, resolve_config
+
+if TYPE_CHECKING:
+    from models.bundle import Bundle
+    from models.diffusion.settings import SamplingSettings
+    from pipelines.ingest import IngestProgress
+
+CLIPS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """A step's product and one line about it; ``fresh`` is False if it existed before."""
+
+    product: Path
+    summary: str
+    fresh: bool
+
+
+def make_footage(demo: Demo) -> StepResult:
+    """Render and cut the videos, laid out as WebVid."""
+    amounts, collection = demo.settings.amounts, demo.collection
+    if collection.fingerprint() not in (None, amounts.fingerprint()):
+        # Made by another version of the demo: everything derived from it is outdated too.
+        for folder in (collection.root, demo.data, demo.held_out):
+            shutil.rmtree(folder, ignore_errors=True)
+    fresh = collection.fingerprint() is None
+    if fresh:
+        with demo.progress.counting("clips") as count:
+            write_collection(collection, amounts, count)
+    rows = [sum(1 for _ in table.open()) - 1 for table in (collection.training, collection.held_out)]
+    return StepResult(collection.root, f"{rows[0]} rows to train on, {rows[1]} held out", fresh)
+
+
+def ingest_footage(demo: Demo) -> StepResult:
+    """Ingest both tables."""
+    from pipelines.cluster.connect import ensure_ray
+
+    jobs = [(demo.collection.training, demo.data), (demo.collection.held_out, demo.held_out)]
+    fresh = not all((output / "dataset.json").exists() for _, output in jobs)
+    if fresh:
+        # Started here for the whole demo: training needs two CPUs even on a machine with one.
+        ensure_ray(None, max(2, os.cpu_count() or 1))
+    summaries = [_ingest_table(demo, table, output) for table, output in jobs]
+    return StepResult(demo.data, " and ".join(summaries), fresh)
+
+
+def train_stage(demo: Demo, stage: int) -> StepResult:
+    """Train a stage; its bundle is accepted into the ledger."""
+    request = prepare_training(stage_options(demo, stage), demo.workspace)
+    with TrainingDisplay(demo.progress.console, request.title) as display:
+        run = train.train(request, demo.workspace, display, demo.progress.warn).run
+    summary = f"bundle {run.bundle_id[:12]}"
+    if run.steps is None:
+        return StepResult(run.run_dir, summary, fresh=False)
+    return StepResult(run.run_dir, f"{summary}, {run.steps} steps, loss {run.final_loss:.3f}", fresh=True)
+
+
+def promote_champion(demo: Demo) -> StepResult:
+    """Promote the last stage's bundle, unless it was promoted before: a later choice is the user's."""
+    ledger, bundle = demo.workspace.ledger, open_bundle(demo.bundle(3))
+    if any(entry.kind == "promoted" and entry.bundle_id == bundle.id for entry in ledger.entries()):
+        return StepResult(bundle.folder, f"{bundle.id[:12]} in {ledger.path}", fresh=False)
+    options = promotion.PromoteOptions(bundle.folder, note="made by the demo")
+    warning = promotion.promote(options, demo.workspace).warning
+    if warning:
+        demo.progress.warn(warning)
+    return StepResult(bundle.folder, f"{bundle.id[:12]} is champion in {ledger.path}", fresh=True)
+
+
+def evaluate_stage(demo: Demo, stage: int) -> StepResult:
+    """Animate the first frame of every held-out clip and measure the results."""
+    request = evaluate.prepare_evaluation(evaluation_options(demo, stage), demo.workspace)
+    fresh = not request.report.exists()
+    with demo.progress.counting("held-out clips", visible=fresh) as count:
+        results = evaluate.evaluate(request, count)["results"]
+    summary = f"first frame {results['psnr_first_frame']['mean']:.1f} dB"
+    if results["direction"]:
+        summary += f", direction right in {results['direction']['correct']} of {results['direction']['n']}"
+    return StepResult(request.config.output, summary, fresh)
+
+
+def animate_stills(demo: Demo) -> StepResult:
+    """Animate held-out pictures with the champion."""
+    from orchestration.demo import footage, stills
+
+    bundle = open_bundle(demo.bundle(3))
+    settings = sampling(demo, bundle).model_copy(update={"fps": footage.FPS / STRIDE})
+    folder = demo.out / stills.FOLDER
+    recorded = stills.read(demo.out)
+    if recorded is not None and recorded.identity == stills.identity(bundle, settings, demo.collection):
+        return StepResult(folder, f"in {folder}", fresh=False)
+    with demo.progress.counting("sampling steps") as count:
+        animations = stills.animate(demo.out, bundle, settings, demo.collection, count)
+    return StepResult(folder, f"{len(animations.clips)} clips in {folder}", fresh=True)
+
+
+def write_report(demo: Demo) -> StepResult:
+    """Write the page; it takes seconds and is written in every call."""
+    from orchestration.demo.report import write
+
+    page = write(demo.outputs())
+    return StepResult(page, str(page), fresh=True)
+
+
+def stage_options(demo: Demo, stage: int) -> TrainOptions:
+    """The preset's recipe for a stage, on the demo's data and from the bundle of the previous stage."""
+    values: dict[str, object] = {} if stage == 1 else {"init.parent": str(demo.bundle(stage - 1))}
+    options = TrainOptions(
+        stage=stage,
+        preset=PRESET,
+        sets=demo.settings.sets,
+        data=str(demo.data),
+        gpus=min(2, device_count()),
+        values=values,
+    )
+    # Sample videos at the end of every stage, for the trackers.
+    return replace(options, values={**values, "validation.every": resolve_config(options).train.steps})
+
+
+def evaluation_options(demo: Demo, stage: int) -> evaluate.EvaluateOptions:
+    """The evaluation of a stage's bundle, in a folder of its own for each bundle, dataset and protocol."""
+    from pipelines.dataset import Dataset
+
+    bundle = open_bundle(demo.bundle(stage))
+    settings = sampling(demo, bundle)
+    identity = digest_of(
+        [
+            bundle.id,
+            Dataset.open(str(demo.held_out)).digest,
+            settings.model_dump(mode="json"),
+            STRIDE,
+            CLIPS_AT_ONCE,
+        ]
+    )
+    return evaluate.EvaluateOptions(
+        data=str(demo.held_out),
+        bundle=str(bundle.folder),
+        folder=demo.out / "evaluation" / f"stage-{stage}-{identity[:8]}",
+        values={"sampling": settings, "stride": STRIDE, "chunk": CLIPS_AT_ONCE},
+    )
+
+
+def sampling(demo: Demo, bundle: Bundle) -> SamplingSettings:
+    """The bundle's sampling settings, in the precision that is fast on a CPU."""
+    settings = sampling_settings(bundle, SamplingOptions(steps=demo.settings.sampling_steps))
+    return settings.model_copy(update={"precision": "bfloat16"})
+
+
+def _ingest_table(demo: Demo, table: Path, output: Path) -> str:
+    model = resolve_config(TrainOptions(stage=3, preset=PRESET, sets=demo.settings.sets)).model
+    options = ingest.IngestOptions(
+        source=str(table),
+        output=str(output),
+        videos=str(demo.collection.videos),
+        values={
+            "short_side": min(model.height, model.width),
+            "min_frames": (model.frames - 1) * STRIDE + 1,
+            "unit_rows": demo.settings.unit_rows,
+        },
+    )
+    request = ingest.prepare_ingest(options, demo.workspace)
+    monitoring = MonitoringOptions(track=False)
+    missing = not (output / "dataset.json").exists()
+    with demo.progress.counting(f"rows of {table.name}", visible=missing) as count:
+        result = ingest.ingest(request, demo.workspace, monitoring, _row_counter(count), demo.progress.warn)
+    return f"{result.report.samples} samples of {result.report.rows} rows"
+
+
+def _row_counter(count: Callable[[int, int], None]) -> Callable[[IngestProgress], None]:
+    return lambda state: count(state.rows, state.total_rows)
