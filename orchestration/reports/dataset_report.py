@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from core.files import write_text
 
 if TYPE_CHECKING:
-    from pipelines.survey import Histogram, Rate, Survey
-    from pipelines.survey.contact import Contact
+    from pipelines.survey import Histogram, Rate, RejectedExample, SamplePreview, Survey
 
 TEMPLATE = "dataset_report.html"
 WIDTH, HEIGHT = 300, 110  # of a chart, in its own units
@@ -54,7 +53,7 @@ class Outcome:
     rows: int
     share: float
     good: bool
-    examples: Sequence[Mapping[str, str]] = ()
+    examples: Sequence[RejectedExample] = ()
 
 
 def report_name(found: Survey) -> str:
@@ -63,7 +62,7 @@ def report_name(found: Survey) -> str:
     return f"{name}-{found.digest[:8]}.html"
 
 
-def write_report(path: Path, found: Survey, sheet: Sequence[Contact]) -> None:
+def write_report(path: Path, found: Survey, sheet: Sequence[SamplePreview]) -> None:
     """Write the page, replacing an earlier one."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

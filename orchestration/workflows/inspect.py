@@ -11,8 +11,7 @@ from orchestration.reports.dataset_report import report_name, write_report
 from orchestration.workflows.train_request import TrainOptions, resolve_config
 from orchestration.workspace import Workspace
 from pipelines.dataset import Dataset
-from pipelines.survey import Survey, survey
-from pipelines.survey.contact import contacts
+from pipelines.survey import Survey, preview_samples, survey
 from training.batch_source import DatasetSource
 
 
@@ -64,7 +63,7 @@ def inspect_dataset(options: InspectOptions, workspace: Workspace) -> Inspection
     opened = Dataset.open(workspace.dataset(options.dataset))
     found = survey(opened)
     path = options.report or workspace.root / "inspect" / report_name(found)
-    write_report(path, found, list(contacts(opened, options.clips, options.seed)))
+    write_report(path, found, list(preview_samples(opened, options.clips, options.seed)))
     return Inspection(found, path)
 
 

@@ -1,6 +1,17 @@
-"""A finished dataset to look at: its figures, and samples as small pictures."""
+"""A finished dataset in figures, and previews of its samples."""
 
-from pipelines.survey.contact import Contact, contacts
-from pipelines.survey.figures import Histogram, Rate, Survey, histogram, rates, survey
+from pipelines.survey.figures import Histogram, RejectedExample, Survey, histogram, survey
+from pipelines.survey.previews import SamplePreview, preview_samples
+from pipelines.survey.rates import Rate, rates
 
-__all__ = ["Contact", "Histogram", "Rate", "Survey", "contacts", "histogram", "rates", "survey"]
+__all__ = [
+    "Histogram",
+    "Rate",
+    "RejectedExample",
+    "SamplePreview",
+    "Survey",
+    "histogram",
+    "preview_samples",
+    "rates",
+    "survey",
+]

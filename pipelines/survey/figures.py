@@ -1,6 +1,7 @@
-"""A dataset in figures: counts, spreads, histograms, examples of rejections, how fast it was made."""
+"""A dataset in figures: counts, ranges, histograms, examples of rejections, throughput."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -10,14 +11,15 @@ import pyarrow.compute as pc
 from pipelines.dataset import Dataset
 from pipelines.dataset.records import Counts, Settings
 from pipelines.dataset.similarity import read_similarity, similarity_source
-from pipelines.ingest.timings import UnitTiming, read_timings
+from pipelines.ingest.timings import read_timings
+from pipelines.survey.rates import Rate, rates
 
 Values = npt.NDArray[np.float64]
 
-# Columns of samples.parquet, and what their numbers are.
-UNITS = {
+# Columns of samples.parquet and their units.
+_UNITS = {
     "duration": "seconds",
-    "fps": "frames a second",
+    "fps": "frames per second",
     "frames": "frames",
     "width": "pixels",
     "height": "pixels",
@@ -25,16 +27,16 @@ UNITS = {
     "brightness": "luma, 16 to 235",
     "text": "share of the picture",
 }
-DRAWN = ("duration", "fps", "motion", "brightness", "text")
-DISTINCT = 8  # values, up to which each has a bar of its own
-BINS = 24
-SIZES = 10
-EXAMPLES = 3
+_HISTOGRAMS = ("duration", "fps", "motion", "brightness", "text")
+_MAX_DISTINCT = 8  # values; up to that many, each has a bar
+_BINS = 24
+_SIZES = 10
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Least, mean and greatest value."""
+class Range:
+    """Smallest, mean and largest value."""
 
     min: float
     mean: float
@@ -43,8 +45,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts of samples. Bar i is of the value ``edges[i]`` if there are as many edges as counts, and of the
-    values from ``edges[i]`` to ``edges[i + 1]`` if there is one more."""
+    """Counts of samples by value.
+
+    With as many edges as counts, bar i is for the value ``edges[i]``; with one edge more, for values from
+    ``edges[i]`` to ``edges[i + 1]``.
+    """
 
     name: str
     unit: str
@@ -52,22 +57,32 @@ class Histogram:
     counts: list[int]
 
 
-@dataclass(frozen=True)
-class Rate:
-    """How fast the dataset was made in a stretch of time; ``begin`` and ``end`` are hours of work since the
-    first unit was begun (the time between two calls is left out), rates are per second."""
+class RejectedExample(TypedDict):
+    """One rejected row: its number, its id, and the details of the reason."""
 
-    begin: float
-    end: float
-    rows: float
-    samples: float
-    bytes: float
+    row: int
+    source_id: str
+    detail: str
 
 
 @dataclass(frozen=True)
 class Survey:
-    """A dataset in figures. ``seconds`` of video; ``sizes`` in samples by width x height, frequent ones
-    first; ``examples`` of rejected rows by reason; ``duplicates`` is None where nobody looked for them."""
+    """A dataset in figures.
+
+    Attributes:
+        url, digest: of the dataset.
+        counts: of rows, samples and rejections.
+        shards: number of shards.
+        bytes: of all shards.
+        seconds: of video.
+        spread: range of each column of numbers.
+        histograms: of the columns that ``animatic inspect`` displays.
+        sizes: number of samples by WIDTHxHEIGHT, the most frequent first.
+        examples: rejected rows by reason.
+        duplicates: number of duplicates; None if ingest did not search for them.
+        rates: throughput of ingest.
+        settings: of ingest.
+    """
 
     url: str
     digest: str
@@ -75,10 +90,10 @@ class Survey:
     shards: int
     bytes: int
     seconds: float
-    spread: dict[str, Spread]
+    spread: dict[str, Range]
     histograms: list[Histogram]
     sizes: dict[str, int]
-    examples: dict[str, list[dict[str, str]]]
+    examples: dict[str, list[RejectedExample]]
     duplicates: int | None
     rates: list[Rate]
     settings: Settings
@@ -88,11 +103,11 @@ def survey(dataset: Dataset) -> Survey:
     """Read the tables of a dataset, not its shards. Raises AnimaticError."""
     samples, info = dataset.samples, dataset.info
     spread, histograms = {}, []
-    for name, unit in UNITS.items():
+    for name, unit in _UNITS.items():
         values = _values(samples[name])
         if len(values):
-            spread[name] = _spread(values)
-            histograms += [histogram(name, unit, values)] if name in DRAWN else []
+            spread[name] = _range(values)
+            histograms += [histogram(name, unit, values)] if name in _HISTOGRAMS else []
     return Survey(
         url=dataset.url,
         digest=dataset.digest,
@@ -111,57 +126,24 @@ def survey(dataset: Dataset) -> Survey:
 
 
 def histogram(name: str, unit: str, values: Values) -> Histogram:
-    """A bar for each value where there are few, equal bins from the least to the greatest otherwise."""
+    """A bar for each value if there are few, equal bins from the smallest to the largest otherwise."""
     distinct, counts = np.unique(values, return_counts=True)
-    if len(distinct) > DISTINCT:
-        counts, edges = np.histogram(values, BINS)
+    if len(distinct) > _MAX_DISTINCT:
+        counts, edges = np.histogram(values, _BINS)
         return Histogram(name, unit, edges.tolist(), counts.tolist())
     return Histogram(name, unit, distinct.tolist(), counts.tolist())
-
-
-def rates(timings: list[UnitTiming], stretches: int = 60) -> list[Rate]:
-    """The work of every unit spread evenly over the time it took, summed in equal stretches."""
-    if not timings:
-        return []
-    begun, ended = _worked(timings)
-    edges = np.linspace(0, max(float(ended.max()), 1e-3), stretches + 1)
-    shares = _overlap(begun, ended, edges) / np.maximum(ended - begun, 1e-9)[:, None]
-    made = np.array([[t.rows, t.samples, t.bytes] for t in timings], np.float64)
-    per_second = shares.T @ made / (edges[1] - edges[0])
-    hours = edges / 3600
-    return [Rate(float(hours[i]), float(hours[i + 1]), *map(float, per_second[i])) for i in range(stretches)]
-
-
-def _worked(timings: list[UnitTiming]) -> tuple[Values, Values]:
-    """When each unit was begun and done, in seconds of work: calls follow each other without a gap."""
-    ended = np.array([t.ended for t in timings])
-    seconds = np.array([max(t.seconds, 1e-3) for t in timings])
-    runs = np.array([t.run for t in timings])
-    offset = 0.0
-    for run in np.unique(runs):
-        mine = runs == run
-        start = (ended[mine] - seconds[mine]).min()
-        ended[mine] += offset - start
-        offset = float(ended[mine].max())
-    return ended - seconds, ended
-
-
-def _overlap(begun: Values, ended: Values, edges: Values) -> Values:
-    """Seconds that each unit shares with each stretch, [units, stretches]."""
-    shared = np.minimum(ended[:, None], edges[None, 1:]) - np.maximum(begun[:, None], edges[None, :-1])
-    return np.maximum(shared, 0.0)
 
 
 def _values(column: pa.ChunkedArray) -> Values:
     return np.asarray(column.drop_null().to_numpy(), np.float64)
 
 
-def _spread(values: Values) -> Spread:
-    return Spread(float(values.min()), float(values.mean()), float(values.max()))
+def _range(values: Values) -> Range:
+    return Range(float(values.min()), float(values.mean()), float(values.max()))
 
 
 def _similarity(dataset: Dataset) -> list[Histogram]:
-    """Of the scores of image and caption, if there are any of this state of the dataset."""
+    """Histogram of the CLIP scores, if the dataset was scored in its present state."""
     if similarity_source(dataset.folder).get("dataset") != dataset.digest:
         return []
     scores = read_similarity(dataset)[0].astype(np.float64)
@@ -172,20 +154,20 @@ def _similarity(dataset: Dataset) -> list[Histogram]:
 def _sizes(samples: pa.Table) -> dict[str, int]:
     counted = samples.group_by(["width", "height"]).aggregate([([], "count_all")]).to_pylist()
     counted.sort(key=lambda row: (-row["count_all"], row["width"], row["height"]))
-    sizes = {f"{row['width']}x{row['height']}": row["count_all"] for row in counted[:SIZES]}
-    rest = sum(row["count_all"] for row in counted[SIZES:])
+    sizes = {f"{row['width']}x{row['height']}": row["count_all"] for row in counted[:_SIZES]}
+    rest = sum(row["count_all"] for row in counted[_SIZES:])
     return sizes | ({"others": rest} if rest else {})
 
 
-def _examples(dataset: Dataset) -> dict[str, list[dict[str, str]]]:
-    """The first rejected rows of each reason, frequent ones first: row, source_id, detail."""
+def _examples(dataset: Dataset) -> dict[str, list[RejectedExample]]:
+    """The first rejected rows of each reason, the most frequent reasons first."""
     counts = dataset.info["counts"]["reasons"]
-    examples: dict[str, list[dict[str, str]]] = {
+    examples: dict[str, list[RejectedExample]] = {
         reason: [] for reason in sorted(counts, key=lambda name: (-counts[name], name))
     }
     for batch in dataset.rejects.select(["row", "source_id", "detail", "reason"]).to_batches():
         for reason, found in examples.items():
-            if len(found) < EXAMPLES:
-                mine = batch.filter(pc.equal(batch["reason"], reason)).slice(0, EXAMPLES - len(found))
+            if len(found) < _EXAMPLES:
+                mine = batch.filter(pc.equal(batch["reason"], reason)).slice(0, _EXAMPLES - len(found))
                 found += mine.drop_columns(["reason"]).to_pylist()
     return examples

@@ -17,7 +17,7 @@ from pipelines.dataset import Dataset
 from pipelines.dataset.images import index_images
 from pipelines.dataset.verify import verify
 from pipelines.loader import ClipLoader, ClipSampling
-from pipelines.survey.contact import contacts
+from pipelines.survey import preview_samples
 from pipelines.video.frames import UndecodableError, read_image
 
 STAGE_ONE = ClipSampling(frames=16, height=32, width=48, images_only=True)
@@ -113,9 +113,9 @@ def test_images_of_one_name_in_two_folders_of_a_tar_keep_their_captions(tmp_path
 
 def test_the_contact_sheet_has_images_without_clips(folder):
     index_images(folder)
-    for contact in contacts(Dataset.open(folder), 10, 0):
-        assert (contact.problem, contact.stills) == ("", [])
-        assert contact.image
+    for sample in preview_samples(Dataset.open(folder), 10, 0):
+        assert (sample.problem, sample.stills) == ("", [])
+        assert sample.image
 
 
 def test_the_command_prints_counts_and_errors(folder, tmp_path_factory):

@@ -1,4 +1,4 @@
-"""A dataset's figures are those of its tables, and times of work add up whatever the pauses."""
+"""A dataset's figures are those of its tables, and working time adds up without pauses."""
 
 import json
 from pathlib import Path
@@ -10,8 +10,7 @@ from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset import Dataset
 from pipelines.ingest.timings import UnitTiming, read_timings, timings_of
-from pipelines.survey import histogram, rates, survey
-from pipelines.survey.contact import contacts
+from pipelines.survey import histogram, preview_samples, rates, survey
 from tests.support.coded_clips import build_dataset
 
 
@@ -43,14 +42,14 @@ def test_many_values_share_bins_and_few_have_their_own() -> None:
     assert (few.edges, few.counts) == ([24.0, 30.0], [2, 1])
 
 
-def test_times_of_work_add_up_and_pauses_are_left_out() -> None:
+def test_working_time_adds_up_without_pauses() -> None:
     day = 86_400.0
     made = [
         UnitTiming(run=0.0, ended=10.0, seconds=10.0, unit=0, rows=20, samples=18, bytes=1000),
         UnitTiming(run=0.0, ended=20.0, seconds=20.0, unit=1, rows=20, samples=20, bytes=1000),
         UnitTiming(run=day, ended=day + 35.0, seconds=30.0, unit=2, rows=60, samples=60, bytes=3000),
     ]
-    found = rates(made, stretches=5)
+    found = rates(made, intervals=5)
     assert found[-1].end == pytest.approx(50 / 3600)
     assert [rate.rows for rate in found] == pytest.approx([3.0, 1.0, 2.0, 2.0, 2.0])
     assert sum(rate.samples * 10 for rate in found) == pytest.approx(98)
@@ -81,14 +80,14 @@ def test_times_of_later_calls_follow_earlier_ones(tmp_path: Path) -> None:
         read_timings(folder)
 
 
-def test_a_contact_sheet_is_drawn_by_its_seed_and_shows_damage(dataset: Dataset) -> None:
-    sheet = list(contacts(dataset, 10, seed=0))
-    assert [contact.caption for contact in sheet] == [f"caption {n}" for n in range(5)]
-    assert [bool(contact.problem) for contact in sheet] == [False, False, False, True, False]
-    assert all(contact.image.startswith(b"\xff\xd8") and len(contact.stills) == 3 for contact in sheet[:3])
+def test_previews_are_drawn_by_seed_and_report_damage(dataset: Dataset) -> None:
+    sheet = list(preview_samples(dataset, 10, seed=0))
+    assert [sample.caption for sample in sheet] == [f"caption {n}" for n in range(5)]
+    assert [bool(sample.problem) for sample in sheet] == [False, False, False, True, False]
+    assert all(sample.image.startswith(b"\xff\xd8") and len(sample.stills) == 3 for sample in sheet[:3])
 
     def drawn(seed: int) -> list[str]:
-        return [contact.key for contact in contacts(dataset, 2, seed)]
+        return [sample.key for sample in preview_samples(dataset, 2, seed)]
 
     assert drawn(1) == drawn(1)
     assert len({tuple(drawn(seed)) for seed in range(6)}) > 1
