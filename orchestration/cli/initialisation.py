@@ -18,6 +18,8 @@ def print_initialisation(plan: InitialisationPlan, *, every_tensor: bool) -> Non
     for word, bundle in (("base", plan.sources.base), ("parent", plan.sources.parent)):
         if bundle is not None:
             out().print(f"{word:<7}{short(bundle.id)}  {display_path(bundle.folder)}")
+    for change in plan.diffusion_changes:
+        out().print(change.in_words)
     out().print()
     print_table(
         ("origin", "kind", "tensors", "parameters", "trained", "how"),
@@ -49,6 +51,7 @@ def print_initialisation_json(plan: InitialisationPlan) -> None:
             "preset": plan.config.preset,
             "base": _described(plan.sources.base),
             "parent": _described(plan.sources.parent),
+            "diffusion_changes": plan.diffusion_changes,
             "tensors": len(plan.tensors),
             "parameters": plan.parameters,
             "groups": plan.groups,

@@ -10,7 +10,14 @@ from math import prod
 from orchestration.workflows.train_request import TrainOptions, with_parent
 from orchestration.workspace import Workspace
 from training.config import RunConfig
-from training.initialisation import SourceBundles, TensorTransfer, open_source_bundles, plan_transfers
+from training.initialisation import (
+    DiffusionChange,
+    SourceBundles,
+    TensorTransfer,
+    diffusion_changes,
+    open_source_bundles,
+    plan_transfers,
+)
 from training.stages import STAGES, Kind, Origin
 from training.trainable import trainable_names
 
@@ -44,12 +51,17 @@ class PlannedTensor:
 
 @dataclass(frozen=True)
 class InitialisationPlan:
-    """The origin of every tensor of a stage; the bundles' digests of weights are not verified."""
+    """The origin of every tensor of a stage; the bundles' digests of weights are not verified.
+
+    Attributes:
+        diffusion_changes: settings in which the bundles were trained for another diffusion.
+    """
 
     config: RunConfig
     sources: SourceBundles
     groups: list[TensorGroup]
     tensors: list[PlannedTensor]
+    diffusion_changes: list[DiffusionChange]
 
     @property
     def title(self) -> str:
@@ -67,7 +79,7 @@ def plan_initialisation(options: TrainOptions, workspace: Workspace) -> Initiali
     """Resolve the options, find the bundles, and plan the initial network.
 
     Raises:
-        AnimaticError: a bundle is missing, of another stage, or does not fit.
+        AnimaticError: a bundle is missing, of another stage, or does not fit the stage.
     """
     config = with_parent(options, workspace)
     sources = open_source_bundles(config, verify=False)
@@ -85,7 +97,8 @@ def plan_initialisation(options: TrainOptions, workspace: Workspace) -> Initiali
         )
         for name, transfer in transfers.items()
     ]
-    return InitialisationPlan(config, sources, grouped(transfers, trained), tensors)
+    changes = diffusion_changes(config, sources, transfers)
+    return InitialisationPlan(config, sources, grouped(transfers, trained), tensors, changes)
 
 
 def grouped(transfers: Mapping[str, TensorTransfer], trained: Collection[str]) -> list[TensorGroup]:

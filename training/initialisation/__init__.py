@@ -10,12 +10,16 @@ from training.initialisation.source_bundles import SourceBundles, open_source_bu
 
 if TYPE_CHECKING:
     from training.initialisation.build import Initialisation, initialise
-    from training.initialisation.plan import TensorTransfer, plan_transfers
+    from training.initialisation.diffusion import DiffusionChange, diffusion_changes
+    from training.initialisation.plan import plan_transfers
+    from training.initialisation.tensor_transfer import TensorTransfer
 
 __all__ = [
+    "DiffusionChange",
     "Initialisation",
     "SourceBundles",
     "TensorTransfer",
+    "diffusion_changes",
     "initialise",
     "open_source_bundles",
     "parent_stage",
@@ -23,8 +27,10 @@ __all__ = [
 ]
 
 _IMPORTED_ON_USE = {
+    "DiffusionChange": "training.initialisation.diffusion",
     "Initialisation": "training.initialisation.build",
-    "TensorTransfer": "training.initialisation.plan",
+    "TensorTransfer": "training.initialisation.tensor_transfer",
+    "diffusion_changes": "training.initialisation.diffusion",
     "initialise": "training.initialisation.build",
     "plan_transfers": "training.initialisation.plan",
 }

@@ -8,8 +8,6 @@ and video networks, so weights move between stages by name.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from safetensors import SafetensorError
@@ -22,13 +20,13 @@ from models.network.context import resample_queries
 from models.network.network import network_on_meta
 from models.network.parameter_names import internal_state, public_names
 from training.config import RunConfig
+from training.initialisation.diffusion import diffusion_changes
 from training.initialisation.initial_values import initial_values
 from training.initialisation.source_bundles import SourceBundles, configured_stage
+from training.initialisation.tensor_transfer import Change, Shape, TensorTransfer
 from training.stages import Kind, Origin, Stage
 from training.trainable import kind_of
 
-Change = Literal["none", "widened", "queries"]
-Shape = tuple[int, ...]
 _SourceShapes = Mapping[Origin, Mapping[str, Shape]]
 
 _QUERIES = "context.latents"
@@ -36,32 +34,11 @@ _FIRST_CONVOLUTION = "unet.conv_in.weight"
 _FRAME_RATE = "unet.fps_embedding."
 
 
-@dataclass(frozen=True)
-class TensorTransfer:
-    """How one tensor of the network gets its initial value.
-
-    Attributes:
-        key: public key name.
-        kind: decides in which stages the tensor is trained.
-        shape: in the network.
-        origin: the bundle that the tensor is read from, or new.
-        change: applied to the tensor that is read.
-        how: the change, or the initial values, in words.
-    """
-
-    key: str
-    kind: Kind
-    shape: Shape
-    origin: Origin
-    change: Change
-    how: str
-
-
 def plan_transfers(config: RunConfig, sources: SourceBundles) -> dict[str, TensorTransfer]:
     """The transfer of every tensor of the stage's network, by name in the network's order.
 
-    Raises AnimaticError when a tensor has no source or another shape in it, or when the network has no place
-    for a tensor of a source.
+    Raises AnimaticError when a tensor has no source or another shape in it, when the network has no place
+    for a tensor of a source, or when frozen spatial layers were trained for another diffusion than the run's.
     """
     _check_query_sets(config, sources.parent)
     stage, network = configured_stage(config), network_on_meta(config.model)
@@ -88,6 +65,7 @@ def plan_transfers(config: RunConfig, sources: SourceBundles) -> dict[str, Tenso
     if missing or misfits:
         raise AnimaticError(_misfit_message(config, missing, misfits))
     _check_all_used(stage, config.model, shapes, transfers)
+    diffusion_changes(config, sources, transfers)  # refuses those that nothing trained could follow
     return transfers
 
 

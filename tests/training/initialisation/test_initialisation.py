@@ -150,6 +150,19 @@ def test_the_command_prints_the_plan_without_reading_a_weight(chain):
     listing = CliRunner().invoke(app, [*command, "--verbose"]).stdout
     assert "16 queries of an image repeated for 16 frames" in " ".join(listing.split())
     assert "image_proj_model.latents  1x256x1024  parent" in listing
+    changes = {
+        "parameterization": ("eps", "v"),
+        "zero_terminal_snr": (False, True),
+        "base_scale": (None, 0.7),
+    }
+    expected = changes if stage.config.preset == "512" else {}
+    assert printed["diffusion_changes"] == [
+        {"source": source, "name": name, "bundle": theirs, "run": ours}
+        for source in ("base", "parent")
+        for name, (theirs, ours) in expected.items()
+    ]
+    stated = "model.diffusion.base_scale: null in the parent, 0.7 in this run"
+    assert (stated in listing) == bool(expected)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 1_000_000, f"{grown} KiB for a listing; the weights are 8,600,000"
 
