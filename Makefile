@@ -110,7 +110,7 @@ lint: setup ## ruff, mypy, import contracts, declared dependencies
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/deptry .
 	@$(BIN)/deptry tests --config pyproject.toml --ignore DEP002,DEP004 --exclude '^$$'
 

@@ -1,4 +1,4 @@
-"""Turn a table of videos into a dataset, or give its rejected rows another try."""
+"""Ingest a table of videos into a dataset, or retry its rejected rows."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ package is entered through the names below, and ``timings`` for the rates of the
 
 from pipelines.ingest.job import IngestReport, ingest
 from pipelines.ingest.progress import IngestProgress
-from pipelines.ingest.retry import retry
+from pipelines.ingest.retry_rejected import retry
 from pipelines.ingest.unit import IngestConfig
 
 __all__ = ["IngestConfig", "IngestProgress", "IngestReport", "ingest", "retry"]

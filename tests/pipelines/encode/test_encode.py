@@ -241,7 +241,7 @@ def test_foreign_folders_and_altered_files_are_refused(dataset, made, tmp_path):
     data[3000] ^= 1
     (copy / "latents-000001.tar").write_bytes(data)
     assert [problem.split(":")[0] for problem in verify_latents(copy)] == ["latents-000001.tar"]
-    assert CliRunner().invoke(app, ["verify", str(made[0])]).stdout.endswith("is whole\n")
+    assert CliRunner().invoke(app, ["verify", str(made[0])]).stdout.endswith("is intact\n")
     assert CliRunner().invoke(app, ["verify", str(copy)]).exit_code == 1
     info = json.loads((copy / "latents.json").read_text())
     (copy / "latents.json").write_text(json.dumps(info | {"dataset": "0" * 64}))
