@@ -111,6 +111,28 @@ def test_images_of_one_name_in_two_folders_of_a_tar_keep_their_captions(tmp_path
     assert [read_image(dataset.read(n, "jpg"), (4, 4)).mean() for n in (0, 1)] == [50, 150]
 
 
+def add(tar, name, content):
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+
+
+def test_members_of_a_key_need_not_follow_each_other_and_the_first_image_counts(tmp_path):
+    with tarfile.open(tmp_path / "0.tar", "w") as tar:
+        add(tar, "README", b"no sample")
+        for key, level in (("a", 50), ("b", 150)):
+            add(tar, f"./{key}.JPG", image(level))
+        add(tar, "a.png", image(200, (20, 20), "PNG"))
+        for key in "ab":
+            add(tar, f"./{key}.txt", f"grey {key}".encode())
+    counts = index_images(tmp_path)["counts"]
+    assert (counts["samples"], counts["rejected_rows"]) == (2, 0)
+    dataset = Dataset.open(tmp_path)
+    assert dataset.samples["key"].to_pylist() == ["0-a", "0-b"]
+    assert dataset.samples["width"].to_pylist() == [96, 96]
+    assert [read_image(dataset.read(n, "jpg"), (4, 4)).mean() for n in (0, 1)] == [50, 150]
+
+
 def test_the_contact_sheet_has_images_without_clips(folder):
     index_images(folder)
     for sample in preview_samples(Dataset.open(folder), 10, 0):
