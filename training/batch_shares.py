@@ -8,7 +8,7 @@ from training.config import RunConfig
 
 @dataclass(frozen=True)
 class BatchShares:
-    """The part of a global batch that one process takes, and in how many passes.
+    """The part of a global batch that one process trains on, and in how many passes.
 
     Attributes:
         micro_batch: samples per forward pass.

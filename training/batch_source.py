@@ -13,19 +13,28 @@ from training.config.data import OtherDataset
 
 
 class BatchSource(Protocol):
-    """Where batches come from; ``digest`` identifies the data."""
+    """Where batches come from.
+
+    Attributes:
+        digest: identifies the data.
+    """
 
     digest: str
 
     def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
-        """This rank's shares of global batches ``position``, ``position + 1``, …, without end.
+        """The process's shares of global batches ``position``, ``position + 1``, …, without end.
 
-        ``global_batch``: samples of each, where no bucket has a number of its own.
+        Args:
+            global_batch: samples of each, where no bucket has a number of its own.
         """
         ...
 
     def first(self, count: int) -> Batch:
         """The first samples, of ``data.sampling``'s own size."""
+        ...
+
+    def check_encoders(self, animator: Animator) -> None:
+        """Raise AnimaticError where batches contain latents that are not of this animator's encoders."""
         ...
 
 
@@ -36,35 +45,35 @@ class DatasetSource:
         """Raises AnimaticError when no dataset is set, or it or its latents cannot be read or are stale."""
         if config.data.dataset is None:
             raise AnimaticError(
-                "training needs data.dataset, a folder or URL made by `animatic ingest`: "
+                "training needs data.dataset, the folder or URL of an ingested dataset: "
                 "--set data.dataset=FOLDER"
             )
         data = config.data
         main = OtherDataset(
             dataset=config.data.dataset, latents=data.latents, weight=data.weight, selection=data.selection
         )
-        self._config, self._datasets = config, [_opened(each) for each in (main, *data.others)]
+        self._config, self._datasets = config, [_open(each) for each in (main, *data.others)]
         for dataset in self._datasets:
             dataset.check_sampling(data.sampling)
         digests = [dataset.digest for dataset in self._datasets]
         weights = [dataset.weights for dataset in self._datasets]
         self.digest: str = digest_of([digests, weights]) if data.others else digests[0]
 
-    def check(self, animator: Animator) -> None:
-        """Raise AnimaticError where stored latents are not what the codec and text tower would make."""
+    def check_encoders(self, animator: Animator) -> None:
+        """See :class:`BatchSource`."""
         for dataset in self._datasets:
             dataset.check_encoders(animator.codec, animator.encoders)
 
     def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
         """See :class:`BatchSource`."""
         buckets = self._config.data.buckets
-        return self._loaded(buckets, global_batch, rank=rank, world_size=world_size, position=position)
+        return self._load(buckets, global_batch, rank=rank, world_size=world_size, position=position)
 
     def first(self, count: int) -> Batch:
         """See :class:`BatchSource`."""
-        return next(self._loaded([], count))
+        return next(self._load([], count))
 
-    def _loaded(
+    def _load(
         self,
         buckets: Sequence[Bucket],
         global_batch: int,
@@ -92,7 +101,7 @@ class DatasetSource:
         )
 
 
-def _opened(chosen: OtherDataset) -> WeightedDataset:
+def _open(chosen: OtherDataset) -> WeightedDataset:
     changes = chosen.weight if isinstance(chosen.weight, list) else [(0, chosen.weight)]
     return WeightedDataset.open(
         chosen.dataset,

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Started:
-    """The run begins, or begins again after a resume.
+    """The run begins or, after a resume, continues.
 
     Attributes:
         parameters: tensors of the network; ``trainable`` of them are trained.

@@ -55,7 +55,7 @@ class Journal:
 
 
 def read_journal(path: Path) -> list[JournalEntry]:
-    """All events of a journal, in order; none where there is no such file."""
+    """All events of a journal, in order; none without the file."""
     return _entries(read_records(path)[0])
 
 

@@ -107,8 +107,7 @@ class _Run:
         self._config, self._folder, self._source, self._group = config, folder, source, group
         self._on_progress, self._on_checkpoint = on_progress, on_checkpoint
         self._animator, initialisation = initialise(config)
-        if isinstance(source, DatasetSource):
-            source.check(self._animator)
+        source.check_encoders(self._animator)
         self._journal = Journal(folder.journal if group.is_first else None)
         trainable = trainable_names(config, list(initialisation.transfers))
         objective = DenoisingObjective(self._animator)

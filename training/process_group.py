@@ -55,7 +55,7 @@ class ProcessGroup:
 def join_process_group(gpu: bool) -> ProcessGroup:
     """Join the other processes (RANK and WORLD_SIZE as set by Ray Train or torchrun), or be alone.
 
-    Raises AnimaticError when a GPU is asked for and this process has none.
+    Raises AnimaticError when ``gpu`` is set and this process has none.
     """
     if gpu and not torch.cuda.is_available():
         raise AnimaticError(

@@ -18,7 +18,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 def finished_bundle(
     config: RunConfig, folder: RunFolder, dataset_digest: str, sources: SourceBundles | None = None
 ) -> Bundle | None:
-    """The bundle of an earlier run in ``folder`` with the same inputs; None when there is work to do.
+    """The bundle of an earlier run in ``folder`` with the same inputs; None when the run is not finished.
 
     Args:
         sources: the opened bundles that the run starts from; None opens them.

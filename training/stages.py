@@ -18,7 +18,7 @@ class Stage:
         trains: kinds of parameters that are trained; all others are frozen.
         origins: of the initial weights, for each kind of parameter that the network has.
         base: the published network that ``init.base`` is a bundle of, for messages; None without a base.
-        base_optional: without a base, and for what it lacks, weights are new.
+        base_optional: weights that the base lacks, or all without a base, are new.
         parent: the stage whose bundle ``init.parent`` is; None without a parent.
         temporal: the network has temporal layers and trains on clips; otherwise on single images.
         image_context: the network has a query transformer and image cross-attention.
@@ -45,7 +45,7 @@ class Stage:
     def parents(self) -> frozenset[int]:
         """Stages whose bundle may be the parent.
 
-        A stage that takes all weights from its parent may also continue a bundle of its own: the released
+        A stage whose weights all come from the parent may also continue a bundle of its own: the released
         code's recipe for the published weights.
         """
         if self.parent is None:
@@ -111,7 +111,7 @@ STAGES: dict[int, Stage] = {
 
 
 def stage_values(number: int, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that a stage decides by definition, by dotted name, given the merged ``values``."""
+    """Settings that a stage decides by definition, by dotted name; ``values``: all settings, merged."""
     stage = STAGES[number]
     ablation = values.get("ablation") or {}
     model = values.get("model") or {}

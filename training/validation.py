@@ -1,4 +1,4 @@
-"""Validation samples: the same few stills animated again as training goes on."""
+"""Validation samples: the same few stills, animated at regular intervals during training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

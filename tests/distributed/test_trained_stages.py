@@ -1,4 +1,4 @@
-"""The recipe, really trained by two processes: what each stage trains, keeps and hands over."""
+"""The recipe trained by two processes: what each stage trains, keeps frozen and passes on."""
 
 import shutil
 

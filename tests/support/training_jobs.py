@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import torch
 
+from models.animator import Animator
 from models.batch import Batch
 from training.backends import DeepSpeedBackend, Ema
 from training.config import RunConfig, dump_yaml, load, resolve
@@ -57,7 +58,7 @@ def write_config(config: RunConfig, path: Path) -> str:
 
 
 def small_config(stage: int, *sets: str) -> RunConfig:
-    """Preset tiny made smaller still: 8x8 latents, 32 channels, one layer of P."""
+    """Preset tiny, smaller: 8x8 latents, 32 channels, one layer of P."""
     return resolve(stage, "tiny", [*_for_stage(stage), *sets])
 
 
@@ -81,6 +82,9 @@ class SyntheticSource:
 
     def first(self, count: int) -> Batch:
         return self._batch(list(range(count)), 8.0)
+
+    def check_encoders(self, animator: Animator) -> None:
+        """Its batches contain pixels alone."""
 
     def _batch(self, rows: list[int], fps: float) -> Batch:
         sampling = self._config.data.sampling

@@ -1,4 +1,4 @@
-"""One network takes the batches of all buckets."""
+"""One network trains on the batches of all buckets."""
 
 import itertools
 

@@ -51,7 +51,7 @@ class DeepSpeedBackend:
             weights: the initial weights, already in the animator, in the precision of their bundles.
 
         Raises AnimaticError when the batch cannot be shared by this number of processes, or the device does
-        not compute in the precision asked for.
+        not compute in the configured precision.
         """
         import deepspeed
 

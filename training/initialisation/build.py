@@ -58,7 +58,7 @@ class Initialisation:
 def initialise(config: RunConfig) -> tuple[Animator, Initialisation]:
     """The stage's network with its initial weights, a function of the configuration and bundles alone.
 
-    Takes the memory of the network alone: the initial weights stay in the bundles' mapped files.
+    Uses the memory of the network alone: the initial weights stay in the bundles' mapped files.
 
     Raises AnimaticError when a bundle is missing, tampered with, of another stage, or does not fit.
     """

@@ -1,4 +1,4 @@
-"""What the tensors contain that a stage's network starts with anew, in words."""
+"""Descriptions of the initial values of new tensors."""
 
 import re
 
@@ -11,7 +11,7 @@ _ZERO_AT_FIRST = re.compile(
 
 
 def initial_values(network: nn.Module) -> dict[str, str]:
-    """The initial values of every parameter, in words, by name."""
+    """A description of the initial values of every parameter, by name."""
     return {
         f"{prefix}.{leaf}": _description(f"{prefix}.{leaf}", module)
         for prefix, module in network.named_modules()

@@ -37,8 +37,8 @@ _FRAME_RATE = "unet.fps_embedding."
 def plan_transfers(config: RunConfig, sources: SourceBundles) -> dict[str, TensorTransfer]:
     """The transfer of every tensor of the stage's network, by name in the network's order.
 
-    Raises AnimaticError when a tensor has no source or another shape in it, when the network has no place
-    for a tensor of a source, or when frozen spatial layers were trained for another diffusion than the run's.
+    Raises AnimaticError when a tensor has no source or another shape in it, when a tensor of a source is not
+    used, or when frozen spatial layers were trained for another diffusion than the run's.
     """
     _check_query_sets(config, sources.parent)
     stage, network = configured_stage(config), network_on_meta(config.model)
@@ -60,7 +60,7 @@ def plan_transfers(config: RunConfig, sources: SourceBundles) -> dict[str, Tenso
         if change is None:
             misfits.append(f"{name} {source_shape} for {shape}")
             continue
-        how = _in_words(change, config.model, source_shape, shape)
+        how = _description(change, config.model, source_shape, shape)
         transfers[name] = TensorTransfer(keys[name], kind, shape, origin, change, how)
     if missing or misfits:
         raise AnimaticError(_misfit_message(config, missing, misfits))
@@ -101,7 +101,7 @@ def _change(name: str, source: Shape, target: Shape) -> Change | None:
     return None
 
 
-def _in_words(change: Change, architecture: Architecture, source: Shape, target: Shape) -> str:
+def _description(change: Change, architecture: Architecture, source: Shape, target: Shape) -> str:
     if change == "widened":
         return f"{source[1]} input channels widened to {target[1]} with zeros"
     if change == "queries":
@@ -142,7 +142,7 @@ def _check_all_used(
             unused = [name for name in unused if kind_of(name) != "temporal"]
         if unused:
             raise AnimaticError(
-                f"init.{source} has {len(unused)} tensors that this network has no place for, first "
+                f"init.{source} has {len(unused)} tensors that this network does not have, first "
                 f"{unused[0]}: choose the preset that it was made with"
             )
 

@@ -19,7 +19,7 @@ class TensorTransfer:
         shape: in the network.
         origin: the bundle that the tensor is read from, or new.
         change: applied to the tensor that is read.
-        how: the change, or the initial values, in words.
+        how: a description of the change, or of the initial values.
     """
 
     key: str

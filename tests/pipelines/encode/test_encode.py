@@ -310,7 +310,7 @@ def test_training_takes_latents_by_configuration(dataset, made):
     assert config_hash(config) == config_hash(pixels)
     source = DatasetSource(config)
     assert source.digest == DatasetSource(pixels).digest
-    source.check(Animator(config.model))
+    source.check_encoders(Animator(config.model))
     batch = next(source.batches(0, 1, 0, 3))
     assert batch.latents.shape == (3, 4, 2, 16, 4, 6)
     assert batch.text.shape == (3, 77, 64)
@@ -320,10 +320,10 @@ def test_training_takes_latents_by_configuration(dataset, made):
     with pytest.raises(
         AnimaticError, match=r"made with another codec \(.*, not .*\): encode into a new folder"
     ):
-        DatasetSource(other).check(Animator(other.model))
+        DatasetSource(other).check_encoders(Animator(other.model))
     words = resolve(3, "tiny", [*sets, f"data.latents={made[0]}", "model.encoders.seed=1"])
     with pytest.raises(AnimaticError, match="made with another text tower"):
-        DatasetSource(words).check(Animator(words.model))
+        DatasetSource(words).check_encoders(Animator(words.model))
     larger = resolve(3, "tiny", [*sets, f"data.latents={made[0]}", "model.height=64"])
     with pytest.raises(AnimaticError, match=r"made with another height \(32, not 64\)"):
         DatasetSource(larger)

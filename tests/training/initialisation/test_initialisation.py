@@ -28,11 +28,11 @@ class FullSize:
     transfers: dict[str, TensorTransfer]
 
     def keys(self, origin: str, how: str | None = None) -> dict[str, Shape]:
-        """Public key -> shape of what comes from ``origin`` (and in that way)."""
+        """Public key -> shape of the tensors from ``origin`` (that change as ``how`` describes)."""
         return {
-            way.key: way.shape
-            for way in self.transfers.values()
-            if way.origin == origin and how in (None, way.how)
+            transfer.key: transfer.shape
+            for transfer in self.transfers.values()
+            if transfer.origin == origin and how in (None, transfer.how)
         }
 
 
@@ -42,10 +42,10 @@ def chain(request, tmp_path_factory) -> dict[int, FullSize]:
     folder = tmp_path_factory.mktemp(request.param)
     bases = {1: VARIANTS["stable-diffusion-2.1"], 2: VARIANTS["videocrafter2"]}
     # Imported files bring their autoencoder and schedule along, in the precision they have.
-    besides = {"betas": (1000,), "first_stage_model.quant_conv.bias": (8,)}
+    extra = {"betas": (1000,), "first_stage_model.quant_conv.bias": (8,)}
     for stage, layout in ((1, "stable_diffusion_2_1_unet"), (2, "videocrafter2_t2v_unet")):
-        where = folder / bases[stage].name
-        hollow_bundle(where, published(layout) | besides, bases[stage].architecture, dtype="F16")
+        target = folder / bases[stage].name
+        hollow_bundle(target, published(layout) | extra, bases[stage].architecture, dtype="F16")
     stages: dict[int, FullSize] = {}
     for stage in (1, 2, 3):
         sets = [f"init.parent={folder / f'stage{stage - 1}'}"]
@@ -56,7 +56,7 @@ def chain(request, tmp_path_factory) -> dict[int, FullSize]:
         stages[stage] = FullSize(config, transfers)
         hollow_bundle(
             folder / f"stage{stage}",
-            {way.key: way.shape for way in transfers.values()},
+            {transfer.key: transfer.shape for transfer in transfers.values()},
             config.model,
             stage,
         )
@@ -112,7 +112,7 @@ def test_stage_3_is_stage_2_with_a_wider_first_convolution(chain):
     assert stage.keys("base") == stage.keys("new") == {}
     widened = stage.keys("parent", "4 input channels widened to 8 with zeros")
     assert widened == {"model.diffusion_model.input_blocks.0.0.weight": (320, 8, 3, 3)}
-    before = {way.key: way.shape for way in chain[2].transfers.values()}
+    before = {transfer.key: transfer.shape for transfer in chain[2].transfers.values()}
     assert stage.keys("parent", "as it is") == {key: before[key] for key in before if key not in widened}
 
 
@@ -126,12 +126,12 @@ def test_the_last_stage_has_exactly_the_published_tensors(chain):
 
 def test_every_tensor_has_one_origin_and_the_papers_trained_set(chain):
     for stage in chain.values():
-        keys = [way.key for way in stage.transfers.values()]
+        keys = [transfer.key for transfer in stage.transfers.values()]
         assert len(set(keys)) == len(keys)
     trained = set(trainable_names(chain[3].config, list(chain[3].transfers)))
-    frozen = [way for name, way in chain[3].transfers.items() if name not in trained]
-    assert {way.kind for way in frozen} == {"temporal"}
-    assert sum(math.prod(way.shape) for way in frozen) == 266_891_520 + 278_431_616
+    frozen = [transfer for name, transfer in chain[3].transfers.items() if name not in trained]
+    assert {transfer.kind for transfer in frozen} == {"temporal"}
+    assert sum(math.prod(transfer.shape) for transfer in frozen) == 266_891_520 + 278_431_616
 
 
 def test_the_command_prints_the_plan_without_reading_a_weight(chain):
@@ -144,7 +144,7 @@ def test_the_command_prints_the_plan_without_reading_a_weight(chain):
     assert result.exit_code == 0, result.output
     printed = json.loads(result.stdout)
     assert {(row["name"], row["origin"], row["how"]) for row in printed["origins"]} == {
-        (name, way.origin, way.how) for name, way in stage.transfers.items()
+        (name, transfer.origin, transfer.how) for name, transfer in stage.transfers.items()
     }
     assert printed["tensors"] == len(stage.transfers) == sum(row["tensors"] for row in printed["groups"])
     listing = CliRunner().invoke(app, [*command, "--verbose"]).stdout

@@ -1,4 +1,4 @@
-"""Weights handed over between small stages: values, precision and memory, and bundles that do not fit."""
+"""Weights transferred between small stages: values, precision and memory, and bundles that do not fit."""
 
 import math
 from pathlib import Path
@@ -57,7 +57,7 @@ def small_bundle(folder: Path, config: RunConfig, dtype: torch.dtype | None = No
 
 
 @pytest.mark.parametrize("stage", [0, 1])
-def test_new_weights_are_what_the_listing_says(stage, tmp_path):
+def test_new_weights_are_as_the_listing_describes(stage, tmp_path):
     sets = ["model.unet.learnable_gate=true"]
     if stage == 1:
         base = small_config(0)
@@ -65,10 +65,10 @@ def test_new_weights_are_what_the_listing_says(stage, tmp_path):
         image = base.model_copy(update={"model": base.model.model_copy(update={"unet": unet})})
         sets.append(f"init.base={small_bundle(tmp_path / 'sd', image)}")
     animator, start = initialise(small_config(stage, *sets))
-    said = {name: way.how for name, way in start.transfers.items() if way.origin == "new"}
+    described = {name: transfer.how for name, transfer in start.transfers.items() if transfer.origin == "new"}
     parameters = dict(animator.network.named_parameters())
-    assert said and (stage == 1 or set(said) == set(parameters))
-    for name, how in said.items():
+    assert described and (stage == 1 or set(described) == set(parameters))
+    for name, how in described.items():
         value = parameters[name].detach()
         assert (how == "zeros") == bool((value == 0).all()), name
         assert (how == "ones") == bool((value == 1).all()), name
@@ -119,10 +119,10 @@ def test_half_precision_bundles_stay_in_half_precision_until_they_are_used(tmp_p
     assert first[:, first.shape[1] // 2 :].abs().max() == 0 < first[:, : first.shape[1] // 2].abs().min()
 
 
-def test_what_is_kept_no_longer_depends_on_the_bundles(tmp_path):
+def test_kept_weights_no_longer_depend_on_the_bundles(tmp_path):
     parent = small_bundle(tmp_path / "parent", small_config(2))
     _, start = initialise(small_config(3, f"init.parent={parent}"))
-    frozen = [name for name, way in start.transfers.items() if way.kind == "temporal"]
+    frozen = [name for name, transfer in start.transfers.items() if transfer.kind == "temporal"]
     kept = start.only(frozen)
     expected = {name: value.clone() for name, value in kept.weights.items()}
     file = parent / "model.safetensors"
@@ -153,18 +153,18 @@ def test_a_damaged_or_missing_bundle_is_one_clear_line(tmp_path, monkeypatch):
     config = small_config(3, f"init.parent={parent}")
     with pytest.raises(AnimaticError, match=r"weights of bundle .*parent are damaged"):
         plan_transfers(config, open_source_bundles(config, verify=False))
-    for stage, said in ((1, "needs init.base"), (3, "make train STAGE=2 PRESET=256")):
+    for stage, message in ((1, "needs init.base"), (3, "make train STAGE=2 PRESET=256")):
         command = ["train", "--stage", str(stage), "--preset", "256", "--print-initialisation"]
         result = CliRunner().invoke(app, command)
         assert result.exit_code == 1
-        assert said in result.stderr and len(result.stderr.splitlines()) == 1
+        assert message in result.stderr and len(result.stderr.splitlines()) == 1
 
 
 def _latents(bundle: Path) -> torch.Tensor:
     return load_file(bundle / "model.safetensors")["image_proj_model.latents"]
 
 
-def test_a_finished_network_is_trained_on_as_it_is(tmp_path):
+def test_a_finished_network_is_continued_unchanged(tmp_path):
     finished = small_bundle(tmp_path / "finished", small_config(3))
     config = small_config(3, f"init.parent={finished}")
     transfers = plan_transfers(config, open_source_bundles(config))
@@ -172,3 +172,20 @@ def test_a_finished_network_is_trained_on_as_it_is(tmp_path):
     animator, _ = initialise(config)
     published = load_file(finished / "model.safetensors")
     assert all(torch.equal(value, published[key]) for key, value in public_state(animator.network).items())
+
+
+def test_trained_weights_are_merged_with_the_frozen_ones(tmp_path):
+    parent = small_bundle(tmp_path / "parent", small_config(2))
+    _, start = initialise(small_config(3, f"init.parent={parent}"))
+    name = "unet.conv_out.bias"
+    trained = {name: torch.zeros(start.transfers[name].shape)}
+    whole = start.with_trained(trained)
+    assert whole[name] is trained[name] and list(whole) == list(start.weights)
+    assert all(whole[other] is start.weights[other] for other in whole if other != name)
+    for wrong, message in (
+        ({"unet.other": torch.zeros(1)}, "unet.other does not belong"),
+        ({name: torch.zeros(99)}, "does not belong"),
+        ({name: torch.full_like(trained[name], float("nan"))}, "values that are not finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            start.with_trained(wrong)
