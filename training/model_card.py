@@ -1,34 +1,23 @@
 """The model card of a stage's bundle."""
 
+import math
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from training.config import RunConfig, config_hash
+from training.initialisation import Initialisation
 from training.journal import curves
 from training.stages import STAGES
 
 _CURVE_POINTS = 12
 
 
-def model_card(
-    config: RunConfig,
-    *,
-    base: str | None,
-    parent: str | None,
-    dataset_digest: str,
-    parameters: int,
-    journal: Path,
-) -> str:
-    """What the bundle is, in Markdown: origin, recipe, and the course of the loss.
-
-    Args:
-        base, parent: ids of the bundles that the initial weights came from.
-        parameters: number of the network's weights.
-        journal: of the run.
-    """
+def model_card(config: RunConfig, initialisation: Initialisation, dataset_digest: str, journal: Path) -> str:
+    """The origin of the bundle, its recipe, and the loss over the run (of this ``journal``), in Markdown."""
     stage = STAGES[config.stage]
+    parameters = sum(math.prod(transfer.shape) for transfer in initialisation.transfers.values())
     averaged = f"average with decay {config.train.ema_decay}" if config.train.ema_decay else "last step"
     rows = [
         ("Stage", f"{stage.number} ({stage.name})"),
@@ -40,8 +29,8 @@ def model_card(
         ("Learning rate", f"{config.optimizer.lr:g}"),
         ("Weights", averaged),
         ("Dataset digest", dataset_digest),
-        ("Base bundle", base or "none"),
-        ("Parent bundle", parent or "none"),
+        ("Base bundle", initialisation.base or "none"),
+        ("Parent bundle", initialisation.parent or "none"),
         ("Config hash", config_hash(config)),
         ("Code", f"animatic {version('animatic')}, torch {torch.__version__}"),
         ("Command", f"`animatic train --stage {config.stage} --preset {config.preset}`"),

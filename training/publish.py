@@ -59,7 +59,7 @@ def publish(
     Returns:
         The bundle's id.
 
-    Raises ValueError when weights are missing or unknown, and AnimaticError when the folder has a bundle.
+    Raises ValueError when weights are missing or unknown, AnimaticError when the run has a bundle already.
     """
     keys = {name: transfer.key for name, transfer in initialisation.transfers.items()}
     if set(keys) != set(weights):
@@ -67,14 +67,6 @@ def publish(
     extra = BundleExtra(seed=config.seed, steps=config.train.steps, ema=config.train.ema_decay)
     if initialisation.base and initialisation.parent:
         extra["base"] = initialisation.base
-    card = model_card(
-        config,
-        base=initialisation.base,
-        parent=initialisation.parent,
-        dataset_digest=dataset_digest,
-        parameters=sum(value.numel() for value in weights.values()),
-        journal=folder.journal,
-    )
     return write_bundle(
         folder.bundle,
         {keys[name]: value for name, value in weights.items()},
@@ -84,7 +76,7 @@ def publish(
         config_hash=config_hash(config),
         dataset_digest=dataset_digest,
         parent=initialisation.parent or initialisation.base,
-        model_card=card,
+        model_card=model_card(config, initialisation, dataset_digest, folder.journal),
         sampling=config.validation.sampling,
         extra=extra,
         dtype=_DTYPES[config.train.bundle_dtype],
