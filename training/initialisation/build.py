@@ -10,9 +10,9 @@ from models.animator import Animator
 from models.bundle import Bundle
 from models.network.parameter_names import internal_state
 from training.config import RunConfig
-from training.initialisation.plan import apply_transfer, plan_transfers
+from training.initialisation.plan import plan_transfers
 from training.initialisation.source_bundles import SourceBundles, open_source_bundles
-from training.initialisation.tensor_transfer import TensorTransfer
+from training.initialisation.tensor_transfer import TensorTransfer, apply_transfer
 from training.stages import Origin
 
 

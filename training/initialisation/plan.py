@@ -9,28 +9,23 @@ and video networks, so weights move between stages by name.
 
 from collections.abc import Mapping
 
-import torch
 from safetensors import SafetensorError
-from torch import Tensor
 
 from core.errors import AnimaticError
 from models.architecture import Architecture
 from models.bundle import Bundle
-from models.network.context import resample_queries
 from models.network.network import network_on_meta
 from models.network.parameter_names import internal_state, public_names
 from training.config import RunConfig
 from training.initialisation.diffusion import diffusion_changes
 from training.initialisation.initial_values import initial_values
 from training.initialisation.source_bundles import SourceBundles, configured_stage
-from training.initialisation.tensor_transfer import Change, Shape, TensorTransfer
+from training.initialisation.tensor_transfer import Shape, TensorTransfer, describe_change, find_change
 from training.stages import Kind, Origin, Stage
 from training.trainable import kind_of
 
 _SourceShapes = Mapping[Origin, Mapping[str, Shape]]
 
-_QUERIES = "context.latents"
-_FIRST_CONVOLUTION = "unet.conv_in.weight"
 _FRAME_RATE = "unet.fps_embedding."
 
 
@@ -56,11 +51,11 @@ def plan_transfers(config: RunConfig, sources: SourceBundles) -> dict[str, Tenso
             missing.append(name)
             continue
         source_shape = shapes[origin][name]
-        change = _change(name, source_shape, shape)
+        change = find_change(name, source_shape, shape)
         if change is None:
             misfits.append(f"{name} {source_shape} for {shape}")
             continue
-        how = _description(change, config.model, source_shape, shape)
+        how = describe_change(change, config.model, source_shape, shape)
         transfers[name] = TensorTransfer(keys[name], kind, shape, origin, change, how)
     if missing or misfits:
         raise AnimaticError(_misfit_message(config, missing, misfits))
@@ -69,53 +64,11 @@ def plan_transfers(config: RunConfig, sources: SourceBundles) -> dict[str, Tenso
     return transfers
 
 
-def apply_transfer(transfer: TensorTransfer, source: Tensor, architecture: Architecture) -> Tensor:
-    """The network's tensor from the bundle's, in the bundle's precision.
-
-    The same tensor, not a copy, where nothing changes: bundles are mapped files, which use no memory.
-    """
-    if transfer.change == "widened":
-        extra = transfer.shape[1] - source.shape[1]
-        return torch.cat([source, source.new_zeros(source.shape[0], extra, *source.shape[2:])], dim=1)
-    if transfer.change == "queries":
-        queries = _query_set(architecture)
-        return resample_queries(source, queries, transfer.shape[1] // queries)
-    return source
-
-
 def _origin(stage: Stage, name: str, kind: Kind, shapes: _SourceShapes) -> Origin:
     origin = stage.origins[kind]
     # Stable Diffusion has no embedding of the frame rate: a new one starts at zero.
     may_be_new = stage.base_optional or name.startswith(_FRAME_RATE)
     return "new" if origin == "base" and may_be_new and name not in shapes["base"] else origin
-
-
-def _change(name: str, source: Shape, target: Shape) -> Change | None:
-    """What makes the ``source`` shape fit the ``target``; None when nothing does."""
-    if source == target:
-        return "none"
-    if name == _QUERIES and source[2] == target[2]:
-        return "queries"
-    if name == _FIRST_CONVOLUTION and target == (source[0], 2 * source[1], *source[2:]):
-        return "widened"
-    return None
-
-
-def _description(change: Change, architecture: Architecture, source: Shape, target: Shape) -> str:
-    if change == "widened":
-        return f"{source[1]} input channels widened to {target[1]} with zeros"
-    if change == "queries":
-        queries = _query_set(architecture)
-        sets, frames = source[1] // queries, target[1] // queries
-        if sets == 1:
-            return f"{queries} queries of an image repeated for {frames} frames"
-        return f"{queries} queries for each of {sets} frames shared out to {frames} frames"
-    return "as it is"
-
-
-def _query_set(architecture: Architecture) -> int:
-    assert architecture.context is not None  # only a query transformer has queries
-    return architecture.context.queries
 
 
 def _check_query_sets(config: RunConfig, parent: Bundle | None) -> None:

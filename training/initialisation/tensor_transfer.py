@@ -1,12 +1,20 @@
-"""How one tensor of a network gets its initial value: a line of the initialisation plan."""
+"""The transfer of one tensor into a network: a line of the initialisation plan, and its application."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+from torch import Tensor
+
+from models.architecture import Architecture
+from models.network.context import resample_queries
 from training.stages import Kind, Origin
 
 Change = Literal["none", "widened", "queries"]
 Shape = tuple[int, ...]
+
+_QUERIES = "context.latents"
+_FIRST_CONVOLUTION = "unet.conv_in.weight"
 
 
 @dataclass(frozen=True)
@@ -28,3 +36,46 @@ class TensorTransfer:
     origin: Origin
     change: Change
     how: str
+
+
+def find_change(name: str, source: Shape, target: Shape) -> Change | None:
+    """What makes the ``source`` shape fit the ``target``; None when nothing does."""
+    if source == target:
+        return "none"
+    if name == _QUERIES and source[2] == target[2]:
+        return "queries"
+    if name == _FIRST_CONVOLUTION and target == (source[0], 2 * source[1], *source[2:]):
+        return "widened"
+    return None
+
+
+def describe_change(change: Change, architecture: Architecture, source: Shape, target: Shape) -> str:
+    """The change in words, for shapes that :func:`find_change` found it for."""
+    if change == "widened":
+        return f"{source[1]} input channels widened to {target[1]} with zeros"
+    if change == "queries":
+        queries = _query_set(architecture)
+        sets, frames = source[1] // queries, target[1] // queries
+        if sets == 1:
+            return f"{queries} queries of an image repeated for {frames} frames"
+        return f"{queries} queries for each of {sets} frames shared out to {frames} frames"
+    return "as it is"
+
+
+def apply_transfer(transfer: TensorTransfer, source: Tensor, architecture: Architecture) -> Tensor:
+    """The network's tensor from the bundle's, in the bundle's precision.
+
+    The same tensor, not a copy, where nothing changes: bundles are mapped files, which use no memory.
+    """
+    if transfer.change == "widened":
+        extra = transfer.shape[1] - source.shape[1]
+        return torch.cat([source, source.new_zeros(source.shape[0], extra, *source.shape[2:])], dim=1)
+    if transfer.change == "queries":
+        queries = _query_set(architecture)
+        return resample_queries(source, queries, transfer.shape[1] // queries)
+    return source
+
+
+def _query_set(architecture: Architecture) -> int:
+    assert architecture.context is not None  # only a query transformer has queries
+    return architecture.context.queries
