@@ -1,6 +1,6 @@
 """Ingest against a plain loop over the ffmpeg program that makes the same clips, and downloads alone.
 
-The processor's seconds are what tells: they hardly depend on what else the machine does.
+Compare processor seconds: other load on the machine hardly changes them.
 """
 
 import contextlib

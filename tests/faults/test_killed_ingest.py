@@ -125,7 +125,7 @@ class Disturbed:
         deadline = time.monotonic() + PATIENCE_S
         while not holds():
             assert self._driver.poll() is None, "the job ended before it was disturbed enough"
-            assert time.monotonic() < deadline, "the job stands still"
+            assert time.monotonic() < deadline, "the job makes no progress"
             time.sleep(0.01)
 
 

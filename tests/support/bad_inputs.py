@@ -213,7 +213,7 @@ class BadServer(BaseHTTPRequestHandler):
 
 
 def bad_rows() -> tuple[list[dict[str, str]], Expected]:
-    """Rows that fail for what stands in them; the licence column names them."""
+    """Rows that fail for their own content; the licence column names them."""
     rows = [
         row("up", page_dir="../p", licence="unsafe_path"),
         row("root", page_dir="/etc", licence="unsafe_path"),

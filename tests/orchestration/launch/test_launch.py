@@ -99,10 +99,10 @@ def test_a_killed_worker_is_replaced_and_the_finished_run_is_accepted_and_mirror
     events = [line["event"] for line in lines]
     assert events.count("resume") >= 1
     assert events[-1] == "end"
-    told = parsed(result)
-    assert told["result"]["steps"] == STEPS
+    printed = parsed(result)
+    assert printed["result"]["steps"] == STEPS
     entry = Ledger(here / "runs" / "ledger.jsonl").newest(0, "tiny")
-    assert entry.bundle_id == told["result"]["bundle_id"] == told["accepted"]["bundle_id"]
+    assert entry.bundle_id == printed["result"]["bundle_id"] == printed["accepted"]["bundle_id"]
     assert_mlflow_equals(lines, here / "runs" / "mlflow.db")
     assert list(folder.glob("wandb/offline-run-*/run-*.wandb"))
     assert {path.name for path in (folder / "logs").glob("*.log")} == {"rank-0.log", "rank-1.log"}
@@ -119,7 +119,7 @@ def test_a_killed_worker_is_replaced_and_the_finished_run_is_accepted_and_mirror
 
 
 def assert_mlflow_equals(lines: list[dict], store: Path) -> None:
-    """Every value of the journal is in MLflow once; of steps done twice, the value told first."""
+    """Every value of the journal is in MLflow once; of steps done twice, the first value."""
     expected: dict[tuple[str, int], float] = {}
     for line in lines:
         for key, value in line.get("metrics", {}).items():

@@ -46,7 +46,7 @@ def test_each_sample_is_a_strip_with_its_condition_marked():
     "changes",
     [{"fps": torch.tensor([8.0, 5.0])}, {"drop_text": torch.tensor([True, True])}, {"captions": ["a", "b"]}],
 )
-def test_what_the_network_is_told_is_written(changes):
+def test_the_networks_inputs_are_written(changes):
     assert draw_batch(batch()).tobytes() != draw_batch(batch(**changes)).tobytes()
 
 
@@ -62,11 +62,11 @@ def test_the_verb_draws_the_batch_that_training_takes(tmp_path, bucket, samples,
     (tmp_path / "run.yaml").write_text(f"data: {{buckets: [{bucket}]}}\nseed: 5\n")
     result = CliRunner().invoke(app, [*command, "--config", str(tmp_path / "run.yaml")])
     assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert len(told["samples"]) == samples
+    printed = json.loads(result.stdout)
+    assert len(printed["samples"]) == samples
     same = CliRunner().invoke(app, [*command, "--set", f"data.buckets=[{bucket}]", "--seed", "5"])
-    assert json.loads(same.stdout)["samples"] == told["samples"]
-    assert (told["frames"], told["height"], told["width"]) == shape
+    assert json.loads(same.stdout)["samples"] == printed["samples"]
+    assert (printed["frames"], printed["height"], printed["width"]) == shape
     assert len(marked(Image.open(path))) == 2 * samples
 
 
