@@ -1,15 +1,19 @@
-"""Where training batches come from."""
+"""Where training batches come from. Opening a dataset imports no torch, loading batches does."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from core.canonical_json import digest_of
 from core.errors import AnimaticError
-from models.animator import Animator
-from models.batch import Batch
-from pipelines.loader import Bucket, ClipLoader, Weight, WeightedDataset
+from pipelines.loader import Bucket, Weight, WeightedDataset
 from training.config import RunConfig
 from training.config.data import OtherDataset
+
+if TYPE_CHECKING:
+    from models.animator import Animator
+    from models.batch import Batch
 
 
 class BatchSource(Protocol):
@@ -82,6 +86,8 @@ class DatasetSource:
         world_size: int = 1,
         position: int = 0,
     ) -> Iterator[Batch]:
+        from pipelines.loader import ClipLoader
+
         data = self._config.data
         return iter(
             ClipLoader(

@@ -20,7 +20,7 @@ from orchestration.cli.common import (
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
-    from orchestration.workflows.inspect import BatchOptions
+    from orchestration.workflows.inspect_batch import BatchOptions
     from pipelines.survey import Survey
 
 PANEL = "Data"
@@ -59,22 +59,25 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Summarise a dataset and write a report: counts, reasons, histograms, a contact sheet, throughput."""
-    from orchestration.workflows.inspect import BatchOptions, InspectOptions, inspect_dataset
-    from orchestration.workflows.train_request import TrainOptions
     from orchestration.workspace import Workspace
 
     workspace = Workspace.current()
     if batch:
+        from orchestration.workflows.inspect_batch import BatchOptions
+        from orchestration.workflows.train_request import TrainOptions
+
         training = TrainOptions(
             stage=stage,
             preset=preset,
             sets=tuple(assignments or ()),
             files=tuple(config or ()),
-            data=workspace.dataset(dataset),
+            data=dataset,
             values={} if seed is None else {"seed": seed},
         )
         _draw_batch(BatchOptions(training, position, report), as_json)
         return
+    from orchestration.workflows.inspect import InspectOptions, inspect_dataset
+
     inspection = inspect_dataset(InspectOptions(dataset, report, clips, seed or 0), workspace)
     if as_json:
         content = dataclasses.asdict(inspection.survey)
@@ -85,7 +88,7 @@ def inspect(
 
 
 def _draw_batch(options: BatchOptions, as_json: bool) -> None:
-    from orchestration.workflows.inspect import inspect_batch
+    from orchestration.workflows.inspect_batch import inspect_batch
     from orchestration.workspace import Workspace
 
     drawn = inspect_batch(options, Workspace.current())

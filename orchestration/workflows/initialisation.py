@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import prod
 
-from orchestration.workflows.train_request import TrainOptions, with_parent
+from orchestration.workflows.train_request import TrainOptions, resolve_config, with_parent
 from orchestration.workspace import Workspace
 from training.config import RunConfig
 from training.initialisation import (
@@ -81,7 +81,7 @@ def plan_initialisation(options: TrainOptions, workspace: Workspace) -> Initiali
     Raises:
         AnimaticError: a bundle is missing, of another stage, or does not fit the stage.
     """
-    config = with_parent(options, workspace)
+    config = resolve_config(with_parent(options, workspace))
     sources = open_source_bundles(config, verify=False)
     transfers = plan_transfers(config, sources)
     trained = set(trainable_names(config, list(transfers)))

@@ -60,8 +60,19 @@ def resolve_config(options: TrainOptions) -> RunConfig:
     return resolve(options.stage, preset, options.sets, options.files, _values(options))
 
 
-def with_parent(options: TrainOptions, workspace: Workspace) -> RunConfig:
-    """The configuration, with the newest accepted parent where the stage needs one; nothing is opened.
+def with_dataset(options: TrainOptions, workspace: Workspace) -> TrainOptions:
+    """The options, with the newest dataset where neither they nor the preset name one.
+
+    Raises:
+        AnimaticError: as :func:`resolve_config`, or the workspace has no dataset.
+    """
+    if resolve_config(options).data.dataset is not None:
+        return options
+    return replace(options, data=workspace.dataset(None))
+
+
+def with_parent(options: TrainOptions, workspace: Workspace) -> TrainOptions:
+    """The options, with the newest accepted parent where the stage needs one and none is named.
 
     Raises:
         AnimaticError: as :func:`resolve_config`, or the ledger lists no parent; the message names the command
@@ -70,9 +81,9 @@ def with_parent(options: TrainOptions, workspace: Workspace) -> RunConfig:
     config = resolve_config(options)
     stage = parent_stage(config)
     if stage is None or config.init.parent is not None:
-        return config
-    found = {"init.parent": str(workspace.parent_bundle(stage, config.preset))}
-    return resolve_config(replace(options, values={**options.values, **found}))
+        return options
+    parent = str(workspace.parent_bundle(stage, config.preset))
+    return replace(options, values={**options.values, "init.parent": parent})
 
 
 def prepare_training(options: TrainOptions, workspace: Workspace) -> TrainRequest:
@@ -81,9 +92,7 @@ def prepare_training(options: TrainOptions, workspace: Workspace) -> TrainReques
     Raises:
         AnimaticError: something the stage needs is missing or damaged; the message says how to create it.
     """
-    config = with_parent(options, workspace)
-    if config.data.dataset is None:
-        config = with_parent(replace(options, data=workspace.dataset(None)), workspace)
+    config = resolve_config(with_dataset(with_parent(options, workspace), workspace))
     sources = open_source_bundles(config)
     from training.batch_source import DatasetSource
 

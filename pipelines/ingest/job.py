@@ -10,7 +10,6 @@ from core.errors import AnimaticError
 from core.lock import exclusive_lock
 from core.storage import Folder
 from core.urls import absolute, is_url
-from pipelines.cluster.tasks import run_tasks
 from pipelines.dataset.clip_units import counts_of, source_matches
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.dataset_record import DATASET, read_dataset_record
@@ -87,6 +86,9 @@ def _complete(
     folder: Folder, inputs: IngestInputs, config: IngestConfig, table: SourceTable, progress: Progress | None
 ) -> int:
     """Make the missing units and commit the dataset; returns how many units were finished before."""
+    # Ray takes seconds to import; who only reads configurations and records does not wait for it.
+    from pipelines.cluster.tasks import run_tasks
+
     assert inputs.rows is not None
     present, sources, skipped = dict(_present_units(folder)), list[UnitSource](), 0
     with timings_of(folder) as timings:

@@ -9,7 +9,6 @@ from core.errors import AnimaticError
 from core.lock import exclusive_lock
 from core.storage import Folder
 from core.urls import resolve
-from pipelines.cluster.tasks import run_tasks
 from pipelines.dataset.clip_units import counts_of
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.dataset_record import DATASET
@@ -44,6 +43,8 @@ def retry(
             f"{folder} was ingested by an earlier version; run animatic ingest on it once more first"
         )
     config = _config(folder, inputs, overrides)
+    from pipelines.cluster.tasks import run_tasks  # Ray takes seconds to import: errors come first
+
     with exclusive_lock(folder, "ingest"):
         if committed_units(folder) != set(range(inputs.units)):
             raise AnimaticError(f"the ingest of {folder} did not finish; run animatic ingest again first")

@@ -45,8 +45,8 @@ def test_a_found_parent(tmp_path, text):
     folder = tmp_path / text.replace("/", "_")
     make_bundle(folder, stage=2)
     accept(workspace.ledger, open_bundle(folder))
-    config = with_parent(TrainOptions(3, "tiny", sets=tuple(small_sets(3)), gpus=0), workspace)
-    assert config.init.parent == str(folder)
+    options = TrainOptions(3, "tiny", sets=tuple(small_sets(3)), gpus=0)
+    assert resolve_config(with_parent(options, workspace)).init.parent == str(folder)
 
 
 @hostile
