@@ -16,10 +16,9 @@ from models.pixels import to_signed, to_uint8
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.heldout import HeldOutSet, RealClip, open_held_out
 from pipelines.evaluate.metrics import caption_direction, motion_direction, psnr, travel
-from pipelines.evaluate.records import ChunkResult, ClipResult, Protocol
+from pipelines.evaluate.records import ChunkResult, ClipResult, EvaluationProtocol
 from pipelines.evaluate.storage import EvaluationFolder
-from pipelines.loader.keyed_random import derive_key
-from pipelines.loader.sampling import ClipSampling
+from pipelines.loader import ClipSampling, derive_key
 
 Clips = npt.NDArray[np.uint8]
 
@@ -27,7 +26,7 @@ Clips = npt.NDArray[np.uint8]
 class ChunkWorker:
     """Holds the bundle's network and makes chunks with it."""
 
-    def __init__(self, bundle: Path, config_json: str, protocol: Protocol) -> None:
+    def __init__(self, bundle: Path, config_json: str, protocol: EvaluationProtocol) -> None:
         """``bundle`` is the folder of the bundle that the protocol names, verified by the job."""
         self._bundle, self._bundle_id = bundle, protocol["bundle"]
         self._config = EvaluateConfig.model_validate_json(config_json)

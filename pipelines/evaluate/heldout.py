@@ -11,9 +11,7 @@ import numpy.typing as npt
 
 from core.errors import AnimaticError
 from pipelines.dataset import Dataset
-from pipelines.loader.keyed_random import derive_key
-from pipelines.loader.sampling import ClipSampling, draw_params
-from pipelines.loader.shuffle import Permutation
+from pipelines.loader import ClipSampling, Permutation, derive_key, draw_params
 from pipelines.video.frames import ClipShape, UndecodableError, describe_clip, read_clip
 
 

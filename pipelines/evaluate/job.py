@@ -15,7 +15,7 @@ from pipelines.evaluate.chunk_worker import ChunkWorker
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.heldout import HeldOutSet, open_held_out
 from pipelines.evaluate.metrics import DETECTOR
-from pipelines.evaluate.records import EvaluationReport, Protocol
+from pipelines.evaluate.records import EvaluationProtocol, EvaluationReport
 from pipelines.evaluate.report import build_report
 from pipelines.evaluate.storage import EvaluationFolder
 
@@ -79,7 +79,7 @@ def _frames_needed(bundle: Bundle, config: EvaluateConfig) -> int:
     return (architecture.frames - 1) * config.stride + 1
 
 
-def _protocol(bundle: Bundle, held_out: HeldOutSet, count: int, config: EvaluateConfig) -> Protocol:
+def _protocol(bundle: Bundle, held_out: HeldOutSet, count: int, config: EvaluateConfig) -> EvaluationProtocol:
     architecture = bundle.info.architecture
     return {
         "bundle": bundle.id,
@@ -100,7 +100,7 @@ def _protocol(bundle: Bundle, held_out: HeldOutSet, count: int, config: Evaluate
 
 
 def _make_chunks(
-    bundle: Bundle, config: EvaluateConfig, protocol: Protocol, missing: dict[int, list[int]]
+    bundle: Bundle, config: EvaluateConfig, protocol: EvaluationProtocol, missing: dict[int, list[int]]
 ) -> Iterator[int]:
     """Have actors make the missing chunks; yields their numbers as they finish."""
     if missing:

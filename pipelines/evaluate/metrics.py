@@ -2,13 +2,13 @@
 
 import math
 import re
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Floats = npt.NDArray[Any]
+Floats = npt.NDArray[np.floating]
 Direction = Literal["left", "right", "up", "down"]
 DIRECTIONS: tuple[Direction, ...] = ("left", "right", "up", "down")
 DETECTOR = "global-lucas-kanade/1"  # part of every protocol: detectors' figures are not comparable

@@ -3,7 +3,9 @@
 They are JSON objects, so they are typed as such: the report is read by people and by other tools.
 """
 
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import JsonValue
 
 # Pydantic checks typing.TypedDict from Python 3.12 on only.
 from typing_extensions import TypedDict
@@ -11,7 +13,7 @@ from typing_extensions import TypedDict
 from pipelines.evaluate.metrics import Direction
 
 
-class Protocol(TypedDict):
+class EvaluationProtocol(TypedDict):
     """Everything that the figures depend on; two evaluations compare only if theirs agree.
 
     ``bundle`` and ``data`` are digests, ``n`` is the number of clips, ``chunk`` how many form one batch,
@@ -32,7 +34,7 @@ class Protocol(TypedDict):
     seed: int
     chunk: int
     detector: str
-    sampling: dict[str, Any]
+    sampling: dict[str, JsonValue]
 
 
 class ClipResult(TypedDict):
@@ -105,7 +107,7 @@ class EvaluationReport(TypedDict):
     """Content of ``report.json``; ``seconds`` is the workers' time for all clips together."""
 
     format: int
-    protocol: Protocol
+    protocol: EvaluationProtocol
     results: Results
     clips: list[ClipResult]
     seconds: float

@@ -8,16 +8,16 @@ from pipelines.evaluate.records import (
     Accuracy,
     ChunkResult,
     ClipResult,
+    EvaluationProtocol,
     EvaluationReport,
     Mean,
-    Protocol,
     Results,
 )
 
 FORMAT = 1
 
 
-def build_report(protocol: Protocol, chunks: Sequence[ChunkResult]) -> EvaluationReport:
+def build_report(protocol: EvaluationProtocol, chunks: Sequence[ChunkResult]) -> EvaluationReport:
     """The report over all clips of all chunks, in order."""
     clips = [row for chunk in chunks for row in chunk["rows"]]
     seconds = round(sum(chunk["seconds"] for chunk in chunks), 3)

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.evaluate.heldout import RealClip
-from pipelines.evaluate.records import ChunkResult, EvaluationReport, Protocol
+from pipelines.evaluate.records import ChunkResult, EvaluationProtocol, EvaluationReport
 
 PROTOCOL, REPORT = "protocol.json", "report.json"
 
@@ -29,7 +29,7 @@ class EvaluationFolder:
     def __init__(self, path: Path) -> None:
         self._folder = Folder(path)
 
-    def claim(self, protocol: Protocol) -> None:
+    def claim(self, protocol: EvaluationProtocol) -> None:
         """Store the protocol; AnimaticError if the folder holds an evaluation with another one."""
         if not self._folder.exists(PROTOCOL):
             self._folder.write(PROTOCOL, _finite_json(protocol))

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.dataset.cache_config import CacheConfig
 from pipelines.loader.buckets import Bucket
+from pipelines.loader.keyed_random import derive_key
 from pipelines.loader.mixture import Weight
-from pipelines.loader.sampling import ClipSampling
+from pipelines.loader.sampling import ClipSampling, SampleParams, draw_params
 from pipelines.loader.selection import EVERYTHING, Selection
-from pipelines.loader.shuffle import SHUFFLE_SHARDS
+from pipelines.loader.shuffle import SHUFFLE_SHARDS, Permutation
 
 if TYPE_CHECKING:
     from pipelines.loader.clip_loader import ClipLoader
@@ -24,9 +25,13 @@ __all__ = [
     "CacheConfig",
     "ClipLoader",
     "ClipSampling",
+    "Permutation",
+    "SampleParams",
     "Selection",
     "Weight",
     "WeightedDataset",
+    "derive_key",
+    "draw_params",
 ]
 
 _IMPORTED_ON_USE = {
