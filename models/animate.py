@@ -82,7 +82,8 @@ def sample_latents(
     ]
     shape = (animator.codec.channels, frames, *animator.architecture.latent_size)
     noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
-    latents = sample(animator.diffusion, denoise, noise.to(animator.device), settings, generators, progress)
+    noise = noise.to(animator.device, non_blocking=True)
+    latents = sample(animator.diffusion, denoise, noise, settings, generators, progress)
     return latents[:, :, :-1] if mode == "loop" else latents
 
 

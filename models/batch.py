@@ -1,7 +1,7 @@
 """The training batch: what the loader produces and the objective consumes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,6 +10,8 @@ from torch import Tensor
 @dataclass(frozen=True)
 class Batch:
     """Clips to train on.
+
+    ``drop_text``, ``drop_image`` and ``seed`` are for the host, which decides by them: they stay on the CPU.
 
     Attributes:
         pixels: (b t 3 h w) uint8; with ``latents``, the still image alone (t = 1).
@@ -45,8 +47,13 @@ class Batch:
         return len(self.captions)
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch with its tensors on ``device``."""
-        return self._map(lambda tensor: tensor.to(device), self.captions, self.keys)
+        """The same batch on ``device``, but for what the host decides by.
+
+        Does not wait for the device: copies may still be under way when this returns, so the CPU's tensors
+        must not be written to.
+        """
+        moved = self._map(lambda tensor: tensor.to(device, non_blocking=True), self.captions, self.keys)
+        return replace(moved, drop_text=self.drop_text, drop_image=self.drop_image, seed=self.seed)
 
     def split(self, size: int) -> list["Batch"]:
         """Micro-batches of at most ``size`` samples, in order."""

@@ -48,7 +48,8 @@ class ClipEncoders(nn.Module):
     def text(self, captions: list[str]) -> Tensor:
         """Captions -> (b 77 context_dim)."""
         clip = self.clip
-        ids = self.tokenizer(captions, clip.context_length).to(clip.token_embedding.weight.device)
+        ids = self.tokenizer(captions, clip.context_length)
+        ids = ids.to(clip.token_embedding.weight.device, non_blocking=True)
         x = clip.token_embedding(ids) + clip.positional_embedding
         penultimate = len(clip.transformer.resblocks) - 2
         _, blocks = clip.transformer.forward_intermediates(x, attn_mask=clip.attn_mask, indices=[penultimate])
@@ -80,7 +81,7 @@ def preprocess(pixels: Tensor, size: int) -> Tensor:
         pixels = _low_pass(pixels, factors)
     if pixels.shape[-2:] != (size, size):
         pixels = F.interpolate(pixels, (size, size), mode="bicubic", align_corners=True)
-    mean, std = (torch.tensor(x, device=pixels.device).view(3, 1, 1) for x in (_MEAN, _STD))
+    mean, std = (torch.tensor(x).to(pixels.device, non_blocking=True).view(3, 1, 1) for x in (_MEAN, _STD))
     return ((pixels + 1) / 2 - mean) / std
 
 

@@ -43,8 +43,7 @@ class DctCodec(Codec):
         colour = [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
         self.register_buffer("colour", torch.tensor(colour), persistent=False)
 
-    @torch.no_grad()
-    def posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def _posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         planes = torch.einsum("dc,nchw->ndhw", self.colour, pixels)
         patches = rearrange(planes, "n d (h p) (w q) -> n d h w (p q)", p=self.patch, q=self.patch)
         coefficients = torch.einsum("kp,ndhwp->ndkhw", self.basis, patches) / self.scale[:, None, None]
@@ -59,16 +58,15 @@ class DctCodec(Codec):
             "counts": torch.tensor(self.counts),
         }
 
-    @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
+    def _decode(self, latents: Tensor) -> Tensor:
         planes = []
-        for part in latents.float().split(self.counts, dim=1):
+        for part in latents.split(self.counts, dim=1):
             count = part.shape[1]
             weighted = part * self.scale[:count, None, None]
             patches = torch.einsum("kp,nkhw->nhwp", self.basis[:count], weighted)
             planes.append(rearrange(patches, "n h w (p q) -> n (h p) (w q)", p=self.patch, q=self.patch))
         inverse = torch.linalg.inv(self.colour)
-        return torch.einsum("cd,ndhw->nchw", inverse, torch.stack(planes, dim=1)).clamp(-1, 1)
+        return torch.einsum("cd,ndhw->nchw", inverse, torch.stack(planes, dim=1))
 
 
 def _dct_basis(patch: int, kept: int) -> tuple[Tensor, Tensor]:

@@ -26,19 +26,17 @@ class VaeCodec(Codec):
             self.vae.tile_sample_min_size = self.tile
             self.vae.tile_latent_min_size = self.tile // config.patch
 
-    @torch.no_grad()
-    def posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def _posterior(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         self.vae.disable_tiling()
-        latents = self.vae.encode(pixels.to(self.vae.dtype)).latent_dist
+        latents = self.vae.encode(pixels).latent_dist
         return latents.mean * self.scale, latents.std * self.scale
 
     def encoding(self) -> dict[str, Tensor]:
         named = {**dict(self.vae.named_parameters()), "scale": torch.tensor(self.scale)}
         return {name: x for name, x in named.items() if name.startswith(("encoder.", "quant_conv.", "scale"))}
 
-    @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
+    def _decode(self, latents: Tensor) -> Tensor:
         if self.tile is not None:
             self.vae.enable_tiling()
-        frames = self.vae.decode(latents.to(self.vae.dtype) / self.scale).sample
-        return frames.float().clamp(-1, 1)
+        frames: Tensor = self.vae.decode(latents / self.scale).sample
+        return frames

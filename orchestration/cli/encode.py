@@ -50,7 +50,7 @@ def encode(
         bool, typer.Option("--stills", help="Only the stored images, which is all that stage 1 needs.")
     ] = False,
     text: Annotated[bool, typer.Option("--text", help="Store text features of the captions too.")] = False,
-    precision: Annotated[str, typer.Option(help="Of the codec: float32 or bfloat16.")] = "float32",
+    precision: Annotated[str, typer.Option(hidden=True, help="Of the codec: float32.")] = "float32",
     workers: Workers = None,
     address: Address = None,
     as_json: AsJson = False,

@@ -1,9 +1,10 @@
 """The denoising objective of stages 0 to 3 (DDPM, arXiv:2006.11239; v-prediction, arXiv:2202.00512).
 
 Every random number is drawn from the seed of its own sample: the loss depends on the samples of the batch,
-not on how they are distributed over processes.
+not on how they are distributed over processes. The host draws and decides, and never waits for the device.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,57 +38,59 @@ class DenoisingObjective:
             temporal: False trains on the frames as independent images, without the temporal layers.
         """
         animator = self.animator
-        still = to_signed(batch.stills.to(animator.device))
-        latents = self._clip_latents(batch)
-        noise, timesteps = self._draw_noise(batch.seed, latents)
+        batch = batch.to(animator.device)
+        still = to_signed(batch.stills)
+        seeds: list[int] = batch.seed.tolist()
+        latents = self._clip_latents(batch, seeds)
+        noise, timesteps = self._draw_noise(seeds, latents)
         noisy, target = animator.diffusion.noise(latents, noise, timesteps)
         if animator.architecture.unet.detail_guidance:
             rows = torch.arange(len(batch), device=animator.device)
             condition = latents.transpose(1, 2)[rows, batch.condition_index]
             noisy = torch.cat([noisy, repeat_over_time(condition, latents.shape[2])], dim=1)
         # As published, a dropped image is a grey one for CLIP, not an empty token.
-        still = still * (~batch.drop_image.to(animator.device))[:, None, None, None]
+        shown = ~batch.drop_image.to(animator.device, non_blocking=True)
+        still = still * shown[:, None, None, None]
         prediction = animator.network.unet(
             noisy,
             timesteps,
             self._text_context(batch),
             animator.image_context(still, latents.shape[2]),
-            batch.fps.to(animator.device),
+            batch.fps,
             temporal=temporal,
         )
         return squared_error(prediction, target).mean()
 
     def _text_context(self, batch: Batch) -> Tensor:
         """Text tokens (b n c), those of the empty caption where the text is dropped."""
-        encoders, device = self.animator.encoders, self.animator.device
+        encoders = self.animator.encoders
         if batch.text is None:
-            pairs = zip(batch.captions, batch.drop_text, strict=True)
+            pairs = zip(batch.captions, batch.drop_text.tolist(), strict=True)
             return encoders.text(["" if drop else text for text, drop in pairs])
-        dropped = batch.drop_text.to(device)[:, None, None]
-        return torch.where(dropped, encoders.text([""]), batch.text.to(device).float())
+        dropped = batch.drop_text.to(self.animator.device, non_blocking=True)[:, None, None]
+        return torch.where(dropped, encoders.text([""]), batch.text.float())
 
-    def _clip_latents(self, batch: Batch) -> Tensor:
+    def _clip_latents(self, batch: Batch, seeds: Sequence[int]) -> Tensor:
         """Latents (b c t h w), encoded from the pixels or drawn from the batch's stored posteriors."""
-        device = self.animator.device
         if batch.latents is None:
             frames = batch.pixels.shape[1]
-            pixels = rearrange(batch.pixels.to(device), "b t c h w -> (b t) c h w")
+            pixels = rearrange(batch.pixels, "b t c h w -> (b t) c h w")
             mean, std = self.animator.codec.posterior(to_signed(pixels))
         else:
             frames = batch.latents.shape[1]
-            mean, std = rearrange(batch.latents.to(device).float(), "b t p c h w -> p (b t) c h w")
-        # Each frame has a generator of its own: its latent does not depend on the length of the clip.
-        generators = [_generator(int(seed), _LATENT_STREAM) for seed in batch.seed for _ in range(frames)]
+            mean, std = rearrange(batch.latents.float(), "b t p c h w -> p (b t) c h w")
+        generators = [_generator(seed, _LATENT_STREAM) for seed in seeds]
         return rearrange(draw_latents(mean, std, generators), "(b t) c h w -> b c t h w", t=frames)
 
-    def _draw_noise(self, seeds: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    def _draw_noise(self, seeds: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
         """Noise like ``like`` (b ...) and diffusion steps (b), each sample's from its own seed."""
         noise, timesteps = [], []
         for seed in seeds:
-            generator = _generator(int(seed), _NOISE_STREAM)
+            generator = _generator(seed, _NOISE_STREAM)
             timesteps.append(torch.randint(self.animator.diffusion.config.timesteps, (), generator=generator))
             noise.append(torch.randn(like.shape[1:], generator=generator))
-        return torch.stack(noise).to(like), torch.stack(timesteps).to(like.device)
+        drawn = torch.stack(noise), torch.stack(timesteps)
+        return drawn[0].to(like, non_blocking=True), drawn[1].to(like.device, non_blocking=True)
 
 
 def squared_error(prediction: Tensor, target: Tensor) -> Tensor:

@@ -90,6 +90,19 @@ def test_pruned_weights_open_in_float32(vae, tmp_path):
     assert torch.equal(opened.quant_conv.weight, vae.quant_conv.weight.half().float())
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_frames_are_encoded_and_decoded_in_float32_under_autocast(published, dtype):
+    dct = build_codec(CodecConfig(kind="dct", patch=4, luma=10, chroma=3))
+    for built in (codec(published), dct):
+        x = pixels(2, 3, 16, 16)
+        exact, frames = built.posterior(x), built.decode(built.encode(x))
+        with torch.autocast("cpu", dtype):
+            assert all(torch.equal(*pair) for pair in zip(built.posterior(x), exact, strict=True))
+            assert torch.equal(built.encode(x), exact[0])
+            assert torch.equal(built.decode(exact[0]), frames)
+        assert built.posterior(x.to(dtype))[0].dtype == torch.float32
+
+
 def test_slicing_gives_the_same_result(published):
     x, generators = pixels(3, 3, 16, 16), [torch.Generator().manual_seed(i) for i in range(3)]
     sliced, whole = codec(published), codec(published, slicing=False)

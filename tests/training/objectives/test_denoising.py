@@ -52,6 +52,53 @@ def test_every_condition_reaches_the_loss(objective, batch):
         assert objective(changed) != loss, name
 
 
+def clean_latents(objective: DenoisingObjective, batch: Batch, monkeypatch) -> torch.Tensor:
+    """The latents (b c t h w) that noise is added to."""
+    seen = []
+    diffusion = objective.animator.diffusion
+    with monkeypatch.context() as patched:
+        noise = diffusion.noise
+        patched.setattr(diffusion, "noise", lambda clean, *rest: seen.append(clean) or noise(clean, *rest))
+        objective(batch)
+    return seen[0]
+
+
+def stored(batch: Batch, frames: int) -> Batch:
+    """The batch with posteriors of mean 0 and deviation 1: its latents are the noise drawn for them."""
+    latents = torch.zeros(len(batch), frames, 2, 4, 4, 4)
+    latents[:, :, 1] = 1
+    return replace(batch, pixels=batch.pixels[:, :1], latents=latents, condition_index=torch.zeros(4).long())
+
+
+def test_every_frame_of_every_clip_has_latents_drawn_for_itself(objective, batch, monkeypatch):
+    drawn = clean_latents(objective, stored(batch, 3), monkeypatch)
+    frames = drawn.transpose(1, 2).flatten(0, 1).flatten(1)
+    assert torch.linalg.matrix_rank(frames) == len(frames) == 12
+    assert drawn.mean().abs() < 0.1 and abs(drawn.std() - 1) < 0.1
+    # Neither the frames after it nor the other clips of the batch change what is drawn for a frame.
+    assert torch.equal(clean_latents(objective, stored(batch, 2), monkeypatch), drawn[:, :, :2])
+    alone = clean_latents(objective, stored(batch, 3).split(1)[2], monkeypatch)
+    assert torch.equal(alone, drawn[2:3])
+    other = replace(stored(batch, 3), seed=batch.seed + 1)
+    assert (clean_latents(objective, other, monkeypatch) - drawn).flatten(1).norm(dim=1).min() > 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_clips_are_encoded_in_float32_whatever_the_network_computes_in(objective, batch, monkeypatch, dtype):
+    exact = clean_latents(objective, batch, monkeypatch)
+    objective.animator.network.to(dtype)
+    with torch.autocast("cpu", dtype):
+        assert torch.equal(clean_latents(objective, batch, monkeypatch), exact)
+
+
+def test_what_the_host_decides_by_stays_with_the_host(batch):
+    moved = batch.to("meta")
+    on_device = (moved.pixels, moved.fps, moved.condition_index)
+    on_host = (moved.seed, moved.drop_text, moved.drop_image)
+    assert {tensor.device.type for tensor in on_device} == {"meta"}
+    assert {tensor.device.type for tensor in on_host} == {"cpu"}
+
+
 def test_a_dropped_caption_equals_the_empty_one(objective, batch):
     empty = replace(batch, captions=[""] * 4, drop_text=torch.zeros(4, dtype=torch.bool))
     dropped = replace(batch, drop_text=torch.ones(4, dtype=torch.bool))

@@ -1,0 +1,115 @@
+"""A rehearsal of the GPU without one: training and sampling of every preset on tensors that hold nothing.
+
+FakeTensorMode computes shapes, types and devices alone. It raises where the host would wait for a value of
+the device, and where tensors of two devices meet. Networks and frames have their full size; of CLIP's layers,
+which are all alike, two are enough. Gradients cannot be rehearsed: autograd itself asks for the device.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+
+from models.animate import sample_latents
+from models.animator import Animator
+from models.architecture import CodecConfig, EncoderConfig, TowerConfig
+from models.batch import Batch
+from models.encoders.vae import build_vae
+from training.config import RunConfig, presets, resolve
+from training.objectives.denoising import DenoisingObjective
+
+VIT_H = EncoderConfig(
+    kind="random",
+    text=TowerConfig(width=1024, layers=2, heads=16),
+    image=TowerConfig(width=1280, layers=2, heads=16, patch_size=14, image_size=224),
+)
+
+
+@contextmanager
+def gpu(*, autocast: bool = True) -> Iterator[None]:
+    """Fake tensors; tensors from outside, the batch of the loader, are those of the CPU."""
+    torch.set_autocast_enabled("cuda", autocast)
+    torch.set_autocast_dtype("cuda", torch.bfloat16)
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            yield
+    finally:
+        torch.set_autocast_enabled("cuda", False)
+
+
+@pytest.fixture(autouse=True)
+def autoencoder_without_a_file(monkeypatch):
+    def load(config: CodecConfig) -> nn.Module:
+        vae = build_vae(config, device="meta")
+        weights = {name: torch.empty_like(value, device="cuda") for name, value in vae.state_dict().items()}
+        vae.load_state_dict(weights, assign=True)
+        return vae
+
+    monkeypatch.setattr("models.encoders.vae_codec.load_vae", load)
+
+
+def animator_on_gpu(config: RunConfig) -> Animator:
+    architecture = config.model
+    if architecture.encoders.kind == "open_clip":
+        architecture = architecture.model_copy(update={"encoders": VIT_H})
+    with torch.device("cuda"):
+        animator = Animator(architecture)
+    if config.train.precision == "bf16":
+        # Not ``animator.network.bfloat16()``: fake parameters cannot be exchanged in place.
+        for module in animator.network.modules():
+            for name, value in list(module.named_parameters(recurse=False)):
+                setattr(module, name, nn.Parameter(value.bfloat16()))
+    return animator
+
+
+def batch(config: RunConfig, *, encoded: bool = False) -> Batch:
+    model, images = config.model, config.data.sampling.images_only
+    frames = 1 if images else model.frames
+    cells = (2, model.codec.channels, *model.latent_size)
+    return Batch(
+        pixels=torch.zeros(1, 1 if encoded else frames, 3, model.height, model.width, dtype=torch.uint8),
+        captions=["a dog runs"],
+        fps=torch.ones(1),
+        condition_index=torch.zeros(1, dtype=torch.int64),
+        drop_text=torch.tensor([False]),
+        drop_image=torch.tensor([True]),
+        seed=torch.tensor([7]),
+        keys=["clip"],
+        latents=torch.zeros(1, frames, *cells, dtype=torch.float16) if encoded else None,
+        text=torch.zeros(1, 77, model.unet.context_dim, dtype=torch.float16) if encoded else None,
+    )
+
+
+@pytest.mark.parametrize("preset", presets())
+@pytest.mark.parametrize(("stage", "encoded"), [(1, True), (3, False)])
+def test_the_loss_never_waits_for_the_device(preset, stage, encoded):
+    config = resolve(stage, preset)
+    data = batch(config, encoded=encoded)
+    with gpu():
+        loss = DenoisingObjective(animator_on_gpu(config))(data)
+    assert (loss.device.type, loss.dtype, loss.requires_grad) == ("cuda", torch.float32, True)
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_sampling_never_waits_for_the_device(preset):
+    config = resolve(3, preset)
+    model, settings = config.model, config.validation.sampling.model_copy(update={"steps": 1, "eta": 1.0})
+    image = torch.zeros(1, 3, model.height, model.width)
+    with gpu(), torch.no_grad():
+        animator = animator_on_gpu(config)
+        latents = sample_latents(animator, image, ["a dog runs"], settings)
+        frame = animator.codec.decode(latents[:, :, 0])
+    assert latents.shape == (1, model.codec.channels, model.frames, *model.latent_size)
+    assert frame.shape == image.shape and frame.device.type == latents.device.type == "cuda"
+
+
+def test_the_rehearsal_notices_a_wait_and_a_second_device():
+    with gpu():
+        value = torch.zeros(3, device="cuda")
+        with pytest.raises(DataDependentOutputException):
+            int(value[0])
+        with pytest.raises(RuntimeError, match="same device"):
+            value + torch.zeros(3)
