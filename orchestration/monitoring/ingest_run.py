@@ -15,7 +15,7 @@ import yaml
 
 from core.files import write_text
 from orchestration.tracking import TrackedRun, backends_for, mirrored
-from training.config.sections import TrackingConfig
+from training.config import TrackingConfig
 from training.events import Ended, Metrics
 from training.journal import Journal
 

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from orchestration.registry.ledger import Entry
-from orchestration.tracking.backends import mlflow_client
+from orchestration.tracking import mlflow_client
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,7 @@ from core.config.validation import validate
 from core.errors import AnimaticError
 from orchestration.tracking import SyncReport, backends_for, sync
 from orchestration.workspace import Workspace
-from training.config import load
-from training.config.sections import TrackingConfig
+from training.config import TrackingConfig, load
 
 WANDB_MODES = ("offline", "online", "disabled")
 
