@@ -1,4 +1,4 @@
-"""Verbs about the whole: demo, doctor."""
+"""Verbs about the machine: demo, doctor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def demo(
     prior: Annotated[
         bool,
         typer.Option(
-            "--prior", help="Make the prior that ships in models/prior instead: stage 0, half an hour."
+            "--prior", help="Train the prior that is included in models/prior instead: stage 0, half an hour."
         ),
     ] = False,
     assignments: Annotated[
@@ -54,7 +54,7 @@ def demo(
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Say what this machine has and what is missing; exit code 1 if work is impossible."""
+    """Report what this machine has and what is missing; exit code 1 if work is impossible."""
     from orchestration.workflows.doctor import examine
     from orchestration.workspace import Workspace
 
@@ -66,6 +66,6 @@ def doctor(as_json: AsJson = False) -> None:
         width = max(len(check.name) for check in checks)
         for check in checks:
             mark = "ok" if check.ok else ("MISSING" if check.needed else "none")
-            out().print(f"{check.name:<{width}}  {mark:<7}  {check.found}", markup=False)
+            out().print(f"{check.name:<{width}}  {mark:<7}  {check.found}")
     if broken:
         raise AnimaticError(f"not fit for work: {', '.join(broken)}")

@@ -141,7 +141,7 @@ class MlflowBackend:
 
 
 class WandbBackend:
-    """Mirrors to W&B; offline unless the mode says otherwise, all its files under the run folder."""
+    """Mirrors to W&B; offline by default, with all its files under the run folder."""
 
     name = "wandb"
 
@@ -153,7 +153,7 @@ class WandbBackend:
         with _IMPORTS:
             import wandb
         folder = run.folder.resolve()
-        # Artifact bytes are staged in the data folder, not the run folder: keep both in one place.
+        # W&B stages the bytes of artifacts in its data folder, by default outside the run folder.
         os.environ["WANDB_DATA_DIR"] = str(folder / "wandb" / "data")
         (folder / "wandb" / "data").mkdir(parents=True, exist_ok=True)
         settings = wandb.Settings(

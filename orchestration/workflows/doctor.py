@@ -1,4 +1,4 @@
-"""What this machine has and lacks for animatic's work."""
+"""What this machine has for animatic's work, and what is missing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAST_MEMORY_GB = 4.0
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at. ``needed``: work is impossible without it; otherwise it is only worth knowing."""
+    """One check. ``needed``: work is impossible if it fails; otherwise it is only informative."""
 
     name: str
     ok: bool
@@ -30,9 +30,9 @@ class Check:
 
 
 def examine(workspace: Workspace) -> list[Check]:
-    """Look at everything; a look that fails becomes a failed check, not an exception."""
+    """Run every check; a check that raises an error counts as failed."""
     checks = [_library(name) for name in LIBRARIES]
-    looks: list[tuple[str, Callable[[], Check]]] = [
+    probes: list[tuple[str, Callable[[], Check]]] = [
         ("python", _python),
         ("cores", _cores),
         ("memory", _memory),
@@ -45,9 +45,9 @@ def examine(workspace: Workspace) -> list[Check]:
         ("ledger", lambda: _ledger(workspace)),
         ("data", lambda: _data(workspace)),
     ]
-    for name, look in looks:
+    for name, probe in probes:
         try:
-            checks.append(look())
+            checks.append(probe())
         except (ImportError, OSError, ValueError, RuntimeError, AnimaticError) as error:
             checks.append(Check(name, False, f"{type(error).__name__}: {error}"))
     return checks
@@ -75,11 +75,9 @@ def _memory() -> Check:
 
 
 def _disk(root: Path) -> Check:
-    place = root.resolve()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free / 1e9
-    return Check("disk", free >= LEAST_DISK_GB, f"{free:.0f} GB free at {place}")
+    existing = next(path for path in (root.resolve(), *root.resolve().parents) if path.exists())
+    free = shutil.disk_usage(existing).free / 1e9
+    return Check("disk", free >= LEAST_DISK_GB, f"{free:.0f} GB free at {existing}")
 
 
 def _gpu() -> Check:

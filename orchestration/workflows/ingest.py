@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from core.config.layers import merged, user_layers
 from core.config.validation import configure
@@ -63,7 +62,7 @@ class RetryRequest:
 
     dataset: str
     reasons: tuple[str, ...]
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
 
 
 @dataclass(frozen=True)

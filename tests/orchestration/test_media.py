@@ -1,4 +1,4 @@
-"""Pictures come in safely and clips go out as files that players accept."""
+"""Images are read safely, and clips are written as files that players accept."""
 
 import av
 import numpy as np
@@ -65,17 +65,17 @@ def test_transparency_becomes_white_and_rotation_is_applied(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("missing.png", None, "no image at"),
         ("text.png", b"not an image", "not an image in PNG, JPEG or WebP"),
         ("vector.gif", b"GIF89a" + bytes(20), "not an image in PNG, JPEG or WebP"),
     ],
 )
-def test_what_is_no_picture_gets_one_clear_line(tmp_path, name, content, said):
+def test_a_file_that_is_no_image_is_refused_in_one_line(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(AnimaticError, match=said):
+    with pytest.raises(AnimaticError, match=message):
         media.read_image(tmp_path / name, 32, 32)
 
 

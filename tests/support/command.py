@@ -13,11 +13,11 @@ def run(*arguments: object) -> Result:
     return runner.invoke(app, [str(argument) for argument in arguments])
 
 
-def fails(said: str, *arguments: object) -> None:
-    """The command must fail with exactly one line on stderr that begins with error: and holds ``said``."""
+def fails(message: str, *arguments: object) -> None:
+    """The command must fail with one line on stderr, which begins with error: and contains ``message``."""
     result = run(*arguments)
     assert result.exit_code == 1, result.output
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("error: ")
-    assert said in lines[0]
+    assert message in lines[0]

@@ -1,4 +1,4 @@
-"""The command says in one line what is wrong, and exits 0 only when the work was done."""
+"""The command reports errors in one line, and exits 0 only when the work was done."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from tests.support.command import fails, run
 from tests.support.small_stages import make_bundle, small_sets, tamper
 
 
-def test_help_is_quick_and_loads_none_of_the_heavy_libraries():
+def test_help_imports_no_heavy_library():
     code = (
         "import sys; from typer.testing import CliRunner; from orchestration.cli import app; "
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0; "
@@ -44,7 +44,7 @@ def test_print_config_prints_the_complete_configuration_of_a_large_preset(here):
     assert "detail_guidance: true" in result.stdout
 
 
-def test_what_a_stage_lacks_is_said_with_the_command_that_makes_it(here):
+def test_missing_inputs_of_a_stage_are_reported_with_the_command_that_creates_them(here):
     fails("make train STAGE=2 PRESET=tiny", "train", "--stage", 3, "--preset", "tiny")
     fails("animatic ingest", "train", "--stage", 0, "--preset", "tiny")
     fails("no bundle at nowhere", "train", "--stage", 2, "--preset", "tiny", "--data", "x", "--set",
@@ -69,7 +69,7 @@ def test_a_tampered_ledger_stops_promotion(here):
     fails("cannot be trusted", "registry")
 
 
-def test_nothing_to_work_on_is_said_in_one_line(here):
+def test_missing_inputs_are_reported_in_one_line(here):
     fails("has no champion", "animate", "still.png", "a red ball")
     fails("has no champion", "rollback")
     fails("lists no stage-3 bundle", "promote")
@@ -79,7 +79,7 @@ def test_nothing_to_work_on_is_said_in_one_line(here):
     fails("no image at", "animate", "missing.png", "a red ball", "--bundle", "bundle")
 
 
-def test_the_champion_animates_a_picture(here):
+def test_the_champion_animates_an_image(here):
     make_bundle(here / "bundle")
     promoted = run("promote", "bundle", "--json")
     assert json.loads(promoted.stdout)["kind"] == "promoted"
@@ -124,7 +124,7 @@ def test_the_small_network_of_these_tests_is_a_valid_configuration(here):
     assert run("train", "--stage", 3, "--preset", "tiny", "--print-config", *flags).exit_code == 0
 
 
-def test_interrupting_says_so_and_exits_with_130(here, monkeypatch):
+def test_an_interruption_is_reported_and_exits_with_130(here, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
@@ -134,7 +134,7 @@ def test_interrupting_says_so_and_exits_with_130(here, monkeypatch):
     assert "the same command resumes" in result.stderr
 
 
-def test_doctor_reports_what_is_there_and_fails_when_something_needed_is_not(here, monkeypatch):
+def test_doctor_lists_checks_and_fails_if_a_needed_one_does(here, monkeypatch):
     from orchestration.workflows.doctor import Check
 
     found = json.loads(run("doctor", "--json").stdout)

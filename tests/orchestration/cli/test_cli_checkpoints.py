@@ -3,38 +3,20 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
 from models.bundle import open_bundle
 from models.checkpoints import VARIANTS
-from orchestration.cli import app
+from tests.support.command import fails, run
 from tests.support.published import SMALL, legacy, random_state, read, same, write
 
-runner = CliRunner()
 
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty working directory, with small variants in place of the published ones."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ANIMATIC_RUNS", raising=False)
+@pytest.fixture(autouse=True)
+def small_variants(monkeypatch):
+    """Small variants in place of the published ones."""
     for name in list(VARIANTS):
         monkeypatch.delitem(VARIANTS, name)
     for name, variant in SMALL.items():
         monkeypatch.setitem(VARIANTS, name, variant)
-    return tmp_path
-
-
-def run(*arguments: object):
-    return runner.invoke(app, [str(argument) for argument in arguments])
-
-
-def fails(said: str, *arguments: object) -> None:
-    result = run(*arguments)
-    assert result.exit_code == 1, result.output
-    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1, result.stderr
-    assert said in errors[0]
 
 
 def test_a_file_goes_in_and_comes_out_the_same(here):
@@ -55,19 +37,19 @@ def test_a_file_goes_in_and_comes_out_the_same(here):
     fails("not overwritten", "export-checkpoint", folder, "--as", "dynamicrafter")
 
 
-def test_ambiguity_is_remarked_and_resolved(here):
+def test_ambiguity_is_reported_and_resolved(here):
     write(here / "x.safetensors", random_state(SMALL["scaled-0.7"]))
     result = run("import-checkpoint", "x.safetensors", "--out", "one", "--json")
     assert result.exit_code == 0, result.output
-    made = json.loads(result.stdout)
-    assert made["variant"] == "scaled-0.7"
-    assert "--as scaled-0.7-interp" in made["remarks"][0]
+    imported = json.loads(result.stdout)
+    assert imported["variant"] == "scaled-0.7"
+    assert "--as scaled-0.7-interp" in imported["remarks"][0]
     result = run("import-checkpoint", "x.safetensors", "--as", "scaled-0.7-interp", "--out", "two")
     assert result.exit_code == 0, result.output
     assert open_bundle(here / "two").info.extra["variant"] == "scaled-0.7-interp"
 
 
-def test_what_is_wrong_is_said_in_one_line(here):
+def test_each_mistake_is_reported_in_one_line(here):
     fails("no checkpoint at none.ckpt", "import-checkpoint", "none.ckpt")
     write(here / "x.safetensors", random_state(SMALL["video"]))
     fails("no variant is called 'vidoe'", "import-checkpoint", "x.safetensors", "--as", "vidoe")

@@ -1,4 +1,4 @@
-"""Verbs over data: what is wrong is said in one line, and listed where there is more of it."""
+"""Verbs over data: errors are one line, and several problems are listed."""
 
 import json
 from pathlib import Path
@@ -8,18 +8,9 @@ import pytest
 from core.storage import Folder
 from pipelines.dataset.clip_units import commit_clips
 from pipelines.dataset.commit import commit_dataset
-from tests.support.command import run
+from tests.support.command import fails, run
 
 REJECTED = {"samples": 0, "reason": "fetch_timeout", "detail": "", "record": {"videoid": "a"}}
-
-
-def fails(said: str, *arguments: object) -> None:
-    """The command must end with one line that begins with error: and holds ``said``."""
-    result = run(*arguments)
-    assert result.exit_code == 1
-    last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: ")
-    assert said in last
 
 
 @pytest.fixture
@@ -31,7 +22,7 @@ def dataset(here: Path) -> Path:
     return here / "data"
 
 
-def test_verify_lists_what_is_wrong_and_exits_with_1(dataset: Path) -> None:
+def test_verify_lists_problems_and_exits_with_1(dataset: Path) -> None:
     assert run("verify", dataset).exit_code == 0
     (dataset / "rejects.parquet").write_bytes(b"other")
     (dataset / "shard-000000.tar").unlink()
@@ -50,7 +41,7 @@ def test_a_retry_needs_a_class_and_an_ingest(dataset: Path) -> None:
     fails("no dataset at", "retry", dataset.parent / "none", "--class", "fetch_timeout")
 
 
-def test_a_row_filter_that_cannot_be_read_is_told(here: Path) -> None:
+def test_a_row_filter_that_cannot_be_read_is_refused(here: Path) -> None:
     (here / "table.csv").write_text("videoid,page_dir,name\n1,p,a cat\n")
     fails("did you mean 'name'", "ingest", "table.csv", "--where", "nam == 'a'")
     fails("cannot be read", "ingest", "table.csv", "--where", "name ==")

@@ -10,20 +10,18 @@ from pathlib import Path
 import psutil
 import pytest
 from mlflow import MlflowClient
-from typer.testing import CliRunner
 
-from orchestration.cli import app
 from orchestration.demo.footage import write_csv, write_rendered
 from orchestration.registry import Ledger
+from tests.support.command import run
 from tests.support.small_stages import small_sets
 
 STEPS = 24
-runner = CliRunner()
 
 
 @pytest.fixture(scope="module")
 def ray_here():
-    """One local Ray for the module, gone afterwards."""
+    """One local Ray for the module."""
     import ray
 
     yield
@@ -32,7 +30,7 @@ def ray_here():
 
 @pytest.fixture(scope="module")
 def ingested(tmp_path_factory, ray_here) -> Path:
-    """A working folder with a dataset, made once."""
+    """A working folder with a dataset."""
     folder = tmp_path_factory.mktemp("ingested")
     rows = write_rendered(folder / "footage", range(8), seed=0)
     write_csv(folder / "footage" / "table.csv", rows)
@@ -52,10 +50,6 @@ def here(tmp_path, monkeypatch, ingested) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ANIMATIC_RUNS", raising=False)
     return tmp_path
-
-
-def run(*arguments: object):
-    return runner.invoke(app, [str(argument) for argument in arguments])
 
 
 def parsed(result) -> dict:
@@ -137,7 +131,7 @@ def assert_mlflow_equals(lines: list[dict], store: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_workers_refuse_ends_the_run_at_once_in_one_line(here):
+def test_an_error_of_the_user_found_by_workers_ends_the_run_in_one_line(here):
     sets = [*small_sets(0), "train.steps=2", "launch.workers=1", "train.trainable=['unet.no_such_*']"]
     result = run(
         "train", "--stage", 0, "--preset", "tiny", *[flag for text in sets for flag in ("--set", text)]

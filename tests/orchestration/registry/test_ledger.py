@@ -1,4 +1,4 @@
-"""The ledger keeps every event, in order, and shows tampering."""
+"""The ledger keeps every event in order and detects tampering."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +45,7 @@ def altered(lines: list[str]) -> list[str]:
         (lambda lines: [lines[0], "nonsense", lines[2]], "line 2 is not a ledger entry"),
     ],
 )
-def test_any_tampering_is_named_and_stops_further_use(ledger, change, named):
+def test_tampering_is_located_and_stops_further_use(ledger, change, named):
     assert ledger.verify() == []
     rewrite(ledger, change)
     assert any(named in problem for problem in ledger.verify())
@@ -64,7 +64,7 @@ def test_an_append_cut_short_by_a_crash_is_no_entry_and_does_not_block_the_next(
     assert ledger.entries()[-1].bundle_id == "d" * 8
 
 
-def test_writers_at_the_same_time_make_one_whole_chain(ledger):
+def test_concurrent_writers_extend_one_chain(ledger):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: record(Ledger(ledger.path), "accepted", f"n{n}"), range(24)))
     assert ledger.verify() == []

@@ -36,10 +36,10 @@ def marked(sheet):
 
 
 def test_each_sample_is_a_strip_with_its_condition_marked():
-    place = 48 + 2 * FRAME
+    step = 48 + 2 * FRAME
     # The frame's upper edge, and its lower one.
-    assert marked(draw_batch(batch())) == [2 * place, 2 * place, 0, 0]
-    assert marked(draw_batch(batch(condition_index=torch.tensor([3, 1])))) == [3 * place] * 2 + [place] * 2
+    assert marked(draw_batch(batch())) == [2 * step, 2 * step, 0, 0]
+    assert marked(draw_batch(batch(condition_index=torch.tensor([3, 1])))) == [3 * step] * 2 + [step] * 2
 
 
 @pytest.mark.parametrize(

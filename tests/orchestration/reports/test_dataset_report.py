@@ -1,4 +1,4 @@
-"""The report on a dataset is one file that needs no other, and says what the tables say."""
+"""The report on a dataset is one self-contained file that agrees with the tables."""
 
 import json
 import re
@@ -86,13 +86,13 @@ def inspect(*arguments: object):
     return result.stdout
 
 
-def test_the_report_says_what_became_of_every_row(dataset):
-    said = inspect("data")
+def test_the_report_lists_the_outcome_of_every_row(dataset):
+    printed = inspect("data")
     path = Path("runs/inspect") / f"data-{dataset.digest[:8]}.html"
-    assert f"report {path}" in said
-    assert "5 rows: 3 samples, 2 rows rejected; 2 shards" in said
+    assert f"report {path}" in printed
+    assert "5 rows: 3 samples, 2 rows rejected; 2 shards" in printed
     page = read(path)
-    for shown in (
+    for text in (
         dataset.digest,
         "became clips 3 60.00 %",
         "fetch_failed 1 20.00 %",
@@ -103,16 +103,16 @@ def test_the_report_says_what_became_of_every_row(dataset):
         "rows per second",
         "filters.min_motion 0.5",
     ):
-        assert shown in page.text
+        assert text in page.text
     assert len(page.sources) == 2 * 4
     assert path.read_text().count('class="problem"') == 1
 
 
-def test_the_number_of_clips_and_the_place_can_be_chosen(dataset):
-    said = json.loads(inspect("data", "--clips", 1, "--seed", 3, "--out", "a/b.html", "--json"))
-    assert said["report"] == "a/b.html"
-    assert said["counts"]["reasons"] == {"fetch_failed": 1, "too_still": 1}
-    assert said["spread"]["frames"] == {"min": 12, "mean": 20, "max": 24}
+def test_the_number_of_clips_and_the_file_can_be_chosen(dataset):
+    printed = json.loads(inspect("data", "--clips", 1, "--seed", 3, "--out", "a/b.html", "--json"))
+    assert printed["report"] == "a/b.html"
+    assert printed["counts"]["reasons"] == {"fetch_failed": 1, "too_still": 1}
+    assert printed["spread"]["frames"] == {"min": 12, "mean": 20, "max": 24}
     assert len(re.findall(r"caption \d", read(Path("a/b.html")).text)) == 1
 
 
@@ -123,15 +123,15 @@ def test_an_empty_dataset_without_times_has_a_report_too(tmp_path, monkeypatch):
     commit_clips(folder, 0, [], [reject])
     commit_dataset(folder, {}, units=1, rows=1)
     inspect("empty", "--out", "report.html")
-    assert "No times were noted" in read(Path("report.html")).text
+    assert "The ingest recorded no times" in read(Path("report.html")).text
 
 
-def test_a_dataset_in_an_object_store_is_read_where_it_is(dataset):
+def test_a_dataset_in_an_object_store_is_read_there(dataset):
     store = fsspec.filesystem("memory")
     for path in Path("data").rglob("*"):
         if path.is_file():
             store.pipe_file(f"/bucket/{path}", path.read_bytes())
-    said = json.loads(inspect("memory://bucket/data", "--json"))
-    assert said["digest"] == dataset.digest
-    assert Path(said["report"]).parent == Path("runs/inspect")
-    assert len(read(Path(said["report"])).sources) == 2 * 4
+    printed = json.loads(inspect("memory://bucket/data", "--json"))
+    assert printed["digest"] == dataset.digest
+    assert Path(printed["report"]).parent == Path("runs/inspect")
+    assert len(read(Path(printed["report"])).sources) == 2 * 4
