@@ -187,6 +187,19 @@ def test_a_tracker_that_comes_back_gets_everything_once(run_folder, monkeypatch)
     assert sorted(unreliable.received) == sorted(journal_points(run_folder))
 
 
+def test_the_position_in_a_state_file_of_an_earlier_version_is_kept(run_folder):
+    tracker = Unreliable(failures=0)
+    sync(run_folder, PROJECT, [tracker])
+    (state,) = (run_folder / "tracking").glob("unreliable-*.json")
+    state.write_text(state.read_text().replace('"delivered"', '"told"'))
+    append(run_folder, "resume", 3)
+    write_metrics(run_folder, range(4, 7))
+    again = Unreliable(failures=0)
+    (report,) = sync(run_folder, PROJECT, [again])
+    assert report.error is None
+    assert {step for _, step in again.received} == {6}
+
+
 def test_a_run_being_mirrored_is_not_synced_at_the_same_time(run_folder):
     unreliable = Unreliable(failures=0)
     mirror = Mirror(TrackedRun.of(run_folder, PROJECT), [unreliable], poll_s=0.05)
