@@ -6,7 +6,6 @@ Frames are uint8 arrays (t h w 3), RGB.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,11 +29,15 @@ ENLARGED_SIDE = 256
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """Where a clip was written; ``large`` is the enlarged GIF of a small clip."""
+    """Where a clip was written; ``large`` is the enlarged GIF of a small clip.
+
+    ``gif_fps`` is the rate of the GIFs in frames per second, which can store few rates.
+    """
 
     mp4: Path
     gif: Path
     large: Path | None
+    gif_fps: float
 
 
 def read_image(path: Path, height: int, width: int) -> Tensor:
@@ -69,31 +72,19 @@ def write_clip(frames: NDArray[np.uint8], stem: Path, fps: float) -> ClipFiles:
     if side < VIEWABLE_SIDE:
         large = _named(stem, "-large.gif")
         write_gif(enlarge(frames, round(ENLARGED_SIDE / side)), large, fps)
-    return ClipFiles(mp4, gif, large)
+    return ClipFiles(mp4, gif, large, 1000 / gif_delay_ms(fps))
 
 
 def write_mp4(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
     """H.264 in mp4, playable in browsers; an odd width or height gains one repeated line."""
-    import av
+    from core import h264
 
-    height, width = frames.shape[1:3]
-    even = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    options = {"movflags": "faststart"}
-    with (
-        atomic_file(path) as partial,
-        av.open(str(partial), "w", format="mp4", options=options) as container,
-    ):
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-        stream.height, stream.width = even.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": str(CRF)}
-        for frame in even:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")))
-        container.mux(stream.encode())
+    with atomic_file(path) as partial:
+        h264.write_mp4(frames, partial, fps, h264.H264Settings(CRF))
 
 
 def write_gif(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
-    """An endless GIF; the format stores durations in hundredths of a second."""
+    """An endless GIF, whose rate is that of :func:`gif_delay_ms`."""
     images = [Image.fromarray(frame) for frame in frames]
     with atomic_file(path) as partial:
         images[0].save(
@@ -101,10 +92,19 @@ def write_gif(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
             "GIF",
             save_all=True,
             append_images=images[1:],
-            duration=1000 / fps,
+            duration=gif_delay_ms(fps),
             loop=0,
             optimize=False,
         )
+
+
+def gif_delay_ms(fps: float) -> int:
+    """The delay between frames, in milliseconds, that is nearest to ``fps`` and that browsers play.
+
+    The format stores hundredths of a second. Browsers play at 10 frames per second what asks for a single one
+    or none, so the shortest delay is two.
+    """
+    return 10 * max(2, round(100 / fps))
 
 
 def write_png(image: NDArray[np.uint8], path: Path) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from core.h264 import H264Settings, write_mp4
 from models.animate import animate
 from models.animator import Animator
 from models.batch import Batch
@@ -77,11 +77,5 @@ def _write(frames: np.ndarray, stem: Path) -> Path:
     if len(frames) == 1:
         return strip
     path = stem.with_suffix(".mp4")
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=_PLAYBACK_FPS, options={"crf": "18"})
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")))
-        container.mux(stream.encode())
+    write_mp4(frames, path, _PLAYBACK_FPS, H264Settings(crf=18))
     return path

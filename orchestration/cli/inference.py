@@ -14,6 +14,7 @@ from orchestration.cli.common import (
     only_results_on_stdout,
     out,
     print_json,
+    print_warning,
     short,
 )
 from orchestration.workspace import display_path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pipelines.evaluate import Results
 
 PANEL = "Inference"
+_NOTABLE_RATE_ERROR = 0.05  # the nearest delay of usual rates is within it
 
 
 def register(app: typer.Typer) -> None:
@@ -84,7 +86,7 @@ def animate(
     if as_json:
         print_json({"bundle": result.bundle.id, "settings": result.settings, "clips": result.clips})
     else:
-        _print_clips(result)
+        _print_clips(result, playback)
 
 
 def evaluate(
@@ -130,13 +132,19 @@ def evaluate(
     out().print(f"report {display_path(request.report)}")
 
 
-def _print_clips(result: AnimateResult) -> None:
+def _print_clips(result: AnimateResult, playback: float) -> None:
     info = result.bundle.info
     out().print(f"bundle {short(result.bundle.id)} (stage {info.stage}, preset {info.preset})")
     for files in result.clips:
         for path in (files.mp4, files.gif, files.large):
             if path is not None:
                 out().print(display_path(path))
+    gif_fps = result.clips[0].gif_fps
+    if abs(gif_fps / playback - 1) > _NOTABLE_RATE_ERROR:
+        print_warning(
+            f"GIFs play at {gif_fps:.3g} frames per second, not {playback:g}: delays are hundredths of a "
+            "second, and browsers play none below two; the mp4 has the exact rate"
+        )
 
 
 def _print_results(results: Results) -> None:

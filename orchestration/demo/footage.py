@@ -8,14 +8,13 @@ import csv
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image, ImageDraw
 
 from core.files import atomic_file
+from core.h264 import H264Settings, write_mp4
 
 SIZE = 128  # pixels, both sides of a rendered clip
 FPS = 12
@@ -140,15 +139,9 @@ def _draw_shape(draw: ImageDraw.ImageDraw, shape: str, x: float, y: float, radiu
     draw.polygon(points, fill=255)
 
 
-def encode(frames: np.ndarray, path: Path, fps: int | Fraction) -> None:
+def encode(frames: np.ndarray, path: Path, fps: int) -> None:
     """Write (t h w 3) uint8 frames as H.264."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=fps)
-        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
-        stream.options = {"crf": "16", "preset": "veryfast", "threads": "1"}
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+    write_mp4(frames, path, fps, H264Settings(crf=16, preset="veryfast"))
 
 
 def balanced(seed: int, each: int) -> list[int]:

@@ -102,7 +102,7 @@ def readme_gif(out: Path, animations: stills.Animations, path: Path) -> None:
     # One palette for all frames: without it the background shimmers.
     palette = Image.fromarray(np.concatenate(list(frames[:: max(1, len(frames) // 4)]))).quantize(255)
     still_images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    durations = [round(1000 / stills.PLAYBACK_FPS)] * (len(images) - 1) + [_LAST_FRAME_MS]
+    durations = [media.gif_delay_ms(stills.PLAYBACK_FPS)] * (len(images) - 1) + [_LAST_FRAME_MS]
     still_images[0].save(
         path, save_all=True, append_images=still_images[1:], duration=durations, loop=0, optimize=True
     )

@@ -12,14 +12,13 @@ import av
 import numpy as np
 from av.container import OutputContainer
 from av.video.frame import PictureType
-from PIL import Image
+from PIL import Image, features
 
-from pipelines.video.records import ClipRecord, image_name
+from core.h264 import MP4_OPTIONS, H264Settings, add_h264_stream, x264_version
+from pipelines.video.records import ClipRecord, EncoderRecord, image_name
 from pipelines.video.scale import rgb_pixels
 from pipelines.video.scores import Scores
 from pipelines.video.settings import RECORDED_WATERMARK, ClipSettings
-
-_BT601, _LIMITED_RANGE = 6, 1  # FFmpeg's numbers of colour space and range
 
 
 class ClipWriter:
@@ -36,6 +35,7 @@ class ClipWriter:
         self._scores = Scores(float(fps))
         self._random = random.Random(f"{settings.seed}:{key}:condition")
         self._path = out / key
+        self._encoding = clip_encoding(settings, fps)
         self._file: OutputContainer | None = None
         self._drawn: list[tuple[int, av.VideoFrame]] = []
 
@@ -84,6 +84,7 @@ class ClipWriter:
                 "aspect": round(width / height, 4),
             },
             "phash": scores.phash,
+            "encoders": {"mp4": self._mp4_encoder(), "jpg": self._jpg_encoder()},
         }
         if self._settings.watermark is not None:
             record["watermark"] = RECORDED_WATERMARK.values(self._settings.watermark)
@@ -109,20 +110,28 @@ class ClipWriter:
         images = [rgb_pixels(frame) for _, frame in self._drawn]
         for number, rgb in enumerate(images):
             path = self._path.with_name(image_name(self._key, number))
-            Image.fromarray(rgb).save(path, quality=self._settings.jpeg_quality, subsampling=0)
+            Image.fromarray(rgb).save(path, "JPEG", **self._image_options())
         return images[0].shape[0], images[0].shape[1]
 
     def _open(self, width: int, height: int) -> OutputContainer:
-        options = {"movflags": "+faststart", "fflags": "+bitexact", "use_editlist": "0"}
+        options = {**MP4_OPTIONS, "use_editlist": "0"}
         self._file = av.open(str(self._path.with_suffix(".mp4")), "w", container_options=options)
-        keyint = max(1, round(self._fps))
-        params = f"keyint={keyint}:min-keyint={keyint}:scenecut=0:open-gop=0:bframes=0:threads=1"
-        encoding = {"crf": str(self._settings.crf), "preset": self._settings.preset, "tune": "fastdecode"}
-        stream = self._file.add_stream(
-            "libx264", rate=self._fps, options={**encoding, "x264-params": params, "flags": "+cgop+bitexact"}
-        )
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        context = stream.codec_context
-        context.time_base, context.thread_count = 1 / self._fps, 1
-        context.colorspace, context.color_range = _BT601, _LIMITED_RANGE
+        add_h264_stream(self._file, self._encoding, width=width, height=height, fps=self._fps, matrix="bt601")
         return self._file
+
+    def _image_options(self) -> dict[str, int]:
+        return {"quality": self._settings.jpeg_quality, "subsampling": 0}
+
+    def _mp4_encoder(self) -> EncoderRecord:
+        return {"name": x264_version(), "options": self._encoding.options()}
+
+    def _jpg_encoder(self) -> EncoderRecord:
+        options = {name: str(value) for name, value in self._image_options().items()}
+        return {"name": f"libjpeg-turbo {features.version('libjpeg_turbo')}", "options": options}
+
+
+def clip_encoding(settings: ClipSettings, fps: Fraction) -> H264Settings:
+    """A closed group of pictures a second, which readers can decode from its first frame."""
+    keyint = max(1, round(fps))
+    parameters = f"keyint={keyint}:min-keyint={keyint}:scenecut=0:open-gop=0:bframes=0"
+    return H264Settings(settings.crf, settings.preset, "fastdecode", parameters)

@@ -17,11 +17,19 @@ class ClipScores(TypedDict):
     aspect: float
 
 
+class EncoderRecord(TypedDict):
+    """What encoded a file: library and version, as "x264 core 165", and the options that it was given."""
+
+    name: str
+    options: dict[str, str]
+
+
 class ClipRecord(TypedDict):
     """One clip: ``start`` and ``duration`` in seconds, size in pixels, ``phash`` in hexadecimal digits.
 
     ``condition_frames`` are the indices of the frames stored as images, the first of which is
-    ``condition_frame``; ``watermark`` are its settings, if the source has one.
+    ``condition_frame``; ``watermark`` are its settings, if the source has one; ``encoders`` are those of the
+    clip and its images, by suffix, which earlier versions did not record.
     """
 
     key: str
@@ -36,6 +44,7 @@ class ClipRecord(TypedDict):
     scores: ClipScores
     phash: str
     watermark: NotRequired[dict[str, JsonValue]]
+    encoders: NotRequired[dict[str, EncoderRecord]]
 
 
 def image_name(key: str, number: int) -> str:

@@ -107,7 +107,7 @@ def _result(
 
 def _loop(folder: Path, paths: list[Path], at_once: int, threads: list[str]) -> None:
     """The floor: every video through the ffmpeg program, to the clip that ingest makes of it."""
-    keyint = f"keyint={RATE}:min-keyint={RATE}:scenecut=0:open-gop=0:bframes=0"
+    keyint = f"keyint={RATE}:min-keyint={RATE}:scenecut=0:open-gop=0:bframes=0:mbtree=0"
     size = f"scale='if(gt(iw,ih),-2,{SHORT_SIDE})':'if(gt(iw,ih),{SHORT_SIDE},-2)':flags=bicubic"
     coding = ["-c:v", "libx264", "-preset", "veryfast", "-tune", "fastdecode", "-crf", str(CRF)]
     coding += ["-x264-params", keyint, "-pix_fmt", "yuv420p", "-r", str(RATE), "-movflags", "+faststart"]

@@ -43,6 +43,41 @@ def test_odd_sizes_are_encoded_too(tmp_path):
         assert sum(1 for _ in container.decode(video=0)) == 8
 
 
+def gif_delays(path):
+    with Image.open(path) as gif:
+        delays = []
+        for number in range(gif.n_frames):
+            gif.seek(number)
+            delays.append(gif.info["duration"])
+    return delays
+
+
+@pytest.mark.parametrize(
+    ("fps", "delay"), [(8, 120), (12.5, 80), (24, 40), (30, 30), (50, 20), (60, 20), (240, 20), (0.1, 10_000)]
+)
+def test_a_gif_has_the_nearest_delay_that_browsers_play(tmp_path, fps, delay):
+    files = media.write_clip(moving_square(frames=3), tmp_path / "clip", fps)
+    assert gif_delays(files.gif) == gif_delays(files.large) == [delay] * 3
+    assert files.gif_fps == 1000 / delay
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "matrix"), [(64, 64, 6), (718, 1280, 6), (720, 1280, 1), (1080, 192, 1)]
+)
+def test_an_mp4_is_tagged_with_the_matrix_that_players_assume_at_its_size(tmp_path, height, width, matrix):
+    colours = np.zeros((2, height, width, 3), np.uint8)
+    colours[:, : height // 2], colours[:, height // 2 :] = (220, 20, 20), (20, 200, 20)
+    media.write_mp4(colours, tmp_path / "clip.mp4", 8)
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        context = container.streams.video[0].codec_context
+        tags = (context.colorspace, context.color_range, context.color_primaries, context.color_trc)
+        frame = next(container.decode(video=0))
+    assert tags == (matrix, 1, 1, 1)
+    pixels = frame.reformat(format="rgb24", src_colorspace=matrix).to_ndarray()
+    assert np.abs(pixels[4, 4].astype(int) - (220, 20, 20)).max() < 8
+    assert np.abs(pixels[-4, -4].astype(int) - (20, 200, 20)).max() < 8
+
+
 def test_a_wide_picture_is_cropped_at_its_centre(tmp_path):
     wide = np.zeros((40, 120, 3), np.uint8)
     wide[:, 40:80] = 255

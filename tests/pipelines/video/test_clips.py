@@ -123,3 +123,20 @@ def test_several_conditioning_frames_are_different_frames_of_the_clip(tmp_path: 
     brief = write_coded(tmp_path / "b.mp4", range(3))
     [clip] = normalise(brief, "b", with_changes(condition_frames=4), tmp_path)
     assert sorted(clip["condition_frames"]) == [0, 1, 2]
+
+
+def test_a_clip_records_the_encoders_of_its_files(tmp_path: Path) -> None:
+    source = write_coded(tmp_path / "s.mp4", range(20))
+    [clip] = normalise(source, "k", with_changes(crf=23, jpeg_quality=80), tmp_path)
+    mp4, jpg = (clip["encoders"][suffix] for suffix in ("mp4", "jpg"))
+    # x264 writes its version and settings into the stream.
+    written = (tmp_path / "k-000.mp4").read_bytes()
+    assert f"{mp4['name'].replace('x264', 'x264 -')} -".encode() in written
+    options = mp4["options"]
+    assert (options["crf"], options["preset"], options["tune"]) == ("23", "ultrafast", "fastdecode")
+    assert b" keyint=25 keyint_min=13 scenecut=0 " in written
+    assert "keyint=25:min-keyint=25:scenecut=0" in options["x264-params"]
+    assert b" mbtree=0 crf=23.0" in written
+    assert b" threads=1 " in written
+    assert jpg["name"].startswith("libjpeg-turbo ")
+    assert jpg["options"] == {"quality": "80", "subsampling": "0"}
