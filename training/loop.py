@@ -24,7 +24,7 @@ from training.process_group import ProcessGroup, join_process_group
 from training.publish import finished_bundle, publish
 from training.run_folder import RunFolder
 from training.trainable import trainable_names
-from training.validation import draw_samples
+from training.validation import Validation
 
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
 OnCheckpoint = Callable[[int, Path], None]
@@ -130,6 +130,7 @@ class _Run:
         self._checkpoints = CheckpointStore(
             folder.checkpoints, identity, group, keep=config.train.keep_checkpoints
         )
+        self._validation = Validation(config, folder, source, self._animator, group, self._journal)
         self._skipped_in_a_row = 0
         self.metrics: dict[str, float] = {}
 
@@ -161,8 +162,9 @@ class _Run:
                 self.metrics = meter.report(self._backend.skipped_steps)
                 self._journal.record(step, events.Metrics(self.metrics))
             with meter.throughput.paused():
-                self._validate(step)
+                # First the checkpoint: whatever happens to the samples, a restart begins after this step.
                 self._save(step)
+                self._validation.draw(step, self._whole_weights)
             if self._on_progress is not None:
                 self._on_progress(step, config.steps, self.metrics)
 
@@ -211,28 +213,6 @@ class _Run:
                 f"gradients were not finite in {self._skipped_in_a_row} steps in a row, up to step {step}: "
                 "lower optimizer.lr or lengthen optimizer.warmup_steps, then resume"
             )
-
-    def _validate(self, step: int) -> None:
-        """Draw samples from gathered weights, in the first process. Collective."""
-        every = self._config.validation.every
-        if not every or step % every:
-            return
-        weights = self._whole_weights()
-        if self._group.is_first:
-            self._draw_samples(weights, step)
-        self._group.barrier()
-
-    def _draw_samples(self, weights: Mapping[str, Tensor], step: int) -> None:
-        try:
-            batch = self._source.first(self._config.validation.count)
-            samples = draw_samples(self._animator, weights, batch, self._config, self._folder.samples, step)
-        except (AnimaticError, RuntimeError, OSError, ValueError) as error:
-            # Out of memory, disk full, unreadable stills: no reason to lose the training.
-            self._journal.record(step, events.Warned(f"no validation samples: {error}"))
-            return
-        for sample in samples:
-            path = str(sample.path.relative_to(self._folder.path))
-            self._journal.record(step, events.SampleDrawn(path, sample.prompt))
 
     def _save(self, step: int) -> None:
         train = self._config.train

@@ -1,8 +1,11 @@
 """This process among the processes of a run."""
 
+import functools
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -11,6 +14,13 @@ import torch.distributed as dist
 from core.errors import AnimaticError
 
 Value = TypeVar("Value")
+
+# Longer than any work of one process that the others wait for: drawing samples, listing a large dataset.
+PATIENCE = timedelta(days=1)
+
+
+class PeerError(RuntimeError):
+    """Work of another process of the run failed."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,23 @@ class ProcessGroup:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
+    def together(self, work: Callable[[], Value]) -> Value:
+        """The result of ``work``, which must not raise in one process while another waits for it. Collective.
+
+        However long it takes in one process, the others wait. Where it raises in one, this raises in all:
+        there the error itself, elsewhere AnimaticError if the error is one, and PeerError if not.
+        """
+        try:
+            value = work()
+        except Exception as error:
+            self._failures(error)
+            raise
+        for rank, failure in enumerate(self._failures(None)):
+            if failure is not None:
+                message, is_users = failure
+                raise AnimaticError(message) if is_users else PeerError(f"in process {rank}: {message}")
+        return value
+
     def gathered(self, value: Value) -> list[Value]:
         """The values of all processes by rank, in every process. Collective."""
         if self.size == 1:
@@ -50,6 +77,15 @@ class ProcessGroup:
         values = [value] * self.size
         dist.all_gather_object(values, value)
         return values
+
+    def _failures(self, error: Exception | None) -> list[tuple[str, bool] | None]:
+        """The errors of all processes by rank, as text and whether a user can fix it. Collective."""
+        users = isinstance(error, AnimaticError)
+        own = None if error is None else (str(error) if users else f"{type(error).__name__}: {error}", users)
+        failures: list[tuple[str, bool] | None] = [own] * self.size
+        if self.size > 1:
+            dist.all_gather_object(failures, own, group=_patient_group())
+        return failures
 
 
 def join_process_group(gpu: bool) -> ProcessGroup:
@@ -78,6 +114,15 @@ def join_process_group(gpu: bool) -> ProcessGroup:
         dist_backend="nccl" if gpu else "gloo", auto_mpi_discovery=False, verbose=False
     )
     return ProcessGroup(dist.get_rank(), dist.get_world_size())
+
+
+@functools.cache
+def _patient_group() -> dist.ProcessGroup:
+    """The same processes on the CPU, where a wait does not end after the usual 10 or 30 minutes."""
+    group = dist.new_group(backend="gloo", timeout=PATIENCE)
+    if not isinstance(group, dist.ProcessGroup):
+        raise RuntimeError("this process is not in the group of all processes")
+    return group
 
 
 def _free_port() -> int:

@@ -1,6 +1,6 @@
 """Validation samples: the same few stills, animated at regular intervals during training."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +9,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from core.errors import AnimaticError
 from core.h264 import H264Settings, write_mp4
 from models.animate import animate
 from models.animator import Animator
 from models.batch import Batch
 from models.network.network import Network
 from models.pixels import to_signed, to_uint8
+from training import events
+from training.batch_source import BatchSource
 from training.config import RunConfig
+from training.journal import Journal
+from training.process_group import PeerError, ProcessGroup
+from training.run_folder import RunFolder
 
 _PLAYBACK_FPS = 8
 
@@ -26,6 +32,55 @@ class ValidationSample:
 
     path: Path
     prompt: str
+
+
+class Validation:
+    """Draws a run's samples when they are due. Nothing that fails in it ends the run."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: RunFolder,
+        source: BatchSource,
+        animator: Animator,
+        group: ProcessGroup,
+        journal: Journal,
+    ) -> None:
+        """Reads nothing yet."""
+        self._config, self._folder, self._source = config, folder, source
+        self._animator, self._group, self._journal = animator, group, journal
+        self._first: Batch | None = None
+
+    def draw(self, step: int, whole_weights: Callable[[], Mapping[str, Tensor]]) -> None:
+        """Draw the samples of ``step`` if they are due. Collective.
+
+        Args:
+            whole_weights: the whole network in the first process. Collective; raises in all processes or
+                after its last collective.
+        """
+        every = self._config.validation.every
+        if not every or step % every:
+            return
+        try:
+            weights = self._group.together(whole_weights)
+            self._group.together(lambda: self._write(step, weights))
+        except Exception as error:  # noqa: BLE001  whatever fails here, training is worth more than a sample
+            message = (
+                str(error)
+                if isinstance(error, AnimaticError | PeerError)
+                else f"{type(error).__name__}: {error}"
+            )
+            self._journal.record(step, events.Warned(f"no validation samples: {message}"))
+
+    def _write(self, step: int, weights: Mapping[str, Tensor]) -> None:
+        if not self._group.is_first:
+            return
+        if self._first is None:  # kept: finding it again reads the table of the whole dataset
+            self._first = self._source.first(self._config.validation.count)
+        folder = self._folder
+        for sample in draw_samples(self._animator, weights, self._first, self._config, folder.samples, step):
+            path = str(sample.path.relative_to(folder.path))
+            self._journal.record(step, events.SampleDrawn(path, sample.prompt))
 
 
 def draw_samples(
@@ -45,6 +100,9 @@ def draw_samples(
     folder.mkdir(parents=True, exist_ok=True)
     sampler = _with_weights(animator, weights)
     settings = config.validation.sampling
+    if animator.device.type != "cpu":
+        # In float32, the samples take several times as long, during which the other processes wait.
+        settings = settings.model_copy(update={"precision": "bfloat16"})
     count = min(config.validation.count, len(batch))
     prompts = list(config.validation.prompts or batch.captions)
     written = []

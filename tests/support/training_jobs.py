@@ -1,7 +1,10 @@
 """What the workers of distributed tests do: small networks, synthetic clips, real training."""
 
+import contextlib
 import itertools
 import math
+import os
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,7 +114,8 @@ class Interruption(Exception):
 def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
     """Train to the bundle, on synthetic clips where no dataset is named.
 
-    Options: ``bad_steps``, ``stop_after`` (a step to be interrupted at).
+    Options: ``bad_steps``, ``stop_after`` (a step to be interrupted at), ``failing`` (a function, as
+    ``module.name``, whose first call in the process ``failing_rank`` raises).
     """
     options = options or {}
     config = load(Path(config_path))
@@ -124,13 +128,28 @@ def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = N
         if step == options.get("stop_after"):
             raise Interruption(f"at step {step}")
 
-    result = train(
-        config,
-        Path(run_dir),
-        source=synthetic if config.data.dataset is None else None,
-        on_progress=on_progress,
-    )
+    with _failing(options):
+        result = train(
+            config,
+            Path(run_dir),
+            source=synthetic if config.data.dataset is None else None,
+            on_progress=on_progress,
+        )
     return {"id": result.bundle_id, "resumed_from": result.resumed_from, "losses": losses}
+
+
+def _failing(options: dict[str, Any]) -> contextlib.AbstractContextManager[Any]:
+    if os.environ["RANK"] != str(options.get("failing_rank")):
+        return contextlib.nullcontext()
+    real = pkgutil.resolve_name(options["failing"])
+    calls = itertools.count()
+
+    def failing(*args: Any, **named: Any) -> Any:
+        if next(calls) == 0:
+            raise KeyError("out of luck")
+        return real(*args, **named)
+
+    return patch(options["failing"], failing)
 
 
 def follow_backend(config_path: str, steps: int, fp16: bool = False) -> dict[str, Any]:

@@ -107,21 +107,20 @@ class DeepSpeedBackend:
 
     def gather(self, values: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Whole fp32 tensors in the first process; see :class:`training.backends.Backend`."""
-        fragments = self.fragments()
         # Without ZeRO every process has all of it.
         contributes = self._config.train.zero_stage != 0 or self._group.is_first
-        gathered: dict[str, Tensor] = {}
-        for name in self.trainable:
-            shape = full_shape(self._parameters[name])
-            whole = torch.zeros(shape.numel(), device=self.device)
+        # Memory runs out here, in all processes or in none: a reduction without one of them would never end.
+        fragments, shapes, buffer = self._group.together(self._gathering)
+        copies = _HostCopies(self._group.is_first)
+        for name, shape in shapes.items():
+            whole = buffer[: shape.numel()].zero_()
             if name in fragments and contributes:
                 masters, start = fragments[name]
                 share = min(masters.numel(), whole.numel() - start)
                 whole[start : start + share] = (masters if values is None else values[name])[:share]
             dist.all_reduce(whole)
-            if self._group.is_first:
-                gathered[name] = whole.view(shape).cpu()
-        return gathered
+            copies.add(name, whole.view(shape))
+        return self._group.together(copies.finished)
 
     def save(self, folder: Path) -> None:
         """Write every process's weights, masters and moments into ``folder``."""
@@ -134,12 +133,44 @@ class DeepSpeedBackend:
         if path is None:
             raise AnimaticError(f"DeepSpeed found no checkpoint in {folder}")
 
+    def _gathering(self) -> tuple[dict[str, Fragment], dict[str, torch.Size], Tensor]:
+        """This process's fragments, all whole shapes, and flat memory for the largest."""
+        shapes = {name: full_shape(self._parameters[name]) for name in self.trainable}
+        largest = max((shape.numel() for shape in shapes.values()), default=0)
+        return self.fragments(), shapes, torch.empty(largest, device=self.device)
+
     def _set_masters(self, weights: Mapping[str, Tensor]) -> None:
         """Start the masters from the exact weights, which DeepSpeed's cast to a half type has rounded."""
         for name, (masters, start) in self.fragments().items():
             whole = weights[name].flatten()
             share = min(masters.numel(), whole.numel() - start)
             masters[:share].copy_(whole[start : start + share])
+
+
+class _HostCopies:
+    """Copies of tensors in the host's memory; a copy that fails is reported at the end, after all others."""
+
+    def __init__(self, wanted: bool) -> None:
+        """``wanted``: False copies nothing."""
+        self._wanted = wanted
+        self._tensors: dict[str, Tensor] = {}
+        self._error: RuntimeError | MemoryError | None = None
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        """Copy a tensor, which may change afterwards."""
+        if not self._wanted or self._error is not None:
+            return
+        try:
+            self._tensors[name] = tensor.to("cpu", copy=True)
+        except (RuntimeError, MemoryError) as error:
+            self._error = error
+            self._tensors.clear()
+
+    def finished(self) -> dict[str, Tensor]:
+        """All copies by name. Raises RuntimeError or MemoryError where memory ran out."""
+        if self._error is not None:
+            raise self._error
+        return self._tensors
 
 
 class _LossModule(nn.Module):
