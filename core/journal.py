@@ -63,6 +63,11 @@ def whole_lines(data: bytes) -> list[bytes]:
     return data.split(b"\n")[:-1]
 
 
+def torn_line(data: bytes) -> bytes:
+    """What follows the last newline; empty where ``data`` ends in one."""
+    return data[data.rfind(b"\n") + 1 :]
+
+
 def read_lines(path: Path, offset: int = 0, limit: int | None = None) -> tuple[list[bytes], int]:
     """Whole lines of a journal from a byte offset on.
 
@@ -80,6 +85,14 @@ def read_lines(path: Path, offset: int = 0, limit: int | None = None) -> tuple[l
         data = file.read() if limit is None else file.read(limit) + file.readline()
     lines = whole_lines(data)
     return lines, offset + sum(len(line) + 1 for line in lines)
+
+
+def complete_last_line(path: Path) -> None:
+    """Write the newline that the last line lacks, durably: for a line known to be whole all the same."""
+    with path.open("ab") as file:
+        file.write(b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_records(path: Path, offset: int = 0, limit: int | None = None) -> tuple[list[dict[str, Any]], int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.errors import AnimaticError
 from core.urls import is_url
-from orchestration.registry import Ledger
+from orchestration.registry import Ledger, newest_folder
 
 RUNS_VARIABLE = "ANIMATIC_RUNS"
 
@@ -62,19 +62,20 @@ class Workspace:
         return max(found, key=lambda path: path.stat().st_mtime).parent if found else None
 
     def parent_bundle(self, stage: int, preset: str) -> Path:
-        """The newest accepted bundle of ``stage``.
+        """The folder of the newest accepted bundle of ``stage``.
 
         Raises:
-            AnimaticError: there is none; the message names the command that trains it.
+            AnimaticError: there is none, and the message names the command that trains it; or its folder
+                contains another bundle by now.
         """
-        entry = self.ledger.newest(stage, preset)
-        if entry is None:
+        folder = newest_folder(self.ledger, stage, preset)
+        if folder is None:
             raise AnimaticError(
                 f"this stage continues a stage-{stage} bundle of preset {preset}, and {self.ledger.path} "
                 f"lists none: run `make train STAGE={stage} PRESET={preset}` first, "
                 "or pass --set init.parent=FOLDER"
             )
-        return self.ledger.path_of(entry)
+        return folder
 
 
 def display_path(path: Path | str) -> str:

@@ -4,7 +4,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
+# The same examples in every run, however busy the machine is.
+settings.register_profile("animatic", derandomize=True, deadline=None, database=None, max_examples=50)
+settings.load_profile("animatic")
 # Before torch is imported: on a busy two-core machine, thread pools of small tensors wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

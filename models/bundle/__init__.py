@@ -9,8 +9,9 @@ encoders too.
 Torch is imported only where tensors are read or written: describing and verifying bundles takes milliseconds.
 """
 
+from models.bundle.frozen_parts import with_paths
 from models.bundle.info import BundleExtra, BundleInfo, ImportedFile
 from models.bundle.reading import Bundle, open_bundle
 from models.bundle.writing import write_bundle
 
-__all__ = ["Bundle", "BundleExtra", "BundleInfo", "ImportedFile", "open_bundle", "write_bundle"]
+__all__ = ["Bundle", "BundleExtra", "BundleInfo", "ImportedFile", "open_bundle", "with_paths", "write_bundle"]

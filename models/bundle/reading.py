@@ -15,6 +15,7 @@ from core.errors import AnimaticError
 from core.files import sha256
 from models import public_keys
 from models.architecture import Architecture
+from models.bundle.frozen_parts import missing_parts, with_paths
 from models.bundle.info import CARD, FORMAT, INFO, WEIGHTS, BundleInfo
 
 if TYPE_CHECKING:
@@ -57,14 +58,25 @@ class Bundle:
             keys = filter(public_keys.is_network_key, file.offset_keys())
             return {key: tuple(file.get_slice(key).get_shape()) for key in keys}
 
-    def animator(self) -> Animator:
-        """The model with these weights, in float32 and evaluation mode."""
+    def animator(self, codec: str | None = None, encoders: str | None = None) -> Animator:
+        """The model with these weights, in float32 and evaluation mode.
+
+        Args:
+            codec, encoders: paths of the frozen parts, as of :func:`models.bundle.with_paths`.
+
+        Raises:
+            AnimaticError: a frozen part is missing or does not have the weights of the architecture.
+        """
         from models.animator import Animator
         from models.network import parameter_names
 
-        animator = Animator(self.complete_architecture())
+        animator = Animator(with_paths(self.complete_architecture(), codec, encoders))
         parameter_names.load(animator.network, self.state())
         return animator.eval()
+
+    def missing_parts(self, codec: str | None = None, encoders: str | None = None) -> list[str]:
+        """What :meth:`animator` lacks for these arguments, in words; empty if it can be built."""
+        return missing_parts(with_paths(self.complete_architecture(), codec, encoders))
 
     def complete_architecture(self) -> Architecture:
         """The architecture; an autoencoder and encoders without a path are those in the bundle's file."""

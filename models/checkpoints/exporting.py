@@ -13,7 +13,7 @@ from core.errors import AnimaticError
 from core.files import atomic_file
 from models import public_keys
 from models.architecture import Architecture
-from models.bundle import Bundle
+from models.bundle import Bundle, with_paths
 from models.checkpoints import layout
 from models.checkpoints.layout import (
     in_image_encoder,
@@ -67,7 +67,7 @@ def export_checkpoint(
         raise AnimaticError(f"{path} must end in .ckpt or .safetensors")
     if path.exists():
         raise AnimaticError(f"{path} exists and is not overwritten: remove it or name another with --out")
-    architecture = _with_paths(bundle.info.architecture, codec, encoders)
+    architecture = with_paths(bundle.info.architecture, codec, encoders)
     _check_exportable(bundle, architecture)
     found, origins = _collect(bundle, architecture)
     shapes = {key: shape for part in published_layout(architecture).values() for key, shape in part.items()}
@@ -89,16 +89,6 @@ def _collect(bundle: Bundle, architecture: Architecture) -> tuple[dict[str, Tens
         completed, origins[part] = _completed(part, architecture)
         tensors |= completed
     return tensors, origins
-
-
-def _with_paths(architecture: Architecture, codec: str | None, encoders: str | None) -> Architecture:
-    if codec is not None:
-        own = architecture.codec.model_copy(update={"path": codec})
-        architecture = architecture.model_copy(update={"codec": own})
-    if encoders is not None:
-        towers = architecture.encoders.model_copy(update={"path": encoders})
-        architecture = architecture.model_copy(update={"encoders": towers})
-    return architecture
 
 
 def _check_exportable(bundle: Bundle, architecture: Architecture) -> None:

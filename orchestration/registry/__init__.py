@@ -1,13 +1,15 @@
 """Accepted bundles and champions: the ledger and its changes, lineage, the mirror in MLflow."""
 
-from orchestration.registry.ledger import Entry, Ledger
+from orchestration.registry.entry import Entry
+from orchestration.registry.ledger import Ledger
 from orchestration.registry.lineage import Ancestor, trace_lineage
 from orchestration.registry.mlflow_registry import mirror_champion
-from orchestration.registry.promotion import accept, promote, rollback
+from orchestration.registry.promotion import accept, check_animates, promote, rollback
 from orchestration.registry.selection import (
     champion_bundle,
     named_bundle,
     newest_final_bundle,
+    newest_folder,
     select_bundle,
 )
 
@@ -17,9 +19,11 @@ __all__ = [
     "Ledger",
     "accept",
     "champion_bundle",
+    "check_animates",
     "mirror_champion",
     "named_bundle",
     "newest_final_bundle",
+    "newest_folder",
     "promote",
     "rollback",
     "select_bundle",

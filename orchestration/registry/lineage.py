@@ -28,16 +28,13 @@ def trace_lineage(ledger: Ledger, bundle: Bundle) -> list[Ancestor]:
     Raises:
         AnimaticError: an ancestor that is still on disk fails verification.
     """
-    folders = {entry.bundle_id: ledger.path_of(entry) for entry in ledger.entries()}
-    if (PRIOR / "bundle.json").is_file():
-        folders.setdefault(open_bundle(PRIOR, verify=False).id, PRIOR)
     chain: dict[str, Ancestor] = {}
     waiting = [bundle.id]
     while waiting:
         bundle_id = waiting.pop(0)
         if bundle_id in chain:
             continue
-        found = bundle if bundle_id == bundle.id else _open(folders.get(bundle_id))
+        found = bundle if bundle_id == bundle.id else _find(ledger, bundle_id)
         if found is None:
             chain[bundle_id] = Ancestor(bundle_id, None, None, None, None, None)
             continue
@@ -49,7 +46,12 @@ def trace_lineage(ledger: Ledger, bundle: Bundle) -> list[Ancestor]:
     return list(chain.values())
 
 
-def _open(folder: Path | None) -> Bundle | None:
-    if folder is None or not (folder / "bundle.json").is_file():
-        return None
-    return open_bundle(folder)
+def _find(ledger: Ledger, bundle_id: str) -> Bundle | None:
+    """The bundle with this id in one of its recorded folders, or as the shipped prior; None if it is in none.
+
+    A folder may contain another bundle by now, which is never reported under this id.
+    """
+    for folder in (*ledger.folders_of(bundle_id), PRIOR):
+        if (folder / "bundle.json").is_file() and open_bundle(folder, verify=False).id == bundle_id:
+            return open_bundle(folder)
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from orchestration.registry.ledger import Entry
+from orchestration.registry.entry import Entry
 from orchestration.tracking import mlflow_client
 
 logger = logging.getLogger(__name__)

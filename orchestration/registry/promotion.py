@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from core.errors import AnimaticError
 from models.bundle import Bundle, open_bundle
-from orchestration.registry.ledger import Entry, Ledger
+from orchestration.registry.entry import Entry
+from orchestration.registry.history import History
+from orchestration.registry.ledger import Ledger, LedgerWriter
+
+# Bundles of the stages before it lack temporal layers, or draw single images.
+FIRST_ANIMATING_STAGE = 2
 
 
 def accept(ledger: Ledger, bundle: Bundle, *, actor: str | None = None, note: str = "") -> Entry:
@@ -15,10 +20,81 @@ def accept(ledger: Ledger, bundle: Bundle, *, actor: str | None = None, note: st
     Raises:
         AnimaticError: the ledger is damaged, or locked by another process.
     """
-    known = ledger.accepted(bundle.id)
-    if known is not None and ledger.path_of(known).resolve() == bundle.folder.resolve():
+    with ledger.writing() as writer:
+        return _accepted(writer, bundle, actor=actor, note=note)
+
+
+def promote(ledger: Ledger, bundle: Bundle, *, actor: str | None = None, note: str = "") -> Entry:
+    """Make an opened bundle the champion of its preset; it is accepted first if it was not.
+
+    Promoting the champion again changes nothing and returns its entry.
+
+    Raises:
+        AnimaticError: the bundle cannot animate; the ledger is damaged, or locked by another process.
+    """
+    check_animates(bundle)
+    with ledger.writing() as writer:
+        accepted = _accepted(writer, bundle, actor=actor)
+        champion = writer.champion(accepted.preset)
+        if champion is not None and champion.bundle_id == accepted.bundle_id:
+            return champion
+        return writer.append(
+            "promoted",
+            bundle_id=accepted.bundle_id,
+            bundle_path=bundle.folder,
+            stage=accepted.stage,
+            preset=accepted.preset,
+            actor=actor,
+            replaced=champion.bundle_id if champion else None,
+            note=note,
+        )
+
+
+def rollback(ledger: Ledger, *, preset: str | None = None, actor: str | None = None, note: str = "") -> Entry:
+    """Withdraw the champion and reinstate the previous one, after verifying its files.
+
+    Raises:
+        AnimaticError: there is no champion, or no previous one, or the previous one fails verification.
+    """
+    while True:
+        champion, previous = _last_two(ledger, preset)
+        folder = _verified(ledger, previous).folder
+        with ledger.writing() as writer:
+            # Verifying reads all weights, which takes too long for a lock. Start over if another process has
+            # promoted or rolled back meanwhile.
+            if _last_two(writer, preset) == (champion, previous):
+                return writer.append(
+                    "rolled_back",
+                    bundle_id=previous.bundle_id,
+                    bundle_path=folder,
+                    stage=previous.stage,
+                    preset=previous.preset,
+                    actor=actor,
+                    replaced=champion.bundle_id,
+                    note=note,
+                )
+
+
+def check_animates(bundle: Bundle) -> None:
+    """Raise AnimaticError for a bundle that no picture can be animated with."""
+    info = bundle.info
+    if info.stage < FIRST_ANIMATING_STAGE:
+        raise AnimaticError(
+            f"bundle {bundle.folder} is of stage {info.stage} and cannot animate: promote a bundle of stage 3"
+        )
+    missing = bundle.missing_parts()
+    if missing:
+        raise AnimaticError(
+            f"bundle {bundle.folder} cannot animate, it lacks {' and '.join(missing)}: import a complete "
+            "file, or name paths in `animatic import-checkpoint --incomplete --codec FILE --encoders FILE`"
+        )
+
+
+def _accepted(writer: LedgerWriter, bundle: Bundle, *, actor: str | None, note: str = "") -> Entry:
+    known = writer.accepted(bundle.id)
+    if known is not None and writer.path_of(known).resolve() == bundle.folder.resolve():
         return known
-    return ledger.append(
+    return writer.append(
         "accepted",
         bundle_id=bundle.id,
         bundle_path=bundle.folder,
@@ -29,60 +105,25 @@ def accept(ledger: Ledger, bundle: Bundle, *, actor: str | None = None, note: st
     )
 
 
-def promote(ledger: Ledger, bundle: Bundle, *, actor: str | None = None, note: str = "") -> Entry:
-    """Make an opened bundle the champion of its preset; it is accepted first if it was not.
-
-    Promoting the champion again changes nothing and returns its entry.
-
-    Raises:
-        AnimaticError: the ledger is damaged, or locked by another process.
-    """
-    accepted = accept(ledger, bundle, actor=actor)
-    champion = ledger.champion(accepted.preset)
-    if champion is not None and champion.bundle_id == accepted.bundle_id:
-        return champion
-    return ledger.append(
-        "promoted",
-        bundle_id=accepted.bundle_id,
-        bundle_path=bundle.folder,
-        stage=accepted.stage,
-        preset=accepted.preset,
-        actor=actor,
-        replaced=champion.bundle_id if champion else None,
-        note=note,
-    )
-
-
-def rollback(ledger: Ledger, *, preset: str | None = None, actor: str | None = None, note: str = "") -> Entry:
-    """Withdraw the champion and reinstate the previous one, after verifying its files.
-
-    Raises:
-        AnimaticError: there is no champion, or no previous one, or the previous one fails verification.
-    """
-    champion = ledger.champion(preset)
+def _last_two(history: History, preset: str | None) -> tuple[Entry, Entry]:
+    """The champion and the one before it."""
+    champion = history.champion(preset)
     if champion is None:
-        raise AnimaticError(f"{ledger.path} has no champion, so nothing can be rolled back")
-    earlier = ledger.champions(champion.preset)[:-1]
+        raise AnimaticError(f"{history.path} has no champion, so nothing can be rolled back")
+    earlier = history.champions(champion.preset)[:-1]
     if not earlier:
         raise AnimaticError(
             f"champion {champion.bundle_id[:12]} is the first of preset {champion.preset}: "
             "there is no earlier one to return to"
         )
-    previous = earlier[-1]
-    folder = ledger.path_of(previous)
-    found = open_bundle(folder)
+    return champion, earlier[-1]
+
+
+def _verified(ledger: Ledger, previous: Entry) -> Bundle:
+    found = open_bundle(ledger.path_of(previous))
     if found.id != previous.bundle_id:
         raise AnimaticError(
-            f"{folder} contains bundle {found.id[:12]}, but the previous champion is "
+            f"{found.folder} contains bundle {found.id[:12]}, but the previous champion is "
             f"{previous.bundle_id[:12]}: restore that bundle, or promote another one"
         )
-    return ledger.append(
-        "rolled_back",
-        bundle_id=previous.bundle_id,
-        bundle_path=folder,
-        stage=previous.stage,
-        preset=previous.preset,
-        actor=actor,
-        replaced=champion.bundle_id,
-        note=note,
-    )
+    return found

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from core.errors import AnimaticError
 from models.bundle import Bundle, open_bundle
-from orchestration.registry.ledger import Entry, Ledger
+from orchestration.registry.entry import Entry
+from orchestration.registry.ledger import Ledger
 
 FINAL_STAGE = 3
 
@@ -17,7 +18,7 @@ def select_bundle(ledger: Ledger, name: str | Path | None, preset: str | None = 
     Raises:
         AnimaticError: as :func:`named_bundle` and :func:`champion_bundle`.
     """
-    return champion_bundle(ledger, preset) if name is None else named_bundle(ledger, name)
+    return champion_bundle(ledger, preset) if name is None else named_bundle(ledger, name, preset)
 
 
 def champion_bundle(ledger: Ledger, preset: str | None = None) -> Bundle:
@@ -35,23 +36,20 @@ def champion_bundle(ledger: Ledger, preset: str | None = None) -> Bundle:
     return _open_entry(ledger, entry)
 
 
-def named_bundle(ledger: Ledger, name: str | Path) -> Bundle:
+def named_bundle(ledger: Ledger, name: str | Path, preset: str | None = None) -> Bundle:
     """The bundle in the folder ``name``, or the one in the ledger whose id begins with ``name``; verified.
 
     Raises:
-        AnimaticError: neither a folder nor exactly one id matches, or the bundle fails verification.
+        AnimaticError: neither a folder nor exactly one id matches, the bundle fails verification, or it is of
+            another preset than ``preset``.
     """
-    if Path(name).is_dir():
-        return open_bundle(name)
-    matches = {entry.bundle_id: entry for entry in ledger.entries() if entry.bundle_id.startswith(str(name))}
-    if len(matches) > 1:
-        raise AnimaticError(f"{name} is the beginning of {len(matches)} bundle ids: give more of it")
-    if not matches:
+    bundle = open_bundle(name) if name != "" and Path(name).is_dir() else _by_id(ledger, str(name))
+    if preset not in (None, bundle.info.preset):
         raise AnimaticError(
-            f"{name} is neither a bundle folder nor the id of a bundle in {ledger.path} "
-            "(`animatic registry` lists them)"
+            f"bundle {bundle.folder} is of preset {bundle.info.preset}, not {preset}: leave out --preset, "
+            "or name another bundle"
         )
-    return _open_entry(ledger, next(iter(matches.values())))
+    return bundle
 
 
 def newest_final_bundle(ledger: Ledger, preset: str | None = None) -> Bundle:
@@ -73,9 +71,31 @@ def newest_final_bundle(ledger: Ledger, preset: str | None = None) -> Bundle:
     return _open_entry(ledger, finals[-1])
 
 
-def _open_entry(ledger: Ledger, entry: Entry) -> Bundle:
+def newest_folder(ledger: Ledger, stage: int, preset: str) -> Path | None:
+    """The folder of the newest accepted bundle of a stage, None without one; its weights are not verified.
+
+    Raises:
+        AnimaticError: the folder no longer contains that bundle.
+    """
+    entry = ledger.newest(stage, preset)
+    return None if entry is None else _open_entry(ledger, entry, verify=False).folder
+
+
+def _by_id(ledger: Ledger, name: str) -> Bundle:
+    matches = {entry.bundle_id: entry for entry in ledger.entries() if entry.bundle_id.startswith(name)}
+    if not name or not matches:
+        raise AnimaticError(
+            f"{name!r} is neither a bundle folder nor the id of a bundle in {ledger.path} "
+            "(`animatic registry` lists them)"
+        )
+    if len(matches) > 1:
+        raise AnimaticError(f"{name} is the beginning of {len(matches)} bundle ids: give more of it")
+    return _open_entry(ledger, next(iter(matches.values())))
+
+
+def _open_entry(ledger: Ledger, entry: Entry, *, verify: bool = True) -> Bundle:
     folder = ledger.path_of(entry)
-    bundle = open_bundle(folder)
+    bundle = open_bundle(folder, verify=verify)
     if bundle.id != entry.bundle_id:
         raise AnimaticError(
             f"{folder} contains bundle {bundle.id[:12]}, but the ledger recorded {entry.bundle_id[:12]}: "

@@ -50,7 +50,7 @@ def promote(options: PromoteOptions, workspace: Workspace) -> PromotionResult:
     if options.bundle is None:
         bundle = registry.newest_final_bundle(ledger, options.preset)
     else:
-        bundle = registry.named_bundle(ledger, options.bundle)
+        bundle = registry.named_bundle(ledger, options.bundle, options.preset)
     return _mirrored(registry.promote(ledger, bundle, actor=options.actor, note=options.note), workspace)
 
 

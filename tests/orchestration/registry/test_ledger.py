@@ -1,14 +1,17 @@
 """The ledger keeps every event in order and detects tampering."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.errors import AnimaticError
-from orchestration.registry import Ledger
-from orchestration.registry.ledger import GENESIS, Entry
+from orchestration.registry import Entry, Ledger
+from orchestration.registry.entry import GENESIS
 from tests.support.grown_models import ADDED, grown
 
 
@@ -55,9 +58,92 @@ def test_tampering_is_located_and_stops_further_use(ledger, change, named):
         ledger.champion()
 
 
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+FIELDS = {
+    "seq": st.integers(0, 9),
+    "time": TEXT,
+    "kind": st.sampled_from(["accepted", "promoted", "rolled_back"]),
+    "bundle_id": TEXT,
+    "bundle_path": TEXT,
+    "stage": st.integers(0, 9),
+    "preset": TEXT,
+    "actor": TEXT,
+    "replaced": st.none() | TEXT,
+    "note": TEXT,
+    "previous": TEXT,
+}
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory) -> Ledger:
+    ledger = Ledger(tmp_path_factory.mktemp("chain") / "ledger.jsonl")
+    for name in ("a", "b", "c"):
+        record(ledger, "accepted", name, actor="tester", replaced=name, note="n")
+    return ledger
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@given(data=st.data())
+def test_no_field_of_an_entry_can_be_rewritten(chain, tmp_path_factory, field, data):
+    assert FIELDS.keys() | {"hash"} == Entry.model_fields.keys()
+    entries = chain.entries()
+    number = data.draw(st.integers(0, len(entries) - 1))
+    value = data.draw(FIELDS[field].filter(lambda value: value != getattr(entries[number], field)))
+    forged = Ledger(tmp_path_factory.getbasetemp() / "forged.jsonl")
+    altered = entries[number].model_copy(update={field: value})
+
+    def verify(*changed: Entry) -> list[str]:
+        lines = {entry.seq: entry for entry in entries} | {number: changed[0]}
+        lines |= {number + 1: changed[1]} if changed[1:] else {}
+        forged.path.write_text("".join(entry.model_dump_json() + "\n" for entry in lines.values()))
+        return forged.verify()
+
+    assert f"line {number + 1} does not match its own hash" in verify(altered)
+    rehashed = altered.model_copy(update={"hash": altered.digest()})
+    if number + 1 == len(entries):
+        return
+    # The entry after it names the old hash, and its own hash covers that name.
+    assert f"line {number + 2} does not follow line {number + 1}" in verify(rehashed)
+    relinked = entries[number + 1].model_copy(update={"previous": rehashed.hash})
+    assert f"line {number + 2} does not match its own hash" in verify(rehashed, relinked)
+
+
+def test_an_entry_is_on_disk_when_it_is_returned(tmp_path, monkeypatch):
+    ledger, synced = Ledger(tmp_path / "runs" / "ledger.jsonl"), []
+    fsync = os.fsync
+
+    def recording(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        synced.append((path, path.read_bytes() if path.is_file() else None))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", recording)
+    for name in ("a", "b"):
+        record(ledger, "accepted", name)
+        assert synced[-1] == (ledger.path, ledger.path.read_bytes())
+        # The name of the file is durable too, before anything is in it.
+        assert (ledger.path.parent, None) in synced
+        synced.clear()
+
+
+def test_a_last_entry_without_its_newline_is_an_entry_and_is_kept(ledger):
+    ledger.path.write_bytes(ledger.path.read_bytes()[:-1])
+    assert not ledger.interrupted()
+    assert [entry.bundle_id for entry in ledger.entries()] == ["a" * 8, "b" * 8, "c" * 8]
+    record(ledger, "accepted", "d")
+    assert ledger.verify() == []
+    assert [entry.bundle_id for entry in ledger.entries()] == ["a" * 8, "b" * 8, "c" * 8, "d" * 8]
+
+
+def test_an_altered_last_entry_without_its_newline_is_noticed(ledger):
+    ledger.path.write_bytes(ledger.path.read_bytes()[:-1].replace(b'"cccccccc"', b'"dddddddd"'))
+    assert ledger.verify() == ["line 3 does not match its own hash"]
+
+
 def test_an_append_cut_short_by_a_crash_is_no_entry_and_does_not_block_the_next(ledger):
     with ledger.path.open("ab") as file:
         file.write(b'{"seq": 3, "time": "20')
+    assert ledger.interrupted()
     assert [entry.bundle_id for entry in ledger.entries()] == ["a" * 8, "b" * 8, "c" * 8]
     record(ledger, "accepted", "d")
     assert ledger.verify() == []
@@ -81,6 +167,17 @@ def test_newest_and_champion_are_per_preset(ledger):
     assert ledger.newest(1, "tiny") is None
     assert ledger.champion("tiny").bundle_id == "a" * 8
     assert ledger.champion().bundle_id == "e" * 8
+
+
+def test_a_promotion_that_was_entered_twice_counts_once(ledger):
+    for name in ("a", "b", "b"):
+        record(ledger, "promoted", name)
+    assert [entry.bundle_id for entry in ledger.champions("tiny")] == ["a" * 8, "b" * 8]
+    # What earlier versions then took for a return to the champion before.
+    record(ledger, "rolled_back", "b")
+    assert ledger.champion("tiny").bundle_id == "b" * 8
+    record(ledger, "rolled_back", "a")
+    assert ledger.champion("tiny").bundle_id == "a" * 8
 
 
 def test_a_moved_workspace_still_finds_its_bundles(ledger, tmp_path):
