@@ -117,6 +117,8 @@ class Folder:
                 with self._store_errors(name):
                     partial = stack.enter_context(atomic_file(Path(self._path(name))))
                 yield partial
+                with self._store_errors(name):
+                    stack.close()
             else:
                 partial = stack.enter_context(self.scratch()) / PurePosixPath(name).name
                 yield partial
@@ -125,7 +127,7 @@ class Folder:
 
     def write(self, name: str, data: bytes) -> None:
         """Create or replace the file, atomically and durably."""
-        with self.creating(name) as partial:
+        with self.creating(name) as partial, self._store_errors(name):
             partial.write_bytes(data)
 
     def remove(self, name: str) -> None:

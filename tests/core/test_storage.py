@@ -81,6 +81,14 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
         Folder(tmp_path / "file").write("a", b"")
 
 
+def test_a_file_that_cannot_get_its_name_is_named(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.write("a/b", b"")
+    with pytest.raises(StoreError, match=r"/a: Is a directory"):
+        folder.write("a", b"")
+    assert folder.names() == ["a"]
+
+
 def test_a_url_of_an_unknown_kind_is_named() -> None:
     with pytest.raises(AnimaticError, match="foo://x cannot be opened: Protocol not known"):
         Folder("foo://x")
