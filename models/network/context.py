@@ -120,11 +120,6 @@ def resample_queries(latents: Tensor, queries: int, frames: int) -> Tensor:
     return rearrange(sets[frame_indices(len(sets), frames)], "t q d -> 1 (t q) d")
 
 
-def repeat_queries(latents: Tensor, frames: int) -> Tensor:
-    """Queries of an image (1 q d) repeated for every frame: (1 frames·q d), the transfer to stage 2."""
-    return resample_queries(latents, latents.shape[1], frames)
-
-
 def _feed_forward(config: ContextConfig) -> nn.Sequential:
     inner = config.dim * config.ff_mult
     return nn.Sequential(

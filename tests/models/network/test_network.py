@@ -8,7 +8,7 @@ from core.errors import AnimaticError
 from models.architecture import Architecture, ContextConfig, UNetConfig
 from models.network import parameter_names
 from models.network.attention import FeedForward
-from models.network.context import QueryTransformer, repeat_queries
+from models.network.context import QueryTransformer, resample_queries
 from models.network.network import Network
 from models.network.parameter_names import (
     internal_state,
@@ -119,7 +119,7 @@ def test_repeated_queries_give_every_frame_the_same_context():
     image = QueryTransformer(config).eval()
     video = QueryTransformer(config.model_copy(update={"frames": 3})).eval()
     state = image.state_dict()
-    state["latents"] = repeat_queries(state["latents"], 3)
+    state["latents"] = resample_queries(state["latents"], config.queries, 3)
     video.load_state_dict(state)
     out = video(torch.randn(2, 7, 24))
     assert out.shape == (2, 3, 4, 32)
