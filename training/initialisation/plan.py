@@ -16,11 +16,12 @@ from models.architecture import Architecture
 from models.bundle import Bundle
 from models.network.network import network_on_meta
 from models.network.parameter_names import internal_state, public_names
+from models.state_dict_diff import Shape
 from training.config import RunConfig
 from training.initialisation.diffusion import diffusion_changes
 from training.initialisation.initial_values import initial_values
 from training.initialisation.source_bundles import SourceBundles, configured_stage
-from training.initialisation.tensor_transfer import Shape, TensorTransfer, describe_change, find_change
+from training.initialisation.tensor_transfer import TensorTransfer, describe_change, find_change
 from training.stages import Kind, Origin, Stage
 from training.trainable import kind_of
 

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from models.architecture import Architecture
 from models.network.context import resample_queries
+from models.state_dict_diff import Shape
 from training.stages import Kind, Origin
 
 Change = Literal["none", "widened", "queries"]
-Shape = tuple[int, ...]
 
 _QUERIES = "context.latents"
 _FIRST_CONVOLUTION = "unet.conv_in.weight"
