@@ -2,7 +2,7 @@
 
 
 class AnimaticError(Exception):
-    """An error that the user can fix: the message says what, where and how, in one line.
+    """An error that the user can fix: the message states what, where and how, in one line.
 
     The command line prints it as ``error: <message>`` and exits non-zero. Nothing else is printed, so the
     message must be complete on its own.

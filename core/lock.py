@@ -57,7 +57,7 @@ def exclusive_lock(folder: Folder, job: str) -> Iterator[None]:
     Does nothing for an object store.
 
     Args:
-        job: what the error says to the next one, as "ingest".
+        job: named in the error of the next one, as "ingest".
 
     Raises:
         LockedError: where another job is writing to the folder; the message names it.

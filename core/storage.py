@@ -24,7 +24,7 @@ class StoreError(AnimaticError, OSError):
 
 
 class _Entry(TypedDict):
-    """What fsspec says of one file or folder."""
+    """What fsspec reports about one file or folder."""
 
     name: str
     type: str

@@ -19,7 +19,7 @@ class Batch:
         fps: (b) float, frame rate (or stride) of the clip as sampled.
         condition_index: (b) int64, the frame that serves as the still image.
         drop_text, drop_image: (b) bool, conditions left out for this sample (classifier-free guidance).
-        seed: (b) int64, of the diffusion step and noise: the loss then depends on samples, not on ranks.
+        seed: (b) int64, of the diffusion step and noise: the loss then depends on samples, not on processes.
         keys: b sample keys.
         latents: (b t 2 c h/p w/p), mean and standard deviation of each frame; None: the codec computes them.
         text: (b n c), text features of the captions; None: the text tower computes them.

@@ -85,7 +85,7 @@ def fill(target: Layer, fixed: Mapping[str, Any], chosen: Mapping[str, Any], *, 
     """Set the values ``fixed`` (by dotted name) in ``target``.
 
     Raises AnimaticError if the user's own values, ``chosen`` (by dotted name), contradict one of them;
-    ``fixed_by`` says in the message what fixes it.
+    ``fixed_by`` names in the message what fixes it.
     """
     for name, value in fixed.items():
         for taken in _contradictions(name, value, chosen):

@@ -1,7 +1,7 @@
 """Internal parameter names and the public key names of the published checkpoints.
 
 UNet parameters are ``model.diffusion_model.*`` in public, numbered by position; the query transformer's are
-``image_proj_model.*``. Bundles and exports use public names; stages hand weights over by internal names,
+``image_proj_model.*``. Bundles and exports use public names; stages transfer weights by internal names,
 which are the same in image and video networks.
 """
 

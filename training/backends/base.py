@@ -52,10 +52,10 @@ class Objective(Protocol):
 
 
 class Backend(Protocol):
-    """Trains the networks of an animator; every method is collective unless it says otherwise.
+    """Trains the network of an animator; every method is collective unless its docstring states otherwise.
 
     Attributes:
-        device: of the networks in this process.
+        device: of the network in this process.
         trainable: names of the trained parameters, in order.
     """
 

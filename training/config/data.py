@@ -54,7 +54,7 @@ class DataConfig(Section):
         description="sizes of samples in place of data.sampling's, each {height, width, frames, batch}: a "
         "clip belongs to the bucket of the nearest aspect ratio with the most frames that it has",
     )
-    threads: int = Field(1, ge=1, description="decoding threads per rank")
+    threads: int = Field(1, ge=1, description="decoding threads of each process")
     max_failure_share: float = Field(
         0.05, ge=0, le=1, description="largest share of unreadable samples; above it the run ends"
     )

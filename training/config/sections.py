@@ -24,9 +24,9 @@ class TrainConfig(Section):
     """The training loop."""
 
     steps: int = Field(gt=0, description="optimizer steps of the whole stage")
-    global_batch: int = Field(gt=0, description="samples per optimizer step over all ranks, exactly")
+    global_batch: int = Field(gt=0, description="samples per optimizer step over all processes, exactly")
     micro_batch: int | None = Field(
-        None, gt=0, description="samples per forward pass and rank; null: the rank's whole share"
+        None, gt=0, description="samples per forward pass of a process; null: its whole share"
     )
     precision: Literal["fp32", "bf16", "fp16", "autocast-bf16"] = Field(
         "autocast-bf16",

@@ -49,8 +49,8 @@ class DenoisingObjective:
             condition = latents.transpose(1, 2)[rows, batch.condition_index]
             noisy = torch.cat([noisy, repeat_over_time(condition, latents.shape[2])], dim=1)
         # As published, a dropped image is a grey one for CLIP, not an empty token.
-        shown = ~batch.drop_image.to(animator.device, non_blocking=True)
-        still = still * shown[:, None, None, None]
+        kept = ~batch.drop_image.to(animator.device, non_blocking=True)
+        still = still * kept[:, None, None, None]
         prediction = animator.network.unet(
             noisy,
             timesteps,
