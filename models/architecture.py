@@ -206,10 +206,15 @@ class Architecture(Section):
             raise ValueError("context.context_dim and unet.context_dim differ")
         if self.context and self.context.frames not in (None, self.frames):
             raise ValueError(f"context.frames is {self.context.frames} but the clip has {self.frames} frames")
-        cell = self.codec.patch * 2 ** (len(self.unet.channel_mult) - 1)
-        if self.height % cell or self.width % cell:
-            raise ValueError(f"height and width must be multiples of {cell}, got {self.height}x{self.width}")
+        step = self.size_step
+        if self.height % step or self.width % step:
+            raise ValueError(f"height and width must be multiples of {step}, got {self.height}x{self.width}")
         return self
+
+    @property
+    def size_step(self) -> int:
+        """Pixels that height and width are multiples of: a cell of the UNet's coarsest level."""
+        return self.codec.patch * 2 ** (len(self.unet.channel_mult) - 1)
 
     @property
     def latent_size(self) -> tuple[int, int]:

@@ -56,11 +56,11 @@ class RunConfig(Section):
                     f"data.sampling.{name} is {getattr(sampling, name)} but model.{name} is "
                     f"{getattr(model, name)}: set only model.{name}, which data.sampling follows"
                 )
-        cell = model.codec.patch * 2 ** (len(model.unet.channel_mult) - 1)  # halved at every level
+        step = model.size_step
         for bucket in self.data.buckets:
-            if bucket.height % cell or bucket.width % cell:
+            if bucket.height % step or bucket.width % step:
                 raise ValueError(
-                    f"data.buckets: height and width must be multiples of {cell} for this network: {bucket}"
+                    f"data.buckets: height and width must be multiples of {step} for this network: {bucket}"
                 )
         if self.stage == 1 and self.ablation.no_context:
             raise ValueError("ablation.no_context leaves out what stage 1 trains: start with stage 2")
