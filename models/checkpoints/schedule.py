@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.architecture import DiffusionConfig
-from models.diffusion.schedule import RESCALE_STEPS, linear_betas, zero_terminal_snr
+from models.diffusion.schedule import RESCALE_STEPS, dynamic_rescale, linear_betas, zero_terminal_snr
 
 BUFFERS = (
     "betas",
@@ -62,8 +62,7 @@ def schedule_buffers(config: DiffusionConfig) -> dict[str, Tensor]:
         "posterior_mean_coef2": (1.0 - before) * np.sqrt(alphas) / (1.0 - cumprod),
     }
     if config.base_scale is not None:
-        ramp = np.linspace(1.0, config.base_scale, RESCALE_STEPS)
-        values[SCALE] = np.append(ramp, np.full(config.timesteps, config.base_scale))
+        values[SCALE] = dynamic_rescale(config)
     return {key: torch.from_numpy(value).float() for key, value in values.items()}
 
 

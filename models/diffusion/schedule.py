@@ -25,6 +25,17 @@ def zero_terminal_snr(alphas_cumprod: np.ndarray) -> np.ndarray:
     return ((root - last) * first / (first - last)) ** 2
 
 
+def dynamic_rescale(config: DiffusionConfig) -> np.ndarray:
+    """Factors (timesteps + 400) float64 on x_0, falling to ``base_scale``; ones without one.
+
+    The published array counts its ramp twice: only the first ``timesteps`` factors are used.
+    """
+    if config.base_scale is None:
+        return np.ones(config.timesteps + RESCALE_STEPS)
+    ramp = np.linspace(1.0, config.base_scale, RESCALE_STEPS)
+    return np.append(ramp, np.full(config.timesteps, config.base_scale))
+
+
 class Diffusion(nn.Module):
     """The forward process q(x_t | x_0) and what the network learns to predict.
 
@@ -42,11 +53,7 @@ class Diffusion(nn.Module):
         alphas_cumprod = np.cumprod(1.0 - linear_betas(config))
         if config.zero_terminal_snr:
             alphas_cumprod = zero_terminal_snr(alphas_cumprod)
-        scale = np.ones(config.timesteps)
-        if config.base_scale is not None:
-            ramp = np.linspace(1.0, config.base_scale, RESCALE_STEPS)
-            full = np.full(max(config.timesteps - RESCALE_STEPS, 0), config.base_scale)
-            scale = np.concatenate([ramp, full])[: config.timesteps]
+        scale = dynamic_rescale(config)[: config.timesteps]
         self.register_buffer("alphas_cumprod", torch.tensor(alphas_cumprod).float(), persistent=False)
         self.register_buffer("signal_scale", torch.tensor(scale).float(), persistent=False)
 
