@@ -45,13 +45,15 @@ def animate(
         (b t 3 h w) in [-1, 1], float32 on the CPU; t = 1 for a network without temporal layers.
 
     Raises:
-        AnimaticError: where images, mode and network do not fit together.
+        AnimaticError: where images, mode and network do not fit together, or the result is not finite.
     """
     with torch.autocast(animator.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
         latents = sample_latents(
             animator, image, prompts, settings, progress, mode=mode, last=last, frames=frames
         )
     pixels = animator.codec.decode(rearrange(latents.float(), "b c t h w -> (b t) c h w"))
+    if not (torch.isfinite(latents).all() & torch.isfinite(pixels).all()):
+        raise AnimaticError(_cause_of_non_finite(animator, settings))
     return rearrange(pixels, "(b t) c h w -> b t c h w", b=len(prompts)).cpu()
 
 
@@ -115,6 +117,19 @@ def denoiser(
         return list(prediction.float().chunk(passes))
 
     return denoise
+
+
+def _cause_of_non_finite(animator: Animator, settings: SamplingSettings) -> str:
+    for name, weight in animator.named_parameters():
+        if not torch.isfinite(weight).all():
+            return (
+                f"weight {name} of the model is not finite: restore the bundle from a copy, or train it again"
+            )
+    chosen = {
+        name: getattr(settings, name) for name in ("text_guidance", "image_guidance", "fps", "precision")
+    }
+    given = ", ".join(f"{name} {value}" for name, value in chosen.items() if value is not None)
+    return f"the sampled clip has pixels that are not finite ({given}): lower the guidance, or use float32"
 
 
 def _check_images(

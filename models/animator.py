@@ -24,7 +24,7 @@ class Animator(nn.Module):
         self.architecture = architecture
         self.network = Network(architecture)
         self.diffusion = Diffusion(architecture.diffusion)
-        self.encoders = ClipEncoders(architecture.encoders)
+        self.encoders = ClipEncoders(architecture.encoders, image=architecture.context is not None)
         self.codec = build_codec(architecture.codec)
 
     @property

@@ -79,7 +79,10 @@ class Bundle:
         return missing_parts(with_paths(self.complete_architecture(), codec, encoders))
 
     def complete_architecture(self) -> Architecture:
-        """The architecture; an autoencoder and encoders without a path are those in the bundle's file."""
+        """The architecture; an autoencoder and encoders without a path are those in the bundle's file.
+
+        Without a query transformer the image encoder is not needed.
+        """
         with safe_open(self.weights, framework="np") as file:
             keys = file.keys()
         own = str(self.weights.resolve())
@@ -87,8 +90,11 @@ class Bundle:
         codec, encoders = architecture.codec, architecture.encoders
         if codec.kind == "vae" and codec.path is None and _any(keys, public_keys.AUTOENCODER):
             codec = codec.model_copy(update={"path": own})
-        towers = all(_any(keys, prefix) for prefix in (public_keys.TEXT_TOWER, public_keys.VISUAL_TOWER))
-        if encoders.kind == "open_clip" and encoders.path is None and towers:
+        needed = [public_keys.TEXT_TOWER]
+        if architecture.context is not None:
+            needed.append(public_keys.VISUAL_TOWER)
+        complete = all(_any(keys, prefix) for prefix in needed)
+        if encoders.kind == "open_clip" and encoders.path is None and complete:
             encoders = encoders.model_copy(update={"path": own})
         return architecture.model_copy(update={"codec": codec, "encoders": encoders})
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.errors import AnimaticError
 from models.diffusion.guidance import Denoiser, guide
 from models.diffusion.schedule import Diffusion
 from models.diffusion.settings import SamplingSettings, Spacing
@@ -17,13 +18,18 @@ def timesteps(steps: int, total: int, spacing: Spacing) -> np.ndarray:
     """Increasing diffusion steps (int64) that the sampler visits, as published.
 
     "uniform": 1, 1 + total // steps, …; "uniform_trailing" ends at the last step (arXiv:2305.08891). Where
-    ``steps`` does not divide ``total``, the published "uniform" goes past the schedule; such a step is left
-    out.
+    ``steps`` does not divide ``total``, the published "uniform" visits more than ``steps``, and goes past the
+    schedule; such a step is left out.
+
+    Raises AnimaticError for more steps than the schedule has.
     """
+    if steps > total:
+        raise AnimaticError(f"steps is {steps}, but the model's noise schedule has {total}: use fewer steps")
     if spacing == "uniform":
         visited = np.arange(0, total, total // steps) + 1
         return visited[visited < total]
-    return np.round(np.arange(total, 0, -total / steps)).astype(np.int64)[::-1] - 1
+    # Rounding errors of the range (steps 61, 122, …) would append a step before the first.
+    return np.round(np.arange(total, 0, -total / steps)[:steps]).astype(np.int64)[::-1] - 1
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from core.config.section import Section
 
@@ -11,6 +11,8 @@ Spacing = Literal["uniform", "uniform_trailing"]
 
 class SamplingSettings(Section):
     """How a clip is sampled; the defaults are general ones for any animator."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     steps: int = Field(50, ge=1, le=1000, description="evaluations of the network")
     eta: float = Field(1.0, ge=0, le=1, description="0: deterministic DDIM; 1: ancestral noise")

@@ -29,15 +29,18 @@ _STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class ClipEncoders(nn.Module):
-    """Both towers of one CLIP model, frozen."""
+    """The towers of one CLIP model, frozen."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: EncoderConfig, *, image: bool = True) -> None:
+        """``image``: False leaves out the image tower, of 2.5 GB at full size, which is then never read."""
         from open_clip import SimpleTokenizer
 
         super().__init__()
-        self.clip = _random_clip(config) if config.kind == "random" else _public_clip(config)
+        build = _random_clip if config.kind == "random" else _public_clip
+        self.clip = build(config, image=image)
         self.clip.requires_grad_(False).eval()
-        self.image_size = _side(self.clip.visual.image_size)
+        if image:
+            self.image_size = _side(self.clip.visual.image_size)
         self.tokenizer = SimpleTokenizer()
 
     def train(self, mode: bool = True) -> ClipEncoders:
@@ -57,7 +60,12 @@ class ClipEncoders(nn.Module):
 
     @torch.no_grad()
     def image(self, pixels: Tensor) -> Tensor:
-        """Images (b 3 h w) in [-1, 1] -> tokens (b 1 + patches image_dim)."""
+        """Images (b 3 h w) in [-1, 1] -> tokens (b 1 + patches image_dim).
+
+        Raises ValueError without an image tower.
+        """
+        if not hasattr(self, "image_size"):
+            raise ValueError("these encoders have no image tower")
         features = self.clip.visual.forward_intermediates(
             preprocess(pixels, self.image_size),
             indices=1,
@@ -100,28 +108,29 @@ def _low_pass(pixels: Tensor, factors: tuple[float, float]) -> Tensor:
     return pixels
 
 
-def _random_clip(config: EncoderConfig) -> CLIP:
+def _random_clip(config: EncoderConfig, *, image: bool) -> CLIP:
     """Small towers of CLIP's structure, drawn from the seed alone."""
     from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
-    text, image = config.text, config.image
-    assert text is not None and image is not None  # the configuration's validator guarantees it
+    text, vision = config.text, config.image
+    assert text is not None and vision is not None  # the configuration's validator guarantees it
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return CLIP(
+        clip = CLIP(
             embed_dim=text.width,
             vision_cfg=CLIPVisionCfg(
-                layers=image.layers,
-                width=image.width,
-                head_width=image.width // image.heads,
-                patch_size=image.patch_size,
-                image_size=image.image_size,
+                layers=vision.layers,
+                width=vision.width,
+                head_width=vision.width // vision.heads,
+                patch_size=vision.patch_size,
+                image_size=vision.image_size,
             ),
             text_cfg=CLIPTextCfg(width=text.width, heads=text.heads, layers=text.layers),
         )
+    return clip if image else _without_image_tower(clip)
 
 
-def _public_clip(config: EncoderConfig) -> CLIP:
+def _public_clip(config: EncoderConfig, *, image: bool) -> CLIP:
     """open_clip's model of that name with the weights at ``config.path``, in float32."""
     if config.path is None:
         raise AnimaticError(
@@ -136,8 +145,10 @@ def _public_clip(config: EncoderConfig) -> CLIP:
         raise AnimaticError(f"open_clip has no plain CLIP model {config.model} (model.encoders.model)")
     with torch.device("meta"):
         clip = CLIP(**structure)
+    if not image:
+        clip = _without_image_tower(clip)
     path = Path(config.path)
-    state = _pickled(path) if path.suffix in _PICKLES else _stored(path)
+    state = (_pickled if path.suffix in _PICKLES else _stored)(path, image=image)
     check_weights(state, clip.state_dict(), f"{path} (model.encoders.path)")
     clip.load_state_dict(state, assign=True)
     length = clip.context_length
@@ -145,8 +156,13 @@ def _public_clip(config: EncoderConfig) -> CLIP:
     return clip
 
 
-def _stored(path: Path) -> dict[str, Tensor]:
-    """Weights of both towers in a .safetensors file, under open_clip's or published names."""
+def _without_image_tower(clip: CLIP) -> CLIP:
+    del clip.visual
+    return clip
+
+
+def _stored(path: Path, *, image: bool) -> dict[str, Tensor]:
+    """Weights of the towers in a .safetensors file, under open_clip's or published names."""
     keys = file_keys(path, "model.encoders.path")
     # The published image encoder carries an unused copy of the text tower's ends: only visual.* is its own.
     published = {
@@ -155,11 +171,12 @@ def _stored(path: Path) -> dict[str, Tensor]:
         for key in keys
         if key.startswith(prefix)
     }
-    return read_tensors(path, published or {key: key for key in keys})
+    names = published or {key: key for key in keys}
+    return read_tensors(path, {key: name for key, name in names.items() if image or not _of_image(name)})
 
 
-def _pickled(path: Path) -> dict[str, Tensor]:
-    """Weights in a pickle, read without running any code in it."""
+def _pickled(path: Path, *, image: bool) -> dict[str, Tensor]:
+    """Weights of the towers in a pickle, read without running any code in it."""
     if not path.is_file():
         raise AnimaticError(f"no file at {path} (model.encoders.path)")
     try:
@@ -172,7 +189,12 @@ def _pickled(path: Path) -> dict[str, Tensor]:
         raise AnimaticError(
             f"{path} (model.encoders.path) contains no named tensors; use open_clip's own file"
         )
-    return {key: value.float() for key, value in state.items()}
+    return {key: value.float() for key, value in state.items() if image or not _of_image(key)}
+
+
+def _of_image(name: str) -> bool:
+    """Whether open_clip's tensor of this name belongs to the image tower."""
+    return name.startswith("visual.")
 
 
 def _side(size: int | tuple[int, int]) -> int:

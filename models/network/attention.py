@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from models.network.conditioning import KeyValue, LayerContext, Tokens
 
+# CUDA's attention kernels have a grid index for every row, of 16 bits.
+MAX_ROWS = 2**16 - 1
 # Values in the widest tensor of a feed-forward on a CPU without a backward pass: such a tensor stays in the
 # cache, and is too small for the system to clear its pages at every allocation.
 _PART = 2**19
@@ -42,7 +44,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     """Multi-head attention of ``(r·g n h*d)`` queries over ``(r m h*d)`` keys and values.
 
     g consecutive rows of queries, the frames of a clip, share a row of keys: they attend as one sequence of
-    g·n queries, so that keys and values are never repeated.
+    g·n queries, so that keys and values are never repeated. More than MAX_ROWS rows, the pixels of several
+    large clips in temporal attention, are computed in parts.
     """
     rows, groups = key.shape[0], query.shape[0] // key.shape[0]
     q = rearrange(query, "(r g) n (h d) -> r h (g n) d", r=rows, h=heads)
@@ -50,10 +53,18 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     if q.device.type == "cpu" and q.dtype != torch.float32:
         # The CPU's fused kernel is faster in float32 than in bfloat16, conversion included.
         with torch.autocast("cpu", enabled=False):
-            out = F.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(value.dtype)
+            out = _by_rows(q.float(), k.float(), v.float()).to(value.dtype)
     else:
-        out = F.scaled_dot_product_attention(q, k, v)
+        out = _by_rows(q, k, v)
     return rearrange(out, "r h (g n) d -> (r g) n (h d)", g=groups)
+
+
+def _by_rows(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention of (r h n d) tensors, at most MAX_ROWS rows at a time."""
+    if query.shape[0] <= MAX_ROWS:
+        return F.scaled_dot_product_attention(query, key, value)
+    parts = zip(*(tensor.split(MAX_ROWS) for tensor in (query, key, value)), strict=True)
+    return torch.cat([F.scaled_dot_product_attention(*part) for part in parts])
 
 
 class SelfAttention(nn.Module):

@@ -66,7 +66,7 @@ class EncodeConfig(ShardJob):
 def load_models(config: EncodeConfig) -> tuple[Codec, ClipEncoders | None, LatentKey]:
     """The codec and text tower on the CPU, and the identity of what they will make."""
     codec = build_codec(config.codec)
-    encoders = ClipEncoders(config.encoders) if config.encoders is not None else None
+    encoders = ClipEncoders(config.encoders, image=False) if config.encoders is not None else None
     key = LatentKey(
         height=config.height,
         width=config.width,

@@ -40,7 +40,9 @@ class ClipSampling(Section):
     drop_image: float = Field(0.05, ge=0, le=1, description="share of samples that lose the image alone")
     drop_both: float = Field(0.05, ge=0, le=1, description="share of samples that lose text and image")
     fps_condition: Literal["fps", "stride"] = Field(
-        "fps", description="the network's rate input: true frames per second, or the stride (preset 256)"
+        "fps",
+        description="the network's rate input: true frames per second, never rounded, or the stride (preset "
+        "256)",
     )
     images_only: bool = Field(False, description="stage 1: the stored conditioning image alone, no video")
 

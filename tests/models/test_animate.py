@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from core.errors import AnimaticError
 from models.animate import animate
@@ -27,12 +28,92 @@ def test_an_animation_does_not_depend_on_what_it_is_batched_with(animator):
     torch.testing.assert_close(both[:1], first, rtol=1e-3, atol=1e-4)
 
 
+def test_samples_of_a_batch_have_noise_of_their_own_from_the_seed_on(animator):
+    images, prompts = torch.zeros(2, 3, 8, 8), ["a ball", "a ball"]
+    for eta in (0.0, 1.0):
+        settings = SamplingSettings(steps=3, eta=eta, seed=5)
+        clips = animate(animator, images, prompts, settings)
+        assert (clips[0] - clips[1]).abs().max() > 0.1
+        assert torch.equal(animate(animator, images, prompts, settings), clips)
+        other = animate(animator, images, prompts, settings.model_copy(update={"seed": 6}))
+        assert all((new - old).abs().max() > 0.1 for new in other for old in clips)
+
+
+def test_guidance_weighs_an_empty_prompt_a_grey_image_and_what_is_given(small: Architecture):
+    """Weights of 0 and 1 leave one of the three predictions alone."""
+    animator = small_animator(small)
+    torch.manual_seed(1)
+    picture, grey, text = torch.rand(1, 3, 8, 8) * 2 - 1, torch.zeros(1, 3, 8, 8), "a red ball"
+
+    def alone(image, prompt, text_guidance, image_guidance=None):
+        settings = SamplingSettings(
+            steps=2, eta=0.0, text_guidance=text_guidance, image_guidance=image_guidance
+        )
+        return animate(animator, image, [prompt], settings)
+
+    def same(*clips):
+        return all(torch.allclose(clip, clips[0], rtol=1e-3, atol=1e-4) for clip in clips[1:])
+
+    nothing, both = alone(grey, "", 1), alone(picture, text, 1)
+    only_image, only_text = alone(picture, "", 1), alone(grey, text, 1)
+    assert same(nothing, alone(picture, text, 0), alone(picture, text, 0, 0))
+    assert same(only_image, alone(picture, text, 0, 1))
+    assert same(both, alone(picture, text, 1, 1))
+    distinct = [nothing, only_image, only_text, both]
+    for index, clip in enumerate(distinct):
+        assert all((clip - other).abs().max() > 1e-3 for other in distinct[:index])
+
+
+def test_the_frame_rate_reaches_the_network_and_is_the_networks_own_if_none_is_given(animator):
+    def clip(fps):
+        return animate(
+            animator, torch.zeros(1, 3, 8, 8), ["a ball"], SamplingSettings(steps=2, eta=0, fps=fps)
+        )
+
+    own = animator.architecture.unet.default_fps
+    assert torch.equal(clip(None), clip(float(own)))
+    assert (clip(own) - clip(own / 4)).abs().max() > 1e-3
+
+
 def test_a_network_without_temporal_layers_draws_single_images(small: Architecture):
     unet = small.unet.model_copy(update={"temporal": False})
     context = small.context.model_copy(update={"frames": None})
-    animator = Animator(small.model_copy(update={"unet": unet, "context": context})).eval()
-    images = animate(animator, torch.zeros(2, 3, 8, 8), ["", "a ball"], SamplingSettings(steps=2, eta=0.0))
+    animator = small_animator(small.model_copy(update={"unet": unet, "context": context}))
+    torch.manual_seed(1)
+    pictures, settings = torch.rand(2, 3, 8, 8) * 2 - 1, SamplingSettings(steps=2, eta=0.0)
+    images = animate(animator, pictures, ["", "a ball"], settings)
     assert images.shape == (2, 1, 3, 8, 8)
+    torch.testing.assert_close(
+        images[:1], animate(animator, pictures[:1], [""], settings), rtol=1e-3, atol=1e-4
+    )
+    for changed in (
+        animate(animator, pictures, ["", "a star"], settings),
+        animate(animator, -pictures, ["", "a ball"], settings),
+    ):
+        assert (changed[1] - images[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("value", [1e30, 1e38])
+def test_guidance_beyond_what_numbers_hold_is_an_error_and_no_black_clip(animator, value):
+    settings = SamplingSettings(steps=2, text_guidance=value)
+    with pytest.raises(AnimaticError, match=r"not finite \(text_guidance 1e\+3.*lower the guidance"):
+        animate(animator, torch.zeros(1, 3, 8, 8), ["a ball"], settings)
+
+
+@pytest.mark.parametrize("name", ["network.unet.conv_out.bias", "encoders.clip.ln_final.weight"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(animator, name, value):
+    with torch.no_grad():
+        animator.get_parameter(name)[0] = value
+    with pytest.raises(AnimaticError, match=f"weight {name} of the model is not finite: restore the bundle"):
+        animate(animator, torch.zeros(1, 3, 8, 8), ["a ball"], SamplingSettings(steps=1))
+
+
+@pytest.mark.parametrize("name", ["fps", "text_guidance", "image_guidance", "eta", "guidance_rescale"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_settings_are_finite_numbers(name, value):
+    with pytest.raises(ValidationError, match=name):
+        SamplingSettings.model_validate({name: value})
 
 
 def test_progress_counts_sampling_steps(animator):

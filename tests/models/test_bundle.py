@@ -10,9 +10,10 @@ import torch
 from core.errors import AnimaticError
 from models import PRIOR
 from models.animator import Animator
-from models.architecture import Architecture
+from models.architecture import Architecture, EncoderConfig
 from models.bundle import open_bundle, write_bundle
 from models.diffusion.settings import SamplingSettings
+from models.network.network import Network
 from models.network.parameter_names import public_state
 
 SAMPLING = SamplingSettings(steps=8, text_guidance=2.0)
@@ -59,6 +60,31 @@ def test_a_bundle_without_sampling_settings_has_general_defaults(written):
     (folder / "bundle.json").write_text(json.dumps(info))
     assert open_bundle(folder).info.sampling_defaults == SamplingSettings()
     assert open_bundle(PRIOR).info.sampling_defaults == SamplingSettings()
+
+
+@pytest.mark.parametrize("animates", [True, False])
+def test_a_bundle_uses_the_encoders_in_its_file_if_they_are_all_that_its_network_needs(
+    small: Architecture, tmp_path, animates
+):
+    public = {"encoders": EncoderConfig(), "codec": small.codec}
+    if not animates:
+        public |= {"context": None, "unet": small.unet.model_copy(update={"image_cross_attention": False})}
+    architecture = small.model_copy(update=public)
+    write_bundle(
+        tmp_path / "bundle",
+        public_state(Network(architecture)) | {"cond_stage_model.model.ln_final.bias": torch.zeros(1024)},
+        architecture=architecture,
+        stage=0,
+        preset="tiny",
+        config_hash="",
+        dataset_digest=None,
+        parent=None,
+        model_card="# A model\n",
+    )
+    bundle = open_bundle(tmp_path / "bundle")
+    # The text encoder is enough for a network that no image is given to.
+    expected = None if animates else str(bundle.weights.resolve())
+    assert bundle.complete_architecture().encoders.path == expected
 
 
 def test_extra_keys_of_a_newer_version_are_kept(written):

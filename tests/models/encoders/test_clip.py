@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from core.errors import AnimaticError
+from models.animator import Animator
 from models.architecture import Architecture, EncoderConfig
 from models.encoders.clip import ClipEncoders, preprocess
 from tests.support.paths import PUBLIC_KEYS
@@ -97,6 +98,31 @@ def test_features_are_those_of_the_named_blocks(clip, published):
     mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
     grey = (2 * mean - 1).expand(1, 3, 32, 32)
     torch.testing.assert_close(towers.image(grey), seen[0], rtol=1e-4, atol=1e-5)
+
+
+def test_towers_that_are_not_used_are_not_read(clip, published, tmp_path):
+    """Without a query transformer nothing looks at the image: its tower may even be missing."""
+    state = clip.state_dict()
+    text = {key: value for key, value in state.items() if not key.startswith("visual.")}
+    save_file(text, tmp_path / "text.safetensors")
+    torch.save(text, tmp_path / "text.bin")
+    expected = encoders(published).text(CAPTIONS)
+    for path in (published, tmp_path / "text.safetensors", tmp_path / "text.bin"):
+        towers = ClipEncoders(EncoderConfig(model=NAME, path=str(path)), image=False)
+        assert not any(name.startswith("clip.visual.") for name, _ in towers.named_parameters())
+        assert torch.equal(towers.text(CAPTIONS), expected)
+        with pytest.raises(ValueError, match="no image tower"):
+            towers.image(images())
+    with pytest.raises(AnimaticError, match=r"missing 32: visual\."):
+        encoders(tmp_path / "text.bin")
+
+
+def test_an_animator_without_image_context_has_no_image_tower(small: Architecture):
+    unet = small.unet.model_copy(update={"image_cross_attention": False})
+    animator = Animator(small.model_copy(update={"unet": unet, "context": None}))
+    whole = Animator(small)
+    assert not hasattr(animator.encoders.clip, "visual") and hasattr(whole.encoders.clip, "visual")
+    assert torch.equal(animator.encoders.text(CAPTIONS), whole.encoders.text(CAPTIONS))
 
 
 def test_pruned_weights_open_in_float32_and_frozen(clip, tmp_path):

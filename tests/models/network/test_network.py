@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from core.errors import AnimaticError
 from models.architecture import Architecture, ContextConfig, UNetConfig
 from models.network import parameter_names
-from models.network.attention import FeedForward
+from models.network.attention import FeedForward, attend
 from models.network.context import QueryTransformer, resample_queries
 from models.network.network import Network
 from models.network.parameter_names import (
@@ -140,6 +140,27 @@ def test_a_feed_forward_in_parts_equals_the_whole():
     with torch.no_grad():
         in_parts = layer(x)
     torch.testing.assert_close(in_parts, layer(x).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_attention_over_more_rows_than_the_gpus_kernels_take_is_computed_in_parts(monkeypatch):
+    sizes = []
+    attention = torch.nn.functional.scaled_dot_product_attention
+
+    def counting(query, key, value):
+        sizes.append(query.shape[0])
+        return attention(query, key, value)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", counting)
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 70_000, 3, 4, requires_grad=True).unbind(0)
+    whole = attend(query, key, value, 2)
+    assert sizes == [65_535, 4_465]
+    halves = [
+        attend(*(x[rows] for x in (query, key, value)), 2) for rows in (slice(35_000), slice(35_000, None))
+    ]
+    torch.testing.assert_close(whole, torch.cat(halves), rtol=1e-5, atol=1e-6)
+    gradients = [torch.autograd.grad(out.square().sum(), value)[0] for out in (whole, torch.cat(halves))]
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-6)
 
 
 def test_the_network_runs_without_weights_to_count_its_work():

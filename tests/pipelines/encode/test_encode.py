@@ -339,7 +339,7 @@ def test_the_command_encodes_and_a_second_call_does_nothing(dataset, tmp_path):
         assert (report["encoded"], report["skipped_units"]) == (5, skipped)
     reasons = {
         "float8": "precision: Input should be 'float32' (got 'float8')",
-        "bfloat16": "precision: Value error, bfloat16 moves the mean of a latent by 1 %",
+        "bfloat16": "precision: bfloat16 moves the mean of a latent by 1 %",
     }
     for precision, reason in reasons.items():
         refused = CliRunner().invoke(app, [*call, "--precision", precision])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from models.batch import Batch
+from models.pixels import to_signed
 from tests.support.small_animator import small_animator, small_architecture
 from training.objectives.denoising import DenoisingObjective
 
@@ -50,6 +51,42 @@ def test_every_condition_reaches_the_loss(objective, batch):
     }
     for name, changed in changes.items():
         assert objective(changed) != loss, name
+
+
+def test_the_network_sees_the_conditions_of_each_sample(objective, batch, monkeypatch):
+    animator, seen = objective.animator, []
+    unet = animator.network.unet
+    forward = unet.forward
+    monkeypatch.setattr(unet, "forward", lambda *args, **rest: seen.append(args) or forward(*args, **rest))
+    dropped = replace(batch, drop_text=batch.seed == 12, drop_image=batch.seed == 13)
+    objective(dropped, temporal=False)
+    noisy, timesteps, text, image, fps = seen[0]
+    assert torch.equal(fps, batch.fps)
+    assert noisy.shape == (4, 8, 3, 4, 4) and timesteps.unique().numel() > 1
+    texts = ["a red ball moves left", "", "", "a black square moves right"]
+    torch.testing.assert_close(text, animator.encoders.text(texts))
+    stills = torch.stack([clip[index] for clip, index in zip(batch.pixels, [0, 2, 1, 1], strict=True)])
+    signed = to_signed(stills)
+    signed[2] = 0
+    torch.testing.assert_close(image, animator.image_context(signed, 3))
+    # Detail guidance: the condition frame's latent at every frame, dropped for no sample.
+    condition = animator.codec.encode(to_signed(stills))
+    for frame in range(3):
+        torch.testing.assert_close(noisy[:, 4:, frame], condition)
+
+
+def test_noise_and_steps_follow_the_seed_of_the_sample_alone(objective, batch, monkeypatch):
+    drawn = []
+    diffusion = objective.animator.diffusion
+    noise = diffusion.noise
+    monkeypatch.setattr(diffusion, "noise", lambda *args: drawn.append(args) or noise(*args))
+    objective(batch)
+    objective(replace(batch, seed=torch.tensor([99, 98, 13, 12]), captions=["x"] * 4, fps=batch.fps + 1))
+    first, second = drawn
+    assert torch.equal(first[1][[2, 1]], second[1][[2, 3]])
+    assert torch.equal(first[2][[2, 1]], second[2][[2, 3]])
+    together = torch.cat([first[1], second[1][:2]]).flatten(1)
+    assert torch.linalg.matrix_rank(together) == 6
 
 
 def clean_latents(objective: DenoisingObjective, batch: Batch, monkeypatch) -> torch.Tensor:
