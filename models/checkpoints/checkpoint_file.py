@@ -17,9 +17,9 @@ from core.errors import AnimaticError
 from models.checkpoints import unpickle
 from models.checkpoints.schedule import SCALE
 from models.checkpoints.unpickle import CheckpointContent, WriteRequest
+from models.encoders.weight_files import PICKLES
 from models.state_dict_diff import Shape
 
-PICKLES = {".ckpt", ".pt", ".pth", ".bin"}
 # DeepSpeed saves the module that it wraps, under this attribute's name.
 WRAPPER = "_forward_module."
 

@@ -17,13 +17,12 @@ from torch import Tensor, nn
 from core.errors import AnimaticError
 from models import public_keys
 from models.architecture import EncoderConfig
-from models.encoders.weight_files import check_weights, file_keys, read_tensors
+from models.encoders.weight_files import PICKLES, check_weights, file_keys, read_tensors
 
 # open_clip takes seconds to import: only the functions that build towers do so.
 if TYPE_CHECKING:
     from open_clip.model import CLIP
 
-_PICKLES = {".bin", ".pt", ".pth", ".ckpt"}
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -148,7 +147,7 @@ def _public_clip(config: EncoderConfig, *, image: bool) -> CLIP:
     if not image:
         clip = _without_image_tower(clip)
     path = Path(config.path)
-    state = (_pickled if path.suffix in _PICKLES else _stored)(path, image=image)
+    state = (_pickled if path.suffix in PICKLES else _stored)(path, image=image)
     check_weights(state, clip.state_dict(), f"{path} (model.encoders.path)")
     clip.load_state_dict(state, assign=True)
     length = clip.context_length

@@ -9,6 +9,9 @@ from torch import Tensor
 from core.errors import AnimaticError
 from models.state_dict_diff import compare, shapes_of
 
+# Suffixes of files that torch.save wrote.
+PICKLES = {".bin", ".ckpt", ".pt", ".pth"}
+
 
 def file_keys(path: Path, setting: str) -> list[str]:
     """Names of the tensors in a .safetensors file.
