@@ -42,7 +42,7 @@ def file_lock(path: Path, timeout_s: float | None = None) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process or thread holds the lock ``path`` now."""
+    """Whether a process or thread holds the lock ``path`` now. Creates the file, as taking the lock does."""
     try:
         with file_lock(path, timeout_s=0):
             return False

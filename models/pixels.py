@@ -7,7 +7,7 @@ from torch import Tensor
 def to_signed(pixels: Tensor) -> Tensor:
     """uint8 (... 3 h w) -> float32 in [-1, 1].
 
-    Contiguous: a loader that leaves colours innermost has them turned here, on the device.
+    Contiguous: colours that a loader leaves innermost are moved here, on the device.
     """
     return pixels.to(torch.float32, memory_format=torch.contiguous_format) / 127.5 - 1
 

@@ -36,7 +36,8 @@ class TrainResult:
 
     Attributes:
         final_loss: None when nothing was left to train.
-        resumed_from: step of the checkpoint that the run continued from, if any.
+        resumed_from: step of the checkpoint that the run continued from, if any; the last step of a run that
+            was finished already.
     """
 
     bundle_id: str
