@@ -107,7 +107,10 @@ class _Run:
     ) -> None:
         self._config, self._folder, self._source, self._group = config, folder, source, group
         self._on_progress, self._on_checkpoint = on_progress, on_checkpoint
-        self._animator, initialisation = initialise(config)
+        # Reading the bundles' files once a machine is enough; none of its processes starts with damaged ones.
+        self._animator, initialisation = group.together(
+            lambda: initialise(config, verify=group.is_first_on_node)
+        )
         source.check_encoders(self._animator)
         self._journal = Journal(folder.journal if group.is_first else None)
         trainable = trainable_names(config, list(initialisation.transfers))
@@ -140,6 +143,12 @@ class _Run:
         checkpoint = self._checkpoints.newest(lambda text: self._journal.record(0, events.Warned(text)))
         if checkpoint is None:
             return None
+        steps = self._config.train.steps
+        if checkpoint.step > steps:
+            raise AnimaticError(
+                f"checkpoint {checkpoint.path} was written after step {checkpoint.step}, train.steps is "
+                f"{steps}: set train.steps={checkpoint.step} or more, or choose another run folder (--out)"
+            )
         self._checkpoints.load(checkpoint, self._states)
         event = events.Resumed(uri=str(checkpoint.path), digest=checkpoint.digest)
         self._journal.record(checkpoint.step, event)

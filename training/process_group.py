@@ -30,15 +30,22 @@ class ProcessGroup:
     Attributes:
         rank: of this process, from 0.
         size: number of processes.
+        node_rank: of this process among those of its machine, from 0.
     """
 
     rank: int
     size: int
+    node_rank: int = 0
 
     @property
     def is_first(self) -> bool:
         """Whether this is the process that writes journal, samples and bundle."""
         return self.rank == 0
+
+    @property
+    def is_first_on_node(self) -> bool:
+        """Whether this is the process that verifies files which all processes of its machine read."""
+        return self.node_rank == 0
 
     def barrier(self) -> None:
         """Wait for all processes. Collective."""
@@ -107,13 +114,33 @@ def join_process_group(gpu: bool) -> ProcessGroup:
         alone = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
         os.environ.update(alone)
         os.environ["MASTER_PORT"] = str(_free_port())
-    os.environ.setdefault("LOCAL_RANK", "0")
+    node_rank = int(os.environ.setdefault("LOCAL_RANK", "0"))
     if gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        index = device_index(node_rank, torch.cuda.device_count())
+        torch.cuda.set_device(index)
+        os.environ["LOCAL_RANK"] = str(index)  # from which DeepSpeed chooses its device
     deepspeed.init_distributed(
         dist_backend="nccl" if gpu else "gloo", auto_mpi_discovery=False, verbose=False
     )
-    return ProcessGroup(dist.get_rank(), dist.get_world_size())
+    return ProcessGroup(dist.get_rank(), dist.get_world_size(), node_rank)
+
+
+def device_index(node_rank: int, visible: int) -> int:
+    """The GPU of a process among those visible to it.
+
+    Schedulers show every process either all GPUs of the machine, as Ray and torchrun do, or its own one, as
+    Slurm does with ``--gpus-per-task=1``.
+
+    Raises AnimaticError when the machine has more processes than GPUs.
+    """
+    if visible == 1:
+        return 0
+    if node_rank >= visible:
+        raise AnimaticError(
+            f"process {node_rank} of this machine has no GPU of its own, {visible} are visible: "
+            "start as many processes as GPUs"
+        )
+    return node_rank
 
 
 @functools.cache

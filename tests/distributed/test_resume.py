@@ -1,12 +1,15 @@
 """Killed, damaged, finished: what a run does the next time it is started."""
 
+import json
 import shutil
 import time
 
 import pytest
 import torch
 
+from core.files import sha256
 from models.bundle import open_bundle
+from models.network.parameter_names import internal_state
 from tests.support.coded_clips import build_dataset
 from tests.support.process_group import WorkerError, Workers
 from tests.support.training_jobs import run_stage, small_config, write_config
@@ -90,12 +93,15 @@ def test_a_run_over_buckets_resumes_bit_equal_and_counts_its_clips(train_in_pair
     assert len(events(whole.run_dir, "sample")) == 1
 
 
-def test_samples_are_drawn_from_gathered_weights(undisturbed):
-    samples = events(undisturbed.run_dir, "sample")
-    assert [entry.step for entry in samples] == [3, 6]
-    for entry in samples:
-        clip = undisturbed.run_dir / entry.content["path"]
-        assert clip.stat().st_size > 0 and clip.with_suffix(".png").stat().st_size > 0
+def test_samples_are_drawn_from_the_whole_averaged_weights(train_in_pair):
+    trained = train_in_pair(small_config(0, *LENGTH, "train.steps=3"), record_samples=True)
+    drawn = torch.load(trained.run_dir / "drawn.pt")
+    bundle = open_bundle(trained.bundle)
+    expected = internal_state(bundle.info.architecture, bundle.state())
+    assert drawn.keys() == expected.keys()
+    assert all(torch.equal(drawn[name], value) for name, value in expected.items())
+    (sample,) = events(trained.run_dir, "sample")
+    assert sample.step == 3 and (trained.run_dir / sample.content["path"]).with_suffix(".png").is_file()
 
 
 def test_finished_run_returns_at_once(undisturbed, train_in_pair):
@@ -125,6 +131,55 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(undisturbed, train_in_p
     assert find_damage(run_dir / "checkpoints" / "step-00000006") is None
 
 
+def test_a_flipped_bit_is_damage(undisturbed, tmp_path):
+    copied = copy_unfinished(undisturbed, tmp_path / "run") / "checkpoints" / "step-00000006"
+    file = copied / "ema-00001.pt"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    assert find_damage(copied) == "ema-00001.pt does not match its recorded sha256"
+
+
+def test_what_an_interrupted_save_left_is_deleted_by_the_next_run(undisturbed, train_in_pair, tmp_path):
+    run_dir = copy_unfinished(undisturbed, tmp_path / "run")
+    for left in (run_dir / "checkpoints" / "step-00000007.partial", run_dir / ".bundle.part-0123abcd"):
+        left.mkdir()
+    train_in_pair(undisturbed.config, run_dir)
+    assert not list(run_dir.rglob("*part*"))
+
+
+def test_a_length_below_the_newest_checkpoint_is_refused(undisturbed, train_in_pair, tmp_path):
+    run_dir = copy_unfinished(undisturbed, tmp_path / "run")
+    with pytest.raises(WorkerError, match=r"after step 6, train\.steps is 4: .*train\.steps=6"):
+        train_in_pair(small_config(0, *LENGTH, "train.steps=4"), run_dir)
+    assert not (run_dir / "bundle").exists()
+
+
+def test_a_run_on_other_data_is_refused(undisturbed, train_in_pair, tmp_path):
+    run_dir = copy_unfinished(undisturbed, tmp_path / "run")
+    with pytest.raises(WorkerError, match=r"belongs to another run \(different dataset\)"):
+        train_in_pair(undisturbed.config, run_dir, digest="other")
+    with pytest.raises(WorkerError, match="finished run of another dataset"):
+        train_in_pair(undisturbed.config, undisturbed.run_dir, digest="other")
+
+
+def test_a_run_from_another_base_or_parent_is_refused(recipe, train_in_pair, tmp_path):
+    """The settings are equal, the bundles that they name are not."""
+    base, parent = (shutil.copytree(recipe[stage].bundle, tmp_path / f"stage-{stage}") for stage in (0, 1))
+    sets = (f"init.base={base}", f"init.parent={parent}", "train.checkpoint_every=1", "train.steps=1")
+    config, run_dir = small_config(2, *sets), tmp_path / "run"
+    train_in_pair(config, run_dir)
+    shutil.rmtree(run_dir / "bundle")
+    for bundle in (base, parent):
+        card = bundle / "README.md"
+        card.write_text("Another one.")
+        info = json.loads((bundle / "bundle.json").read_text())
+        info["files"]["README.md"] = sha256(card)
+        (bundle / "bundle.json").write_text(json.dumps(info))
+    with pytest.raises(WorkerError, match=r"belongs to another run \(different base, parent\)"):
+        train_in_pair(config, run_dir)
+
+
 def test_another_world_size_or_recipe_is_refused(undisturbed, train_in_pair, alone, tmp_path):
     run_dir = copy_unfinished(undisturbed, tmp_path / "run")
     path = write_config(undisturbed.config, tmp_path / "config.yaml")
@@ -151,3 +206,16 @@ def test_bad_gradients_in_a_row_end_the_run(train_in_pair, tmp_path):
     with pytest.raises(WorkerError, match="AnimaticError: gradients were not finite in 2 steps in a row"):
         train_in_pair(config, tmp_path, bad_steps=[2, 3])
     assert not (tmp_path / "bundle").exists()
+
+
+def test_bad_gradients_that_are_not_in_a_row_do_not_end_the_run(train_in_pair):
+    config = small_config(0, "train.max_skipped=2", "train.steps=5")
+    trained = train_in_pair(config, bad_steps=[2, 4])
+    assert [entry.step for entry in events(trained.run_dir, "warning")] == [2, 4]
+
+
+def test_the_average_does_not_move_in_a_skipped_step(train_in_pair):
+    short = train_in_pair(small_config(0, "train.ema_decay=0.5", "train.steps=2"))
+    skipped = train_in_pair(small_config(0, "train.ema_decay=0.5", "train.steps=3"), bad_steps=[3])
+    expected, got = open_bundle(short.bundle).state(), open_bundle(skipped.bundle).state()
+    assert all(torch.equal(expected[key], got[key]) for key in expected)

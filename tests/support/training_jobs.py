@@ -14,7 +14,9 @@ import torch
 
 from models.animator import Animator
 from models.batch import Batch
+from training import validation
 from training.backends import DeepSpeedBackend, Ema
+from training.checkpoints import CheckpointIdentity, CheckpointStore
 from training.config import RunConfig, dump_yaml, load, resolve
 from training.initialisation import initialise
 from training.loop import train
@@ -115,7 +117,8 @@ def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = N
     """Train to the bundle, on synthetic clips where no dataset is named.
 
     Options: ``bad_steps``, ``stop_after`` (a step to be interrupted at), ``failing`` (a function, as
-    ``module.name``, whose first call in the process ``failing_rank`` raises).
+    ``module.name``, whose first call in the process ``failing_rank`` raises), ``digest`` (of the data),
+    ``record_samples`` (True puts the weights that samples are drawn from into ``drawn.pt``).
     """
     options = options or {}
     config = load(Path(config_path))
@@ -128,7 +131,9 @@ def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = N
         if step == options.get("stop_after"):
             raise Interruption(f"at step {step}")
 
-    with _failing(options):
+    if "digest" in options:
+        synthetic.digest = options["digest"]
+    with _failing(options), _recording_samples(options, Path(run_dir)):
         result = train(
             config,
             Path(run_dir),
@@ -150,6 +155,18 @@ def _failing(options: dict[str, Any]) -> contextlib.AbstractContextManager[Any]:
         return real(*args, **named)
 
     return patch(options["failing"], failing)
+
+
+def _recording_samples(options: dict[str, Any], run_dir: Path) -> contextlib.AbstractContextManager[Any]:
+    if not options.get("record_samples"):
+        return contextlib.nullcontext()
+    real = validation.animate
+
+    def recording(sampler: Animator, *args: Any) -> Any:
+        torch.save(dict(sampler.network.named_parameters()), run_dir / "drawn.pt")
+        return real(sampler, *args)
+
+    return patch.object(validation, "animate", recording)
 
 
 def follow_backend(config_path: str, steps: int, fp16: bool = False) -> dict[str, Any]:
@@ -196,3 +213,33 @@ def follow_backend(config_path: str, steps: int, fp16: bool = False) -> dict[str
         ),
         "average_moved": any(not torch.equal(averaged[name], begun[name]) for name in averaged),
     }
+
+
+class _ThreeFiles:
+    """A state whose processes write three files each."""
+
+    def __init__(self, rank: int) -> None:
+        self._rank = rank
+
+    def save(self, folder: Path) -> None:
+        for part in "abc":
+            (folder / f"rank-{self._rank}-{part}.pt").write_text(f"{self._rank}{part}")
+
+    def load(self, folder: Path) -> None:
+        """Has nothing to restore."""
+
+
+def save_with_lagging_view(root: str, lagging_rank: int) -> str:
+    """Save a checkpoint while one process does not list a file of the other yet -> its folder's name."""
+    group = join_process_group(gpu=False)
+    identity = CheckpointIdentity(trajectory="t", dataset="d", base=None, parent=None, world_size=group.size)
+    hidden, real = f"rank-{1 - lagging_rank}-a.pt", Path.rglob
+
+    def lagging(self: Path, pattern: str) -> Iterator[Path]:
+        return (path for path in real(self, pattern) if path.name != hidden)
+
+    with contextlib.ExitStack() as stack:
+        if group.rank == lagging_rank:
+            stack.enter_context(patch.object(Path, "rglob", lagging))
+        store = CheckpointStore(Path(root), identity, group, keep=1)
+        return store.save(3, [_ThreeFiles(group.rank)]).path.name

@@ -120,13 +120,26 @@ class CheckpointStore:
             state.load(checkpoint.path)
 
     def _file_records(self, folder: Path) -> dict[str, FileRecord]:
-        """Size and digest of every file, the work shared by all processes. Collective."""
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        """Size and digest of every file that any process sees, the work shared by all of them. Collective.
+
+        A listing of a shared folder can lack what another machine has just written, so a file is read by a
+        process that sees it.
+        """
+        visible = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+        listings = self._group.gathered(visible)
         share: dict[str, FileRecord] = {}
-        for path in files[self._group.rank :: self._group.size]:
-            sync(path)
-            share[str(path.relative_to(folder))] = FileRecord.of(path)
-        return {name: record for part in self._group.gathered(share) for name, record in sorted(part.items())}
+        names = sorted(set().union(*listings))
+        for index, name in enumerate(names):
+            readers = [rank for rank, listing in enumerate(listings) if name in listing]
+            if readers[index % len(readers)] == self._group.rank:
+                sync(folder / name)
+                share[name] = FileRecord.of(folder / name)
+        records = {
+            name: record for part in self._group.gathered(share) for name, record in sorted(part.items())
+        }
+        if sorted(records) != names:
+            raise AnimaticError(f"checkpoint {folder} is incomplete: {sorted(set(names) ^ set(records))[:3]}")
+        return records
 
     def _find_newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
         for path in reversed(self._complete()):
@@ -137,9 +150,12 @@ class CheckpointStore:
         return None
 
     def _delete_old(self, saved: Checkpoint) -> None:
-        """Delete all but the newest, once the one just saved is known to be readable."""
+        """Delete all but the newest, once all files of the one just saved are known to be in place.
+
+        Their digests were computed a moment ago: computing them again would read the checkpoint twice.
+        """
         old = [path for path in self._complete()[: -self._keep] if path != saved.path]
-        if old and find_damage(saved.path) is None:
+        if old and find_damage(saved.path, digests=False) is None:
             for path in old:
                 _remove(path)
 

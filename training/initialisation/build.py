@@ -55,14 +55,17 @@ class Initialisation:
         return {**self.weights, **trained}
 
 
-def initialise(config: RunConfig) -> tuple[Animator, Initialisation]:
+def initialise(config: RunConfig, *, verify: bool = True) -> tuple[Animator, Initialisation]:
     """The stage's network with its initial weights, a function of the configuration and bundles alone.
 
     Uses the memory of the network alone: the initial weights stay in the bundles' mapped files.
 
+    Args:
+        verify: False leaves the bundles' digests to another process.
+
     Raises AnimaticError when a bundle is missing, tampered with, of another stage, or does not fit.
     """
-    sources = open_source_bundles(config)
+    sources = open_source_bundles(config, verify=verify)
     transfers = plan_transfers(config, sources)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

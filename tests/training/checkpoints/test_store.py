@@ -1,10 +1,12 @@
 """Checkpoints are complete or do not exist; damaged and foreign ones are not loaded."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+import training.checkpoints.store as store_module
 from core.errors import AnimaticError
 from training.checkpoints import CheckpointIdentity, CheckpointStore, find_damage, read_manifest
 from training.process_group import ProcessGroup
@@ -134,3 +136,62 @@ def test_manifests_written_by_earlier_versions_are_read(tmp_path):
     manifest = read_manifest(tmp_path)
     assert manifest.step == 3 and manifest.files["ema-00000.pt"].bytes == 7
     assert manifest.differences(IDENTITY) == []
+
+
+def test_older_checkpoints_stay_while_the_newest_is_not_whole(root, monkeypatch):
+    store = open_store(root, keep=1)
+    store.save(2, [Counter(20)])
+
+    def loses_a_file(partial, path):
+        (partial / "inner" / "counter.txt").unlink()
+        partial.rename(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "move_into_place", loses_a_file)
+        store.save(4, [Counter(40)])
+    assert newest_step(root, []) == 2
+
+
+def test_saving_reads_each_file_once(root, monkeypatch):
+    read: list[str] = []
+    monkeypatch.setattr(
+        "training.checkpoints.manifest.sha256", lambda path: read.append(path.name) or "0" * 64
+    )
+    store = open_store(root, keep=1)
+    for step in (2, 4):
+        store.save(step, [Counter()])
+    assert read == ["counter.txt"] * 2
+
+
+def test_files_names_and_folder_are_on_disk_before_a_checkpoint_exists(root, monkeypatch):
+    """After a power failure a checkpoint has all its bytes, or does not exist."""
+    calls: list[tuple[str, str]] = []
+    real_sync, real_replace, real_fsync = store_module.sync, Path.replace, os.fsync
+
+    def fsync(descriptor):
+        calls.append(("sync", Path(f"/proc/self/fd/{descriptor}").readlink().name))
+        real_fsync(descriptor)
+
+    def replace(self, target):
+        calls.append(("rename", Path(target).name))
+        return real_replace(self, target)
+
+    def sync(path):
+        calls.append(("own", path.name))
+        real_sync(path)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(store_module, "sync", sync)
+    open_store(root).save(2, [Counter()])
+    renamed = calls.index(("rename", "step-00000002"))
+    manifest = calls.index(("rename", "manifest.json"))
+    # The process that wrote a file syncs it: rank 0, which syncs all, may be another machine.
+    assert ("own", "counter.txt") in calls[:manifest]
+    before, after = calls[:renamed], calls[renamed:]
+    assert {name for kind, name in before if kind == "sync"} >= {
+        "counter.txt",
+        "inner",
+        "step-00000002.partial",
+    }
+    assert ("sync", "checkpoints") in after
