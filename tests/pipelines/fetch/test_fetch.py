@@ -1,18 +1,24 @@
 """Videos from a disk and from an unreliable web server."""
 
 import hashlib
+import io
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import aiohttp
+import fsspec
 import pytest
+from aiohttp.abc import ResolveResult
+from fsspec import AbstractFileSystem
 
 from core.errors import RejectedError
-from pipelines.fetch import Fetched, Fetcher, FetchPolicy, fetched_ahead
+from pipelines.fetch import Fetched, Fetcher, FetchPolicy, fetched_ahead, web
+from pipelines.fetch.web import is_public
 from pipelines.sources import SourceRow
 
 BODY = bytes(range(256)) * 4000
@@ -25,8 +31,9 @@ def fetch(locations: list[str], into: Path, policy: FetchPolicy) -> Fetched:
 
 
 class UnreliableServer(BaseHTTPRequestHandler):
-    """Answers by the path: /ok, /flaky (fails twice), /status/N, /short (ends early), /empty, /slow,
-    /endless, /wait (busy for a second), /to/URL (redirects), /loop."""
+    """Answers by the path: /ok, /flaky (fails twice), /broken (twice half of another body, then whole),
+    /status/N, /short (ends early), /empty, /slow, /endless, /wait (busy for a second), /to/URL (redirects),
+    /loop."""
 
     asked: ClassVar[Counter[str]] = Counter()
     moments: ClassVar[dict[str, list[float]]] = {}
@@ -81,6 +88,8 @@ class UnreliableServer(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if self.path == "/broken" and self.asked[self.path] <= 2:
+            body = body[::-1][: len(body) // 2]
         self.wfile.write(body[:1000] if self.path == "/short" else body)
 
     def log_message(self, *arguments: object) -> None:
@@ -105,7 +114,7 @@ def test_a_local_file_stays_where_it_is(tmp_path: Path) -> None:
     assert (fetched.sha256, fetched.size) == (hashlib.sha256(BODY).hexdigest(), len(BODY))
 
 
-@pytest.mark.parametrize("path", ["/ok", "/flaky"])
+@pytest.mark.parametrize("path", ["/ok", "/flaky", "/broken"])
 def test_a_download_is_whole_even_if_it_takes_several_attempts(
     server: str, tmp_path: Path, path: str
 ) -> None:
@@ -140,6 +149,63 @@ def test_local_and_remote_files_are_limited_in_size(server: str, tmp_path: Path)
             fetch([location], tmp_path / "into", POLICY.model_copy(update={"max_bytes": 1000}))
     with pytest.raises(RejectedError, match="too_large"):
         fetch([server + "/endless"], tmp_path / "into", POLICY.model_copy(update={"max_bytes": 5_000_000}))
+
+
+def test_a_file_of_exactly_the_largest_size_is_fetched(server: str, tmp_path: Path) -> None:
+    (tmp_path / "v.mp4").write_bytes(BODY)
+    for location in (str(tmp_path / "v.mp4"), server + "/ok"):
+        limit = POLICY.model_copy(update={"max_bytes": len(BODY)})
+        assert fetch([location], tmp_path / "into", limit).size == len(BODY)
+        with pytest.raises(RejectedError, match="too_large"):
+            fetch([location], tmp_path / "into", limit.model_copy(update={"max_bytes": len(BODY) - 1}))
+
+
+class HesitantStore(AbstractFileSystem):
+    """A store whose first reader stops in the middle until a second one is done, and then goes on."""
+
+    protocol = "hesitant"
+    cachable = False
+    opened: ClassVar[int] = 0
+    second_done: ClassVar[threading.Event] = threading.Event()
+    first_done: ClassVar[threading.Event] = threading.Event()
+
+    def _open(self, path: str, mode: str = "rb", **options: object) -> io.BytesIO:
+        HesitantStore.opened += 1
+        return _Hesitant() if HesitantStore.opened == 1 else io.BytesIO(BODY)
+
+
+class _Hesitant(io.BytesIO):
+    def __init__(self) -> None:
+        super().__init__(bytes(2 * len(BODY)))
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell():
+            HesitantStore.second_done.wait(60)
+        return super().read(1000)
+
+    def close(self) -> None:
+        super().close()
+        HesitantStore.first_done.set()
+
+
+def test_an_attempt_that_was_given_up_writes_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.register_implementation("hesitant", HesitantStore, clobber=True)
+    finished = Fetched.__init__
+
+    def report(self: Fetched, *values: Any) -> None:
+        finished(self, *values)
+        HesitantStore.second_done.set()
+        # The first attempt goes on with the file still open, and has to be turned away.
+        assert HesitantStore.first_done.wait(60)
+
+    monkeypatch.setattr(Fetched, "__init__", report)
+    policy = POLICY.model_copy(update={"timeout_s": 1, "attempts": 2})
+    fetched = fetch(["hesitant://late.mp4"], tmp_path / "into", policy)
+    assert HesitantStore.opened == 2
+    assert fetched.sha256 == hashlib.sha256(BODY).hexdigest()
+    assert fetched.path.read_bytes() == BODY
 
 
 def test_locations_that_are_not_files_are_missing(tmp_path: Path) -> None:
@@ -197,6 +263,39 @@ def test_addresses_that_are_not_public_are_refused_unless_allowed(
             POLICY.model_copy(update={"allow_private": False}),
         )
     assert UnreliableServer.asked.total() == asked
+
+
+@pytest.mark.parametrize("target", ["169.254.169.254", "10.0.0.1", "internal.test", "localhost"])
+def test_a_redirect_from_a_public_address_to_a_private_one_is_refused(
+    server: str, tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test's own server counts as public; nothing else is faked but what names resolve to."""
+    monkeypatch.setenv("NO_PROXY", "*")
+
+    async def resolve(self: object, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+        assert host == "internal.test", "numbers are not resolved by this"
+        return [ResolveResult(hostname=host, host="10.1.2.3", port=port, family=2, proto=0, flags=0)]
+
+    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
+    monkeypatch.setattr(web, "is_public", lambda address: address == "127.0.0.1" or is_public(address))
+    public = POLICY.model_copy(update={"allow_private": False})
+    port = server.rpartition(":")[2]
+    assert fetch([f"{server}/to/{server}/ok"], tmp_path / "into", public).size == len(BODY)
+    asked = UnreliableServer.asked.total()
+    with pytest.raises(RejectedError, match="fetch_refused: the address is not public"):
+        fetch([f"{server}/to/http://{target}:{port}/ok"], tmp_path / "into", public)
+    assert UnreliableServer.asked.total() == asked + 1  # the redirect itself
+
+
+def test_localhost_is_refused_even_if_a_proxy_would_resolve_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    for host in ("localhost", "a.localhost"):
+        with pytest.raises(RejectedError, match="fetch_refused: the address is not public"):
+            fetch([f"http://{host}/x"], tmp_path / "into", POLICY.model_copy(update={"allow_private": False}))
 
 
 @pytest.mark.parametrize(
