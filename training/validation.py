@@ -101,7 +101,8 @@ def draw_samples(
     sampler = _with_weights(animator, weights)
     settings = config.validation.sampling
     if animator.device.type != "cpu":
-        # In float32, the samples take several times as long, during which the other processes wait.
+        # As documented in ValidationConfig: in float32, the samples take several times as long, during which
+        # the other processes wait.
         settings = settings.model_copy(update={"precision": "bfloat16"})
     count = min(config.validation.count, len(batch))
     prompts = list(config.validation.prompts or batch.captions)

@@ -9,6 +9,11 @@ from core.errors import AnimaticError
 from core.files import sha256, write_text
 
 MANIFEST = "manifest.json"
+FORMAT: Literal[1] = 1
+
+
+class UnknownFormatError(AnimaticError):
+    """A checkpoint in a format of another version."""
 
 
 class CheckpointIdentity(BaseModel):
@@ -52,13 +57,22 @@ class Manifest(CheckpointIdentity):
         files: by path relative to the checkpoint's folder.
     """
 
-    format: Literal[1] = 1
+    # Later versions may record more about a checkpoint that this one can still load.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format: Literal[1] = FORMAT
     step: int
     files: dict[str, FileRecord]
 
     def differences(self, identity: CheckpointIdentity) -> list[str]:
         """Names of what is not as in ``identity``."""
         return [name for name, value in identity if getattr(self, name) != value]
+
+
+class _Format(BaseModel):
+    """The part of a manifest that every version reads. Manifests without it are of the first format."""
+
+    format: int = FORMAT
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -69,11 +83,18 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a checkpoint.
 
-    Raises AnimaticError when it is missing, or is not a manifest of this format.
+    Raises UnknownFormatError for another format, and AnimaticError when it is missing or unreadable.
     """
     path = folder / MANIFEST
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        written = _Format.model_validate_json(content).format
+        if written != FORMAT:
+            raise UnknownFormatError(
+                f"checkpoint {folder} has format {written}, this version of animatic reads format {FORMAT}: "
+                "resume with the version that wrote it, or choose another run folder"
+            )
+        return Manifest.model_validate_json(content)
     except FileNotFoundError as error:
         raise AnimaticError(f"{path} is missing") from error
     except (OSError, ValidationError) as error:
@@ -85,9 +106,13 @@ def find_damage(folder: Path, *, digests: bool = True) -> str | None:
 
     Args:
         digests: False compares sizes alone, without reading the files.
+
+    Raises UnknownFormatError: a checkpoint of another version is not damaged, and must not be replaced.
     """
     try:
         manifest = read_manifest(folder)
+    except UnknownFormatError:
+        raise
     except AnimaticError as error:
         return str(error)
     for name, written in manifest.files.items():

@@ -90,13 +90,18 @@ class CheckpointStore:
 
         Args:
             warn: called in the first process for each damaged checkpoint that is skipped.
+
+        Raises AnimaticError when another version of animatic wrote one, which is not to be replaced.
         """
-        found = None
-        if self._group.is_first:
+
+        def find() -> Checkpoint | None:
+            if not self._group.is_first:
+                return None
             for partial in self._root.glob(f"{_PREFIX}*{_PARTIAL}"):
                 shutil.rmtree(partial)
-            found = self._find_newest(warn)
-        return self._group.from_first(found)
+            return self._find_newest(warn)
+
+        return self._group.from_first(self._group.together(find))
 
     def load(self, checkpoint: Checkpoint, states: Sequence[Stateful]) -> None:
         """Restore the states from a checkpoint. Collective.

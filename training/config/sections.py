@@ -70,7 +70,7 @@ class TrainConfig(Section):
 
 
 class ValidationConfig(Section):
-    """Sample clips rendered during training."""
+    """Sample clips rendered during training; on GPUs in bfloat16, whatever ``sampling.precision`` is."""
 
     every: int = Field(0, ge=0, description="steps between renderings; 0: never")
     count: int = Field(2, gt=0, description="clips each time, from the start of the dataset")

@@ -57,6 +57,21 @@ def test_the_newest_checkpoint_is_loaded(root):
     assert counter.value == 40
 
 
+def test_a_checkpoint_of_another_format_is_refused_and_stays(root):
+    manifest = open_store(root).save(2, [Counter()]).path / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 2}))
+    with pytest.raises(AnimaticError, match="has format 2, this version of animatic reads format 1"):
+        newest_step(root, [])
+    assert folders(root) == ["step-00000002"]
+
+
+def test_what_a_later_version_records_besides_is_ignored(root):
+    manifest = open_store(root).save(2, [Counter()]).path / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "compressed": False}))
+    assert newest_step(root, warnings := []) == 2
+    assert not warnings
+
+
 def test_without_a_checkpoint_nothing_is_loaded(root):
     assert open_store(root).newest(print) is None
 
