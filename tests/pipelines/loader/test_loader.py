@@ -17,6 +17,7 @@ from pipelines.dataset.clip_units import commit_clips
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.samples import Sample
 from pipelines.loader import ClipLoader, ClipSampling, sample_reader
+from pipelines.loader.sampling import draw_params
 from tests.support.coded_clips import HEIGHT, WIDTH, build_dataset, frame_numbers
 
 SAMPLING = ClipSampling(frames=4, height=32, width=48, stride=(1, 3))
@@ -157,6 +158,41 @@ def test_a_batch_has_the_frames_of_its_parameters(dataset):
             assert frames[-1] < lengths[int(key[-4:])]
             assert 0 <= batch.condition_index[n] < 4
             assert batch.captions[n] == f"caption {int(key[-4:])}"
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_batch_has_the_parameters_drawn_for_each_of_its_samples(dataset, seed):
+    often = {"drop_text": 0.3, "drop_image": 0.4, "drop_both": 0.1}
+    sampling = SAMPLING.model_copy(update=often)
+    lengths = dict(
+        zip(dataset.samples["key"].to_pylist(), dataset.samples["frames"].to_pylist(), strict=True)
+    )
+    kinds = Counter()
+    for number, batch in enumerate(batches(dataset, 12, sampling=sampling, seed=seed)[0]):
+        for n, key in enumerate(batch.keys):
+            epoch = (number * GLOBAL_BATCH + n) // CLIPS
+            drawn = draw_params(sampling, seed, epoch, key, clip_frames=lengths[key], clip_fps=12.0)
+            found = {
+                "condition_index": batch.condition_index[n].item(),
+                "drop_text": batch.drop_text[n].item(),
+                "drop_image": batch.drop_image[n].item(),
+                "noise_seed": batch.seed[n].item(),
+            }
+            assert found == {name: getattr(drawn, name) for name in found}
+            assert batch.fps[n].item() == pytest.approx(drawn.fps)
+            assert frame_numbers(batch.pixels[n].numpy()) == drawn.frame_indices
+            kinds[drawn.drop_text, drawn.drop_image] += 1
+    assert len(kinds) == 4
+
+
+def test_a_substitute_is_sampled_otherwise_than_in_its_own_turn(damaged):
+    whole = [sample for batch in batches(damaged, 2 * CLIPS // GLOBAL_BATCH)[0] for sample in samples(batch)]
+    for epoch in (whole[:CLIPS], whole[CLIPS : 2 * CLIPS]):
+        [twice] = {key for key, count in Counter(sample[0] for sample in epoch).items() if count == 2}
+        one, other = (sample for sample in epoch if sample[0] == twice)
+        assert one[6] != other[6]  # the seed of the noise
+    # Every sample, the substitutes included, has noise of its own.
+    assert len({sample[6] for sample in whole}) == len(whole)
 
 
 def test_a_narrow_target_is_cut_from_the_middle(dataset):
