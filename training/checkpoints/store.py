@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from core.errors import AnimaticError
-from core.files import move_into_place, sha256, sync
+from core.files import create_folder, move_into_place, sha256, sync
 from training.checkpoints.manifest import (
     MANIFEST,
     CheckpointIdentity,
@@ -67,7 +67,8 @@ class CheckpointStore:
         partial = final.with_name(final.name + _PARTIAL)
         if self._group.is_first:
             shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
+            create_folder(self._root)
+            partial.mkdir()
         self._group.barrier()
         for state in states:
             state.save(partial)
@@ -171,6 +172,7 @@ class CheckpointStore:
 
 def _remove(path: Path) -> None:
     """Delete a checkpoint; without its manifest it no longer exists even if the deletion is interrupted."""
-    (path / MANIFEST).unlink(missing_ok=True)
     if path.exists():
+        (path / MANIFEST).unlink(missing_ok=True)
+        sync(path)
         shutil.rmtree(path)

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from core.canonical_json import canonical_json
+from core.files import sha256
 from core.storage import Folder
 from pipelines.dataset import Dataset
 from pipelines.dataset.clip_units import commit_clips
@@ -52,6 +55,64 @@ def test_a_sample_that_contradicts_its_json_is_listed(
     build(tmp_path / "data", lambda good: spoil(good, tmp_path / "other.mp4"))
     [problem] = verify(tmp_path / "data")
     assert re.search(expected, problem)
+
+
+def rebuilt(folder: Path, change: Callable[[dict[str, bytes]], dict[str, bytes]]) -> None:
+    """Write the tar of a dataset's unit again with other members, and give it a digest that matches."""
+    path = folder / "shard-000000.tar"
+    with tarfile.open(path) as tar:
+        members = {member.name: tar.extractfile(member).read() for member in tar}
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in change(members).items():
+            header = tarfile.TarInfo(name)
+            header.size = len(data)
+            tar.addfile(header, io.BytesIO(data))
+    path.write_bytes(content.getvalue())
+    manifest = folder / "units" / "unit-000000.json"
+    record = json.loads(manifest.read_text())
+    record["shard"] |= {"sha256": sha256(path), "bytes": path.stat().st_size}
+    manifest.write_bytes(canonical_json(record))
+    commit_dataset(Folder(folder), {}, 1, 3)
+
+
+def test_a_member_that_is_in_no_table_is_listed(tmp_path: Path) -> None:
+    folder = build(tmp_path, lambda good: good)
+    rebuilt(folder, lambda members: members)
+    assert verify(folder) == []
+    rebuilt(folder, lambda members: {**members, "d-000.jpg": b"surplus"})
+    assert verify(folder) == ["shard-000000.tar: d-000.jpg is in no table"]
+
+
+def test_a_text_that_is_not_the_caption_is_listed(tmp_path: Path) -> None:
+    folder = build(tmp_path, lambda good: good)
+    other = "captiom ü of b".encode()  # of equal length: sizes and offsets fit
+    rebuilt(folder, lambda members: {**members, "b-000.txt": other})
+    assert verify(folder) == ["shard-000000.tar: b-000: its txt is not its caption"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("width", 98),
+        ("height", 66),
+        ("frames", 8),
+        ("fps", 9.0),
+        ("duration", 1.0),
+        ("source_id", "x"),
+        ("condition_frame", 4),
+    ],
+)
+def test_a_json_that_contradicts_the_tables_is_listed(tmp_path: Path, field: str, value: object) -> None:
+    folder = build(tmp_path, lambda good: good)
+
+    def changed(members: dict[str, bytes]) -> dict[str, bytes]:
+        info = json.loads(members["b-000.json"])
+        content = canonical_json({**info, field: value})
+        return {**members, "b-000.json": content.ljust(len(members["b-000.json"]))}
+
+    rebuilt(folder, changed)
+    assert f"shard-000000.tar: b-000: its json contradicts the tables ({field})" in verify(folder)
 
 
 def test_decoding_finds_what_demuxing_does_not(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pipelines.dataset.verify import verify
 from pipelines.ingest import IngestConfig, ingest, retry
 from tests.support.dataset_files import contents
 from tests.support.footage import row, write_coded, write_table
+from tests.support.recorded_files import CrashError, recorded_files
 
 IDS = [f"{number:02d}" for number in range(7)]
 
@@ -68,6 +69,40 @@ def copies(source: Path, finished: Path, tmp_path: Path) -> tuple[Path, Path]:
     shutil.copy2(source / "table.csv", mine / "table.csv")
     shutil.copytree(finished, output)
     return mine, output
+
+
+def test_what_is_replaced_loses_its_dataset_json_first_and_its_manifests_before_its_tars(
+    copies: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, output = copies
+    write_table(mine / "table.csv", rows(["06", *IDS[1:3]]))
+    monkeypatch.setattr("pipelines.cluster.tasks.run_tasks", stop_before_units)
+    with recorded_files(output) as record, pytest.raises(CrashError):
+        ingest(config(mine, output), replace=True)
+    removed = [call.removeprefix("remove ") for call in record.calls if call.startswith("remove ")]
+    manifests = [f"units/unit-{unit:06d}.json" for unit in range(3)]
+    assert removed == ["dataset.json", *manifests, "shard-000002.tar"]
+    assert record.undurable == []
+    # The record of the new inputs comes when nothing of the old ones is left.
+    assert record.calls.index("rename ingest.part -> ingest.json") > record.calls.index(
+        f"remove {manifests[2]}"
+    )
+
+
+def stop_before_units(tasks: object, **options: object) -> list[object]:
+    raise CrashError
+
+
+def test_a_unit_whose_tar_has_another_size_is_made_again(copies: tuple[Path, Path]) -> None:
+    mine, output = copies
+    expected = contents(output)
+    (output / "dataset.json").unlink()
+    tar = output / "shard-000001.tar"
+    tar.write_bytes(tar.read_bytes()[:-512])
+    (output / "shard-000002.tar").unlink()
+    assert ingest(config(mine, output)).skipped_units == 1
+    found = contents(output)
+    assert {**found, "ingest.json": b""} == {**expected, "ingest.json": b""}
 
 
 def test_rows_appended_to_the_table_make_new_units_only(copies: tuple[Path, Path], tmp_path: Path) -> None:

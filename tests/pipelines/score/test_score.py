@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import AnimaticError
 from pipelines.dataset import Dataset
-from pipelines.dataset.similarity import read_similarity
+from pipelines.dataset.similarity import read_similarity, write_similarity
 from pipelines.loader import ClipLoader, ClipSampling, Selection, WeightedDataset
 from pipelines.score.job import ScoreConfig, score
 from tests.support.coded_clips import build_dataset
@@ -92,6 +92,19 @@ def test_training_selects_by_score(scored):
     assert keys_shown(dataset, Selection())[1].left_out == 0
     with pytest.raises(AnimaticError, match="not one of its 7 clips passes"):
         keys_shown(dataset, Selection(min_clip_similarity=1.0))
+
+
+def test_a_clip_without_a_score_does_not_pass_any_threshold(tmp_path):
+    dataset = build_dataset(tmp_path / "data", [12] * 4)
+    scores = np.array([0.3, np.nan, -1.0, 0.1], np.float32)
+    write_similarity(dataset, scores, {"dataset": dataset.digest})
+    for least, passing in ((-1.0, {0, 2, 3}), (0.1, {0, 3}), (0.11, {0})):
+        selection = Selection(min_clip_similarity=least)
+        chosen = WeightedDataset(dataset, selection=selection).selected()
+        assert set(np.flatnonzero(chosen).tolist()) == passing
+    shown, loader = keys_shown(dataset, Selection(min_clip_similarity=-1.0), 9)
+    assert set(shown) == {"clip-0000", "clip-0002", "clip-0003"}
+    assert loader.left_out == 1
 
 
 def test_the_selection_is_part_of_the_data_digest(scored):

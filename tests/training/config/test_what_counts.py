@@ -1,0 +1,94 @@
+"""Every setting either decides a run's hash or is listed as one that does not."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from training.config import RunConfig, config_hash, resolve, trajectory_hash
+from training.config.identity import NON_IDENTITY_FIELDS, NON_TRAJECTORY_FIELDS
+
+BASE = resolve(
+    3,
+    "512",
+    [
+        "data.buckets=[{height: 320, width: 512, frames: 16}]",
+        "data.others=[{dataset: /d}]",
+        "model.codec.path=/c",
+        "validation.prompts=[a]",
+    ],
+)
+
+
+def leaves(model: BaseModel, prefix: str = "") -> dict[str, Any]:
+    """Dotted names and values of all settings that are not sections."""
+    found: dict[str, Any] = {}
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            found |= leaves(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
+def another(value: Any) -> Any:
+    """A value that differs; whether it is valid does not matter here."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    if isinstance(value, tuple | list):
+        return [*value, "another"]
+    return "another"
+
+
+def replaced(model: BaseModel, name: str, value: Any) -> Any:
+    """The configuration with one setting changed, unchecked."""
+    head, _, rest = name.partition(".")
+    inner = replaced(getattr(model, head), rest, value) if rest else value
+    return model.model_copy(update={head: inner})
+
+
+def listed(name: str, fields: frozenset[str]) -> bool:
+    return any(name == field or name.startswith(f"{field}.") for field in fields)
+
+
+LEAVES = leaves(BASE)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_a_setting_counts_unless_it_is_listed(name: str) -> None:
+    changed = replaced(BASE, name, another(LEAVES[name]))
+    in_recipe = not listed(name, NON_IDENTITY_FIELDS)
+    in_trajectory = in_recipe and not listed(name, NON_TRAJECTORY_FIELDS)
+    assert (config_hash(changed) != config_hash(BASE)) == in_recipe
+    assert (trajectory_hash(changed) != trajectory_hash(BASE)) == in_trajectory
+
+
+@pytest.mark.parametrize("field", sorted(NON_IDENTITY_FIELDS | NON_TRAJECTORY_FIELDS))
+def test_a_listed_setting_exists(field: str) -> None:
+    model: Any = RunConfig.model_construct(**dict(BASE))
+    for part in field.split("."):
+        model = getattr(model, part)
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "data.selection.skip_duplicates=true",
+        "data.selection.min_clip_similarity=0.2",
+        "data.sampling.flip=true",
+        "data.sampling.target_fps=[4,8]",
+        "data.sampling.short_clips=skip",
+        "data.sampling.condition=first",
+        "data.sampling.drop_both=0.1",
+        "data.shuffle_shards=3",
+        "seed=5",
+        "optimizer.grad_clip=0.25",
+    ],
+)
+def test_how_samples_are_taken_decides_the_hash(assignment: str) -> None:
+    plain, changed = resolve(3, "512"), resolve(3, "512", [assignment])
+    assert config_hash(changed) != config_hash(plain)
+    assert trajectory_hash(changed) != trajectory_hash(plain)
