@@ -59,10 +59,17 @@ def test_killed_run_resumes_bit_equal(undisturbed, pair, tmp_path):
     )
 
 
-@pytest.mark.parametrize(("stage", "zero_stage"), [pytest.param(0, 0, marks=pytest.mark.slow), (1, 3)])
-def test_interrupted_run_resumes_bit_equal(recipe, train_in_pair, tmp_path, stage, zero_stage):
-    sets = [*LENGTH, f"train.zero_stage={zero_stage}", "train.steps=4", "train.precision=autocast-bf16"]
-    if zero_stage == 3:  # gathers every layer in every pass: the smaller network and one pass a step
+@pytest.mark.parametrize(
+    ("stage", "zero_stage", "precision"),
+    [
+        pytest.param(0, 0, "autocast-bf16", marks=pytest.mark.slow),
+        (1, 3, "autocast-bf16"),
+        (1, 1, "bf16"),
+    ],
+)
+def test_interrupted_run_resumes_bit_equal(recipe, train_in_pair, tmp_path, stage, zero_stage, precision):
+    sets = [*LENGTH, f"train.zero_stage={zero_stage}", "train.steps=4", f"train.precision={precision}"]
+    if stage == 1:  # stage 3 gathers every layer in every pass: the smaller network and one pass a step
         sets += [f"init.base={recipe[0].bundle}", "train.micro_batch=2", "train.image_batches=0"]
     whole = train_in_pair(small_config(stage, *sets))
     with pytest.raises(WorkerError, match="at step 3"):
@@ -191,9 +198,10 @@ def test_another_world_size_or_recipe_is_refused(undisturbed, train_in_pair, alo
         train_in_pair(small_config(0, *LENGTH, "optimizer.lr=2e-3"), undisturbed.run_dir)
 
 
-@pytest.mark.parametrize("zero_stage", [0, 2])
-def test_steps_with_bad_gradients_are_skipped_and_counted(train_in_pair, zero_stage):
-    config = small_config(0, f"train.zero_stage={zero_stage}", "train.ema_decay=0.5")
+@pytest.mark.parametrize(("zero_stage", "precision"), [(0, "fp32"), (1, "bf16"), (2, "fp32")])
+def test_steps_with_bad_gradients_are_skipped_and_counted(train_in_pair, zero_stage, precision):
+    sets = (f"train.zero_stage={zero_stage}", f"train.precision={precision}")
+    config = small_config(0, *sets, "train.ema_decay=0.5")
     trained = train_in_pair(config, bad_steps=[2])
     skipped = curves(trained.run_dir / "journal.jsonl")["train/skipped_steps"]
     assert skipped == [(1, 0.0), (2, 1.0), (3, 1.0)]

@@ -83,15 +83,16 @@ class SyntheticSource:
     def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
         for number in itertools.count(position):
             rows = range(number * global_batch + rank, (number + 1) * global_batch, world_size)
-            yield self._batch(list(rows), math.nan if number + 1 in self._bad else 8.0)
+            yield self.samples(list(rows), math.nan if number + 1 in self._bad else 8.0)
 
     def first(self, count: int) -> Batch:
-        return self._batch(list(range(count)), 8.0)
+        return self.samples(list(range(count)))
 
     def check_encoders(self, animator: Animator) -> None:
         """Its batches contain pixels alone."""
 
-    def _batch(self, rows: list[int], fps: float) -> Batch:
+    def samples(self, rows: list[int], fps: float = 8.0) -> Batch:
+        """The samples of these numbers."""
         sampling = self._config.data.sampling
         frames = 1 if sampling.images_only else sampling.frames
         shape = (frames, 3, sampling.height, sampling.width)
@@ -243,3 +244,31 @@ def save_with_lagging_view(root: str, lagging_rank: int) -> str:
             stack.enter_context(patch.object(Path, "rglob", lagging))
         store = CheckpointStore(Path(root), identity, group, keep=1)
         return store.save(3, [_ThreeFiles(group.rank)]).path.name
+
+
+def drive_backend(config_path: str, rows: list[list[int]], steps: list[int]) -> dict[str, Any]:
+    """Steps of these numbers, each with the same samples, of a network with drawn weights.
+
+    ``rows``: the samples of each process. Returns losses, gradient norms and learning rates by step, and by
+    how much the first step moved all weights, flat, in the first process.
+    """
+    config = load(Path(config_path))
+    group = join_process_group(gpu=False)
+    animator, start = initialise(config)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in animator.network.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    weights = {name: value.detach().clone() for name, value in animator.network.named_parameters()}
+    trainable = trainable_names(config, list(start.weights))
+    backend = DeepSpeedBackend(animator, DenoisingObjective(animator), trainable, weights, config, group)
+    batch = SyntheticSource(config).samples(rows[group.rank])
+    results = [backend.train_step(batch, steps[0])]
+    moved = [(value - weights[name]).flatten() for name, value in backend.gather().items()]
+    results += [backend.train_step(batch, step) for step in steps[1:]]
+    return {
+        "losses": [float(result.loss) for result in results],
+        "norms": [result.grad_norm for result in results],
+        "rates": [result.learning_rate for result in results],
+        "moved": torch.cat(moved).numpy() if moved else None,
+    }

@@ -54,6 +54,7 @@ class DeepSpeedBackend:
         not compute in the configured precision.
         """
         import deepspeed
+        from deepspeed.runtime import torch_autocast
 
         self.device, self.trainable = _device(config), list(trainable)
         self._config, self._group = config, group
@@ -66,6 +67,8 @@ class DeepSpeedBackend:
         for name, parameter in self._parameters.items():
             parameter.requires_grad_(name in chosen)
         half = HALF_WEIGHTS.get(config.train.precision)
+        # DeepSpeed keeps the autocast of an earlier run in this process, and reduces gradients in its type.
+        torch_autocast.TORCH_AUTOCAST_INITIALIZED = False
         self._engine, *_ = deepspeed.initialize(
             model=_LossModule(animator.network, objective, half).train(),
             optimizer=build_optimizer(config, [p for p in self._parameters.values() if p.requires_grad]),

@@ -11,6 +11,9 @@ from training.config import RunConfig
 HALF_WEIGHTS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+_FP32_GRADIENTS = {"data_types": {"grad_accum_dtype": "fp32"}, "communication_data_type": "fp32"}
+
+
 def deepspeed_config(config: RunConfig, shares: BatchShares) -> dict[str, Any]:
     """The dictionary that ``deepspeed.initialize`` takes.
 
@@ -32,4 +35,9 @@ def deepspeed_config(config: RunConfig, shares: BatchShares) -> dict[str, Any]:
         values[train.precision] = {"enabled": True}
     elif train.precision == "autocast-bf16":
         values["torch_autocast"] = {"enabled": True, "dtype": "bfloat16"}
+    if train.gradient_precision == "fp32":
+        values |= _FP32_GRADIENTS
+        if "torch_autocast" in values:
+            # The layers whose gradients (and, at stage 3, weights) would be communicated in autocast's type.
+            values["torch_autocast"]["lower_precision_safe_modules"] = []
     return values

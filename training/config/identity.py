@@ -24,7 +24,7 @@ NON_IDENTITY_FIELDS = frozenset(
         "init",
     }
 )
-# What may change when a run is resumed: its length and its records.
+# What may change when a run is resumed: its length, its records, and the rounding of its sums.
 NON_TRAJECTORY_FIELDS = frozenset(
     {
         "train.steps",
@@ -32,6 +32,7 @@ NON_TRAJECTORY_FIELDS = frozenset(
         "train.keep_checkpoints",
         "train.log_every",
         "train.max_skipped",
+        "train.gradient_precision",
         "train.bundle_dtype",
     }
 )

@@ -34,6 +34,11 @@ class TrainConfig(Section):
         "autocast-bf16 keeps fp32 weights",
     )
     zero_stage: Literal[0, 1, 2, 3] = Field(2, description="DeepSpeed ZeRO stage")
+    gradient_precision: Literal["fp32", "weights"] = Field(
+        "fp32",
+        description="in which gradients are summed over passes and processes: fp32, or the half type of the "
+        "weights or of autocast, with half the traffic",
+    )
     activation_checkpointing: ActivationCheckpointing = Field(
         "none", description="recomputed in the backward pass: nothing, the transformers, or every block"
     )

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.support.training_jobs import small_config
 from training.backends.optimizer import GuardedAdamW, build_optimizer, learning_rate
@@ -33,3 +34,12 @@ def test_a_gradient_that_is_not_finite_skips_the_step():
     optimizer.step()
     assert not optimizer.overflow and not torch.equal(parameter.detach(), torch.ones(2))
     assert parameter.grad.norm() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("zero_stage", [0, 1])
+def test_the_optimizer_is_fused_on_a_gpu_alone(zero_stage):
+    config = small_config(0, f"train.zero_stage={zero_stage}")
+    with FakeTensorMode():
+        on_gpu = build_optimizer(config, [nn.Parameter(torch.ones(2, device="cuda"))])
+    assert on_gpu.defaults["fused"] is True
+    assert not build_optimizer(config, [nn.Parameter(torch.ones(2))]).defaults["fused"]

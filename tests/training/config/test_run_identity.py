@@ -89,3 +89,9 @@ def test_a_field_added_later_counts_once_it_leaves_its_default(section: str) -> 
     added = nested({f"{section}.{ADDED}".lstrip("."): 1})
     changed = hashes(larger.model_validate(merged([values, added])))
     assert all(new != old for new, old in zip(changed, hashes(config), strict=True))
+
+
+def test_a_run_may_continue_with_another_precision_of_its_sums() -> None:
+    changed = resolve(2, "512", ["train.gradient_precision=weights"])
+    assert config_hash(changed) != config_hash(resolve(2, "512"))
+    assert trajectory_hash(changed) == trajectory_hash(resolve(2, "512"))
