@@ -59,9 +59,9 @@ def only_results_on_stdout() -> AbstractContextManager[object]:
     return contextlib.redirect_stdout(sys.stderr)
 
 
-def print_warning(message: str) -> None:
-    """One line on stderr about something that did not stop the work."""
-    err().print(message, style="yellow", markup=False, soft_wrap=True)
+def print_warning(message: str, console: Console | None = None) -> None:
+    """One line on stderr about something that did not stop the work; on the ``console`` of a live display."""
+    (console or err()).print(message, style="yellow", markup=False, soft_wrap=True)
 
 
 def print_json(value: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ from orchestration.cli.common import (
     out,
     print_json,
     print_reasons,
+    print_warning,
     short,
 )
 from orchestration.workspace import display_path
@@ -200,7 +202,7 @@ def _display(verb: str) -> Iterator[tuple[IngestObserver, Callable[[str], None]]
 
     console = err()
     with only_results_on_stdout(), IngestDisplay(console, verb) as display:
-        yield display, lambda message: console.print(message, style="yellow", markup=False, soft_wrap=True)
+        yield display, partial(print_warning, console=console)
 
 
 def _print_result(result: IngestResult, as_json: bool) -> None:

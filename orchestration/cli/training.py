@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from orchestration.cli.common import (
     only_results_on_stdout,
     out,
     print_json,
+    print_warning,
     short,
 )
 from orchestration.workspace import display_path
@@ -151,7 +153,7 @@ def _train(options: TrainOptions, as_json: bool) -> None:
             request,
             workspace,
             on_progress=display,
-            on_warning=lambda message: console.print(message, style="yellow", markup=False),
+            on_warning=partial(print_warning, console=console),
         )
     if as_json:
         print_json({"result": outcome.run, "accepted": outcome.accepted})
