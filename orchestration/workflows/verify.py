@@ -31,7 +31,7 @@ class VerifyResult:
 def verify_dataset(
     options: VerifyOptions, workspace: Workspace, on_progress: Callable[[int, int], None]
 ) -> VerifyResult:
-    """Check every digest, count, tar and sample; ``on_progress`` gets (files done, files).
+    """Check every digest, count, tar and sample; ``on_progress`` gets (done, all) of shards or files.
 
     Raises:
         AnimaticError: there is no dataset, or ``deep`` is asked for latents.

@@ -32,7 +32,8 @@ def verify(
 
     Reads every tar and sample: members present and where the tables locate them, JSON equal to the tables,
     images of the right size, clips with the recorded number of frames (counted by demuxing; ``deep`` decodes
-    them). ``progress`` gets (shards done, shards).
+    them). ``progress`` gets (shards done, shards); of an index of image tars,
+    (files done, files).
     """
     folder = Folder(url)
     try:
@@ -41,7 +42,11 @@ def verify(
         return [str(error)]
     if info["config"].get("kind") == "images":
         digests = info["files"] | {shard["name"]: shard["sha256"] for shard in info["shards"]}
-        return [problem for found in digest_problems(folder, digests, threads) for problem in found]
+        problems = list[str]()
+        for done, found in enumerate(digest_problems(folder, digests, threads), start=1):
+            problems += found
+            progress(done, len(digests))
+        return problems
     unrecorded = {unit_name(unit) for unit in range(len(info["shards"]))} - info["files"].keys()
     if unrecorded:
         return [f"{DATASET}: has no digest of {name}" for name in sorted(unrecorded)]

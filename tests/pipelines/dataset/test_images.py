@@ -60,7 +60,9 @@ def test_stage_one_trains_on_them(folder):
     for caption, level in shown.items():
         assert level == pytest.approx(200 if caption == "square" else int(caption[5:]), abs=2)
     assert {path.name: path.read_bytes() for path in folder.glob("*.tar")} == before
-    assert verify(folder) == []
+    seen = []
+    assert verify(folder, progress=lambda done, total: seen.append((done, total))) == []
+    assert seen == [(done, 5) for done in range(1, 6)]  # three tars, two tables
     assert index_images(folder)["digest"] == Dataset.open(folder).digest
 
 
