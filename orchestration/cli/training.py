@@ -87,7 +87,7 @@ def train(
     if print_initialisation:
         _print_initialisation(options, every_tensor=verbose, as_json=as_json)
     elif print_config:
-        _print_config(options)
+        _print_config(options, as_json)
     else:
         _train(options, as_json)
 
@@ -118,12 +118,15 @@ def sync(
         raise AnimaticError("; ".join(failed))
 
 
-def _print_config(options: TrainOptions) -> None:
+def _print_config(options: TrainOptions, as_json: bool) -> None:
     from orchestration.workflows.train_request import resolve_config
     from training.config import config_hash, dump_yaml
 
     config = resolve_config(options)
-    typer.echo(f"# config hash {config_hash(config)}\n{dump_yaml(config)}")
+    if as_json:
+        print_json({"config_hash": config_hash(config), "config": config})
+    else:
+        typer.echo(f"# config hash {config_hash(config)}\n{dump_yaml(config)}")
 
 
 def _print_initialisation(options: TrainOptions, *, every_tensor: bool, as_json: bool) -> None:

@@ -42,6 +42,8 @@ def test_print_config_prints_the_complete_configuration_of_a_large_preset(here):
     assert result.exit_code == 0
     assert result.stdout.startswith("# config hash ")
     assert "detail_guidance: true" in result.stdout
+    printed = json.loads(run("train", "--stage", 3, "--preset", "512", "--print-config", "--json").stdout)
+    assert len(printed["config_hash"]) == 64 and printed["config"]["model"]["unet"]["detail_guidance"] is True
 
 
 def test_missing_inputs_of_a_stage_are_reported_with_the_command_that_creates_them(here):
