@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def make_prior(
     options = TrainOptions(stage=0, preset=PRESET, sets=tuple(sets), data=str(data), run_dir=root / "prior")
     request = prepare_training(options, workspace)
     with TrainingDisplay(console, request.title) as display:
-        run = train(request, workspace, display, console.print).run
+        run = train(request, workspace, display, partial(console.print, markup=False)).run
     report = measure(open_bundle(run.bundle_path), workspace, console)
     return publish(run.run_dir, report, sets, target)
 
@@ -87,7 +88,7 @@ def prepare(
             workspace,
             MonitoringOptions(track=False),
             lambda state: count(state.rows, state.total_rows),
-            console.print,
+            partial(console.print, markup=False),
         )
     return data
 
