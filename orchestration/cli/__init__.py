@@ -1,4 +1,4 @@
-"""The ``animatic`` command: one verb a module function, heavy imports inside the verbs."""
+"""The ``animatic`` command: each verb is a function, which imports heavy packages when it is called."""
 
 from __future__ import annotations
 
