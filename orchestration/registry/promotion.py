@@ -85,8 +85,8 @@ def check_animates(bundle: Bundle) -> None:
     missing = bundle.missing_parts()
     if missing:
         raise AnimaticError(
-            f"bundle {bundle.folder} cannot animate, it lacks {' and '.join(missing)}: import a complete "
-            "file, or name paths in `animatic import-checkpoint --incomplete --codec FILE --encoders FILE`"
+            f"bundle {bundle.folder} cannot animate, it lacks {' and '.join(missing)}: import a "
+            "checkpoint file that contains them"
         )
 
 

@@ -56,7 +56,7 @@ def evaluate(
     chosen = held_out.choose(config.clips, frames_needed, config.seed)
     protocol = _protocol(bundle, held_out, len(chosen), config)
     folder = EvaluationFolder(config.output)
-    folder.claim(protocol)
+    folder.require_protocol(protocol)
     chunks = [chosen[start : start + config.chunk] for start in range(0, len(chosen), config.chunk)]
     missing = {number: clips for number, clips in enumerate(chunks) if not folder.has_chunk(number)}
     done = len(chosen) - sum(map(len, missing.values()))

@@ -29,12 +29,20 @@ class EvaluationFolder:
     def __init__(self, path: Path) -> None:
         self._folder = Folder(path)
 
-    def claim(self, protocol: EvaluationProtocol) -> None:
-        """Store the protocol; AnimaticError if the folder holds an evaluation with another one."""
+    def require_protocol(self, protocol: EvaluationProtocol) -> None:
+        """Store the protocol.
+
+        Raises AnimaticError if the folder contains an evaluation with another one, or a damaged record of it.
+        """
         if not self._folder.exists(PROTOCOL):
             self._folder.write(PROTOCOL, _finite_json(protocol))
             return
-        found = json.loads(self._folder.read(PROTOCOL))
+        try:
+            found = json.loads(self._folder.read(PROTOCOL))
+        except ValueError as error:
+            raise AnimaticError(
+                f"{self._folder}/{PROTOCOL} is damaged ({error}): delete the folder and rerun the evaluation"
+            ) from error
         differing = sorted(name for name in {*protocol, *found} if protocol.get(name) != found.get(name))
         if differing:
             raise AnimaticError(

@@ -40,7 +40,13 @@ def test_damaged_results_are_reported_with_their_file(folder, tmp_path):
 
 
 def test_a_folder_belongs_to_one_protocol(folder):
-    folder.claim({"seed": 0, "n": 3})
-    folder.claim({"seed": 0, "n": 3})
+    folder.require_protocol({"seed": 0, "n": 3})
+    folder.require_protocol({"seed": 0, "n": 3})
     with pytest.raises(AnimaticError, match=r"holds an evaluation with another preset, seed;"):
-        folder.claim({"seed": 1, "n": 3, "preset": "tiny"})
+        folder.require_protocol({"seed": 1, "n": 3, "preset": "tiny"})
+
+
+def test_a_damaged_protocol_is_reported_with_the_file(folder, tmp_path):
+    (tmp_path / "protocol.json").write_text('{"seed": 0')
+    with pytest.raises(AnimaticError, match=r"protocol\.json is damaged .*delete the folder"):
+        folder.require_protocol({"seed": 0, "n": 3})
