@@ -46,7 +46,7 @@ class ChunkWorker:
     def make(self, chunk: tuple[int, list[int]]) -> int:
         """Animate, measure and store the clips of a chunk (number, clips); returns its number.
 
-        Raises AnimaticError if a clip cannot be decoded or generated pixels are not finite.
+        Raises AnimaticError if a clip cannot be decoded, or if the network's result is not finite.
         """
         number, clips = chunk
         start = time.monotonic()
@@ -84,8 +84,6 @@ class ChunkWorker:
             first = torch.from_numpy(np.stack([real[n].pixels[0] for n in members]))
             images = to_signed(first.permute(0, 3, 1, 2))
             frames = animate(self._animator, images, [real[n].caption for n in members], settings)
-            if not torch.isfinite(frames).all():
-                raise AnimaticError(f"bundle {self._bundle} generates pixels that are not finite")
             pixels = to_uint8(frames).permute(0, 1, 3, 4, 2).numpy()
             generated |= zip(members, pixels, strict=True)
         return np.stack([generated[n] for n in range(len(real))])

@@ -137,9 +137,9 @@ def test_report_covers_every_clip_and_does_not_depend_on_workers_or_interruption
         evaluate(bundle, config.model_copy(update={"seed": 1, "clips": 3}))
 
 
-def test_a_network_that_generates_non_finite_pixels_is_refused(config, tmp_path):
+def test_a_network_whose_results_are_not_finite_is_refused(config, tmp_path):
     broken = make_bundle(tmp_path / "broken", spoil=True)
-    with pytest.raises(AnimaticError, match=r"generates pixels that are not finite$"):
+    with pytest.raises(AnimaticError, match=r"^weight .* of the model is not finite: restore the bundle"):
         evaluate(broken, config.model_copy(update={"workers": 1, "clips": 1}))
     assert not (config.output / "report.json").exists()
 
