@@ -19,7 +19,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 # What the user gives reaches recipes through the environment, byte for byte: neither Make nor the shell ever expands
 # it. Recipes refer to it as "$$NAME". Make itself defines AS, the assembler: that is not a value of ours.
-VARIABLES := PYTHON STAGE PRESET DATA VIDEOS OUT GPUS ADDRESS SET IMAGE PROMPT BUNDLE CHECKPOINT AS WEIGHTS UPGRADE BENCH
+VARIABLES := PYTHON STAGE PRESET DATA VIDEOS OUT GPUS ADDRESS SET IMAGE PROMPT BUNDLE CHECKPOINT AS WEIGHTS UPGRADE BENCH MUTANTS
 define pass_on
 override $(1) := $$(value $(1))
 export $(1)
@@ -40,7 +40,7 @@ TRAIN_FLAGS = $(call flag,preset,PRESET) $(call flag,data,DATA) $(call flag,out,
 	$(call flag,address,ADDRESS) $(SETS)
 
 .PHONY: help setup demo prior data inspect verify encode score train animate evaluate promote rollback \
-	import-checkpoint export-checkpoint doctor test test-all coverage lint lock config-reference bench clean
+	import-checkpoint export-checkpoint doctor test test-all coverage lint lock config-reference bench mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -138,6 +138,9 @@ config-reference: setup ## the tables of docs/configuration.md from the configur
 
 bench: setup ## measure the implementation choices on this machine (BENCH="--only attention")
 	@set -f; $(BIN)/python -m tests.bench $${BENCH:-}
+
+mutants: setup ## change the code in small ways and count what the tests notice (MUTANTS="--only loader")
+	@set -f; $(BIN)/python -m tests.mutants $${MUTANTS:-}
 
 clean: ## remove .venv and caches; keeps runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* htmlcov *.egg-info
