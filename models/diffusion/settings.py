@@ -28,6 +28,8 @@ class SamplingSettings(Section):
     spacing: Spacing = Field(
         "uniform_trailing", description="timesteps visited: uniform from the first, or up to the last"
     )
-    fps: float | None = Field(None, gt=0, description="frame rate (256 model: stride) given to the network")
+    fps: float | None = Field(
+        None, gt=0, le=1000, description="frame rate (256 model: stride) given to the network"
+    )
     seed: int = Field(0, description="of the noise")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the network's arithmetic")

@@ -100,6 +100,12 @@ def test_guidance_beyond_what_numbers_hold_is_an_error_and_no_black_clip(animato
         animate(animator, torch.zeros(1, 3, 8, 8), ["a ball"], settings)
 
 
+def test_latents_that_are_not_finite_are_an_error_whatever_the_codec_makes_of_them(animator, monkeypatch):
+    monkeypatch.setattr(animator.codec, "decode", lambda latents: latents.new_full((3, 3, 8, 8), -1.0))
+    with pytest.raises(AnimaticError, match="pixels that are not finite"):
+        animate(animator, torch.zeros(1, 3, 8, 8), ["a"], SamplingSettings(steps=2, text_guidance=1e30))
+
+
 @pytest.mark.parametrize("name", ["network.unet.conv_out.bias", "encoders.clip.ln_final.weight"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_named(animator, name, value):
@@ -114,6 +120,11 @@ def test_weights_that_are_not_finite_are_named(animator, name, value):
 def test_settings_are_finite_numbers(name, value):
     with pytest.raises(ValidationError, match=name):
         SamplingSettings.model_validate({name: value})
+
+
+def test_a_frame_rate_beyond_any_video_is_refused():
+    with pytest.raises(ValidationError, match="less than or equal to 1000"):
+        SamplingSettings(fps=1e308)
 
 
 def test_progress_counts_sampling_steps(animator):
