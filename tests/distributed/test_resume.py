@@ -111,6 +111,14 @@ def test_samples_are_drawn_from_the_whole_averaged_weights(train_in_pair):
     assert sample.step == 3 and (trained.run_dir / sample.content["path"]).with_suffix(".png").is_file()
 
 
+def test_samples_are_written_at_each_interval(undisturbed):
+    samples = events(undisturbed.run_dir, "sample")
+    assert [entry.step for entry in samples] == [3, 6]
+    for entry in samples:
+        clip = undisturbed.run_dir / entry.content["path"]
+        assert clip.stat().st_size > 0 and clip.with_suffix(".png").stat().st_size > 0
+
+
 def test_finished_run_returns_at_once(undisturbed, train_in_pair):
     steps = len(events(undisturbed.run_dir, "metrics"))
     assert train_in_pair(undisturbed.config, undisturbed.run_dir).losses == {}
