@@ -1,4 +1,4 @@
-"""Images in, clips out: validating the user's image, writing mp4 (H.264), GIF and PNG.
+"""Clips out: writing mp4 (H.264), GIF and PNG.
 
 Frames are uint8 arrays (t h w 3), RGB.
 """
@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from core.errors import AnimaticError
 from core.files import atomic_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-FORMATS = ("PNG", "JPEG", "WEBP")
-LARGEST_PIXELS = 50_000_000
 CRF = 14
 # Clips with a shorter side get a second, enlarged GIF for viewing.
 VIEWABLE_SIDE = 128
@@ -38,21 +35,6 @@ class ClipFiles:
     gif: Path
     large: Path | None
     gif_fps: float
-
-
-def read_image(path: Path, height: int, width: int) -> Tensor:
-    """:func:`to_tensor` of :func:`open_image`."""
-    return to_tensor(open_image(path), height, width)
-
-
-def to_tensor(image: Image.Image, height: int, width: int) -> Tensor:
-    """An RGB image, scaled to cover ``height`` x ``width`` and centre-cropped: (1 3 h w) in [-1, 1]."""
-    import torch
-
-    from models.pixels import to_signed
-
-    fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
-    return to_signed(torch.from_numpy(np.array(fitted)).permute(2, 0, 1)[None])
 
 
 def to_frames(clip: Tensor) -> NDArray[np.uint8]:
@@ -122,37 +104,6 @@ def film_strip(frames: NDArray[np.uint8], gap: int = 2) -> NDArray[np.uint8]:
 def enlarge(frames: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """Every pixel repeated ``factor`` times each way: small clips stay crisp."""
     return frames.repeat(factor, axis=1).repeat(factor, axis=2)
-
-
-def open_image(path: Path) -> Image.Image:
-    """The image at ``path``, upright, in RGB, on white where it is transparent.
-
-    Raises:
-        AnimaticError: missing, not a PNG, JPEG or WebP, damaged, or larger than 50 megapixels.
-    """
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > LARGEST_PIXELS:
-                raise AnimaticError(
-                    f"{path} has {width}x{height} pixels; the limit is "
-                    f"{LARGEST_PIXELS // 1_000_000} megapixels: scale it down first"
-                )
-            upright = ImageOps.exif_transpose(image)
-            if "A" in upright.getbands() or "transparency" in upright.info:
-                white = Image.new("RGBA", upright.size, "white")
-                return Image.alpha_composite(white, upright.convert("RGBA")).convert("RGB")
-            return upright.convert("RGB")
-    except FileNotFoundError as error:
-        raise AnimaticError(f"no image at {path}") from error
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise AnimaticError(
-            f"{path} is not an image in PNG, JPEG or WebP format: convert it first"
-        ) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise AnimaticError(
-            f"{path} cannot be read as an image ({error}): convert or re-export it"
-        ) from error
 
 
 def _named(stem: Path, ending: str) -> Path:

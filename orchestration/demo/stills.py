@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from core.canonical_json import digest_of
 from core.files import write_text
-from orchestration import media
+from orchestration import media, pictures
 from orchestration.demo import films, footage
 from orchestration.demo.collection import HELD_OUT_SEED, Collection
 
@@ -89,8 +89,8 @@ def animate(
         path = out / "images" / f"{still.name}.png"
         media.write_png(still.picture, path)
         jobs += [(path, prompt) for prompt in still.prompts]
-    pictures = torch.cat([media.read_image(path, *size) for path, _ in jobs])
-    clips = sample_clips(animator, pictures, [prompt for _, prompt in jobs], settings, progress)
+    inputs = torch.cat([pictures.read_picture(path, *size) for path, _ in jobs])
+    clips = sample_clips(animator, inputs, [prompt for _, prompt in jobs], settings, progress)
     made = [
         _write(out, number, path, prompt, media.to_frames(clip))
         for number, ((path, prompt), clip) in enumerate(zip(jobs, clips, strict=True))

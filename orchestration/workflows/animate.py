@@ -87,10 +87,10 @@ def prepare_animation(options: AnimateOptions, workspace: Workspace) -> AnimateR
     mode: Mode = "loop" if options.loop else "animate" if options.last is None else "interpolate"
     architecture = bundle.info.architecture
     frames_to_sample(architecture, mode, options.frames)
-    from orchestration.media import open_image, to_tensor
+    from orchestration.pictures import open_picture, to_tensor
 
-    images = [open_image(path) for path in (options.image, options.last) if path is not None]
-    first, *last = [to_tensor(image, architecture.height, architecture.width) for image in images]
+    pictures = [open_picture(path) for path in (options.image, options.last) if path is not None]
+    first, *last = [to_tensor(picture, architecture.height, architecture.width) for picture in pictures]
     folder = options.folder or workspace.root / "animations"
     return AnimateRequest(
         bundle=bundle,

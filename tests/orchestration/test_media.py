@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.errors import AnimaticError
 from orchestration import media
 
 
@@ -76,52 +75,6 @@ def test_an_mp4_is_tagged_with_the_matrix_that_players_assume_at_its_size(tmp_pa
     pixels = frame.reformat(format="rgb24", src_colorspace=matrix).to_ndarray()
     assert np.abs(pixels[4, 4].astype(int) - (220, 20, 20)).max() < 8
     assert np.abs(pixels[-4, -4].astype(int) - (20, 200, 20)).max() < 8
-
-
-def test_a_wide_picture_is_cropped_at_its_centre(tmp_path):
-    wide = np.zeros((40, 120, 3), np.uint8)
-    wide[:, 40:80] = 255
-    Image.fromarray(wide).save(tmp_path / "wide.png")
-    tensor = media.read_image(tmp_path / "wide.png", 32, 32)
-    assert tuple(tensor.shape) == (1, 3, 32, 32)
-    assert tensor[..., 4:28].min() == 1.0
-
-
-def test_transparency_becomes_white_and_rotation_is_applied(tmp_path):
-    Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save(tmp_path / "clear.png")
-    assert media.read_image(tmp_path / "clear.png", 32, 32).min() == 1.0
-    tall = np.zeros((64, 64, 3), np.uint8)
-    tall[:32] = 255
-    exif = Image.Exif()
-    exif[0x0112] = 3
-    Image.fromarray(tall).save(tmp_path / "turned.jpg", exif=exif)
-    turned = media.read_image(tmp_path / "turned.jpg", 32, 32)
-    assert turned[0, 0, 0].mean() < -0.9 < 0.9 < turned[0, 0, -1].mean()
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("missing.png", None, "no image at"),
-        ("text.png", b"not an image", "not an image in PNG, JPEG or WebP"),
-        ("vector.gif", b"GIF89a" + bytes(20), "not an image in PNG, JPEG or WebP"),
-    ],
-)
-def test_a_file_that_is_no_image_is_refused_in_one_line(tmp_path, name, content, message):
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(AnimaticError, match=message):
-        media.read_image(tmp_path / name, 32, 32)
-
-
-def test_cut_off_and_huge_pictures_are_refused(tmp_path):
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / "a.png")
-    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:2000])
-    with pytest.raises(AnimaticError, match="cannot be read"):
-        media.read_image(tmp_path / "cut.png", 32, 32)
-    Image.new("1", (10_000, 6_000)).save(tmp_path / "huge.png")
-    with pytest.raises(AnimaticError, match="megapixels"):
-        media.read_image(tmp_path / "huge.png", 32, 32)
 
 
 def test_frames_of_a_clip_are_exact_at_the_ends_of_the_range():
