@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestration.monitoring.progress import BAR_WIDTH
+from orchestration.monitoring.progress_lines import ProgressLines, duration
 
 if TYPE_CHECKING:
     from pipelines.ingest import IngestProgress
 
-LINE_EVERY_S = 30.0
 REFRESHES_PER_S = 2
 REASONS_LISTED = 6
 
@@ -28,12 +28,15 @@ class IngestDisplay:
     def __init__(self, console: Console, title: str) -> None:
         self._console, self._title = console, title
         self._state: IngestProgress | None = None
-        self._began = self._updated = self._printed = time.monotonic()
+        self._began = self._updated = time.monotonic()
         self._live = Live(get_renderable=self._table, console=console, refresh_per_second=REFRESHES_PER_S)
+        self._lines = ProgressLines(console, title)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live.start()
+        else:
+            self._lines.__enter__()
         return self
 
     def __exit__(
@@ -41,18 +44,13 @@ class IngestDisplay:
     ) -> None:
         if self._console.is_terminal:
             self._live.stop()
-        elif self._state is not None:
-            self._print(self._state)
+        else:
+            self._lines.__exit__(kind, value, trace)
 
     def __call__(self, state: IngestProgress) -> None:
         """Take a new state."""
         self._state, self._updated = state, time.monotonic()
-        if not self._console.is_terminal and self._updated - self._printed >= LINE_EVERY_S:
-            self._print(state)
-
-    def _print(self, state: IngestProgress) -> None:
-        self._printed = time.monotonic()
-        self._console.print(f"{self._title}: {line_of(state)}", markup=False, soft_wrap=True)
+        self._lines.update(line_of(state))
 
     def _table(self) -> RenderableType:
         state = self._state
@@ -97,10 +95,3 @@ def reasons_of(state: IngestProgress) -> str:
     listed = [f"{reason} {count}" for reason, count in ordered[:REASONS_LISTED]]
     more = len(ordered) - len(listed)
     return ", ".join([*listed, f"{more} more"] if more else listed)
-
-
-def duration(seconds: float) -> str:
-    """Hours, minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"

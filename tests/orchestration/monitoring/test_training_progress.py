@@ -40,7 +40,7 @@ def test_only_lines_of_this_call_are_reported_in_order(tmp_path):
 
 def test_the_bar_displays_the_newest_state_and_nothing_without_one():
     screen = io.StringIO()
-    console = Console(file=screen, width=120, color_system=None)
+    console = Console(file=screen, force_terminal=True, width=120, color_system=None)
     with TrainingDisplay(console, "stage 1 context"):
         pass
     assert screen.getvalue() == ""
