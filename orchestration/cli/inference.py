@@ -100,6 +100,10 @@ def evaluate(
     clips: Annotated[int | None, typer.Option(min=1, help="How many; all if not given.")] = None,
     steps: Annotated[int | None, typer.Option(help="DDIM steps.")] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of clips and the noise.")] = 0,
+    stride: Annotated[
+        int | None,
+        typer.Option(min=1, help="Take every n-th frame of the real clips; the network gets their rate."),
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Ray actors; a GPU or core each.")] = None,
     address: Address = None,
     as_json: AsJson = False,
@@ -115,6 +119,7 @@ def evaluate(
         clips=clips,
         steps=steps,
         seed=seed,
+        stride=stride,
         workers=workers,
         address=address,
     )

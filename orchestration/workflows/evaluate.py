@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from core.config.validation import configure
 from models.bundle import Bundle
+from models.diffusion.settings import SamplingSettings
 from orchestration.devices import actor_settings
 from orchestration.registry import select_bundle
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workspace import Workspace
 from pipelines.evaluate import EvaluateConfig, EvaluationReport
 from pipelines.evaluate import evaluate as run
+from training.config import presets, resolve
+
+_LAST_STAGE = 3
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,9 @@ class EvaluateOptions:
 
     ``data``: a held-out dataset, or a folder of NAME.mp4 with NAME.txt; ``bundle``: a folder or an id, the
     champion if None; ``folder``: ``runs/evaluations/BUNDLE`` if None; ``clips``: all if None; ``seed`` of the
-    choice of clips and the noise; ``workers``: Ray actors, one for each GPU or core if None; ``values``: more
-    settings of :class:`pipelines.evaluate.EvaluateConfig`, by name.
+    choice of clips and the noise; ``stride``: distance between the real clips' frames, the configuration's if
+    None; ``workers``: Ray actors, one for each GPU or core if None; ``values``: more settings of
+    :class:`pipelines.evaluate.EvaluateConfig`, by name.
     """
 
     data: str
@@ -32,6 +38,7 @@ class EvaluateOptions:
     clips: int | None = None
     steps: int | None = None
     seed: int = 0
+    stride: int | None = None
     workers: int | None = None
     address: str | None = None
     values: Mapping[str, object] = field(default_factory=dict)
@@ -62,7 +69,9 @@ def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> Evalua
         "output": options.folder or workspace.root / "evaluations" / bundle.id[:12],
         "clips": options.clips,
         "seed": options.seed,
-        "sampling": sampling_settings(bundle, SamplingOptions(steps=options.steps)),
+        "sampling": _sampling(bundle, options.steps),
+        "fps_condition": _fps_condition(bundle.info.preset),
+        **({} if options.stride is None else {"stride": options.stride}),
         **actor_settings(options.workers, options.address),
         **options.values,
     }
@@ -77,3 +86,17 @@ def evaluate(request: EvaluateRequest, on_progress: Callable[[int, int], None]) 
             generates pixels that are not finite.
     """
     return run(request.bundle, request.config, on_progress)
+
+
+def _sampling(bundle: Bundle, steps: int | None) -> SamplingSettings:
+    """The bundle's settings with the rate of each real clip in place of the one that suits its animations:
+    distances travelled compare only between clips of one rate."""
+    settings = sampling_settings(bundle, SamplingOptions(steps=steps))
+    return settings.model_copy(update={"fps": None})
+
+
+def _fps_condition(preset: str) -> Literal["fps", "stride"]:
+    """What the networks of a preset receive as their rate."""
+    if preset not in presets():
+        return "fps"
+    return resolve(_LAST_STAGE, preset).data.sampling.fps_condition

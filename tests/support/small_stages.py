@@ -48,20 +48,31 @@ def _weights(stage: int) -> dict[str, torch.Tensor]:
     return public_state(Animator(small_config(stage).model).network)
 
 
-def make_bundle(folder: Path, stage: int = 3, parent: str | None = None, seed: int = 0, **extra) -> str:
-    """A bundle with random weights, others for another seed; returns its id."""
+def make_bundle(
+    folder: Path,
+    stage: int = 3,
+    parent: str | None = None,
+    seed: int = 0,
+    preset: str = "tiny",
+    fps: float | None = None,
+    **extra,
+) -> str:
+    """A bundle with random weights, others for another seed; returns its id.
+
+    ``fps``: the frame rate of its sampling settings.
+    """
     config = small_config(stage)
     return write_bundle(
         folder,
         {name: value + seed for name, value in _weights(stage).items()},
         architecture=config.model,
         stage=stage,
-        preset="tiny",
+        preset=preset,
         config_hash=config_hash(config),
         dataset_digest="d" * 64,
         parent=parent,
         model_card="# test\n",
-        sampling=config.validation.sampling,
+        sampling=config.validation.sampling.model_copy(update={"fps": fps}),
         extra=extra,
     )
 

@@ -1,12 +1,14 @@
 """The evaluation job on Ray actors: one report for any number of workers, resumed, clear on errors."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
 from core.errors import AnimaticError
+from models.animate import animate
 from models.animator import Animator
 from models.architecture import (
     Architecture,
@@ -172,3 +174,30 @@ def test_a_bundle_that_changes_during_the_evaluation_is_refused(bundle, config):
     worker = ChunkWorker(bundle.folder, config.model_dump_json(), protocol)
     with pytest.raises(AnimaticError, match="has changed since the evaluation began"):
         worker.ready()
+
+
+@pytest.mark.parametrize(("condition", "expected"), [("fps", {FPS / 3, FPS}), ("stride", {3.0})])
+def test_clips_are_generated_at_the_rate_of_the_real_ones(
+    bundle, config, clips, tmp_path, monkeypatch, condition, expected
+):
+    data = tmp_path / "two-rates"
+    shutil.copytree(clips, data)
+    encode(render(draw_scene(3, 0), size=64), data / "scene-0.mp4", 3 * FPS)
+    chosen = config.model_copy(update={"data": str(data), "fps_condition": condition})
+    rates = []
+
+    def recording(animator, images, prompts, settings):
+        rates.append(settings.fps)
+        return animate(animator, images, prompts, settings)
+
+    monkeypatch.setattr("pipelines.evaluate.chunk_worker.animate", recording)
+    protocol = {
+        "bundle": bundle.id,
+        "frames": 4,
+        "height": 32,
+        "width": 32,
+        "stride": 3,
+        "fps_condition": condition,
+    }
+    assert ChunkWorker(bundle.folder, chosen.model_dump_json(), protocol).make((0, [0, 1])) == 0
+    assert set(rates) == expected
