@@ -1,5 +1,6 @@
-# The everyday `animatic` verbs; `make help` lists them. Variables: STAGE PRESET DATA VIDEOS OUT GPUS ADDRESS SET
-# IMAGE PROMPT BUNDLE CHECKPOINT AS WEIGHTS, as in `make train STAGE=3 PRESET=tiny SET="train.steps=100 seed=1"`.
+# The everyday `animatic` verbs; `make help` lists them. Every option of a verb is a variable of its target: TEXT_GUIDANCE=5 is
+# --text-guidance=5, REPLACE=yes is --replace, OUT=folder the folder to write, as in
+# `make train STAGE=3 PRESET=tiny SET="train.steps=100 seed=1"`.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -10,40 +11,98 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV = $$(command -v $(BIN)/uv || command -v uv || echo $(BIN)/uv)
-STAGE ?= 3
 ENCODE_USAGE = make encode DATA=dataset OUT=latents [PRESET=512] [SET="model.codec.path=folder"]
-PROMPT ?= a red ball moves left
 # No telemetry.
 export RAY_USAGE_STATS_ENABLED := 0
 export MLFLOW_DISABLE_TELEMETRY := true
 
+# The options of each target's verb: + is a flag, : a flag that the user may also switch off. A test compares them with the command.
+# Arguments without a name, and what a recipe passes in a way of its own, are in `arguments-TARGET`.
+options-data := VIDEOS OUT WHERE +REPLACE PRESET SEED WORKERS ADDRESS METRICS_PORT :TRACK MLFLOW_URI SET +JSON
+arguments-data := DATA
+options-inspect := OUT CLIPS SEED +BATCH STAGE PRESET POSITION SET CONFIG +JSON
+arguments-inspect := DATA
+options-verify := +DEEP +JSON
+arguments-verify := DATA
+options-encode := PRESET BUNDLE SET +STILLS +TEXT WORKERS ADDRESS +JSON
+arguments-encode := DATA OUT
+options-score := WEIGHTS MODEL BATCH WORKERS ADDRESS +JSON
+arguments-score := DATA
+options-train := PRESET SET CONFIG DATA OUT ADDRESS GPUS +PRINT_CONFIG +PRINT_INITIALISATION +VERBOSE +JSON
+arguments-train := STAGE
+options-animate := OUT BUNDLE PRESET STEPS ETA TEXT_GUIDANCE IMAGE_GUIDANCE FPS PLAYBACK SEED COUNT FRAMES LAST +LOOP +JSON
+arguments-animate := IMAGE PROMPT
+options-evaluate := OUT BUNDLE CLIPS STEPS SEED WORKERS ADDRESS +JSON
+arguments-evaluate := DATA
+options-promote := PRESET ACTOR NOTE +JSON
+arguments-promote := BUNDLE
+options-rollback := PRESET ACTOR NOTE +JSON
+options-import-checkpoint := AS OUT +INCOMPLETE +JSON
+arguments-import-checkpoint := CHECKPOINT
+options-export-checkpoint := OUT CODEC ENCODERS +JSON
+arguments-export-checkpoint := BUNDLE AS
+options-demo := OUT
+options-prior := SET
+options-doctor := +JSON
+VERBS := data inspect verify encode score train animate evaluate promote rollback import-checkpoint export-checkpoint demo prior doctor
+
+# $(call variables,TARGET): what the user may give.
+variables = $(sort $(arguments-$(1)) $(patsubst +%,%,$(patsubst :%,%,$(options-$(1)))))
+ALL_VARIABLES := $(sort PYTHON UPGRADE BENCH MUTANTS $(foreach verb,$(VERBS),$(call variables,$(verb))))
+# These may also come from the environment; the names of the others are too general for that.
+FROM_ENVIRONMENT := PYTHON STAGE PRESET DATA VIDEOS OUT GPUS ADDRESS SET IMAGE PROMPT BUNDLE CHECKPOINT AS WEIGHTS UPGRADE BENCH MUTANTS
+
+# A variable that no target of this call has would be without effect.
+GOALS := $(filter $(VERBS),$(MAKECMDGOALS))
+GIVEN := $(sort $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
+KNOWN := PYTHON $(foreach goal,$(GOALS),$(call variables,$(goal)))
+UNKNOWN := $(if $(GOALS),$(filter-out -*% $(KNOWN),$(GIVEN)))
+ifneq ($(UNKNOWN),)
+$(error make $(GOALS) has no $(firstword $(UNKNOWN)); it has $(or $(filter-out PYTHON,$(KNOWN)),no variables))
+endif
+
 # What the user gives reaches recipes through the environment, byte for byte: neither Make nor the shell ever expands
 # it. Recipes refer to it as "$$NAME". Make itself defines AS, the assembler: that is not a value of ours.
-VARIABLES := PYTHON STAGE PRESET DATA VIDEOS OUT GPUS ADDRESS SET IMAGE PROMPT BUNDLE CHECKPOINT AS WEIGHTS UPGRADE BENCH MUTANTS
 define pass_on
 override $(1) := $$(value $(1))
 export $(1)
 endef
-$(foreach name,$(VARIABLES),$(if $(filter default undefined,$(origin $(name))),,$(eval $(call pass_on,$(name)))))
+define leave_out
+unexport $(1)
+endef
+$(foreach name,$(ALL_VARIABLES),$(if $(filter default undefined,$(origin $(name))),,$(eval $(call \
+	$(if $(filter command,$(origin $(name)))$(filter $(name),$(FROM_ENVIRONMENT)),pass_on,leave_out),$(name)))))
 
-# $(call flag,preset,PRESET): the option --preset if PRESET is given; $(call given,DATA): the argument, if DATA is.
+# $(call flag,to,OUT): the option --to if OUT is given; $(call given,DATA): the argument, if DATA is.
 flag = $${$(2):+--$(1)="$$$(2)"}
 given = $${$(1):+"$$$(1)"}
 # $(call need,DATA,usage): ends the recipe if DATA is not given.
 need = @test -n "$${$(1):-}" || { echo 'error: $(2)' >&2; exit 2; }
-# SET="a.b=1 c=[x, y] d=2": an assignment ends where the next KEY= begins, so values may contain blanks.
-read_sets = rest=$${SET:-}; sets=(); while [[ $$rest =~ ^(.*[^[:space:]])[[:space:]]+([A-Za-z_][A-Za-z0-9_.]*=.*)$$ ]]; do \
-	rest=$${BASH_REMATCH[1]}; sets=(--set "$${BASH_REMATCH[2]}" "$${sets[@]}"); done; \
-	if [[ -n $$rest ]]; then sets=(--set "$$rest" "$${sets[@]}"); fi;
-SETS = "$${sets[@]}"
-TRAIN_FLAGS = $(call flag,preset,PRESET) $(call flag,data,DATA) $(call flag,out,OUT) $(call flag,gpus,GPUS) \
-	$(call flag,address,ADDRESS) $(SETS)
+# Fills `options` with what is given of this target's options. SET="a.b=1 c=[x, y] d=2": an assignment ends where the
+# next KEY= begins, so values may contain blanks.
+read_options = options=(); \
+	for name in $(options-$@); do \
+		kind=$${name%%[A-Z]*}; name=$${name\#$$kind}; option=$${name,,}; option=$${option//_/-}; value=$${!name:-}; \
+		case "$$kind$$name$${value:+=}" in \
+			SET=) sets=(); while [[ $$value =~ ^(.*[^[:space:]])[[:space:]]+([A-Za-z_][A-Za-z0-9_.]*=.*)$$ ]]; do \
+				value=$${BASH_REMATCH[1]}; sets=(--set "$${BASH_REMATCH[2]}" "$${sets[@]}"); done; \
+				options+=(--set "$$value" "$${sets[@]}");; \
+			[A-Z]*=) options+=("--$$option=$$value");; \
+			*=) case "$$kind$$value" in \
+				?1 | ?yes | ?true) options+=("--$$option");; \
+				:0 | :no | :false) options+=("--no-$$option");; \
+				?0 | ?no | ?false) ;; \
+				*) echo "error: $$name must be yes or no" >&2; exit 2;; esac;; \
+		esac; done;
+VERB = $(read_options) $(BIN)/animatic
+OPTIONS = "$${options[@]}"
 
 .PHONY: help setup demo prior data inspect verify encode score train animate evaluate promote rollback \
 	import-checkpoint export-checkpoint doctor test test-all coverage lint lock config-reference bench mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
+	@echo 'Every option of a verb is a variable: TEXT_GUIDANCE=5 is --text-guidance=5, REPLACE=yes is --replace.'
 
 setup: $(STAMP) ## install requirements.lock into .venv
 
@@ -62,59 +121,58 @@ lock: ## requirements.lock from pyproject.toml, keeping the versions that still 
 		$(call flag,upgrade-package,UPGRADE) --output-file requirements.lock
 
 demo: setup ## the main job in about ten minutes: data, three stages, promotion, animation, report
-	@$(BIN)/animatic demo $(call flag,out,OUT)
+	@$(VERB) demo $(OPTIONS)
 
 prior: setup ## train the tiny prior that ships in models/prior (about half an hour)
-	@$(read_sets) $(BIN)/animatic demo --prior $(SETS)
+	@$(VERB) demo --prior $(OPTIONS)
 
 data: setup ## shards from DATA=table.csv VIDEOS=folder
 	$(call need,DATA,make data DATA=table.csv VIDEOS=folder [OUT=runs/data])
-	@$(BIN)/animatic ingest $(call flag,videos,VIDEOS) $(call flag,out,OUT) $(call flag,preset,PRESET) -- "$$DATA"
+	@$(VERB) ingest $(OPTIONS) -- "$$DATA"
 
 inspect: setup ## figures and pictures of a dataset: [DATA=dataset]
-	@$(BIN)/animatic inspect $(call flag,out,OUT) -- $(call given,DATA)
+	@$(VERB) inspect $(OPTIONS) -- $(call given,DATA)
 
 verify: setup ## check every digest of a dataset: [DATA=dataset]
-	@$(BIN)/animatic verify -- $(call given,DATA)
+	@$(VERB) verify $(OPTIONS) -- $(call given,DATA)
 
 encode: setup ## compute the latents of a dataset once: DATA=dataset OUT=latents [PRESET=512]
 	$(call need,DATA,$(ENCODE_USAGE))
 	$(call need,OUT,$(ENCODE_USAGE))
-	@$(read_sets) $(BIN)/animatic encode $(call flag,to,OUT) $(call flag,preset,PRESET) $(call flag,address,ADDRESS) \
-		$(SETS) -- "$$DATA"
+	@$(VERB) encode --to="$$OUT" $(OPTIONS) -- "$$DATA"
 
 score: setup ## similarity of images and captions: DATA=dataset WEIGHTS=open_clip.safetensors
 	$(call need,DATA,make score DATA=dataset WEIGHTS=open_clip.safetensors)
 	$(call need,WEIGHTS,make score DATA=dataset WEIGHTS=open_clip.safetensors)
-	@$(BIN)/animatic score $(call flag,weights,WEIGHTS) $(call flag,address,ADDRESS) -- "$$DATA"
+	@$(VERB) score $(OPTIONS) -- "$$DATA"
 
 train: setup ## one stage: STAGE=1|2|3 [PRESET=tiny] [SET="section.key=value ..."]
-	@$(read_sets) $(BIN)/animatic train $(call flag,stage,STAGE) $(TRAIN_FLAGS)
+	@$(VERB) train --stage="$${STAGE:-3}" $(OPTIONS)
 
 animate: setup ## your own image: IMAGE=my.png PROMPT="..."
 	$(call need,IMAGE,make animate IMAGE=my.png PROMPT="a red ball moves left")
-	@$(BIN)/animatic animate $(call flag,bundle,BUNDLE) $(call flag,out,OUT) -- "$$IMAGE" "$$PROMPT"
+	@$(VERB) animate $(OPTIONS) -- "$$IMAGE" "$${PROMPT:-a red ball moves left}"
 
 evaluate: setup ## measure the champion (or BUNDLE=...) on held-out clips: DATA=dataset
 	$(call need,DATA,make evaluate DATA=dataset [BUNDLE=folder])
-	@$(BIN)/animatic evaluate $(call flag,bundle,BUNDLE) $(call flag,out,OUT) $(call flag,address,ADDRESS) -- "$$DATA"
+	@$(VERB) evaluate $(OPTIONS) -- "$$DATA"
 
 promote: setup ## make the newest stage-3 bundle (or BUNDLE=...) champion
-	@$(BIN)/animatic promote $(call flag,preset,PRESET) -- $(call given,BUNDLE)
+	@$(VERB) promote $(OPTIONS) -- $(call given,BUNDLE)
 
 rollback: setup ## reinstate the previous champion
-	@$(BIN)/animatic rollback $(call flag,preset,PRESET)
+	@$(VERB) rollback $(OPTIONS)
 
 import-checkpoint: setup ## published weights → a bundle: CHECKPOINT=model.ckpt [AS=dynamicrafter-512]
 	$(call need,CHECKPOINT,make import-checkpoint CHECKPOINT=model.ckpt [OUT=folder])
-	@$(BIN)/animatic import-checkpoint $(call flag,as,AS) $(call flag,out,OUT) -- "$$CHECKPOINT"
+	@$(VERB) import-checkpoint $(OPTIONS) -- "$$CHECKPOINT"
 
 export-checkpoint: setup ## a bundle → published weights: BUNDLE=folder [OUT=model.ckpt]
 	$(call need,BUNDLE,make export-checkpoint BUNDLE=folder [OUT=model.ckpt])
-	@$(BIN)/animatic export-checkpoint --as=dynamicrafter $(call flag,out,OUT) -- "$$BUNDLE"
+	@$(VERB) export-checkpoint --as="$${AS:-dynamicrafter}" $(OPTIONS) -- "$$BUNDLE"
 
 doctor: setup ## check what this machine provides
-	@$(BIN)/animatic doctor
+	@$(VERB) doctor $(OPTIONS)
 
 test: setup ## the tests, under ten minutes on two cores
 	@$(BIN)/python -m pytest

@@ -6,42 +6,67 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup, TyperOption
+from typer.main import get_command
+
+from orchestration.cli import app
 
 MAKEFILE = Path(__file__).parents[1] / "Makefile"
 HOSTILE = (
     """a "big" ball costs $5, $HOME $(touch dollar) ${USER} `touch backtick` 'x' """
     "\\n # % ; & | > * ~ é 红球 "
 )
-TARGETS = {
-    "data": ("DATA", {"VIDEOS": "--videos", "OUT": "--out", "PRESET": "--preset"}),
-    "inspect": ("DATA", {"OUT": "--out"}),
-    "verify": ("DATA", {}),
-    "encode": ("DATA", {"OUT": "--to", "PRESET": "--preset", "ADDRESS": "--address", "SET": "--set"}),
-    "score": ("DATA", {"WEIGHTS": "--weights", "ADDRESS": "--address"}),
-    "train": (
-        None,
-        {
-            "STAGE": "--stage",
-            "PRESET": "--preset",
-            "DATA": "--data",
-            "OUT": "--out",
-            "GPUS": "--gpus",
-            "ADDRESS": "--address",
-            "SET": "--set",
-        },
-    ),
-    "animate": ("IMAGE", {"BUNDLE": "--bundle", "OUT": "--out"}),
-    "evaluate": ("DATA", {"BUNDLE": "--bundle", "OUT": "--out", "ADDRESS": "--address"}),
-    "promote": ("BUNDLE", {"PRESET": "--preset"}),
-    "rollback": (None, {"PRESET": "--preset"}),
-    "import-checkpoint": ("CHECKPOINT", {"AS": "--as", "OUT": "--out"}),
-    "export-checkpoint": ("BUNDLE", {"OUT": "--out"}),
-    "prior": (None, {"SET": "--set"}),
-    "demo": (None, {"OUT": "--out"}),
+# The verbs' arguments without a name, by target.
+ARGUMENTS = {
+    "data": ["DATA"],
+    "inspect": ["DATA"],
+    "verify": ["DATA"],
+    "encode": ["DATA"],
+    "score": ["DATA"],
+    "train": [],
+    "animate": ["IMAGE", "PROMPT"],
+    "evaluate": ["DATA"],
+    "promote": ["BUNDLE"],
+    "rollback": [],
+    "import-checkpoint": ["CHECKPOINT"],
+    "export-checkpoint": ["BUNDLE"],
+    "demo": [],
+    "prior": [],
+    "doctor": [],
 }
+VERBS = {"data": "ingest", "prior": "demo"}  # others: the target's name
+# The demo has two targets: --prior and --set are those of one, --out of the other.
+NOT_PASSED = {"demo": {"--prior", "--set"}, "prior": {"--prior", "--out"}}
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a verb, and the variable that passes it."""
+
+    name: str
+    negation: str | None
+    is_flag: bool
+
+    @property
+    def variable(self) -> str:
+        return "OUT" if self.name == "--to" else self.name.removeprefix("--").replace("-", "_").upper()
+
+
+def options(target: str) -> list[Option]:
+    """All public options of the target's verb, as the command declares them."""
+    command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    verb = command.commands[VERBS.get(target, target)]
+    return [
+        Option(option.opts[0], next(iter(option.secondary_opts), None), option.is_flag)
+        for option in verb.params
+        if isinstance(option, TyperOption) and not option.hidden
+        if option.opts[0] not in NOT_PASSED.get(target, ())
+    ]
 
 
 @pytest.fixture
@@ -77,17 +102,46 @@ def passed(folder: Path, *arguments: str, **environment: str) -> list[str]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_every_variable_reaches_the_command_unchanged(folder: Path, target: str) -> None:
-    argument, options = TARGETS[target]
-    names = [*options, *([argument] if argument else [])]
+@pytest.mark.parametrize("target", ARGUMENTS)
+def test_every_option_of_the_verb_has_a_variable_whose_value_reaches_it_unchanged(
+    folder: Path, target: str
+) -> None:
+    values = [option for option in options(target) if not option.is_flag]
+    names = [*(option.variable for option in values), *ARGUMENTS[target]]
     arguments = passed(folder, target, *(f"{name}={name} {HOSTILE}" for name in names))
-    for name, option in options.items():
-        value = f"{name} {HOSTILE}"
-        assert f"{option}={value}" in arguments or (option, value) in itertools.pairwise(arguments)
-    if argument:
-        assert f"{argument} {HOSTILE}" in arguments[arguments.index("--") + 1 :]
+    for option in values:
+        value = f"{option.variable} {HOSTILE}"
+        given = itertools.pairwise(arguments)
+        assert f"{option.name}={value}" in arguments or (option.name, value) in given
+    for name in ARGUMENTS[target]:
+        assert f"{name} {HOSTILE}" in arguments[arguments.index("--") + 1 :]
     assert not [path for path in folder.iterdir() if path.name in ("dollar", "backtick")]
+
+
+@pytest.mark.parametrize("target", ARGUMENTS)
+def test_every_flag_of_the_verb_has_a_variable(folder: Path, target: str) -> None:
+    given = [f"{name}=x" for name in [*ARGUMENTS[target], *(["OUT"] if target == "encode" else [])]]
+    if target == "score":
+        given.append("WEIGHTS=x")
+    flags = [option for option in options(target) if option.is_flag]
+    arguments = passed(folder, target, *given, *(f"{flag.variable}=yes" for flag in flags))
+    assert {flag.name for flag in flags} <= set(arguments)
+    arguments = passed(folder, target, *given, *(f"{flag.variable}=no" for flag in flags))
+    assert not {flag.name for flag in flags} & set(arguments)
+    assert {flag.negation for flag in flags if flag.negation} <= set(arguments)
+    for flag in flags:
+        done = make(folder, target, *given, f"{flag.variable}=maybe")
+        assert done.returncode == 2
+        assert f"error: {flag.variable} must be yes or no" in done.stderr
+
+
+def test_a_variable_that_the_target_lacks_is_refused(folder: Path) -> None:
+    done = make(folder, "verify", "DATA=x", "SEED=3")
+    assert done.returncode == 2
+    assert "make verify has no SEED; it has DATA DEEP JSON" in done.stderr
+    assert make(folder, "rollback", "PREST=256").returncode == 2
+    # What belongs to no verb is Make's own affair, and general names of the environment are not ours.
+    assert passed(folder, "verify", "DATA=x", "PYTHON=python3", SEED="3", DEEP="yes") == ["verify", "--", "x"]
 
 
 def test_a_prompt_is_passed_as_it_is_from_the_command_line_and_the_environment(folder: Path) -> None:
@@ -114,7 +168,8 @@ def test_what_is_not_given_is_left_out_and_what_is_needed_is_named(folder: Path)
     assert passed(folder, "promote") == ["promote", "--"]
     # Make's own AS is the assembler.
     assert passed(folder, "import-checkpoint", "CHECKPOINT=x") == ["import-checkpoint", "--", "x"]
-    for target in TARGETS.keys() - {"inspect", "verify", "train", "promote", "rollback", "prior", "demo"}:
+    needing = {"data", "encode", "score", "animate", "evaluate", "import-checkpoint", "export-checkpoint"}
+    for target in needing:
         done = make(folder, target)
         assert done.returncode == 2
         assert f"error: make {target} " in done.stderr
