@@ -6,6 +6,7 @@ import os
 import ray
 
 from core.errors import AnimaticError
+from pipelines.cluster.address import check_cluster
 
 OBJECT_STORE_BYTES = 256 << 20  # jobs pass paths and counts through it, never clips
 
@@ -21,7 +22,10 @@ def ensure_ray(address: str | None = None, num_cpus: int | None = None) -> None:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    given, setting = address, "--address"
+    if given in (None, "", "auto") and os.environ.get("RAY_ADDRESS"):
+        given, setting = os.environ["RAY_ADDRESS"], "RAY_ADDRESS"
+    address = given or "local"
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if address == "local":
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
@@ -38,11 +42,12 @@ def ensure_ray(address: str | None = None, num_cpus: int | None = None) -> None:
                 f"Ray did not start on this machine ({_reason(error)}); on a busy machine, try again"
             ) from error
         return
+    check_cluster(address, setting)
     try:
         ray.init(address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, ImportError, RuntimeError, ValueError) as error:
         raise AnimaticError(
-            f"no Ray cluster at {address} ({_reason(error)}); start it, or give no address"
+            f"no connection to the Ray cluster at {address} ({setting}): {_reason(error)}"
         ) from error
 
 
