@@ -1,7 +1,7 @@
 """Dotted names of configuration keys, and the nearest one to a name that does not exist."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -44,6 +44,13 @@ def check_names(model: type[BaseModel], *layers: Mapping[str, Any]) -> None:
                 f"configuration key {name!r} is a section: set one of its keys, {name}.<key>=value"
             )
         raise AnimaticError(f"unknown configuration key {name!r}{_suggestion(name, known)}")
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """The end of an error about ``name``: the known one that was probably meant, and all of them."""
+    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    meant = f": did you mean {matches[0]!r}?" if matches else ":"
+    return f"{meant} choose one of {', '.join(known)}"
 
 
 def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

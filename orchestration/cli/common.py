@@ -54,6 +54,21 @@ def err() -> Console:
     return Console(stderr=True, highlight=False)
 
 
+def given(context: typer.Context, *parameters: str) -> list[str]:
+    """Those of the named parameters that the user set, as options: ``--seed``, ``--set``."""
+    return [
+        option.opts[0]
+        for option in context.command.params
+        if option.name in parameters and _on_command_line(context, option.name)
+    ]
+
+
+def refuse(options: Sequence[str], reason: str) -> None:
+    """Raise AnimaticError for the first of the ``options`` that were set and would be without effect."""
+    if options:
+        raise AnimaticError(f"{options[0]} is without effect {reason}")
+
+
 def only_results_on_stdout() -> AbstractContextManager[object]:
     """Inside, output of libraries goes to stderr: Ray, for one, reports lost workers on stdout."""
     return contextlib.redirect_stdout(sys.stderr)
@@ -87,6 +102,11 @@ def print_reasons(reasons: Mapping[str, int]) -> None:
 def short(digest: str | None) -> str:
     """The first 12 digits of a digest, enough to distinguish bundles."""
     return digest[:12] if digest else "-"
+
+
+def _on_command_line(context: typer.Context, parameter: str) -> bool:
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _json_form(value: object) -> object:

@@ -14,11 +14,13 @@ from orchestration.cli.common import (
     Address,
     AsJson,
     err,
+    given,
     only_results_on_stdout,
     out,
     print_json,
     print_reasons,
     print_warning,
+    refuse,
     short,
 )
 from orchestration.workspace import display_path
@@ -52,6 +54,7 @@ def register(app: typer.Typer) -> None:
 
 
 def ingest(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -84,6 +87,7 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Turn a table of videos into shards; an interrupted job continues where it stopped."""
+    _check_tracking(context, track)
     from orchestration.monitoring import MonitoringOptions
     from orchestration.workflows import ingest as workflow
     from orchestration.workspace import Workspace
@@ -129,6 +133,7 @@ def index_images(
 
 
 def retry(
+    context: typer.Context,
     dataset: Annotated[
         str | None, typer.Argument(help="Dataset folder or URL; the newest if not given.")
     ] = None,
@@ -149,6 +154,7 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Give rejected rows of a class another try; all other samples stay as they are."""
+    _check_tracking(context, track)
     from orchestration.monitoring import MonitoringOptions
     from orchestration.workflows import ingest as workflow
     from orchestration.workspace import Workspace
@@ -193,6 +199,11 @@ def verify(
         raise AnimaticError(f"{result.dataset} is damaged: {number}")
     if not as_json:
         out().print(f"{result.dataset} is intact")
+
+
+def _check_tracking(context: typer.Context, track: bool) -> None:
+    if not track:
+        refuse(given(context, "mlflow_uri"), "with --no-track")
 
 
 @contextlib.contextmanager

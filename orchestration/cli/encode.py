@@ -12,9 +12,11 @@ from orchestration.cli.common import (
     AsJson,
     Preset,
     err,
+    given,
     only_results_on_stdout,
     out,
     print_json,
+    refuse,
     short,
 )
 from orchestration.workspace import display_path
@@ -34,6 +36,7 @@ def register(app: typer.Typer) -> None:
 
 
 def encode(
+    context: typer.Context,
     dataset: Annotated[str, typer.Argument(help="Dataset folder or URL, made by `animatic ingest`.")],
     output: Annotated[str, typer.Option("--to", help="Folder or URL for the latents.")],
     preset: Preset = None,
@@ -56,6 +59,7 @@ def encode(
     as_json: AsJson = False,
 ) -> None:
     """Store the latents of a dataset's clips, for training with data.latents; resumes where it stopped."""
+    _check_workers(context, workers)
     from orchestration.workflows import encode as workflow
 
     options = workflow.EncodeOptions(
@@ -86,6 +90,7 @@ def encode(
 
 
 def score(
+    context: typer.Context,
     dataset: Annotated[str, typer.Argument(help="Dataset folder or URL, made by `animatic ingest`.")],
     weights: Annotated[Path, typer.Option(help="open_clip weights of the model: .safetensors, .bin or .pt.")],
     model: Annotated[str, typer.Option(help="open_clip's name of the model.")] = "ViT-H-14",
@@ -95,6 +100,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score how well image and caption of every sample agree (CLIP), to select by in training."""
+    _check_workers(context, workers)
     from orchestration.workflows import score as workflow
 
     config = workflow.prepare_score(
@@ -111,3 +117,8 @@ def score(
         f"{report.samples} samples scored, {report.failed} unreadable; similarity "
         f"{report.least:.3f} to {report.most:.3f}, median {report.median:.3f}, {report.seconds:.0f} s"
     )
+
+
+def _check_workers(context: typer.Context, workers: int | None) -> None:
+    if workers == 0:
+        refuse(given(context, "address"), "with --workers 0, which uses no Ray")

@@ -10,11 +10,12 @@ import typer
 
 from orchestration.cli.common import (
     AsJson,
-    Preset,
+    given,
     out,
     print_json,
     print_reasons,
     print_table,
+    refuse,
     short,
 )
 from orchestration.workspace import display_path
@@ -32,6 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect(
+    context: typer.Context,
     dataset: Annotated[
         str | None, typer.Argument(help="Dataset folder or URL; the newest if not given.")
     ] = None,
@@ -47,7 +49,10 @@ def inspect(
         bool, typer.Option("--batch", help="Draw a training batch instead, as PNG: the network's input.")
     ] = False,
     stage: Annotated[int, typer.Option(min=0, max=3, help="With --batch: the stage.")] = 3,
-    preset: Preset = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="With --batch: tiny, 256, 512 or 1024; tiny if there is no GPU."),
+    ] = None,
     position: Annotated[int, typer.Option(min=0, help="With --batch: steps before it.")] = 0,
     assignments: Annotated[
         list[str] | None,
@@ -63,6 +68,7 @@ def inspect(
 
     workspace = Workspace.current()
     if batch:
+        refuse(given(context, "clips"), "with --batch, which has no contact sheet")
         from orchestration.workflows.inspect_batch import BatchOptions
         from orchestration.workflows.train_request import TrainOptions
 
@@ -76,6 +82,7 @@ def inspect(
         )
         _draw_batch(BatchOptions(training, position, report), as_json)
         return
+    refuse(given(context, "stage", "preset", "position", "assignments", "config"), "without --batch")
     from orchestration.workflows.inspect import InspectOptions, inspect_dataset
 
     inspection = inspect_dataset(InspectOptions(dataset, report, clips, seed or 0), workspace)

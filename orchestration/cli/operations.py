@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from core.errors import AnimaticError
-from orchestration.cli.common import AsJson, err, out, print_json
+from orchestration.cli.common import AsJson, err, given, out, print_json, refuse
 
 PANEL = "This machine"
 
@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
+    context: typer.Context,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Where everything is written; runs/demo if not given.")
     ] = None,
@@ -40,14 +41,15 @@ def demo(
     from orchestration.workspace import Workspace
 
     if prior:
+        refuse(given(context, "folder"), "with --prior, which writes models/prior")
         from orchestration.demo.prior import make_prior
 
         make_prior(Workspace.current(), err(), assignments or ())
         return
-    if assignments:
-        raise AnimaticError(
-            "--set goes with --prior; the demo's recipe is fixed (`animatic train` takes any)"
-        )
+    refuse(
+        given(context, "assignments"),
+        "without --prior: the demo's recipe is fixed, `animatic train` takes any",
+    )
     from orchestration.demo import steps
 
     steps.run(folder or Workspace.current().root / "demo", err())

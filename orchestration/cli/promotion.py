@@ -103,7 +103,8 @@ def registry(preset: LedgerPreset = None, as_json: AsJson = False) -> None:
     listing = list_registry(Workspace.current(), preset)
     if as_json:
         entries = [row.entry for row in listing.entries]
-        print_json({"ledger": listing.ledger, "champions": listing.champions, "entries": entries})
+        found = {"ledger": listing.ledger, "head": listing.head, "champions": listing.champions}
+        print_json({**found, "entries": entries})
         return
     print_table(
         ("when", "event", "bundle", "stage", "preset", "who", "where", ""),
@@ -122,7 +123,8 @@ def registry(preset: LedgerPreset = None, as_json: AsJson = False) -> None:
         ],
     )
     head = short(listing.head) if listing.head else "empty"
-    out().print(f"{len(listing.entries)} entries in {listing.ledger}, chain verified, head {head}")
+    count = f"{len(listing.entries)} of " if preset else ""
+    out().print(f"{count}{listing.total} entries in {listing.ledger}, chain verified, head {head}")
 
 
 def _print(result: PromotionResult, change: str, as_json: bool) -> None:

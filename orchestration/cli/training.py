@@ -14,10 +14,12 @@ from orchestration.cli.common import (
     AsJson,
     Preset,
     err,
+    given,
     only_results_on_stdout,
     out,
     print_json,
     print_warning,
+    refuse,
     short,
 )
 from orchestration.workspace import display_path
@@ -36,6 +38,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
+    context: typer.Context,
     stage: Annotated[
         int, typer.Option(min=0, max=3, help="0 prior, 1 context, 2 adaptation, 3 detail guidance.")
     ],
@@ -70,8 +73,12 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train one stage; an interrupted run resumes from its newest checkpoint."""
-    if verbose and not print_initialisation:
-        raise AnimaticError("--verbose goes with --print-initialisation")
+    if not print_initialisation:
+        refuse(given(context, "verbose"), "without --print-initialisation")
+    elif print_config:
+        refuse(["--print-config"], "with --print-initialisation: print one of them")
+    if print_config or print_initialisation:
+        refuse(given(context, "run"), "where nothing is trained")
     from orchestration.workflows.train_request import TrainOptions
 
     options = TrainOptions(

@@ -4,6 +4,7 @@ from orchestration.registry.entry import Entry
 from orchestration.registry.ledger import Ledger
 from orchestration.registry.lineage import Ancestor, trace_lineage
 from orchestration.registry.mlflow_registry import mirror_champion
+from orchestration.registry.preset_names import check_preset
 from orchestration.registry.promotion import accept, check_animates, promote, rollback
 from orchestration.registry.selection import (
     champion_bundle,
@@ -20,6 +21,7 @@ __all__ = [
     "accept",
     "champion_bundle",
     "check_animates",
+    "check_preset",
     "mirror_champion",
     "named_bundle",
     "newest_final_bundle",

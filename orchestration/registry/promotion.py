@@ -109,7 +109,8 @@ def _last_two(history: History, preset: str | None) -> tuple[Entry, Entry]:
     """The champion and the one before it."""
     champion = history.champion(preset)
     if champion is None:
-        raise AnimaticError(f"{history.path} has no champion, so nothing can be rolled back")
+        wanted = f" of preset {preset}" if preset else ""
+        raise AnimaticError(f"{history.path} has no champion{wanted}, so nothing can be rolled back")
     earlier = history.champions(champion.preset)[:-1]
     if not earlier:
         raise AnimaticError(

@@ -8,30 +8,39 @@ from core.errors import AnimaticError
 from models.bundle import Bundle, open_bundle
 from orchestration.registry.entry import Entry
 from orchestration.registry.ledger import Ledger
+from orchestration.registry.preset_names import check_preset
 
 FINAL_STAGE = 3
+BUNDLE_OPTION = "--bundle FOLDER"
 
 
-def select_bundle(ledger: Ledger, name: str | Path | None, preset: str | None = None) -> Bundle:
+def select_bundle(
+    ledger: Ledger, name: str | Path | None, preset: str | None = None, *, named_by: str = BUNDLE_OPTION
+) -> Bundle:
     """The bundle with this name, or the champion (of ``preset``, if given) without a name; verified.
 
     Raises:
         AnimaticError: as :func:`named_bundle` and :func:`champion_bundle`.
     """
-    return champion_bundle(ledger, preset) if name is None else named_bundle(ledger, name, preset)
+    if name is None:
+        return champion_bundle(ledger, preset, named_by=named_by)
+    return named_bundle(ledger, name, preset)
 
 
-def champion_bundle(ledger: Ledger, preset: str | None = None) -> Bundle:
-    """The champion, verified.
+def champion_bundle(ledger: Ledger, preset: str | None = None, *, named_by: str = BUNDLE_OPTION) -> Bundle:
+    """The champion, verified; ``named_by``: how a user names another bundle, for the message.
 
     Raises:
-        AnimaticError: there is no champion, or its folder no longer contains the promoted bundle.
+        AnimaticError: the preset does not exist, there is no champion, or its folder no longer contains the
+            promoted bundle.
     """
+    check_preset(ledger, preset)
     entry = ledger.champion(preset)
     if entry is None:
+        wanted = f" of preset {preset}" if preset else ""
         raise AnimaticError(
-            f"{ledger.path} has no champion: train a bundle (`make demo` does everything), "
-            "then run `animatic promote`, or pass --bundle FOLDER"
+            f"{ledger.path} has no champion{wanted}: train a bundle (`make demo` does everything), "
+            f"then run `animatic promote`, or name one: {named_by}"
         )
     return _open_entry(ledger, entry)
 
@@ -43,6 +52,7 @@ def named_bundle(ledger: Ledger, name: str | Path, preset: str | None = None) ->
         AnimaticError: neither a folder nor exactly one id matches, the bundle fails verification, or it is of
             another preset than ``preset``.
     """
+    check_preset(ledger, preset)
     bundle = open_bundle(name) if name != "" and Path(name).is_dir() else _by_id(ledger, str(name))
     if preset not in (None, bundle.info.preset):
         raise AnimaticError(
@@ -58,6 +68,7 @@ def newest_final_bundle(ledger: Ledger, preset: str | None = None) -> Bundle:
     Raises:
         AnimaticError: the ledger lists none, or the bundle fails verification.
     """
+    check_preset(ledger, preset)
     finals = [
         entry
         for entry in ledger.entries()

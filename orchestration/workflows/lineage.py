@@ -23,4 +23,5 @@ def lineage(options: LineageOptions, workspace: Workspace) -> list[Ancestor]:
         AnimaticError: no such bundle, or one of them fails verification.
     """
     ledger = workspace.ledger
-    return trace_lineage(ledger, select_bundle(ledger, options.bundle, options.preset))
+    bundle = select_bundle(ledger, options.bundle, options.preset, named_by="`animatic lineage FOLDER`")
+    return trace_lineage(ledger, bundle)

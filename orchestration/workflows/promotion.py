@@ -58,8 +58,10 @@ def rollback(options: RollbackOptions, workspace: Workspace) -> PromotionResult:
     """Withdraw the champion and reinstate the previous one, after verifying it.
 
     Raises:
-        AnimaticError: no champion, no previous one, one that fails verification, or a damaged ledger.
+        AnimaticError: no such preset, no champion, no previous one, one that fails verification, or a damaged
+            ledger.
     """
+    registry.check_preset(workspace.ledger, options.preset)
     entry = registry.rollback(workspace.ledger, preset=options.preset, actor=options.actor, note=options.note)
     return _mirrored(entry, workspace)
 

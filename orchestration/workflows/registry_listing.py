@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.registry import Entry
+from orchestration.registry import Entry, check_preset
 from orchestration.workspace import Workspace
 
 
@@ -20,26 +20,28 @@ class ListedEntry:
 
 @dataclass(frozen=True)
 class RegistryListing:
-    """Entries in the order of the ledger; ``champions``: by preset, None where all were rolled back."""
+    """Entries in the order of the ledger; ``champions``: by preset, None where all were rolled back.
+
+    ``total`` entries, and the hash of the last of them, ``head``, are those of the whole ledger.
+    """
 
     ledger: Path
     entries: list[ListedEntry]
     champions: dict[str, Entry | None]
-
-    @property
-    def head(self) -> str | None:
-        """Hash of the last listed entry; None if nothing is listed."""
-        return self.entries[-1].entry.hash if self.entries else None
+    total: int
+    head: str | None
 
 
 def list_registry(workspace: Workspace, preset: str | None = None) -> RegistryListing:
     """Read and verify the ledger, and list its entries (of ``preset``, if given).
 
     Raises:
-        AnimaticError: the ledger is damaged.
+        AnimaticError: the preset does not exist, or the ledger is damaged.
     """
     ledger = workspace.ledger
-    entries = [entry for entry in ledger.entries() if preset in (None, entry.preset)]
+    check_preset(ledger, preset)
+    everything = ledger.entries()
+    entries = [entry for entry in everything if preset in (None, entry.preset)]
     champions = {name: ledger.champion(name) for name in sorted({entry.preset for entry in entries})}
     ids = {champion.bundle_id for champion in champions.values() if champion}
     listed = [
@@ -48,4 +50,5 @@ def list_registry(workspace: Workspace, preset: str | None = None) -> RegistryLi
         )
         for entry in entries
     ]
-    return RegistryListing(ledger.path, listed, champions)
+    head = everything[-1].hash if everything else None
+    return RegistryListing(ledger.path, listed, champions, len(everything), head)

@@ -34,7 +34,7 @@ def verify_dataset(
     """Check every digest, count, tar and sample; ``on_progress`` gets (done, all) of shards or files.
 
     Raises:
-        AnimaticError: there is no dataset, or ``deep`` is asked for latents.
+        AnimaticError: there is no dataset, or ``deep`` is asked for latents or images.
     """
     url = workspace.dataset(options.dataset)
     if not holds_latents(url):

@@ -34,6 +34,8 @@ def verify(
     images of the right size, clips with the recorded number of frames (counted by demuxing; ``deep`` decodes
     them). ``progress`` gets (shards done, shards); of an index of image tars,
     (files done, files).
+
+    Raises AnimaticError if ``deep`` is asked for an index of images.
     """
     folder = Folder(url)
     try:
@@ -41,6 +43,8 @@ def verify(
     except AnimaticError as error:
         return [str(error)]
     if info["config"].get("kind") == "images":
+        if deep:
+            raise AnimaticError(f"{folder} contains images, which have no clips to decode: leave out --deep")
         digests = info["files"] | {shard["name"]: shard["sha256"] for shard in info["shards"]}
         problems = list[str]()
         for done, found in enumerate(digest_problems(folder, digests, threads), start=1):

@@ -12,7 +12,7 @@ from core.urls import resolve
 from pipelines.dataset.clip_units import counts_of
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.dataset_record import DATASET
-from pipelines.dataset.records import UnitManifest, UnitSource
+from pipelines.dataset.records import UnitCounts, UnitManifest, UnitSource
 from pipelines.dataset.units import committed_units, read_units, unit_name
 from pipelines.ingest.inputs import INGEST, NON_IDENTITY_FIELDS, IngestInputs
 from pipelines.ingest.job import IngestReport, report_of
@@ -49,8 +49,10 @@ def retry(
         if committed_units(folder) != set(range(inputs.units)):
             raise AnimaticError(f"the ingest of {folder} did not finish; run animatic ingest again first")
         with timings_of(folder) as timings:
+            units, sources, present = _units(folder, inputs, set(reasons))
             tally = Tally(inputs.rows, progress, timings)
-            units, sources = _units(folder, inputs, set(reasons), tally)
+            for counts in present:
+                tally.add_present(counts)
             folder.remove(DATASET)
             tasks = ((unit, functools.partial(retry_unit, config, unit, sorted(reasons))) for unit in units)
             for done in run_tasks(tasks, workers=config.workers, address=config.address):
@@ -72,14 +74,14 @@ def _config(folder: Folder, inputs: IngestInputs, overrides: Mapping[str, object
 
 
 def _units(
-    folder: Folder, inputs: IngestInputs, reasons: set[str], tally: Tally
-) -> tuple[list[int], list[UnitSource]]:
-    """Units with rejected rows of these classes (the others count as done), and the source of every unit."""
+    folder: Folder, inputs: IngestInputs, reasons: set[str]
+) -> tuple[list[int], list[UnitSource], list[UnitCounts]]:
+    """Units with rejected rows of these classes, the source of every unit, and the counts of the others."""
     if reasons & TABLE_REASONS:
         raise AnimaticError(
             f"{min(reasons & TABLE_REASONS)} is a fault of the table: fix the table and ingest it again"
         )
-    units, sources, present = list[int](), list[UnitSource](), set[str]()
+    units, sources, others, present = list[int](), list[UnitSource](), list[UnitCounts](), set[str]()
     for unit, manifest in enumerate(read_units(folder, range(inputs.units), UnitManifest)):
         sources.append(manifest.get("source", {}))
         if sources[-1].get("settings", inputs.unit_settings) != inputs.unit_settings:
@@ -92,8 +94,9 @@ def _units(
         if counts["reasons"].keys() & reasons:
             units.append(unit)
         else:
-            tally.add_present(counts)
-    if not units:
+            others.append(counts)
+    absent = reasons - present
+    if absent:
         found = f"; it has {', '.join(sorted(present))}" if present else ""
-        raise AnimaticError(f"{folder} has no row rejected for {', '.join(sorted(reasons))}{found}")
-    return units, sources
+        raise AnimaticError(f"{folder} has no row rejected for {', '.join(sorted(absent))}{found}")
+    return units, sources, others

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from core.config.keys import nearest
 from core.config.layers import Layer, read_yaml
 from core.errors import AnimaticError
 
@@ -17,8 +18,7 @@ def presets() -> list[str]:
 
 def preset_layers(stage: int, preset: str) -> list[Layer]:
     """A preset's base and its section for the stage. Raises AnimaticError if it does not exist."""
-    path = PRESETS / f"{preset}.yaml"
-    if not path.is_file():
-        raise AnimaticError(f"preset {preset!r} does not exist: choose one of {', '.join(presets())}")
-    content = read_yaml(path)
+    if preset not in presets():
+        raise AnimaticError(f"preset {preset!r} does not exist{nearest(preset, presets())}")
+    content = read_yaml(PRESETS / f"{preset}.yaml")
     return [content["base"], content["stages"].get(stage) or {}]

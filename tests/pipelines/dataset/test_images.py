@@ -64,6 +64,8 @@ def test_stage_one_trains_on_them(folder):
     assert verify(folder, progress=lambda done, total: seen.append((done, total))) == []
     assert seen == [(done, 5) for done in range(1, 6)]  # three tars, two tables
     assert index_images(folder)["digest"] == Dataset.open(folder).digest
+    with pytest.raises(AnimaticError, match="no clips to decode: leave out --deep"):
+        verify(folder, deep=True)
 
 
 def test_later_stages_need_clips(folder):

@@ -9,7 +9,7 @@ import pytest
 from core.errors import AnimaticError
 from pipelines.dataset import Dataset
 from pipelines.dataset.verify import verify
-from pipelines.ingest import IngestConfig, ingest, retry
+from pipelines.ingest import IngestConfig, IngestProgress, ingest, retry
 from tests.support.dataset_files import contents
 from tests.support.footage import row, write_coded, write_table
 from tests.support.recorded_files import CrashError, recorded_files
@@ -181,10 +181,13 @@ def test_a_retry_processes_the_rejected_rows_of_a_class_again(source: Path, tmp_
     settings = config(source, output).model_copy(update={"videos": str(videos)})
     first = ingest(settings)
     assert first.reasons == {"empty_file": 1, "missing_file": 1}
-    with pytest.raises(AnimaticError, match=r"no row .* decoder_crash; it has empty_file, missing"):
-        retry(str(output), ["decoder_crash"])
+    progress: list[IngestProgress] = []
+    for reasons in (["decoder_crash"], ["missing_file", "decoder_crash"]):
+        with pytest.raises(AnimaticError, match=r"no row .* decoder_crash; it has empty_file, missing"):
+            retry(str(output), reasons, progress.append)
     with pytest.raises(AnimaticError, match="fix the table"):
-        retry(str(output), ["no_caption"])
+        retry(str(output), ["no_caption"], progress.append)
+    assert progress == []  # a tracker begins a run with the first state
     with pytest.raises(AnimaticError, match="crf decides"):
         retry(str(output), ["missing_file"], crf=23)
 
