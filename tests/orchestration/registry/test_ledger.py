@@ -100,6 +100,8 @@ def test_no_field_of_an_entry_can_be_rewritten(chain, tmp_path_factory, field, d
 
     assert f"line {number + 1} does not match its own hash" in verify(altered)
     rehashed = altered.model_copy(update={"hash": altered.digest()})
+    if field in ("seq", "previous"):
+        assert f"line {number + 1} does not follow line {number}" in verify(rehashed)
     if number + 1 == len(entries):
         return
     # The entry after it names the old hash, and its own hash covers that name.
