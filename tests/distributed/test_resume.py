@@ -14,6 +14,7 @@ from tests.support.coded_clips import build_dataset
 from tests.support.process_group import WorkerError, Workers
 from tests.support.training_jobs import run_stage, small_config, write_config
 from training.checkpoints import find_damage
+from training.initialisation import initialise
 from training.journal import curves, read_journal
 
 LENGTH = (
@@ -46,9 +47,10 @@ def test_killed_run_resumes_bit_equal(undisturbed, pair, tmp_path):
     run_dir = tmp_path / "run"
     path = write_config(undisturbed.config, tmp_path / "config.yaml")
     with Workers(2, tmp_path / "first") as workers:
-        workers.start(run_stage, path, str(run_dir))
-        wait_for(lambda: 5 in dict(curves(run_dir / "journal.jsonl").get("train/loss", [])))
+        workers.start(run_stage, path, str(run_dir), {"wait_after": 5})
+        wait_for(lambda: (run_dir / "waiting").exists())
         workers.kill()
+    assert max(dict(curves(run_dir / "journal.jsonl")["train/loss"])) == 5
     assert not (run_dir / "bundle").exists()
     assert pair.run(run_stage, path, str(run_dir))[0]["resumed_from"] == 4
     expected, got = (open_bundle(folder / "bundle").state() for folder in (undisturbed.run_dir, run_dir))
@@ -109,6 +111,23 @@ def test_samples_are_drawn_from_the_whole_averaged_weights(train_in_pair):
     assert all(torch.equal(drawn[name], value) for name, value in expected.items())
     (sample,) = events(trained.run_dir, "sample")
     assert sample.step == 3 and (trained.run_dir / sample.content["path"]).with_suffix(".png").is_file()
+
+
+def test_a_bundle_contains_the_average_of_the_weights(train_in_pair):
+    """After one step: a mean of the first weights and the last, by the decay of a young average."""
+    begun = initialise(small_config(0))[1].weights
+    last, averaged = (
+        internal_state(bundle.info.architecture, bundle.state())
+        for decay in ("null", "0.9")
+        for bundle in [
+            open_bundle(train_in_pair(small_config(0, "train.steps=1", f"train.ema_decay={decay}")).bundle)
+        ]
+    )
+    decay = (1 + 1) / (10 + 1)
+    assert last.keys() == averaged.keys() == begun.keys()
+    assert any(not torch.equal(last[name], begun[name]) for name in last)
+    for name, value in averaged.items():
+        torch.testing.assert_close(value, begun[name].lerp(last[name], 1 - decay), rtol=0, atol=1e-6)
 
 
 def test_samples_are_written_at_each_interval(undisturbed):
@@ -184,13 +203,15 @@ def test_a_run_from_another_base_or_parent_is_refused(recipe, train_in_pair, tmp
     sets = (f"init.base={base}", f"init.parent={parent}", "train.checkpoint_every=1", "train.steps=1")
     config, run_dir = small_config(2, *sets), tmp_path / "run"
     train_in_pair(config, run_dir)
-    shutil.rmtree(run_dir / "bundle")
     for bundle in (base, parent):
         card = bundle / "README.md"
         card.write_text("Another one.")
         info = json.loads((bundle / "bundle.json").read_text())
         info["files"]["README.md"] = sha256(card)
         (bundle / "bundle.json").write_text(json.dumps(info))
+    with pytest.raises(WorkerError, match="finished run of another parent bundle"):
+        train_in_pair(config, run_dir)
+    shutil.rmtree(run_dir / "bundle")
     with pytest.raises(WorkerError, match=r"belongs to another run \(different base, parent\)"):
         train_in_pair(config, run_dir)
 

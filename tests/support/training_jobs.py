@@ -5,6 +5,7 @@ import itertools
 import math
 import os
 import pkgutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -117,8 +118,9 @@ class Interruption(Exception):
 def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
     """Train to the bundle, on synthetic clips where no dataset is named.
 
-    Options: ``bad_steps``, ``stop_after`` (a step to be interrupted at), ``failing`` (a function, as
-    ``module.name``, whose first call in the process ``failing_rank`` raises), ``digest`` (of the data),
+    Options: ``bad_steps``, ``stop_after`` (a step to be interrupted at), ``wait_after`` (a step to be killed
+    after: it waits when the run folder has a file ``waiting``), ``failing`` (a function, as ``module.name``,
+    whose first call in the process ``failing_rank`` raises), ``digest`` (of the data),
     ``record_samples`` (True puts the weights that samples are drawn from into ``drawn.pt``).
     """
     options = options or {}
@@ -131,6 +133,10 @@ def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = N
         losses[step] = loss if math.isfinite(loss) else None
         if step == options.get("stop_after"):
             raise Interruption(f"at step {step}")
+        if step == options.get("wait_after"):
+            if os.environ["RANK"] == "0":  # whose journal is complete by now
+                (Path(run_dir) / "waiting").touch()
+            threading.Event().wait()
 
     if "digest" in options:
         synthetic.digest = options["digest"]
