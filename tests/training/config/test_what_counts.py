@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from models.architecture import TowerConfig
 from training.config import RunConfig, config_hash, resolve, trajectory_hash
 from training.config.identity import NON_IDENTITY_FIELDS, NON_TRAJECTORY_FIELDS
 
@@ -32,14 +33,31 @@ def leaves(model: BaseModel, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def another(value: Any) -> Any:
-    """A value that differs; whether it is valid does not matter here."""
+TOWER = TowerConfig(width=8, layers=1, heads=1)
+OTHERS: dict[str, Any] = {
+    "model.encoders.text": TOWER,
+    "model.encoders.image": TOWER,
+    "data.selection.min_clip_similarity": 0.5,
+    "data.sampling.target_fps": (4.0, 8.0),
+    "data.sampling.condition": "last",
+    "train.ema_decay": 0.5,
+    "train.trainable": ["another"],
+    "validation.sampling.image_guidance": 2.0,
+}
+
+
+def another(name: str, value: Any) -> Any:
+    """A value of the setting's type that differs; whether it is within bounds does not matter here."""
+    if name in OTHERS:
+        return OTHERS[name]
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
         return value + 1
-    if isinstance(value, tuple | list):
-        return [*value, "another"]
+    if isinstance(value, tuple):
+        return tuple(number + 1 for number in value)
+    if isinstance(value, list):
+        return [*value, *(value[:1] or ["another"])]
     return "another"
 
 
@@ -57,9 +75,10 @@ def listed(name: str, fields: frozenset[str]) -> bool:
 LEAVES = leaves(BASE)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", LEAVES)
 def test_a_setting_counts_unless_it_is_listed(name: str) -> None:
-    changed = replaced(BASE, name, another(LEAVES[name]))
+    changed = replaced(BASE, name, another(name, LEAVES[name]))
     in_recipe = not listed(name, NON_IDENTITY_FIELDS)
     in_trajectory = in_recipe and not listed(name, NON_TRAJECTORY_FIELDS)
     assert (config_hash(changed) != config_hash(BASE)) == in_recipe
