@@ -35,6 +35,28 @@ def test_verify_lists_problems_and_exits_with_1(dataset: Path) -> None:
     assert problems == result.stdout.splitlines()
 
 
+def test_an_ingest_without_a_sample_exits_with_1(here: Path) -> None:
+    (here / "table.csv").write_text("videoid,page_dir,name\n1,p,a cat\n2,p,a dog\n")
+    (here / "videos").mkdir()
+    call = (
+        "ingest",
+        "table.csv",
+        "--videos",
+        "videos",
+        "--out",
+        "out",
+        "--workers",
+        1,
+        "--no-track",
+        "--json",
+    )
+    result = run(*call)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("error: none of 2 rows became a sample: see")
+    assert json.loads(result.stdout)["report"]["reasons"] == {"missing_file": 2}
+    assert run(*call).exit_code == 1  # also when the dataset is already complete
+
+
 def test_a_retry_needs_a_class_and_an_ingest(dataset: Path) -> None:
     fails("--class fetch_timeout", "retry", dataset)
     fails("that was ingested", "retry", dataset, "--class", "fetch_timeout")

@@ -3,15 +3,14 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from core.errors import AnimaticError
+from pipelines.cluster import tasks
 from pipelines.dataset import Dataset
 from pipelines.dataset.verify import verify
 from pipelines.ingest import IngestConfig, IngestProgress, ingest
@@ -90,11 +89,12 @@ def test_another_seed_draws_other_frames_of_the_same_clips(
     assert here.read(9, "mp4") == there.read(0, "mp4")
 
 
-def test_a_finished_dataset_is_not_changed(source: Path, finished: Path) -> None:
+def test_a_finished_dataset_is_not_changed_and_starts_no_task(
+    source: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "run_tasks", lambda *_, **__: pytest.fail("tasks were started"))
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
-    started = time.monotonic()
     report = ingest(config(source, finished, workers=1))
-    assert time.monotonic() - started < 1
     assert (report.rows, report.samples, report.rejected, report.skipped_units) == (23, 11, 12, 4)
     assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
 
@@ -128,20 +128,32 @@ def test_a_damaged_unit_is_made_again(source: Path, finished: Path, tmp_path: Pa
     assert [state.rows for state in seen] == sorted(state.rows for state in seen)
 
 
+# Reports the first finished unit and gives out no more work: the driver waits here to be killed.
+STOPS_AFTER_A_UNIT = """
+import sys, threading
+from pipelines.ingest import IngestConfig, ingest
+
+def wait(progress):
+    if progress.rows:
+        print("a unit is finished", flush=True)
+        threading.Event().wait()
+
+ingest(IngestConfig.model_validate_json(sys.argv[1]), wait)
+"""
+
+
 def test_a_killed_job_resumes_where_it_stopped(source: Path, finished: Path, tmp_path: Path) -> None:
     output = tmp_path / "killed"
     settings = config(source, output, workers=1).model_dump_json()
-    code = "import sys; from pipelines.ingest import *; ingest(IngestConfig.model_validate_json(sys.argv[1]))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("RAY_ADDRESS", None)
-    driver = subprocess.Popen([sys.executable, "-c", code, settings], env=environment)
-    try:
-        while not list(output.glob("units/unit-*.json")):
-            assert driver.poll() is None
-            time.sleep(0.02)
-    finally:
-        driver.send_signal(signal.SIGKILL)
-        driver.wait()
+    command = [sys.executable, "-c", STOPS_AFTER_A_UNIT, settings]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        try:
+            assert "a unit is finished\n" in iter(driver.stdout.readline, "")
+        finally:
+            driver.kill()
     committed = {path.name for path in output.glob("units/unit-*.json")}
     assert not (output / "dataset.json").exists()
     report = ingest(config(source, output))
