@@ -2,7 +2,8 @@
 
 import json
 import socket
-import time
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -50,11 +51,11 @@ def store(tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def dead_server() -> str:
-    """A loopback URL that refuses connections."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+def dead_server() -> Iterator[str]:
+    """A loopback URL that refuses connections: its port is taken, and nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def journal_points(folder: Path) -> dict[tuple[str, int], float]:
@@ -127,25 +128,18 @@ def test_wandb_writes_a_readable_offline_run_under_the_run_folder(run_folder):
     assert list(run_folder.glob("wandb/offline-run-*/files/media/**/*.mp4"))
 
 
-def test_a_dead_server_neither_delays_nor_fails_the_run_and_sync_delivers_later(
-    run_folder, store, dead_server
-):
+def test_a_dead_server_does_not_fail_the_run_and_sync_delivers_later(run_folder, store, dead_server):
     backends: list[Backend] = [MlflowBackend(dead_server), WandbBackend("offline", PROJECT)]
     mirror = Mirror(TrackedRun.of(run_folder, PROJECT), backends, poll_s=0.05)
-    deadline = time.monotonic() + 60
-    while not history(run_folder) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    started = time.monotonic()
     write_metrics(run_folder, range(6, 20))
     append(run_folder, "end", 19)
-    assert time.monotonic() - started < 1
 
-    behind = mirror.close("finished", grace_s=20)
+    behind = mirror.close("finished", grace_s=120)
 
     assert behind == ["mlflow"]
     assert len({row["step"] for row in history(run_folder) if "train/loss" in row}) == 19
     (failed,) = sync(run_folder, PROJECT, [MlflowBackend(dead_server)])
-    assert failed.error is not None
+    assert f"request to {dead_server}/" in (failed.error or "") and "NewConnectionError" in failed.error
     (report,) = sync(run_folder, PROJECT, [MlflowBackend(store)])
     assert (report.points, report.error) == (2 * 19, None)
     assert len(mlflow_points(store, run_folder)) == 2 * 19
@@ -158,6 +152,7 @@ class Unreliable:
 
     def __init__(self, failures: int) -> None:
         self.failures, self.received, self.outcome = failures, [], None
+        self.delivered = threading.Event()
 
     def open(self, run, known_id) -> str:
         return known_id or "1"
@@ -170,18 +165,44 @@ class Unreliable:
             self.failures -= 1
             raise OSError("unreachable")
         self.received += [(point.key, point.step) for point in delivery.points]
+        self.delivered.set()
 
     def close(self, outcome) -> None:
         self.outcome = outcome
+
+
+class Hanging(Unreliable):
+    """A tracker that does not answer."""
+
+    name = "hanging"
+
+    def __init__(self) -> None:
+        super().__init__(failures=0)
+        self.answer = threading.Event()
+
+    def open(self, run, known_id) -> str:
+        self.answer.wait()
+        return super().open(run, known_id)
+
+
+def test_a_tracker_that_does_not_answer_delays_neither_the_run_nor_other_trackers(run_folder):
+    hanging, other = Hanging(), Unreliable(failures=0)
+    mirror = Mirror(TrackedRun.of(run_folder, PROJECT), [hanging, other], poll_s=0.05)
+    try:
+        assert other.delivered.wait(60)
+        append(run_folder, "end", 6)
+        assert mirror.close("finished", grace_s=1) == ["hanging"]
+        assert other.outcome == "finished" and not hanging.answer.is_set()
+    finally:
+        hanging.answer.set()
+    assert hanging.delivered.wait(60)
 
 
 def test_a_tracker_that_comes_back_gets_everything_once(run_folder, monkeypatch):
     monkeypatch.setattr("orchestration.tracking.mirror.RETRY_FIRST_S", 0.05)
     unreliable = Unreliable(failures=3)
     mirror = Mirror(TrackedRun.of(run_folder, PROJECT), [unreliable], poll_s=0.05)
-    deadline = time.monotonic() + 20
-    while not unreliable.received and time.monotonic() < deadline:
-        time.sleep(0.05)
+    assert unreliable.delivered.wait(60)
     assert mirror.close("interrupted") == []
     assert unreliable.outcome == "interrupted"
     assert sorted(unreliable.received) == sorted(journal_points(run_folder))
@@ -203,9 +224,7 @@ def test_the_position_in_a_state_file_of_an_earlier_version_is_kept(run_folder):
 def test_a_run_being_mirrored_is_not_synced_at_the_same_time(run_folder):
     unreliable = Unreliable(failures=0)
     mirror = Mirror(TrackedRun.of(run_folder, PROJECT), [unreliable], poll_s=0.05)
-    deadline = time.monotonic() + 20
-    while not unreliable.received and time.monotonic() < deadline:
-        time.sleep(0.05)
+    assert unreliable.delivered.wait(60)
     (report,) = sync(run_folder, PROJECT, [Unreliable(failures=0)])
     mirror.close("finished")
     assert "another process" in (report.error or "")
