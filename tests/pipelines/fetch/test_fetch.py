@@ -32,13 +32,16 @@ def fetch(locations: list[str], into: Path, policy: FetchPolicy) -> Fetched:
 
 class UnreliableServer(BaseHTTPRequestHandler):
     """Answers by the path: /ok, /flaky (fails twice), /broken (twice half of another body, then whole),
-    /status/N, /short (ends early), /empty, /slow, /endless, /wait (busy for a second), /to/URL (redirects),
-    /loop."""
+    /status/N, /short (ends early), /empty, /slow (when ``expected`` requests came at once), /hang, /endless,
+    /wait (busy for a second), /to/URL (redirects), /loop."""
 
     asked: ClassVar[Counter[str]] = Counter()
     moments: ClassVar[dict[str, list[float]]] = {}
     busy: ClassVar[list[int]] = [0, 0]  # requests being answered, and the maximum so far
-    lock: ClassVar[threading.Lock] = threading.Lock()
+    expected: ClassVar[int] = 1
+    changed: ClassVar[threading.Condition] = threading.Condition()
+    hanging: ClassVar[threading.Event] = threading.Event()
+    ended: ClassVar[threading.Event] = threading.Event()
 
     def do_GET(self) -> None:
         self.asked[self.path] += 1
@@ -49,16 +52,22 @@ class UnreliableServer(BaseHTTPRequestHandler):
             return self._endless()
         if self.path == "/wait" and self.asked[self.path] == 1:
             return self._answer(503, b"", **{"Retry-After": "1"})
+        if self.path == "/hang":
+            self.hanging.set()
+            self.ended.wait()
         if self.path.startswith("/slow"):
-            self._count(1)
-            time.sleep(20 if self.path == "/slow/hang" else 0.15)
-            self._count(-1)
+            self._slow()
         return self._plain()
 
-    def _count(self, change: int) -> None:
-        with self.lock:
-            self.busy[0] += change
+    def _slow(self) -> None:
+        with self.changed:
+            self.busy[0] += 1
             self.busy[1] = max(self.busy)
+            self.changed.notify_all()
+            self.changed.wait_for(lambda: self.busy[1] >= self.expected, timeout=60)
+        time.sleep(0.15)  # time for one too many to come
+        with self.changed:
+            self.busy[0] -= 1
 
     def _redirect(self, target: str) -> None:
         self._answer(302, b"", Location=target)
@@ -104,6 +113,7 @@ def server() -> Iterator[str]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("NO_PROXY", "127.0.0.1")
             yield f"http://127.0.0.1:{served.server_port}"
+        UnreliableServer.ended.set()
         served.shutdown()
 
 
@@ -219,8 +229,8 @@ def test_locations_that_are_not_files_are_missing(tmp_path: Path) -> None:
 def test_a_server_that_hangs_is_a_timeout(server: str, tmp_path: Path) -> None:
     hasty = POLICY.model_copy(update={"timeout_s": 0.3, "attempts": 2})
     with pytest.raises(RejectedError, match="fetch_timeout"):
-        fetch([server + "/slow/hang"], tmp_path / "into", hasty)
-    assert UnreliableServer.asked["/slow/hang"] == 2
+        fetch([server + "/hang"], tmp_path / "into", hasty)
+    assert UnreliableServer.asked["/hang"] == 2
 
 
 def test_a_retry_waits_as_long_as_the_server_asks(server: str, tmp_path: Path) -> None:
@@ -308,22 +318,23 @@ def test_an_invalid_address_is_refused(tmp_path: Path, location: str) -> None:
 
 @pytest.mark.parametrize(("limit", "most"), [({"concurrency": 3}, 3), ({"per_host": 2}, 2)])
 def test_no_more_downloads_run_at_once_than_allowed(
-    server: str, tmp_path: Path, limit: dict[str, int], most: int
+    server: str, tmp_path: Path, limit: dict[str, int], most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     UnreliableServer.busy[:] = [0, 0]
-    with Fetcher(POLICY.model_copy(update=limit)) as fetcher:
+    monkeypatch.setattr(UnreliableServer, "expected", most)
+    with Fetcher(POLICY.model_copy(update={"timeout_s": 60, **limit})) as fetcher:
         begun = [fetcher.submit([f"{server}/slow/{n}"], tmp_path / f"{n}") for n in range(9)]
         assert [future.result().size for future in begun] == [len(BODY)] * 9
     assert UnreliableServer.busy[1] == most
 
 
 def test_leaving_cancels_downloads_that_are_not_done(server: str, tmp_path: Path) -> None:
-    started = time.monotonic()
-    with Fetcher(POLICY) as fetcher:
-        waiting = fetcher.submit([f"{server}/slow/hang"], tmp_path / "into")
-        time.sleep(0.1)
-    assert time.monotonic() - started < 3
+    UnreliableServer.hanging.clear()
+    with Fetcher(POLICY.model_copy(update={"timeout_s": 600})) as fetcher:
+        waiting = fetcher.submit([f"{server}/hang"], tmp_path / "into")
+        assert UnreliableServer.hanging.wait(60)
     assert waiting.cancelled()
+    assert not UnreliableServer.ended.is_set()
 
 
 def test_a_download_that_cannot_be_stored_is_not_a_rejection(server: str, tmp_path: Path) -> None:

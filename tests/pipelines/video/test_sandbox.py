@@ -22,10 +22,18 @@ MEMORY = 1 << 30
 def decoding_processes() -> list[int]:
     """Children of this process that decode video."""
     children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    pids = [int(pid) for path in children for pid in path.read_text().split()]
+    pids = [int(pid) for path in children for pid in _content(path).split()]
     return [
-        pid for pid in pids if b"pipelines.video.sandbox_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        pid for pid in pids if b"pipelines.video.sandbox_worker" in _content(Path(f"/proc/{pid}/cmdline"))
     ]
+
+
+def _content(path: Path) -> bytes:
+    """Of a file in /proc; empty if its thread or process has ended since it was listed."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def test_a_hanging_decoder_is_killed_and_the_next_file_gets_a_new_one(tmp_path: Path) -> None:
