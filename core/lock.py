@@ -4,6 +4,8 @@ A lock is a file that stays where it is: deleting it would let two holders lock 
 """
 
 import contextlib
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +53,26 @@ def is_locked(path: Path) -> bool:
 
 
 @contextlib.contextmanager
+def named_lock(path: Path, job: str, timeout_s: float = 0) -> Iterator[None]:
+    """Hold the lock ``path`` of the folder that it is in, and record in it who does.
+
+    Raises:
+        LockedError: where another job holds it for longer than ``timeout_s`` seconds; the message names it.
+        OSError: where the file cannot be created.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(file_lock(path, timeout_s))
+        except LockedError as error:
+            other = path.read_text(errors="replace") or "job"
+            raise LockedError(
+                f"another {other} is writing to {path.parent}; wait for it or stop it"
+            ) from error
+        path.write_text(f"{job} (process {os.getpid()} on {socket.gethostname()})")
+        yield
+
+
+@contextlib.contextmanager
 def exclusive_lock(folder: Folder, job: str) -> Iterator[None]:
     """Keep other jobs on this machine from writing to a folder, and delete what killed ones left in it.
 
@@ -67,16 +89,11 @@ def exclusive_lock(folder: Folder, job: str) -> Iterator[None]:
     if path is None:
         yield
         return
-    lock = path / LOCK
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(file_lock(lock, timeout_s=0))
-        except LockedError as error:
-            other = lock.read_text() or "job"
-            raise LockedError(f"another {other} is writing to {folder}; wait for it or stop it") from error
+            held.enter_context(named_lock(path / LOCK, job))
         except OSError as error:
             raise AnimaticError(f"{folder} cannot be created: {error.strerror}") from error
-        lock.write_text(job)
         folder.remove_leftovers()
         yield
         folder.remove_leftovers()

@@ -9,6 +9,13 @@ from pathlib import Path, PurePosixPath
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _WEB = ("http://", "https://")
+# As much as could be one: a password may contain an @.
+_USER_INFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s]*)@")
+_SECRET_PARAMETER = re.compile(
+    r"([?&;](?:[\w.-]*(?:password|passwd|pwd|token|secret|signature|credential)[\w.-]*"
+    r"|(?:api|access)?[_-]?key|sig)=)[^&;#\s]+",
+    re.IGNORECASE,
+)
 
 
 def is_url(location: str) -> bool:
@@ -55,3 +62,16 @@ def join_inside(root: str, *parts: str) -> str:
         if path.is_absolute() or ".." in path.parts or "\0" in part or "\\" in part:
             raise ValueError(part)
     return f"{root.rstrip('/')}/{PurePosixPath(*parts)}"
+
+
+def without_credentials(text: str) -> str:
+    """A text without the user names, passwords, tokens and signatures of the URLs in it: for display."""
+    return _SECRET_PARAMETER.sub(r"\1***", _USER_INFO.sub(r"\1", text))
+
+
+def has_credentials(url: str) -> bool:
+    """Whether a URL contains a password, token or signature; the bare name of a database's user is none."""
+    user = _USER_INFO.match(url)
+    if user is not None and (":" in user[2] or is_web(url)):
+        return True
+    return _SECRET_PARAMETER.search(url) is not None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import AnimaticError
-from core.urls import is_url
+from core.urls import is_url, without_credentials
 from orchestration.registry import Ledger, newest_folder
 
 RUNS_VARIABLE = "ANIMATIC_RUNS"
@@ -21,7 +21,14 @@ class Workspace:
 
     @classmethod
     def current(cls) -> Workspace:
-        return cls(Path(os.environ.get(RUNS_VARIABLE) or "runs"))
+        """The workspace of this process. Raises AnimaticError where its variable contains a URL."""
+        folder = os.environ.get(RUNS_VARIABLE) or "runs"
+        if is_url(folder):
+            raise AnimaticError(
+                f"{RUNS_VARIABLE}={without_credentials(folder)} is a URL, but runs are written to a local "
+                "folder: name one"
+            )
+        return cls(Path(folder))
 
     @property
     def ledger(self) -> Ledger:

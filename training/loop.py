@@ -23,6 +23,7 @@ from training.observe import StepMeter
 from training.process_group import ProcessGroup, join_process_group
 from training.publish import finished_bundle, publish
 from training.run_folder import RunFolder
+from training.run_lock import only_run
 from training.trainable import trainable_names
 from training.validation import Validation
 
@@ -66,7 +67,8 @@ def train(
         on_checkpoint: called in every process with (step, folder) when a checkpoint is complete.
 
     Raises AnimaticError for what the user can fix: missing or damaged bundles, another number of processes
-    than the checkpoint's, a run folder of another configuration, losses that stay non-finite.
+    than the checkpoint's, a run folder of another configuration or that another run is writing to, losses
+    that stay non-finite.
     """
     source, folder = source or DatasetSource(config), RunFolder(run_dir)
     finished = finished_bundle(config, folder, source.digest)
@@ -74,10 +76,13 @@ def train(
         return TrainResult(finished.id, finished.folder, config.train.steps, None, config.train.steps)
     group = join_process_group(gpu=config.launch.gpus_per_worker > 0)
     batch_shares(config, group.size)  # refuses what cannot be shared before anything is loaded
-    run = _Run(config, folder, source, group, on_progress, on_checkpoint)
-    resumed_from = run.resume()
-    run.train(begun=resumed_from or 0)
-    bundle_id, final_loss = run.publish(), run.metrics.get("train/loss")
+    with only_run(folder, group):
+        if group.from_first(folder.bundle.exists()):  # by a run that this one waited for
+            return train(config, run_dir, source=source)
+        run = _Run(config, folder, source, group, on_progress, on_checkpoint)
+        resumed_from = run.resume()
+        run.train(begun=resumed_from or 0)
+        bundle_id, final_loss = run.publish(), run.metrics.get("train/loss")
     return TrainResult(bundle_id, folder.bundle, config.train.steps, final_loss, resumed_from)
 
 

@@ -3,12 +3,24 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.storage import LOCK
+
 
 @dataclass(frozen=True)
 class RunFolder:
     """Paths inside the folder of a run, which is on a file system that all its processes share."""
 
     path: Path
+
+    @property
+    def launch_lock(self) -> Path:
+        """Held by the command that launches the run, as long as it runs."""
+        return self.path / ".launch.lock"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the first process of the run while it writes here, however it was started."""
+        return self.path / LOCK
 
     @property
     def config(self) -> Path:

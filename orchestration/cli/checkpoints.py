@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli.common import AsJson, err, out, print_json, print_table, short
+from orchestration.cli.common import AsJson, err, local_path, out, print_json, print_table, short
 from orchestration.workspace import display_path
 
 PANEL = "Published weights"
@@ -37,7 +37,10 @@ def import_checkpoint(
         ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="The bundle; runs/imported/VARIANT if not given.")
+        Path | None,
+        typer.Option(
+            "--out", parser=local_path, metavar="PATH", help="The bundle; runs/imported/VARIANT if not given."
+        ),
     ] = None,
     incomplete: Annotated[
         bool,
@@ -71,7 +74,12 @@ def export_checkpoint(
     layout: Annotated[Layout, typer.Option("--as", help="The layout to write.")],
     file: Annotated[
         Path | None,
-        typer.Option("--out", help=".ckpt or .safetensors; BUNDLE.ckpt beside the bundle if not given."),
+        typer.Option(
+            "--out",
+            parser=local_path,
+            metavar="PATH",
+            help=".ckpt or .safetensors; BUNDLE.ckpt beside the bundle if not given.",
+        ),
     ] = None,
     codec: Annotated[
         str | None, typer.Option(help="Autoencoder, where the bundle has none: diffusers folder or file.")

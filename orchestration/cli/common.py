@@ -17,7 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from core.disk_errors import explain
 from core.errors import AnimaticError
+from core.urls import is_url, without_credentials
 
 INTERRUPTED = 130
 
@@ -30,6 +32,19 @@ Actor = Annotated[str | None, typer.Option(help="Who acts, for the ledger; your 
 Note = Annotated[str, typer.Option(help="Why, for the ledger.")]
 
 
+def local_path(text: str) -> Path:
+    """Parser of options that name a local file or folder to write.
+
+    Raises AnimaticError for a URL, which would become a local folder named after its scheme.
+    """
+    if is_url(text):
+        raise AnimaticError(
+            f"{without_credentials(text)} is a URL, but this is written to a local path: name one, and copy "
+            "the result from there"
+        )
+    return Path(text)
+
+
 class CommandGroup(TyperGroup):
     """Prints an error that the user can fix as one line on stderr, and Ctrl-C as another."""
 
@@ -37,7 +52,13 @@ class CommandGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except AnimaticError as error:
-            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+            _print_error(str(error))
+            raise typer.Exit(1) from error
+        except OSError as error:
+            reason = explain(error)
+            if reason is None:
+                raise
+            _print_error(reason)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:
             typer.echo("interrupted: finished work is kept; the same command resumes", err=True)
@@ -107,6 +128,10 @@ def short(digest: str | None) -> str:
 def _on_command_line(context: typer.Context, parameter: str) -> bool:
     source = context.get_parameter_source(parameter)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def _print_error(message: str) -> None:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
 
 
 def _json_form(value: object) -> object:

@@ -11,6 +11,7 @@ from orchestration.cli.common import (
     Address,
     AsJson,
     err,
+    local_path,
     only_results_on_stdout,
     out,
     print_json,
@@ -37,7 +38,10 @@ def animate(
     image: Annotated[Path, typer.Argument(help="PNG, JPEG or WebP.")],
     prompt: Annotated[str, typer.Argument(help="What should happen.")],
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Where to write; runs/animations if not given.")
+        Path | None,
+        typer.Option(
+            "--out", parser=local_path, metavar="PATH", help="Where to write; runs/animations if not given."
+        ),
     ] = None,
     bundle: Annotated[
         str | None, typer.Option(help="Bundle folder or id; the champion if not given.")
@@ -92,7 +96,13 @@ def animate(
 def evaluate(
     data: Annotated[str, typer.Argument(help="Held-out dataset, or a folder of NAME.mp4 with NAME.txt.")],
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Where to write; runs/evaluations/BUNDLE if not given.")
+        Path | None,
+        typer.Option(
+            "--out",
+            parser=local_path,
+            metavar="PATH",
+            help="Where to write; runs/evaluations/BUNDLE if not given.",
+        ),
     ] = None,
     bundle: Annotated[
         str | None, typer.Option(help="Bundle folder or id; the champion if not given.")

@@ -11,6 +11,7 @@ import typer
 from orchestration.cli.common import (
     AsJson,
     given,
+    local_path,
     out,
     print_json,
     print_reasons,
@@ -38,7 +39,10 @@ def inspect(
         str | None, typer.Argument(help="Dataset folder or URL; the newest if not given.")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option("--out", help="File to write; under runs/inspect if not given.")
+        Path | None,
+        typer.Option(
+            "--out", parser=local_path, metavar="PATH", help="File to write; under runs/inspect if not given."
+        ),
     ] = None,
     clips: Annotated[int, typer.Option(min=0, help="Clips on the contact sheet.")] = 24,
     seed: Annotated[

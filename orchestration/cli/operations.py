@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from core.errors import AnimaticError
-from orchestration.cli.common import AsJson, err, given, out, print_json, refuse
+from orchestration.cli.common import AsJson, err, given, local_path, out, print_json, refuse
 
 PANEL = "This machine"
 
@@ -22,7 +22,13 @@ def register(app: typer.Typer) -> None:
 def demo(
     context: typer.Context,
     folder: Annotated[
-        Path | None, typer.Option("--out", help="Where everything is written; runs/demo if not given.")
+        Path | None,
+        typer.Option(
+            "--out",
+            parser=local_path,
+            metavar="PATH",
+            help="Where everything is written; runs/demo if not given.",
+        ),
     ] = None,
     prior: Annotated[
         bool,

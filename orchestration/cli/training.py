@@ -15,6 +15,7 @@ from orchestration.cli.common import (
     Preset,
     err,
     given,
+    local_path,
     only_results_on_stdout,
     out,
     print_json,
@@ -56,7 +57,12 @@ def train(
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option("--out", help="Run folder; named after preset, stage and inputs if not given."),
+        typer.Option(
+            "--out",
+            parser=local_path,
+            metavar="PATH",
+            help="Run folder; named after preset, stage and inputs if not given.",
+        ),
     ] = None,
     address: Address = None,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to train on; all if not given.")] = None,

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.disk_errors import usable_folder
+from core.lock import named_lock
 from models.bundle import open_bundle
 from orchestration.launch import RayTrainLauncher
 from orchestration.monitoring import JournalFollower, TrainingProgress
@@ -53,8 +55,9 @@ def train(
     resumes from the newest checkpoint.
 
     Raises:
-        AnimaticError: the folder contains another run, the cluster is too small, or training failed more
-            often than it is restarted (the message names the log).
+        AnimaticError: the folder contains another run, cannot be written to, or is being written to by the
+            same command elsewhere; the cluster is too small; or training
+            failed more often than it is restarted (the message names the log).
     """
     started = time.monotonic()
     config, run_dir = request.config, request.run_dir
@@ -86,13 +89,14 @@ def _launch(
     on_warning: Callable[[str], None],
 ) -> TrainResult:
     """Run to the bundle, with progress and mirrors, which begin once the cluster is known to suffice."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    launcher = RayTrainLauncher(config, run_dir)
-    tracking = config.tracking
-    run = TrackedRun.of(run_dir, tracking.project)
-    uri = tracking.mlflow_uri or workspace.mlflow_uri
-    with (
-        mirrored(run, backends_for(uri, tracking.wandb, tracking.project), on_warning),
-        JournalFollower(run.journal, config.train.steps, on_progress, on_warning),
-    ):
-        return launcher.run()
+    usable_folder(run_dir)
+    with named_lock(RunFolder(run_dir).launch_lock, "train"):
+        launcher = RayTrainLauncher(config, run_dir)
+        tracking = config.tracking
+        run = TrackedRun.of(run_dir, tracking.project)
+        uri = tracking.mlflow_uri or workspace.mlflow_uri
+        with (
+            mirrored(run, backends_for(uri, tracking.wandb, tracking.project), on_warning),
+            JournalFollower(run.journal, config.train.steps, on_progress, on_warning),
+        ):
+            return launcher.run()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from core.disk_errors import real_path
 from orchestration.devices import default_preset, device_count
 from orchestration.workspace import Workspace
 from training.config import RunConfig, config_hash, resolve
@@ -98,7 +99,7 @@ def prepare_training(options: TrainOptions, workspace: Workspace) -> TrainReques
 
     digest = DatasetSource(config).digest
     run_dir = options.run_dir or _default_run_dir(workspace, config, digest, sources)
-    return TrainRequest(config, run_dir.resolve(), sources, digest)
+    return TrainRequest(config, real_path(run_dir), sources, digest)
 
 
 def _default_run_dir(

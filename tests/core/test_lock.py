@@ -1,6 +1,7 @@
 """One holder at a time, across threads and processes; a killed process holds nothing."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -49,18 +50,21 @@ def test_the_job_that_holds_a_folder_is_named(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     with (
         exclusive_lock(folder, "ingest"),
-        pytest.raises(LockedError, match=f"another ingest is writing to {tmp_path}; wait for it or stop it"),
+        pytest.raises(
+            LockedError, match=f"another ingest .* is writing to {tmp_path}; wait for it or stop it"
+        ),
         exclusive_lock(folder, "score"),
     ):
         pytest.fail("two jobs at once")
     with exclusive_lock(folder, "score"):
-        assert (tmp_path / ".lock").read_text() == "score"
+        assert (tmp_path / ".lock").read_text() == f"score (process {os.getpid()} on {socket.gethostname()})"
 
 
 def test_a_killed_process_holds_no_lock_and_what_it_left_is_deleted(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     with holder(tmp_path) as process:
-        with pytest.raises(LockedError, match="another ingest"), exclusive_lock(folder, "score"):
+        named = rf"another ingest \(process {process.pid} on {socket.gethostname()}\)"
+        with pytest.raises(LockedError, match=named), exclusive_lock(folder, "score"):
             pytest.fail("two jobs at once")
         process.kill()
         process.wait()

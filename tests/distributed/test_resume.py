@@ -138,6 +138,10 @@ def test_samples_are_written_at_each_interval(undisturbed):
         assert clip.stat().st_size > 0 and clip.with_suffix(".png").stat().st_size > 0
 
 
+def test_the_first_process_locks_the_run_folder(undisturbed):
+    assert (undisturbed.run_dir / ".lock").read_text().startswith("train (process ")
+
+
 def test_finished_run_returns_at_once(undisturbed, train_in_pair):
     steps = len(events(undisturbed.run_dir, "metrics"))
     assert train_in_pair(undisturbed.config, undisturbed.run_dir).losses == {}

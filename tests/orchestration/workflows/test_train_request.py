@@ -1,17 +1,21 @@
 """A training request finds what the stage needs, opens each input once, and identifies the run by them."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from core.errors import AnimaticError
+from core.lock import LockedError, named_lock
 from models.bundle import open_bundle
 from orchestration.registry import accept
+from orchestration.workflows.train import train
 from orchestration.workflows.train_request import TrainOptions, prepare_training
 from orchestration.workspace import Workspace
 from pipelines.dataset import Dataset
 from tests.support.coded_clips import build_dataset
 from tests.support.small_stages import make_bundle, small_sets
+from training.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -89,3 +93,26 @@ def _seed(folder: Path) -> Path:
     path = folder / "seed.yaml"
     path.write_text("seed: 7\n")
     return path
+
+
+def test_the_same_command_twice_at_once_is_refused_before_anything_starts(workspace, tmp_path):
+    request = prepare_training(options(workspace, run_dir=tmp_path / "run"), workspace)
+    with (
+        named_lock(RunFolder(tmp_path / "run").launch_lock, "train"),
+        pytest.raises(
+            LockedError, match=rf"another train \(process {os.getpid()} on .* wait for it or stop it"
+        ),
+    ):
+        train(request, workspace, on_progress=pytest.fail, on_warning=pytest.fail)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".launch.lock"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_starts(workspace, tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file" / "run", Path("/proc/run1")):
+        request = prepare_training(options(workspace, run_dir=folder), workspace)
+        with pytest.raises(AnimaticError, match=f"^{folder} cannot be written to: "):
+            train(request, workspace, on_progress=pytest.fail, on_warning=pytest.fail)
+    (tmp_path / "a").symlink_to(tmp_path / "a")
+    with pytest.raises(AnimaticError, match="lead in a circle"):
+        prepare_training(options(workspace, run_dir=tmp_path / "a"), workspace)

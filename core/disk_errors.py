@@ -1,0 +1,79 @@
+"""What a disk or a folder refused, in words: the errors of a file system that a user can fix."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import AnimaticError
+
+_FIXES = {
+    errno.ENOSPC: "free space on its disk, then rerun",
+    errno.EDQUOT: "free space or raise the quota, then rerun",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), then rerun",
+    errno.EMFILE: "raise the limit on open files (ulimit -n), then rerun",
+    errno.EROFS: "choose another path",
+    errno.EACCES: "change its permissions or choose another path",
+    errno.EPERM: "change its permissions or choose another path",
+    errno.ENOENT: "check the path, or choose another",
+    errno.ENOTDIR: "choose another path: a part of this one is a file",
+    errno.EISDIR: "choose another path: this one is a folder",
+    errno.EEXIST: "choose another path",
+    errno.ELOOP: "its symbolic links lead in a circle; choose another path",
+    errno.ENAMETOOLONG: "choose a shorter path",
+    errno.EIO: "the disk fails; check it, then rerun",
+    errno.ESTALE: "the network file system lost it; mount it again, then rerun",
+    errno.ENOTCONN: "mount its file system again, then rerun",
+    errno.EHOSTDOWN: "mount its file system again, then rerun",
+    errno.EINVAL: "choose another path",
+}
+
+
+def explain(error: OSError) -> str | None:
+    """Path, cause and fix in one line; None for an error without a path, or of another kind: a bug."""
+    path = error.filename2 or error.filename
+    if error.errno not in _FIXES or not isinstance(path, str | bytes | Path):
+        return None
+    return f"{_text(path)}: {error.strerror}; {_FIXES[error.errno]}"
+
+
+def real_path(path: Path) -> Path:
+    """The path, absolute and without symbolic links. Raises AnimaticError where these lead in a circle."""
+    try:
+        return path.resolve()
+    except RuntimeError as error:
+        raise AnimaticError(f"{path}: {_FIXES[errno.ELOOP]}") from error
+
+
+def usable_folder(folder: Path) -> Path:
+    """The folder as an absolute path, created if necessary.
+
+    Raises:
+        AnimaticError: it cannot be created, or no file can be created in it.
+    """
+    import tempfile
+
+    folder = real_path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        fix = _FIXES.get(error.errno or 0, "choose another path")
+        raise AnimaticError(f"{folder} cannot be written to: {error.strerror}; {fix}") from error
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raise AnimaticError in place of an OSError that a user can fix."""
+    try:
+        yield
+    except OSError as error:
+        reason = explain(error)
+        if reason is None or isinstance(error, AnimaticError):
+            raise
+        raise AnimaticError(reason) from error
+
+
+def _text(path: str | bytes | Path) -> str:
+    return path.decode(errors="replace") if isinstance(path, bytes) else str(path)
