@@ -14,12 +14,12 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 from rich.console import Console
-from rich.table import Table
 from typer.core import TyperGroup
 
 from core.disk_errors import explain
 from core.errors import AnimaticError
 from core.urls import is_url, without_credentials
+from orchestration.cli.tables import write_table
 
 INTERRUPTED = 130
 
@@ -108,10 +108,7 @@ def print_json(value: object) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A small table on stdout; None becomes a dash."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*("-" if cell is None else str(cell) for cell in row))
-    out().print(table)
+    write_table(out(), columns, rows)
 
 
 def print_reasons(reasons: Mapping[str, int]) -> None:
