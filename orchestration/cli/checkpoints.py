@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from orchestration.cli.common import AsJson, err, local_path, out, print_json, print_table, short
+from orchestration.cli.common import (
+    AsJson,
+    bundle_fields,
+    err,
+    local_path,
+    out,
+    print_json,
+    print_table,
+    short,
+)
 from orchestration.workspace import display_path
 
 PANEL = "Published weights"
@@ -58,7 +68,8 @@ def import_checkpoint(
     with err().status(f"importing {file}"):
         imported = run(ImportOptions(file, variant, folder, incomplete), Workspace.current())
     if as_json:
-        print_json(imported)
+        content = dataclasses.asdict(imported)
+        print_json({**bundle_fields(content.pop("id"), content.pop("folder")), **content})
         return
     absent = [(part, "not in the file") for part in imported.absent]
     print_table(("part", "tensors"), [*imported.parts.items(), *absent])

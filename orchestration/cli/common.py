@@ -106,6 +106,11 @@ def print_json(value: object) -> None:
     sys.stdout.write("\n")
 
 
+def bundle_fields(bundle_id: str, folder: Path | None) -> dict[str, str | None]:
+    """How every verb's JSON names a bundle: as the ledger's entries do."""
+    return {"bundle_id": bundle_id, "bundle_path": str(folder) if folder else None}
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A small table on stdout; None becomes a dash."""
     write_table(out(), columns, rows)

@@ -10,6 +10,7 @@ import typer
 from orchestration.cli.common import (
     Address,
     AsJson,
+    bundle_fields,
     err,
     local_path,
     only_results_on_stdout,
@@ -88,7 +89,8 @@ def animate(
     with counting(err(), "sampling steps") as on_progress:
         result = workflow.animate(request, on_progress)
     if as_json:
-        print_json({"bundle": result.bundle.id, "settings": result.settings, "clips": result.clips})
+        made_by = bundle_fields(result.bundle.id, result.bundle.folder)
+        print_json({**made_by, "sampling": result.settings, "clips": result.clips})
     else:
         _print_clips(result, playback)
 

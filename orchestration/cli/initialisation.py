@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestration.cli.common import out, print_json, print_table, short
+from orchestration.cli.common import bundle_fields, out, print_json, print_table, short
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ def print_initialisation_json(plan: InitialisationPlan) -> None:
             "tensors": len(plan.tensors),
             "parameters": plan.parameters,
             "groups": plan.groups,
-            "origins": plan.tensors,
+            "tensor_origins": plan.tensors,
         }
     )
 
 
-def _described(bundle: Bundle | None) -> dict[str, str] | None:
-    return {"id": bundle.id, "folder": str(bundle.folder)} if bundle else None
+def _described(bundle: Bundle | None) -> dict[str, str | None] | None:
+    return bundle_fields(bundle.id, bundle.folder) if bundle else None

@@ -92,7 +92,8 @@ def inspect(
     inspection = inspect_dataset(InspectOptions(dataset, report, clips, seed or 0), workspace)
     if as_json:
         content = dataclasses.asdict(inspection.survey)
-        print_json({"dataset": content.pop("url"), **content, "report": inspection.report})
+        renamed = {"dataset": content.pop("url"), "video_seconds": content.pop("seconds")}
+        print_json({**renamed, **content, "page": inspection.report})
         return
     _print(inspection.survey)
     out().print(f"report {display_path(inspection.report)}")
@@ -105,7 +106,8 @@ def _draw_batch(options: BatchOptions, as_json: bool) -> None:
     drawn = inspect_batch(options, Workspace.current())
     if as_json:
         size = drawn.size._asdict()
-        print_json({"dataset": drawn.dataset_digest, "samples": drawn.keys, **size, "picture": drawn.path})
+        content = {"digest": drawn.dataset_digest, "samples": len(drawn.keys), "keys": drawn.keys}
+        print_json({**content, **size, "picture": drawn.path})
         return
     frames, height, width = drawn.size
     out().print(

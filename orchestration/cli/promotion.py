@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ from orchestration.cli.common import (
     Actor,
     AsJson,
     Note,
+    bundle_fields,
     out,
     print_json,
     print_table,
@@ -19,6 +21,7 @@ from orchestration.cli.common import (
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
+    from orchestration.registry import Ancestor
     from orchestration.workflows.promotion import PromotionResult
 
 PANEL = "Promotion"
@@ -77,7 +80,10 @@ def lineage(
 
     chain = workflow.lineage(workflow.LineageOptions(bundle, preset), Workspace.current())
     if as_json:
-        print_json({"lineage": chain})
+        links = [dataclasses.asdict(link) for link in chain]
+        print_json(
+            {"lineage": [{**bundle_fields(link.pop("id"), link.pop("path")), **link} for link in links]}
+        )
         return
     print_table(
         ("bundle", "stage", "preset", "config", "dataset", "where"),
@@ -135,3 +141,8 @@ def _print(result: PromotionResult, change: str, as_json: bool) -> None:
         out().print(f"bundle {display_path(result.folder)}")
     if result.warning:
         print_warning(result.warning)
+
+
+def _link_fields(link: Ancestor) -> dict[str, object]:
+    fields = dataclasses.asdict(link)
+    return {**bundle_fields(fields.pop("id"), fields.pop("path")), **fields}

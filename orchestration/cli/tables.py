@@ -16,8 +16,8 @@ LEAST_FOLDED = 16  # cells of the one column that is folded where a table is too
 def write_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Write a table; None becomes a dash.
 
-    Where it is wider than a terminal, its widest column is folded; where that does not help, every row becomes
-    a block with a line for each cell. Nothing is ever cut.
+    Where it is wider than a terminal, its widest column is folded; where that does not help, every row is
+    written as a block with a line for each cell. Nothing is ever cut.
     """
     cells = [[_printable(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]

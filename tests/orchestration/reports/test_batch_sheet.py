@@ -63,9 +63,9 @@ def test_the_verb_draws_the_batch_that_training_takes(tmp_path, bucket, samples,
     result = CliRunner().invoke(app, [*command, "--config", str(tmp_path / "run.yaml")])
     assert result.exit_code == 0, result.output
     printed = json.loads(result.stdout)
-    assert len(printed["samples"]) == samples
+    assert len(printed["keys"]) == printed["samples"] == samples
     same = CliRunner().invoke(app, [*command, "--set", f"data.buckets=[{bucket}]", "--seed", "5"])
-    assert json.loads(same.stdout)["samples"] == printed["samples"]
+    assert json.loads(same.stdout)["keys"] == printed["keys"]
     assert (printed["frames"], printed["height"], printed["width"]) == shape
     assert len(marked(Image.open(path))) == 2 * samples
 

@@ -110,7 +110,7 @@ def test_the_report_lists_the_outcome_of_every_row(dataset):
 
 def test_the_number_of_clips_and_the_file_can_be_chosen(dataset):
     printed = json.loads(inspect("data", "--clips", 1, "--seed", 3, "--out", "a/b.html", "--json"))
-    assert printed["report"] == "a/b.html"
+    assert printed["page"] == "a/b.html"
     assert printed["counts"]["reasons"] == {"fetch_failed": 1, "too_still": 1}
     assert printed["spread"]["frames"] == {"min": 12, "mean": 20, "max": 24}
     assert len(re.findall(r"caption \d", read(Path("a/b.html")).text)) == 1
@@ -133,5 +133,5 @@ def test_a_dataset_in_an_object_store_is_read_there(dataset):
             store.pipe_file(f"/bucket/{path}", path.read_bytes())
     printed = json.loads(inspect("memory://bucket/data", "--json"))
     assert printed["digest"] == dataset.digest
-    assert Path(printed["report"]).parent == Path("runs/inspect")
-    assert len(read(Path(printed["report"])).sources) == 2 * 4
+    assert Path(printed["page"]).parent == Path("runs/inspect")
+    assert len(read(Path(printed["page"])).sources) == 2 * 4

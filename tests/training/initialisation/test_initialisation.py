@@ -143,7 +143,7 @@ def test_the_command_prints_the_plan_without_reading_a_weight(chain):
     result = CliRunner().invoke(app, [*command, "--json"])
     assert result.exit_code == 0, result.output
     printed = json.loads(result.stdout)
-    assert {(row["name"], row["origin"], row["how"]) for row in printed["origins"]} == {
+    assert {(row["name"], row["origin"], row["how"]) for row in printed["tensor_origins"]} == {
         (name, transfer.origin, transfer.how) for name, transfer in stage.transfers.items()
     }
     assert printed["tensors"] == len(stage.transfers) == sum(row["tensors"] for row in printed["groups"])
