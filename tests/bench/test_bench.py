@@ -19,10 +19,19 @@ from tests.bench.timing import compare
 from tests.support.coded_clips import HEIGHT, WIDTH, build_dataset
 from training.config import resolve
 
+
+@pytest.fixture
+def ticking(monkeypatch):
+    """Every reading of a clock is a second after the one before: whatever is timed takes one."""
+    seconds = itertools.count(1.0)
+    for clock in ("process_time", "perf_counter"):
+        monkeypatch.setattr(f"tests.bench.timing.time.{clock}", lambda: next(seconds))
+
+
 COMPARISONS = ("attention", "guidance", "context-cache", "memory-format", "recompute", "sampling")
 
 
-def test_comparisons_run_and_their_variants_agree(tmp_path, capsys):
+def test_comparisons_run_and_their_variants_agree(tmp_path, capsys, ticking):
     path = tmp_path / "figures.json"
     chosen = [part for name in COMPARISONS for part in ("--only", name)]
     assert main(["--side", "4", "--rounds", "1", "--steps", "2", "--json", str(path), *chosen]) == 0
@@ -30,11 +39,21 @@ def test_comparisons_run_and_their_variants_agree(tmp_path, capsys):
     assert tuple(results) == COMPARISONS
     table = capsys.readouterr().out
     for result in results.values():
-        assert result["rows"][0]["speedup"] == 1 and len(result["rows"]) >= 2
-        assert all(row["seconds"] > 0 and row["error"] <= 1e-4 for row in result["rows"])
+        assert len(result["rows"]) >= 2
+        assert [(row["seconds"], row["speedup"]) for row in result["rows"]] == [(1, 1)] * len(result["rows"])
+        assert all(row["error"] <= 1e-4 for row in result["rows"])
         assert all(row["variant"] in table for row in result["rows"])
     memory = {row["variant"]: row["peak_mib"] for row in results["recompute"]["rows"]}
     assert memory["selective"] < memory["none"] and memory["full"] < memory["none"]
+
+
+def test_a_speedup_is_the_median_of_ratios_within_rounds(monkeypatch):
+    clock = iter([0.0, 4.0, 4.0, 5.0, 5.0, 13.0, 13.0, 15.0, 15.0, 18.0, 18.0, 28.0])
+    for name in ("process_time", "perf_counter"):
+        monkeypatch.setattr(f"tests.bench.timing.time.{name}", lambda: next(clock))
+    same = torch.arange(10.0)
+    result = compare("trial", "", {"a": lambda: same, "b": lambda: same}, rounds=3, warm_up=False)
+    assert [(row.seconds, row.speedup) for row in result.rows] == [(4, 1), (2, 4)]
 
 
 def test_a_variant_that_computes_something_else_is_an_error():
@@ -60,11 +79,15 @@ def test_live_memory_counts_what_is_alive_at_once():
     assert memory.peak == 2 * 4 * 1000
 
 
-def test_full_size_figures_are_complete():
+def test_full_size_figures_are_complete(ticking):
     config = resolve(3, "tiny", ["model.unet.model_channels=32", "model.unet.num_head_channels=8"])
     result = measure("trial", config, "cpu", rounds=1, steps=1)
     assert [row.variant.split()[-1] for row in result.rows] == ["guided", "none", "selective", "full"]
-    assert all(row.seconds > 0 and row.tflops > 0 for row in result.rows)
+    assert [row.seconds for row in result.rows] == [1, 1, 1, 1]
+    sampling, *passes = [row.tflops for row in result.rows]
+    # Two conditions forward, which share layers; one forward and backward, which is twice as much.
+    assert 3 / 2 * sampling < passes[0] < 2 * sampling
+    assert passes[0] < passes[1] <= passes[2] < 4 / 3 * passes[0]
 
 
 def test_the_decoders_that_are_compared_give_the_same_frames(tmp_path):
