@@ -13,7 +13,6 @@ from PIL import Image
 from tests.support.footage import ffmpeg, row, write_coded
 
 SAMPLE = "sample"
-CUT = {"truncated", "not_a_video"}
 DAMAGED = {"corrupt", "truncated", "not_a_video", "no_frames", "broken_timestamps", "no_video_stream"}
 
 # What may become of an input: the videoid, then every acceptable outcome.
@@ -36,11 +35,12 @@ def _cut(folder: Path, fast: Path, whole: Path) -> Iterator[tuple[str, set[str]]
     offsets |= {f"{part}percent": len(data) * part // 100 for part in (25, 50, 75, 97)}
     for name, offset in offsets.items():
         (folder / f"cut{name}.mp4").write_bytes(data[:offset])
-        yield f"cut{name}", CUT
+        # Seven bytes are less than the header of a box.
+        yield f"cut{name}", {"not_a_video" if offset < 8 else "truncated"}
     (folder / "noindex.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     yield "noindex", {"truncated"}
     (folder / "indexonly.mp4").write_bytes(data[: data.index(b"mdat") - 4])
-    yield "indexonly", DAMAGED
+    yield "indexonly", {"no_frames"}
 
 
 def _garbage(folder: Path, fast: Path, whole: Path) -> Iterator[tuple[str, set[str]]]:
@@ -90,17 +90,18 @@ def _damaged(folder: Path, fast: Path, whole: Path) -> Iterator[tuple[str, set[s
         (folder / f"index{seed}.mp4").write_bytes(spoilt)
         yield f"index{seed}", DAMAGED | {"unknown_codec", "too_large", "too_short", SAMPLE}
     (folder / "codec.mp4").write_bytes(data.replace(b"avc1", b"zzzz"))
-    yield "codec", {"unknown_codec", "corrupt"}
+    yield "codec", {"unknown_codec"}
     (folder / "tail.mp4").write_bytes(data + bytes(range(256)) * 9)
     yield "tail", {SAMPLE, "truncated"}
     write_coded(folder / "gap.mkv", [*range(20), *range(1000, 1020)])
     (folder / "gap.mkv").rename(folder / "gap.mp4")
     yield "gap", {"broken_timestamps"}
-    yield "huge", _huge(folder / "huge.mp4")
+    _write_huge(folder / "huge.mp4")
+    yield "huge", {"corrupt"}
 
 
-def _huge(path: Path) -> set[str]:
-    """A motion JPEG whose frames claim to be 65500 pixels wide and high."""
+def _write_huge(path: Path) -> None:
+    """A motion JPEG whose frames claim to be 65500 pixels wide and high, which the codec refuses."""
     avi = ffmpeg(path.with_suffix(".avi"), "-f", "lavfi", "-i", "testsrc2=s=160x96:r=25:d=2", "-c:v", "mjpeg")
     data = bytearray(avi.read_bytes())
     place = -1
@@ -108,7 +109,6 @@ def _huge(path: Path) -> set[str]:
         data[place + 5 : place + 9] = (65500).to_bytes(2, "big") * 2
     avi.unlink()
     path.write_bytes(data)
-    return {"too_large", "corrupt", "decoder_memory", "no_frames"}
 
 
 def _odd(folder: Path, fast: Path, whole: Path) -> Iterator[tuple[str, set[str]]]:
@@ -145,14 +145,14 @@ def _other_containers(folder: Path, fast: Path, whole: Path) -> Iterator[tuple[s
     (folder / "stream.mp4").write_bytes(data)
     yield "stream", {SAMPLE}
     (folder / "halfpacket.mp4").write_bytes(data[: len(data) * 2 // 3 + 50])
-    yield "halfpacket", {SAMPLE, "corrupt", "truncated", "too_short"}
+    yield "halfpacket", {SAMPLE}
     (folder / "resized.mp4").write_bytes(data + other.read_bytes())
     yield "resized", {SAMPLE, "corrupt", "broken_timestamps"}
     webm = ffmpeg(folder / "a.webm", "-i", str(whole), "-c:v", "libvpx")
     (folder / "webm.mp4").write_bytes(webm.read_bytes())
     yield "webm", {SAMPLE}
     (folder / "cutwebm.mp4").write_bytes(webm.read_bytes()[: webm.stat().st_size // 3])
-    yield "cutwebm", {"truncated", "too_short"}
+    yield "cutwebm", {"truncated"}
     gif = ffmpeg(folder / "a.gif", "-i", str(whole))
     (folder / "gif.mp4").write_bytes(gif.read_bytes())
     yield "gif", {"not_a_video"}
