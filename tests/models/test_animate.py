@@ -191,10 +191,18 @@ def test_modes_need_a_network_that_supports_them(small: Architecture):
             animate(still, image, [""], settings, **arguments)
 
 
-def test_clips_of_any_length_are_animated(animator):
+def test_clips_of_any_length_are_animated(animator, monkeypatch):
     settings = SamplingSettings(steps=2, eta=0.5)
-    image = torch.zeros(1, 3, 8, 8)
+    image, seen = torch.zeros(1, 3, 8, 8), []
     own = animate(animator, image, ["a ball"], settings)
     assert torch.equal(animate(animator, image, ["a ball"], settings, frames=3), own)
+    unet = animator.network.unet
+    forward = unet.forward
+    monkeypatch.setattr(unet, "forward", lambda x, *a, **k: seen.append(x) or forward(x, *a, **k))
+    condition = animator.codec.encode(image)
     for frames in (1, 2, 6):
-        assert animate(animator, image, ["a ball"], settings, frames=frames).shape == (1, frames, 3, 8, 8)
+        clip = animate(animator, image, ["a ball"], settings, frames=frames)
+        assert clip.shape == (1, frames, 3, 8, 8)
+        # The network sees the image beside the noise of every frame, and frames are not copies.
+        assert torch.equal(seen[-1][:1, 4:], condition[:, :, None].expand(-1, -1, frames, -1, -1))
+        assert all(not torch.equal(clip[0, frame], clip[0, 0]) for frame in range(1, frames))
