@@ -103,7 +103,7 @@ def evaluate(
             "--out",
             parser=local_path,
             metavar="PATH",
-            help="Where to write; runs/evaluations/BUNDLE if not given.",
+            help="Where to write; runs/evaluations/BUNDLE-PROTOCOL if not given.",
         ),
     ] = None,
     bundle: Annotated[
@@ -135,18 +135,18 @@ def evaluate(
         workers=workers,
         address=address,
     )
-    request = workflow.prepare_evaluation(options, Workspace.current())
+    planned = workflow.plan(workflow.prepare_evaluation(options, Workspace.current()))
     from orchestration.monitoring.progress import counting
 
     with only_results_on_stdout(), counting(err(), "evaluate") as on_progress:
-        report = workflow.evaluate(request, on_progress)
+        report = workflow.evaluate(planned, on_progress)
     if as_json:
         print_json(report)
         return
     results = report["results"]
-    out().print(f"bundle {short(request.bundle.id)} on {results['psnr_first_frame']['n']} clips")
+    out().print(f"bundle {short(planned.bundle.id)} on {results['psnr_first_frame']['n']} clips")
     _print_results(results)
-    out().print(f"report {display_path(request.report)}")
+    out().print(f"report {display_path(planned.report)}")
 
 
 def _print_clips(result: AnimateResult, playback: float) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.canonical_json import digest_of
 from models.bundle import open_bundle
 from orchestration.demo.collection import write_collection
 from orchestration.demo.settings import PRESET, STRIDE, Demo
@@ -93,14 +92,14 @@ def promote_champion(demo: Demo) -> StepResult:
 
 def evaluate_stage(demo: Demo, stage: int) -> StepResult:
     """Animate the first frame of every held-out clip and measure the results."""
-    request = evaluate.prepare_evaluation(evaluation_options(demo, stage), demo.workspace)
-    fresh = not request.report.exists()
+    planned = evaluate.plan(evaluate.prepare_evaluation(evaluation_options(demo, stage), demo.workspace))
+    fresh = not planned.report.exists()
     with demo.progress.counting("held-out clips", visible=fresh) as count:
-        results = evaluate.evaluate(request, count)["results"]
+        results = evaluate.evaluate(planned, count)["results"]
     summary = f"first frame {results['psnr_first_frame']['mean']:.1f} dB"
     if results["direction"]:
         summary += f", direction right in {results['direction']['correct']} of {results['direction']['n']}"
-    return StepResult(request.config.output, summary, fresh)
+    return StepResult(planned.config.output, summary, fresh)
 
 
 def animate_stills(demo: Demo) -> StepResult:
@@ -142,25 +141,13 @@ def stage_options(demo: Demo, stage: int) -> TrainOptions:
 
 
 def evaluation_options(demo: Demo, stage: int) -> evaluate.EvaluateOptions:
-    """The evaluation of a stage's bundle, in a folder of its own for each bundle, dataset and protocol."""
-    from pipelines.dataset import Dataset
-
+    """The evaluation of a stage's bundle on all held-out clips."""
     bundle = open_bundle(demo.bundle(stage))
-    settings = sampling(demo, bundle)
-    identity = digest_of(
-        [
-            bundle.id,
-            Dataset.open(str(demo.held_out)).digest,
-            settings.model_dump(mode="json"),
-            STRIDE,
-            CLIPS_AT_ONCE,
-        ]
-    )
     return evaluate.EvaluateOptions(
         data=str(demo.held_out),
         bundle=str(bundle.folder),
-        folder=demo.out / "evaluation" / f"stage-{stage}-{identity[:8]}",
-        values={"sampling": settings, "stride": STRIDE, "chunk": CLIPS_AT_ONCE},
+        parent_folder=demo.out / "evaluation",
+        values={"sampling": sampling(demo, bundle), "stride": STRIDE, "chunk": CLIPS_AT_ONCE},
     )
 
 

@@ -21,7 +21,7 @@ from orchestration.demo.collection import HELD_OUT_SEED
 from orchestration.demo.figures import read_losses
 from orchestration.monitoring import MonitoringOptions
 from orchestration.monitoring.progress import TrainingDisplay, counting
-from orchestration.workflows.evaluate import EvaluateOptions, evaluate, prepare_evaluation
+from orchestration.workflows.evaluate import EvaluateOptions, evaluate, plan, prepare_evaluation
 from orchestration.workflows.ingest import IngestOptions, ingest, prepare_ingest
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workflows.train_request import TrainOptions, prepare_training
@@ -108,11 +108,11 @@ def measure(bundle: Bundle, workspace: Workspace, console: Console) -> Evaluatio
     options = EvaluateOptions(
         data=str(held_out),
         bundle=str(bundle.folder),
-        folder=root / f"prior-evaluation-{bundle.id[:8]}",
+        parent_folder=root / "prior-evaluations",
         values={"stride": STRIDE, "sampling": settings},
     )
     with counting(console, "measure") as count:
-        return evaluate(prepare_evaluation(options, workspace), count)
+        return evaluate(plan(prepare_evaluation(options, workspace)), count)
 
 
 def publish(run: Path, report: EvaluationReport, sets: Sequence[str], target: Path) -> Bundle:

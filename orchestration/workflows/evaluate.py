@@ -14,8 +14,13 @@ from orchestration.devices import actor_settings
 from orchestration.registry import select_bundle
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workspace import Workspace
-from pipelines.evaluate import EvaluateConfig, EvaluationReport
-from pipelines.evaluate import evaluate as run
+from pipelines.evaluate import (
+    EvaluateConfig,
+    EvaluationPlan,
+    EvaluationReport,
+    plan_evaluation,
+    run_evaluation,
+)
 from training.config import presets, resolve
 
 _LAST_STAGE = 3
@@ -26,15 +31,17 @@ class EvaluateOptions:
     """What to measure, and on what.
 
     ``data``: a held-out dataset, or a folder of NAME.mp4 with NAME.txt; ``bundle``: a folder or an id, the
-    champion if None; ``folder``: ``runs/evaluations/BUNDLE`` if None; ``clips``: all if None; ``seed`` of the
-    choice of clips and the noise; ``stride``: distance between the real clips' frames, the configuration's if
-    None; ``workers``: Ray actors, one for each GPU or core if None; ``values``: more settings of
+    champion if None; ``folder``: if None, one named by bundle and protocol in ``parent_folder``, which is
+    ``runs/evaluations`` if None; ``clips``: all if None; ``seed`` of the choice of clips and the noise;
+    ``stride``: distance between the real clips' frames, the configuration's if None; ``workers``: Ray actors,
+    one for each GPU or core if None; ``values``: more settings of
     :class:`pipelines.evaluate.EvaluateConfig`, by name.
     """
 
     data: str
     bundle: str | None = None
     folder: Path | None = None
+    parent_folder: Path | None = None
     clips: int | None = None
     steps: int | None = None
     seed: int = 0
@@ -46,15 +53,14 @@ class EvaluateOptions:
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """The opened bundle and the resolved configuration."""
+    """The opened bundle and the resolved configuration.
+
+    ``own_folder``: the evaluation gets a folder of its own below ``config.output``.
+    """
 
     bundle: Bundle
     config: EvaluateConfig
-
-    @property
-    def report(self) -> Path:
-        """The file with the report."""
-        return self.config.output / "report.json"
+    own_folder: bool
 
 
 def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> EvaluateRequest:
@@ -66,7 +72,7 @@ def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> Evalua
     bundle = select_bundle(workspace.ledger, options.bundle)
     values = {
         "data": options.data,
-        "output": options.folder or workspace.root / "evaluations" / bundle.id[:12],
+        "output": options.folder or options.parent_folder or workspace.root / "evaluations",
         "clips": options.clips,
         "seed": options.seed,
         "sampling": _sampling(bundle, options.steps),
@@ -75,17 +81,28 @@ def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> Evalua
         **actor_settings(options.workers, options.address),
         **options.values,
     }
-    return EvaluateRequest(bundle, configure(EvaluateConfig, values=values))
+    config = configure(EvaluateConfig, values=values)
+    return EvaluateRequest(bundle, config, own_folder=options.folder is None)
 
 
-def evaluate(request: EvaluateRequest, on_progress: Callable[[int, int], None]) -> EvaluationReport:
+def plan(request: EvaluateRequest) -> EvaluationPlan:
+    """Choose the clips and the folder; nothing is decoded or written.
+
+    Raises:
+        AnimaticError: the clips cannot be read, there are too few, or the bundle cannot animate.
+    """
+    planned = plan_evaluation(request.bundle, request.config)
+    return planned.in_own_folder() if request.own_folder else planned
+
+
+def evaluate(planned: EvaluationPlan, on_progress: Callable[[int, int], None]) -> EvaluationReport:
     """Animate the clips' first frames and measure the results; ``on_progress`` gets (clips done, clips).
 
     Raises:
-        AnimaticError: the clips cannot be read, the folder contains another evaluation, or the network
+        AnimaticError: a clip cannot be decoded, the folder contains another evaluation, or the network
             generates pixels that are not finite.
     """
-    return run(request.bundle, request.config, on_progress)
+    return run_evaluation(planned, on_progress)
 
 
 def _sampling(bundle: Bundle, steps: int | None) -> SamplingSettings:

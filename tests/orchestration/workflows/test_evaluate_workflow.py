@@ -1,8 +1,11 @@
-"""The command's evaluation compares generated and real clips of one rate."""
+"""The command's evaluation compares clips of one rate, and has a folder of its own for each protocol."""
+
+import shutil
 
 import pytest
 
-from orchestration.workflows.evaluate import EvaluateOptions, prepare_evaluation
+from orchestration.demo.footage import FPS, draw_scene, encode, render
+from orchestration.workflows.evaluate import EvaluateOptions, plan, prepare_evaluation
 from orchestration.workspace import Workspace
 from tests.support.small_stages import make_bundle
 
@@ -20,3 +23,36 @@ def test_a_stride_decides_the_rate_of_both_sides(tmp_path):
     options = EvaluateOptions(data="held-out", bundle=str(tmp_path / "bundle"), stride=3)
     config = prepare_evaluation(options, Workspace(tmp_path / "runs")).config
     assert (config.sampling.fps, config.stride) == (None, 3)
+
+
+def _held_out(folder, count):
+    folder.mkdir()
+    for index in range(count):
+        scene = draw_scene(3, index)
+        encode(render(scene, size=32), folder / f"{index}.mp4", FPS)
+        (folder / f"{index}.txt").write_text(scene.caption)
+    return str(folder)
+
+
+def test_each_protocol_has_a_folder_of_its_own(tmp_path):
+    make_bundle(tmp_path / "bundle")
+    first, second = _held_out(tmp_path / "first", 2), _held_out(tmp_path / "second", 3)
+
+    def folder(data, **options):
+        chosen = EvaluateOptions(data, bundle=str(tmp_path / "bundle"), **options)
+        return plan(prepare_evaluation(chosen, Workspace(tmp_path / "runs"))).config.output
+
+    different = [
+        folder(first),
+        folder(second),
+        folder(first, clips=1),
+        folder(first, seed=1),
+        folder(first, steps=3),
+        folder(first, stride=2),
+    ]
+    assert len(set(different)) == len(different)
+    assert {path.parent for path in different} == {tmp_path / "runs/evaluations"}
+    moved = shutil.copytree(first, tmp_path / "moved")
+    # The same clips elsewhere, or with more workers, are the same evaluation, which continues.
+    assert folder(str(moved)) == folder(first, workers=3) == different[0]
+    assert folder(second, folder=tmp_path / "chosen") == tmp_path / "chosen"
