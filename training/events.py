@@ -90,6 +90,14 @@ class BundleWritten:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """A signal ended the run before its last step; it can be resumed."""
+
+    event: ClassVar[str] = "stop"
+    signal: int
+
+
+@dataclass(frozen=True)
 class Ended:
     """The run is finished."""
 

@@ -1,6 +1,8 @@
 """The training loop: one for all stages, the same under Ray Train, torchrun and in a single process."""
 
 import hashlib
+import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +11,13 @@ from torch import Tensor
 
 from core.errors import AnimaticError
 from core.files import remove_partials, write_text
-from models.batch import Batch
 from training import events
-from training.backends import DeepSpeedBackend, Ema, StepResult
+from training.backends import DeepSpeedBackend, Ema
 from training.batch_shares import batch_shares
 from training.batch_source import BatchSource, DatasetSource
 from training.checkpoints import CheckpointIdentity, CheckpointStore, Stateful
 from training.config import RunConfig, config_hash, dump_yaml, trajectory_hash
+from training.control import Phase, RunControl, StoppedBySignal, reads_files_first
 from training.initialisation import initialise
 from training.journal import Journal
 from training.objectives.denoising import DenoisingObjective
@@ -24,8 +26,11 @@ from training.process_group import ProcessGroup, join_process_group
 from training.publish import finished_bundle, publish
 from training.run_folder import RunFolder
 from training.run_lock import only_run
+from training.skipped_steps import SkippedSteps
 from training.trainable import trainable_names
 from training.validation import Validation
+
+logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
 OnCheckpoint = Callable[[int, Path], None]
@@ -55,31 +60,49 @@ def train(
     source: BatchSource | None = None,
     on_progress: OnProgress | None = None,
     on_checkpoint: OnCheckpoint | None = None,
+    control: RunControl | None = None,
 ) -> TrainResult:
     """Train a stage to its bundle; called in every process.
 
     Resumes from the newest complete checkpoint of ``run_dir``; a run that is finished returns at once.
+
+    SIGTERM, SIGINT or SIGHUP to any of the processes ends the run after the step in progress, with a
+    checkpoint: torchrun, Slurm and Kubernetes send SIGTERM.
 
     Args:
         run_dir: on a file system that all processes share.
         source: batches in place of ``config.data.dataset``.
         on_progress: called in every process after each step with (step, steps, newest metrics).
         on_checkpoint: called in every process with (step, folder) when a checkpoint is complete.
+        control: of this process, through which its launcher follows and stops it.
 
     Raises AnimaticError for what the user can fix: missing or damaged bundles, another number of processes
     than the checkpoint's, a run folder of another configuration or that another run is writing to, losses
-    that stay non-finite.
+    that stay non-finite. Raises StoppedBySignal, which ends a process with exit code 128 + signal.
     """
+    control = control or RunControl()
+    with control.handling_signals():
+        return _train(config, run_dir, source, on_progress, on_checkpoint, control)
+
+
+def _train(
+    config: RunConfig,
+    run_dir: Path,
+    source: BatchSource | None,
+    on_progress: OnProgress | None,
+    on_checkpoint: OnCheckpoint | None,
+    control: RunControl,
+) -> TrainResult:
     source, folder = source or DatasetSource(config), RunFolder(run_dir)
-    finished = finished_bundle(config, folder, source.digest)
+    finished = finished_bundle(config, folder, source.digest, verify=reads_files_first())
     if finished is not None:
         return TrainResult(finished.id, finished.folder, config.train.steps, None, config.train.steps)
     group = join_process_group(gpu=config.launch.gpus_per_worker > 0)
     batch_shares(config, group.size)  # refuses what cannot be shared before anything is loaded
     with only_run(folder, group):
         if group.from_first(folder.bundle.exists()):  # by a run that this one waited for
-            return train(config, run_dir, source=source)
-        run = _Run(config, folder, source, group, on_progress, on_checkpoint)
+            return train(config, run_dir, source=source, control=control)
+        run = _Run(config, folder, source, group, control, on_progress, on_checkpoint)
         resumed_from = run.resume()
         run.train(begun=resumed_from or 0)
         bundle_id, final_loss = run.publish(), run.metrics.get("train/loss")
@@ -107,10 +130,14 @@ class _Run:
         folder: RunFolder,
         source: BatchSource,
         group: ProcessGroup,
+        control: RunControl,
         on_progress: OnProgress | None,
         on_checkpoint: OnCheckpoint | None,
     ) -> None:
+        logger.info("process %d of %d, pid %d", group.rank, group.size, os.getpid())
+        control.enter(Phase.LOADING_WEIGHTS)
         self._config, self._folder, self._source, self._group = config, folder, source, group
+        self._control = control
         self._on_progress, self._on_checkpoint = on_progress, on_checkpoint
         # Reading the bundles' files once a machine is enough; none of its processes starts with damaged ones.
         self._animator, initialisation = group.together(
@@ -129,22 +156,25 @@ class _Run:
         decay = config.train.ema_decay
         self._ema = Ema(self._backend.fragments(), decay, group.rank) if decay else None
         self._states: list[Stateful] = [self._backend, *([self._ema] if self._ema else [])]
-        identity = CheckpointIdentity(
-            trajectory=trajectory_hash(config),
-            dataset=source.digest,
-            base=initialisation.base,
-            parent=initialisation.parent,
-            world_size=group.size,
-        )
         self._checkpoints = CheckpointStore(
-            folder.checkpoints, identity, group, keep=config.train.keep_checkpoints
+            folder.checkpoints, self._identity(), group, keep=config.train.keep_checkpoints
         )
-        self._validation = Validation(config, folder, source, self._animator, group, self._journal)
-        self._skipped_in_a_row = 0
+        self._validation = Validation(config, folder, source, self._animator, group, self._journal, control)
+        self._skipped = SkippedSteps(config.train.max_skipped, self._journal)
         self.metrics: dict[str, float] = {}
+
+    def _identity(self) -> CheckpointIdentity:
+        return CheckpointIdentity(
+            trajectory=trajectory_hash(self._config),
+            dataset=self._source.digest,
+            base=self._initialisation.base,
+            parent=self._initialisation.parent,
+            world_size=self._group.size,
+        )
 
     def resume(self) -> int | None:
         """Continue from the newest complete checkpoint; its step, or None without one. Collective."""
+        self._control.enter(Phase.READING_CHECKPOINT)
         checkpoint = self._checkpoints.newest(lambda text: self._journal.record(0, events.Warned(text)))
         if checkpoint is None:
             return None
@@ -157,35 +187,44 @@ class _Run:
         self._checkpoints.load(checkpoint, self._states)
         event = events.Resumed(uri=str(checkpoint.path), digest=checkpoint.digest)
         self._journal.record(checkpoint.step, event)
+        logger.info("resumed from %s", checkpoint.path)
         return checkpoint.step
 
     def train(self, begun: int) -> None:
         """All steps after ``begun``."""
         self._announce(begun)
-        config, group = self._config.train, self._group
+        config, group, control = self._config.train, self._group, self._control
+        self._stop_if_asked(begun, saved=True, signum=group.largest_later(control.stop_signal)())
         batches = self._source.batches(group.rank, group.size, begun, config.global_batch)
         meter = StepMeter()
         for step in range(begun + 1, config.steps + 1):
+            stop_signal = group.largest_later(control.stop_signal)
+            control.enter(Phase.WAITING_FOR_DATA, step)
             with meter.throughput.waiting():
                 batch = next(batches)
+            control.enter(Phase.TRAINING, step)
             result = self._backend.train_step(batch, step, temporal=not is_image_step(self._config, step))
             meter.count(result, clips=len(batch) * group.size)
-            self._check_applied(result, batch, step)
+            self._skipped.count(result, batch, step)
             if self._ema is not None and result.applied:
                 self._ema.update(self._backend.fragments(), step)
             if step % config.log_every == 0 or step == config.steps:
                 self.metrics = meter.report(self._backend.skipped_steps)
                 self._journal.record(step, events.Metrics(self.metrics))
+                logger.info("step %d of %d, loss %.4f", step, config.steps, self.metrics["train/loss"])
             with meter.throughput.paused():
                 # First the checkpoint: whatever happens to the samples, a restart begins after this step.
-                self._save(step)
+                saved = self._save_if_due(step)
+                self._stop_if_asked(step, saved, signum=stop_signal())
                 self._validation.draw(step, self._whole_weights)
             if self._on_progress is not None:
                 self._on_progress(step, config.steps, self.metrics)
 
     def publish(self) -> str:
         """Write the bundle; its id. Collective."""
-        weights, steps, bundle_id = self._whole_weights(), self._config.train.steps, ""
+        steps, bundle_id = self._config.train.steps, ""
+        self._control.enter(Phase.WRITING_BUNDLE, steps)
+        weights = self._whole_weights()
         if self._group.is_first:
             bundle_id = publish(
                 self._folder, weights, self._config, self._initialisation, self._source.digest
@@ -216,23 +255,30 @@ class _Run:
         )
         self._journal.record(begun, event)
 
-    def _check_applied(self, result: StepResult, batch: Batch, step: int) -> None:
-        """Record a skipped step; too many in a row end the run, in every process at the same step."""
-        if result.applied:
-            self._skipped_in_a_row = 0
+    def _stop_if_asked(self, step: int, saved: bool, signum: int) -> None:
+        """End the run with a checkpoint of ``step`` where a signal asked for it. Collective.
+
+        Args:
+            saved: whether the checkpoint of this step exists.
+            signum: the signal, as agreed by all processes; 0 for none.
+        """
+        if not signum:
             return
-        self._skipped_in_a_row += 1
-        self._journal.record(step, events.StepSkipped(batch.keys))
-        if self._skipped_in_a_row >= self._config.train.max_skipped:
-            raise AnimaticError(
-                f"gradients were not finite in {self._skipped_in_a_row} steps in a row, up to step {step}: "
-                "lower optimizer.lr or lengthen optimizer.warmup_steps, then resume"
-            )
+        if not saved:
+            self._save(step)
+        self._journal.record(step, events.Stopped(signum))
+        self._journal.close()
+        raise StoppedBySignal(signum, step)
+
+    def _save_if_due(self, step: int) -> bool:
+        train = self._config.train
+        due = step % train.checkpoint_every == 0 or step == train.steps
+        if due:
+            self._save(step)
+        return due
 
     def _save(self, step: int) -> None:
-        train = self._config.train
-        if step % train.checkpoint_every and step != train.steps:
-            return
+        self._control.enter(Phase.SAVING_CHECKPOINT, step)
         saved = self._checkpoints.save(step, self._states)
         self._journal.record(step, events.CheckpointSaved(uri=str(saved.path), digest=saved.digest))
         if self._on_checkpoint is not None:

@@ -85,6 +85,19 @@ class ProcessGroup:
         dist.all_gather_object(values, value)
         return values
 
+    def largest_later(self, value: int) -> Callable[[], int]:
+        """Begin to find the largest ``value`` of all processes; the result waits for it. Collective."""
+        if self.size == 1:
+            return lambda: value
+        largest = torch.tensor([value])  # on the CPU: neither this nor the wait involves the device
+        operation = dist.all_reduce(largest, dist.ReduceOp.MAX, group=_patient_group(), async_op=True)
+
+        def result() -> int:
+            operation.wait()
+            return int(largest.item())
+
+        return result
+
     def _failures(self, error: Exception | None) -> list[tuple[str, bool] | None]:
         """The errors of all processes by rank, as text and whether a user can fix it. Collective."""
         users = isinstance(error, AnimaticError)

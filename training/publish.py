@@ -16,20 +16,26 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def finished_bundle(
-    config: RunConfig, folder: RunFolder, dataset_digest: str, sources: SourceBundles | None = None
+    config: RunConfig,
+    folder: RunFolder,
+    dataset_digest: str,
+    sources: SourceBundles | None = None,
+    *,
+    verify: bool = True,
 ) -> Bundle | None:
     """The bundle of an earlier run in ``folder`` with the same inputs; None when the run is not finished.
 
     Args:
         sources: the opened bundles that the run starts from; None opens them.
+        verify: False leaves the digests of all bundles to another process.
 
     Raises AnimaticError when the folder contains the bundle of another run, or one that was tampered with:
     bundles are never overwritten.
     """
     if not folder.bundle.exists():
         return None
-    bundle = open_bundle(folder.bundle)
-    origin = (sources or open_source_bundles(config)).continued
+    bundle = open_bundle(folder.bundle, verify=verify)
+    origin = (sources or open_source_bundles(config, verify=verify)).continued
     compared = {
         "config hash": (config_hash(config), bundle.info.config_hash),
         "dataset": (dataset_digest, bundle.info.dataset_digest),

@@ -1,6 +1,6 @@
 """Validation samples: the same few stills, animated at regular intervals during training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from models.pixels import to_signed, to_uint8
 from training import events
 from training.batch_source import BatchSource
 from training.config import RunConfig
+from training.control import Phase, RunControl
 from training.journal import Journal
 from training.process_group import PeerError, ProcessGroup
 from training.run_folder import RunFolder
@@ -35,7 +36,7 @@ class ValidationSample:
 
 
 class Validation:
-    """Draws a run's samples when they are due. Nothing that fails in it ends the run."""
+    """Draws a run's samples when they are due, until it is to stop; nothing that fails in it ends the run."""
 
     def __init__(
         self,
@@ -45,8 +46,10 @@ class Validation:
         animator: Animator,
         group: ProcessGroup,
         journal: Journal,
+        control: RunControl,
     ) -> None:
         """Reads nothing yet."""
+        self._control = control
         self._config, self._folder, self._source = config, folder, source
         self._animator, self._group, self._journal = animator, group, journal
         self._first: Batch | None = None
@@ -61,6 +64,7 @@ class Validation:
         every = self._config.validation.every
         if not every or step % every:
             return
+        self._control.enter(Phase.DRAWING_SAMPLES, step)
         try:
             weights = self._group.together(whole_weights)
             self._group.together(lambda: self._write(step, weights))
@@ -81,6 +85,8 @@ class Validation:
         for sample in draw_samples(self._animator, weights, self._first, self._config, folder.samples, step):
             path = str(sample.path.relative_to(folder.path))
             self._journal.record(step, events.SampleDrawn(path, sample.prompt))
+            if self._control.stop_signal:
+                return
 
 
 def draw_samples(
@@ -90,8 +96,10 @@ def draw_samples(
     config: RunConfig,
     folder: Path,
     step: int,
-) -> list[ValidationSample]:
+) -> Iterator[ValidationSample]:
     """Animate the first stills of ``batch`` and write ``step-…-N.mp4`` and ``.png`` (a strip of its frames).
+
+    Each sample is drawn when it is asked for.
 
     Args:
         animator: its frozen encoders and codec are used, its own network is not.
@@ -106,7 +114,6 @@ def draw_samples(
         settings = settings.model_copy(update={"precision": "bfloat16"})
     count = min(config.validation.count, len(batch))
     prompts = list(config.validation.prompts or batch.captions)
-    written = []
     for index in range(count):
         prompt = prompts[index % len(prompts)]
         still = to_signed(batch.stills[index][None])
@@ -116,8 +123,7 @@ def draw_samples(
         clip = animate(sampler, still, [prompt], own)[0]
         frames = to_uint8(clip).permute(0, 2, 3, 1).numpy()
         path = _write(frames, folder / f"step-{step:08d}-{index}")
-        written.append(ValidationSample(path, prompt))
-    return written
+        yield ValidationSample(path, prompt)
 
 
 def _with_weights(animator: Animator, weights: Mapping[str, Tensor]) -> Animator:

@@ -8,6 +8,7 @@ import torch
 
 from models.bundle import open_bundle
 from tests.support.training_jobs import SyntheticSource, small_config
+from training.control import RunControl
 from training.journal import Journal, read_journal
 from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
@@ -59,7 +60,7 @@ def test_samples_are_drawn_in_bf16_on_gpus(tmp_path, device, precision):
         patch("training.validation.animate", side_effect=Drawn) as animate,
         pytest.raises(Drawn),
     ):
-        draw_samples(animator, {}, batch, small_config(0), tmp_path, 1)
+        next(draw_samples(animator, {}, batch, small_config(0), tmp_path, 1))
     assert animate.call_args.args[3].precision == precision
 
 
@@ -68,7 +69,7 @@ def test_the_first_samples_are_read_once(tmp_path):
     source = SimpleNamespace(first=lambda count: calls.append(count) or count)
     config = small_config(0, "validation.every=1")
     group, journal = ProcessGroup(0, 1), Journal(tmp_path / "journal.jsonl")
-    validation = Validation(config, RunFolder(tmp_path), source, None, group, journal)
+    validation = Validation(config, RunFolder(tmp_path), source, None, group, journal, RunControl())
     with patch("training.validation.draw_samples", return_value=[]) as drawn:
         for step in (1, 2, 3):
             validation.draw(step, dict)

@@ -5,6 +5,7 @@ import itertools
 import math
 import os
 import pkgutil
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from training import validation
 from training.backends import DeepSpeedBackend, Ema
 from training.checkpoints import CheckpointIdentity, CheckpointStore
 from training.config import RunConfig, dump_yaml, load, resolve
+from training.control import StoppedBySignal
 from training.initialisation import initialise
 from training.loop import train
 from training.objectives.denoising import DenoisingObjective
@@ -119,8 +121,10 @@ def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = N
     """Train to the bundle, on synthetic clips where no dataset is named.
 
     Options: ``bad_steps``, ``stop_after`` (a step to be interrupted at), ``wait_after`` (a step to be killed
-    after: it waits when the run folder has a file ``waiting``), ``failing`` (a function, as ``module.name``,
-    whose first call in the process ``failing_rank`` raises), ``digest`` (of the data),
+    after: it waits when the run folder has a file ``waiting``), ``signal_after`` (rank, step, signal and how
+    often: the process sends it to itself), ``signal_in`` (rank and a function, as ``module.name``, whose
+    first call begins with SIGTERM to its own process), ``failing`` (such a function, whose first call in the
+    process ``failing_rank`` raises), ``digest`` (of the data),
     ``record_samples`` (True puts the weights that samples are drawn from into ``drawn.pt``).
     """
     options = options or {}
@@ -137,17 +141,39 @@ def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = N
             if os.environ["RANK"] == "0":  # whose journal is complete by now
                 (Path(run_dir) / "waiting").touch()
             threading.Event().wait()
+        rank, signalled, number, times = options.get("signal_after", (None, None, None, 0))
+        if step == signalled and os.environ["RANK"] == str(rank):
+            for _ in range(times):
+                os.kill(os.getpid(), number)
 
     if "digest" in options:
         synthetic.digest = options["digest"]
-    with _failing(options), _recording_samples(options, Path(run_dir)):
-        result = train(
-            config,
-            Path(run_dir),
-            source=synthetic if config.data.dataset is None else None,
-            on_progress=on_progress,
-        )
+    with _failing(options), _signalling(options), _recording_samples(options, Path(run_dir)):
+        try:
+            result = train(
+                config,
+                Path(run_dir),
+                source=synthetic if config.data.dataset is None else None,
+                on_progress=on_progress,
+            )
+        except StoppedBySignal as stop:
+            return {"exit_code": stop.code, "message": str(stop), "losses": losses}
     return {"id": result.bundle_id, "resumed_from": result.resumed_from, "losses": losses}
+
+
+def _signalling(options: dict[str, Any]) -> contextlib.AbstractContextManager[Any]:
+    rank, name = options.get("signal_in", (None, ""))
+    if os.environ["RANK"] != str(rank):
+        return contextlib.nullcontext()
+    real = pkgutil.resolve_name(name)
+    calls = itertools.count()
+
+    def signalling(*args: Any, **named: Any) -> Any:
+        if next(calls) == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args, **named)
+
+    return patch(name, signalling)
 
 
 def _failing(options: dict[str, Any]) -> contextlib.AbstractContextManager[Any]:
