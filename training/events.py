@@ -12,6 +12,7 @@ class Started:
     Attributes:
         parameters: tensors of the network; ``trainable`` of them are trained.
         base, parent: ids of the bundles that the initial weights came from.
+        code: version and commit of the code: see :func:`core.code_version.code_version`.
     """
 
     event: ClassVar[str] = "start"
@@ -26,6 +27,7 @@ class Started:
     dataset_digest: str
     base: str | None
     parent: str | None
+    code: str
 
 
 @dataclass(frozen=True)

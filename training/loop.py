@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from core.code_version import code_version
 from core.errors import AnimaticError
 from core.files import remove_partials, write_text
 from training import events
@@ -237,9 +238,10 @@ class _Run:
 
     def _announce(self, begun: int) -> None:
         config, initialisation = self._config, self._initialisation
-        if self._group.is_first:
-            remove_partials(self._folder.path)
-            write_text(self._folder.config, dump_yaml(config))
+        if not self._group.is_first:
+            return
+        remove_partials(self._folder.path)
+        write_text(self._folder.config, dump_yaml(config))
         event = events.Started(
             config_hash=config_hash(config),
             stage=config.stage,
@@ -252,6 +254,7 @@ class _Run:
             dataset_digest=self._source.digest,
             base=initialisation.base,
             parent=initialisation.parent,
+            code=code_version(),
         )
         self._journal.record(begun, event)
 

@@ -1,11 +1,11 @@
 """The model card of a stage's bundle."""
 
 import math
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
+from core.code_version import code_version
 from training.config import RunConfig, config_hash
 from training.initialisation import Initialisation
 from training.journal import curves
@@ -32,7 +32,7 @@ def model_card(config: RunConfig, initialisation: Initialisation, dataset_digest
         ("Base bundle", initialisation.base or "none"),
         ("Parent bundle", initialisation.parent or "none"),
         ("Config hash", config_hash(config)),
-        ("Code", f"animatic {version('animatic')}, torch {torch.__version__}"),
+        ("Code", f"animatic {code_version()}, torch {torch.__version__}"),
         ("Command", f"`animatic train --stage {config.stage} --preset {config.preset}`"),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)

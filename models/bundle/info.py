@@ -50,6 +50,7 @@ class BundleInfo(BaseModel):
         config_hash: of the training run; "" for an imported checkpoint.
         dataset_digest: of the data that it was trained on; None where that is not known.
         parent: id of the bundle that training started from.
+        code_version: version, and commit where it is known: see :func:`core.code_version.code_version`.
         files: name -> sha256 of every other file.
         sampling: settings that suit the model; None in bundles from before they were recorded.
     """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.canonical_json import INDENTED_ESCAPED
+from core.code_version import code_version
 from core.errors import AnimaticError
 from core.files import atomic_folder, sha256
 from models.architecture import Architecture
@@ -64,7 +64,7 @@ def write_bundle(
             config_hash=config_hash,
             dataset_digest=dataset_digest,
             parent=parent,
-            code_version=version("animatic"),
+            code_version=code_version(),
             files={name: sha256(partial / name) for name in (WEIGHTS, CARD)},
             extra=extra or {},
             sampling=sampling,

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from core.code_version import code_version
 from core.errors import AnimaticError
 from models import PRIOR
 from models.animator import Animator
@@ -46,6 +47,11 @@ def test_an_opened_bundle_gives_the_same_network(written):
     assert (bundle.info.stage, bundle.info.preset, bundle.card) == (2, "tiny", "# A model\n")
     restored = dict(bundle.animator().network.named_parameters())
     assert all(torch.equal(value, restored[name]) for name, value in animator.network.named_parameters())
+
+
+def test_the_version_and_commit_of_the_code_are_recorded_in_the_bundle(written):
+    _, folder, _ = written
+    assert open_bundle(folder).info.code_version == code_version()
 
 
 def test_sampling_settings_are_recorded_in_the_bundle(written):
