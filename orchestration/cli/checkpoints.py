@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from orchestration.cli.common import (
     AsJson,
@@ -65,7 +66,7 @@ def import_checkpoint(
     from orchestration.workflows.checkpoints import import_checkpoint as run
     from orchestration.workspace import Workspace
 
-    with err().status(f"importing {file}"):
+    with err().status(escape(f"importing {file}")):
         imported = run(ImportOptions(file, variant, folder, incomplete), Workspace.current())
     if as_json:
         content = dataclasses.asdict(imported)
@@ -106,7 +107,7 @@ def export_checkpoint(
 
     assert layout is Layout.DYNAMICRAFTER  # the only one
     options = ExportOptions(bundle, file, codec, encoders)
-    with err().status(f"exporting {options.target}"):
+    with err().status(escape(f"exporting {options.target}")):
         exported = run(options)
     if as_json:
         print_json(exported)

@@ -122,6 +122,15 @@ def print_reasons(reasons: Mapping[str, int]) -> None:
         out().print(f"  {count:6d}  {reason}")
 
 
+def print_work(made: int, skipped: int, seconds: float) -> None:
+    """How many units of a job were made now, and how many were finished before."""
+    if made:
+        before = f", {skipped} finished before" if skipped else ""
+        out().print(f"{made} units in {seconds:.0f} s{before}")
+    else:
+        out().print("nothing left to do: every unit was finished before")
+
+
 def short(digest: str | None) -> str:
     """The first 12 digits of a digest, enough to distinguish bundles."""
     return digest[:12] if digest else "-"

@@ -20,6 +20,7 @@ from orchestration.cli.common import (
     print_json,
     print_reasons,
     print_warning,
+    print_work,
     refuse,
     short,
 )
@@ -221,9 +222,7 @@ def _print_result(result: IngestResult, as_json: bool) -> None:
         print_json(result)
         return
     report = result.report
-    out().print(
-        f"{report.rows} rows: {report.samples} samples, {report.rejected} rows rejected, "
-        f"{report.seconds:.0f} s"
-    )
+    print_work(report.made_units, report.skipped_units, report.seconds)
+    out().print(f"{report.rows} rows: {report.samples} samples, {report.rejected} rows rejected")
     print_reasons(report.reasons)
     out().print(f"dataset {short(report.digest)}  {display_path(result.dataset)}")

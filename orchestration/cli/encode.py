@@ -16,6 +16,7 @@ from orchestration.cli.common import (
     only_results_on_stdout,
     out,
     print_json,
+    print_work,
     refuse,
     short,
 )
@@ -82,9 +83,10 @@ def encode(
     if as_json:
         print_json({"latents": output, "report": report})
         return
+    print_work(report.made_units, report.skipped_units, report.seconds)
     out().print(
         f"{report.samples} samples: {report.encoded} encoded, {report.failed} unreadable; "
-        f"{report.bytes / 1e6:.1f} MB, {report.seconds:.0f} s"
+        f"{report.bytes / 1e6:.1f} MB"
     )
     out().print(f"latents {short(report.digest)}  {display_path(output)}")
 
@@ -113,9 +115,10 @@ def score(
     if as_json:
         print_json({"dataset": dataset, "report": report})
         return
+    print_work(report.made_units, report.skipped_units, report.seconds)
     out().print(
         f"{report.samples} samples scored, {report.failed} unreadable; similarity "
-        f"{report.least:.3f} to {report.most:.3f}, median {report.median:.3f}, {report.seconds:.0f} s"
+        f"{report.least:.3f} to {report.most:.3f}, median {report.median:.3f}"
     )
 
 

@@ -138,11 +138,14 @@ def evaluate(
     planned = workflow.plan(workflow.prepare_evaluation(options, Workspace.current()))
     from orchestration.monitoring.progress import counting
 
+    finished = planned.report.exists()
     with only_results_on_stdout(), counting(err(), "evaluate") as on_progress:
         report = workflow.evaluate(planned, on_progress)
     if as_json:
         print_json(report)
         return
+    if finished:
+        out().print("nothing left to do: every clip was evaluated before")
     results = report["results"]
     out().print(f"bundle {short(planned.bundle.id)} on {results['psnr_first_frame']['n']} clips")
     _print_results(results)

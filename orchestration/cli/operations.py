@@ -58,7 +58,7 @@ def demo(
     )
     from orchestration.demo import steps
 
-    steps.run(folder or Workspace.current().root / "demo", err())
+    steps.run(folder or Workspace.current().root / "demo", err(), out())
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -55,7 +55,7 @@ class DemoProgress:
 
     def warn(self, message: str) -> None:
         """Print a line about something that did not stop the work."""
-        self.console.print(message, style="yellow", markup=False)
+        self.console.print(message, style="yellow", markup=False, soft_wrap=True)
 
     @contextmanager
     def step(self, number: int, title: str) -> Iterator[None]:
@@ -63,7 +63,8 @@ class DemoProgress:
         label = f"step {number + 1} of {len(self._expected)}"
         self._bar.update(self._task, description=f"{label}: {title}")
         if not self.console.is_terminal:
-            self.console.print(f"{label}: {title} ({_minutes(self.seconds_left(number, 0))})")
+            left = _minutes(self.seconds_left(number, 0))
+            self.console.print(f"{label}: {title} ({left})", markup=False, soft_wrap=True)
         began = time.monotonic()
         self._current = (number, began)
         yield

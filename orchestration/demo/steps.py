@@ -12,13 +12,17 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from orchestration.demo import jobs
 from orchestration.demo.outputs import STEP_TITLES
 from orchestration.demo.progress import DemoProgress
 from orchestration.demo.settings import Demo, Settings
-from orchestration.demo.step_timings import StepTimings
+from orchestration.demo.step_timings import StepTime, StepTimings
 from orchestration.workspace import Workspace
+
+# A step that has nothing left to do; the bar needs more than zero.
+DONE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,18 @@ def all_steps() -> list[Step]:
 
 
 def run(
-    out: Path, console: Console, *, settings: Settings | None = None, workspace: Workspace | None = None
+    out: Path,
+    console: Console,
+    results: Console,
+    *,
+    settings: Settings | None = None,
+    workspace: Workspace | None = None,
 ) -> Path:
     """Run the demo in ``out``, or the rest of it; returns the report page.
+
+    Args:
+        console: gets progress and warnings.
+        results: gets the summary.
 
     Raises:
         AnimaticError: a step failed; fix what the message names and run the demo again.
@@ -68,15 +81,30 @@ def run(
     from orchestration.demo.summary import print_summary
 
     steps = all_steps()
-    timings = StepTimings(out)
-    with DemoProgress(console, [step.expected_seconds for step in steps]) as progress:
+    timings, worked = StepTimings(out), False
+    with DemoProgress(console, _expected_seconds(steps, timings)) as progress:
         demo = Demo(out, workspace or Workspace.current(), settings or Settings(), progress)
         for number, step in enumerate(steps):
             with progress.step(number, step.title), timings.timing(step.name) as measurement:
                 result = step.job(demo)
                 measurement.fresh = result.fresh
+            worked |= result.fresh and step.name != "report"
             demo.products[step.name] = result.product
             mark = "[green]done[/]" if result.fresh else "[dim]already done[/]"
-            console.print(f"{mark}  {step.title}: {result.summary}")
-    print_summary(demo.outputs(), console)
+            console.print(f"{mark}  {step.title}: {escape(result.summary)}", soft_wrap=True)
+    if not worked:
+        results.print("nothing left to do: every step was done before", markup=False)
+    print_summary(demo.outputs(), results)
     return demo.products["report"]
+
+
+def _expected_seconds(steps: list[Step], timings: StepTimings) -> list[float]:
+    """Of the work that is left, as far as the record of earlier calls shows: steps that it lists as complete
+    take no time, up to the first that it does not."""
+    done = timings.read()
+    first = next((n for n, step in enumerate(steps) if not _complete(done.get(step.name))), len(steps))
+    return [DONE_SECONDS if n < first else step.expected_seconds for n, step in enumerate(steps)]
+
+
+def _complete(taken: StepTime | None) -> bool:
+    return taken is not None and taken.complete

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 
 from orchestration.demo.figures import Figures, gather
 from orchestration.demo.outputs import DemoOutputs
@@ -14,16 +13,13 @@ from orchestration.workspace import display_path
 def print_summary(outputs: DemoOutputs, console: Console) -> None:
     """Print results, what is missing, and where the outputs are."""
     figures = gather(outputs)
-    console.print()
     for line in [*_results(figures), *figures.missing]:
-        console.print(line, soft_wrap=True)
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, location in _locations(outputs, figures):
-        table.add_row(name, location)
-    console.print()
-    console.print(table, soft_wrap=True)
+        console.print(line, markup=False, soft_wrap=True)
+    locations = _locations(outputs, figures)
+    width = max(len(name) for name, _ in locations)
+    for name, location in locations:
+        # Never a table: commands must be whole to be copied.
+        console.print(f"{name:<{width}}  {location}", markup=False, soft_wrap=True)
 
 
 def _results(figures: Figures) -> list[str]:

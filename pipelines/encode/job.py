@@ -41,7 +41,10 @@ from pipelines.encode.unit import EncodeConfig, UnitEncoder, load_models, source
 
 @dataclass(frozen=True)
 class EncodeReport:
-    """What the latents hold, and what this run did: ``skipped_units`` were finished before."""
+    """What the latents hold, and what this run did.
+
+    ``made_units`` were made now, ``skipped_units`` were finished before.
+    """
 
     samples: int
     encoded: int
@@ -50,6 +53,7 @@ class EncodeReport:
     digest: str
     seconds: float
     skipped_units: int
+    made_units: int
 
 
 def encode(config: EncodeConfig, progress: Progress = lambda done, total: None) -> EncodeReport:
@@ -180,4 +184,5 @@ def _report(info: LatentsRecord, started: float, skipped: int) -> EncodeReport:
         digest=info["digest"],
         seconds=time.monotonic() - started,
         skipped_units=skipped,
+        made_units=len(info["shards"]) - skipped,
     )

@@ -25,7 +25,10 @@ from pipelines.sources import SourceTable
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What the dataset holds, and what this run did: ``skipped_units`` were finished before."""
+    """What the dataset holds, and what this run did.
+
+    ``made_units`` were made now, ``skipped_units`` were finished before.
+    """
 
     rows: int
     samples: int
@@ -34,6 +37,7 @@ class IngestReport:
     digest: str
     seconds: float
     skipped_units: int
+    made_units: int
 
 
 def ingest(config: IngestConfig, progress: Progress | None = None, *, replace: bool = False) -> IngestReport:
@@ -70,7 +74,8 @@ def ingest(config: IngestConfig, progress: Progress | None = None, *, replace: b
 def report_of(folder: Folder, started: float, skipped: int | None) -> IngestReport:
     """What a finished dataset holds; ``skipped`` None means all its units."""
     info = read_dataset_record(folder)
-    counts = info["counts"]
+    counts, units = info["counts"], len(info["shards"])
+    skipped = units if skipped is None else skipped
     return IngestReport(
         rows=counts["rows"],
         samples=counts["samples"],
@@ -78,7 +83,8 @@ def report_of(folder: Folder, started: float, skipped: int | None) -> IngestRepo
         reasons=counts["reasons"],
         digest=info["digest"],
         seconds=time.monotonic() - started,
-        skipped_units=len(info["shards"]) if skipped is None else skipped,
+        skipped_units=skipped,
+        made_units=units - skipped,
     )
 
 

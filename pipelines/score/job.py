@@ -25,7 +25,10 @@ Scores = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """Cosine similarity over the samples; ``failed`` of them have no readable image."""
+    """Cosine similarity over the samples; ``failed`` of them have no readable image.
+
+    ``made_units`` were scored now, ``skipped_units`` before.
+    """
 
     samples: int
     failed: int
@@ -33,6 +36,8 @@ class ScoreReport:
     median: float
     most: float
     seconds: float
+    skipped_units: int
+    made_units: int
 
 
 def score(config: ScoreConfig, progress: Progress = lambda done, total: None) -> ScoreReport:
@@ -46,16 +51,27 @@ def score(config: ScoreConfig, progress: Progress = lambda done, total: None) ->
     dataset = Dataset.open(config.dataset)
     weights = tensors_digest(ClipEncoders(config.encoders).clip.state_dict())
     source = {"dataset": dataset.digest, "model": config.encoders.model, "weights": weights}
+    made = 0
     if similarity_source(dataset.folder) != source:
         with exclusive_lock(dataset.folder, "score"):
-            write_similarity(dataset, _score_all(config, dataset, weights, progress), source)
+            found, made = _score_all(config, dataset, weights, progress)
+            write_similarity(dataset, found, source)
     scores, _ = read_similarity(dataset)
     known = scores[np.isfinite(scores)]
     if not len(known):
         raise AnimaticError(f"not one of the {len(scores)} samples of {dataset.folder} has a readable image")
     least, median, most = (float(np.quantile(known, q)) for q in (0, 0.5, 1))
     failed = len(scores) - len(known)
-    return ScoreReport(len(scores), failed, least, median, most, time.monotonic() - started)
+    return ScoreReport(
+        samples=len(scores),
+        failed=failed,
+        least=least,
+        median=median,
+        most=most,
+        seconds=time.monotonic() - started,
+        skipped_units=len(dataset.info["shards"]) - made,
+        made_units=made,
+    )
 
 
 def _absolute(config: ScoreConfig) -> ScoreConfig:
@@ -66,20 +82,21 @@ def _absolute(config: ScoreConfig) -> ScoreConfig:
     return config.model_copy(update={"dataset": absolute(config.dataset), "encoders": encoders})
 
 
-def _score_all(config: ScoreConfig, dataset: Dataset, weights: str, progress: Progress) -> Scores:
-    """Scores in the dataset's order; those of unchanged shards are read from an earlier run."""
+def _score_all(config: ScoreConfig, dataset: Dataset, weights: str, progress: Progress) -> tuple[Scores, int]:
+    """Scores in the dataset's order, and the number of shards scored now; others were scored before."""
 
     def stored() -> list[list[Score] | None]:
         shards = enumerate(dataset.info["shards"])
         return [stored_scores(dataset.folder, unit, shard, weights) for unit, shard in shards]
 
+    finished = {unit for unit, scores in enumerate(stored()) if scores is not None}
     run_by_shard(
         config,
         dataset,
         UnitScorer,
         (config, weights),
         columns=tuple(ImageRow.__annotations__),
-        finished={unit for unit, scores in enumerate(stored()) if scores is not None},
+        finished=finished,
         progress=progress,
     )
     scores: list[float] = []
@@ -90,4 +107,4 @@ def _score_all(config: ScoreConfig, dataset: Dataset, weights: str, progress: Pr
                 "another job wrote here meanwhile; score again"
             )
         scores += (np.nan if score is None else score for score in part)
-    return np.array(scores, np.float32)
+    return np.array(scores, np.float32), len(dataset.info["shards"]) - len(finished)

@@ -49,6 +49,15 @@ def test_ambiguity_is_reported_and_resolved(here):
     assert open_bundle(here / "two").info.extra["variant"] == "scaled-0.7-interp"
 
 
+def test_square_brackets_in_a_path_are_not_markup(here, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    name = "[bold]x [/y] [z].safetensors".replace("/", "_")
+    write(here / name, random_state(SMALL["gated"]))
+    result = run("import-checkpoint", name, "--out", "[red]one[_red]")
+    assert result.exit_code == 0, result.output
+    assert "[red]one[_red]" in result.stdout
+
+
 def test_each_mistake_is_reported_in_one_line(here):
     fails("no checkpoint at none.ckpt", "import-checkpoint", "none.ckpt")
     write(here / "x.safetensors", random_state(SMALL["video"]))

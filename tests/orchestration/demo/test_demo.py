@@ -43,6 +43,7 @@ def run(workspace: Workspace, base: Path) -> str:
     page = steps.run(
         workspace.root / "demo",
         Console(file=output, width=200),
+        Console(file=output, width=40),
         settings=settings(base),
         workspace=workspace,
     )
@@ -88,6 +89,9 @@ def test_demo_goes_from_footage_to_a_page_and_then_has_nothing_left_to_do(base, 
     second = run(workspace, base)
 
     assert second.count("already done") == len(NAMES) - 1  # the page is written each time
+    assert "nothing left to do" in second
+    assert "nothing left to do" not in first
+    assert second.count("(less than a minute left)") == len(NAMES)
     assert products(workspace.root) == before
     assert len(workspace.ledger.entries()) == 4
 

@@ -102,7 +102,10 @@ def test_missing_results_are_listed_and_the_rest_is_displayed(outputs):
     assert "No picture has been animated" in page
     assert "Stage 2, adaptation" in page
     output = io.StringIO()
-    print_summary(outputs, Console(file=output, width=200))
+    print_summary(outputs, Console(file=output, width=40))
+    store = outputs.ledger.path.parent / "mlflow.db"
+    command = f".venv/bin/mlflow ui --backend-store-uri sqlite:///{store}"
+    assert f"training runs     {command}" in output.getvalue().splitlines()
     assert "Stage 3 has not been evaluated" in output.getvalue()
     assert "stage 2: first frame" in output.getvalue()
 

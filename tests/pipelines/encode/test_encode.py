@@ -337,6 +337,8 @@ def test_the_command_encodes_and_a_second_call_does_nothing(dataset, tmp_path):
         assert result.exit_code == 0, result.output
         report = json.loads(result.stdout)["report"]
         assert (report["encoded"], report["skipped_units"]) == (5, skipped)
+    printed = CliRunner().invoke(app, call).stdout
+    assert printed.startswith("nothing left to do: every unit was finished before\n5 samples: 5 encoded")
     reasons = {
         "float8": "precision: Input should be 'float32' (got 'float8')",
         "bfloat16": "precision: bfloat16 moves the mean of a latent by 1 %",
