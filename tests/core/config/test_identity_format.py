@@ -24,6 +24,7 @@ class Config(BaseModel):
     items: list[Item] = []
     pairs: tuple[tuple[int, float], ...] = ((0, 1.0),)
     added: int = 0
+    made: list[int] = Field(default_factory=lambda: [1])
     folder: str = "/a"
     alias: str = Field("none", exclude=True)
 
@@ -49,6 +50,7 @@ def test_original_fields_count_at_their_default_and_later_ones_do_not():
     ("changed", "counted"),
     [
         ({"added": 2}, {"added": 2}),
+        ({"made": [1, 2]}, {"made": [1, 2]}),
         ({"inner": Inner(added=2)}, {"inner": {"width": 1, "added": 2}}),
         ({"optional": Inner()}, {"optional": {"width": 1}}),
         ({"later": Inner(added=2)}, {"later": {"width": 1, "added": 2}}),

@@ -83,6 +83,15 @@ def test_older_checkpoints_than_those_to_keep_are_deleted(root):
     assert folders(root) == ["step-00000003", "step-00000010"]
 
 
+def test_what_an_interrupted_save_of_the_same_step_left_is_not_part_of_the_next(root):
+    left = root / "step-00000002.partial"
+    left.mkdir(parents=True)
+    (left / "other.pt").write_text("half")
+    saved = open_store(root).save(2, [Counter()])
+    assert set(read_manifest(saved.path).files) == {"inner/counter.txt"}
+    assert not (saved.path / "other.pt").exists() and folders(root) == ["step-00000002"]
+
+
 def test_a_step_is_saved_again_in_place_of_its_damaged_checkpoint(root):
     store = open_store(root)
     (store.save(2, [Counter(1)]).path / "inner" / "counter.txt").write_text("9")

@@ -1,0 +1,49 @@
+"""A save in several processes: none begins before the folder exists, none ends before the checkpoint does."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import training.checkpoints.store as store_module
+from tests.support.thread_group import ThreadGroup, run_as_threads
+from training.checkpoints import Checkpoint, CheckpointIdentity, CheckpointStore, find_damage, read_manifest
+
+IDENTITY = CheckpointIdentity(trajectory="t", dataset="d", base=None, parent=None, world_size=2)
+
+
+class Part:
+    """The state of one process: a file."""
+
+    def __init__(self, rank: int) -> None:
+        self._rank = rank
+
+    def save(self, folder: Path) -> None:
+        (folder / f"rank-{self._rank}.txt").write_text("part")
+
+    def load(self, folder: Path) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("step_of_the_first", ["create_folder", "move_into_place"])
+def test_the_other_processes_wait_for_what_the_first_alone_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_of_the_first: str
+) -> None:
+    """The first process does its step when the other one has come as far as it can without it."""
+    groups: dict[int, ThreadGroup] = {}
+    real: Callable[..., object] = getattr(store_module, step_of_the_first)
+
+    def late(*paths: Path) -> object:
+        groups[0].until_others_wait()
+        return real(*paths)
+
+    monkeypatch.setattr(store_module, step_of_the_first, late)
+
+    def save(group: ThreadGroup) -> Checkpoint:
+        groups[group.rank] = group
+        return CheckpointStore(tmp_path / "checkpoints", IDENTITY, group, keep=1).save(2, [Part(group.rank)])
+
+    first, second = run_as_threads(2, save)
+    assert first == second
+    assert find_damage(first.path) is None
+    assert set(read_manifest(first.path).files) == {"rank-0.txt", "rank-1.txt"}
