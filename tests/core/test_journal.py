@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.journal import JournalWriter, read_lines, read_records, whole_lines
+from core.journal import JournalWriter, complete_last_line, read_lines, read_records, whole_lines
 
 
 def write(path: Path, *numbers: int) -> None:
@@ -36,7 +36,18 @@ def test_an_append_returns_when_the_line_is_on_disk(tmp_path: Path, monkeypatch:
         assert on_disk == [b'{"number": 1}\n']
 
 
-@pytest.mark.parametrize("length", [3, 200_000])
+def test_a_completed_line_is_on_disk_before_the_next_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, on_disk = tmp_path / "journal.jsonl", []
+    path.write_bytes(b"whole")
+    monkeypatch.setattr(os, "fsync", lambda _: on_disk.append(path.read_bytes()))
+    complete_last_line(path)
+    assert on_disk == [b"whole\n"]
+
+
+# The search for the last newline goes backwards in blocks of 65,536 bytes.
+@pytest.mark.parametrize("length", [3, 65_535, 65_536, 65_537, 200_000])
 def test_a_torn_line_is_left_out_and_cut_off_by_the_next_writer(tmp_path: Path, length: int) -> None:
     path = tmp_path / "journal.jsonl"
     write(path, 1, 2)

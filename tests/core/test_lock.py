@@ -73,6 +73,13 @@ def test_a_killed_process_holds_no_lock_and_what_it_left_is_deleted(tmp_path: Pa
             assert folder.names() == [".lock"]
 
 
+def test_what_killed_workers_left_is_deleted_when_a_job_ends(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    with exclusive_lock(folder, "ingest"):
+        (tmp_path / ".shard.part-0123abcd.tar").touch()
+    assert folder.names() == [".lock"]
+
+
 def test_an_object_store_is_not_locked() -> None:
     folder = Folder("memory://bucket")
     with exclusive_lock(folder, "ingest"), exclusive_lock(folder, "ingest"):
@@ -93,7 +100,7 @@ def test_threads_wait_for_each_other(tmp_path: Path) -> None:
 
     def hold(_: int) -> None:
         nonlocal held
-        with file_lock(tmp_path / "folder" / "lock"):
+        with file_lock(tmp_path / "a" / "folder" / "lock"):
             held += 1
             assert held == 1
             time.sleep(0.01)

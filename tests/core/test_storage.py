@@ -1,6 +1,7 @@
 """Local folders and object stores alike: files are complete or absent, and errors are not absence."""
 
 import pickle
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,20 @@ def test_a_file_that_cannot_get_its_name_is_named(tmp_path: Path) -> None:
 def test_a_url_of_an_unknown_kind_is_named() -> None:
     with pytest.raises(AnimaticError, match="foo://x cannot be opened: Protocol not known"):
         Folder("foo://x")
+
+
+def test_scratch_is_on_the_disk_of_a_local_folder_and_goes_at_the_end(folder: Folder, tmp_path: Path) -> None:
+    with folder.scratch() as scratch:
+        (scratch / "file").touch()
+        parent = folder.local_path or Path(tempfile.gettempdir())
+        assert scratch.is_relative_to(parent)
+        assert scratch.is_relative_to(tmp_path) == (folder.local_path is not None)
+    assert not scratch.exists()
+
+
+def test_a_folder_that_does_not_exist_has_no_leftovers(folder: Folder) -> None:
+    folder.remove_leftovers()
+    assert folder.names() == []
 
 
 def test_leftovers_are_removed_but_not_those_of_another_job(tmp_path: Path) -> None:
