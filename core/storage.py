@@ -13,6 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from core.errors import AnimaticError
 from core.files import atomic_file, remove_partials, sync
+from core.urls import with_plain_scheme
 
 # In a folder that a job writes to: see core.lock.
 LOCK = ".lock"
@@ -44,7 +45,7 @@ class Folder:
         self.url = str(url)
         try:
             # Cached listings would hide what other processes write.
-            self._fs, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+            self._fs, root = fsspec.core.url_to_fs(with_plain_scheme(self.url), use_listings_cache=False)
         except (ValueError, ImportError) as error:
             raise AnimaticError(f"{self.url} cannot be opened: {error}") from error
         self._root = str(root).rstrip("/")

@@ -8,7 +8,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_WEB = ("http://", "https://")
+_WEB = ("http", "https")
 # As much as could be one: a password may contain an @.
 _USER_INFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s]*)@")
 _SECRET_PARAMETER = re.compile(
@@ -25,7 +25,18 @@ def is_url(location: str) -> bool:
 
 def is_web(location: str) -> bool:
     """Whether it is fetched over http or https."""
-    return location.startswith(_WEB)
+    return scheme_of(location) in _WEB
+
+
+def scheme_of(location: str) -> str:
+    """The scheme of a URL in lower case, as ``s3``; empty for a local path."""
+    return location.partition("://")[0].lower() if is_url(location) else ""
+
+
+def with_plain_scheme(location: str) -> str:
+    """The location with its scheme in lower case, as libraries compare it (RFC 3986: case has no meaning)."""
+    scheme = scheme_of(location)
+    return scheme + location[len(scheme) :]
 
 
 def without_query(location: str) -> str:

@@ -24,6 +24,10 @@ class Fetched:
     size: int
 
 
+class DiskFailure(RuntimeError):
+    """The local disk cannot store a download: a fault of this machine, not of the source."""
+
+
 class Download:
     """Stores the blocks of one object. Use it as a context manager.
 
@@ -33,7 +37,7 @@ class Download:
     """
 
     def __init__(self, url: str, path: Path, max_bytes: int) -> None:
-        """Raises RuntimeError if ``path`` cannot be created."""
+        """Raises DiskFailure if ``path`` cannot be created."""
         self.url, self.attempt = url, 0
         self._path, self._max_bytes = path, max_bytes
         self._size, self._digest = 0, hashlib.sha256()
@@ -60,7 +64,7 @@ class Download:
     def add(self, block: bytes, attempt: int) -> None:
         """Store a block of an attempt.
 
-        Raises InterruptedError if that attempt is over, RejectedError (too_large), and RuntimeError if the
+        Raises InterruptedError if that attempt is over, RejectedError (too_large), and DiskFailure if the
         disk fails.
         """
         with self._lock:
@@ -85,4 +89,4 @@ def _disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RuntimeError(f"a download cannot be stored: {error}") from error
+        raise DiskFailure(f"a download cannot be stored: {error}") from error

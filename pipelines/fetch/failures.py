@@ -1,13 +1,35 @@
 """Errors of a download → final ones, and ones that another attempt may not meet."""
 
+import ftplib
+
 import aiohttp
 
 from core.errors import RejectedError
 from core.retry import RetryableError
+from core.urls import without_credentials
 
-_RETRIED_STATUS = {408, 425, 429}
+_WHOLE_STATUS = {200, 203}
+_RETRIED_STATUS = {202, 408, 425, 429}
 _MISSING_STATUS = {404, 410}
 _MAX_RETRY_AFTER_S = 60
+_DETAIL_CHARS = 200
+_FTP_MISSING = "550"
+# Another attempt meets these again. The libraries of stores, which need not be installed, have more types.
+_FINAL = (ftplib.error_perm, ValueError, TypeError, LookupError, AttributeError, NotImplementedError)
+_FINAL_NAMES = frozenset(
+    {
+        "NoCredentialsError",  # botocore
+        "PartialCredentialsError",
+        "CredentialRetrievalError",
+        "ParamValidationError",
+        "ProfileNotFound",
+        "NoRegionError",
+        "AuthenticationException",  # paramiko
+        "BadHostKeyException",
+        "DefaultCredentialsError",  # google.auth
+        "ClientAuthenticationError",  # azure
+    }
+)
 
 
 class FailedAttempt(RetryableError):
@@ -18,25 +40,58 @@ class FailedAttempt(RetryableError):
         self.reason = reason
 
 
-def classify(error: OSError | aiohttp.ClientError) -> FailedAttempt:
-    """The failure to retry after.
+def classify(error: Exception) -> FailedAttempt:
+    """The failure to retry after, whatever the library of a web server or store raised.
 
-    Raises FileNotFoundError if the object does not exist, and RejectedError (fetch_refused) if it is refused:
-    both are final.
+    Raises FileNotFoundError if the object does not exist, and RejectedError (fetch_refused, unknown_protocol)
+    if it is refused: both are final.
     """
-    if isinstance(error, FileNotFoundError):
-        raise error
+    if isinstance(error, FileNotFoundError) or _is_missing_ftp(error):
+        raise FileNotFoundError from error
+    if isinstance(error, ImportError):
+        raise RejectedError("unknown_protocol", str(error)[:_DETAIL_CHARS]) from error
     if isinstance(error, PermissionError):
-        raise RejectedError("fetch_refused") from error
+        raise RejectedError("fetch_refused", detail_of(error) if error.args else "") from error
     if isinstance(error, aiohttp.InvalidURL):
         raise RejectedError("fetch_refused", "not a valid address") from error
-    if not isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, aiohttp.ClientResponseError):
+        return _classify_status(error)
+    if isinstance(error, aiohttp.ClientError):
         return FailedAttempt("fetch_failed", type(error).__name__)
+    if isinstance(error, _FINAL) or type(error).__name__ in _FINAL_NAMES:
+        raise RejectedError("fetch_refused", detail_of(error)) from error
+    return FailedAttempt("fetch_failed", detail_of(error))
+
+
+def check_status(response: aiohttp.ClientResponse) -> None:
+    """Check that a response contains the whole object.
+
+    Raises aiohttp.ClientResponseError for a status of failure, and FailedAttempt or RejectedError
+    (fetch_refused) for one of success without the object, as 202 (accepted) or 204 (no content).
+    """
+    response.raise_for_status()
+    if response.status in _RETRIED_STATUS:
+        raise FailedAttempt("fetch_failed", f"status {response.status}")
+    if response.status not in _WHOLE_STATUS:
+        raise RejectedError("fetch_refused", f"status {response.status}")
+
+
+def detail_of(error: Exception) -> str:
+    """The cause in one line, without passwords."""
+    text = without_credentials(" ".join(str(error).split()))
+    return f"{type(error).__name__}: {text[:_DETAIL_CHARS]}" if text else type(error).__name__
+
+
+def _classify_status(error: aiohttp.ClientResponseError) -> FailedAttempt:
     if error.status in _MISSING_STATUS:
         raise FileNotFoundError from error
     if error.status < 500 and error.status not in _RETRIED_STATUS:
         raise RejectedError("fetch_refused", f"status {error.status}") from error
     return FailedAttempt("fetch_failed", f"status {error.status}", pause_s=_retry_after(error))
+
+
+def _is_missing_ftp(error: Exception) -> bool:
+    return isinstance(error, ftplib.error_perm) and str(error).startswith(_FTP_MISSING)
 
 
 def _retry_after(error: aiohttp.ClientResponseError) -> float:

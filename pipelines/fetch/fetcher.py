@@ -8,34 +8,22 @@ import errno
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import aiohttp
-import fsspec
-from fsspec import AbstractFileSystem
-from fsspec.implementations.local import LocalFileSystem
-
-from core.errors import AnimaticError, RejectedError
+from core.errors import RejectedError
 from core.files import sha256
 from core.retry import RetryPolicy
 from core.urls import is_web
-from pipelines.fetch.download import BLOCK, Download, Fetched
+from pipelines.fetch.download import BLOCK, DiskFailure, Download, Fetched
 from pipelines.fetch.failures import FailedAttempt, classify
 from pipelines.fetch.policy import FetchPolicy
+from pipelines.fetch.stores import check_address, local_path, read_object
 from pipelines.fetch.web import Web
 
 _POLL_S = 0.02
-
-
-@dataclass(frozen=True)
-class _StoredObject:
-    """An object behind fsspec."""
-
-    filesystem: AbstractFileSystem
-    path: str
+MISSING = RejectedError("missing_file")
 
 
 class Fetcher:
@@ -71,14 +59,14 @@ class Fetcher:
         self._thread.join()
         self._loop.close()
 
-    def submit(self, locations: list[str], into: Path) -> "Future[Fetched]":
+    def submit(self, locations: list[str], into: Path, missing: RejectedError = MISSING) -> "Future[Fetched]":
         """Start to fetch the object at the first of several URLs or local paths that has one.
 
-        Local files stay where they are, others go to ``into``. The result raises RejectedError (missing_file,
-        empty_file, too_large, fetch_refused, fetch_failed, fetch_timeout, unknown_protocol), AnimaticError if
-        a package for the protocol is missing, and RuntimeError if ``into`` cannot be written.
+        Local files stay where they are, others go to ``into``. ``missing`` is the error if none has one. The
+        result raises RejectedError (missing_file, empty_file, too_large, fetch_refused, fetch_failed,
+        fetch_timeout, unknown_protocol), and RuntimeError if ``into`` cannot be written.
         """
-        return asyncio.run_coroutine_threadsafe(self._fetch(locations, into), self._loop)
+        return asyncio.run_coroutine_threadsafe(self._fetch(locations, into, missing), self._loop)
 
     async def _cancel(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -87,7 +75,7 @@ class Fetcher:
         await asyncio.gather(*others, return_exceptions=True)
         await self._web.close()
 
-    async def _fetch(self, locations: list[str], into: Path) -> Fetched:
+    async def _fetch(self, locations: list[str], into: Path, missing: RejectedError) -> Fetched:
         async with self._slots:
             # One at a time waits here, in the order of submission: the caller never waits for a later one.
             async with self._gate:
@@ -101,36 +89,38 @@ class Fetcher:
                 if fetched.size == 0:
                     raise RejectedError("empty_file")
                 return fetched
-        raise RejectedError("missing_file")
+        raise missing
 
     async def _fetch_one(self, url: str, into: Path) -> Fetched:
         """The object at ``url``. Raises FileNotFoundError if there is none, else as ``submit``."""
-        stored = None
+        path = local_path(url)
+        if path is not None:
+            return await asyncio.to_thread(_local_file, Path(path), url, self._policy.max_bytes)
         if not is_web(url):
-            stored = _resolve(url)
-            if isinstance(stored.filesystem, LocalFileSystem):
-                return await asyncio.to_thread(_local_file, Path(stored.path), url, self._policy.max_bytes)
+            check_address(url)
         with Download(url, into, self._policy.max_bytes) as download:
-            return await self._with_retries(download, stored)
+            return await self._with_retries(download)
 
-    async def _with_retries(self, download: Download, stored: _StoredObject | None) -> Fetched:
+    async def _with_retries(self, download: Download) -> Fetched:
         attempts = self._policy.attempts
         retry = RetryPolicy(attempts, self._policy.backoff_s, jitter=True)
         try:
-            return await retry.call_async(lambda: self._attempt(download, stored))
+            return await retry.call_async(lambda: self._attempt(download))
         except FailedAttempt as error:
             raise RejectedError(error.reason, f"{error}, {attempts} attempts") from error
 
-    async def _attempt(self, download: Download, stored: _StoredObject | None) -> Fetched:
+    async def _attempt(self, download: Download) -> Fetched:
         download.begin()
         try:
-            if stored is None:
+            if is_web(download.url):
                 return await self._read_web(download)
-            reading = asyncio.to_thread(_read_store, stored, download, download.attempt)
+            reading = asyncio.to_thread(read_object, download.url, download, download.attempt)
             return await asyncio.wait_for(reading, self._policy.timeout_s)
         except TimeoutError as error:
             raise FailedAttempt("fetch_timeout", f"{self._policy.timeout_s:g} seconds") from error
-        except (OSError, aiohttp.ClientError) as error:
+        except (RejectedError, FailedAttempt, DiskFailure):
+            raise
+        except Exception as error:  # the libraries of stores have types of their own, without a common base
             raise classify(error) from error
 
     async def _read_web(self, download: Download) -> Fetched:
@@ -139,25 +129,6 @@ class Fetcher:
             async for block in response.content.iter_chunked(BLOCK):
                 download.add(block, download.attempt)
         return download.fetched()
-
-
-def _resolve(url: str) -> _StoredObject:
-    if "::" in url:
-        raise RejectedError("fetch_refused", "an address within an address")
-    try:
-        filesystem, path = fsspec.core.url_to_fs(url)
-    except ValueError as error:
-        raise RejectedError("unknown_protocol", url.partition("://")[0]) from error
-    except ImportError as error:
-        raise AnimaticError(f"{url[:80]} needs another package: {error}") from error
-    return _StoredObject(filesystem, str(path))
-
-
-def _read_store(stored: _StoredObject, download: Download, attempt: int) -> Fetched:
-    with stored.filesystem.open(stored.path, "rb") as source:
-        while block := source.read(BLOCK):
-            download.add(block, attempt)
-    return download.fetched()
 
 
 def _local_file(path: Path, url: str, max_bytes: int) -> Fetched:
@@ -170,7 +141,9 @@ def _local_file(path: Path, url: str, max_bytes: int) -> Fetched:
         return Fetched(path, url, sha256(path), size)
     except PermissionError as error:
         raise RejectedError("fetch_refused") from error
+    except ValueError as error:  # a zero byte
+        raise RejectedError("unsafe_path", str(error)) from error
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
+        if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP):
             raise FileNotFoundError(path) from error
         raise

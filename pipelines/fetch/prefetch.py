@@ -45,8 +45,8 @@ def _in_order(
 def _start(row: SourceRow, videos: str | None, into: Path, fetcher: Fetcher) -> Future[Fetched]:
     try:
         if row.problem is not None:
-            raise RejectedError(row.problem)
-        return fetcher.submit(row.candidates(videos), into)
+            raise RejectedError(row.problem, row.detail)
+        return fetcher.submit(row.candidates(videos), into, row.missing(videos))
     except RejectedError as error:
         rejected: Future[Fetched] = Future()
         rejected.set_exception(error)

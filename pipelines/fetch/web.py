@@ -16,6 +16,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from core.errors import RejectedError
+from core.urls import without_credentials
+from pipelines.fetch.failures import check_status
 
 _MAX_REDIRECTS = 5
 _REDIRECT_STATUS = {301, 302, 303, 307, 308}
@@ -42,16 +44,16 @@ class Web:
     async def get(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response to a GET, redirects followed.
 
-        Raises aiohttp.ClientError, TimeoutError and RejectedError (fetch_refused).
+        Raises aiohttp.ClientError, TimeoutError, FailedAttempt and RejectedError (fetch_refused).
         """
         for _ in range(_MAX_REDIRECTS + 1):
             proxy = self._checked_proxy(url)
             async with self._session(proxy is None).get(url, allow_redirects=False, proxy=proxy) as response:
                 if response.status not in _REDIRECT_STATUS:
-                    response.raise_for_status()
+                    check_status(response)
                     yield response
                     return
-                url = urljoin(str(response.url), response.headers.get("Location", ""))
+                url = urljoin(str(response.url), _target(response))
         raise RejectedError("fetch_refused", f"more than {_MAX_REDIRECTS} redirects")
 
     async def close(self) -> None:
@@ -69,7 +71,7 @@ class Web:
         except ValueError as error:
             raise RejectedError("fetch_refused", "not a valid address") from error
         if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise RejectedError("fetch_refused", "not an http address")
+            raise RejectedError("fetch_refused", f"not an http address: {without_credentials(url)[:200]}")
         with contextlib.suppress(ValueError):
             check_public(str(ipaddress.ip_address(parsed.host)), allow_private=self._allow_private)
         if not self._allow_private and (parsed.host == "localhost" or parsed.host.endswith(".localhost")):
@@ -87,6 +89,14 @@ class Web:
             )
             self._sessions[direct] = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         return self._sessions[direct]
+
+
+def _target(response: aiohttp.ClientResponse) -> str:
+    """Where a response redirects to. Raises RejectedError (fetch_refused) if it names no address."""
+    target = response.headers.get("Location", "").strip()
+    if not target:
+        raise RejectedError("fetch_refused", f"status {response.status}, a redirect without a target")
+    return target
 
 
 class _CheckedResolver(AbstractResolver):

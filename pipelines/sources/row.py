@@ -8,11 +8,13 @@ from pydantic import Field
 
 from core.config.section import Section
 from core.errors import RejectedError
-from core.urls import is_url, join_inside
+from core.urls import is_url, is_web, join_inside
 
 # Reasons to reject a row for what the table says: another attempt at its video cannot succeed.
 TABLE_REASONS = frozenset({"malformed_row", "filtered", "no_id", "duplicate_id", "no_caption"})
 
+# www.example.org/a.mp4, localhost:8000/a.mp4: an address of the web without its scheme.
+_HOST = re.compile(r"www\.[^/\s]+\.[^/\s]+/|[A-Za-z0-9.-]+:\d+/", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -37,12 +39,14 @@ class SourceRow:
         record: its cells by column.
         problem: one of TABLE_REASONS, or None for a good row.
         columns: the table's names for WebVid's columns.
+        detail: more about the problem.
     """
 
     row: int
     record: dict[str, str]
     problem: str | None = None
     columns: ColumnNames = WEBVID
+    detail: str = ""
 
     @property
     def source_id(self) -> str:
@@ -61,25 +65,57 @@ class SourceRow:
             return self.source_id
         return "_" + hashlib.sha256(self.source_id.encode()).hexdigest()[:32]
 
-    def candidates(self, videos: str | None) -> list[str]:
-        """Possible locations of the video, in order: ``videos``/page_dir/videoid.mp4, then contentUrl.
+    @property
+    def content_url(self) -> str:
+        """The contentUrl column, without surrounding blanks."""
+        return self.record.get(self.columns.contentUrl, "").strip()
 
-        A relative contentUrl is relative to ``videos``. Raises RejectedError (unsafe_path, missing_file).
+    def candidates(self, videos: str | None) -> list[str]:
+        """Possible locations of the video, in order.
+
+        The file that contentUrl names comes first, a relative path being relative to ``videos``, then
+        ``videos``/page_dir/videoid.mp4 if the row has a page_dir. Without a contentUrl it is
+        ``videos``/page_dir/videoid.mp4 alone. In a table that has a page_dir column, as WebVid's, that file
+        is the copy of what a web address names, and comes before the download.
+        Raises RejectedError (unsafe_path, missing_file, unknown_protocol).
         """
-        locations = []
-        page_dir = self.record.get(self.columns.page_dir, "")
-        url = self.record.get(self.columns.contentUrl, "").strip()
-        if videos is not None:
-            if "/" in self.source_id:
-                raise RejectedError("unsafe_path", self.source_id[:200])
-            locations.append(_inside(videos, page_dir, f"{self.source_id}.mp4"))
+        url, copy = self.content_url, self._copy(videos)
+        if is_web(url):
+            return [url] if copy is None else [copy, url]
         if is_url(url) or url.startswith("/"):
-            locations.append(url)
+            named = [url]
         elif url and videos is not None:
-            locations.append(_inside(videos, url))
+            named = [_inside(videos, url)]
+        else:
+            named = []
+        locations = named if copy is None else [*named, copy]
         if not locations:
-            raise RejectedError("missing_file", "no contentUrl and no folder of videos")
+            raise self.missing(videos)
         return locations
+
+    def missing(self, videos: str | None) -> RejectedError:
+        """The rejection of this row if none of its locations has a file: missing_file, or unknown_protocol
+        for an address of the web without its scheme."""
+        url = self.content_url
+        if _HOST.match(url):
+            return RejectedError("unknown_protocol", f"no scheme: https://{url[:200]}?")
+        if videos is not None or is_url(url) or url.startswith("/"):
+            return RejectedError("missing_file")
+        if url:
+            return RejectedError("missing_file", f"{url[:200]} is relative, and no folder of videos is given")
+        return RejectedError("missing_file", "no contentUrl and no folder of videos")
+
+    def _copy(self, videos: str | None) -> str | None:
+        """``videos``/page_dir/videoid.mp4 if this row means it. Raises RejectedError (unsafe_path)."""
+        url, page_dir = self.content_url, self.record.get(self.columns.page_dir, "")
+        means_copy = self.columns.page_dir in self.record if is_web(url) else bool(page_dir) or not url
+        if videos is None or not means_copy:
+            return None
+        if "/" not in self.source_id:
+            return _inside(videos, page_dir, f"{self.source_id}.mp4")
+        if url:
+            return None
+        raise RejectedError("unsafe_path", self.source_id[:200])
 
 
 def _inside(root: str, *parts: str) -> str:

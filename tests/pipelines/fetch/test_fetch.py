@@ -46,6 +46,8 @@ class UnreliableServer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.asked[self.path] += 1
         self.moments.setdefault(self.path, []).append(time.monotonic())
+        if self.path == "/nowhere":
+            return self._answer(302, b"")
         if self.path.startswith("/to/") or self.path == "/loop":
             return self._redirect(self.path.removeprefix("/to/"))
         if self.path == "/endless":
@@ -93,7 +95,7 @@ class UnreliableServer(BaseHTTPRequestHandler):
         status = int(self.path.split("/")[2]) if self.path.startswith("/status/") else 200
         if self.path.startswith("/flaky") and self.asked[self.path] <= 2:
             status = 503
-        body = b"" if self.path == "/empty" else BODY
+        body = b"" if self.path in ("/empty", "/status/204") else BODY
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -245,6 +247,32 @@ def test_redirects_are_followed_up_to_a_limit(server: str, tmp_path: Path) -> No
     for path in ("/loop", "/to/file:///etc/passwd", "/to/ftp://127.0.0.1/a"):
         with pytest.raises(RejectedError, match="fetch_refused"):
             fetch([server + path], tmp_path / "into", POLICY)
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("/nowhere", "fetch_refused: status 302, a redirect without a target"),
+        ("/to/ftp://127.0.0.1/a", "fetch_refused: not an http address: ftp://127.0.0.1/a"),
+        ("/status/204", "fetch_refused: status 204"),
+        ("/status/202", "fetch_failed: status 202, 3 attempts"),
+        ("/status/206", "fetch_refused: status 206"),
+    ],
+)
+def test_an_answer_without_the_object_has_the_true_reason(
+    server: str, tmp_path: Path, path: str, error: str
+) -> None:
+    with pytest.raises(RejectedError) as caught:
+        fetch([server + path], tmp_path / "into", POLICY)
+    assert str(caught.value) == error
+
+
+def test_a_scheme_may_be_in_capitals(server: str, tmp_path: Path) -> None:
+    assert fetch([server.replace("http", "HTTP") + "/ok"], tmp_path / "into", POLICY).size == len(BODY)
+    (tmp_path / "v.mp4").write_bytes(BODY)
+    assert fetch([f"FILE://{tmp_path}/v.mp4"], tmp_path / "into", POLICY).size == len(BODY)
+    fsspec.filesystem("memory").pipe("/capitals.mp4", BODY)
+    assert fetch(["MEMORY://capitals.mp4"], tmp_path / "into", POLICY).size == len(BODY)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import AnimaticError, RejectedError
-from pipelines.sources import SourceTable
+from pipelines.sources import ColumnNames, SourceTable
 from tests.support.footage import row, write_table
 
 
@@ -66,12 +66,13 @@ def test_no_row_leaves_the_folder(tmp_path: Path, columns: dict[str, str]) -> No
         only.candidates("/data/videos")
 
 
-def test_the_folder_comes_before_the_url(tmp_path: Path) -> None:
+def test_the_copy_in_the_folder_comes_before_the_download(tmp_path: Path) -> None:
     rows = [row("1", contentUrl="https://example.org/1.mp4"), row("2", contentUrl="sub/2.mov"), row("3")]
     web, relative, bare = SourceTable(str(write_table(tmp_path / "t.csv", rows))).rows()
     assert web.candidates("/v") == ["/v/p/1.mp4", "https://example.org/1.mp4"]
     assert web.candidates(None) == ["https://example.org/1.mp4"]
-    assert relative.candidates("s3://bucket/v") == ["s3://bucket/v/p/2.mp4", "s3://bucket/v/sub/2.mov"]
+    assert relative.candidates("s3://bucket/v") == ["s3://bucket/v/sub/2.mov", "s3://bucket/v/p/2.mp4"]
+    assert bare.candidates("/v") == ["/v/p/3.mp4"]
     with pytest.raises(RejectedError, match="missing_file"):
         bare.candidates(None)
 
@@ -92,3 +93,54 @@ def test_a_table_without_the_columns_is_refused(tmp_path: Path, text: str, messa
 def test_a_missing_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnimaticError, match="cannot be read"):
         SourceTable(str(tmp_path / "none.csv"))
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("b.mp4", ["/v/b.mp4"]),
+        (" sub/b.mp4 ", ["/v/sub/b.mp4"]),
+        ("/elsewhere/b.mp4", ["/elsewhere/b.mp4"]),
+        ("s3://bucket/b.mp4", ["s3://bucket/b.mp4"]),
+        ("file:///elsewhere/b.mp4", ["file:///elsewhere/b.mp4"]),
+        ("HTTPS://example.org/b.mp4", ["HTTPS://example.org/b.mp4"]),
+        ("", ["/v/a.mp4"]),
+    ],
+)
+def test_the_file_that_a_row_names_is_used_and_not_one_named_after_its_id(
+    tmp_path: Path, url: str, expected: list[str]
+) -> None:
+    [only] = table(tmp_path / "t.csv", f"videoid,name,contentUrl\na,text about b,{url}\n").rows()
+    assert only.candidates("/v") == expected
+
+
+def test_an_id_that_is_a_path_is_read_through_the_url(tmp_path: Path) -> None:
+    columns = ColumnNames(videoid="path", name="text", contentUrl="path")
+    path = tmp_path / "t.csv"
+    path.write_text("path,text\nbase.mp4,a base\nsub/dir/base.mp4,a sub base\nsub_dir/base.mp4,another\n")
+    rows = list(SourceTable(str(path), columns).rows())
+    assert [r.candidates("/v") for r in rows] == [
+        ["/v/base.mp4"],
+        ["/v/sub/dir/base.mp4"],
+        ["/v/sub_dir/base.mp4"],
+    ]
+    assert len({r.key for r in rows}) == 3
+    assert not any(set(r.key) & set("./") for r in rows)
+
+
+@pytest.mark.parametrize(
+    ("url", "videos", "error"),
+    [
+        ("www.example.org/a.mp4", None, "unknown_protocol: no scheme: https://www.example.org/a.mp4"),
+        ("www.example.org/a.mp4", "/v", "unknown_protocol: no scheme: https://www.example.org/a.mp4"),
+        ("localhost:8000/a.mp4", "/v", "unknown_protocol: no scheme: https://localhost:8000/a.mp4"),
+        ("sub/a.mp4", None, "missing_file: sub/a.mp4 is relative, and no folder of videos is given"),
+        ("", None, "missing_file: no contentUrl and no folder of videos"),
+        ("sub/a.mp4", "/v", "missing_file"),
+    ],
+)
+def test_a_row_without_a_file_has_the_true_reason(
+    tmp_path: Path, url: str, videos: str | None, error: str
+) -> None:
+    [only] = table(tmp_path / "t.csv", f"videoid,name,contentUrl\na,a cat,{url}\n").rows()
+    assert str(only.missing(videos)).startswith(error)

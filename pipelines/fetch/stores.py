@@ -1,0 +1,66 @@
+"""Objects behind fsspec: which file system a URL names, and reading one of its objects."""
+
+import importlib
+from dataclasses import dataclass
+
+import fsspec
+from fsspec import AbstractFileSystem
+from fsspec.registry import known_implementations
+
+from core.errors import RejectedError
+from core.urls import is_url, scheme_of, with_plain_scheme
+from pipelines.fetch.download import BLOCK, Download, Fetched
+
+_LOCAL = ("", "file", "local")
+
+
+@dataclass(frozen=True)
+class _StoredObject:
+    """An object behind fsspec."""
+
+    filesystem: AbstractFileSystem
+    path: str
+
+
+def local_path(url: str) -> str | None:
+    """The path of a local file, ``file://…`` included; None for an object elsewhere."""
+    if scheme_of(url) not in _LOCAL:
+        return None
+    return url.partition("://")[2] if is_url(url) else url
+
+
+def check_address(url: str) -> None:
+    """Check that a table may name an address of this kind. Raises RejectedError (fetch_refused,
+    unknown_protocol)."""
+    if "::" in url:
+        raise RejectedError("fetch_refused", "an address within an address")
+    scheme = scheme_of(url)
+    if scheme not in known_implementations and scheme not in fsspec.registry:
+        raise RejectedError("unknown_protocol", scheme)
+
+
+def missing_package(scheme: str) -> str | None:
+    """What has to be installed before objects of a protocol can be read; None if nothing is missing."""
+    known = known_implementations.get(scheme)
+    if known is None:
+        return None
+    try:
+        importlib.import_module(known["class"].rpartition(".")[0])
+    except ImportError as error:
+        return str(known.get("err") or error)
+    return None
+
+
+def read_object(url: str, download: Download, attempt: int) -> Fetched:
+    """Store the object as an attempt of ``download``. Raises whatever its library does."""
+    stored = _open_store(url, is_retry=attempt > 1)
+    with stored.filesystem.open(stored.path, "rb") as source:
+        while block := source.read(BLOCK):
+            download.add(block, attempt)
+    return download.fetched()
+
+
+def _open_store(url: str, is_retry: bool) -> _StoredObject:
+    # fsspec keeps file systems, and with them connections that broke.
+    filesystem, path = fsspec.core.url_to_fs(with_plain_scheme(url), skip_instance_cache=is_retry)
+    return _StoredObject(filesystem, str(path))
