@@ -44,6 +44,12 @@ class SteeredPicture:
     still: str
     clips: list[tuple[stills.AnimatedStill, str]]
 
+    @property
+    def subject(self) -> str:
+        """The picture in words: its prompts without the direction."""
+        prompt = self.clips[0][0].prompt
+        return prompt.rsplit(" moves ", 1)[0] if self.clips[0][0].expected else prompt
+
 
 def enlarge(frames: np.ndarray, side: int = SIDE) -> np.ndarray:
     """Frames (t h w 3) with their short side at ``side``, by bicubic interpolation."""

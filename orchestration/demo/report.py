@@ -1,7 +1,8 @@
-"""The demo's report: one self-contained page with the clips beside it."""
+"""The demo's report: one self-contained page; the same clips are files in the folder ``media`` too."""
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,7 +41,7 @@ class TimelineRow(NamedTuple):
 
 
 def write(outputs: DemoOutputs) -> Path:
-    """Write ``index.html`` and the clips and pictures it displays; the page lists what is missing."""
+    """Write ``index.html`` with the clips and pictures it displays inside; the page lists what is missing."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     out = outputs.out
@@ -61,6 +62,7 @@ def write(outputs: DemoOutputs) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["embedded"] = lambda path: _embedded(out / path)
     page = environment.get_template(TEMPLATE).render(
         figures=figures,
         curves=curves.svg(losses) if losses else None,
@@ -155,6 +157,12 @@ def timeline(figures: Figures) -> list[TimelineRow]:
         TimelineRow(STEP_TITLES.get(name, name), taken, taken / longest)
         for name, taken in figures.seconds.items()
     ]
+
+
+def _embedded(path: Path) -> str:
+    """A clip or picture as a data URL, so that the page can be sent alone."""
+    kind = {".mp4": "video/mp4", ".png": "image/png"}[path.suffix]
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _real(figures: Figures) -> Accuracy | None:

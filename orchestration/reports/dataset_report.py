@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.files import write_text
+from core.urls import without_credentials
+from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
     from pipelines.survey import Histogram, Rate, RejectedExample, SamplePreview, Survey
@@ -62,6 +64,15 @@ def report_name(found: Survey) -> str:
     return f"{name}-{found.digest[:8]}.html"
 
 
+def title(found: Survey) -> str:
+    """A dataset's name on its page: its path from the working directory, or else its folder's name.
+
+    So a page that is sent to others does not contain paths of the machine that wrote it.
+    """
+    name = without_credentials(display_path(found.url))
+    return Path(found.url).name if name == "." or Path(name).is_absolute() else name
+
+
 def write_report(path: Path, found: Survey, sheet: Sequence[SamplePreview]) -> None:
     """Write the page, replacing an earlier one."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -76,6 +87,7 @@ def write_report(path: Path, found: Survey, sheet: Sequence[SamplePreview]) -> N
     environment.filters["picture"] = _picture
     environment.filters["grouped"] = lambda value: f"{value:,}"
     page = environment.get_template(TEMPLATE).render(
+        title=title(found),
         found=found,
         sheet=sheet,
         outcomes=outcomes(found),

@@ -1,5 +1,7 @@
 """The demo's page and summary say what was measured, and what is missing."""
 
+import base64
+import hashlib
 import io
 import json
 import re
@@ -19,6 +21,12 @@ from tests.support.demo_products import champion_id, make_outputs
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     return make_outputs(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="module")
+def page(made):
+    """The page of a complete demo."""
+    return write(made).read_text()
 
 
 @pytest.fixture
@@ -55,10 +63,10 @@ def text_of(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
 
 
-def test_page_shows_the_figures_of_the_evaluations(outputs):
-    page = text_of(write(outputs).read_text())
+def test_page_shows_the_figures_of_the_evaluations(made, page):
+    page = text_of(page)
 
-    for stage, folder in outputs.evaluations.items():
+    for stage, folder in made.evaluations.items():
         results = json.loads((folder / "report.json").read_text())["results"]
         assert f"{results['psnr_first_frame']['mean']:.1f} dB" in page, stage
         assert f"{results['direction']['correct']} of {results['direction']['n']}" in page
@@ -66,25 +74,39 @@ def test_page_shows_the_figures_of_the_evaluations(outputs):
     assert "95 % interval 53% to 98%" in page
     assert "231" in page
     assert "missing file: 1" in page
-    assert champion_id(outputs)[:12] in page
+    assert champion_id(made)[:12] in page
     assert "has not been" not in page
 
 
-def test_page_needs_only_the_files_beside_it(outputs):
-    page = write(outputs).read_text()
+def test_page_can_be_sent_alone(made, page):
     links = Links(page).found
     assert len(links) > 30
-    assert all((outputs.out / link).stat().st_size > 0 for link in links)
+    inside = [re.fullmatch(r"data:(video/mp4|image/png);base64,([\w+/=]+)", link) for link in links]
+    assert all(inside)
+    contents = {hashlib.sha256(base64.b64decode(found[2])).digest() for found in inside if found}
+    files = [*(made.out / "media").glob("*.mp4"), *(made.out / "media").glob("*-input.png")]
+    assert {hashlib.sha256(file.read_bytes()).digest() for file in files} <= contents
     assert "http" not in page.replace("http://www.w3.org", "")
-    gif = outputs.out / "readme.gif"
+    assert len(page) < 8_000_000
+    gif = made.out / "readme.gif"
     assert 0 < gif.stat().st_size < 1_000_000
 
 
-def test_clips_are_chosen_by_position_and_judged_by_the_report(outputs):
-    page = write(outputs).read_text()
-    rows = json.loads((outputs.evaluations[3] / "report.json").read_text())["clips"]
+def test_every_clip_has_controls_and_a_description(page):
+    clips = re.findall(r"<video [^>]*>", page)
+    assert len(clips) > 20
+    for clip in clips:
+        assert " controls " in clip
+        assert re.search(r'aria-label="[^"]+"', clip)
+    pictures = re.findall(r'<img [^>]*alt="([^"]*)"', page)
+    assert pictures and not {"", "the picture", "input"} & set(pictures)
+
+
+def test_clips_are_chosen_by_position_and_judged_by_the_report(made, page):
+    rows = json.loads((made.evaluations[3] / "report.json").read_text())["clips"]
     for row in rows:
-        assert f"media/{row['key']}-stage-3.mp4" in page
+        clip = (made.out / "media" / f"{row['key']}-stage-3.mp4").read_bytes()
+        assert base64.b64encode(clip).decode() in page
     wrong = [row for row in rows if row["generated"] != row["expected"]]
     assert len(wrong) == 1
     assert f'<span class="no">moves {wrong[0]["generated"]}</span>' in page

@@ -108,6 +108,21 @@ def test_the_report_lists_the_outcome_of_every_row(dataset):
     assert path.read_text().count('class="problem"') == 1
 
 
+def test_the_title_is_a_path_from_here_and_pictures_are_described_by_their_captions(dataset, monkeypatch):
+    inspect("data", "--out", "here.html")
+    page = Path("here.html").read_text()
+    assert "<title>data</title>" in page and "<h1>data</h1>" in page
+    assert f'alt="{dataset.samples["caption"][0].as_py()}"' in page
+    described = re.findall(r'<img [^>]*alt="([^"]*)"', page)
+    assert len(set(described)) == len(described) == 2 * 4
+    (Path.cwd() / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    for given, title in (("../data", "../data"), (str(Path("../data").resolve()), "data")):
+        inspect(given, "--out", "there.html")
+        assert f"<title>{title}</title>" in Path("there.html").read_text()
+        assert str(Path("..").resolve()) not in Path("there.html").read_text()
+
+
 def test_the_number_of_clips_and_the_file_can_be_chosen(dataset):
     printed = json.loads(inspect("data", "--clips", 1, "--seed", 3, "--out", "a/b.html", "--json"))
     assert printed["page"] == "a/b.html"
