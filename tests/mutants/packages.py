@@ -21,7 +21,14 @@ class MutatedPackage:
 PACKAGES = {
     "pipelines/loader": MutatedPackage(("pipelines/loader/*.py",), ("tests/pipelines/loader",)),
     "pipelines/dataset": MutatedPackage(
-        ("pipelines/dataset/*.py",), ("tests/pipelines/dataset", "tests/faults/test_crash_order.py")
+        ("pipelines/dataset/*.py",),
+        (
+            "tests/pipelines/dataset",
+            "tests/pipelines/encode",  # for what latents consist of
+            "tests/pipelines/video/test_scores.py",
+            "tests/faults/test_crash_order.py",
+            "tests/faults/test_crash_order_in_a_store.py",
+        ),
     ),
     "core/storage": MutatedPackage(
         ("core/storage.py", "core/files.py", "core/lock.py", "core/journal.py"),
