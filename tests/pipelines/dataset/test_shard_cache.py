@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import itertools
+import os
 import random
 import sys
 import tarfile
@@ -13,9 +14,12 @@ import fsspec
 import pytest
 
 from core.errors import AnimaticError
+from core.files import sha256
 from core.storage import Folder
 from pipelines.dataset import Dataset
+from pipelines.dataset.bounded_folder import BoundedFolder
 from pipelines.dataset.cache_config import CacheConfig
+from pipelines.dataset.mapped_table import mapped_table
 from pipelines.dataset.shard_cache import ShardFiles
 from pipelines.loader import ClipLoader, ClipSampling
 from tests.support.coded_clips import build_dataset
@@ -166,6 +170,39 @@ def test_the_longest_unused_shard_is_evicted(remote, tmp_path, monkeypatch):
     for number in [0, 1, 0, 2, 0, 1]:
         files.read(f"shard-{number:06d}.tar", 0, 1)
     assert fetched == ["000", "001", "002", "001"]
+
+
+@pytest.mark.parametrize(("second", "kept"), [(40, ["first", "second"]), (41, ["second"])])
+def test_files_that_fit_exactly_stay(tmp_path, second, kept):
+    folder = BoundedFolder(tmp_path, limit=100)
+    for name, size in (("first", 60), ("second", second)):
+        part = tmp_path / f"{name}.part"
+        with folder.reserved(part, size):
+            part.write_bytes(bytes(size))
+            folder.keep(part, tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.suffix) == kept
+
+
+def test_a_shard_is_prepared_again_only_if_it_was_evicted(remote, tmp_path, monkeypatch):
+    config, fetched = cache(tmp_path), []
+    files, fetch = files_of(remote, config), Folder.fetch
+    monkeypatch.setattr(Folder, "fetch", lambda f, name, to: fetched.append(name) or fetch(f, name, to))
+    for _ in range(2):
+        files.prepare(1)
+    assert fetched == ["shard-000001.tar"]
+    (config.path / "shards" / remote.info["shards"][1]["sha256"]).unlink()
+    files.prepare(1)
+    assert fetched == ["shard-000001.tar"] * 2
+
+
+def test_a_mapped_table_has_the_age_of_its_last_use(dataset, tmp_path):
+    digest = sha256(dataset.folder.local_path / "samples.parquet")
+    for _ in range(2):
+        table = mapped_table(dataset.folder, "samples.parquet", digest, tmp_path)
+        assert table.column("key").to_pylist() == dataset.samples.column("key").to_pylist()
+        (copy,) = tmp_path.glob("tables/*.arrow")
+        assert copy.stat().st_mtime > 0
+        os.utime(copy, (0, 0))
 
 
 def test_partial_files_of_a_killed_process_are_evicted(remote, tmp_path):
