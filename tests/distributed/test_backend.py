@@ -25,6 +25,20 @@ def test_masters_start_exactly_and_sharded_averages_are_whole_ones(pair, tmp_pat
     assert second["trained"] == 0, "only the first rank holds whole weights"
 
 
+@pytest.mark.parametrize(("precision", "zero_stage"), [("fp32", 0), ("bf16", 1), ("bf16", 3)])
+def test_scalars_are_trained(pair, recipe, tmp_path, precision, zero_stage):
+    """The learned gate of the 256 network is one."""
+    sets = (
+        f"train.precision={precision}",
+        f"train.zero_stage={zero_stage}",
+        "model.unet.learnable_gate=true",
+    )
+    config = small_config(1, f"init.base={recipe[0].bundle}", *sets)
+    first, _ = pair.run(follow_backend, write_config(config, tmp_path / "config.yaml"), 3)
+    assert first["starts_exactly"] and first["average_error"] < 1e-6
+    assert first["changed"] == first["trained"] and first["scalars"] > 0
+
+
 def test_fp16_on_a_device_without_it_is_refused(pair, tmp_path):
     with pytest.raises(WorkerError, match="does not support it on this device; use bf16"):
         follow(pair, tmp_path, "train.precision=fp16", fp16=False)

@@ -240,6 +240,7 @@ def follow_backend(config_path: str, steps: int, fp16: bool = False) -> dict[str
         "losses": losses,
         "starts_exactly": all(torch.equal(value, start.weights[name]) for name, value in begun.items()),
         "trained": len(gathered),
+        "scalars": sum(value.dim() == 0 for value in gathered.values()),
         "changed": sum(not torch.equal(value, begun[name]) for name, value in gathered.items()),
         "average_error": max(
             [float((averaged[name] - value).abs().max()) for name, value in whole.items()], default=0.0

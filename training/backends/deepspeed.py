@@ -20,7 +20,7 @@ from models.network.network import Network
 from training.backends.base import Fragment, Objective, StepResult
 from training.backends.deepspeed_config import HALF_WEIGHTS, deepspeed_config
 from training.backends.optimizer import build_optimizer, learning_rate
-from training.backends.zero import full_shape, master_fragment
+from training.backends.zero import master_fragment
 from training.batch_shares import batch_shares
 from training.config import RunConfig
 from training.process_group import ProcessGroup
@@ -63,9 +63,14 @@ class DeepSpeedBackend:
         checkpoint_activations(animator.network.unet, config.train.activation_checkpointing)
         # DeepSpeed adds its own attributes to parameters.
         self._parameters: dict[str, Any] = dict(animator.network.named_parameters())
+        # Under ZeRO stage 3 the parameters in the module are empty.
+        self._shapes = {name: parameter.shape for name, parameter in self._parameters.items()}
         chosen = set(self.trainable)
         for name, parameter in self._parameters.items():
             parameter.requires_grad_(name in chosen)
+            if not parameter.dim():
+                # DeepSpeed 0.19.8 views every parameter as bytes, which a scalar cannot be.
+                parameter.data = parameter.data.reshape(1)
         half = HALF_WEIGHTS.get(config.train.precision)
         # DeepSpeed keeps the autocast of an earlier run in this process, and reduces gradients in its type.
         torch_autocast.TORCH_AUTOCAST_INITIALIZED = False
@@ -138,7 +143,7 @@ class DeepSpeedBackend:
 
     def _gathering(self) -> tuple[dict[str, Fragment], dict[str, torch.Size], Tensor]:
         """This process's fragments, all whole shapes, and flat memory for the largest."""
-        shapes = {name: full_shape(self._parameters[name]) for name in self.trainable}
+        shapes = {name: self._shapes[name] for name in self.trainable}
         largest = max((shape.numel() for shape in shapes.values()), default=0)
         return self.fragments(), shapes, torch.empty(largest, device=self.device)
 

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import torch
-
 from training.backends.base import Fragment
 
 
@@ -25,9 +23,3 @@ def master_fragment(parameter: Any, zero_stage: int, rank: int) -> Fragment | No
     if mapping is None:
         return None
     return Fragment(mapping.hp_fragment.detach(), mapping.lp_fragment_address.start)
-
-
-def full_shape(parameter: Any) -> torch.Size:
-    """Shape of the whole parameter, which ZeRO stage 3 leaves empty in the module."""
-    shape: torch.Size = getattr(parameter, "ds_shape", parameter.shape)
-    return shape
