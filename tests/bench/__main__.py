@@ -20,6 +20,7 @@ from tests.bench.planning import planning
 from tests.bench.recomputation import recomputation
 from tests.bench.sampling import sampling
 from tests.bench.timing import Result
+from tests.bench.training_step import training_steps
 
 BENCHES: dict[str, Callable[[argparse.Namespace], list[Result]]] = {
     "attention": lambda o: [comparisons.attention(o.rounds, o.side)],
@@ -33,6 +34,7 @@ BENCHES: dict[str, Callable[[argparse.Namespace], list[Result]]] = {
     "loader": lambda o: loader(o.clips, o.rounds),
     "planning": lambda o: planning(o.rows),
     "full-size": lambda o: full_size(o.rounds, o.steps),
+    "training-step": lambda o: training_steps(o.rounds),
 }
 
 

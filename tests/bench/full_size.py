@@ -1,5 +1,7 @@
 """The published sizes on a GPU, bf16 weights drawn at random: sampling, training pass, memory, TFLOP/s."""
 
+import gc
+import math
 import statistics
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +21,7 @@ from tests.bench.networks import Inputs, draw_weights, inputs
 from tests.bench.timing import MIB, Result, Row, clock_name, stopwatch
 from training.config import RunConfig, resolve
 
-PRESETS = ("256", "512")
+PRESETS = ("256", "512", "1024")
 
 
 def full_size(rounds: int, steps: int) -> list[Result]:
@@ -37,14 +39,19 @@ def measure(name: str, config: RunConfig, device: str, rounds: int, steps: int) 
         _row(f"sampling, {steps} steps, guided", lambda: _sample(unet, config, given, steps), rounds, device)
     ]
     one = Inputs(given.latents, given.timesteps, given.text[:1], given.image[:1])
-    base, work = None, None
+    base: float | None = None
+    work = None
     for scope in get_args(ActivationCheckpointing):
         del unet, work  # before the next is built: both would count as memory
+        gc.collect()  # what a pass that ran out of memory has left
+        if device == "cuda":
+            torch.cuda.empty_cache()
         unet = _network(config, device).train()
         checkpoint_activations(unet, scope)
         work = partial(_train, unet, one)
         row = _row(f"forward and backward, recompute {scope}", work, rounds, device, base)
-        base = base or row.seconds
+        if base is None and math.isfinite(row.seconds):
+            base = row.seconds
         rows.append(row)
     return Result(f"full-size-{name}", f"preset {name}, batch 1 of 16 frames, bf16", clock_name(device), rows)
 
@@ -59,8 +66,11 @@ def _network(config: RunConfig, device: str) -> UNet:
 def _row(
     variant: str, work: Callable[[], Tensor], rounds: int, device: str, base: float | None = None
 ) -> Row:
-    with FlopCounterMode(display=False) as counter:
-        work()
+    try:
+        with FlopCounterMode(display=False) as counter:
+            work()
+    except torch.OutOfMemoryError:
+        return Row(f"{variant}: out of memory", math.nan, math.nan)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     seconds = statistics.median(stopwatch(work, device)[0] for _ in range(rounds))

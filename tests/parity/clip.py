@@ -27,18 +27,20 @@ _TWO_PI, _FOUR_PI = 6.28, 12.56
 
 
 class ClipNumbers:
-    """Our encoders' outputs for a case, each computed on demand."""
+    """Our encoders' outputs for a case, each computed on demand, on ``device``."""
 
-    def __init__(self, case: ClipCase) -> None:
-        self.case, self.encoders = case, _drawn_encoders(case)
-        self.images = {tag: _image(tag, *size) for tag, size in _sizes(case.image_formula).items()}
+    def __init__(self, case: ClipCase, device: str = "cpu") -> None:
+        self.case, self.encoders, self._device = case, _drawn_encoders(case).to(device), device
+        self.images = {tag: _image(tag, *size).to(device) for tag, size in _sizes(case.image_formula).items()}
 
     def outputs(self) -> dict[str, Callable[[], Tensor]]:
         """Name -> output, for every output that this tool knows."""
         known: dict[str, Callable[[], Tensor]] = {
             "token_ids": lambda: self.encoders.tokenizer(self.case.prompts),
             "text": lambda: self.encoders.text(self.case.prompts),
-            "tokens_zero_image": lambda: self.encoders.image(torch.zeros(1, 3, 256, 256)),
+            "tokens_zero_image": lambda: self.encoders.image(
+                torch.zeros(1, 3, 256, 256, device=self._device)
+            ),
         }
         for tag, image in self.images.items():
             known[f"tokens_{tag}"] = lambda image=image: self.encoders.image(image)

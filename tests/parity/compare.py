@@ -40,7 +40,7 @@ def compare(case: str, name: str, ours: Tensor, expected: Tensor) -> Result:
     if ours.shape != expected.shape:
         shapes = f"the shape is {tuple(ours.shape)}, not {tuple(expected.shape)}"
         return Result(case, name, None, tolerance, False, shapes)
-    error = float((ours.double() - expected.double()).abs().max())
+    error = float((ours.cpu().double() - expected.double()).abs().max())
     if not math.isfinite(error):
         return Result(case, name, None, tolerance, False, "not finite")
     return Result(case, name, error, tolerance, error <= tolerance)

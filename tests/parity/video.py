@@ -25,10 +25,10 @@ _DYNAMIC_RESCALE_STEPS = 400
 
 
 class VideoNumbers:
-    """Our network's outputs for a case, each computed on demand."""
+    """Our network's outputs for a case, each computed on demand, on ``device``."""
 
-    def __init__(self, case: VideoCase) -> None:
-        self.case, self.animator = case, drawn_animator(case)
+    def __init__(self, case: VideoCase, device: str = "cpu") -> None:
+        self.case, self.animator, self._device = case, drawn_animator(case).to(device), device
         unet = case.unet
         size = (case.batch, unet.out_channels, case.frames, *case.latent_hw)
         self.z, self.noise, self.x_t = (self._draw(name, *size) for name in ("z", "noise", "x_T"))
@@ -37,7 +37,7 @@ class VideoNumbers:
         width = case.resampler.embedding_dim
         self.clip = self._draw("clip", case.batch, IMAGE_TOKENS, width)
         self.clip_null = self._null("clip_null", IMAGE_TOKENS, width)
-        self.t, self.fps = torch.tensor(case.t), torch.tensor(case.fs)
+        self.t, self.fps = torch.tensor(case.t, device=device), torch.tensor(case.fs, device=device)
 
     def outputs(self) -> dict[str, Callable[[], Tensor]]:
         """Name -> output, for every output that this tool knows and the case's parts allow."""
@@ -74,7 +74,7 @@ class VideoNumbers:
         }
 
     def _draw(self, name: str, *shape: int) -> Tensor:
-        return draw(f"{self.case.case}/{name}", shape)
+        return draw(f"{self.case.case}/{name}", shape).to(self._device)
 
     def _null(self, name: str, *shape: int) -> Tensor:
         """(1 n c) drawn once, (b n c) returned."""

@@ -31,9 +31,9 @@ class WorkerError(Exception):
 
 
 class Workers:
-    """``size`` processes in one gloo group; use as a context manager."""
+    """``size`` processes in one group, on the CPU or with a GPU each; use as a context manager."""
 
-    def __init__(self, size: int, folder: Path) -> None:
+    def __init__(self, size: int, folder: Path, *, gpus: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._job = folder, 0
         with socket.socket() as listener:
@@ -48,9 +48,12 @@ class Workers:
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": port,
                 "OMP_NUM_THREADS": "1",
-                "CUDA_VISIBLE_DEVICES": "",
             }
-            settings["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "distributed")])
+            if not gpus:
+                settings["CUDA_VISIBLE_DEVICES"] = ""
+            inherited = os.environ.get("PYTHONPATH")
+            paths = [str(ROOT), str(ROOT / "tests" / "distributed"), *([inherited] if inherited else [])]
+            settings["PYTHONPATH"] = os.pathsep.join(paths)
             command = [sys.executable, "-m", "tests.support.process_group", str(folder)]
             with (folder / f"rank-{rank}.log").open("w") as log:
                 self._processes.append(
