@@ -4,7 +4,6 @@ import argparse
 import random
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.mutants.covering import CoveringTests
@@ -72,21 +71,27 @@ def _tried(tree: Tree, mutant: Mutant, stages: list[tuple[list[str], float]]) ->
     """Run tests against a mutant, printing what came of it."""
     outcome = Outcome(mutant, "equivalent" if mutant.equivalent else "survived")
     if not mutant.equivalent:
-        with tree.changed(mutant.file, mutant.applied((tree.folder / mutant.file).read_text())):
-            for failed in _failures(tree, stages):
-                outcome = Outcome(mutant, "noticed", failed)
-                break
+        by = _noticed_by(tree, mutant, stages)
+        outcome = Outcome(mutant, "noticed", by) if by else outcome
     print(f"{outcome.state:10s} {mutant.name}\n           {mutant.described(tree.folder)}", flush=True)
     if outcome.by or mutant.equivalent:
         print(f"           {outcome.by or mutant.equivalent}", flush=True)
     return outcome
 
 
-def _failures(tree: Tree, stages: list[tuple[list[str], float]]) -> Iterator[str]:
+def _noticed_by(tree: Tree, mutant: Mutant, stages: list[tuple[list[str], float]]) -> str:
+    """The first test that fails with a mutant; "" if none does.
+
+    Tests that do not end notice it only if they end without it: the machine may be busy.
+    """
     for tests, limit in stages:
-        run = tree.run(tests, limit)
-        if not run.passed:
-            yield run.failed or "the tests cannot be collected or do not end"
+        with tree.changed(mutant.file, mutant.applied((tree.folder / mutant.file).read_text())):
+            run = tree.run(tests, limit)
+        if not run.ended and tree.run(tests, limit).passed:
+            return f"no end within {limit:.0f} s"
+        if run.ended and not run.passed:
+            return run.failed or "the tests cannot be collected"
+    return ""
 
 
 if __name__ == "__main__":

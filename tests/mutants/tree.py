@@ -40,6 +40,7 @@ class TestRun:
     Attributes:
         passed: whether all did.
         failed: id of the first that did not; "" if collecting them failed, or they took too long.
+        ended: whether they did, within the time that they had.
         seconds: by id of the test.
     """
 
@@ -47,6 +48,7 @@ class TestRun:
 
     passed: bool
     failed: str = ""
+    ended: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -87,10 +89,10 @@ class Tree:
         child = os.fork()
         if child == 0:
             _test(self.folder, self._scratch, [*options, *tests], environment)
-        status = _wait(child, limit_s)
+        status, ended = _wait(child, limit_s)
         report = self._scratch / "report.json"
         found = json.loads(report.read_text()) if report.exists() else {"failed": "", "seconds": {}}
-        return TestRun(status == 0, found["failed"], found["seconds"])
+        return TestRun(ended and status == 0, found["failed"], ended, found["seconds"])
 
     @property
     def log(self) -> str:
@@ -141,8 +143,8 @@ def _test(folder: Path, scratch: Path, arguments: list[str], environment: Mappin
         os._exit(int(status))
 
 
-def _wait(child: int, limit_s: float) -> int:
-    """The exit code of a child; -1 if it took too long. What it started ends with it."""
+def _wait(child: int, limit_s: float) -> tuple[int, bool]:
+    """The exit code of a child, and whether it ended in time. What it started ends with it."""
     end = time.monotonic() + limit_s
     while True:
         finished, status = os.waitpid(child, os.WNOHANG)
@@ -152,5 +154,5 @@ def _wait(child: int, limit_s: float) -> int:
                 os.killpg(child, signal.SIGKILL)
             if not finished:
                 os.waitpid(child, 0)
-            return os.waitstatus_to_exitcode(status) if finished else -1
+            return os.waitstatus_to_exitcode(status), bool(finished)
         time.sleep(_POLL_S)
