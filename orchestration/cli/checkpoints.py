@@ -20,6 +20,7 @@ from orchestration.cli.common import (
     print_table,
     short,
 )
+from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 PANEL = "Published weights"
@@ -33,8 +34,7 @@ class Layout(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    app.command(rich_help_panel=PANEL)(import_checkpoint)
-    app.command(rich_help_panel=PANEL)(export_checkpoint)
+    add_verbs(app, PANEL, (import_checkpoint, export_checkpoint))
 
 
 def import_checkpoint(

@@ -24,6 +24,7 @@ from orchestration.cli.common import (
     refuse,
     short,
 )
+from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ Assignments = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    for verb in (ingest, index_images, retry, verify):
-        app.command(rich_help_panel=PANEL)(verb)
+    add_verbs(app, PANEL, (ingest, index_images, retry, verify))
 
 
 def ingest(

@@ -20,6 +20,7 @@ from orchestration.cli.common import (
     refuse,
     short,
 )
+from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 PANEL = "Data"
@@ -32,8 +33,7 @@ Workers = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    for verb in (encode, score):
-        app.command(rich_help_panel=PANEL)(verb)
+    add_verbs(app, PANEL, (encode, score))
 
 
 def encode(

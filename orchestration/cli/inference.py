@@ -19,6 +19,7 @@ from orchestration.cli.common import (
     print_warning,
     short,
 )
+from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ _NOTABLE_RATE_ERROR = 0.05  # the nearest delay of usual rates is within it
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    app.command(rich_help_panel=PANEL)(animate)
-    app.command(rich_help_panel=PANEL)(evaluate)
+    add_verbs(app, PANEL, (animate, evaluate))
 
 
 def animate(

@@ -19,6 +19,7 @@ from orchestration.cli.common import (
     refuse,
     short,
 )
+from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ PANEL = "Data"
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command."""
-    app.command(rich_help_panel=PANEL)(inspect)
+    add_verbs(app, PANEL, (inspect,))
 
 
 def inspect(

@@ -9,14 +9,14 @@ import typer
 
 from core.errors import AnimaticError
 from orchestration.cli.common import AsJson, err, given, local_path, out, print_json, refuse
+from orchestration.cli.verb import add_verbs
 
 PANEL = "This machine"
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    app.command(rich_help_panel=PANEL)(demo)
-    app.command(rich_help_panel=PANEL)(doctor)
+    add_verbs(app, PANEL, (demo, doctor))
 
 
 def demo(

@@ -18,6 +18,7 @@ from orchestration.cli.common import (
     print_warning,
     short,
 )
+from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ LedgerPreset = Annotated[str | None, typer.Option("--preset", help="Only this pr
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    for verb in (promote, rollback, lineage, registry):
-        app.command(rich_help_panel=PANEL)(verb)
+    add_verbs(app, PANEL, (promote, rollback, lineage, registry))
 
 
 def promote(

@@ -23,6 +23,7 @@ from orchestration.cli.common import (
     refuse,
     short,
 )
+from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ PANEL = "Training"
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    app.command(rich_help_panel=PANEL)(train)
-    app.command(rich_help_panel=PANEL)(sync)
+    add_verbs(app, PANEL, (train, sync))
 
 
 def train(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import AnimaticError
 from models import checkpoints
 from models.bundle import open_bundle
 from orchestration.workspace import Workspace
@@ -33,8 +34,10 @@ class ExportOptions:
 
     @property
     def target(self) -> Path:
-        """The file to write."""
+        """The file to write. Raises AnimaticError if none is given and nothing can be beside the bundle."""
         folder = self.bundle.resolve()
+        if self.file is None and not folder.name:
+            raise AnimaticError(f"no bundle at {self.bundle}: name the folder of a bundle")
         return self.file or folder.with_name(folder.name + ".ckpt")
 
 
