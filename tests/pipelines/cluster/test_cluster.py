@@ -1,10 +1,25 @@
 """A Ray that does not start is reported in one line."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import ray
 
 from core.errors import AnimaticError
 from pipelines.cluster.connect import ensure_ray
+from tests.support.paths import ROOT
+
+START = """
+from core.errors import AnimaticError
+from pipelines.cluster.connect import ensure_ray
+
+try:
+    ensure_ray()
+except AnimaticError as error:
+    print(error)
+"""
 
 
 def test_a_local_ray_that_does_not_start_is_a_clear_error(monkeypatch):
@@ -16,3 +31,14 @@ def test_a_local_ray_that_does_not_start_is_a_clear_error(monkeypatch):
     monkeypatch.setattr(ray, "init", late)
     with pytest.raises(AnimaticError, match=r"did not start .*timed out during startup\.\); .*try again$"):
         ensure_ray()
+
+
+def test_a_folder_that_ray_cannot_write_to_is_named_in_one_line():
+    """A start in a process of its own, since this one may have a Ray already."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": "/proc/nowhere"}
+    environment.pop("RAY_ADDRESS", None)
+    done = subprocess.run([sys.executable, "-c", START], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("Ray did not start on this machine (")
+    assert "/proc/nowhere" in line
