@@ -33,17 +33,12 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def check_names(model: type[BaseModel], *layers: Mapping[str, Any]) -> None:
-    """Raise AnimaticError for the first key in ``layers`` that ``model`` lacks, naming the nearest one."""
-    known = [name for name, _ in _leaves(model)]
-    sections = {name.rsplit(".", depth)[0] for name in known for depth in range(1, name.count(".") + 1)}
-    for name, value in (item for layer in layers for item in flatten(layer).items()):
-        if name in known or (name in sections and (value is None or value == {})):
-            continue
-        if name in sections:
-            raise AnimaticError(
-                f"configuration key {name!r} is a section: set one of its keys, {name}.<key>=value"
-            )
-        raise AnimaticError(f"unknown configuration key {name!r}{_suggestion(name, known)}")
+    """Raise AnimaticError for the first key in ``layers`` that ``model`` lacks, naming the nearest one.
+
+    Items of lists of sections are checked too: ``data.others.0.weight`` is a key of the first item.
+    """
+    for layer in layers:
+        _check_layer(model, layer, "")
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -51,6 +46,33 @@ def nearest(name: str, known: Sequence[str]) -> str:
     matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     meant = f": did you mean {matches[0]!r}?" if matches else ":"
     return f"{meant} choose one of {', '.join(known)}"
+
+
+def _check_layer(model: type[BaseModel], layer: Mapping[str, Any], prefix: str) -> None:
+    fields = {prefix + name: field for name, field in _leaves(model)}
+    known = list(fields)
+    names = (name[len(prefix) :] for name in known)
+    sections = {
+        prefix + name.rsplit(".", depth)[0] for name in names for depth in range(1, name.count(".") + 1)
+    }
+    for key, value in flatten(layer).items():
+        name = prefix + key
+        if name in fields:
+            _check_items(fields[name], name, value)
+        elif name in sections and value is not None and value != {}:
+            raise AnimaticError(
+                f"configuration key {name!r} is a section: set one of its keys, {name}.<key>=value"
+            )
+        elif name not in sections:
+            raise AnimaticError(f"unknown configuration key {name!r}{_suggestion(name, known)}")
+
+
+def _check_items(field: FieldInfo, name: str, value: object) -> None:
+    if get_origin(field.annotation) is list and isinstance(value, list):
+        (kind,) = get_args(field.annotation)
+        for number, item in enumerate(value):
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and isinstance(item, Mapping):
+                _check_layer(kind, item, f"{name}.{number}.")
 
 
 def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

@@ -1,5 +1,6 @@
 """Layers of a configuration: what overrides what, what is parsed, and what each mistake is reported as."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,29 @@ def test_fixed_values_are_set_and_contradictions_reported() -> None:
         fill({}, {"name": "a"}, {"name": "b"}, fixed_by="the stage")
     with pytest.raises(AnimaticError, match=r"extra cannot be None: the stage sets extra.attempts to 2"):
         fill({}, {"extra.attempts": 2}, {"extra": None}, fixed_by="the stage")
+
+
+class Item(Section):
+    dataset: str
+    fetch: Fetch = Fetch()
+
+
+class WithItems(Section):
+    others: list[Item] = Field([])
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("{datset: a}", "unknown configuration key 'others.1.datset': did you mean 'others.1.dataset'?"),
+        ("{dataset: a, fetch: {attemps: 1}}", "did you mean 'others.1.fetch.attempts'?"),
+        ("{dataset: a, attempts: 1}", "'others.1.attempts': did you mean 'others.1.fetch.attempts'?"),
+        ("{dataset: a, fetch: 3}", "'others.1.fetch' is a section"),
+        ("{dataset: a, fetch: {attempts: 0}}", "others.1.fetch.attempts: Input should be greater"),
+    ],
+)
+def test_a_mistake_in_an_item_of_a_list_is_reported_like_any_other(item: str, message: str) -> None:
+    with pytest.raises(AnimaticError, match=re.escape(message)):
+        configure(WithItems, sets=[f"others=[{{dataset: b}}, {item}]"])
+    others = configure(WithItems, sets=["others=[{dataset: b, fetch: {attempts: 4}}]"]).others
+    assert others == [Item(dataset="b", fetch=Fetch(attempts=4))]
