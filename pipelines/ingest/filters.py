@@ -40,6 +40,12 @@ class FilterConfig(Section):
     max_text: float | None = Field(
         None, description="largest share of the picture with overlaid text, 0 to 1 (overlaid_text)"
     )
+    max_combing: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="largest share of frames that look interlaced without being declared so, 0 to 1 (combed)",
+    )
     duplicate_distance: int | None = Field(
         None,
         ge=0,
@@ -63,6 +69,7 @@ class FilterConfig(Section):
             (scores["brightness"], self.min_brightness, "too_dark", self.max_brightness, "too_bright"),
             (scores["aspect"], self.min_aspect, "too_narrow", self.max_aspect, "too_wide"),
             (scores["text"], None, "", self.max_text, "overlaid_text"),
+            (scores.get("combing", 0.0), None, "", self.max_combing, "combed"),
         )
         for value, low, below, high, above in limits:
             if low is not None and value < low:

@@ -23,14 +23,20 @@ class SampleSettings(ClipSettings):
     )
     filters: FilterConfig = FilterConfig()
     fetch: FetchPolicy = FetchPolicy()
-    deadline_s: float = Field(120.0, gt=0, description="for decoding and encoding one video, seconds")
+    deadline_s: float = Field(
+        120.0,
+        gt=0,
+        description="for decoding and encoding each minute of a video, seconds of a processor",
+    )
     decoder_memory: int = Field(
         4 << 30, ge=1 << 30, description="that decoding and encoding one video may take, bytes"
     )
 
     def clip_settings(self) -> ClipSettings:
         """The part that the decoding process needs."""
-        return ClipSettings(**{name: getattr(self, name) for name in ClipSettings.model_fields})
+        values = {name: getattr(self, name) for name in ClipSettings.model_fields}
+        values["measure_combing"] |= self.filters.max_combing is not None
+        return ClipSettings(**values)
 
 
 def samples_of(

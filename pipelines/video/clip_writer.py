@@ -15,8 +15,8 @@ from av.video.frame import PictureType
 from PIL import Image, features
 
 from core.h264 import MP4_OPTIONS, H264Settings, add_h264_stream, x264_version
-from pipelines.video.records import ClipRecord, EncoderRecord, image_name
-from pipelines.video.scale import rgb_pixels
+from pipelines.video.records import ClipRecord, Conversions, EncoderRecord, image_name
+from pipelines.video.scale import Picture, rgb_pixels
 from pipelines.video.scores import Scores
 from pipelines.video.settings import RECORDED_WATERMARK, ClipSettings
 
@@ -38,14 +38,19 @@ class ClipWriter:
         self._encoding = clip_encoding(settings, fps)
         self._file: OutputContainer | None = None
         self._drawn: list[tuple[int, av.VideoFrame]] = []
+        self._conversions: Conversions = {}
+        self._combed = 0
 
     @property
     def seconds(self) -> float:
         """Length so far."""
         return float(self.frames / self._fps)
 
-    def add(self, frame: av.VideoFrame) -> None:
-        """Take the next frame, in yuv420p at its final size."""
+    def add(self, picture: Picture) -> None:
+        """Take the next picture, at the size of the first."""
+        frame = picture.frame
+        self._conversions.update(picture.conversions)
+        self._combed += bool(picture.combed)
         file = self._file if self._file is not None else self._open(frame.width, frame.height)
         self._maybe_draw(frame)
         if self._scores.wants_next():
@@ -86,6 +91,10 @@ class ClipWriter:
             "phash": scores.phash,
             "encoders": {"mp4": self._mp4_encoder(), "jpg": self._jpg_encoder()},
         }
+        if self._settings.measure_combing:
+            record["scores"]["combing"] = round(self._combed / self.frames, 4)
+        if self._conversions:
+            record["conversions"] = self._conversions
         if self._settings.watermark is not None:
             record["watermark"] = RECORDED_WATERMARK.values(self._settings.watermark)
         return record

@@ -1,80 +1,113 @@
 """One untrusted video file → clips that every library reads exactly. Run in the sandbox only.
 
-Raw files are hostile: variable rates, rotation tags, edit lists, broken tails, and bytes made to crash
-decoders. One pass decodes, cuts, scales, scores and encodes.
+Raw files are hostile: variable rates, rotation tags, edit lists, fields, pixels that are not square, broken
+tails, and bytes made to crash decoders. One pass decodes, cuts, scales, scores and encodes.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import av
-from av.container import InputContainer
-
 from core.errors import RejectedError
 from pipelines.video.clip_writer import ClipWriter
-from pipelines.video.probe import TimedFrame, decode_frames, mean_rate, open_video, rejecting
+from pipelines.video.containers import rejecting
+from pipelines.video.fields import deinterlaced, with_combs
 from pipelines.video.records import ClipRecord
-from pipelines.video.scale import Scaler, scene_score
+from pipelines.video.scale import Picture, Scaler, scene_score
 from pipelines.video.settings import ClipSettings
+from pipelines.video.source_frames import Source, SourceFrame, read_source
 
-_MAX_GAP_SECONDS = 10
 _RATE_DENOMINATOR = 1001
+_STEP_SECONDS = 60  # of video, between two reports of progress
 
 
-def normalise(path: Path, key: str, settings: ClipSettings, out: Path) -> list[ClipRecord]:
+def normalise(
+    path: Path, key: str, settings: ClipSettings, out: Path, progress: Callable[[], None] = lambda: None
+) -> list[ClipRecord]:
     """Write ``out``/KEY-000.mp4, KEY-000.jpg, KEY-000.1.jpg … and describe each clip.
 
-    Raises RejectedError for a fault of the file, and OSError or av.error.FFmpegError if writing failed.
+    ``progress`` is called after each minute of video. Raises RejectedError for a fault of the file, and
+    OSError or av.error.FFmpegError if writing failed.
     """
-    rate = mean_rate(path)
+    source = read_source(path)
     if settings.fps is not None:
         fps = Fraction(settings.fps).limit_denominator(_RATE_DENOMINATOR)
     else:
-        fps = min(rate, Fraction(settings.fps_max).limit_denominator(_RATE_DENOMINATOR))
+        fps = min(source.rate, Fraction(settings.fps_max).limit_denominator(_RATE_DENOMINATOR))
     cutter = _Cutter(out, key, fps, settings)
-    with open_video(path) as container:
-        for frame, is_new in _scaled_frames(path, container, rate, fps, settings):
-            threshold = settings.scene_threshold
-            if is_new and threshold is not None and scene_score(frame) >= threshold:
-                cutter.end_scene()
-            cutter.add(frame)
-            if cutter.full:
-                break
+    last: Picture | None = None
+    for picture in _scaled_pictures(path, source, fps, settings):
+        if last is not None and picture is not last and _is_cut(picture, last, settings):
+            cutter.end_scene()
+        last = picture
+        cutter.add(picture)
+        if cutter.full:
+            break
+        if cutter.frames % math.ceil(_STEP_SECONDS * fps) == 0:
+            progress()
     if not cutter.frames:
         raise RejectedError("no_frames")
     return cutter.close()
 
 
-def _scaled_frames(
-    path: Path, container: InputContainer, rate: Fraction, fps: Fraction, settings: ClipSettings
-) -> Iterator[tuple[av.VideoFrame, bool]]:
-    """Upright frames at a constant rate and their final size, each with whether it differs from the last."""
+def _is_cut(picture: Picture, last: Picture, settings: ClipSettings) -> bool:
+    """Whether a clip ends between two pictures: at an abrupt change if that is configured, and always where
+    their size changes, as a clip has one."""
+    threshold = settings.scene_threshold
+    return picture.size != last.size or (threshold is not None and scene_score(picture) >= threshold)
+
+
+def _scaled_pictures(path: Path, source: Source, fps: Fraction, settings: ClipSettings) -> Iterator[Picture]:
+    """Upright pictures at a constant rate and their final size; the same object while a frame is held."""
     scaler = Scaler(settings)
-    last = None
-    for frame in _constant_rate(decode_frames(path, container), rate, fps):
+    frames = _progressive(path, source.frames, settings)
+    if settings.measure_combing:
+        frames = with_combs(path, frames)
+    for frame in _constant_rate(frames, source.rate, fps, settings):
         with rejecting(path, "corrupt"):
-            scaled = scaler(frame)
-        yield scaled, scaled is not last
-        last = scaled
+            picture = scaler(frame)
+        yield picture
 
 
-def _constant_rate(frames: Iterator[TimedFrame], rate: Fraction, fps: Fraction) -> Iterator[av.VideoFrame]:
+def _progressive(path: Path, frames: Iterator[SourceFrame], settings: ClipSettings) -> Iterator[SourceFrame]:
+    """The frames without fields, as the settings want them. Raises RejectedError (interlaced)."""
+    if settings.interlaced == "deinterlace":
+        return deinterlaced(path, frames)
+    if settings.interlaced == "reject":
+        return _without_interlaced(frames)
+    return frames
+
+
+def _without_interlaced(frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
+    for frame in frames:
+        if frame.frame.interlaced_frame:
+            raise RejectedError("interlaced", f"the frame at {float(frame.time):.1f} seconds")
+        yield frame
+
+
+def _constant_rate(
+    frames: Iterator[SourceFrame], rate: Fraction, fps: Fraction, settings: ClipSettings
+) -> Iterator[SourceFrame]:
     """For each tick of a clock of ``fps`` the latest frame that is due by then.
 
     ``rate`` is the source's mean rate: its last frame lasts one period of it.
     """
     tick, end, current = 0, 1, None
-    for time, frame in frames:
-        due = int(time * fps + Fraction(1, 2))
-        if due - tick > _MAX_GAP_SECONDS * fps:
+    longest = settings.max_hours * 3600 * fps
+    for frame in frames:
+        due = int(frame.time * fps + Fraction(1, 2))
+        if due - tick > settings.hold_seconds * fps:
             raise RejectedError(
-                "broken_timestamps", f"{float(due - tick) / float(fps):.0f} seconds without a frame"
+                "broken_timestamps",
+                f"{float(due - tick) / float(fps):.0f} seconds without a frame, more than hold_seconds",
             )
+        if due > longest:
+            raise RejectedError("source_too_long", f"more than {settings.max_hours:g} hours (max_hours)")
         while current is not None and tick < due:
             yield current
             tick += 1
-        current, end = frame, int((time + 1 / rate) * fps + Fraction(1, 2))
+        current, end = frame, int((frame.time + 1 / rate) * fps + Fraction(1, 2))
     while current is not None and tick < max(1, end):
         yield current
         tick += 1
@@ -96,12 +129,12 @@ class _Cutter:
         """Whether the wanted number of clips is reached; clips that are too short do not count."""
         return self._settings.max_clips is not None and self._usable >= self._settings.max_clips
 
-    def add(self, frame: av.VideoFrame) -> None:
-        """Add a frame to the current clip, or to a new one."""
+    def add(self, picture: Picture) -> None:
+        """Add a picture to the current clip, or to a new one."""
         if self._clip is None:
             key = f"{self._key}-{len(self._clips):03d}"
             self._clip = ClipWriter(self._out, key, self._fps, self._settings, self.frames)
-        self._clip.add(frame)
+        self._clip.add(picture)
         self.frames += 1
         if self._clip.frames == self._length:
             self._finish(self._clip)

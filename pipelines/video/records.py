@@ -9,12 +9,32 @@ from typing_extensions import TypedDict
 
 
 class ClipScores(TypedDict):
-    """What filters judge a clip by: see :class:`pipelines.video.scores.Scores`, and width / height."""
+    """What filters judge a clip by: see :class:`pipelines.video.scores.Scores`, and width / height.
+
+    ``combing``, if it was measured, is the share of frames that look interlaced.
+    """
 
     motion: float
     brightness: float
     text: float
     aspect: float
+    combing: NotRequired[float]
+
+
+class Conversions(TypedDict, total=False):
+    """What was changed of the source's pictures, beyond size, rate and orientation.
+
+    ``sample_aspect`` is that of the source's pixels, width:height, where they are not square;
+    ``deinterlaced`` the filter by which fields became frames; ``matrix`` that by which untagged colours were
+    read, where it is not BT.601; ``hdr`` the transfer of high dynamic range, and ``gamut`` the primaries,
+    that were converted to BT.709.
+    """
+
+    sample_aspect: str
+    deinterlaced: str
+    matrix: str
+    hdr: str
+    gamut: str
 
 
 class EncoderRecord(TypedDict):
@@ -29,7 +49,8 @@ class ClipRecord(TypedDict):
 
     ``condition_frames`` are the indices of the frames stored as images, the first of which is
     ``condition_frame``; ``watermark`` are its settings, if the source has one; ``encoders`` are those of the
-    clip and its images, by suffix, which earlier versions did not record.
+    clip and its images, by suffix, which earlier versions did not record; ``conversions`` is missing where
+    there were none.
     """
 
     key: str
@@ -45,6 +66,7 @@ class ClipRecord(TypedDict):
     phash: str
     watermark: NotRequired[dict[str, JsonValue]]
     encoders: NotRequired[dict[str, EncoderRecord]]
+    conversions: NotRequired[Conversions]
 
 
 def image_name(key: str, number: int) -> str:

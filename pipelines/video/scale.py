@@ -1,6 +1,11 @@
-"""Decoded frames → upright frames of one size and colour space, the same bits on every machine."""
+"""Decoded frames → upright frames of square pixels, of one size and colour space.
+
+They have the same bits on every machine.
+"""
 
 import math
+from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 import av.filter
@@ -8,100 +13,199 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import RejectedError
+from pipelines.video.colour import Colour, colour_of
+from pipelines.video.fields import DEINTERLACER
+from pipelines.video.graph import EXACT, filter_graph
+from pipelines.video.orientation import display_matrix, orientation
+from pipelines.video.probe import MAX_PIXELS
+from pipelines.video.records import Conversions
 from pipelines.video.settings import ClipSettings
+from pipelines.video.source_frames import SourceFrame
+from pipelines.video.tone_map import ToneMap
 
-_EXACT = "flags=bicubic+accurate_rnd+bitexact+full_chroma_int+full_chroma_inp"
-_TURNS = {90: ["transpose=cclock"], 180: ["hflip", "vflip"], 270: ["transpose=clock"]}
+_STORED = "out_color_matrix=bt601:out_range=tv"
+_FORMAT = ("format=yuv420p", "setsar=1")
+_SWSCALE_WHITE = 255 << 8  # of 16-bit RGB that swscale makes from YUV
+_MAX_SIDE = 16384  # pixels, of what x264 encodes
+_MAX_SAMPLE_ASPECT = 100  # wider or taller pixels are a damaged header
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A scaled frame in yuv420p.
+
+    Attributes:
+        frame: the pixels.
+        conversions: what was changed of the source's picture.
+        combed: of the source frame, see :class:`~pipelines.video.source_frames.SourceFrame`.
+    """
+
+    frame: av.VideoFrame
+    conversions: Conversions
+    combed: bool | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.frame.width, self.frame.height
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What decides how a frame is scaled."""
+
+    size: tuple[int, int]
+    pixel_format: str
+    coding: tuple[int, int]  # colour matrix and range
+    matrix: tuple[int, ...] | None
+    sample_aspect: Fraction
+    colour: Colour
 
 
 class Scaler:
-    """Turns frames upright and scales them to yuv420p of one size, with a watermark cropped off if that is
-    configured; if scenes are detected, each frame is compared with the one before it.
+    """Turns frames upright and scales them to yuv420p, with a watermark cropped off if that is configured; if
+    scenes are detected, each frame is compared with the one before it.
     """
 
     def __init__(self, settings: ClipSettings) -> None:
         self._settings = settings
-        self._shape: tuple[int, int, str, int] | None = None
-        self._graph: av.filter.Graph | None = None
-        self._size: tuple[int, int] | None = None
-        self._last: tuple[av.VideoFrame, av.VideoFrame] | None = None
+        self._kind: _Kind | None = None
+        self._steps: _Steps | None = None
+        self._last: tuple[SourceFrame, Picture] | None = None
+
+    def __call__(self, source: SourceFrame) -> Picture:
+        """The scaled frame; for the same frame as last time, the same result.
+
+        Raises RejectedError for a frame that cannot be converted, and av.error.FFmpegError for a damaged one.
+        """
+        if self._last is not None and self._last[0] is source:
+            return self._last[1]
+        frame = source.frame
+        kind = _Kind(
+            (frame.width, frame.height),
+            frame.format.name,
+            (int(frame.colorspace), int(frame.color_range)),
+            display_matrix(frame),
+            source.sample_aspect,
+            colour_of(frame, self._settings),
+        )
+        if self._steps is None or kind != self._kind:
+            self._steps, self._kind = _Steps(frame, kind, self._settings), kind
+        picture = Picture(self._steps(frame), _conversions(source, kind.colour), source.combed)
+        self._last = (source, picture)
+        return picture
+
+
+class _Steps:
+    """Filters for frames of one kind."""
+
+    def __init__(self, frame: av.VideoFrame, kind: _Kind, settings: ClipSettings) -> None:
+        width, height, filters = _upright(kind, settings)
+        size = _target(width, height, settings)
+        colour = kind.colour
+        scale = f"scale={size[0]}:{size[1]}:{EXACT}"
+        if colour.matrix is not None:
+            scale += f":in_color_matrix={colour.matrix}"
+        self._scenes = [] if settings.scene_threshold is None else ["scdet=threshold=100"]
+        self._tone_map: ToneMap | None = None
+        if colour.is_converted:
+            white = 65535 if frame.format.is_rgb else _SWSCALE_WHITE
+            self._tone_map = ToneMap(colour.transfer, colour.primaries, white)
+            chain = [*filters, f"{scale}:out_range=pc", "format=rgb48le"]
+        else:
+            chain = [*filters, f"{scale}:{_STORED}", *_FORMAT, *self._scenes]
+        self._scale = _graph_of_source(frame, chain)
+        self._store: av.filter.Graph | None = None
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The scaled frame; for the same frame as last time, the same result."""
-        if self._last is not None and self._last[0] is frame:
-            return self._last[1]
-        shape = (frame.width, frame.height, frame.format.name, frame.rotation)
-        graph = self._graph
-        if graph is None or shape != self._shape:
-            graph = self._graph = self._build(frame)
-            self._shape = shape
-        graph.vpush(frame)
-        scaled = graph.vpull()
-        self._last = (frame, scaled)
-        return scaled
-
-    def _build(self, frame: av.VideoFrame) -> av.filter.Graph:
-        turns = _TURNS.get(round(frame.rotation) % 360, [])
-        width, height = (
-            (frame.height, frame.width) if "transpose" in "".join(turns) else (frame.width, frame.height)
-        )
-        crop, width, height = self._crop(width, height)
-        if self._size is None:
-            self._size = self._target(width, height)
-        size = f"scale={self._size[0]}:{self._size[1]}:{_EXACT}:out_color_matrix=bt601:out_range=tv"
-        scenes = [] if self._settings.scene_threshold is None else ["scdet=threshold=100"]
-        return _chain(frame, [*turns, *crop, size, "format=yuv420p", "setsar=1", *scenes])
-
-    def _crop(self, width: int, height: int) -> tuple[list[str], int, int]:
-        """Filters that leave the part without the watermark, and its size."""
-        mark = self._settings.watermark
-        if mark is None or mark.action != "crop":
-            return [], width, height
-        left, top, right, bottom = mark.remainder()
-        # Even offsets and sizes: most files store colours for blocks of two by two pixels.
-        x, y = (2 * math.ceil(low * side / 2) for low, side in ((left, width), (top, height)))
-        w, h = (
-            max(2, int(high * side - at) // 2 * 2)
-            for high, side, at in ((right, width, x), (bottom, height, y))
-        )
-        return [f"crop={w}:{h}:{x}:{y}:exact=1"], w, h
-
-    def _target(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) of clips from frames of this size. Raises RejectedError (too_small)."""
-        short = min(width, height)
-        if short < self._settings.short_side and self._settings.small == "reject":
-            raise RejectedError("too_small", f"{width}x{height}")
-        scale = self._settings.short_side / short
-        if self._settings.small != "enlarge":
-            scale = min(1.0, scale)
-        return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
+        """The scaled frame."""
+        self._scale.vpush(frame)
+        scaled = self._scale.vpull()
+        if self._tone_map is None:
+            return scaled
+        pixels = self._tone_map(scaled.to_ndarray(format="rgb48le"))
+        mapped = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        if self._store is None:
+            self._store = filter_graph(mapped, [f"scale={EXACT}:{_STORED}", *_FORMAT, *self._scenes])
+        self._store.vpush(mapped)
+        return self._store.vpull()
 
 
-def scene_score(frame: av.VideoFrame) -> float:
+def scene_score(picture: Picture) -> float:
     """How much a scaled frame differs from the one before, 0–100, as FFmpeg's scdet filter measures it."""
-    return float(frame.metadata.get("lavfi.scd.score", 0))
+    return float(picture.frame.metadata.get("lavfi.scd.score", 0))
 
 
 def rgb_pixels(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
     """Pixels of a scaled frame, uint8 [height, width, 3]."""
-    graph = _chain(frame, [f"scale={_EXACT}:in_color_matrix=bt601:in_range=tv:out_range=pc", "format=rgb24"])
+    graph = filter_graph(
+        frame, [f"scale={EXACT}:in_color_matrix=bt601:in_range=tv:out_range=pc", "format=rgb24"]
+    )
     graph.vpush(frame)
     pixels: npt.NDArray[np.uint8] = graph.vpull().to_ndarray()
     return pixels
 
 
-def _chain(frame: av.VideoFrame, filters: list[str]) -> av.filter.Graph:
-    """A configured filter graph for frames like this one."""
-    graph = av.filter.Graph()
-    graph.threads = 1
-    source = (
-        f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/90000"
-        f":pixel_aspect=1/1:colorspace={int(frame.colorspace)}:range={int(frame.color_range)}"
+def _graph_of_source(frame: av.VideoFrame, filters: list[str]) -> av.filter.Graph:
+    try:
+        return filter_graph(frame, filters)
+    except (NotImplementedError, av.error.ArgumentError) as error:
+        detail = f"pixel format {frame.format.name} with colour matrix {int(frame.colorspace)}"
+        raise RejectedError("unsupported_colour", detail) from error
+
+
+def _upright(kind: _Kind, settings: ClipSettings) -> tuple[float, float, list[str]]:
+    """Width and height of the upright picture in square pixels, and the filters that turn and crop it."""
+    turn = orientation(kind.matrix)
+    width, height = reversed(kind.size) if turn.sideways else kind.size
+    aspect = kind.sample_aspect
+    if not 1 / _MAX_SAMPLE_ASPECT <= aspect <= _MAX_SAMPLE_ASPECT:
+        raise RejectedError("unsupported_aspect", f"pixels of {aspect.numerator}:{aspect.denominator}")
+    crop, width, height = _crop(width, height, settings)
+    # The stored lines are kept, and their pixels multiplied: DVDs have 640x480 or 1024x576 square ones.
+    across, down = (1.0, float(aspect)) if turn.sideways else (float(aspect), 1.0)
+    return width * across, height * down, [*turn.filters, *crop]
+
+
+def _crop(width: int, height: int, settings: ClipSettings) -> tuple[list[str], int, int]:
+    """Filters that leave the part without the watermark, and its size."""
+    mark = settings.watermark
+    if mark is None or mark.action != "crop":
+        return [], width, height
+    left, top, right, bottom = mark.remainder()
+    # Even offsets and sizes: most files store colours for blocks of two by two pixels.
+    x, y = (2 * math.ceil(low * side / 2) for low, side in ((left, width), (top, height)))
+    w, h = (
+        max(2, int(high * side - at) // 2 * 2) for high, side, at in ((right, width, x), (bottom, height, y))
     )
-    nodes = [graph.add("buffer", source)]
-    for text in filters:
-        name, _, args = text.partition("=")
-        nodes.append(graph.add(name, args or None))
-    nodes.append(graph.add("buffersink"))
-    graph.link_nodes(*nodes).configure()
-    return graph
+    return [f"crop={w}:{h}:{x}:{y}:exact=1"], w, h
+
+
+def _target(width: float, height: float, settings: ClipSettings) -> tuple[int, int]:
+    """(width, height) of clips from frames of this size. Raises RejectedError: too_small, too_large."""
+    short = min(width, height)
+    if short < settings.short_side and settings.small == "reject":
+        raise RejectedError("too_small", f"{round(width)}x{round(height)}")
+    scale = settings.short_side / short
+    if settings.small != "enlarge":
+        scale = min(1.0, scale)
+    size = max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
+    if size[0] * size[1] > MAX_PIXELS or max(size) > _MAX_SIDE:
+        raise RejectedError("too_large", f"{size[0]}x{size[1]} in square pixels")
+    return size
+
+
+def _conversions(source: SourceFrame, colour: Colour) -> Conversions:
+    done: Conversions = {}
+    aspect = source.sample_aspect
+    if aspect != 1:
+        done["sample_aspect"] = f"{aspect.numerator}:{aspect.denominator}"
+    if source.deinterlaced:
+        done["deinterlaced"] = DEINTERLACER
+    if colour.matrix is not None:
+        done["matrix"] = colour.matrix
+    if colour.transfer != "sdr":
+        done["hdr"] = colour.transfer
+    if colour.primaries != "bt709":
+        done["gamut"] = colour.primaries
+    return done

@@ -64,6 +64,24 @@ class ClipSettings(Section):
         None, ge=0.1, le=240, description="frames per second of every clip; null: the video's, up to fps_max"
     )
     fps_max: float = Field(30.0, ge=0.1, description="frames per second; faster videos lose frames")
+    hold_seconds: float = Field(
+        10.0,
+        gt=0,
+        le=3600,
+        description="the longest that one frame may be displayed, seconds; else broken_timestamps",
+    )
+    max_hours: float = Field(
+        12.0, gt=0, le=1000, description="of source videos; longer ones are rejected as source_too_long"
+    )
+    hdr: Literal["tone_map", "reject"] = Field(
+        "tone_map", description="what happens to videos of high dynamic range (PQ, HLG)"
+    )
+    interlaced: Literal["deinterlace", "keep", "reject"] = Field(
+        "deinterlace", description="what happens to frames that the video declares as interlaced"
+    )
+    measure_combing: bool = Field(
+        False, description="score the share of frames that look interlaced without being declared so"
+    )
     min_frames: int = Field(16, ge=1, description="frames; shorter clips are rejected as too_short")
     scene_threshold: float | None = Field(
         None,

@@ -155,7 +155,7 @@ def _other_containers(folder: Path, fast: Path, whole: Path) -> Iterator[tuple[s
     yield "cutwebm", {"truncated"}
     gif = ffmpeg(folder / "a.gif", "-i", str(whole))
     (folder / "gif.mp4").write_bytes(gif.read_bytes())
-    yield "gif", {"not_a_video"}
+    yield "gif", {SAMPLE}
 
 
 def _no_files(folder: Path, fast: Path, whole: Path) -> Iterator[tuple[str, set[str]]]:

@@ -20,6 +20,7 @@ from orchestration import media
 from orchestration.demo.footage import encode
 from pipelines.dataset.tables import TableWriter
 from pipelines.video.clip_writer import ClipWriter
+from pipelines.video.scale import Picture
 from pipelines.video.settings import ClipSettings
 
 # With the macroblock tree, x264 gave different bytes for two in five clips of the first size.
@@ -78,7 +79,7 @@ def _encode_all(folder: Path, randomness: random.Random) -> dict[str, str]:
 def _write_shard_clip(folder: Path, key: str, pixels: np.ndarray) -> None:
     writer = ClipWriter(folder, key, Fraction(25), ClipSettings(condition_frames=2), 0)
     for frame in pixels:
-        writer.add(yuv_frame(frame))
+        writer.add(Picture(yuv_frame(frame), {}, None))
     (folder / f"{key}.json").write_text(json.dumps(writer.close()))
 
 
