@@ -30,6 +30,12 @@ class Ready(_Message):
     kind: Literal["ready"] = "ready"
 
 
+class Progress(_Message):
+    """Another minute of the video is done, and the deadline starts again."""
+
+    kind: Literal["progress"] = "progress"
+
+
 class Clips(_Message):
     """The clips that were written."""
 
@@ -52,5 +58,5 @@ class WriteFailure(_Message):
     error: str
 
 
-Reply = Ready | Clips | Rejection | WriteFailure
+Reply = Ready | Progress | Clips | Rejection | WriteFailure
 REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="kind")])

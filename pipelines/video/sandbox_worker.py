@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import av.error
@@ -14,6 +15,7 @@ from pipelines.video.normalise import normalise
 from pipelines.video.sandbox_protocol import (
     Clips,
     NormaliseRequest,
+    Progress,
     Ready,
     Rejection,
     Reply,
@@ -21,7 +23,7 @@ from pipelines.video.sandbox_protocol import (
 )
 from pipelines.video.settings import ClipSettings
 
-_GRACE_SECONDS = 10  # after the deadline, which the parent enforces first
+_GRACE_SECONDS = 10  # of this process, after the deadline, which the parent enforces first
 
 
 def main() -> None:
@@ -29,7 +31,7 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a codec prints must not reach the replies
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     limit = _address_space() + int(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -38,10 +40,16 @@ def main() -> None:
     print(Ready().model_dump_json(), file=replies)
     for line in sys.stdin:
         request = NormaliseRequest.model_validate_json(line)
+        allowed = request.deadline_s + _GRACE_SECONDS
         # The kernel ends this process even if the parent died and a codec never returns.
-        signal.alarm(int(request.deadline_s) + _GRACE_SECONDS)
-        print(_reply(request, settings).model_dump_json(), file=replies)
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, allowed)
+
+        def progress(allowed: float = allowed) -> None:
+            signal.setitimer(signal.ITIMER_PROF, allowed)
+            print(Progress().model_dump_json(), file=replies)
+
+        print(_reply(request, settings, progress).model_dump_json(), file=replies)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _address_space() -> int:
@@ -49,9 +57,9 @@ def _address_space() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
-def _reply(request: NormaliseRequest, settings: ClipSettings) -> Reply:
+def _reply(request: NormaliseRequest, settings: ClipSettings, progress: Callable[[], None]) -> Reply:
     try:
-        return Clips(clips=normalise(request.path, request.key, settings, request.out))
+        return Clips(clips=normalise(request.path, request.key, settings, request.out, progress))
     except RejectedError as error:
         return Rejection(reason=error.reason, detail=error.detail)
     except MemoryError:
