@@ -11,6 +11,7 @@ from core.urls import is_url, without_credentials
 from orchestration.registry import Ledger, newest_folder
 
 RUNS_VARIABLE = "ANIMATIC_RUNS"
+MLFLOW_VARIABLE = "ANIMATIC_MLFLOW_URI"
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class Workspace:
 
     @property
     def mlflow_uri(self) -> str:
-        """SQLite store shared by all runs of this workspace."""
-        return f"sqlite:///{(self.root / 'mlflow.db').resolve()}"
+        """``$ANIMATIC_MLFLOW_URI``, which may contain a password and is written nowhere; otherwise a SQLite
+        store shared by all runs of this workspace."""
+        return os.environ.get(MLFLOW_VARIABLE) or f"sqlite:///{(self.root / 'mlflow.db').resolve()}"
 
     @property
     def data(self) -> Path:

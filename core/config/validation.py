@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 from core.config.keys import check_names
 from core.config.layers import merged, user_layers
 from core.errors import AnimaticError
+from core.urls import without_credentials
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -50,5 +51,6 @@ def _problem(details: ErrorDetails) -> str:
     message = details["msg"].removeprefix("Value error, ")
     found = details["input"]
     scalar = isinstance(found, (str, int, float)) and details["type"] != "missing"
-    message = f"{message} (got {found!r})" if scalar else message
+    # Values may be URLs with passwords.
+    message = f"{message} (got {without_credentials(repr(found))})" if scalar else message
     return f"{name}: {message}" if name else message

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import yaml
 
 from core.files import write_text
+from core.urls import without_credentials
 from orchestration.tracking import TrackedRun, backends_for, mirrored
 from training.config import TrackingConfig
 from training.events import Ended, Metrics
@@ -36,15 +37,23 @@ class IngestStarted:
 
 @contextmanager
 def ingest_run(
-    folder: Path, settings: Mapping[str, object], mlflow_uri: str, on_warning: Callable[[str], None]
+    folder: Path,
+    settings: Mapping[str, object],
+    mlflow_uri: str | None,
+    workspace_uri: str,
+    on_warning: Callable[[str], None],
 ) -> Iterator[ProgressJournal]:
-    """A new run folder with config.yaml and journal.jsonl, mirrored to MLflow until the block ends."""
+    """A new run folder with config.yaml and journal.jsonl, mirrored to MLflow until the block ends.
+
+    ``mlflow_uri``: recorded, since the run is not mirrored to ``workspace_uri``; None where it is.
+    """
     tracking = TrackingConfig(mlflow_uri=mlflow_uri, wandb="disabled", project=EXPERIMENT)
     folder.mkdir(parents=True)
     content = {"ingest": dict(settings), "tracking": tracking.model_dump(mode="json")}
-    write_text(folder / "config.yaml", yaml.safe_dump(content, sort_keys=False))
+    # Sources may be URLs with passwords.
+    write_text(folder / "config.yaml", without_credentials(yaml.safe_dump(content, sort_keys=False)))
     run = TrackedRun.of(folder, tracking.project)
-    backends = backends_for(mlflow_uri, tracking.wandb, tracking.project)
+    backends = backends_for(mlflow_uri or workspace_uri, tracking.wandb, tracking.project)
     with mirrored(run, backends, on_warning), ProgressJournal(run.journal) as journal:
         yield journal
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from core.disk_errors import usable_folder
+from core.errors import AnimaticError
 from orchestration.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -62,8 +64,7 @@ def observe_ingest(
             on_message(f"metrics on port {server.port}, path /metrics")
             observers.append(server)
         if options.track:
-            uri = options.mlflow_uri or workspace.mlflow_uri
-            observers.append(stack.enter_context(_tracked(job, workspace, uri, on_message)))
+            observers.append(stack.enter_context(_tracked(job, workspace, options.mlflow_uri, on_message)))
         observers.append(on_progress)
 
         def notify(state: IngestProgress) -> None:
@@ -75,19 +76,52 @@ def observe_ingest(
 
 @contextmanager
 def _tracked(
-    job: IngestJob, workspace: Workspace, mlflow_uri: str, on_message: Callable[[str], None]
+    job: IngestJob, workspace: Workspace, mlflow_uri: str | None, on_message: Callable[[str], None]
 ) -> Iterator[IngestObserver]:
-    """Starts a run with the first state, and ends it as the job ends."""
-    with ExitStack() as stack:
+    """Starts a run with the first state, and ends it as the job ends.
+
+    What goes wrong with it switches it off and leaves the job alone; a folder for runs that cannot be written
+    to is reported before the job begins.
+    """
+    with ExitStack() as run:
         writers: list[IngestObserver] = []
+        failed = False
+
+        @contextmanager
+        def contained() -> Iterator[None]:
+            nonlocal failed
+            try:
+                yield
+            except (AnimaticError, OSError) as error:
+                if not failed:
+                    on_message(f"this job is not tracked any more: {error}")
+                failed = True
 
         def notify(state: IngestProgress) -> None:
-            if not writers:
-                from orchestration.monitoring.ingest_run import ingest_run, run_folder
+            if failed:
+                return
+            with contained():
+                if not writers:
+                    writers.append(run.enter_context(_run(job, workspace, mlflow_uri, on_message)))
+                writers[0](state)
 
-                folder = run_folder(workspace.root / "ingest", job.verb, job.dataset)
-                settings = {"dataset": job.dataset, **job.settings}
-                writers.append(stack.enter_context(ingest_run(folder, settings, mlflow_uri, on_message)))
-            writers[0](state)
+        with contained():
+            usable_folder(workspace.root)
+        try:
+            yield notify
+        except BaseException as error:
+            with contained():
+                run.__exit__(type(error), error, error.__traceback__)
+            raise
+        with contained():
+            run.close()
 
-        yield notify
+
+def _run(
+    job: IngestJob, workspace: Workspace, mlflow_uri: str | None, on_message: Callable[[str], None]
+) -> AbstractContextManager[IngestObserver]:
+    from orchestration.monitoring.ingest_run import ingest_run, run_folder
+
+    folder = run_folder(workspace.root / "ingest", job.verb, job.dataset)
+    settings = {"dataset": job.dataset, **job.settings}
+    return ingest_run(folder, settings, mlflow_uri, workspace.mlflow_uri, on_message)

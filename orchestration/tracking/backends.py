@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
+import uuid
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
+from core.urls import without_credentials
+from orchestration.tracking.mlflow_store import (
+    IMPORTS,
+    artifact_location,
+    find_run,
+    mlflow_client,
+    relocate_artifacts,
+)
 from orchestration.tracking.run import Delivery, SampleFile, TrackedRun
 
 if TYPE_CHECKING:
     import wandb
-    from mlflow import MlflowClient
 
-# Two threads that import large packages with shared dependencies for the first time can see partly
-# initialised modules.
-_IMPORTS = threading.Lock()
 MLFLOW_METRICS_PER_BATCH = 1000
 MLFLOW_PARAMS_PER_BATCH = 100
 MLFLOW_PARAM_CHARS = 6000
@@ -35,13 +37,22 @@ def backends_for(mlflow_uri: str, wandb_mode: str, project: str) -> list[Backend
 
 
 class Backend(Protocol):
-    """A tracker as the destination of journal lines, used from one thread."""
+    """A tracker as the destination of journal lines, used from one thread.
+
+    Attributes:
+        target: where it delivers to, for display and as the name of the saved position; without passwords.
+        unique_ids: whether an id of a run at this tracker means the same run at every address of it.
+    """
 
     name: str
     target: str
+    unique_ids: bool
 
-    def open(self, run: TrackedRun, known_id: str | None) -> str:
-        """Connect, and find or create the run there; returns the tracker's id of it."""
+    def open(self, run: TrackedRun, known_id: str | None, rows: int) -> str:
+        """Connect, and find or create the run there; returns the tracker's id of it.
+
+        ``rows``: of the run that were delivered before.
+        """
 
     def describe(self, run: TrackedRun) -> None:
         """Send the resolved configuration (once per run)."""
@@ -53,31 +64,21 @@ class Backend(Protocol):
         """Mark how the run ended and disconnect."""
 
 
-def mlflow_client(uri: str) -> MlflowClient:
-    """A client of an MLflow store and its registry that gives up on a dead server in seconds."""
-    # The default of 7 retries with backoff blocks for four minutes.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    with _IMPORTS:
-        from mlflow import MlflowClient
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
 class MlflowBackend:
     """Mirrors to an MLflow store: a ``sqlite:///`` file (artifacts beside it) or a server's URL."""
 
-    name = "mlflow"
+    name, unique_ids = "mlflow", True
 
     def __init__(self, uri: str) -> None:
-        self.target = uri
+        self._uri, self.target = uri, without_credentials(uri)
 
-    def open(self, run: TrackedRun, known_id: str | None) -> str:
-        self._client = mlflow_client(self.target)
-        self._run_id = known_id or self._find(run) or self._create(run)
+    def open(self, run: TrackedRun, known_id: str | None, rows: int) -> str:
+        self._client = mlflow_client(self._uri)
+        relocate_artifacts(self._uri)
+        found = known_id or find_run(self._client, run)
+        if found is not None:
+            self._client.set_tag(found, "animatic.folder", str(run.folder.resolve()))
+        self._run_id = found or self._create(run)
         return self._run_id
 
     def describe(self, run: TrackedRun) -> None:
@@ -86,9 +87,8 @@ class MlflowBackend:
         parameters = [Param(key, value[:MLFLOW_PARAM_CHARS]) for key, value in run.parameters().items()]
         for chunk in _chunks(parameters, MLFLOW_PARAMS_PER_BATCH):
             self._client.log_batch(self._run_id, params=chunk)
-        config = run.folder / "config.yaml"
-        if config.exists():
-            self._client.log_artifact(self._run_id, str(config))
+        if (run.folder / "config.yaml").exists():
+            self._client.log_text(self._run_id, run.config_text(), "config.yaml")
 
     def deliver(self, delivery: Delivery) -> None:
         from mlflow.entities import Metric, RunTag
@@ -110,19 +110,12 @@ class MlflowBackend:
             status = {"failed": "FAILED", "interrupted": "KILLED"}[outcome]
             self._client.set_terminated(self._run_id, status)
 
-    def _find(self, run: TrackedRun) -> str | None:
-        experiment = self._client.get_experiment_by_name(run.project)
-        if experiment is None:
-            return None
-        known = self._client.search_runs(
-            [experiment.experiment_id], filter_string=f"tags.`animatic.run` = '{run.id}'", max_results=1
-        )
-        return known[0].info.run_id if known else None
-
     def _create(self, run: TrackedRun) -> str:
         experiment = self._client.get_experiment_by_name(run.project)
         if experiment is None:
-            identifier = self._client.create_experiment(run.project, artifact_location=self._artifacts())
+            identifier = self._client.create_experiment(
+                run.project, artifact_location=artifact_location(self._uri)
+            )
         else:
             identifier = experiment.experiment_id
         tags = {
@@ -132,26 +125,20 @@ class MlflowBackend:
         }
         return self._client.create_run(identifier, run_name=run.name, tags=tags).info.run_id
 
-    def _artifacts(self) -> str | None:
-        """A folder beside a local store; a server decides for itself."""
-        prefix = "sqlite:///"
-        if not self.target.startswith(prefix):
-            return None
-        return (Path(self.target.removeprefix(prefix)).resolve().parent / "mlartifacts").as_uri()
-
 
 class WandbBackend:
     """Mirrors to W&B; offline by default, with all its files under the run folder."""
 
-    name = "wandb"
+    name, unique_ids = "wandb", False
 
     def __init__(self, mode: Literal["online", "offline"], project: str) -> None:
         self.target = f"{mode}:{project}"
         self._mode = mode
 
-    def open(self, run: TrackedRun, known_id: str | None) -> str:
-        with _IMPORTS:
+    def open(self, run: TrackedRun, known_id: str | None, rows: int) -> str:
+        with IMPORTS:
             import wandb
+        self._rows = rows
         folder = run.folder.resolve()
         # W&B stages the bytes of artifacts in its data folder, by default outside the run folder.
         os.environ["WANDB_DATA_DIR"] = str(folder / "wandb" / "data")
@@ -163,6 +150,8 @@ class WandbBackend:
             disable_code=True,
             init_timeout=20,
             x_disable_stats=True,
+            # Folders are named by the second; two of one run would be one, with the rows of the second.
+            x_sync_dir_suffix=uuid.uuid4().hex[:4],
         )
         self._run = wandb.init(
             project=run.project,
@@ -177,10 +166,14 @@ class WandbBackend:
         # A replay after an interruption repeats steps; W&B's own counter would drop those silently.
         self._run.define_metric("step", hidden=True)
         self._run.define_metric("*", step_metric="step")
+        self._describe(run)
         return str(self._run.id)
 
     def describe(self, run: TrackedRun) -> None:
-        self._run.config.update(run.config(), allow_val_change=True)
+        self._describe(run)
+
+    def _describe(self, run: TrackedRun) -> None:
+        self._run.config.update(dict(run.config()), allow_val_change=True)
 
     def deliver(self, delivery: Delivery) -> None:
         by_step: dict[int, dict[str, object]] = {}
@@ -189,7 +182,9 @@ class WandbBackend:
         for sample in delivery.samples:
             by_step.setdefault(sample.step, {})[f"samples/{sample.path.stem}"] = _media(sample)
         for step in sorted(by_step):
-            self._run.log({"step": step, **by_step[step]})
+            # An interrupted run has several files, which W&B joins by this number.
+            self._run.log({"step": step, **by_step[step]}, step=self._rows)
+            self._rows += 1
         if delivery.tags:
             self._run.summary.update(delivery.tags)
 

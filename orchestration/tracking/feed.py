@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import AnimaticError
 from core.lock import LockedError, file_lock
+from core.urls import without_credentials
 from orchestration.tracking.backends import Backend, Outcome
 from orchestration.tracking.run import Delivery, MirrorState, Point, SampleFile, TrackedRun
 from training.journal import JournalEntry, follow_journal
@@ -34,8 +37,8 @@ class Feed:
         self.run, self.backend = run, backend
         self.points = self.samples = 0
         self._state_path = MirrorState.path(run.folder, backend.name, backend.target)
-        self._state = MirrorState.load(self._state_path, backend.target)
-        self._open = False
+        self._state = MirrorState(target=backend.target)
+        self._loaded = self._open = False
         self._lock, self._locked = ExitStack(), False
 
     def pump(self) -> bool:
@@ -43,22 +46,24 @@ class Feed:
 
         Raises:
             LockedError: another process delivers this run to this tracker.
+            AnimaticError: the saved position is damaged.
             Exception: whatever the tracker raises.
         """
         self._take_lock()
+        if not self._loaded:
+            self._state, self._loaded = MirrorState.load(self._state_path, self._state.target), True
         entries, offset = follow_journal(self.run.journal, self._state.offset)
         if offset == self._state.offset:
             return False
-        if not self._open:
-            self._state.run_id = self.backend.open(self.run, self._state.run_id)
-            self._state.save(self._state_path)
-            self._open = True
+        if not self._open and self._connect():
+            return True
         if not self._state.described and self.run.config():
             self.backend.describe(self.run)
             self._state.described = True
         delivery, delivered = _delivery(self.run.folder, entries, self._state.delivered)
         self.backend.deliver(delivery)
         self._state.offset, self._state.delivered = offset, delivered
+        self._state.rows += delivery.rows
         self._state.save(self._state_path)
         self.points += len(delivery.points)
         self.samples += len(delivery.samples)
@@ -77,6 +82,28 @@ class Feed:
         """Let other processes deliver this run."""
         self._lock.close()
         self._locked = False
+
+    def _connect(self) -> bool:
+        """Open the run at the tracker; whether that has changed the position to read on from."""
+        known = self._state.run_id
+        # Earlier versions did not count rows; the offset is more than any count.
+        found = self.backend.open(self.run, known, self._state.rows or self._state.offset)
+        earlier = None if known or not self.backend.unique_ids else self._earlier_state(found)
+        self._state = (earlier or self._state).model_copy(
+            update={"run_id": found, "target": self.backend.target}
+        )
+        self._state.save(self._state_path)
+        self._open = True
+        return earlier is not None
+
+    def _earlier_state(self, run_id: str) -> MirrorState | None:
+        """What was saved about the same run of the tracker while that, or this folder, had another path."""
+        for path in sorted(self._state_path.parent.glob(f"{self.backend.name}-*.json")):
+            with contextlib.suppress(AnimaticError):
+                state = MirrorState.load(path, "")
+                if path != self._state_path and state.run_id == run_id:
+                    return state
+        return None
 
     def _take_lock(self) -> None:
         """A run that is mirrored live must not be replayed by `animatic sync` at the same time."""
@@ -108,8 +135,8 @@ def sync(folder: Path, project: str, backends: Sequence[Backend]) -> list[SyncRe
 
 
 def one_line(error: Exception) -> str:
-    """Type and message of an error in at most 300 characters."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    """Type and message of an error in at most 300 characters, without passwords."""
+    return without_credentials(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
 
 
 def _delivery(

@@ -41,9 +41,9 @@ def mirrored(
         raise
     finally:
         behind = mirror.close(outcome)
-        if behind:
+        for name, reason in behind.items():
             on_warning(
-                f"{', '.join(behind)} did not receive everything; "
+                f"{name} did not receive everything ({reason}); "
                 f"`animatic sync {run.folder}` delivers the rest"
             )
 
@@ -64,15 +64,15 @@ class Mirror:
         for thread in self._threads:
             thread.start()
 
-    def close(self, outcome: Outcome, grace_s: float = CLOSE_GRACE_S) -> list[str]:
-        """Let the trackers catch up for at most ``grace_s`` seconds; names those that are still behind."""
+    def close(self, outcome: Outcome, grace_s: float = CLOSE_GRACE_S) -> dict[str, str]:
+        """Let the trackers catch up for at most ``grace_s`` seconds; the reasons of those that did not."""
         self._outcome = outcome
         self._stop.set()
         deadline = time.monotonic() + grace_s
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        slow = {f.backend.name for f, t in zip(self._feeds, self._threads, strict=True) if t.is_alive()}
-        return sorted(slow | set(self._failing))
+        slow = [f.backend.name for f, t in zip(self._feeds, self._threads, strict=True) if t.is_alive()]
+        return dict.fromkeys(slow, f"still busy after {grace_s:g} s") | self._failing
 
     def _work(self, feed: Feed) -> None:
         name, pause = feed.backend.name, RETRY_FIRST_S

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.config.layers import read_yaml
-from core.config.validation import validate
 from core.errors import AnimaticError
-from orchestration.tracking import SyncReport, backends_for, sync
+from orchestration.tracking import SyncReport, backends_for, recorded_tracking, sync
 from orchestration.workspace import Workspace
-from training.config import TrackingConfig, load
 
 WANDB_MODES = ("offline", "online", "disabled")
 
@@ -33,17 +30,9 @@ def sync_run(options: SyncOptions, workspace: Workspace) -> list[SyncReport]:
     run = options.run
     if not (run / "journal.jsonl").is_file():
         raise AnimaticError(f"{run} is not a run folder: it has no journal.jsonl")
-    tracking = _tracking(run / "config.yaml")
+    tracking = recorded_tracking(run, workspace.mlflow_uri)
     mode = options.wandb or tracking.wandb
     if mode not in WANDB_MODES:
         raise AnimaticError(f"--wandb is offline, online or disabled, not {mode}")
-    uri = options.mlflow_uri or tracking.mlflow_uri or workspace.mlflow_uri
+    uri = options.mlflow_uri or tracking.mlflow_uri
     return sync(run, tracking.project, backends_for(uri, mode, tracking.project))
-
-
-def _tracking(path: Path) -> TrackingConfig:
-    """Where a run, of training or of ingest, is mirrored."""
-    content = read_yaml(path) if path.is_file() else {}
-    if "ingest" in content:
-        return validate(TrackingConfig, content.get("tracking", {}))
-    return load(path).tracking

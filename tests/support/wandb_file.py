@@ -1,7 +1,9 @@
 """Reads a W&B offline run file: LevelDB log framing around protobuf records, checksums checked."""
 
+import contextlib
 import json
 import struct
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -36,11 +38,23 @@ def records(path: Path) -> list[Any]:
     return found
 
 
+def finished_records(path: Path, timeout_s: float = 60) -> list[Any]:
+    """Every record, once the last is written: W&B reports the end of a run before its file is complete."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        with contextlib.suppress(AssertionError, struct.error):
+            found = records(path)
+            if found and found[-1].WhichOneof("record_type") == "exit":
+                return found
+        time.sleep(0.02)
+    raise TimeoutError(f"{path} is not finished after {timeout_s:g} s")
+
+
 def history(folder: Path) -> list[dict[str, Any]]:
-    """The rows logged to all offline runs below ``folder``, in order of the runs."""
+    """The rows logged to all finished offline runs below ``folder``, in order of the runs."""
     rows = []
     for path in sorted(folder.glob("wandb/offline-run-*/run-*.wandb")):
-        for record in records(path):
+        for record in finished_records(path):
             if record.WhichOneof("record_type") == "history":
                 items = record.history.item
                 rows.append({".".join(i.nested_key) or i.key: json.loads(i.value_json) for i in items})

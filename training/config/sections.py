@@ -2,9 +2,10 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from core.config.section import Section
+from core.urls import has_credentials
 from models.diffusion.settings import SamplingSettings
 from models.network.settings import ActivationCheckpointing
 
@@ -86,9 +87,23 @@ class ValidationConfig(Section):
 class TrackingConfig(Section):
     """Trackers, which mirror the run's journal."""
 
-    mlflow_uri: str | None = Field(None, description="tracking server or sqlite file; null: local sqlite")
+    mlflow_uri: str | None = Field(
+        None, description="tracking server or sqlite file, without password; null: local sqlite"
+    )
     wandb: Literal["offline", "online", "disabled"] = Field("offline", description="Weights & Biases mode")
     project: str = Field("animatic", description="experiment (MLflow) and project (W&B)")
+
+    @field_validator("mlflow_uri")
+    @classmethod
+    def _without_password(cls, uri: str | None) -> str | None:
+        if uri is not None and has_credentials(uri):
+            # The configuration is written to run folders and trackers.
+            raise ValueError(
+                "contains a password or token: leave it out, and set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN; for a database, set the whole URI in "
+                "ANIMATIC_MLFLOW_URI"
+            )
+        return uri
 
 
 class LaunchConfig(Section):

@@ -1,5 +1,6 @@
 """The observers of an ingest get its figures: terminal, log, Prometheus, tracker."""
 
+import errno
 import io
 import json
 import shutil
@@ -163,3 +164,42 @@ def test_a_job_that_fails_is_marked_and_one_without_work_leaves_no_run(runs: Pat
     client = MlflowClient(tracking_uri=uri)
     (run,) = client.search_runs([client.get_experiment_by_name("animatic-ingest").experiment_id])
     assert run.info.status == "FAILED"
+
+
+def test_a_folder_of_runs_that_cannot_be_written_to_switches_tracking_off_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ANIMATIC_RUNS", str(tmp_path / "file"))
+    to, screen = console(terminal=False)
+    with observed(MonitoringOptions(), to) as notify:
+        assert "this job is not tracked any more" in screen.getvalue()
+        notify(EARLY)
+        notify(LATE)
+    assert screen.getvalue().count("not tracked") == 1
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_a_disk_that_fills_up_ends_the_tracking_alone(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "journal.jsonl")
+
+    to, screen = console(terminal=False)
+    with observed(MonitoringOptions(), to) as notify:
+        notify(EARLY)
+        monkeypatch.setattr("core.journal.JournalWriter.append", full)
+        notify(LATE)
+    assert "this job is not tracked any more: [Errno 28] No space left on device" in screen.getvalue()
+    with pytest.raises(AnimaticError, match="unit 3 failed"), observed(MonitoringOptions(), to) as notify:
+        notify(EARLY)
+        raise AnimaticError("unit 3 failed")
+
+
+def test_passwords_in_the_settings_of_a_job_are_not_recorded(runs: Path) -> None:
+    to, _ = console(terminal=False)
+    job = IngestJob("ingest", "s3://bucket/data", {"videos": "https://ann:hunter2@host/videos"})
+    with observe_ingest(job, MonitoringOptions(), Workspace.current(), lambda _: None, to.print) as notify:
+        notify(EARLY)
+    files = [path for path in runs.rglob("*") if path.is_file()]
+    assert any(b"https://host/videos" in path.read_bytes() for path in files)
+    assert not any(b"hunter2" in path.read_bytes() for path in files)

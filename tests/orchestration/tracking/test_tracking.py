@@ -136,7 +136,8 @@ def test_a_dead_server_does_not_fail_the_run_and_sync_delivers_later(run_folder,
 
     behind = mirror.close("finished", grace_s=120)
 
-    assert behind == ["mlflow"]
+    assert list(behind) == ["mlflow"]
+    assert "NewConnectionError" in behind["mlflow"]
     assert len({row["step"] for row in history(run_folder) if "train/loss" in row}) == 19
     (failed,) = sync(run_folder, PROJECT, [MlflowBackend(dead_server)])
     assert f"request to {dead_server}/" in (failed.error or "") and "NewConnectionError" in failed.error
@@ -148,13 +149,13 @@ def test_a_dead_server_does_not_fail_the_run_and_sync_delivers_later(run_folder,
 class Unreliable:
     """A tracker that fails on its first tries and remembers what it received."""
 
-    name, target = "unreliable", "nowhere"
+    name, target, unique_ids = "unreliable", "nowhere", False
 
     def __init__(self, failures: int) -> None:
         self.failures, self.received, self.outcome = failures, [], None
         self.delivered = threading.Event()
 
-    def open(self, run, known_id) -> str:
+    def open(self, run, known_id, rows) -> str:
         return known_id or "1"
 
     def describe(self, run) -> None:
@@ -180,9 +181,9 @@ class Hanging(Unreliable):
         super().__init__(failures=0)
         self.answer = threading.Event()
 
-    def open(self, run, known_id) -> str:
+    def open(self, run, known_id, rows) -> str:
         self.answer.wait()
-        return super().open(run, known_id)
+        return super().open(run, known_id, rows)
 
 
 def test_a_tracker_that_does_not_answer_delays_neither_the_run_nor_other_trackers(run_folder):
@@ -191,7 +192,7 @@ def test_a_tracker_that_does_not_answer_delays_neither_the_run_nor_other_tracker
     try:
         assert other.delivered.wait(60)
         append(run_folder, "end", 6)
-        assert mirror.close("finished", grace_s=1) == ["hanging"]
+        assert mirror.close("finished", grace_s=1) == {"hanging": "still busy after 1 s"}
         assert other.outcome == "finished" and not hanging.answer.is_set()
     finally:
         hanging.answer.set()
@@ -203,7 +204,7 @@ def test_a_tracker_that_comes_back_gets_everything_once(run_folder, monkeypatch)
     unreliable = Unreliable(failures=3)
     mirror = Mirror(TrackedRun.of(run_folder, PROJECT), [unreliable], poll_s=0.05)
     assert unreliable.delivered.wait(60)
-    assert mirror.close("interrupted") == []
+    assert mirror.close("interrupted") == {}
     assert unreliable.outcome == "interrupted"
     assert sorted(unreliable.received) == sorted(journal_points(run_folder))
 
