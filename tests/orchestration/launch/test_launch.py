@@ -11,6 +11,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
+from core.journal import read_records
 from orchestration.demo.footage import write_csv, write_rendered
 from orchestration.registry import Ledger
 from tests.support.command import run
@@ -59,8 +60,8 @@ def parsed(result) -> dict:
 
 
 def journal(folder: Path) -> list[dict]:
-    path = folder / "journal.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """Its whole lines: the run may be writing another."""
+    return read_records(folder / "journal.jsonl")[0]
 
 
 def kill_a_worker_after_the_first_checkpoint(folder: Path, killed: list[int]) -> None:
