@@ -110,7 +110,7 @@ def ingest(
     config = request.config
     job = IngestJob("ingest", config.output, config.model_dump(mode="json"))
     with observe_ingest(job, monitoring, workspace, on_progress, on_message) as notify:
-        report = run_ingest(config, notify, replace=request.replace)
+        report = run_ingest(config, notify, replace=request.replace, on_warning=on_message)
     return IngestResult(config.output, report)
 
 

@@ -37,11 +37,15 @@ class ShardRecord(TypedDict):
 
 
 class SampleInfo(ClipRecord):
-    """KEY.json: the clip, and the row of the table (``record``) and the file that it comes from."""
+    """KEY.json: the clip, and the row of the table (``record``) and the file that it comes from.
+
+    ``captions`` are all of the clip, the first of which is its caption in KEY.txt, if it has several.
+    """
 
     source_id: str
     source_sha256: NotRequired[str]
     record: NotRequired[dict[str, str]]
+    captions: NotRequired[list[str]]
 
 
 class SampleRow(TypedDict):
@@ -100,7 +104,7 @@ class RowOutcome(TypedDict):
     """What became of one row of the source table.
 
     ``dropped`` counts clips by reason; ``reason``, ``detail`` and ``record`` (the row itself) are those of a
-    rejected row, that is, of one without samples.
+    rejected row, that is, of one without samples; ``captions`` are those of later rows of its video, if any.
     """
 
     row: int
@@ -110,6 +114,7 @@ class RowOutcome(TypedDict):
     reason: NotRequired[str]
     detail: NotRequired[str]
     record: NotRequired[dict[str, str]]
+    captions: NotRequired[list[str]]
 
 
 class UnitSource(TypedDict, total=False):

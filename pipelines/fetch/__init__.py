@@ -4,5 +4,6 @@ from pipelines.fetch.download import Fetched
 from pipelines.fetch.fetcher import Fetcher
 from pipelines.fetch.policy import FetchPolicy
 from pipelines.fetch.prefetch import fetched_ahead
+from pipelines.fetch.stores import what_is_missing
 
-__all__ = ["FetchPolicy", "Fetched", "Fetcher", "fetched_ahead"]
+__all__ = ["FetchPolicy", "Fetched", "Fetcher", "fetched_ahead", "what_is_missing"]

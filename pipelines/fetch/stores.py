@@ -12,6 +12,7 @@ from core.urls import is_url, scheme_of, with_plain_scheme
 from pipelines.fetch.download import BLOCK, Download, Fetched
 
 _LOCAL = ("", "file", "local")
+_S3 = ("s3", "s3a")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ def check_address(url: str) -> None:
         raise RejectedError("unknown_protocol", scheme)
 
 
+def what_is_missing(scheme: str) -> str | None:
+    """Why no object of a protocol can be read on this machine, with the fix; None if nothing is missing."""
+    if scheme in _LOCAL:
+        return None
+    return missing_package(scheme) or missing_credentials(scheme)
+
+
 def missing_package(scheme: str) -> str | None:
     """What has to be installed before objects of a protocol can be read; None if nothing is missing."""
     known = known_implementations.get(scheme)
@@ -49,6 +57,22 @@ def missing_package(scheme: str) -> str | None:
     except ImportError as error:
         return str(known.get("err") or error)
     return None
+
+
+def missing_credentials(scheme: str) -> str | None:
+    """What to do where no credentials of a protocol are found; None if there are some, or none are needed.
+
+    Whether they are accepted depends on the object. Protocols other than S3's are not checked.
+    """
+    if scheme not in _S3 or any(fsspec.config.conf.get("s3", {}).get(name) for name in ("anon", "key")):
+        return None
+    session = importlib.import_module("botocore.session").get_session()  # s3fs comes with it
+    if session.get_credentials() is not None:
+        return None
+    return (
+        "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, fill in ~/.aws, or set "
+        "FSSPEC_S3_ANON=true for public buckets"
+    )
 
 
 def read_object(url: str, download: Download, attempt: int) -> Fetched:

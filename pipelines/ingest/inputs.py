@@ -39,7 +39,7 @@ NON_IDENTITY_FIELDS = frozenset(
     }
 )
 # What changes units through their rows alone: units whose rows stay the same stay the same.
-OF_ROWS = frozenset({"source_sha256", "columns", "where"})
+OF_ROWS = frozenset({"source_sha256", "columns", "csv", "where"})
 # What ingest.json and dataset.json record, and so a dataset's digest.
 RECORDED = IdentityFormat(ORIGINAL_FIELDS, NON_IDENTITY_FIELDS)
 # What a unit's manifest records by digest: how its rows are read, and settings that are not at their default.
@@ -155,7 +155,12 @@ class IngestInputs:
 def rows_digest(rows: list[SourceRow]) -> str:
     """Digest of what a unit takes from the table: rows, their problems, and how their columns are read."""
     names = COLUMNS.values(rows[0].columns) if rows else {}
-    return digest_of([names, [[row.record, row.problem] for row in rows]])
+    return digest_of([names, [_content(row) for row in rows]])
+
+
+def _content(row: SourceRow) -> list[object]:
+    """What a sample depends on. Most rows have no captions in other rows, and did not in earlier versions."""
+    return [row.record, row.problem, *([list(row.more_captions)] if row.more_captions else [])]
 
 
 def _settings(config: IngestConfig) -> Settings:

@@ -4,12 +4,11 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from core.errors import AnimaticError
 from core.lock import exclusive_lock
 from core.storage import Folder
-from core.urls import absolute, is_url
+from core.urls import absolute
 from pipelines.dataset.clip_units import counts_of, source_matches
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.dataset_record import DATASET, read_dataset_record
@@ -17,6 +16,7 @@ from pipelines.dataset.records import UnitCounts, UnitManifest, UnitSource
 from pipelines.dataset.units import committed_units, read_units
 from pipelines.ingest.changes import apply_changes, units_of
 from pipelines.ingest.inputs import IngestInputs
+from pipelines.ingest.needs import check_videos, needs_of
 from pipelines.ingest.progress import Progress, Tally
 from pipelines.ingest.timings import timings_of
 from pipelines.ingest.unit import IngestConfig, make_unit
@@ -40,24 +40,34 @@ class IngestReport:
     made_units: int
 
 
-def ingest(config: IngestConfig, progress: Progress | None = None, *, replace: bool = False) -> IngestReport:
+def ingest(
+    config: IngestConfig,
+    progress: Progress | None = None,
+    *,
+    replace: bool = False,
+    on_warning: Callable[[str], None] = lambda _: None,
+) -> IngestReport:
     """Make the dataset, or what is missing of it.
 
     Rows that were appended to the table are added. Any other change of table or settings needs ``replace``,
-    which makes the units that it affects again.
+    which makes the units that it affects again. ``on_warning`` receives lines about the table before the
+    work: how it is read, if that had to be found out, and what its videos need and this machine lacks.
 
     Raises AnimaticError if the source cannot be read, if the output holds something else, or if a unit fails.
     """
     started = time.monotonic()
     config = _absolute(config)
-    if config.videos is not None and not is_url(config.videos) and not Path(config.videos).is_dir():
-        raise AnimaticError(f"the folder of videos {config.videos} does not exist")
-    table = SourceTable(config.source, config.columns, config.where)
+    check_videos(config.videos)
+    table = SourceTable(
+        config.source, config.columns, config.where, config.csv, has_videos=config.videos is not None
+    )
     folder = Folder(config.output)
     recorded = IngestInputs.recorded(folder)
     if recorded is not None and recorded.are_unchanged(config, table) and folder.exists(DATASET):
         return report_of(folder, started, None)
     inputs = IngestInputs.of(config, table)
+    for warning in (*table.notices, *needs_of(table.scan().schemes)):
+        on_warning(warning)
     if not inputs.rows:
         raise AnimaticError(f"{config.source} has no rows")
     with exclusive_lock(folder, "ingest"):

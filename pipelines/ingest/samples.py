@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -20,6 +21,11 @@ class SampleSettings(ClipSettings):
 
     videos: str | None = Field(
         None, description="folder or URL of {page_dir}/{videoid}.mp4; null: contentUrl alone"
+    )
+    captions: Literal["first", "each"] = Field(
+        "first",
+        description="of a video with several captions; first: its samples have the first one, and list all "
+        "in KEY.json; each: a sample for each caption",
     )
     filters: FilterConfig = FilterConfig()
     fetch: FetchPolicy = FetchPolicy()
@@ -75,6 +81,8 @@ def _outcome(
     outcome["reason"] = rejection.reason if rejection is not None else next(iter(dropped), "no_frames")
     outcome["detail"] = rejection.detail if rejection is not None else ""
     outcome["record"] = row.record
+    if row.more_captions:
+        outcome["captions"] = list(row.more_captions)
     return outcome
 
 
@@ -91,20 +99,33 @@ def _clips_of(
         files = [scratch / f"{clip['key']}.mp4", *_images(scratch, clip)]
         reason = _drop_reason(settings, clip)
         if reason is None:
-            info: SampleInfo = {
-                **clip,
-                "source_id": row.source_id,
-                "source_sha256": video.sha256,
-                "record": row.record,
-            }
-            mark = settings.watermark
-            caption = row.caption if mark is None else mark.caption(row.caption)
-            mp4, jpg, *more = (path.read_bytes() for path in files)
-            yield Sample(clip["key"], jpg, mp4, caption, info, more)
+            yield from _captioned(settings, row, video, clip, [path.read_bytes() for path in files])
         else:
             dropped[reason] += 1
         for path in files:
             path.unlink()
+
+
+def _captioned(
+    settings: SampleSettings, row: SourceRow, video: Fetched, clip: ClipRecord, contents: list[bytes]
+) -> Iterator[Sample]:
+    """One sample of a clip, or one for each of its captions. ``contents``: its mp4 and images."""
+    captions = row.captions
+    mp4, jpg, *more = contents
+    for number, caption in enumerate(captions if settings.captions == "each" else captions[:1]):
+        key = row.key_of_caption(number) + clip["key"].removeprefix(row.key)
+        info: SampleInfo = {
+            **clip,
+            "key": key,
+            "source_id": row.source_id,
+            "source_sha256": video.sha256,
+            "record": row.record,
+        }
+        if len(captions) > 1:
+            info["captions"] = captions
+        mark = settings.watermark
+        text = caption if mark is None else mark.caption(caption)
+        yield Sample(key, jpg, mp4, text, info, more)
 
 
 def _drop_reason(settings: SampleSettings, clip: ClipRecord) -> str | None:

@@ -17,17 +17,18 @@ from pipelines.dataset.records import RowOutcome, UnitCounts, UnitManifest, Unit
 from pipelines.dataset.samples import Sample, StoredSample
 from pipelines.dataset.units import read_unit
 from pipelines.ingest.samples import SampleSettings, samples_of
-from pipelines.sources import ColumnNames, SourceRow
+from pipelines.sources import ColumnNames, CsvSettings, SourceRow
 
 
 class IngestConfig(SampleSettings):
     """What to read, how to cut and encode it, and where to put it."""
 
     source: str = Field(
-        description="the table: a CSV, JSONL or Parquet file, a glob or folder of such files, or a URL"
+        description="the table: a CSV, JSON, JSONL or Parquet file, a glob or folder of such files, or a URL"
     )
     output: str = Field(description="folder or fsspec URL for the dataset")
     columns: ColumnNames = ColumnNames()
+    csv: CsvSettings = CsvSettings()
     where: str | None = Field(
         None,
         description="rows to take, as in dynamic_confidence > 0.5; the others are counted as filtered; "
@@ -60,7 +61,13 @@ def retry_unit(config: IngestConfig, unit: int, reasons: Collection[str]) -> Uni
     folder = Folder(config.output)
     old = read_unit(folder, unit, UnitManifest)
     rows = [
-        SourceRow(outcome["row"], outcome["record"], None, config.columns)
+        SourceRow(
+            outcome["row"],
+            outcome["record"],
+            None,
+            config.columns,
+            more_captions=tuple(outcome.get("captions", ())),
+        )
         for outcome in old["rows"]
         if outcome.get("reason") in reasons
     ]

@@ -14,14 +14,15 @@ from fsspec.implementations.local import LocalFileSystem
 
 from core.errors import AnimaticError
 from core.files import sha256_of
-from core.urls import is_web, without_query
+from core.urls import is_web, with_plain_scheme, without_credentials, without_query
 
-Kind = Literal["csv", "tsv", "jsonl", "parquet"]
+Kind = Literal["csv", "tsv", "json", "jsonl", "parquet"]
 KINDS: dict[str, Kind] = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "json",
     ".parquet": "parquet",
     ".pq": "parquet",
 }
@@ -104,12 +105,19 @@ def find_files(url: str) -> list[SourceFile]:
     Raises AnimaticError if nothing is found or the source cannot be read.
     """
     try:
-        filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        filesystem, path = fsspec.core.url_to_fs(with_plain_scheme(url), use_listings_cache=False)
         entries = _entries(filesystem, str(path))
-    except (OSError, ValueError, ImportError) as error:
-        raise AnimaticError(f"the source table {url} cannot be read: {error}") from error
+    except AnimaticError:
+        raise
+    except Exception as error:  # the libraries of stores have types of their own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise AnimaticError(
+            f"the source table {without_credentials(f'{url} cannot be read: {reason}')}"
+        ) from error
     if not entries:
-        raise AnimaticError(f"the source {url} has no table: no file name ends in {', '.join(KINDS)}")
+        raise AnimaticError(
+            f"the source {without_credentials(url)} has no table: no file name ends in {', '.join(KINDS)}"
+        )
     root = posixpath.dirname(entries[0]["name"]) if len(entries) == 1 else _common_folder(entries)
     return [_file(filesystem, entry, root) for entry in sorted(entries, key=lambda entry: str(entry["name"]))]
 
@@ -117,12 +125,23 @@ def find_files(url: str) -> list[SourceFile]:
 def _entries(filesystem: AbstractFileSystem, path: str) -> list[_Entry]:
     if is_web(path) or not (set("*?[") & set(path)) or filesystem.exists(path):
         entry = filesystem.info(path)
+        if entry["type"] == "other":
+            raise AnimaticError(
+                f"the source table {path} is no regular file; it is read several times: write it to a file"
+            )
         if entry["type"] != "directory":
             return [entry]
-        found = filesystem.find(path, detail=True)
-        return [entry for name, entry in found.items() if _is_table(posixpath.relpath(name, path))]
+        return _tables(path, filesystem.find(path, detail=True))
     found = filesystem.glob(path, detail=True)
     return [entry for entry in found.values() if entry["type"] == "file"]
+
+
+def _tables(folder: str, found: dict[str, _Entry]) -> list[_Entry]:
+    """The tables of a folder. JSON files beside tables of other formats describe these."""
+    names = {name: posixpath.relpath(name, folder) for name in found}
+    tables = [name for name, relative in names.items() if _is_table(relative)]
+    others = [name for name in tables if KINDS[_suffix(name)] != "json"]
+    return [found[name] for name in others or tables]
 
 
 def _is_table(name: str) -> bool:

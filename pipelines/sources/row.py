@@ -9,9 +9,12 @@ from pydantic import Field
 from core.config.section import Section
 from core.errors import RejectedError
 from core.urls import is_url, is_web, join_inside
+from pipelines.sources.lists import captions_in
 
 # Reasons to reject a row for what the table says: another attempt at its video cannot succeed.
-TABLE_REASONS = frozenset({"malformed_row", "filtered", "no_id", "duplicate_id", "no_caption"})
+TABLE_REASONS = frozenset(
+    {"malformed_row", "filtered", "no_id", "duplicate_id", "further_caption", "no_caption"}
+)
 
 # www.example.org/a.mp4, localhost:8000/a.mp4: an address of the web without its scheme.
 _HOST = re.compile(r"www\.[^/\s]+\.[^/\s]+/|[A-Za-z0-9.-]+:\d+/", re.IGNORECASE)
@@ -40,6 +43,7 @@ class SourceRow:
         problem: one of TABLE_REASONS, or None for a good row.
         columns: the table's names for WebVid's columns.
         detail: more about the problem.
+        more_captions: captions that later rows of the same video have.
     """
 
     row: int
@@ -47,6 +51,7 @@ class SourceRow:
     problem: str | None = None
     columns: ColumnNames = WEBVID
     detail: str = ""
+    more_captions: tuple[str, ...] = ()
 
     @property
     def source_id(self) -> str:
@@ -55,15 +60,25 @@ class SourceRow:
 
     @property
     def caption(self) -> str:
-        """The name column, without surrounding blanks."""
-        return self.record.get(self.columns.name, "").strip()
+        """The first caption, or nothing."""
+        return next(iter(self.captions), "")
+
+    @property
+    def captions(self) -> list[str]:
+        """Every caption: those of the name column, without surrounding blanks, then those of later rows."""
+        own = captions_in(self.record.get(self.columns.name, ""))
+        return list(dict.fromkeys([*own, *self.more_captions])) if self.more_captions else own
 
     @property
     def key(self) -> str:
         """Stable, unique prefix of the keys of this row's samples: the id, or its hash if it suits no tar."""
         if _KEY.fullmatch(self.source_id):
             return self.source_id
-        return "_" + hashlib.sha256(self.source_id.encode()).hexdigest()[:32]
+        return _hashed(self.source_id)
+
+    def key_of_caption(self, number: int) -> str:
+        """Such a prefix for the samples with a further caption, ``number`` from 1; with 0 it is ``key``."""
+        return _hashed(f"{self.source_id}\0{number}") if number else self.key
 
     @property
     def content_url(self) -> str:
@@ -116,6 +131,10 @@ class SourceRow:
         if url:
             return None
         raise RejectedError("unsafe_path", self.source_id[:200])
+
+
+def _hashed(text: str) -> str:
+    return "_" + hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _inside(root: str, *parts: str) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +10,13 @@ from pydantic import JsonValue
 
 from core.canonical_json import digest_of
 from core.errors import AnimaticError
-from pipelines.sources.files import find_files
-from pipelines.sources.readers import Line, read_column, read_columns, read_lines
+from core.urls import scheme_of
+from pipelines.sources.csv_settings import CsvSettings
+from pipelines.sources.files import SourceFile, find_files
+from pipelines.sources.lists import captions_in, is_caption
+from pipelines.sources.readers import Line, Reader, open_reader, read_cells, read_columns, read_lines
+from pipelines.sources.readers.lines import escaped, is_storable
+from pipelines.sources.repeated_ids import RepeatedIds
 from pipelines.sources.row import WEBVID, ColumnNames, SourceRow
 from pipelines.sources.row_filter import parse_row_filter
 
@@ -27,39 +32,63 @@ class TableScan:
         digest: sha256 of the file, or of the names and digests of several.
         repeated: hashes of the ids that may occur more than once, ascending. They are valid in this process
             alone: Python salts them.
+        schemes: those of the URLs of videos, in lower case.
     """
 
     rows: int
     digest: str
     repeated: Hashes
+    schemes: frozenset[str]
 
 
 class SourceTable:
     """A table with WebVid's columns: videoid, contentUrl, duration, page_dir, name; more are allowed.
 
-    Rows are streamed: memory grows by 8 bytes per row and by the ids that occur more than once.
+    Rows are streamed: memory grows by 8 bytes per row and by the ids that occur more than once, with their
+    captions.
     """
 
-    def __init__(self, url: str, columns: ColumnNames = WEBVID, where: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        columns: ColumnNames = WEBVID,
+        where: str | None = None,
+        csv: CsvSettings | None = None,
+        *,
+        has_videos: bool = False,
+    ) -> None:
         """Open a source.
 
         Args:
-            url: a CSV, JSONL or Parquet file, a glob, or a folder of such files, local or an fsspec URL,
-                plain or compressed.
+            url: a CSV, JSON, JSONL or Parquet file, a glob, or a folder of such files, local or an fsspec
+                URL, plain or compressed.
             columns: the table's names for WebVid's columns.
             where: a filter of rows, see :func:`pipelines.sources.row_filter.parse_row_filter`.
+            csv: how CSV files are written; None: found from their first lines.
+            has_videos: whether a folder of videos is given, in which an id alone names a file.
 
         Raises AnimaticError if the source cannot be read, lacks a column, or the filter cannot be used.
         """
         self.url = url
         self.names = columns
+        self._csv = csv or CsvSettings()
+        self._has_videos = has_videos
         self.files = find_files(url)
-        self.columns = read_columns(self.files[0])
-        self._check_columns(self.columns, self.files[0].path)
+        self._readers: dict[str, Reader] = {}
+        first = self.files[0]
+        self.columns = read_columns(first, self._reader(first))
+        self._check_columns(self.columns, first.path)
         # JSON objects may have keys that the first one lacks; the other formats declare their columns.
-        known = None if self.files[0].kind == "jsonl" else self.columns
+        known = None if first.kind in ("json", "jsonl") else self.columns
         self._where = parse_row_filter(where, known) if where else None
         self._scan: TableScan | None = None
+
+    @property
+    def notices(self) -> list[str]:
+        """What was found out about the formats of the files read so far, a line for each."""
+        read = [file for file in self.files if file.path in self._readers]
+        found = {file.name: self._readers[file.path].notice for file in read}
+        return [f"{name} is read with {notice}" for name, notice in found.items() if notice]
 
     @property
     def fingerprint(self) -> list[list[JsonValue]] | None:
@@ -83,64 +112,91 @@ class SourceTable:
     def scan(self) -> TableScan:
         """Read everything, once in this object's life. Raises AnimaticError."""
         if self._scan is None:
-            rows, hashes = 0, [np.empty(0, np.int64)]
+            rows, hashes, schemes = 0, [np.empty(0, np.int64)], set[str]()
             digests = []
             for file in self.files:
-                digest = hashlib.sha256()
-                self._check_columns(read_columns(file), file.path)
-                for ids in read_column(file, self.names.videoid, digest):
+                digest, reader = hashlib.sha256(), self._reader(file)
+                self._check_columns(read_columns(file, reader), file.path)
+                names = (self.names.videoid, self.names.contentUrl)
+                for ids, urls in read_cells(file, reader, names, digest):
                     rows += len(ids)
                     hashes.append(_hashes(ids))
+                    schemes.update(url.partition("://")[0] for url in urls if "://" in url)
                 digests.append([file.name, file.sha256() if file.kind == "parquet" else digest.hexdigest()])
             whole = digests[0][1] if len(digests) == 1 else digest_of(digests)
-            self._scan = TableScan(rows, whole, _repeated(hashes))
+            self._scan = TableScan(rows, whole, _repeated(hashes), _schemes(schemes))
         return self._scan
 
     def rows(self) -> Iterator[SourceRow]:
         """Every row in order; blank lines are not rows. Raises AnimaticError."""
-        repeated = self.scan().repeated
-        seen: set[str] = set()
-        number = 0
+        more = self._more_captions() if len(self.scan().repeated) else {}
+        for row in self._judged(RepeatedIds()):
+            captions = more.pop(row.source_id, ()) if more and row.problem is None else ()
+            yield replace(row, more_captions=captions) if captions else row
+
+    def _more_captions(self) -> dict[str, tuple[str, ...]]:
+        repeated = RepeatedIds()
+        for _ in self._judged(repeated):
+            pass
+        return repeated.more_captions()
+
+    def _judged(self, repeated: RepeatedIds) -> Iterator[SourceRow]:
+        """Every row, with its problem."""
+        hashes, number = self.scan().repeated, 0
         for file in self.files:
-            for batch in read_lines(file):
+            for batch in read_lines(file, self._reader(file)):
                 ids = [line.record.get(self.names.videoid, "") for line in batch]
-                suspects = _among(_hashes(ids), repeated)
-                for line, suspect in zip(batch, suspects, strict=True):
-                    problem = self._problem(line, seen if suspect else None)
-                    yield SourceRow(number, line.record, problem, self.names)
+                for line, suspect in zip(batch, _among(_hashes(ids), hashes), strict=True):
+                    problem, detail = self._problem(line)
+                    row = SourceRow(number, line.record, problem, self.names, detail)
+                    if suspect and problem in (None, "no_caption"):
+                        row = replace(row, problem=repeated.problem(row))
+                    yield row
                     number += 1
 
-    def _problem(self, line: Line, seen: set[str] | None) -> str | None:
-        """The reason to reject a row; ``seen``: ids of earlier good rows if this id may be repeated."""
+    def _problem(self, line: Line) -> tuple[str | None, str]:
+        """The reason to reject a row for what it contains, and its detail."""
         record = line.record
-        videoid = record.get(self.names.videoid, "")
-        if not line.valid:
-            return "malformed_row"
+        if line.fault:
+            return "malformed_row", line.fault
         if self._where is not None and not self._where(record):
-            return "filtered"
-        if not videoid:
-            return "no_id"
-        if seen is not None and videoid in seen:
-            return "duplicate_id"
-        if not record.get(self.names.name, "").strip():
-            return "no_caption"
-        if seen is not None:
-            seen.add(videoid)
-        return None
+            return "filtered", ""
+        if not record.get(self.names.videoid):
+            return "no_id", ""
+        text = record.get(self.names.name, "").strip()
+        if not text.startswith("["):
+            return (None if is_caption(text) else "no_caption"), ""
+        captions = captions_in(text)
+        if not all(map(is_storable, captions)):  # a list may have written them with escapes
+            return "malformed_row", "a caption contains a character that cannot be stored"
+        return (None if captions else "no_caption"), ""
+
+    def _reader(self, file: SourceFile) -> Reader:
+        if file.path not in self._readers:
+            names = self.names
+            needed = (names.videoid, names.name)
+            self._readers[file.path] = open_reader(file, self._csv, names.videoid, needed)
+        return self._readers[file.path]
 
     def _check_columns(self, columns: list[str], path: str) -> None:
         names = self.names
         missing = [name for name in (names.videoid, names.name) if name not in columns]
-        if not {names.page_dir, names.contentUrl} & set(columns):
+        if not self._has_videos and not {names.page_dir, names.contentUrl} & set(columns):
             missing.append(f"{names.page_dir} or {names.contentUrl}")
+        found = ", ".join(escaped(dict.fromkeys(columns, "")))[:200]
         if missing:
             raise AnimaticError(
                 f"{path} has no column {', '.join(missing)}; its columns must be named as in "
                 "videoid,contentUrl,duration,page_dir,name, or mapped as in --set columns.videoid=id "
-                f"(found: {', '.join(columns)[:200] or 'nothing'})"
+                f"(found: {found or 'nothing'})"
             )
         if len(set(columns)) != len(columns):
-            raise AnimaticError(f"{path} names a column twice: {', '.join(columns)[:200]}")
+            raise AnimaticError(f"{path} names a column twice: {found}")
+
+
+def _schemes(beginnings: set[str]) -> frozenset[str]:
+    """Schemes of URLs from what precedes their ``://``; other text is none."""
+    return frozenset(scheme_of(f"{text.lstrip()}://") for text in beginnings) - {""}
 
 
 def _hashes(ids: list[str]) -> Hashes:

@@ -1,52 +1,71 @@
-"""Tables of comma- or tab-separated values, as Python's csv module reads them."""
+"""Tables of delimited values, as Python's csv module reads them."""
 
 import contextlib
 import csv
 import io
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import BinaryIO
 
 from core.errors import AnimaticError
-from pipelines.sources.readers.lines import BATCH, Line, escaped, is_storable
+from pipelines.sources.readers.dialect import Dialect
+from pipelines.sources.readers.lines import (
+    BATCH,
+    MAX_FIELD_CHARS,
+    Line,
+    escaped,
+    fault_of,
+    is_storable,
+    shortened,
+)
 
-_MAX_FIELD_CHARS = 1 << 20
+_MAX_PARSED_CHARS = 1 << 26  # of a field, before the whole table counts as damaged
 _END = "\0end"  # appended to the file; never a row of its own, because rows with NUL are invalid
 
 
 class CsvReader:
-    """Reads comma- or tab-separated values; ``path`` is for messages."""
+    """Reads delimited values; ``path`` is for messages."""
 
-    def __init__(self, path: str, delimiter: str) -> None:
-        self._path, self._delimiter = path, delimiter
+    def __init__(self, path: str, dialect: Dialect) -> None:
+        self._path, self._dialect = path, dialect
+        self.notice = dialect.notice
 
     def columns(self, data: BinaryIO) -> list[str]:
-        """Cells of the first line."""
+        """Cells of the first line, without surrounding blanks."""
         with contextlib.closing(self._cells(data)) as cells:
-            return next(cells, [])
+            return _names(next(cells, []))
 
     def lines(self, data: BinaryIO) -> Iterator[list[Line]]:
         """Every line after the first. Raises AnimaticError for a quote that is never closed."""
         cells = self._cells(data)
-        columns = next(cells, [])
+        columns = _names(next(cells, []))
         while batch := list(itertools.islice(cells, BATCH)):
-            if is_storable(itertools.chain.from_iterable(batch)):
+            text = "".join(itertools.chain.from_iterable(batch))
+            is_short = len(text) <= MAX_FIELD_CHARS or _longest(batch) <= MAX_FIELD_CHARS
+            if is_short and is_storable(text):
                 yield [_line(columns, row) for row in batch]
             else:
                 yield [_checked_line(columns, row) for row in batch]
 
-    def column(self, data: BinaryIO, name: str) -> Iterator[list[str]]:
-        """Cells of one column. Raises as ``lines`` does."""
+    def cells(self, data: BinaryIO, names: Sequence[str]) -> Iterator[list[list[str]]]:
+        """Cells of some columns. Raises as ``lines`` does."""
         cells = self._cells(data)
-        index = next(cells, []).index(name)
+        columns = _names(next(cells, []))
+        indices = [columns.index(name) if name in columns else len(columns) for name in names]
         while batch := list(itertools.islice(cells, BATCH)):
-            yield [row[index] if index < len(row) else "" for row in batch]
+            yield [[row[index] if index < len(row) else "" for row in batch] for index in indices]
 
     def _cells(self, data: BinaryIO) -> Generator[list[str]]:
-        csv.field_size_limit(_MAX_FIELD_CHARS)
-        # Bytes that are not UTF-8 invalidate their own line only: they pass as surrogates.
-        text = io.TextIOWrapper(data, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        reader = csv.reader(itertools.chain(text, [_END]), delimiter=self._delimiter)
+        csv.field_size_limit(_MAX_PARSED_CHARS)
+        dialect = self._dialect
+        # Bytes of another encoding invalidate their own line only: they pass as surrogates.
+        text = io.TextIOWrapper(data, encoding=dialect.encoding, errors="surrogateescape", newline="")
+        reader = csv.reader(
+            itertools.chain(text, [_END]),
+            delimiter=dialect.delimiter,
+            escapechar=dialect.escape,
+            skipinitialspace=dialect.skips_blanks,
+        )
         first_line = 1
         try:
             for row in reader:
@@ -61,16 +80,29 @@ class CsvReader:
                 if row:
                     yield row
         except csv.Error as error:
-            raise AnimaticError(f"{self._path}, line {reader.line_num}: {error}") from error
+            raise AnimaticError(
+                f"{self._path}, line {reader.line_num}: {error} (the row begins in line {first_line}; is a "
+                "quote there never closed?)"
+            ) from error
         finally:
             text.detach()
 
 
+def _longest(rows: list[list[str]]) -> int:
+    return max(map(len, itertools.chain.from_iterable(rows)), default=0)
+
+
+def _names(header: list[str]) -> list[str]:
+    return [name.strip() for name in header]
+
+
 def _line(columns: list[str], row: list[str]) -> Line:
-    return Line(dict(zip(columns, row, strict=False)), len(row) == len(columns))
+    same = len(row) == len(columns)
+    fault = "" if same else f"{len(row)} fields, but {len(columns)} columns"
+    return Line(dict(zip(columns, row, strict=False)), fault)
 
 
 def _checked_line(columns: list[str], row: list[str]) -> Line:
-    """A line of a batch in which some text cannot be stored."""
+    """A line of a batch in which some text may not be stored."""
     line = _line(columns, row)
-    return Line(escaped(line.record), line.valid and is_storable(row))
+    return Line(shortened(escaped(line.record)), line.fault or fault_of(row))

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from pipelines.sources.readers.lines import BATCH, Line, escaped, is_storable
@@ -14,9 +14,11 @@ _KEPT_BYTES = 1000  # of a line that is not an object
 class JsonlReader:
     """Reads JSON objects; numbers and nested values become text as they are written."""
 
+    notice = ""
+
     def columns(self, data: BinaryIO) -> list[str]:
         """Names in the first object; others may have more or fewer."""
-        first = next((line.record for line in _lines(data) if line.valid), {})
+        first = next((line.record for line in _lines(data) if not line.fault), {})
         return list(first)
 
     def lines(self, data: BinaryIO) -> Iterator[list[Line]]:
@@ -25,10 +27,10 @@ class JsonlReader:
         while batch := list(itertools.islice(lines, BATCH)):
             yield batch
 
-    def column(self, data: BinaryIO, name: str) -> Iterator[list[str]]:
-        """One value of every object."""
+    def cells(self, data: BinaryIO, names: Sequence[str]) -> Iterator[list[list[str]]]:
+        """Some values of every object."""
         for batch in self.lines(data):
-            yield [line.record.get(name, "") for line in batch]
+            yield [[line.record.get(name, "") for line in batch] for name in names]
 
 
 def json_text(value: Any) -> str:
@@ -46,7 +48,7 @@ def _lines(data: BinaryIO) -> Iterator[Line]:
         if first:
             line, first = line.removeprefix(b"\xef\xbb\xbf"), False
         if line.strip():
-            yield _line(line) if is_whole else _invalid(line)
+            yield _line(line) if is_whole else _invalid(line, f"more than {_MAX_LINE_BYTES} bytes")
 
 
 def _line(line: bytes) -> Line:
@@ -54,18 +56,23 @@ def _line(line: bytes) -> Line:
         # Numbers stay as they are written.
         value = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
         if not isinstance(value, dict):
-            return _invalid(line)
+            return _invalid(line, "no JSON object")
         is_nested = any(isinstance(cell, dict | list) for cell in value.values())
-        parsed = json.loads(line) if is_nested else {}
-        record = {
-            name: cell if isinstance(cell, str) else json_text(parsed.get(name, cell))
-            for name, cell in value.items()
-        }
-    except (ValueError, RecursionError):
-        return _invalid(line)
-    valid = is_storable(record) and is_storable(record.values())
-    return Line(record, True) if valid else Line(escaped(record), False)
+        return record_line(value, json.loads(line) if is_nested else {})
+    except (ValueError, RecursionError) as error:
+        return _invalid(line, f"no JSON object: {error}"[:200])
 
 
-def _invalid(line: bytes) -> Line:
-    return Line({"line": line[:_KEPT_BYTES].decode("utf-8", "backslashreplace").rstrip("\n")}, False)
+def record_line(value: dict[str, Any], nested: dict[str, Any]) -> Line:
+    """The line of an object; ``nested`` has its nested values with numbers parsed."""
+    record = {
+        name: cell if isinstance(cell, str) else json_text(nested.get(name, cell))
+        for name, cell in value.items()
+    }
+    if is_storable("".join(record)) and is_storable("".join(record.values())):
+        return Line(record)
+    return Line(escaped(record), "a NUL or a lone surrogate")
+
+
+def _invalid(line: bytes, fault: str) -> Line:
+    return Line({"line": line[:_KEPT_BYTES].decode("utf-8", "backslashreplace").rstrip("\n")}, fault)

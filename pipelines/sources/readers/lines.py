@@ -1,27 +1,34 @@
 """Lines of tables as text, whatever their format, and the rules for text that cannot be stored."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, NamedTuple, Protocol
 
 BATCH = 1024  # lines
+MAX_FIELD_CHARS = 1 << 20
+_KEPT_CHARS = 1000  # of a field that is longer
 
 
 class Line(NamedTuple):
     """One line of a table.
 
-    ``valid``: it has as many fields as there are columns, and is UTF-8 without NUL. Of an invalid line,
+    ``fault`` is empty if it has as many fields as there are columns, all of them storable. Of another line,
     ``record`` is what could be read, with other bytes written as backslash escapes.
     """
 
     record: dict[str, str]
-    valid: bool
+    fault: str = ""
 
 
 class Reader(Protocol):
     """Reads one format. Lines come in batches, blank ones are skipped.
 
     Every method raises what ``UNREADABLE`` in :mod:`pipelines.sources.readers` lists if the file is damaged.
+
+    Attributes:
+        notice: what was found out about the format and is not the rule, for people; may be empty.
     """
+
+    notice: str
 
     def columns(self, data: BinaryIO) -> list[str]:
         """Names of the columns."""
@@ -31,14 +38,13 @@ class Reader(Protocol):
         """Every line."""
         ...
 
-    def column(self, data: BinaryIO, name: str) -> Iterator[list[str]]:
-        """One column of every line, faster than ``lines``; empty where a line lacks it."""
+    def cells(self, data: BinaryIO, names: Sequence[str]) -> Iterator[list[list[str]]]:
+        """Some columns of every line, a list for each, faster than ``lines``; empty where a line lacks it."""
         ...
 
 
-def is_storable(values: Iterable[str]) -> bool:
-    """Whether texts can all be encoded and are free of NUL."""
-    text = "".join(values)
+def is_storable(text: str) -> bool:
+    """Whether a text can be encoded and is free of NUL."""
     if "\0" in text:
         return False
     if text.isascii():
@@ -50,9 +56,29 @@ def is_storable(values: Iterable[str]) -> bool:
     return True
 
 
+def fault_of(values: Iterable[str]) -> str:
+    """Why a line with these fields is malformed; empty if it is not."""
+    for value in values:
+        if len(value) > MAX_FIELD_CHARS:
+            return f"a field of {len(value)} characters, more than {MAX_FIELD_CHARS}"
+        if "\0" in value:
+            return "a NUL byte"
+        if not is_storable(value):
+            return "not UTF-8; if the table has another encoding, set it, as in csv.encoding=cp1252"
+    return ""
+
+
 def escaped(record: dict[str, str]) -> dict[str, str]:
     """The record with bytes that are not UTF-8 written as backslash escapes."""
     return {_escaped(name): _escaped(value) for name, value in record.items()}
+
+
+def shortened(record: dict[str, str]) -> dict[str, str]:
+    """The record with the beginnings of fields that are too long to be stored."""
+    return {
+        name: value if len(value) <= MAX_FIELD_CHARS else f"{value[:_KEPT_CHARS]}…"
+        for name, value in record.items()
+    }
 
 
 def _escaped(text: str) -> str:

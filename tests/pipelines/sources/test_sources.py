@@ -27,7 +27,7 @@ def test_each_bad_row_has_a_reason_and_the_others_continue(tmp_path: Path) -> No
     source = table(
         tmp_path / "t.csv",
         b"\xef\xbb\xbfvideoid,page_dir,name\n"
-        b"1,p,a cat\n1,p,again\n\n2,p, \n,p,no id\n3,p\n4,p,\xff\xfe\n5,p,last\n",
+        b"1,p,a cat\n1,q,again\n\n2,p, \n,p,no id\n3,p\n4,p,\xff\xfe\n5,p,last\n",
     )
     assert [(r.row, r.problem) for r in source.rows()] == [
         (0, None),

@@ -1,0 +1,45 @@
+"""Rows with the id of an earlier one: further captions of its video, or a second video of the same id."""
+
+from dataclasses import dataclass
+
+from pipelines.sources.row import SourceRow
+
+
+@dataclass(frozen=True)
+class _First:
+    """The first good row of an id: the files that it names, and the captions of the id so far."""
+
+    files: tuple[str, ...]
+    captions: dict[str, None]
+
+
+class RepeatedIds:
+    """Judges rows whose ids may be repeated, in the order of the table. Memory: their ids and captions."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, _First] = {}
+        self._more: dict[str, list[str]] = {}
+
+    def problem(self, row: SourceRow) -> str | None:
+        """None for the first good row of an id, else further_caption, duplicate_id or no_caption."""
+        captions, files = row.captions, _files(row)
+        first = self._first.get(row.source_id)
+        if first is None:
+            if not captions:
+                return "no_caption"
+            self._first[row.source_id] = _First(files, dict.fromkeys(captions))
+            return None
+        new = [caption for caption in captions if caption not in first.captions]
+        if first.files != files or not new:
+            return "duplicate_id"
+        first.captions.update(dict.fromkeys(new))
+        self._more.setdefault(row.source_id, []).extend(new)
+        return "further_caption"
+
+    def more_captions(self) -> dict[str, tuple[str, ...]]:
+        """By id, the captions of rows that were a further_caption."""
+        return {videoid: tuple(captions) for videoid, captions in self._more.items()}
+
+
+def _files(row: SourceRow) -> tuple[str, ...]:
+    return (row.content_url, row.record.get(row.columns.page_dir, ""))
