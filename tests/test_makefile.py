@@ -2,10 +2,6 @@
 
 import itertools
 import json
-import os
-import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +10,8 @@ from typer.core import TyperGroup, TyperOption
 from typer.main import get_command
 
 from orchestration.cli import app
+from tests.support.makefile import make, recording_folder
 
-MAKEFILE = Path(__file__).parents[1] / "Makefile"
 HOSTILE = (
     """a "big" ball costs $5, $HOME $(touch dollar) ${USER} `touch backtick` 'x' """
     "\\n # % ; & | > * ~ é 红球 "
@@ -71,28 +67,7 @@ def options(target: str) -> list[Option]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the Makefile and a command that prints its arguments."""
-    shutil.copy(MAKEFILE, tmp_path)
-    binaries = tmp_path / ".venv" / "bin"
-    binaries.mkdir(parents=True)
-    for name in ("requirements.lock", "pyproject.toml", ".venv/.installed"):
-        (tmp_path / name).touch()
-    command = binaries / "animatic"
-    command.write_text(f"#!{sys.executable} -S\nimport json, sys\nprint(json.dumps(sys.argv[1:]))\n")
-    command.chmod(0o755)
-    return tmp_path
-
-
-def make(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
-    return subprocess.run(
-        ["make", *arguments],
-        cwd=folder,
-        env=clean | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return recording_folder(tmp_path)
 
 
 def passed(folder: Path, *arguments: str, **environment: str) -> list[str]:
