@@ -56,18 +56,21 @@ class StoppedBySignal(SystemExit):
 
     Attributes:
         signal: its number.
-        step: the run resumes after this one; 0 where it has no checkpoint.
+        step: the run resumes after this one; 0 where it has no checkpoint, None where it was stopped at once.
     """
 
-    def __init__(self, signum: int, step: int) -> None:
+    def __init__(self, signum: int, step: int | None) -> None:
         super().__init__(128 + signum)
         self.signal, self.step = signum, step
 
     def __str__(self) -> str:
+        name = signal.Signals(self.signal).name
+        if self.step is None:
+            return f"stopped by {name}: the same command resumes from the newest checkpoint"
         kept = f"the checkpoint of step {self.step} is written" if self.step else "nothing was trained yet"
-        return f"stopped by {signal.Signals(self.signal).name}: {kept}; the same command resumes"
+        return f"stopped by {name}: {kept}; the same command resumes"
 
-    def __reduce__(self) -> tuple[type[StoppedBySignal], tuple[int, int]]:
+    def __reduce__(self) -> tuple[type[StoppedBySignal], tuple[int, int | None]]:
         return StoppedBySignal, (self.signal, self.step)
 
 
@@ -78,6 +81,11 @@ class RunControl:
         self._activity = Activity(Phase.STARTING, 0, time.monotonic())
         self._longest_s: float = 0.0
         self._signal = 0
+        self._begun = threading.Event()
+
+    def wait_for_first_step(self) -> None:
+        """Wait until the process begins its first step."""
+        self._begun.wait()
 
     @property
     def activity(self) -> Activity:
@@ -100,6 +108,8 @@ class RunControl:
         if before.phase is Phase.TRAINING:
             self._longest_s = max(self._longest_s, now - before.since)
         self._activity = Activity(phase, step, now)
+        if phase is Phase.WAITING_FOR_DATA:
+            self._begun.set()
         frequent = phase in (Phase.WAITING_FOR_DATA, Phase.TRAINING)
         logger.log(logging.DEBUG if frequent else logging.INFO, "%s", self._activity)
 

@@ -20,6 +20,7 @@ from core.disk_errors import explain
 from core.errors import AnimaticError
 from core.urls import is_url, without_credentials
 from orchestration.cli.tables import write_table
+from training.control import StoppedBySignal
 
 INTERRUPTED = 130
 
@@ -61,8 +62,11 @@ class CommandGroup(TyperGroup):
             _print_error(reason)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:
-            typer.echo("interrupted: finished work is kept; the same command resumes", err=True)
+            typer.echo(str(stop) or "interrupted: finished work is kept; the same command resumes", err=True)
             raise typer.Exit(INTERRUPTED) from stop
+        except StoppedBySignal as stop:
+            typer.echo(str(stop), err=True)
+            raise typer.Exit(128 + stop.signal) from stop
 
 
 def out() -> Console:

@@ -6,20 +6,27 @@ worker must be able to reach (a shared file system on a cluster).
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from core.errors import AnimaticError
-from orchestration.launch.worker import Refusal, WorkerTask, work, worker_log
+from orchestration.launch.board import start_board
+from orchestration.launch.failures import failure_message, last_line
+from orchestration.launch.resources import Wanted
+from orchestration.launch.signals import StopSignals
+from orchestration.launch.watch import Watch
+from orchestration.launch.worker import Refusal, Stopped, WorkerTask, work
 from pipelines.cluster.connect import ensure_ray
 from training.config import RunConfig
+from training.control import StoppedBySignal
 
 if TYPE_CHECKING:
+    from ray.actor import ActorHandle
     from ray.train.torch import TorchTrainer
 
     from training.loop import TrainResult
@@ -27,82 +34,165 @@ if TYPE_CHECKING:
 RESTARTS = 2
 # A machine with other work can take minutes to import torch in every worker.
 START_TIMEOUT_S = 600
-POLL_S = 0.5
+POLLS_PER_S = 100  # of the controller, over all workers
+SHORTEST_POLL_S = 0.5
+_LOOK_S = 0.2
+_END_S = 20.0
 
 
 class RayTrainLauncher:
     """Runs ``config`` in ``run_dir`` (absolute) on the workers that the configuration asks for."""
 
-    def __init__(self, config: RunConfig, run_dir: Path) -> None:
+    def __init__(self, config: RunConfig, run_dir: Path, report: Callable[[str], None]) -> None:
         """Connect to the configured Ray cluster, or start a local one.
+
+        Args:
+            report: gets a line on what a run waits for, where that is long; called in a thread.
 
         Raises:
             AnimaticError: the cluster cannot be reached or is too small.
         """
-        _start_ray(config)
-        self._run_dir = run_dir
-        self._trainer = _trainer(config, run_dir)
+        self._wanted = Wanted.of(config)
+        self._wanted.check_machine()
+        _set_environment(config)
+        ensure_ray(config.launch.address, max(config.launch.workers, os.cpu_count() or 1))
+        self._wanted.check_cluster()
+        self._run_dir, self._report = run_dir, report
+        self._limit_s = config.launch.wait_s
+        self._board = start_board()
+        self._trainer = _trainer(config, run_dir, self._board)
 
     def run(self) -> TrainResult:
         """Train to the bundle; workers that die are replaced and resume from the newest checkpoint.
 
-        Ctrl-C stops the workers and raises KeyboardInterrupt.
+        SIGTERM, SIGINT and SIGHUP stop the workers after the step in progress, with a checkpoint; a second
+        one, or one before the first step, stops them at once.
 
         Raises:
-            AnimaticError: training failed more often than it is restarted (the message names the log), or a
-                worker reported an error that the user can fix.
+            AnimaticError: training failed more often than it is restarted (the message names the log),
+                workers did not start, or one reported an error that the user can fix.
+            KeyboardInterrupt: SIGINT stopped the run.
+            StoppedBySignal: SIGTERM or SIGHUP did.
         """
+        fit = _Fit(self._trainer)
+        with StopSignals() as signals, Watch(self._board, self._wanted, self._limit_s, self._report) as watch:
+            fit.start()
+            forwarded = False
+            while not fit.ended(_LOOK_S):
+                if watch.given_up is not None:
+                    watch.stop()
+                    fit.end_at_once()
+                    raise AnimaticError(watch.given_up)
+                if signals.first is None:
+                    continue
+                if signals.repeated or not (forwarded or watch.is_training()):
+                    watch.stop()
+                    fit.end_at_once()
+                    _raise_stopped(signals.first, None)
+                if not forwarded:
+                    name = signal.Signals(signals.first).name
+                    self._report(
+                        f"{name}: stopping with a checkpoint after this step; once more stops at once"
+                    )
+                    self._board.stop.remote(signals.first)
+                    forwarded = True
+        return self._result(fit)
+
+    def _result(self, fit: _Fit) -> TrainResult:
         from ray.exceptions import RayError
         from ray.train import TrainingFailedError
 
         try:
-            with _own_signals():
-                result = self._trainer.fit()
-        except SystemExit as stop:
-            # Ray's handler stops the workers on Ctrl-C and then exits in this way.
-            raise KeyboardInterrupt from stop
+            returned = fit.result()
         except TrainingFailedError as error:
-            raise AnimaticError(_failure(error, self._run_dir)) from error
+            raise AnimaticError(self._failure(error)) from error
         except RayError as error:
             raise AnimaticError(
-                f"Ray lost the run ({_last_line(error)}); the same command resumes it"
+                f"Ray lost the run ({last_line(error)}); the same command resumes it"
             ) from error
-        returned: TrainResult | Refusal = result.return_value
         if isinstance(returned, Refusal):
             raise AnimaticError(returned.message)
+        if isinstance(returned, Stopped):
+            _raise_stopped(returned.signal, returned.step)
         return returned
 
+    def _failure(self, error: Exception) -> str:
+        import ray
 
-def _start_ray(config: RunConfig) -> None:
-    import ray
+        errors: dict[int, Exception] = getattr(error, "worker_failures", {}) or {0: error}
+        return failure_message(errors, ray.get(self._board.failures.remote()), self._run_dir, RESTARTS + 1)
 
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(POLL_S))
-    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(START_TIMEOUT_S))
+
+class _Fit:
+    """Ray Train's own call, in a thread: in the main thread it handles signals by itself, and never returns
+    before the workers end."""
+
+    def __init__(self, trainer: TorchTrainer) -> None:
+        self._trainer = trainer
+        self._returned: TrainResult | Refusal | Stopped | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._fit, name="Ray Train", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ended(self, timeout_s: float) -> bool:
+        """Whether it ends within ``timeout_s``."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def result(self) -> TrainResult | Refusal | Stopped:
+        """What the first worker returned. Raises what the call raised."""
+        if self._error is not None:
+            raise self._error
+        if self._returned is None:
+            raise RuntimeError("Ray Train returned no result")
+        return self._returned
+
+    def end_at_once(self) -> None:
+        """End the workers with Ray's connection of this process, and with Ray if it was started here."""
+        import ray
+
+        ray.shutdown()
+        self._thread.join(_END_S)
+
+    def _fit(self) -> None:
+        try:
+            self._returned = self._trainer.fit().return_value
+        except BaseException as error:  # noqa: BLE001  raised again in the main thread
+            self._error = error
+
+
+def _raise_stopped(signum: int, step: int | None) -> NoReturn:
+    stop = StoppedBySignal(signum, step)
+    if signum == signal.SIGINT:
+        raise KeyboardInterrupt(str(stop)) from None
+    raise stop
+
+
+def _set_environment(config: RunConfig) -> None:
+    """Settings of Ray Train, which it has only as environment variables; the user's own are left."""
+    workers = config.launch.workers
+    poll_s = max(SHORTEST_POLL_S, workers / POLLS_PER_S)
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(poll_s))
+    start_s = max(START_TIMEOUT_S, config.launch.wait_s)
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(start_s))
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
     if config.launch.address is None:
         # The watcher looks for machines that are about to be withdrawn; a local one never is.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-    wanted = config.launch.workers
-    ensure_ray(config.launch.address, max(wanted, os.cpu_count() or 1))
-    kind = "GPU" if config.launch.gpus_per_worker else "CPU"
-    available = int(ray.cluster_resources().get(kind, 0))
-    if available < wanted:
-        raise AnimaticError(
-            f"launch.workers is {wanted}, but Ray has {available} {kind}s: "
-            f"--set launch.workers={max(available, 1)}, or name a larger cluster with --address"
-        )
 
 
-def _trainer(config: RunConfig, run_dir: Path) -> TorchTrainer:
+def _trainer(config: RunConfig, run_dir: Path, board: ActorHandle[Any]) -> TorchTrainer:
     from ray.train import FailureConfig, ScalingConfig
     from ray.train import RunConfig as RayRunConfig
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.config import LoggingConfig
 
     gpus = bool(config.launch.gpus_per_worker)
-    threads = str(max(1, (os.cpu_count() or 1) // config.launch.workers))
-    environment = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    task = WorkerTask(config=config, run_dir=run_dir, working_dir=Path.cwd(), attempt=uuid.uuid4().hex)
+    task = WorkerTask(
+        config=config, run_dir=run_dir, working_dir=Path.cwd(), attempt=uuid.uuid4().hex, board=board
+    )
     return TorchTrainer(
         work,
         train_loop_config=task,
@@ -117,31 +207,6 @@ def _trainer(config: RunConfig, run_dir: Path) -> TorchTrainer:
             name=f"{run_dir.name}-{uuid.uuid4().hex[:8]}",
             storage_path=str(run_dir / "ray"),
             failure_config=FailureConfig(max_failures=RESTARTS),
-            worker_runtime_env={"env_vars": environment},
             logging_config=LoggingConfig(log_level="WARNING"),
         ),
     )
-
-
-@contextlib.contextmanager
-def _own_signals() -> Iterator[None]:
-    """Restore the handler of SIGINT: Ray Train leaves its own installed."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _failure(error: Exception, run_dir: Path) -> str:
-    failures: dict[int, Exception] = getattr(error, "worker_failures", {})
-    rank, cause = min(failures.items(), key=lambda item: item[0]) if failures else (0, error)
-    return (
-        f"training failed {RESTARTS + 1} times, last in worker {rank}: {_last_line(cause)}; "
-        f"see {worker_log(run_dir, rank)}"
-    )
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__

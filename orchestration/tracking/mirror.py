@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from orchestration.tracking.backends import Backend, Outcome
 from orchestration.tracking.feed import Feed, one_line
 from orchestration.tracking.run import TrackedRun
+from training.control import StoppedBySignal
 
 logger = logging.getLogger(__name__)
 POLL_S = 2.0
@@ -36,7 +37,7 @@ def mirrored(
     try:
         yield
         outcome = "finished"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StoppedBySignal):
         outcome = "interrupted"
         raise
     finally:

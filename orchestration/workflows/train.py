@@ -51,8 +51,8 @@ def train(
 ) -> TrainOutcome:
     """Train in the request's folder, or continue what an interrupted call left in it.
 
-    A finished run returns at once. Ctrl-C stops the workers and raises KeyboardInterrupt; calling again
-    resumes from the newest checkpoint.
+    A finished run returns at once. SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the workers with a checkpoint, a
+    second one at once; they raise KeyboardInterrupt (SIGINT) or StoppedBySignal. Calling again resumes.
 
     Raises:
         AnimaticError: the folder contains another run, cannot be written to, or is being written to by the
@@ -91,7 +91,7 @@ def _launch(
     """Run to the bundle, with progress and mirrors, which begin once the cluster is known to suffice."""
     usable_folder(run_dir)
     with named_lock(RunFolder(run_dir).launch_lock, "train"):
-        launcher = RayTrainLauncher(config, run_dir)
+        launcher = RayTrainLauncher(config, run_dir, on_warning)
         tracking = config.tracking
         run = TrackedRun.of(run_dir, tracking.project)
         uri = tracking.mlflow_uri or workspace.mlflow_uri

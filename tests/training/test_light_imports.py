@@ -13,6 +13,7 @@ from tests.support.paths import ROOT
     [
         "training",
         "training.config",
+        "training.control",
         "training.events",
         "training.initialisation",
         "training.journal",

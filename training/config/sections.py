@@ -112,6 +112,9 @@ class LaunchConfig(Section):
     workers: int = Field(1, gt=0, description="training processes")
     gpus_per_worker: Literal[0, 1] = Field(0, description="1: a GPU for each process; 0: CPU")
     address: str | None = Field(None, description="Ray cluster; null: local Ray")
+    wait_s: float = Field(
+        1800, gt=0, description="longest wait for processors of the cluster to become free, in seconds"
+    )
 
 
 class InitConfig(Section):

@@ -1,6 +1,8 @@
 """A stage through the command, on a real local Ray with two workers: killed, resumed, finished, mirrored."""
 
 import json
+import os
+import re
 import shutil
 import signal
 import threading
@@ -13,9 +15,16 @@ from mlflow import MlflowClient
 
 from core.journal import read_records
 from orchestration.demo.footage import write_csv, write_rendered
+from orchestration.launch import watch
+from orchestration.launch.worker import BEAT_S
+from orchestration.monitoring import TrainingProgress
 from orchestration.registry import Ledger
+from orchestration.workflows.train import train
+from orchestration.workflows.train_request import TrainOptions, prepare_training
+from orchestration.workspace import Workspace
 from tests.support.command import run
 from tests.support.small_stages import small_sets
+from training.control import StoppedBySignal
 
 STEPS = 24
 
@@ -129,6 +138,46 @@ def assert_mlflow_equals(lines: list[dict], store: Path) -> None:
     assert len(found) == len(dict(found))
     assert dict(found) == expected
     assert tracked.info.status == "FINISHED"
+
+
+def test_a_worker_that_stands_still_is_named_and_sigterm_ends_the_run_with_a_checkpoint(here, monkeypatch):
+    """The worker is halted after the first steps; once it is named, it goes on, and SIGTERM arrives here."""
+    monkeypatch.setattr(watch, "PATIENCE_S", 2 * BEAT_S)
+    monkeypatch.setattr(watch, "WATCH_S", 0.2)
+    sets = [*small_sets(0), "train.steps=100000", "train.checkpoint_every=100000", "launch.workers=2"]
+    sets += ["tracking.wandb=disabled"]
+    options = TrainOptions(stage=0, preset="tiny", sets=tuple(sets), run_dir=here / "run")
+    workspace = Workspace.current()
+    halted: list[psutil.Process] = []
+    named: list[str] = []
+
+    def on_progress(progress: TrainingProgress) -> None:
+        if progress.step >= 2 and not halted:
+            below = psutil.Process().children(recursive=True)
+            halted.append(next(each for each in below if "RayTrainWorker" in " ".join(each.cmdline())))
+            halted[0].suspend()
+
+    def on_warning(message: str) -> None:
+        if halted and f"pid {halted[0].pid}" in message and not named:
+            named.append(message)
+            halted[0].resume()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(StoppedBySignal) as stopped:
+        train(prepare_training(options, workspace), workspace, on_progress, on_warning)
+
+    # Its last sign of life can be behind those of the other worker, which is noticed first.
+    assert re.match(r"(no sign of life from )?worker [01] \(.+, pid \d+\)", named[0])
+    assert re.search(r" for \d+ s", named[0])
+    step = stopped.value.step
+    assert stopped.value.code == 143 and step >= 2
+    assert [path.name for path in (here / "run" / "checkpoints").iterdir()] == [f"step-{step:08d}"]
+    last = journal(here / "run")[-1]
+    assert (last["event"], last["step"], last["signal"]) == ("stop", step, signal.SIGTERM)
+    for rank in (0, 1):
+        log = (here / "run" / "logs" / f"rank-{rank}.log").read_text()
+        assert f"of {len(os.sched_getaffinity(0))} cores, 2 workers here" in log
+        assert "step 2 of 100000, loss " in log and f"saving checkpoint (step {step})" in log
 
 
 @pytest.mark.slow

@@ -1,0 +1,106 @@
+"""What the launcher and the workers of a run know of each other: a small Ray actor beside the launcher."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from training.control import Activity, Phase
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A sign of life of a worker.
+
+    Attributes:
+        seconds: since it began its activity.
+        longest_step_s: that it has trained on a batch.
+    """
+
+    rank: int
+    host: str
+    pid: int
+    phase: Phase
+    step: int
+    seconds: float
+    longest_step_s: float
+
+    @property
+    def activity(self) -> Activity:
+        """What the worker is doing; its time is not that of this machine."""
+        return Activity(self.phase, self.step, 0.0)
+
+    @property
+    def worker(self) -> str:
+        """The worker, for messages."""
+        return f"worker {self.rank} ({self.host}, pid {self.pid})"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The newest beat of a worker, and how long ago it arrived, in seconds."""
+
+    beat: Beat
+    ago_s: float
+
+    @property
+    def unchanged_s(self) -> float:
+        """Since the worker is known to have begun its activity."""
+        return self.ago_s + self.beat.seconds
+
+
+class Board:
+    """Newest beats by rank, the failures in the order they occurred, and the request to stop."""
+
+    def __init__(self) -> None:
+        self._beats: dict[int, tuple[Beat, float]] = {}
+        self._failures: list[tuple[int, str]] = []
+        self._stop, self._signal = asyncio.Event(), 0
+
+    async def begin(self, rank: int) -> None:
+        """A worker starts; with the first one, what is known of the workers that it replaces is forgotten."""
+        if rank == 0:
+            self._beats.clear()
+            self._failures.clear()
+
+    async def beat(self, beat: Beat) -> None:
+        """Replace the worker's beat."""
+        self._beats[beat.rank] = beat, time.monotonic()
+
+    async def seen(self) -> list[Seen]:
+        """Newest beats in the order of ranks."""
+        now = time.monotonic()
+        return [Seen(beat, now - at) for _, (beat, at) in sorted(self._beats.items())]
+
+    async def fail(self, rank: int, message: str) -> None:
+        """A worker ends with an error of its own."""
+        self._failures.append((rank, message))
+
+    async def failures(self) -> list[tuple[int, str]]:
+        """Rank and message of the errors since the workers started, the first one first."""
+        return self._failures
+
+    async def stop(self, signum: int) -> None:
+        """Ask all workers to stop."""
+        self._signal = self._signal or signum
+        self._stop.set()
+
+    async def stopped(self) -> int:
+        """Wait until workers should stop; the signal that asked for it."""
+        await self._stop.wait()
+        return self._signal
+
+
+def start_board() -> ActorHandle[Any]:
+    """A board on the node of this process, which ends with it."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    # Every worker waits in a call of its own.
+    return ray.remote(num_cpus=0, scheduling_strategy=here, max_concurrency=100_000)(Board).remote()

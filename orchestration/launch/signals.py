@@ -1,0 +1,47 @@
+"""Signals to a launching process."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Self
+
+from training.control import STOP_SIGNALS
+
+# Launchers such as `timeout`, and terminals, deliver one signal twice within moments.
+REPEAT_S = 1.0
+
+
+class StopSignals:
+    """While entered, in the main thread: remembers the first signal that asks to stop, and a later one.
+
+    A signal that is ignored, as under nohup, stays ignored.
+    """
+
+    def __init__(self) -> None:
+        self.first: int | None = None
+        self.repeated = False
+        self._at = 0.0
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for signum in STOP_SIGNALS:
+                if signal.getsignal(signum) is not signal.SIG_IGN:
+                    self._before[signum] = signal.signal(signum, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)  # type: ignore[arg-type]
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.first is None:
+            self.first, self._at = signum, now
+        elif now - self._at > REPEAT_S:
+            self.repeated = True

@@ -1,0 +1,139 @@
+"""Reports what a run waits for: a worker that stands still, or processors that are not free."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from orchestration.launch.board import Seen
+from orchestration.launch.resources import Wanted
+from orchestration.monitoring.repeating import Repeating
+from training.control import Phase
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
+WATCH_S = 5.0
+# After so long without progress, or several times the longest step if that is longer, a run stands still.
+PATIENCE_S = 30.0
+STEPS_OF_PATIENCE = 3
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Wait:
+    """What a run waits for: the message, what identifies it while its seconds change, and these."""
+
+    message: str
+    key: str
+    seconds: float
+
+
+class Watch:
+    """While entered, looks at the board of a run, and reports what it waits for, again when the wait has
+    doubled.
+
+    Attributes:
+        seen: the newest beats; empty before the workers have started.
+        given_up: why the run should end, where workers did not start within the limit; None otherwise.
+    """
+
+    def __init__(
+        self, board: ActorHandle[Any], wanted: Wanted, limit_s: float, report: Callable[[str], None]
+    ) -> None:
+        """``limit_s``: for workers to start; ``report`` is called in a thread."""
+        self._board, self._wanted, self._limit_s, self._report = board, wanted, limit_s, report
+        self.seen: Sequence[Seen] = ()
+        self.given_up: str | None = None
+        self._alive = time.monotonic()  # when a worker was last known to run
+        self._reported: Wait | None = None
+        self._repeating = Repeating(self._look, WATCH_S, "watch of the workers")
+
+    def __enter__(self) -> Self:
+        self._alive = time.monotonic()
+        self._repeating.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Look no more: without a connection, asking the board would start another Ray."""
+        self._repeating.stop()
+
+    def is_training(self) -> bool:
+        """Whether a worker has begun its steps, so that stopping without a checkpoint would lose some."""
+        self._look()
+        running = (each.beat.phase for each in self.seen if each.ago_s < PATIENCE_S)
+        return any(phase > Phase.READING_CHECKPOINT for phase in running)
+
+    def _look(self) -> None:
+        import ray
+        from ray.exceptions import GetTimeoutError, RayError
+
+        try:
+            self.seen = ray.get(self._board.seen.remote(), timeout=WATCH_S)
+        except (GetTimeoutError, RayError):
+            return  # as where Ray ends; what it does to the run is reported by the run
+        now = time.monotonic()
+        if any(each.ago_s < PATIENCE_S for each in self.seen):
+            self._alive = now
+            found: Wait | None = standing_still(self.seen)
+        else:
+            waited = now - self._alive
+            message = f"{self._wanted.waiting()}, for {waited:.0f} s"
+            found = Wait(message, "start", waited)
+            if waited > self._limit_s:
+                self.given_up = self._wanted.given_up(waited)
+        self._say(found)
+
+    def _say(self, wait: Wait | None) -> None:
+        last = self._reported
+        if wait is None:
+            self._reported = None
+            return
+        least = 2 * last.seconds if last is not None and last.key == wait.key else PATIENCE_S
+        if wait.seconds >= least:
+            self._reported = wait
+            self._report(wait.message)
+
+
+def standing_still(seen: Sequence[Seen]) -> Wait | None:
+    """What the workers of a run wait for; None while they progress.
+
+    Named are those of which nothing is heard, otherwise those that are behind the others.
+    """
+    silent = [each for each in seen if each.ago_s >= PATIENCE_S]
+    if silent:
+        seconds = max(each.ago_s for each in silent)
+        last = silent[0].beat.activity
+        return Wait(
+            f"no sign of life from {_names(silent)} for {seconds:.0f} s, last {last}", _key(silent), seconds
+        )
+    first = min((each.beat.step, each.beat.phase) for each in seen)
+    behind = [each for each in seen if (each.beat.step, each.beat.phase) == first]
+    seconds = min(each.unchanged_s for each in behind)
+    longest = max(each.beat.longest_step_s for each in seen)
+    if seconds < max(PATIENCE_S, STEPS_OF_PATIENCE * longest):
+        return None
+    others = [each.beat.activity for each in seen if each not in behind]
+    named = _names(behind) if others or len(seen) == 1 else f"all {len(seen)} workers"
+    message = f"{named}: {behind[0].beat.activity} for {seconds:.0f} s"
+    if others:
+        message += f"; the others wait: {others[0]}"
+    return Wait(message, _key(behind), seconds)
+
+
+def _key(workers: Sequence[Seen]) -> str:
+    return f"{[each.beat.rank for each in workers]} {workers[0].beat.activity}"
+
+
+def _names(workers: Sequence[Seen]) -> str:
+    names = [each.beat.worker for each in workers[:_NAMED]]
+    more = len(workers) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")

@@ -1,0 +1,68 @@
+"""Signals to the process that launched a run."""
+
+import os
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from orchestration.launch import signals
+from orchestration.launch.signals import StopSignals
+from orchestration.tracking import mirror
+from tests.support.command import run
+from training.control import StoppedBySignal
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_the_first_signal_is_remembered_and_a_later_one_counts_as_repeated(monkeypatch, signum):
+    clock = SimpleNamespace(now=5.0)
+    monkeypatch.setattr(signals.time, "monotonic", lambda: clock.now)
+    before = signal.getsignal(signum)
+    with StopSignals() as received:
+        assert received.first is None
+        os.kill(os.getpid(), signum)
+        os.kill(os.getpid(), signum)  # delivered twice, as by `timeout`
+        assert (received.first, received.repeated) == (signum, False)
+        clock.now += 2 * signals.REPEAT_S
+        os.kill(os.getpid(), signum)
+        assert received.repeated
+    assert signal.getsignal(signum) == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as received:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert received.first is None
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("step", "kept"),
+    [
+        (12, "the checkpoint of step 12 is written; the same command resumes"),
+        (0, "nothing was trained yet; the same command resumes"),
+        (None, "the same command resumes from the newest checkpoint"),
+    ],
+)
+def test_a_stopped_run_exits_with_143_and_one_line(tmp_path, monkeypatch, step, kept):
+    def stop(*_: object, **__: object) -> None:
+        raise StoppedBySignal(signal.SIGTERM, step)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("orchestration.workflows.train_request.prepare_training", stop)
+    result = run("train", "--stage", 0, "--preset", "tiny")
+    assert result.exit_code == 143
+    assert result.stderr == f"stopped by SIGTERM: {kept}\n"
+
+
+def test_a_stopped_run_is_interrupted_for_trackers(monkeypatch):
+    outcomes: list[str] = []
+    recorded = SimpleNamespace(close=lambda outcome: outcomes.append(outcome) or [])
+    monkeypatch.setattr(mirror, "Mirror", lambda *_: recorded)
+    with pytest.raises(StoppedBySignal), mirror.mirrored(None, [], print):
+        raise StoppedBySignal(signal.SIGTERM, 1)
+    assert outcomes == ["interrupted"]

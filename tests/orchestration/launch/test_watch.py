@@ -1,0 +1,188 @@
+"""What is reported about workers that stand still, and about processors that are not free."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import ray
+
+from core.errors import AnimaticError
+from orchestration.launch import resources
+from orchestration.launch.board import Beat, Seen
+from orchestration.launch.failures import failure_message
+from orchestration.launch.resources import Wanted
+from orchestration.launch.watch import Watch, standing_still
+from tests.support.training_jobs import small_config
+from training.control import Phase
+
+
+def seen(
+    rank: int, phase: Phase, step: int, seconds: float, *, ago_s: float = 1.0, longest: float = 0.0
+) -> Seen:
+    return Seen(Beat(rank, "node", 100 + rank, phase, step, seconds, longest), ago_s)
+
+
+def test_workers_that_progress_are_not_reported():
+    assert standing_still([seen(0, Phase.TRAINING, 8, 3), seen(1, Phase.TRAINING, 8, 3)]) is None
+
+
+def test_a_worker_that_is_behind_the_others_is_named_with_what_it_does_and_since_when():
+    wait = standing_still([seen(0, Phase.TRAINING, 8, 40), seen(1, Phase.WAITING_FOR_DATA, 8, 41)])
+    assert wait.message == (
+        "worker 1 (node, pid 101): waiting for data (step 8) for 42 s; the others wait: training (step 8)"
+    )
+
+
+def test_a_worker_of_an_earlier_step_is_behind_whatever_it_does():
+    wait = standing_still([seen(0, Phase.WAITING_FOR_DATA, 9, 60), seen(1, Phase.DRAWING_SAMPLES, 8, 60)])
+    assert wait.message.startswith("worker 1 (node, pid 101): drawing samples (step 8)")
+
+
+def test_a_silent_worker_is_named_however_far_it_is():
+    wait = standing_still([seen(0, Phase.TRAINING, 8, 40), seen(1, Phase.TRAINING, 8, 1, ago_s=39)])
+    assert wait.message == "no sign of life from worker 1 (node, pid 101) for 39 s, last training (step 8)"
+
+
+def test_many_silent_workers_are_counted():
+    silent = [seen(rank, Phase.TRAINING, 8, 1, ago_s=39) for rank in range(1, 9)]
+    message = standing_still([seen(0, Phase.TRAINING, 8, 40), *silent]).message
+    assert "worker 3 (node, pid 103) and 5 more for 39 s" in message
+
+
+def test_work_of_all_is_reported_as_such():
+    workers = [seen(rank, Phase.SAVING_CHECKPOINT, 8, 50) for rank in (0, 1)]
+    assert standing_still(workers).message == "all 2 workers: saving checkpoint (step 8) for 51 s"
+
+
+def test_a_run_of_slow_steps_gets_more_time():
+    slow = [seen(rank, Phase.TRAINING, 8, 100, longest=40) for rank in (0, 1)]
+    assert standing_still(slow) is None
+    assert standing_still([seen(0, Phase.TRAINING, 8, 121, longest=40)]) is not None
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """Sets what Ray reports -> its processors and the free ones."""
+
+    def sets(total: dict[str, float], free: dict[str, float]) -> None:
+        monkeypatch.setattr(ray, "cluster_resources", lambda: total)
+        monkeypatch.setattr(ray, "available_resources", lambda: free)
+
+    return sets
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    """A watch of a board that has the given beats -> messages after each look."""
+    messages: list[str] = []
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr("orchestration.launch.watch.time.monotonic", lambda: clock.now)
+    board = SimpleNamespace(seen=SimpleNamespace(remote=lambda: None))
+    made = Watch(board, Wanted(2, "CPU", None), 100.0, messages.append)
+
+    def look(at_s: float, beats: list[Seen]) -> list[str]:
+        clock.now = at_s
+        monkeypatch.setattr(ray, "get", lambda *_, **__: beats)
+        made.is_training()
+        reported = messages[:]
+        messages.clear()
+        return reported
+
+    look.watch = made
+    return look
+
+
+def test_processors_that_are_not_free_are_reported_again_and_again_until_the_limit(cluster, watch):
+    cluster({"CPU": 4.0}, {"CPU": 1.0})
+    assert watch(29, []) == []
+    assert watch(31, []) == ["waiting for 2 CPUs of Ray's 4, of which 1 are free, for 31 s"]
+    assert watch(60, []) == []
+    assert watch(62, []) == ["waiting for 2 CPUs of Ray's 4, of which 1 are free, for 62 s"]
+    assert watch.watch.given_up is None
+    watch(101, [])
+    assert watch.watch.given_up == (
+        "no worker started within 101 s (waiting for 2 CPUs of Ray's 4, of which 1 are free): end what uses "
+        "the cluster, or wait longer with --set launch.wait_s=SECONDS"
+    )
+
+
+def test_workers_that_ray_is_starting_are_reported(cluster, watch):
+    cluster({"CPU": 4.0}, {"CPU": 2.0})
+    assert watch(31, []) == ["waiting for Ray to start 2 workers, for 31 s"]
+
+
+def test_a_wait_is_reported_when_it_has_doubled_and_another_one_at_once(watch):
+    assert len(watch(0, [seen(0, Phase.SAVING_CHECKPOINT, 8, 30)])) == 1
+    assert watch(5, [seen(0, Phase.SAVING_CHECKPOINT, 8, 35)]) == []
+    assert len(watch(40, [seen(0, Phase.SAVING_CHECKPOINT, 8, 70)])) == 1
+    assert len(watch(80, [seen(0, Phase.TRAINING, 9, 31)])) == 1
+
+
+@pytest.mark.parametrize(
+    ("phase", "training"),
+    [(Phase.LOADING_WEIGHTS, False), (Phase.READING_CHECKPOINT, False), (Phase.WAITING_FOR_DATA, True)],
+)
+def test_a_run_is_training_from_its_first_batch_on(watch, phase, training):
+    watch(0, [seen(0, phase, 1, 1)])
+    assert watch.watch.is_training() is training
+
+
+def test_gpus_of_a_machine_without_one(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(resources, "device_count", lambda: 0)
+    config = small_config(0, "launch.workers=2", "launch.gpus_per_worker=1")
+    with pytest.raises(AnimaticError) as caught:
+        Wanted.of(config).check_machine()
+    assert str(caught.value) == (
+        "the run needs 2 GPUs, but this machine has no GPU that torch can use: train on the CPU with --gpus "
+        "0, or name a cluster that has with --address"
+    )
+
+
+def test_gpus_of_a_cluster_are_not_looked_for_on_this_machine(monkeypatch, cluster):
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    monkeypatch.setattr(resources, "device_count", lambda: 0)
+    wanted = Wanted.of(small_config(0, "launch.workers=2", "launch.gpus_per_worker=1"))
+    wanted.check_machine()
+    cluster({"CPU": 4.0}, {})
+    with pytest.raises(AnimaticError, match=r"needs 2 GPUs, but Ray has no GPU: .* start nodes that have"):
+        wanted.check_cluster()
+    cluster({"CPU": 4.0, "GPU": 1.0}, {})
+    with pytest.raises(
+        AnimaticError, match=r"launch.workers is 2, but Ray has 1 GPUs: --set launch.workers=1,"
+    ):
+        wanted.check_cluster()
+    cluster({"CPU": 4.0, "GPU": 2.0}, {})
+    wanted.check_cluster()
+
+
+RUN = Path("/runs/first")
+
+
+def test_the_error_that_came_first_is_the_one_reported():
+    later = {0: RuntimeError("x"), 1: RuntimeError("x")}
+    reported = [(1, "KeyError: 'lost'"), (0, "PeerError: in process 1: KeyError: 'lost'")]
+    assert failure_message(later, reported, RUN, 3) == (
+        "training failed 3 times, last in worker 1: KeyError: 'lost'; see /runs/first/logs/rank-1.log"
+    )
+
+
+def test_a_worker_that_died_is_named_instead_of_those_that_lost_its_connection():
+    from ray.exceptions import ActorDiedError, OutOfMemoryError
+
+    reported = [(0, "RuntimeError: [gloo] Connection closed by peer")]
+    died = {0: RuntimeError("Connection closed"), 1: ActorDiedError()}
+    message = failure_message(died, reported, RUN, 3)
+    assert (
+        "last in worker 1: its process was killed, as when memory runs out, or its machine was lost"
+        in message
+    )
+    ended = {0: RuntimeError("Connection closed"), 1: OutOfMemoryError("Task was killed")}
+    assert "worker 1: Ray ended it, because the memory of its machine ran out" in failure_message(
+        ended, reported, RUN, 3
+    )
+
+
+def test_an_error_of_ray_itself_keeps_its_last_line():
+    message = failure_message({0: ValueError("Traceback\n  line\nno such thing\n")}, [], RUN, 3)
+    assert "last in worker 0: ValueError: no such thing; see" in message
