@@ -61,7 +61,7 @@ def test_a_stopped_run_exits_with_143_and_one_line(tmp_path, monkeypatch, step, 
 
 def test_a_stopped_run_is_interrupted_for_trackers(monkeypatch):
     outcomes: list[str] = []
-    recorded = SimpleNamespace(close=lambda outcome: outcomes.append(outcome) or [])
+    recorded = SimpleNamespace(close=lambda outcome: outcomes.append(outcome) or {})
     monkeypatch.setattr(mirror, "Mirror", lambda *_: recorded)
     with pytest.raises(StoppedBySignal), mirror.mirrored(None, [], print):
         raise StoppedBySignal(signal.SIGTERM, 1)
