@@ -6,7 +6,6 @@ Run in the sandbox only: the files are hostile.
 import contextlib
 import re
 import resource
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import av.logging
 from av.container import InputContainer
 
 from core.errors import RejectedError
+from pipelines.video.endings import is_cut
 
 # FFmpeg's names of demuxers. Playlists and similar formats are missing: they could open other files.
 _FORMATS = (
@@ -31,9 +31,6 @@ _UNSUPPORTED = (
 )
 _PROBED = re.compile(r"^Format (\S+) probed with size=")
 _MEMORY_MARGIN = 512 << 20  # bytes, more than most frames of the largest allowed size take
-_ISO_STARTS = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}
-# Boxes without which frames are missing; anything else after the last of them is not needed.
-_ISO_CONTENTS = {b"moov", b"mdat", b"moof"}
 
 
 @contextlib.contextmanager
@@ -61,31 +58,6 @@ def open_video(path: Path) -> InputContainer:
             damaged = not set(name.split(",")).isdisjoint(_FORMATS.split(","))
             raise RejectedError(reason, f"{name}, damaged" if damaged else name) from error
         raise
-
-
-def is_cut(path: Path) -> bool:
-    """Whether an ISO media file ends before its boxes do, or has no index at all.
-
-    Bytes after the last box that are no box of their own, as some recorders and servers append, do no harm.
-    """
-    size, position, kinds = path.stat().st_size, 0, set[bytes]()
-    with path.open("rb") as file:
-        while position + 8 <= size:
-            file.seek(position)
-            length, kind = struct.unpack(">I4s", file.read(8))
-            if position == 0 and kind not in _ISO_STARTS:
-                return False
-            if length == 1:
-                length = int.from_bytes(file.read(8), "big")
-            if position + length > size and kinds >= {b"moov", b"mdat"} and kind not in _ISO_CONTENTS:
-                return False
-            kinds.add(kind)
-            if length == 0:
-                break
-            if length < 8:
-                return False
-            position += length
-    return bool(kinds) and (position > size or b"moov" not in kinds)
 
 
 def _open(path: Path) -> InputContainer:

@@ -15,7 +15,8 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from core.errors import RejectedError
-from pipelines.video.containers import is_cut, open_video, rejecting
+from pipelines.video.containers import open_video, rejecting
+from pipelines.video.endings import is_cut
 
 MAX_PIXELS = 8192 * 8192
 # A clock that goes back further than this has restarted, as FFmpeg's program takes it; seconds.

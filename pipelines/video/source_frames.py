@@ -71,7 +71,7 @@ def _decoded(path: Path, info: VideoInfo) -> Iterator[SourceFrame]:
                 raise RejectedError("corrupt", "damaged frame")
             if frame.width * frame.height > MAX_PIXELS:
                 raise RejectedError("too_large", f"{frame.width}x{frame.height}")
-            yield SourceFrame(clock.time(frame), frame, aspect.now())
+            yield SourceFrame(clock.time(frame), frame, aspect.of(frame))
 
 
 def _stream(container: InputContainer, info: VideoInfo) -> VideoStream:
@@ -105,14 +105,18 @@ class _FrameClock:
 
 
 class _SampleAspect:
-    """The sample aspect of the frame decoded last: the container's, else that of the coded stream, which may
+    """The sample aspect of successive frames: the container's, else that of the coded stream, which may
     change midway. One that is not positive is unknown and counts as square."""
 
     def __init__(self, stream: VideoStream) -> None:
         self._codec = stream.codec_context
         declared, coded = stream.sample_aspect_ratio, self._codec.sample_aspect_ratio
         self._container = declared if declared != coded else None
+        self._last: Fraction | None = None
 
-    def now(self) -> Fraction:
-        aspect = self._container or self._codec.sample_aspect_ratio
-        return aspect if aspect is not None and aspect > 0 else Fraction(1)
+    def of(self, frame: av.VideoFrame) -> Fraction:
+        # The decoder is ahead of its frames; another aspect is that of the next key frame.
+        if self._last is None or frame.key_frame:
+            aspect = self._container or self._codec.sample_aspect_ratio
+            self._last = aspect if aspect is not None and aspect > 0 else Fraction(1)
+        return self._last

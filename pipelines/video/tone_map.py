@@ -31,6 +31,7 @@ _TO_BT709: dict[Primaries, tuple[tuple[float, float, float], ...]] = {
     "p3": ((1.224940, -0.224940, 0.0), (-0.042057, 1.042057, 0.0), (-0.019638, -0.078636, 1.098274)),
 }
 _DISPLAY_GAMMA = 2.4  # BT.1886
+_DROPPED_BITS = 12  # of a float32, whose eleven leading digits remain: a twentieth of a level
 _PEAK = 10.0  # times 100 cd/m²; FFmpeg's chain takes no notice of the peak that a file declares
 
 
@@ -42,8 +43,7 @@ class ToneMap:
         self._matrix = _TO_BT709[primaries]
         self._is_hdr = transfer != "sdr"
         self._linear = _linear_light(transfer, white)
-        # Linear light from which on each 8-bit level is the nearest.
-        self._steps = (((np.arange(255) + 0.5) / 255) ** _DISPLAY_GAMMA).astype(np.float32)
+        self._levels = _levels()
 
     def __call__(self, pixels: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
         """RGB [height, width, 3] of 16 bits, full range → of 8 bits."""
@@ -51,7 +51,16 @@ class ToneMap:
         light = np.stack([r * red + g * green + b * blue for r, g, b in self._matrix], axis=-1)
         if self._is_hdr:
             light *= _compression(light.max(axis=-1))[..., None]
-        return np.searchsorted(self._steps, light, side="right").astype(np.uint8)
+        light = np.ascontiguousarray(np.clip(light, 0, 1), np.float32)
+        return self._levels[light.view(np.uint32) >> _DROPPED_BITS]
+
+
+def _levels() -> npt.NDArray[np.uint8]:
+    """The nearest 8-bit level for each amount of light from 0 to 1, by the leading bits of its float32."""
+    steps = ((np.arange(255) + 0.5) / 255) ** _DISPLAY_GAMMA
+    bits = np.arange(0, int(np.float32(1).view(np.uint32)) + 1, 1 << _DROPPED_BITS, dtype=np.uint32)
+    middles = (bits + (1 << _DROPPED_BITS - 1)).view(np.float32)
+    return np.searchsorted(steps, middles, side="right").astype(np.uint8)
 
 
 def _compression(brightest: Linear) -> Linear:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from core.errors import RejectedError
+from pipelines.video.probe import MAX_PIXELS
 
 _UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 _DEFAULT_MILLISECONDS = 100  # of a frame without a duration, as in browsers
@@ -46,13 +47,22 @@ def _decoded(path: Path, *, pixels: bool) -> Iterator[tuple[int, Image.Image]]:
     """Duration of each frame in milliseconds, and the frame as RGB (unconverted without ``pixels``)."""
     try:
         with Image.open(path, formats=["WEBP"]) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise RejectedError("too_large", f"{image.width}x{image.height}")
             for number in range(getattr(image, "n_frames", 1)):
                 image.seek(number)
                 image.load()
                 duration = int(image.info.get("duration", 0)) or _DEFAULT_MILLISECONDS
                 yield duration, _on_white(image) if pixels else image
     except _UNREADABLE as error:
-        raise RejectedError("corrupt", type(error).__name__) from error
+        raise RejectedError("truncated" if _is_cut(path) else "corrupt", type(error).__name__) from error
+
+
+def _is_cut(path: Path) -> bool:
+    """Whether the file is shorter than its header declares."""
+    with path.open("rb") as file:
+        declared = int.from_bytes(file.read(8)[4:], "little") + 8
+    return path.stat().st_size < declared
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -134,6 +134,33 @@ def test_a_file_cut_inside_its_contents_is_truncated(tmp_path: Path, flags: str)
             normalise(tmp_path / "s.mp4", "k", SMALL, tmp_path)
 
 
+def test_a_gif_cut_inside_a_frame_is_truncated(tmp_path: Path) -> None:
+    source = ffmpeg(tmp_path / "s.gif", "-i", str(write_coded(tmp_path / "coded.mkv", range(20))))
+    data = source.read_bytes()
+    for length in (20, len(data) // 3, len(data) * 2 // 3, len(data) - 9):
+        source.write_bytes(data[:length])
+        with pytest.raises(RejectedError, match="truncated"):
+            normalise(source, "k", SMALL, tmp_path)
+    for whole in (data[:-1], data + b"trailing bytes"):
+        source.write_bytes(whole)
+        assert normalise(source, "k", SMALL, tmp_path)[0]["frames"] == 20
+
+
+def test_a_cut_webp_is_truncated_and_a_damaged_one_corrupt(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(coded_frame(number)) for number in range(12)]
+    source = tmp_path / "s.webp"
+    pictures[0].save(source, save_all=True, append_images=pictures[1:], lossless=True)
+    data = source.read_bytes()
+    for length in (100, len(data) // 2, len(data) - 2):
+        source.write_bytes(data[:length])
+        with pytest.raises(RejectedError, match="truncated"):
+            normalise(source, "k", SMALL, tmp_path)
+    middle = len(data) // 2
+    source.write_bytes(data[:middle] + bytes(200) + data[middle + 200 :])
+    with pytest.raises(RejectedError, match="corrupt"):
+        normalise(source, "k", SMALL, tmp_path)
+
+
 def with_subtitle(path: Path, coded: Path, seconds: int) -> Path:
     text = path.with_suffix(".srt")
     text.write_text(f"1\n00:00:00,000 --> 00:{seconds // 60:02d}:{seconds % 60:02d},000\nhello\n")

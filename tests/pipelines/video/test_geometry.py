@@ -120,6 +120,19 @@ def test_a_clip_ends_where_the_shape_of_the_picture_changes(tmp_path: Path) -> N
     assert [frame_number(frame) for frame in frames_of(tmp_path / "k-000.mp4")] == list(range(20))
 
 
+def test_a_clip_ends_where_the_sample_aspect_changes(tmp_path: Path) -> None:
+    coded = str(write_coded(tmp_path / "s.mp4", range(20)))
+    for name, aspect, later in (("a", "1", ()), ("b", "2", LATER)):
+        ffmpeg(tmp_path / f"{name}.ts", *later, "-i", coded, "-vf", f"setsar={aspect}", "-c:v", "libx264")
+    (tmp_path / "both.ts").write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
+    clips = normalise(tmp_path / "both.ts", "k", SMALL, tmp_path)
+    assert [(clip["width"], clip["height"], clip["frames"]) for clip in clips] == [
+        (160, 96, 20),
+        (320, 96, 20),
+    ]
+    assert [clip.get("conversions") for clip in clips] == [None, {"sample_aspect": "2:1"}]
+
+
 def test_another_resolution_of_one_shape_continues_the_clip(tmp_path: Path) -> None:
     small = ffmpeg(tmp_path / "a.ts", "-i", str(write_coded(tmp_path / "s.mp4", range(20))), "-c", "copy")
     large = ffmpeg(
