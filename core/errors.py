@@ -9,6 +9,10 @@ class AnimaticError(Exception):
     """
 
 
+class TemporaryError(AnimaticError):
+    """An error that may pass by itself: the same work, begun again later, can succeed."""
+
+
 class RejectedError(Exception):
     """A row, file or clip that cannot be used.
 

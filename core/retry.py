@@ -1,5 +1,6 @@
 """Repeated attempts at work that fails for a while, as downloads do, with pauses that double."""
 
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -23,23 +24,27 @@ class RetryPolicy:
     """How often work is attempted, how long the pauses are, and which errors are retried.
 
     Attributes:
-        attempts: how many in all.
+        attempts: how many in all; None where ``patience_s`` decides.
         pause_s: before the second attempt, in seconds; doubles with every further one.
+        most_pause_s: the longest pause without jitter, in seconds.
+        patience_s: no further attempt once the pauses add up to so many seconds.
         jitter: whether up to as much again is added at random, so that many clients do not return together.
         on: what is retried; any other error ends the attempts at once.
         final: of these, what is not retried all the same.
     """
 
-    attempts: int
+    attempts: int | None
     pause_s: float
     jitter: bool = False
     on: tuple[type[Exception], ...] = (RetryableError,)
     final: tuple[type[Exception], ...] = ()
+    most_pause_s: float = math.inf
+    patience_s: float = math.inf
 
     def call(self, work: Callable[[], T]) -> T:
         """The result of the first attempt that succeeds. Raises the error of the last one."""
         retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self.attempts),
+            stop=self._ends,
             wait=self._pause,
             retry=tenacity.retry_if_exception(self._is_retried),
             reraise=True,
@@ -54,7 +59,7 @@ class RetryPolicy:
             return await work()
 
         retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self.attempts),
+            stop=self._ends,
             wait=self._pause,
             retry=tenacity.retry_if_exception(self._is_retried),
             reraise=True,
@@ -64,8 +69,13 @@ class RetryPolicy:
     def _is_retried(self, error: BaseException) -> bool:
         return isinstance(error, self.on) and not isinstance(error, self.final)
 
+    def _ends(self, state: tenacity.RetryCallState) -> bool:
+        spent = self.attempts is not None and state.attempt_number >= self.attempts
+        return spent or state.idle_for >= self.patience_s
+
     def _pause(self, state: tenacity.RetryCallState) -> float:
-        pause = self.pause_s * 2 ** (state.attempt_number - 1)
+        # The exponent is bounded: the power of a long series is no float.
+        pause = min(self.pause_s * 2 ** min(state.attempt_number - 1, 60), self.most_pause_s)
         if self.jitter:
             pause *= 1 + random.random()
         error = state.outcome.exception() if state.outcome is not None else None

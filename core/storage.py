@@ -1,6 +1,7 @@
 """A folder on a disk or in an object store, in which a file is either complete or absent."""
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -11,17 +12,23 @@ from typing import BinaryIO, TypedDict, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from core.errors import AnimaticError
+from core.errors import AnimaticError, TemporaryError
 from core.files import atomic_file, remove_partials, sync
 from core.urls import with_plain_scheme
 
 # In a folder that a job writes to: see core.lock.
 LOCK = ".lock"
 _SCRATCH = ".scratch"
+# Of the local disk that a file is fetched to, and refusals.
+_NOT_OF_A_STORE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM}
 
 
 class StoreError(AnimaticError, OSError):
     """A disk or an object store that refuses, fails or does not answer."""
+
+
+class UnavailableError(TemporaryError, StoreError):
+    """An object store that does not answer, or fails in a way that may pass."""
 
 
 class _Entry(TypedDict):
@@ -186,4 +193,6 @@ class Folder:
             if self._local and not isinstance(error, OSError):
                 raise
             reason = getattr(error, "strerror", None) or error or type(error).__name__
-            raise StoreError(f"{self.url}/{name}: {reason}") from error
+            passes = not self._local and getattr(error, "errno", None) not in _NOT_OF_A_STORE
+            kind = UnavailableError if passes and not isinstance(error, PermissionError) else StoreError
+            raise kind(f"{self.url}/{name}: {reason}") from error

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from core.canonical_json import digest_of
-from core.errors import AnimaticError
+from core.errors import AnimaticError, TemporaryError
+from core.retry import RetryPolicy
 from pipelines.loader import Bucket, Weight, WeightedDataset
 from training.config import RunConfig
 from training.config.data import OtherDataset
@@ -14,6 +16,9 @@ from training.config.data import OtherDataset
 if TYPE_CHECKING:
     from models.animator import Animator
     from models.batch import Batch
+
+
+_PAUSE_S, _MOST_PAUSE_S = 1.0, 30.0
 
 
 class BatchSource(Protocol):
@@ -40,6 +45,10 @@ class BatchSource(Protocol):
     def check_encoders(self, animator: Animator) -> None:
         """Raise AnimaticError where batches contain latents that are not of this animator's encoders."""
         ...
+
+
+class RestartError(RuntimeError):
+    """What keeps a run from its data may pass: processes that are restarted resume from the checkpoint."""
 
 
 class DatasetSource:
@@ -89,22 +98,22 @@ class DatasetSource:
         from pipelines.loader import ClipLoader
 
         data = self._config.data
-        return iter(
-            ClipLoader(
-                self._datasets,
-                data.sampling,
-                seed=self._config.seed,
-                global_batch=global_batch,
-                buckets=buckets,
-                rank=rank,
-                world_size=world_size,
-                position=position,
-                threads=data.threads,
-                max_failure_share=data.max_failure_share,
-                shuffle_shards=data.shuffle_shards,
-                cache=data.cache,
-            )
+        loader = ClipLoader(
+            self._datasets,
+            data.sampling,
+            seed=self._config.seed,
+            global_batch=global_batch,
+            buckets=buckets,
+            rank=rank,
+            world_size=world_size,
+            position=position,
+            threads=data.threads,
+            max_failure_share=data.max_failure_share,
+            shuffle_shards=data.shuffle_shards,
+            cache=data.cache,
         )
+        with _restarting():
+            yield from loader
 
 
 def _open(chosen: OtherDataset) -> WeightedDataset:
@@ -115,3 +124,28 @@ def _open(chosen: OtherDataset) -> WeightedDataset:
         weights=[Weight(*change) for change in changes],
         selection=chosen.selection,
     )
+
+
+def open_patiently(config: RunConfig) -> DatasetSource:
+    """The run's dataset, tried again as long as its store does not answer: for processes that were restarted.
+
+    Raises AnimaticError as :class:`DatasetSource` does, and RestartError after ``data.cache.patience_s``.
+    """
+    retry = RetryPolicy(
+        None,
+        _PAUSE_S,
+        jitter=True,
+        on=(TemporaryError,),
+        most_pause_s=_MOST_PAUSE_S,
+        patience_s=config.data.cache.patience_s,
+    )
+    with _restarting():
+        return retry.call(lambda: DatasetSource(config))
+
+
+@contextmanager
+def _restarting() -> Iterator[None]:
+    try:
+        yield
+    except TemporaryError as error:
+        raise RestartError(str(error)) from error

@@ -15,7 +15,7 @@ from core.files import remove_partials, write_text
 from training import events
 from training.backends import DeepSpeedBackend, Ema
 from training.batch_shares import batch_shares
-from training.batch_source import BatchSource, DatasetSource
+from training.batch_source import BatchSource, open_patiently
 from training.checkpoints import CheckpointIdentity, CheckpointStore, Stateful
 from training.config import RunConfig, config_hash, dump_yaml, trajectory_hash
 from training.control import Phase, RunControl, StoppedBySignal, reads_files_first
@@ -94,7 +94,7 @@ def _train(
     on_checkpoint: OnCheckpoint | None,
     control: RunControl,
 ) -> TrainResult:
-    source, folder = source or DatasetSource(config), RunFolder(run_dir)
+    source, folder = source or open_patiently(config), RunFolder(run_dir)
     finished = finished_bundle(config, folder, source.digest, verify=reads_files_first())
     if finished is not None:
         return TrainResult(finished.id, finished.folder, config.train.steps, None, config.train.steps)

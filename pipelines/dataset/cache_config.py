@@ -1,6 +1,7 @@
 """Where a node keeps local copies of shards and tables: a setting, read without the libraries that use it."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from pydantic import Field
@@ -15,10 +16,16 @@ class CacheConfig(Section):
         None, description="on a local disk; null: $ANIMATIC_CACHE, or animatic in the user's cache folder"
     )
     gigabytes: float = Field(100.0, gt=0, description="most that fetched shards may fill")
+    patience_s: float = Field(
+        600.0, ge=0, description="seconds of pauses in which a store that does not answer is tried again"
+    )
 
     @property
     def path(self) -> Path:
-        """The folder."""
+        """The folder; below the temporary folder where the user has no home."""
         user = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         named = self.folder or os.environ.get("ANIMATIC_CACHE") or f"{user}/animatic"
-        return Path(named).expanduser()
+        try:
+            return Path(named).expanduser()
+        except RuntimeError:  # a user id without a home
+            return Path(tempfile.gettempdir()) / f"animatic-{os.getuid()}"

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import AnimaticError
-from core.storage import Folder
+from core.storage import Folder, UnavailableError
 from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.dataset_record import REMEDY, read_dataset_record
 from pipelines.dataset.duplicates import DUPLICATES
@@ -36,6 +36,8 @@ class Dataset:
         info = read_dataset_record(folder)
         try:
             samples = open_table(folder, SAMPLES, info["files"].get(SAMPLES, ""), info["counts"]["samples"])
+        except UnavailableError:
+            raise
         except (OSError, pa.ArrowException) as error:
             raise AnimaticError(f"{url}/{SAMPLES} cannot be read ({error}); {REMEDY}") from error
         samples = _with_later_columns(samples)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from core.errors import AnimaticError
-from core.storage import Folder
+from core.storage import Folder, UnavailableError
 from pipelines.dataset.dataset import Dataset, open_table
 from pipelines.dataset.latent_records import (
     SCHEMA,
@@ -58,6 +58,8 @@ class Latents:
             )
         try:
             table = open_table(folder, TABLE, info["files"].get(TABLE, ""), info["counts"]["samples"])
+        except UnavailableError:
+            raise
         except (OSError, pa.ArrowException) as error:
             raise AnimaticError(f"{folder}/{TABLE} cannot be read ({error}); encode again") from error
         if table.schema.names != SCHEMA.names or not table["key"].equals(dataset.samples["key"]):
@@ -150,6 +152,8 @@ class Latents:
     def _read(self, shard: str, where: ByteRange) -> bytes:
         try:
             data = self._read_range(shard, where.offset, where.size)
+        except AnimaticError:  # errors of stores are of both kinds
+            raise
         except OSError as error:
             raise UndecodableError(str(error)) from error
         if len(data) != where.size:

@@ -1,5 +1,8 @@
 """Large tables mapped into memory, which the processes of a node share."""
 
+import hashlib
+import io
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +15,24 @@ from core.files import atomic_file, sha256
 from core.lock import file_lock
 from core.storage import Folder
 
+log = logging.getLogger(__name__)
+
 _ROWS = 1 << 15  # in memory at once while a table is converted
 
 
 def mapped_table(folder: Folder, name: str, digest: str, cache: Path) -> pa.Table:
     """A Parquet file of a folder, as a mapped Arrow file under ``cache`` that is created once on each node.
 
-    Raises OSError, also if the file's sha256 is not ``digest``, and pyarrow.ArrowException.
+    In memory where the cache cannot be written to. Raises OSError, also if the file's sha256 is not
+    ``digest``, and pyarrow.ArrowException.
     """
+    try:
+        (cache / "tables").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        log.warning("%s/%s is read into memory, its cache cannot be used: %s", folder, name, error)
+        data = folder.read(name)
+        require_digest(hashlib.sha256(data).hexdigest(), digest)
+        return pq.read_table(io.BytesIO(data))
     copy = cache / "tables" / f"{digest}.arrow"
     with file_lock(copy.with_suffix(".lock")):
         if not copy.exists():

@@ -7,22 +7,28 @@ are fetched whole into a folder of limited size that the processes of a node sha
 
 import builtins
 import contextlib
+import errno
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.errors import AnimaticError
+from core.disk_errors import usable_folder
+from core.errors import AnimaticError, TemporaryError
 from core.files import sha256
 from core.lock import file_lock
 from core.retry import RetryPolicy
-from core.storage import Folder
+from core.storage import Folder, StoreError, UnavailableError
 from pipelines.dataset.bounded_folder import BoundedFolder
 from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.records import ShardRecord
 
-_ATTEMPTS, _PAUSE_S = 3, 1.0
+log = logging.getLogger(__name__)
+
+_PAUSE_S, _MOST_PAUSE_S = 1.0, 30.0
+_SETTINGS = "set data.cache.folder or ANIMATIC_CACHE to another folder"
 _USE_RESOLUTION_S = 60.0  # how exactly the last use of a file is known
 
 
@@ -30,11 +36,15 @@ class ShardFiles:
     """The shards of one dataset; safe to share between threads."""
 
     def __init__(self, folder: Folder, shards: Sequence[ShardRecord], cache: CacheConfig) -> None:
-        """``shards``: name, sha256 and bytes of each. Raises AnimaticError if one alone fills the cache."""
+        """``shards``: name, sha256 and bytes of each.
+
+        Raises AnimaticError if one alone fills the cache, or remote ones have no cache to be fetched to.
+        """
         self._folder, self._shards = folder, {shard["name"]: shard for shard in shards}
         self._names = list(self._shards)
         self._fetched = BoundedFolder(cache.path / "shards", int(cache.gigabytes * 1e9))
         self._checked = cache.path / "checked"
+        self._patience_s = cache.patience_s
         self._ready: dict[str, Path] = {}
         self._used: dict[str, float] = {}
         largest = max((shard["bytes"] for shard in shards), default=0)
@@ -43,6 +53,8 @@ class ShardFiles:
                 f"a shard of {folder} has {largest / 1e9:.2f} GB, the cache may hold {cache.gigabytes:g} GB: "
                 "raise data.cache.gigabytes"
             )
+        if self.remote:
+            _require_cache(self._fetched.folder)
 
     @property
     def remote(self) -> bool:
@@ -57,8 +69,8 @@ class ShardFiles:
     def read(self, shard: str, offset: int, size: int) -> builtins.bytes:
         """Bytes of a shard.
 
-        Raises AnimaticError if it is damaged or the store does not answer, FileNotFoundError if it is
-        missing.
+        Raises AnimaticError if it is damaged, FileNotFoundError if it is missing, and TemporaryError if the
+        store does not answer for long.
         """
         while True:
             path = self._ready.get(shard) or self._prepared(shard)
@@ -91,35 +103,62 @@ class ShardFiles:
         known = f"{path.resolve()}\n{state.st_ino} {state.st_size} {state.st_mtime_ns} {shard['sha256']}"
         name = hashlib.sha256(known.encode()).hexdigest()
         mark = self._checked / name
-        if not mark.exists():
-            with file_lock(mark.with_suffix(".lock")):
-                if not mark.exists():
-                    self._check(path, shard)
+        with contextlib.ExitStack() as held:
+            try:
+                if mark.exists():
+                    return path
+                held.enter_context(file_lock(mark.with_suffix(".lock")))
+                known_now = mark.exists()
+            except OSError as error:
+                # The shard itself is at hand. Without a cache, every process checks it.
+                log.info("checked shards are not remembered: %s", error)
+                known_now = False
+            if not known_now:
+                self._check(path, shard)
+                with contextlib.suppress(OSError):
                     mark.touch()
         return path
 
     def _fetch(self, shard: ShardRecord) -> Path:
         path = self._fetched.folder / shard["sha256"]
-        with file_lock(path.with_suffix(".lock")):
-            if not path.exists():
-                part = path.with_suffix(".part")
-                with self._fetched.reserved(part, shard["bytes"]):
-                    self._download(shard["name"], part)
-                    self._check(part, shard)
-                    self._fetched.keep(part, path)
-        return path
-
-    def _download(self, shard: str, part: Path) -> None:
-        retry = RetryPolicy(_ATTEMPTS, _PAUSE_S, on=(OSError,), final=(FileNotFoundError,))
         try:
-            retry.call(lambda: self._folder.fetch(shard, part))
+            with file_lock(path.with_suffix(".lock")):
+                if not path.exists():
+                    part = path.with_suffix(".part")
+                    with self._fetched.reserved(part, shard["bytes"]):
+                        self._download(shard["name"], part)
+                        self._check(part, shard)
+                        self._fetched.keep(part, path)
         except FileNotFoundError:
             raise
         except OSError as error:
+            if isinstance(error, AnimaticError):
+                raise
+            raise _cache_error(self._fetched.folder, error) from error
+        return path
+
+    def _download(self, shard: str, part: Path) -> None:
+        retry = RetryPolicy(
+            None,
+            _PAUSE_S,
+            jitter=True,
+            on=(UnavailableError,),
+            most_pause_s=_MOST_PAUSE_S,
+            patience_s=self._patience_s,
+        )
+        try:
+            retry.call(lambda: self._folder.fetch(shard, part))
+        except UnavailableError as error:
             # No other sample replaces it: the batches of a run must not depend on the network.
-            raise AnimaticError(
-                f"{self._folder}/{shard} cannot be fetched ({error}); resume when the store answers"
+            raise TemporaryError(
+                f"{self._folder}/{shard} cannot be fetched ({error}), tried for {self._patience_s:g} s "
+                "(data.cache.patience_s); resume when the store answers"
             ) from error
+        except StoreError as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise _cache_error(self._fetched.folder, cause) from error
+            raise
 
     def _check(self, path: Path, shard: ShardRecord) -> None:
         name, size, expected = f"{self._folder}/{shard['name']}", path.stat().st_size, shard["sha256"]
@@ -137,3 +176,14 @@ class ShardFiles:
         if self.remote and now - self._used.get(shard, -_USE_RESOLUTION_S) >= _USE_RESOLUTION_S:
             self._used[shard] = now
             os.utime(path, ns=(time.time_ns(),) * 2)  # finer than the file system's own clock
+
+
+def _require_cache(folder: Path) -> None:
+    try:
+        usable_folder(folder)
+    except AnimaticError as error:
+        raise AnimaticError(f"the cache for fetched shards: {error} ({_SETTINGS})") from error
+
+
+def _cache_error(folder: Path, error: OSError) -> AnimaticError:
+    return AnimaticError(f"the cache {folder} for fetched shards: {error.strerror or error}; {_SETTINGS}")

@@ -78,6 +78,8 @@ class SampleReader:
         number = int(fraction * self._dataset.images(clip.row))
         try:
             jpg = self._dataset.read_image(clip.row, number)
+        except AnimaticError:  # errors of stores are of both kinds
+            raise
         except OSError as error:
             raise UndecodableError(str(error)) from error
         return read_image(jpg, self._size)[None]
@@ -88,5 +90,7 @@ class SampleReader:
     def _member(self, clip: ClipRow, member: Member) -> bytes:
         try:
             return self._dataset.read(clip.row, member)
+        except AnimaticError:  # errors of stores are of both kinds
+            raise
         except OSError as error:
             raise UndecodableError(str(error)) from error

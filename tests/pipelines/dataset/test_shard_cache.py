@@ -1,19 +1,21 @@
 """Shards are verified on first use, once on each node, whether they are local or remote."""
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import os
 import random
 import sys
 import tarfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from core.errors import AnimaticError
+from core.errors import AnimaticError, TemporaryError
 from core.files import sha256
 from core.storage import Folder
 from pipelines.dataset import Dataset
@@ -220,18 +222,104 @@ def test_a_cache_smaller_than_a_shard_is_refused(remote, tmp_path):
         files_of(remote, cache(tmp_path, 1e-9))
 
 
-def test_a_store_that_does_not_answer_is_an_error(remote, tmp_path, monkeypatch):
-    asked = []
+@pytest.fixture
+def pauses(monkeypatch):
+    """The pauses between attempts, which take no time."""
+    made, sleep = [], time.sleep
 
-    def refuse(folder, name, to):
+    def record(seconds):
+        if seconds < 1:  # of locks
+            sleep(seconds)
+        else:
+            made.append(seconds)
+
+    monkeypatch.setattr("tenacity.nap.time.sleep", record)
+    return made
+
+
+def failing_fetch(monkeypatch, errors):
+    """Let fetching raise these errors, one after the other, the last again and again."""
+    asked, fetch = [], Folder.fetch
+
+    def failing(folder, name, to):
         asked.append(name)
-        raise ConnectionResetError("reset by peer")
+        error = errors[min(len(asked), len(errors)) - 1]
+        if error is not None:
+            with folder._store_errors(name):
+                raise error
+        fetch(folder, name, to)
 
-    monkeypatch.setattr(Folder, "fetch", refuse)
-    monkeypatch.setattr("pipelines.dataset.shard_cache._PAUSE_S", 0.0)
-    with pytest.raises(AnimaticError, match=r"cannot be fetched \(reset by peer\)"):
+    monkeypatch.setattr(Folder, "fetch", failing)
+    return asked
+
+
+def test_a_store_that_is_away_for_minutes_is_tried_again_with_growing_pauses(
+    remote, tmp_path, monkeypatch, pauses
+):
+    failing_fetch(monkeypatch, [ConnectionResetError("reset by peer")] * 10 + [None])
+    assert files_of(remote, cache(tmp_path)).read("shard-000000.tar", 0, 1)
+    assert len(pauses) == 10
+    assert all(
+        low <= pause <= 2 * low for pause, low in zip(pauses, [1, 2, 4, 8, 16, *[30] * 5], strict=True)
+    )
+
+
+def test_a_store_that_does_not_answer_for_long_is_a_temporary_error(remote, tmp_path, monkeypatch, pauses):
+    failing_fetch(monkeypatch, [ConnectionResetError("reset by peer")])
+    with pytest.raises(
+        TemporaryError, match=r"000000\.tar cannot be fetched \(.*reset by peer\), tried for 600"
+    ):
         files_of(remote, cache(tmp_path)).read("shard-000000.tar", 0, 1)
-    assert len(asked) == 3
+    assert 600 <= sum(pauses) <= 600 + 2 * 30
+
+
+def test_a_refusal_is_not_tried_again_and_never_a_damaged_sample(remote, tmp_path, monkeypatch, pauses):
+    asked = failing_fetch(monkeypatch, [PermissionError("Forbidden")])
+    with pytest.raises(AnimaticError, match=r"shard-\d+\.tar: Forbidden"):
+        keys(remote, 1, cache=cache(tmp_path))
+    assert pauses == []
+    assert len(asked) <= 2 * 4  # to prepare and to read each shard
+
+
+def test_a_cache_without_space_is_named_as_such(remote, tmp_path, monkeypatch, pauses):
+    failing_fetch(monkeypatch, [OSError(errno.ENOSPC, "No space left on device", "part")])
+    with pytest.raises(
+        AnimaticError, match=r"^the cache .* No space left on device; set data\.cache\.folder"
+    ):
+        keys(remote, 1, cache=cache(tmp_path))
+    assert pauses == []
+
+
+def test_remote_shards_without_a_cache_are_refused_at_once(remote, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(AnimaticError, match=r"^the cache for fetched shards: .* \(set data\.cache\.folder"):
+        files_of(remote, CacheConfig(folder=str(tmp_path / "file")))
+
+
+@pytest.mark.parametrize("home", ["/proc/nobody", "/dev/null/home"])
+def test_local_shards_need_neither_cache_nor_home(dataset, tmp_path, monkeypatch, home):
+    expected = keys(dataset, 16, cache=cache(tmp_path))
+    monkeypatch.setenv("HOME", home)
+    for variable in ("ANIMATIC_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    assert keys(dataset, 16, cache=CacheConfig()) == expected
+
+
+def test_damage_is_found_without_a_cache_too(dataset):
+    shard = dataset.folder.local_path / "shard-000000.tar"
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    try:
+        with pytest.raises(AnimaticError, match=r"shard-000000\.tar is damaged"):
+            files_of(dataset, CacheConfig(folder="/proc/nowhere")).read("shard-000000.tar", 0, 1)
+    finally:
+        shard.write_bytes(content)
+
+
+def test_a_large_table_is_read_without_a_cache(dataset):
+    digest = sha256(dataset.folder.local_path / "samples.parquet")
+    table = mapped_table(dataset.folder, "samples.parquet", digest, Path("/proc/nowhere"))
+    assert table.column("key").to_pylist() == dataset.samples.column("key").to_pylist()
 
 
 def test_shards_are_fetched_before_their_turn_window_by_window(remote, dataset, tmp_path):
