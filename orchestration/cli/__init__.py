@@ -6,6 +6,7 @@ import typer
 
 from orchestration.cli import checkpoints, data, encode, inference, inspect, operations, promotion, training
 from orchestration.cli.common import CommandGroup
+from orchestration.cli.streams import prepare_streams
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -21,4 +22,5 @@ for module in (data, inspect, encode, training, promotion, inference, checkpoint
 
 def main() -> None:
     """Entry point of the console script. Exit codes: 0 done, 1 ``error: …``, 2 usage, 130 interrupted."""
+    prepare_streams()
     app()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,6 +18,7 @@ from typer.core import TyperGroup
 from core.disk_errors import explain
 from core.errors import AnimaticError
 from core.urls import is_url, without_credentials
+from orchestration.cli.streams import Results, write_json
 from orchestration.cli.tables import write_table
 from training.control import StoppedBySignal
 
@@ -71,7 +71,7 @@ class CommandGroup(TyperGroup):
 
 def out() -> Console:
     """Where results go; text is printed as it is."""
-    return Console(highlight=False, soft_wrap=True, markup=False)
+    return Results(highlight=False, soft_wrap=True, markup=False)
 
 
 def err() -> Console:
@@ -106,8 +106,7 @@ def print_warning(message: str, console: Console | None = None) -> None:
 
 def print_json(value: object) -> None:
     """One JSON object on stdout; dataclasses and pydantic models are written as their fields."""
-    json.dump(value, sys.stdout, default=_json_form, ensure_ascii=False)
-    sys.stdout.write("\n")
+    write_json(value, _json_form)
 
 
 def bundle_fields(bundle_id: str, folder: Path | None) -> dict[str, str | None]:
@@ -130,7 +129,7 @@ def print_work(made: int, skipped: int, seconds: float) -> None:
     """How many units of a job were made now, and how many were finished before."""
     if made:
         before = f", {skipped} finished before" if skipped else ""
-        out().print(f"{made} units in {seconds:.0f} s{before}")
+        out().print(f"{made} {'unit' if made == 1 else 'units'} in {seconds:.0f} s{before}")
     else:
         out().print("nothing left to do: every unit was finished before")
 

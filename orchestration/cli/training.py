@@ -139,7 +139,7 @@ def _print_config(options: TrainOptions, as_json: bool) -> None:
     if as_json:
         print_json({"config_hash": config_hash(config), "config": config})
     else:
-        typer.echo(f"# config hash {config_hash(config)}\n{dump_yaml(config)}")
+        out().print(f"# config hash {config_hash(config)}\n{dump_yaml(config)}")
 
 
 def _print_initialisation(options: TrainOptions, *, every_tensor: bool, as_json: bool) -> None:

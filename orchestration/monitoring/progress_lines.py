@@ -36,7 +36,7 @@ class ProgressLines:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._repeating.stop()
-        if self._state is not None:
+        if self._state is not None and self._state != self._printed:
             self._print(self._state)
 
     def update(self, state: str) -> None:

@@ -52,7 +52,7 @@ def test_a_log_gets_lines_before_the_first_count_between_counts_and_at_the_end()
         count(5, 8)
         screen.wait_for(r"^encode \[x\]: 5 of 8, 0:00:0\d left$")
         count(8, 8)
-    assert screen.getvalue().endswith("encode [x]: 8 of 8\n")
+    assert screen.getvalue().count("encode [x]: 8 of 8\n") == 1
     assert "\x1b" not in screen.getvalue()
 
 
@@ -66,7 +66,7 @@ def test_a_log_gets_the_step_the_loss_and_the_speed_of_a_training_run() -> None:
         display(TrainingProgress(5, 800, loss=0.25, clips_per_s=2.0))
         screen.wait_for(r"step 5 of 800, loss 0.2500  2.0 clips/s, 0:\d\d:\d\d left")
         display(TrainingProgress(800, 800))
-    assert screen.getvalue().endswith(": step 800 of 800, loss 0.2500  2.0 clips/s\n")
+    assert ": step 800 of 800, loss 0.2500  2.0 clips/s\n" in screen.getvalue()
 
 
 @pytest.mark.parametrize("make", [log, terminal])
