@@ -95,11 +95,17 @@ def _clips_of(
     dropped: Counter[str],
 ) -> Iterator[Sample]:
     """Samples of one row; clips that a filter rejects are counted in ``dropped``. Raises RejectedError."""
-    for clip in sandbox.normalise(video.path, row.key, scratch):
+    spans = [(span.start, span.end) for span in row.spans]
+    clips = sandbox.normalise(video.path, row.key, scratch, spans)
+    missing = len(spans) - len({clip["span"] for clip in clips if "span" in clip})
+    if missing:
+        dropped["no_frames"] += missing
+    for clip in clips:
         files = [scratch / f"{clip['key']}.mp4", *_images(scratch, clip)]
-        reason = _drop_reason(settings, clip)
+        captions = row.captions_of_span(clip["span"]) if "span" in clip else row.captions
+        reason = _drop_reason(settings, clip) if captions else "no_caption"
         if reason is None:
-            yield from _captioned(settings, row, video, clip, [path.read_bytes() for path in files])
+            yield from _captioned(settings, row, captions, video, clip, [path.read_bytes() for path in files])
         else:
             dropped[reason] += 1
         for path in files:
@@ -107,10 +113,14 @@ def _clips_of(
 
 
 def _captioned(
-    settings: SampleSettings, row: SourceRow, video: Fetched, clip: ClipRecord, contents: list[bytes]
+    settings: SampleSettings,
+    row: SourceRow,
+    captions: list[str],
+    video: Fetched,
+    clip: ClipRecord,
+    contents: list[bytes],
 ) -> Iterator[Sample]:
     """One sample of a clip, or one for each of its captions. ``contents``: its mp4 and images."""
-    captions = row.captions
     mp4, jpg, *more = contents
     for number, caption in enumerate(captions if settings.captions == "each" else captions[:1]):
         key = row.key_of_caption(number) + clip["key"].removeprefix(row.key)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 _MAX_CHARS = 1 << 20
 _NAN = "nan"  # what is left of an empty cell after pandas
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)")
+_PAIRS = re.compile(r"\s*\[\s*[\[('\"]")  # how a list of times begins, unlike a date in brackets
 _ITEM = (tokenize.STRING, tokenize.NUMBER)
 
 
@@ -46,28 +47,31 @@ def captions_in(text: str) -> list[str]:
     return _present(items if items is not None and all(map(_may_be_caption, items)) else [text])
 
 
-def captions_of_spans(text: str, count: int) -> list[list[str]]:
-    """The captions of each of ``count`` spans: an item of the list for each, or the same for all.
+def captions_by_span(text: str, times: str) -> list[list[str]]:
+    """The captions of each span of a cell of ``times``: an item of the list for each, or the same for all.
 
-    Raises ValueError for a list of another length.
+    Without spans, those of the whole video, as one item. Raises ValueError as ``spans_in`` does, and for a
+    list of another length.
     """
-    items = list_in(text)
-    if items is None:
-        return [captions_in(text)] * count
+    count, items = len(spans_in(times)), list_in(text)
+    if not count or items is None:
+        return [captions_in(text)] * max(1, count)
     if len(items) != count:
         raise ValueError(f"{count} times, but {len(items)} captions")
     return [_present(item if isinstance(item, list | tuple) else [item]) for item in items]
 
 
-def spans_in(text: str) -> list[Span] | None:
-    """The spans of a cell: one pair of times or a list of pairs; None if it contains no list.
+def spans_in(text: str) -> list[Span]:
+    """The spans of a cell: one pair of times or a list of pairs; none if it contains no list.
 
     A time is a number of seconds, or a text as ``75.5``, ``1:15.5`` or ``0:01:15.5``. Raises ValueError for
     another list, and for a span that does not end after its start.
     """
     items = list_in(text)
+    if items is None and _PAIRS.match(text):
+        raise ValueError("a list of times that cannot be read")
     if items is None:
-        return None
+        return []
     if not items:
         raise ValueError("an empty list of times")
     pairs = items if any(isinstance(item, list | tuple) for item in items) else [items]

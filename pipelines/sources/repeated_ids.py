@@ -30,7 +30,7 @@ class RepeatedIds:
             self._first[row.source_id] = _First(files, dict.fromkeys(captions))
             return None
         new = [caption for caption in captions if caption not in first.captions]
-        if first.files != files or not new:
+        if first.files != files or row.spans or not new:
             return "duplicate_id"
         first.captions.update(dict.fromkeys(new))
         self._more.setdefault(row.source_id, []).extend(new)

@@ -9,7 +9,7 @@ from pydantic import Field
 from core.config.section import Section
 from core.errors import RejectedError
 from core.urls import is_url, is_web, join_inside
-from pipelines.sources.lists import captions_in
+from pipelines.sources.lists import Span, captions_by_span, captions_in, spans_in
 
 # Reasons to reject a row for what the table says: another attempt at its video cannot succeed.
 TABLE_REASONS = frozenset(
@@ -28,6 +28,11 @@ class ColumnNames(Section):
     name: str = Field("name", description="column of the caption")
     page_dir: str = Field("page_dir", description="column of the folder below videos")
     contentUrl: str = Field("contentUrl", description="column of the video's URL")
+    timestamp: str = Field(
+        "timestamp",
+        description="column of lists of times, a pair or pairs of start and end: a clip is cut from each; "
+        "other text in it has no meaning",
+    )
 
 
 WEBVID = ColumnNames()
@@ -68,6 +73,16 @@ class SourceRow:
         """Every caption: those of the name column, without surrounding blanks, then those of later rows."""
         own = captions_in(self.record.get(self.columns.name, ""))
         return list(dict.fromkeys([*own, *self.more_captions])) if self.more_captions else own
+
+    @property
+    def spans(self) -> list[Span]:
+        """The parts of the video that are meant; the whole if there are none. Raises ValueError."""
+        return spans_in(self.record.get(self.columns.timestamp, ""))
+
+    def captions_of_span(self, number: int) -> list[str]:
+        """The captions of one of ``spans``. Raises ValueError if the lists have different lengths."""
+        record, columns = self.record, self.columns
+        return captions_by_span(record.get(columns.name, ""), record.get(columns.timestamp, ""))[number]
 
     @property
     def key(self) -> str:

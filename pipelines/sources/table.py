@@ -1,6 +1,7 @@
 """The whole source: its rows in order, each with its problem if it has one, in memory that hardly grows."""
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ from core.errors import AnimaticError
 from core.urls import scheme_of
 from pipelines.sources.csv_settings import CsvSettings
 from pipelines.sources.files import SourceFile, find_files
-from pipelines.sources.lists import captions_in, is_caption
+from pipelines.sources.lists import captions_by_span, is_caption
 from pipelines.sources.readers import Line, Reader, open_reader, read_cells, read_columns, read_lines
 from pipelines.sources.readers.lines import escaped, is_storable
 from pipelines.sources.repeated_ids import RepeatedIds
@@ -164,9 +165,13 @@ class SourceTable:
         if not record.get(self.names.videoid):
             return "no_id", ""
         text = record.get(self.names.name, "").strip()
-        if not text.startswith("["):
+        times = record.get(self.names.timestamp, "")
+        if not text.startswith("[") and not times.lstrip().startswith("["):
             return (None if is_caption(text) else "no_caption"), ""
-        captions = captions_in(text)
+        try:
+            captions = list(itertools.chain.from_iterable(captions_by_span(text, times)))
+        except ValueError as error:
+            return "malformed_row", str(error)
         if not all(map(is_storable, captions)):  # a list may have written them with escapes
             return "malformed_row", "a caption contains a character that cannot be stored"
         return (None if captions else "no_caption"), ""

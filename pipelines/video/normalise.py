@@ -5,13 +5,13 @@ tails, and bytes made to crash decoders. One pass decodes, cuts, scales, scores 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 from core.errors import RejectedError
-from pipelines.video.clip_writer import ClipWriter
 from pipelines.video.containers import rejecting
+from pipelines.video.cutter import Cutter, SpanCutter, TimeSpan
 from pipelines.video.fields import deinterlaced, with_combs
 from pipelines.video.records import ClipRecord
 from pipelines.video.scale import Picture, Scaler, scene_score
@@ -23,11 +23,17 @@ _STEP_SECONDS = 60  # of video, between two reports of progress
 
 
 def normalise(
-    path: Path, key: str, settings: ClipSettings, out: Path, progress: Callable[[], None] = lambda: None
+    path: Path,
+    key: str,
+    settings: ClipSettings,
+    out: Path,
+    progress: Callable[[], None] = lambda: None,
+    spans: Sequence[TimeSpan] = (),
 ) -> list[ClipRecord]:
     """Write ``out``/KEY-000.mp4, KEY-000.jpg, KEY-000.1.jpg … and describe each clip.
 
-    ``progress`` is called after each minute of video. Raises RejectedError for a fault of the file, and
+    ``progress`` is called after each minute of video. Clips are cut from each of ``spans`` (seconds from the
+    first frame), or from the whole video if there are none. Raises RejectedError for a fault of the file, and
     OSError or av.error.FFmpegError if writing failed.
     """
     source = read_source(path)
@@ -35,7 +41,9 @@ def normalise(
         fps = Fraction(settings.fps).limit_denominator(_RATE_DENOMINATOR)
     else:
         fps = min(source.rate, Fraction(settings.fps_max).limit_denominator(_RATE_DENOMINATOR))
-    cutter = _Cutter(out, key, fps, settings)
+    cutter: Cutter | SpanCutter = Cutter(out, key, fps, settings)
+    if spans:
+        cutter = SpanCutter(out, key, fps, settings, spans)
     last: Picture | None = None
     for picture in _scaled_pictures(path, source, fps, settings):
         if last is not None and picture is not last and _is_cut(picture, last, settings):
@@ -111,61 +119,3 @@ def _constant_rate(
     while current is not None and tick < max(1, end):
         yield current
         tick += 1
-
-
-class _Cutter:
-    """Distributes frames to clips: scene by scene, and windows within a scene."""
-
-    def __init__(self, out: Path, key: str, fps: Fraction, settings: ClipSettings) -> None:
-        self.frames = 0
-        self._out, self._key, self._fps, self._settings = out, key, fps, settings
-        self._length = round(settings.clip_seconds * fps) if settings.clip_seconds else None
-        self._clip: ClipWriter | None = None
-        self._clips: list[ClipRecord] = []
-        self._usable = self._windows = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether the wanted number of clips is reached; clips that are too short do not count."""
-        return self._settings.max_clips is not None and self._usable >= self._settings.max_clips
-
-    def add(self, picture: Picture) -> None:
-        """Add a picture to the current clip, or to a new one."""
-        if self._clip is None:
-            key = f"{self._key}-{len(self._clips):03d}"
-            self._clip = ClipWriter(self._out, key, self._fps, self._settings, self.frames)
-        self._clip.add(picture)
-        self.frames += 1
-        if self._clip.frames == self._length:
-            self._finish(self._clip)
-            self._windows += 1
-
-    def end_scene(self) -> None:
-        """End the current clip. What remains after full windows is kept only if it is long enough; a scene
-        shorter than one window is a clip of its own."""
-        windows, self._windows = self._windows, 0
-        rest = self._settings.rest_seconds
-        if self._clip is None:
-            return
-        if windows and (rest is None or self._clip.seconds < rest):
-            self._discard()
-        else:
-            self._finish(self._clip)
-
-    def close(self) -> list[ClipRecord]:
-        """Every clip, once there are no more frames or no more are wanted."""
-        if self.full:
-            self._discard()
-        else:
-            self.end_scene()
-        return self._clips
-
-    def _finish(self, clip: ClipWriter) -> None:
-        self._clips.append(clip.close())
-        self._usable += clip.frames >= self._settings.min_frames
-        self._clip = None
-
-    def _discard(self) -> None:
-        if self._clip is not None:
-            self._clip.discard()
-            self._clip = None

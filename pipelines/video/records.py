@@ -50,7 +50,7 @@ class ClipRecord(TypedDict):
     ``condition_frames`` are the indices of the frames stored as images, the first of which is
     ``condition_frame``; ``watermark`` are its settings, if the source has one; ``encoders`` are those of the
     clip and its images, by suffix, which earlier versions did not record; ``conversions`` is missing where
-    there were none.
+    there were none; ``span`` is the number of the span that it was cut from, if spans were given.
     """
 
     key: str
@@ -67,6 +67,7 @@ class ClipRecord(TypedDict):
     watermark: NotRequired[dict[str, JsonValue]]
     encoders: NotRequired[dict[str, EncoderRecord]]
     conversions: NotRequired[Conversions]
+    span: NotRequired[int]
 
 
 def image_name(key: str, number: int) -> str:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -60,8 +61,12 @@ class VideoSandbox:
             self._worker.end()
         self._errors.close()
 
-    def normalise(self, path: Path, key: str, out: Path) -> list[ClipRecord]:
+    def normalise(
+        self, path: Path, key: str, out: Path, spans: Sequence[tuple[float, float]] = ()
+    ) -> list[ClipRecord]:
         """Write KEY-000.mp4, KEY-000.jpg, KEY-000.1.jpg … into ``out`` and describe each clip.
+
+        ``spans`` are the parts of the video to cut clips from, (start, end) in seconds; the whole if empty.
 
         Raises:
             RejectedError: for a fault of the file, including decoder_timeout, decoder_memory and
@@ -70,7 +75,9 @@ class VideoSandbox:
             RuntimeError: if the process cannot be started.
         """
         worker = self._worker if self._worker is not None else self._start()
-        request = NormaliseRequest(path=path, key=key, out=out, deadline_s=self._deadline_s)
+        request = NormaliseRequest(
+            path=path, key=key, out=out, deadline_s=self._deadline_s, spans=list(spans)
+        )
         try:
             reply = worker.ask(request.model_dump_json(), self._deadline_s)
             while isinstance(reply, Progress):

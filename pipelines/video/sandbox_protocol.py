@@ -16,12 +16,13 @@ class _Message(BaseModel):
 
 
 class NormaliseRequest(_Message):
-    """Cut and encode one file into clips of ``key`` in folder ``out``."""
+    """Cut and encode one file, or spans of it in seconds, into clips of ``key`` in folder ``out``."""
 
     path: Path
     key: str
     out: Path
     deadline_s: float
+    spans: list[tuple[float, float]] = []
 
 
 class Ready(_Message):

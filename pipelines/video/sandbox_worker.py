@@ -59,7 +59,8 @@ def _address_space() -> int:
 
 def _reply(request: NormaliseRequest, settings: ClipSettings, progress: Callable[[], None]) -> Reply:
     try:
-        return Clips(clips=normalise(request.path, request.key, settings, request.out, progress))
+        clips = normalise(request.path, request.key, settings, request.out, progress, request.spans)
+        return Clips(clips=clips)
     except RejectedError as error:
         return Rejection(reason=error.reason, detail=error.detail)
     except MemoryError:

@@ -20,7 +20,7 @@ from pipelines.ingest.inputs import rows_digest
 from pipelines.ingest.needs import check_videos, needs_of
 from pipelines.ingest.unit import IngestConfig, make_unit, retry_unit
 from pipelines.sources import ColumnNames, SourceRow, SourceTable
-from tests.support.footage import write_coded
+from tests.support.footage import frame_number, frames_of, write_coded
 
 MSRVTT = ColumnNames(videoid="video_id", name="caption", page_dir="dir")
 
@@ -92,6 +92,27 @@ def test_a_video_with_one_caption_lists_no_captions(videos: Path, tmp_path: Path
     (tmp_path / "t.csv").write_text("video_id,caption,dir\nvideo0,a cat,v\n")
     dataset = make_here(config_for(tmp_path / "t.csv", videos, tmp_path / "data", captions="each"))
     assert "captions" not in json.loads(dataset.read(0, "json"))
+
+
+PANDA = """videoID,url,timestamp,caption
+abc,v/video1.mp4,"[['0:00', '0:00:00.800'], ['0:00:00.4', '0:00:01.2'], [5, 6]]","['one', 'two', 'three']"
+"""
+
+
+def test_each_span_of_a_video_is_a_clip_with_its_caption(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(PANDA)
+    columns = ColumnNames(videoid="videoID", contentUrl="url", name="caption")
+    dataset = make_here(config_for(tmp_path / "t.csv", videos, tmp_path / "data", columns=columns))
+    assert dataset.samples["key"].to_pylist() == ["abc-000", "abc-001"]
+    assert dataset.samples["caption"].to_pylist() == ["one", "two"]
+    infos = [json.loads(dataset.read(number, "json")) for number in (0, 1)]
+    assert [(info["start"], info["duration"], info["span"]) for info in infos] == [(0, 0.8, 0), (0.4, 0.8, 1)]
+    for number, first in ((0, 0), (1, 10)):
+        (tmp_path / "clip.mp4").write_bytes(dataset.read(number, "mp4"))
+        numbers = [frame_number(frame) for frame in frames_of(tmp_path / "clip.mp4")]
+        assert numbers == list(range(first, first + 20))
+    assert dataset.info["counts"]["dropped_clips"] == {"no_frames": 1}
+    assert verify(tmp_path / "data", deep=True) == []
 
 
 def test_a_retry_knows_the_captions_of_other_rows(videos: Path, tmp_path: Path) -> None:

@@ -121,3 +121,64 @@ def test_samples_of_further_captions_have_keys_of_their_own() -> None:
     keys = [row.key_of_caption(number) for row in (one, other) for number in range(3)]
     assert keys[0] == "a"
     assert len(set(keys)) == 6
+
+
+def spanned(path: Path, times: str, name: str) -> SourceRow:
+    """The only row of a table of times and captions."""
+    cells = ['"' + cell.replace('"', '""') + '"' for cell in ("v", "a.mp4", times, name)]
+    return next(table(path, f"videoid,contentUrl,timestamp,name\n{','.join(cells)}\n").rows())
+
+
+PANDA = "[['0:00:00.000', '0:00:01.000'], ['0:01:01.500', '1:00:02']]"
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (PANDA, [(0, 1), (61.5, 3602)]),
+        ('[["00:10", "00:12.5"]]', [(10, 12.5)]),
+        ("[0.5, 3]", [(0.5, 3)]),
+        ("[(0, 1), (1, 2.5)]", [(0, 1), (1, 2.5)]),
+        ("[[0 1]\n [2 3]]", [(0, 1), (2, 3)]),
+        ("['12.5', '13']", [(12.5, 13)]),
+        ("2021-01-01", []),
+        ("[2021-01-01 10:00]", []),
+        ("", []),
+    ],
+)
+def test_spans_of_time_are_read_as_they_are_written(
+    tmp_path: Path, times: str, expected: list[tuple[float, float]]
+) -> None:
+    row = spanned(tmp_path / "t.csv", times, "a cat")
+    assert row.problem is None
+    assert [(span.start, span.end) for span in row.spans] == expected
+
+
+def test_every_span_has_its_own_captions(tmp_path: Path) -> None:
+    row = spanned(tmp_path / "t.csv", PANDA, "['first', 'second']")
+    assert [row.captions_of_span(number) for number in (0, 1)] == [["first"], ["second"]]
+    row = spanned(tmp_path / "t.csv", PANDA, "[['first', 'one'], None]")
+    assert [row.captions_of_span(number) for number in (0, 1)] == [["first", "one"], []]
+    row = spanned(tmp_path / "t.csv", PANDA, "the same")
+    assert [row.captions_of_span(number) for number in (0, 1)] == [["the same"], ["the same"]]
+
+
+@pytest.mark.parametrize(
+    ("times", "name", "detail"),
+    [
+        (PANDA, "['only one']", "2 times, but 1 captions"),
+        (PANDA, "[]", "2 times, but 0 captions"),
+        (PANDA[:-9], "['first', 'second']", "a list of times that cannot be read"),
+        ("[]", "['first']", "an empty list of times"),
+        ("[[1, 1]]", "['first']", "[1, 1] does not end after its start"),
+        ("[[-1, 1]]", "['first']", "[-1, 1] does not end after its start"),
+        ("[[0, 1e999]]", "['first']", "[0, inf] does not end after its start"),
+        ("[[0, NaN]]", "['first']", "[0, nan] does not end after its start"),
+        ("[['soon', 'later']]", "['first']", "'soon' is no time"),
+        ("[[1, 2, 3]]", "['first']", "[1, 2, 3] is no pair of times"),
+        ("[[true, 2]]", "['first']", "True is no time"),
+    ],
+)
+def test_times_that_cannot_be_meant_are_malformed(tmp_path: Path, times: str, name: str, detail: str) -> None:
+    row = spanned(tmp_path / "t.csv", times, name)
+    assert (row.problem, row.detail) == ("malformed_row", detail)
