@@ -26,15 +26,21 @@ ENLARGED_SIDE = 256
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """Where a clip was written; ``large`` is the enlarged GIF of a small clip.
+    """Where a clip was written, in each format that was asked for.
 
-    ``gif_fps`` is the rate of the GIFs in frames per second, which can store few rates.
+    ``large`` is the enlarged GIF of a small clip; ``gif_fps`` is the rate of GIFs in frames per second, which
+    can store few rates.
     """
 
-    mp4: Path
-    gif: Path
+    mp4: Path | None
+    gif: Path | None
     large: Path | None
     gif_fps: float
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files."""
+        return [path for path in (self.mp4, self.gif, self.large) if path is not None]
 
 
 def to_frames(clip: Tensor) -> NDArray[np.uint8]:
@@ -55,6 +61,16 @@ def write_clip(frames: NDArray[np.uint8], stem: Path, fps: float) -> ClipFiles:
         large = _named(stem, "-large.gif")
         write_gif(enlarge(frames, round(ENLARGED_SIDE / side)), large, fps)
     return ClipFiles(mp4, gif, large, 1000 / gif_delay_ms(fps))
+
+
+def write_clip_file(frames: NDArray[np.uint8], path: Path, fps: float) -> ClipFiles:
+    """Write one file: an mp4 or, where ``path`` ends in ``.gif``, a GIF. Its folder exists."""
+    gif_fps = 1000 / gif_delay_ms(fps)
+    if path.suffix.lower() == ".gif":
+        write_gif(frames, path, fps)
+        return ClipFiles(None, path, None, gif_fps)
+    write_mp4(frames, path, fps)
+    return ClipFiles(path, None, None, gif_fps)
 
 
 def write_mp4(frames: NDArray[np.uint8], path: Path, fps: float) -> None:

@@ -8,6 +8,9 @@ from core.config.section import Section
 
 Spacing = Literal["uniform", "uniform_trailing"]
 
+# Torch takes 64 bits, of which numbering the clips of a batch takes 20: see models.animate.
+MAX_SEED = 2**44 - 1
+
 
 class SamplingSettings(Section):
     """How a clip is sampled; the defaults are general ones for any animator."""
@@ -31,5 +34,5 @@ class SamplingSettings(Section):
     fps: float | None = Field(
         None, gt=0, le=1000, description="frame rate (256 model: stride) given to the network"
     )
-    seed: int = Field(0, description="of the noise")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="of the noise")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the network's arithmetic")

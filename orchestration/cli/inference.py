@@ -38,10 +38,13 @@ def register(app: typer.Typer) -> None:
 def animate(
     image: Annotated[Path, typer.Argument(help="PNG, JPEG or WebP.")],
     prompt: Annotated[str, typer.Argument(help="What should happen.")],
-    folder: Annotated[
+    path: Annotated[
         Path | None,
         typer.Option(
-            "--out", parser=local_path, metavar="PATH", help="Where to write; runs/animations if not given."
+            "--out",
+            parser=local_path,
+            metavar="PATH",
+            help="Folder, or the name of an mp4 or GIF; runs/animations if not given.",
         ),
     ] = None,
     bundle: Annotated[
@@ -75,7 +78,7 @@ def animate(
         prompt=prompt,
         bundle=bundle,
         preset=preset,
-        folder=folder,
+        out=path,
         sampling=SamplingOptions(steps, eta, text_guidance, image_guidance, fps, seed),
         playback=playback,
         count=count,
@@ -84,6 +87,12 @@ def animate(
         loop=loop,
     )
     request = workflow.prepare_animation(options, Workspace.current())
+    if request.bundle.info.sampling is None:
+        print_warning("the bundle records no sampling settings: general defaults apply to those not given")
+    if request.lost_words:
+        print_warning(
+            f"the prompt has more than the 77 tokens that are read; cut before: {request.lost_words}"
+        )
     from orchestration.monitoring.progress import counting
 
     with counting(err(), "sampling steps") as on_progress:
@@ -156,11 +165,10 @@ def _print_clips(result: AnimateResult, playback: float) -> None:
     info = result.bundle.info
     out().print(f"bundle {short(result.bundle.id)} (stage {info.stage}, preset {info.preset})")
     for files in result.clips:
-        for path in (files.mp4, files.gif, files.large):
-            if path is not None:
-                out().print(display_path(path))
+        for path in files.paths:
+            out().print(display_path(path))
     gif_fps = result.clips[0].gif_fps
-    if abs(gif_fps / playback - 1) > _NOTABLE_RATE_ERROR:
+    if result.clips[0].gif and abs(gif_fps / playback - 1) > _NOTABLE_RATE_ERROR:
         print_warning(
             f"GIFs play at {gif_fps:.3g} frames per second, not {playback:g}: delays are hundredths of a "
             "second, and browsers play none below two; the mp4 has the exact rate"

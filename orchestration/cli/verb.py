@@ -8,8 +8,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-# Noise is drawn from seed * 1,000,003 + the number of a sample, which has to fit 64 bits.
-SEED_LIMIT = 2**44 - 1
+from models.diffusion.settings import MAX_SEED
+
 NUMBER_LIMIT = 2**31 - 1
 FRACTION_LIMIT = 1e6
 MAY_BE_EMPTY = ("prompt", "note")
@@ -17,7 +17,7 @@ MAY_BE_EMPTY = ("prompt", "note")
 
 class Verb(TyperCommand):
     """Refuses, as wrong usage: values that are empty, contain a NUL or are not UTF-8; numbers that are not
-    finite, or larger than anything that they can count; seeds outside 0 to ``SEED_LIMIT``."""
+    finite, or larger than anything that they can count; seeds outside 0 to ``MAX_SEED``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # a context of typer's own copy of click
         given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
@@ -60,8 +60,8 @@ def _problem_of_text(text: str, may_be_empty: bool) -> str | None:
 def _problem_of_number(name: str, value: object) -> str | None:
     if isinstance(value, float) and not abs(value) <= FRACTION_LIMIT:  # nan is not
         return f"{value} is not a number between {-FRACTION_LIMIT:g} and {FRACTION_LIMIT:g}"
-    if isinstance(value, int) and name == "seed" and not 0 <= value <= SEED_LIMIT:
-        return f"{value} is not between 0 and {SEED_LIMIT}"
+    if isinstance(value, int) and name == "seed" and not 0 <= value <= MAX_SEED:
+        return f"{value} is not between 0 and {MAX_SEED}"
     if isinstance(value, int) and name != "seed" and abs(value) > NUMBER_LIMIT:
         return f"{value} is not between {-NUMBER_LIMIT} and {NUMBER_LIMIT}"
     return None

@@ -106,14 +106,16 @@ def _write(out: Path, number: int, still: Path, prompt: str, frames: np.ndarray)
 
     stem = out / FOLDER / f"{number:02d}-{'-'.join(prompt.replace(',', '').split()[:7])}"
     files = media.write_clip(frames, stem, PLAYBACK_FPS)
+    mp4, gif = files.mp4, files.large or files.gif
+    assert mp4 is not None and gif is not None  # write_clip writes both
     strip = stem.with_name(f"{stem.name}-strip.png")
     media.write_png(media.film_strip(frames), strip)
     expected = caption_direction(prompt)
     return AnimatedStill(
         still=str(still.relative_to(out)),
         prompt=prompt,
-        mp4=str(files.mp4.relative_to(out)),
-        gif=str((files.large or files.gif).relative_to(out)),
+        mp4=str(mp4.relative_to(out)),
+        gif=str(gif.relative_to(out)),
         strip=str(strip.relative_to(out)),
         expected=expected,
         found=motion_direction(frames) if expected else None,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.disk_errors import usable_folder
 from core.errors import AnimaticError
+from core.files import sha256
 from models.bundle import Bundle
 from models.diffusion.settings import SamplingSettings
 from models.modes import Mode, frames_to_sample
 from orchestration.registry import select_bundle
+from orchestration.workflows.clip_names import clip_stem
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workspace import Workspace
 
@@ -22,22 +24,24 @@ if TYPE_CHECKING:
     from orchestration.media import ClipFiles
 
 PLAYBACK_FPS = 8.0
+FORMATS = (".mp4", ".gif")
 
 
 @dataclass(frozen=True)
 class AnimateOptions:
     """What to animate, and how.
 
-    ``bundle``: a folder or an id, the champion (of ``preset``) if None; ``folder``: ``runs/animations`` if
-    None; ``playback``: frames per second of the files; ``count`` clips, each with its own seed; ``frames``:
-    the network's own number if None; ``last``: image to end at; ``loop``: end at the image itself.
+    ``bundle``: a folder or an id, the champion (of ``preset``) if None; ``out``: a folder, or the name of an
+    mp4 or GIF, ``runs/animations`` if None; ``playback``: frames per second of the files; ``count`` clips,
+    each with its own seed; ``frames``: the network's own number if None; ``last``: image to end at;
+    ``loop``: end at the image itself.
     """
 
     image: Path
     prompt: str
     bundle: str | None = None
     preset: str | None = None
-    folder: Path | None = None
+    out: Path | None = None
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     playback: float = PLAYBACK_FPS
     count: int = 1
@@ -50,7 +54,9 @@ class AnimateOptions:
 class AnimateRequest:
     """The opened bundle, the images at its size (1 3 h w), in [-1, 1], and everything else resolved.
 
-    ``stem``: path of the clips without seed and suffix; ``last``: None unless it differs from ``first``.
+    ``stem``: path of the clips without seed and suffix; ``file``: the only file to write, in place of those
+    named after ``stem``; ``last``: None unless it differs from ``first``; ``lost_words``: the end of the
+    prompt, which the text encoder does not read.
     """
 
     bundle: Bundle
@@ -63,6 +69,8 @@ class AnimateRequest:
     count: int
     playback: float
     stem: Path
+    file: Path | None
+    lost_words: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,8 @@ def prepare_animation(options: AnimateOptions, workspace: Workspace) -> AnimateR
     """Open the bundle and the images, and resolve the settings.
 
     Raises:
-        AnimaticError: no such bundle or image, one that cannot be read, or contradicting options.
+        AnimaticError: no such bundle or image, one that cannot be read, a path that cannot be written to, or
+            contradicting options.
     """
     if options.loop and options.last is not None:
         raise AnimaticError("--loop ends at the image itself and --last at another: give one of them")
@@ -91,7 +100,18 @@ def prepare_animation(options: AnimateOptions, workspace: Workspace) -> AnimateR
 
     pictures = [open_picture(path) for path in (options.image, options.last) if path is not None]
     first, *last = [to_tensor(picture, architecture.height, architecture.width) for picture in pictures]
-    folder = options.folder or workspace.root / "animations"
+    from models.encoders.captions import unread_words
+
+    file = _single_file(options)
+    folder = usable_folder(file.parent if file else options.out or workspace.root / "animations")
+    made_from = {
+        "bundle": bundle.id,
+        "pictures": [sha256(path) for path in (options.image, options.last) if path is not None],
+        "settings": settings.model_dump(mode="json", exclude={"seed"}),
+        "mode": mode,
+        "frames": options.frames,
+        "playback": options.playback,
+    }
     return AnimateRequest(
         bundle=bundle,
         mode=mode,
@@ -102,7 +122,9 @@ def prepare_animation(options: AnimateOptions, workspace: Workspace) -> AnimateR
         frames=options.frames,
         count=options.count,
         playback=options.playback,
-        stem=folder / f"{options.image.stem}-{_slug(options.prompt)}",
+        stem=clip_stem(folder, options.image, options.prompt, made_from),
+        file=folder / file.name if file else None,
+        lost_words=unread_words(options.prompt),
     )
 
 
@@ -115,7 +137,7 @@ def animate(request: AnimateRequest, on_progress: Callable[[int, int], None]) ->
     import torch
 
     from models.animate import animate as sample_clips
-    from orchestration.media import to_frames, write_clip
+    from orchestration.media import to_frames, write_clip, write_clip_file
 
     animator = request.bundle.animator().to("cuda" if torch.cuda.is_available() else "cpu")
     made = []
@@ -135,11 +157,19 @@ def animate(request: AnimateRequest, on_progress: Callable[[int, int], None]) ->
             last=request.last,
             frames=request.frames,
         )
-        stem = request.stem.with_name(f"{request.stem.name}-{settings.seed}")
-        made.append(write_clip(to_frames(clip), stem, request.playback))
+        if request.file is not None:
+            made.append(write_clip_file(to_frames(clip), request.file, request.playback))
+        else:
+            stem = request.stem.with_name(f"{request.stem.name}-{settings.seed}")
+            made.append(write_clip(to_frames(clip), stem, request.playback))
     return AnimateResult(request.bundle, request.settings, made)
 
 
-def _slug(prompt: str) -> str:
-    """The prompt as part of a file name."""
-    return re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:40] or "clip"
+def _single_file(options: AnimateOptions) -> Path | None:
+    """The file that ``--out`` names; None where it names a folder, or nothing."""
+    out = options.out
+    if out is None or out.suffix.lower() not in FORMATS or out.is_dir():
+        return None
+    if options.count > 1:
+        raise AnimaticError(f"--out {out} names one file, for {options.count} clips: name a folder")
+    return out

@@ -1,5 +1,7 @@
 """Animating resolves bundle, images and settings first; the bundle records the default settings."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +72,10 @@ def test_a_request_becomes_files_with_progress_over_all_clips(workspace, tmp_pat
     assert request.first.shape == (1, 3, 64, 64)
     calls: list[tuple[int, int]] = []
     result = animate(request, lambda done, total: calls.append((done, total)))
-    assert [clip.mp4.name for clip in result.clips] == [
-        "still-a-ball-moving-5.mp4",
-        "still-a-ball-moving-6.mp4",
+    names = [clip.mp4.name for clip in result.clips]
+    assert [re.sub("-[0-9a-f]{8}-", "-DIGEST-", name) for name in names] == [
+        "still-a-ball-moving-DIGEST-5.mp4",
+        "still-a-ball-moving-DIGEST-6.mp4",
     ]
     assert all(clip.gif.stat().st_size > 0 for clip in result.clips)
     assert calls[-1] == (4, 4)
@@ -82,3 +85,69 @@ def test_a_request_becomes_files_with_progress_over_all_clips(workspace, tmp_pat
 def test_contradicting_options_are_refused_before_anything_is_opened(workspace):
     with pytest.raises(AnimaticError, match="--loop ends at the image itself"):
         prepare_animation(options(workspace, "nowhere", loop=True, last=Path("last.png")), workspace)
+
+
+def test_animations_that_differ_have_different_names_and_equal_ones_the_same(workspace, tmp_path):
+    one, other = bundle(tmp_path / "one", None), bundle(tmp_path / "other", RECORDED)
+    base = options(workspace, one)
+    Image.fromarray(np.full((80, 64, 3), 7, np.uint8)).save(tmp_path / "elsewhere.png")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "elsewhere.png").rename(tmp_path / "pictures" / "still.png")
+    variants = [
+        base,
+        replace(base, bundle=other),
+        replace(base, prompt="猫が走る"),
+        replace(base, prompt="犬が走る"),
+        replace(base, prompt="A ball, moving! " + "far " * 20 + "left"),
+        replace(base, prompt="A ball, moving! " + "far " * 20 + "right"),
+        replace(base, prompt="a ball moving"),
+        replace(base, prompt="🦊" * 100),
+        replace(base, image=tmp_path / "pictures" / "still.png"),
+        replace(base, sampling=SamplingOptions(steps=3)),
+        replace(base, sampling=SamplingOptions(text_guidance=3.0)),
+        replace(base, playback=4.0),
+        replace(base, frames=2),
+        replace(base, loop=True),
+        replace(base, last=tmp_path / "pictures" / "still.png"),
+    ]
+    stems = [prepare_animation(variant, workspace).stem.name for variant in variants]
+    assert len(set(stems)) == len(variants)
+    assert stems[2].startswith("still-猫が走る-")
+    assert prepare_animation(base, workspace).stem.name == stems[0]
+    again = prepare_animation(replace(base, sampling=SamplingOptions(seed=9)), workspace)
+    assert again.stem.name == stems[0], "the seed is a part of the name by itself"
+
+
+def test_long_names_are_cut_between_characters(workspace, tmp_path):
+    image = tmp_path / f"{'é' * 120}.png"
+    (tmp_path / "still.png").rename(image)
+    long = AnimateOptions(image, "走" * 300, bundle=bundle(tmp_path / "bundle", None))
+    name = prepare_animation(long, workspace).stem.name
+    assert len(name.encode()) < 200
+    assert set(name.rsplit("-", 1)[0]) == {"é", "-", "走"}
+
+
+@pytest.mark.parametrize("name", ["fox.mp4", "FOX.GIF"])
+def test_out_may_name_one_file(workspace, tmp_path, name):
+    make_bundle(tmp_path / "bundle")
+    path = tmp_path / "made" / name
+    chosen = options(workspace, str(tmp_path / "bundle"), out=path, sampling=SamplingOptions(steps=1))
+    (clip,) = animate(prepare_animation(chosen, workspace), lambda done, total: None).clips
+    assert clip.paths == [path]
+    assert [item.name for item in path.parent.iterdir()] == [name]
+    with pytest.raises(AnimaticError, match="names one file, for 2 clips"):
+        prepare_animation(replace(chosen, count=2), workspace)
+
+
+def test_out_below_a_file_is_refused_before_the_work(workspace, tmp_path):
+    below = tmp_path / "still.png" / "clips"
+    with pytest.raises(AnimaticError, match="cannot be written to"):
+        prepare_animation(options(workspace, bundle(tmp_path / "bundle", None), out=below), workspace)
+
+
+def test_the_end_of_a_prompt_that_is_not_read_is_named(workspace, tmp_path):
+    name = bundle(tmp_path / "bundle", None)
+    short = options(workspace, name)
+    assert prepare_animation(replace(short, prompt="ball " * 75), workspace).lost_words == ""
+    long = prepare_animation(replace(short, prompt="ball " * 75 + "turns left"), workspace)
+    assert long.lost_words == "turns left"

@@ -1,0 +1,23 @@
+"""What the text encoder reads of a caption."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from open_clip import SimpleTokenizer
+
+# CLIP reads 77 tokens, of which the first and the last mark beginning and end.
+_READ = 77 - 2
+
+
+def unread_words(caption: str) -> str:
+    """The end of a caption that CLIP does not read, as its tokenizer spells it; empty where all is read."""
+    return _tokenizer().decode(_tokenizer().encode(caption)[_READ:]).strip()
+
+
+@cache
+def _tokenizer() -> "SimpleTokenizer":
+    # Imported here: it takes seconds.
+    from open_clip import SimpleTokenizer
+
+    return SimpleTokenizer()
