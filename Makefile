@@ -192,7 +192,7 @@ lint: setup ## ruff, mypy, import contracts, declared dependencies
 	@$(BIN)/deptry tests --config pyproject.toml --ignore DEP002,DEP004 --exclude '^$$'
 
 config-reference: setup ## the tables of docs/configuration.md from the configuration classes
-	@$(BIN)/python -m orchestration.workflows.config_reference
+	@$(BIN)/python -m orchestration.config_reference
 
 bench: setup ## measure the implementation choices on this machine (BENCH="--only attention")
 	@set -f; $(BIN)/python -m tests.bench $${BENCH:-}

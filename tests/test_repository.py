@@ -48,6 +48,20 @@ def test_the_lock_pins_every_declared_dependency_with_hashes_and_names_no_index(
     assert "--index-url" not in lock and "--find-links" not in lock
 
 
+def test_every_package_of_the_pipelines_is_entered_by_its_public_names() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    protected = {module for each in contracts for module in each.get("protected_modules", [])}
+    (reading,) = [each for each in contracts if each.get("source_modules") == ["training"]]
+    packages = {f"pipelines.{path.parent.name}" for path in (ROOT / "pipelines").glob("*/__init__.py")}
+    assert len(packages) > 8
+    assert packages - {"pipelines.loader"} == set(reading["forbidden_modules"])
+    unprotected = {
+        each for each in packages if not any(module.startswith(f"{each}.") for module in protected)
+    }
+    # Ray tasks and actors: small modules that every job uses directly.
+    assert unprotected == {"pipelines.cluster"}
+
+
 def _tree_of_readme() -> list[str]:
     """Paths in the annotated tree: folders end in a slash, modules have neither slash nor suffix."""
     block = (ROOT / "README.md").read_text().split("## Layout")[1].split("```")[1]

@@ -22,12 +22,12 @@ from training.control import Phase, RunControl, StoppedBySignal, reads_files_fir
 from training.initialisation import initialise
 from training.journal import Journal
 from training.objectives.denoising import DenoisingObjective
-from training.observe import StepMeter
 from training.process_group import ProcessGroup, join_process_group
 from training.publish import finished_bundle, publish
 from training.run_folder import RunFolder
 from training.run_lock import only_run
 from training.skipped_steps import SkippedSteps
+from training.step_meter import StepMeter
 from training.trainable import trainable_names
 from training.validation import Validation
 

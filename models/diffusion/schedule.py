@@ -57,7 +57,7 @@ class Diffusion(nn.Module):
         self.register_buffer("alphas_cumprod", torch.tensor(alphas_cumprod).float(), persistent=False)
         self.register_buffer("signal_scale", torch.tensor(scale).float(), persistent=False)
 
-    def noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+    def diffuse(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
         """Diffuse ``clean`` to ``timesteps``.
 
         Args:

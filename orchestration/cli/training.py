@@ -178,6 +178,8 @@ def _train(options: TrainOptions, as_json: bool) -> None:
 
 
 def _print_outcome(outcome: TrainOutcome) -> None:
+    from training.run_folder import RunFolder
+
     run, stage = outcome.run, outcome.accepted.stage
     if run.steps is None:
         out().print(f"stage {stage} is already trained; nothing to do")
@@ -185,4 +187,4 @@ def _print_outcome(outcome: TrainOutcome) -> None:
         loss = "" if run.final_loss is None else f", loss {run.final_loss:.4f}"
         out().print(f"stage {stage} trained: {run.steps} steps in {run.seconds:.0f} s{loss}")
     out().print(f"bundle {short(run.bundle_id)}  {display_path(run.bundle_path)}")
-    out().print(f"journal {display_path(run.run_dir / 'journal.jsonl')}")
+    out().print(f"journal {display_path(RunFolder(run.run_dir).journal)}")

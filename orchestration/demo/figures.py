@@ -16,6 +16,7 @@ from orchestration.demo.step_timings import StepTimings
 from orchestration.registry import Ancestor, trace_lineage
 from pipelines.evaluate.metrics import mean_interval
 from training.journal import curves, read_journal
+from training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from pipelines.evaluate import Accuracy, EvaluationReport, Mean
@@ -120,11 +121,11 @@ def _at(folder: Path | None) -> str:
 
 def read_losses(run: Path) -> dict[int, float]:
     """Step → training loss; where a resumed run repeated a step, the later line counts."""
-    return dict(curves(run / "journal.jsonl").get("train/loss", []))
+    return dict(curves(RunFolder(run).journal).get("train/loss", []))
 
 
 def _training(stage: int, run: Path) -> TrainedStage:
-    starts = [entry for entry in read_journal(run / "journal.jsonl") if entry.event == "start"]
+    starts = [entry for entry in read_journal(RunFolder(run).journal) if entry.event == "start"]
     bundle = open_bundle(run / "bundle")
     return TrainedStage(
         stage=stage,

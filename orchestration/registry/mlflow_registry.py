@@ -16,6 +16,7 @@ from orchestration.tracking import (
     mlflow_client,
     recorded_tracking,
 )
+from training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,7 +32,7 @@ def mirror_champion(workspace_uri: str, entry: Entry, folder: Path) -> str | Non
         folder: of the bundle.
     """
     try:
-        run = folder.parent if (folder.parent / "journal.jsonl").is_file() else None
+        run = folder.parent if RunFolder(folder.parent).journal.is_file() else None
         tracking = recorded_tracking(run or folder, workspace_uri)
         _set_alias(tracking, entry, folder, run)
     except Exception as error:

@@ -15,6 +15,7 @@ from pydantic import AliasChoices, BaseModel, Field
 from core.errors import AnimaticError
 from core.files import write_text
 from core.urls import without_credentials
+from training.run_folder import RunFolder
 
 _ID, _FOLDER = Path("tracking", "id"), Path("tracking", "folder")
 
@@ -46,7 +47,7 @@ class TrackedRun:
 
     @property
     def journal(self) -> Path:
-        return self.folder / "journal.jsonl"
+        return RunFolder(self.folder).journal
 
     @property
     def kind(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from core.errors import AnimaticError
 from orchestration.tracking import SyncReport, backends_for, recorded_tracking, sync
 from orchestration.workspace import Workspace
+from training.run_folder import RunFolder
 
 WANDB_MODES = ("offline", "online", "disabled")
 
@@ -28,7 +29,7 @@ def sync_run(options: SyncOptions, workspace: Workspace) -> list[SyncReport]:
         AnimaticError: the folder is no run, its configuration is unreadable, or the W&B mode does not exist.
     """
     run = options.run
-    if not (run / "journal.jsonl").is_file():
+    if not RunFolder(run).journal.is_file():
         raise AnimaticError(f"{run} is not a run folder: it has no journal.jsonl")
     tracking = recorded_tracking(run, workspace.mlflow_uri)
     mode = options.wandb or tracking.wandb

@@ -115,7 +115,7 @@ class VideoNumbers:
 
     @cached_property
     def _diffused(self) -> tuple[Tensor, Tensor]:
-        return self.animator.diffusion.noise(self.z, self.noise, self.t)
+        return self.animator.diffusion.diffuse(self.z, self.noise, self.t)
 
     @cached_property
     def _loss(self) -> Tensor:

@@ -43,7 +43,7 @@ class DenoisingObjective:
         seeds: list[int] = batch.seed.tolist()
         latents = self._clip_latents(batch, seeds)
         noise, timesteps = self._draw_noise(seeds, latents)
-        noisy, target = animator.diffusion.noise(latents, noise, timesteps)
+        noisy, target = animator.diffusion.diffuse(latents, noise, timesteps)
         if animator.architecture.unet.detail_guidance:
             rows = torch.arange(len(batch), device=animator.device)
             condition = latents.transpose(1, 2)[rows, batch.condition_index]

@@ -30,7 +30,7 @@ def test_the_target_at_a_step_splits_into_clean_latents_and_noise(parameterizati
     diffusion = Diffusion(DiffusionConfig(parameterization=parameterization, zero_terminal_snr=False))
     torch.manual_seed(0)
     clean, noise = torch.randn(1, 4, 2, 3, 3), torch.randn(1, 4, 2, 3, 3)
-    noisy, target = diffusion.noise(clean, noise, torch.tensor([400]))
+    noisy, target = diffusion.diffuse(clean, noise, torch.tensor([400]))
     found_clean, found_noise = diffusion.split(target, noisy, 400)
     torch.testing.assert_close(found_clean, clean, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(found_noise, noise, rtol=1e-3, atol=1e-4)

@@ -37,7 +37,7 @@ def test_stage_1_trains_what_its_frozen_base_predicts(preset):
 def test_a_perfect_base_has_no_loss_in_stage_1_of_the_512_model():
     noise, clean = torch.randn(2, 4, 4, 1, 2, 2, generator=torch.Generator().manual_seed(0)).unbind(0)
     steps = torch.tensor([0, 300, 700, 999])
-    _, target = Diffusion(resolve(1, "512").model.diffusion).noise(clean, noise, steps)
+    _, target = Diffusion(resolve(1, "512").model.diffusion).diffuse(clean, noise, steps)
     assert torch.equal(target, noise)
 
 

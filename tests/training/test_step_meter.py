@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from training.backends import StepResult
-from training.observe import StepMeter, Throughput
+from training.step_meter import StepMeter, Throughput
 
 
 def test_throughput_splits_off_waiting_and_leaves_pauses_out(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("training.observe.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("training.step_meter.time.perf_counter", lambda: now[0])
     throughput = Throughput()
     with throughput.waiting():
         now[0] += 1.0

@@ -3,7 +3,7 @@
 import pytest
 
 from core.config.reference import sections
-from orchestration.workflows.config_reference import (
+from orchestration.config_reference import (
     CONFIGURATIONS,
     DOCUMENT,
     Configuration,

@@ -1,6 +1,6 @@
 """The generated part of docs/configuration.md: every key of every configuration class.
 
-``python -m orchestration.workflows.config_reference`` brings the document up to date.
+``python -m orchestration.config_reference`` brings the document up to date.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from pipelines.ingest import IngestConfig
 from pipelines.score import ScoreConfig
 from training.config import RunConfig
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "configuration.md"
 _MARK = "<!-- generated below this line: make config-reference -->\n"
 
 
