@@ -197,3 +197,13 @@ def test_more_workers_than_there_are_cores_is_refused(here):
     )
     assert result.exit_code == 1
     assert "launch.workers is 64" in result.stderr
+
+
+def test_a_second_ingest_states_that_nothing_was_left_to_do(here):
+    command = ["ingest", "footage/table.csv", "--videos", "footage/videos", "--preset", "tiny", "--no-track"]
+    again = run(*command)
+    assert again.exit_code == 0, again.output
+    assert again.stdout.startswith("nothing left to do: every unit was finished before\n8 rows: 8 samples")
+    report = parsed(run(*command, "--json"))["report"]
+    assert (report["made_units"], report["skipped_units"]) == (0, 1)
+    assert not (here / "runs" / "ingest").exists()  # no run in the tracker either
