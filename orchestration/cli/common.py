@@ -29,6 +29,10 @@ Preset = Annotated[
     str | None, typer.Option("--preset", help="tiny, 256, 512 or 1024; tiny if there is no GPU.")
 ]
 Address = Annotated[str | None, typer.Option(help="Ray cluster; a local Ray if not given.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=0, help="Ray actors: one for each GPU or core if not given; 0: none, in this process."),
+]
 Actor = Annotated[str | None, typer.Option(help="Who acts, for the ledger; your login name if not given.")]
 Note = Annotated[str, typer.Option(help="Why, for the ledger.")]
 
@@ -92,6 +96,12 @@ def refuse(options: Sequence[str], reason: str) -> None:
     """Raise AnimaticError for the first of the ``options`` that were set and would be without effect."""
     if options:
         raise AnimaticError(f"{options[0]} is without effect {reason}")
+
+
+def check_workers(context: typer.Context, workers: int | None) -> None:
+    """Refuse ``--address`` where ``--workers 0`` does the work in this process."""
+    if workers == 0:
+        refuse(given(context, "address"), "with --workers 0, which uses no Ray")
 
 
 def only_results_on_stdout() -> AbstractContextManager[object]:

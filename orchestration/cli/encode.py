@@ -11,24 +11,19 @@ from orchestration.cli.common import (
     Address,
     AsJson,
     Preset,
+    Workers,
+    check_workers,
     err,
-    given,
     only_results_on_stdout,
     out,
     print_json,
     print_work,
-    refuse,
     short,
 )
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 PANEL = "Data"
-
-Workers = Annotated[
-    int | None,
-    typer.Option(min=0, help="Ray actors: one for each GPU or core if not given; 0: none, in this process."),
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +55,7 @@ def encode(
     as_json: AsJson = False,
 ) -> None:
     """Store the latents of a dataset's clips, for training with data.latents; resumes where it stopped."""
-    _check_workers(context, workers)
+    check_workers(context, workers)
     from orchestration.workflows import encode as workflow
 
     options = workflow.EncodeOptions(
@@ -102,7 +97,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score how well image and caption of every sample agree (CLIP), to select by in training."""
-    _check_workers(context, workers)
+    check_workers(context, workers)
     from orchestration.workflows import score as workflow
 
     config = workflow.prepare_score(
@@ -120,8 +115,3 @@ def score(
         f"{report.samples} samples scored, {report.failed} unreadable; similarity "
         f"{report.least:.3f} to {report.most:.3f}, median {report.median:.3f}"
     )
-
-
-def _check_workers(context: typer.Context, workers: int | None) -> None:
-    if workers == 0:
-        refuse(given(context, "address"), "with --workers 0, which uses no Ray")

@@ -10,7 +10,9 @@ import typer
 from orchestration.cli.common import (
     Address,
     AsJson,
+    Workers,
     bundle_fields,
+    check_workers,
     err,
     local_path,
     only_results_on_stdout,
@@ -105,6 +107,7 @@ def animate(
 
 
 def evaluate(
+    context: typer.Context,
     data: Annotated[str, typer.Argument(help="Held-out dataset, or a folder of NAME.mp4 with NAME.txt.")],
     folder: Annotated[
         Path | None,
@@ -125,11 +128,12 @@ def evaluate(
         int | None,
         typer.Option(min=1, help="Take every n-th frame of the real clips; the network gets their rate."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Ray actors; a GPU or core each.")] = None,
+    workers: Workers = None,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Animate held-out clips and measure the results: first-frame fidelity, direction of motion."""
+    check_workers(context, workers)
     from orchestration.workflows import evaluate as workflow
     from orchestration.workspace import Workspace
 

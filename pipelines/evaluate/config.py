@@ -24,7 +24,7 @@ class EvaluateConfig(Section):
         description="its seed is unused; fps null: each clip's own",
     )
     chunk: int = Field(8, ge=1, description="clips animated as one batch")
-    workers: int = Field(2, ge=1, description="Ray actors")
+    workers: int = Field(2, ge=0, description="Ray actors; 0: this process, without Ray")
     gpus_per_worker: float = Field(0, ge=0, description="0: on the CPU")
     address: str | None = Field(None, description="Ray cluster; null: local Ray")
 

@@ -23,6 +23,7 @@ IGNORED = {
     "retry data --class x --no-track --mlflow-uri x": "--mlflow-uri is without effect with --no-track",
     "encode data --to out --workers 0 --address x:1": "--address is without effect with --workers 0",
     "score data --weights x.pt --workers 0 --address x:1": "--address is without effect with --workers 0",
+    "evaluate data --workers 0 --address x:1": "--address is without effect with --workers 0",
     "demo --prior --out x": "--out is without effect with --prior",
     "demo --set train.steps=3": "--set is without effect without --prior",
     "train --stage 1 --verbose": "--verbose is without effect without --print-initialisation",
