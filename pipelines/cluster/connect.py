@@ -7,6 +7,7 @@ import ray
 
 from core.errors import AnimaticError
 from pipelines.cluster.address import check_cluster
+from pipelines.cluster.temporary_folder import check_temporary_folder
 
 OBJECT_STORE_BYTES = 256 << 20  # jobs pass paths and counts through it, never clips
 
@@ -32,6 +33,7 @@ def ensure_ray(address: str | None = None, num_cpus: int | None = None) -> None:
         os.environ.setdefault("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "1")
         # By default Ray's workers have the lowest priority: on a busy machine they would get no CPU.
         os.environ.setdefault("RAY_worker_niceness", "0")
+        check_temporary_folder()
         cpus = num_cpus or os.cpu_count()
         store = OBJECT_STORE_BYTES
         try:
