@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from types import FrameType
 
+from core.signals import SignalExit
+
 logger = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -49,26 +51,22 @@ class Activity:
         return f"{self.phase.words} (step {self.step})" if self.step else self.phase.words
 
 
-class StoppedBySignal(SystemExit):
+class StoppedBySignal(SignalExit):
     """A run that a signal ended. Resuming loses nothing that was recorded.
 
-    As a SystemExit, it ends a process that does not catch it with exit code 128 + signal, and no traceback.
-
     Attributes:
-        signal: its number.
         step: the run resumes after this one; 0 where it has no checkpoint, None where it was stopped at once.
     """
 
     def __init__(self, signum: int, step: int | None) -> None:
-        super().__init__(128 + signum)
-        self.signal, self.step = signum, step
+        super().__init__(signum)
+        self.step = step
 
     def __str__(self) -> str:
-        name = signal.Signals(self.signal).name
         if self.step is None:
-            return f"stopped by {name}: the same command resumes from the newest checkpoint"
+            return f"stopped by {self.name}: the same command resumes from the newest checkpoint"
         kept = f"the checkpoint of step {self.step} is written" if self.step else "nothing was trained yet"
-        return f"stopped by {name}: {kept}; the same command resumes"
+        return f"stopped by {self.name}: {kept}; the same command resumes"
 
     def __reduce__(self) -> tuple[type[StoppedBySignal], tuple[int, int | None]]:
         return StoppedBySignal, (self.signal, self.step)

@@ -21,6 +21,7 @@ for module in (data, inspect, encode, training, promotion, inference, checkpoint
 
 
 def main() -> None:
-    """Entry point of the console script. Exit codes: 0 done, 1 ``error: …``, 2 usage, 130 interrupted."""
+    """Entry point of the console script. Exit codes: 0 done, 1 ``error: …``, 2 usage, 128 + a signal: 130 for
+    Ctrl-C."""
     prepare_streams()
     app()

@@ -17,10 +17,10 @@ from typer.core import TyperGroup
 
 from core.disk_errors import explain
 from core.errors import AnimaticError
+from core.signals import as_signal_exit
 from core.urls import is_url, without_credentials
 from orchestration.cli.streams import Results, write_json
 from orchestration.cli.tables import write_table
-from training.control import StoppedBySignal
 
 INTERRUPTED = 130
 
@@ -68,9 +68,12 @@ class CommandGroup(TyperGroup):
         except KeyboardInterrupt as stop:
             typer.echo(str(stop) or "interrupted: finished work is kept; the same command resumes", err=True)
             raise typer.Exit(INTERRUPTED) from stop
-        except StoppedBySignal as stop:
-            typer.echo(str(stop), err=True)
-            raise typer.Exit(128 + stop.signal) from stop
+        except SystemExit as exit:
+            signalled = as_signal_exit(exit)
+            if signalled is None:
+                raise
+            typer.echo(str(signalled), err=True)
+            raise typer.Exit(128 + signalled.signal) from exit
 
 
 def out() -> Console:

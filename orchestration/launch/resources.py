@@ -37,7 +37,7 @@ class Wanted:
             raise AnimaticError(self._no_gpu("Ray has no GPU"))
         if total < self.workers:
             raise AnimaticError(
-                f"launch.workers is {self.workers}, but Ray has {total} {self.kind}s: "
+                f"launch.workers is {self.workers}, but Ray has {_number(total, self.kind)}: "
                 f"--set launch.workers={max(total, 1)}, or name a larger cluster with --address"
             )
 
@@ -45,8 +45,8 @@ class Wanted:
         """What workers that do not start wait for."""
         total, free = _count(self.kind)
         if free < self.workers:
-            return f"waiting for {self.workers} {self.kind}s of Ray's {total}, of which {free} are free"
-        return f"waiting for Ray to start {self.workers} workers"
+            return f"waiting for {_number(self.workers, self.kind)}: {free} of Ray's {total} are free"
+        return f"waiting for Ray to start {_number(self.workers, 'worker')}"
 
     def given_up(self, waited_s: float) -> str:
         """The error of a run whose workers did not start."""
@@ -59,7 +59,12 @@ class Wanted:
         cluster = (
             "name a cluster that has with --address" if self.address is None else "start nodes that have"
         )
-        return f"the run needs {self.workers} GPUs, but {cause}: train on the CPU with --gpus 0, or {cluster}"
+        gpus = _number(self.workers, "GPU")
+        return f"the run needs {gpus}, but {cause}: train on the CPU with --gpus 0, or {cluster}"
+
+
+def _number(count: int, of: str) -> str:
+    return f"{count} {of}" if count == 1 else f"{count} {of}s"
 
 
 def _count(kind: str) -> tuple[int, int]:

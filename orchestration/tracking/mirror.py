@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from core.signals import SignalExit
 from orchestration.tracking.backends import Backend, Outcome
 from orchestration.tracking.feed import Feed, one_line
 from orchestration.tracking.run import TrackedRun
-from training.control import StoppedBySignal
 
 logger = logging.getLogger(__name__)
 POLL_S = 2.0
@@ -37,7 +37,7 @@ def mirrored(
     try:
         yield
         outcome = "finished"
-    except (KeyboardInterrupt, StoppedBySignal):
+    except (KeyboardInterrupt, SignalExit):
         outcome = "interrupted"
         raise
     finally:

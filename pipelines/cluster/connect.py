@@ -6,17 +6,20 @@ import os
 import ray
 
 from core.errors import AnimaticError
+from core.signals import raise_on_signals
 from pipelines.cluster.address import check_cluster
 from pipelines.cluster.temporary_folder import check_temporary_folder
 
 OBJECT_STORE_BYTES = 256 << 20  # jobs pass paths and counts through it, never clips
+_QUIET = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
 
 
 def ensure_ray(address: str | None = None, num_cpus: int | None = None) -> None:
     """Connect this process to Ray; does nothing if it is connected already.
 
     ``address`` (or the variable RAY_ADDRESS) names a cluster: ``auto``, ``host:port`` or ``ray://…``. Without
-    one, Ray starts on this machine with ``num_cpus`` (default: all) and ends with this process.
+    one, Ray starts on this machine with ``num_cpus`` (default: all) and ends with this process. SIGTERM and
+    SIGHUP then raise SignalExit: Ray's own handler prints a stack dump and aborts.
     Raises AnimaticError if Ray does not start or the cluster does not answer.
     """
     if ray.is_initialized():
@@ -27,26 +30,33 @@ def ensure_ray(address: str | None = None, num_cpus: int | None = None) -> None:
     if given in (None, "", "auto") and os.environ.get("RAY_ADDRESS"):
         given, setting = os.environ["RAY_ADDRESS"], "RAY_ADDRESS"
     address = given or "local"
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     if address == "local":
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-        os.environ.setdefault("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "1")
-        # By default Ray's workers have the lowest priority: on a busy machine they would get no CPU.
-        os.environ.setdefault("RAY_worker_niceness", "0")
-        check_temporary_folder()
-        cpus = num_cpus or os.cpu_count()
-        store = OBJECT_STORE_BYTES
-        try:
-            ray.init("local", num_cpus=cpus, object_store_memory=store, include_dashboard=False, **quiet)
-        except Exception as error:  # Ray has no narrower type for a node that is not up within its 30 s
-            ray.shutdown()
-            raise AnimaticError(
-                f"Ray did not start on this machine ({_reason(error)}); on a busy machine, try again"
-            ) from error
-        return
+        _start(num_cpus or os.cpu_count())
+    else:
+        _connect(address, setting)
+    raise_on_signals()
+
+
+def _start(cpus: int | None) -> None:
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.setdefault("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "1")
+    # By default Ray's workers have the lowest priority: on a busy machine they would get no CPU.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    check_temporary_folder()
+    store = OBJECT_STORE_BYTES
+    try:
+        ray.init("local", num_cpus=cpus, object_store_memory=store, include_dashboard=False, **_QUIET)
+    except Exception as error:  # Ray has no narrower type for a node that is not up within its 30 s
+        ray.shutdown()
+        raise AnimaticError(
+            f"Ray did not start on this machine ({_reason(error)}); on a busy machine, try again"
+        ) from error
+
+
+def _connect(address: str, setting: str) -> None:
     check_cluster(address, setting)
     try:
-        ray.init(address, **quiet)
+        ray.init(address, **_QUIET)
     except (ConnectionError, ImportError, RuntimeError, ValueError) as error:
         raise AnimaticError(
             f"no connection to the Ray cluster at {address} ({setting}): {_reason(error)}"

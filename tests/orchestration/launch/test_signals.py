@@ -2,10 +2,12 @@
 
 import os
 import signal
+import sys
 from types import SimpleNamespace
 
 import pytest
 
+from core.signals import raise_on_signals
 from orchestration.launch import signals
 from orchestration.launch.signals import StopSignals
 from orchestration.tracking import mirror
@@ -66,3 +68,20 @@ def test_a_stopped_run_is_interrupted_for_trackers(monkeypatch):
     with pytest.raises(StoppedBySignal), mirror.mirrored(None, [], print):
         raise StoppedBySignal(signal.SIGTERM, 1)
     assert outcomes == ["interrupted"]
+
+
+def test_a_command_reports_the_signal_even_where_a_library_replaced_the_exit(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def work(*_: object) -> None:
+        raise_on_signals()
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except SystemExit:
+            sys.exit(1)  # as Ray does in its calls
+
+    monkeypatch.setattr("orchestration.workflows.train_request.prepare_training", work)
+    result = run("train", "--stage", 0, "--preset", "tiny")
+    assert result.exit_code == 143
+    assert result.stderr == "stopped by SIGTERM: finished work is kept; the same command resumes\n"
+    signal.signal(signal.SIGTERM, before)

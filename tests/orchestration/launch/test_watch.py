@@ -95,13 +95,13 @@ def watch(monkeypatch):
 def test_processors_that_are_not_free_are_reported_again_and_again_until_the_limit(cluster, watch):
     cluster({"CPU": 4.0}, {"CPU": 1.0})
     assert watch(29, []) == []
-    assert watch(31, []) == ["waiting for 2 CPUs of Ray's 4, of which 1 are free, for 31 s"]
+    assert watch(31, []) == ["waiting for 2 CPUs: 1 of Ray's 4 are free, for 31 s"]
     assert watch(60, []) == []
-    assert watch(62, []) == ["waiting for 2 CPUs of Ray's 4, of which 1 are free, for 62 s"]
+    assert watch(62, []) == ["waiting for 2 CPUs: 1 of Ray's 4 are free, for 62 s"]
     assert watch.watch.given_up is None
     watch(101, [])
     assert watch.watch.given_up == (
-        "no worker started within 101 s (waiting for 2 CPUs of Ray's 4, of which 1 are free): end what uses "
+        "no worker started within 101 s (waiting for 2 CPUs: 1 of Ray's 4 are free): end what uses "
         "the cluster, or wait longer with --set launch.wait_s=SECONDS"
     )
 
@@ -149,7 +149,7 @@ def test_gpus_of_a_cluster_are_not_looked_for_on_this_machine(monkeypatch, clust
         wanted.check_cluster()
     cluster({"CPU": 4.0, "GPU": 1.0}, {})
     with pytest.raises(
-        AnimaticError, match=r"launch.workers is 2, but Ray has 1 GPUs: --set launch.workers=1,"
+        AnimaticError, match=r"launch.workers is 2, but Ray has 1 GPU: --set launch.workers=1,"
     ):
         wanted.check_cluster()
     cluster({"CPU": 4.0, "GPU": 2.0}, {})
