@@ -60,11 +60,12 @@ def animate(
     fps: Annotated[
         float | None, typer.Option(help="Frame rate (256 model: stride) given to the network.")
     ] = None,
-    playback: Annotated[float, typer.Option(min=0.1, help="Frames per second of the files.")] = 8.0,
+    playback: Annotated[float, typer.Option(min=0.1, max=1000, help="Frames per second of the files.")] = 8.0,
     seed: Annotated[int | None, typer.Option(help="Of the noise; one more for each further clip.")] = None,
     count: Annotated[int, typer.Option(min=1, help="Clips to make.")] = 1,
     frames: Annotated[
-        int | None, typer.Option(min=1, help="Frames of the clip; the network's own number if not given.")
+        int | None,
+        typer.Option(min=1, max=10_000, help="Frames of the clip; the network's own number if not given."),
     ] = None,
     last: Annotated[Path | None, typer.Option(help="Image to end at (interpolation).")] = None,
     loop: Annotated[bool, typer.Option("--loop", help="End where the clip begins.")] = False,

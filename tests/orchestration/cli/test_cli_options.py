@@ -39,6 +39,12 @@ def test_an_option_without_effect_is_refused(here: Path, command: str) -> None:
     assert list(here.iterdir()) == []
 
 
+def test_a_rate_that_no_file_can_have_is_refused(here: Path) -> None:
+    # An mp4 of more than 1000 frames per second lost all of them.
+    for rate in ("1001", "0.05"):
+        assert run("animate", "still.png", "a ball", "--playback", rate).exit_code == 2
+
+
 @pytest.mark.parametrize(
     "command",
     [
