@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from orchestration import media
-from orchestration.demo import stills
+from orchestration.demo import animated_pictures
 
 if TYPE_CHECKING:
     from pipelines.evaluate import ClipResult, EvaluationReport
@@ -30,7 +30,7 @@ class Pair:
     """A held-out clip beside what was generated from its first frame; paths relative to the demo's folder."""
 
     caption: str
-    still: str
+    picture: str
     generated: dict[int, str]
     real: str
     expected: str | None
@@ -41,8 +41,8 @@ class Pair:
 class SteeredPicture:
     """One picture and its animations, one for each prompt."""
 
-    still: str
-    clips: list[tuple[stills.AnimatedStill, str]]
+    picture: str
+    clips: list[tuple[animated_pictures.PictureAnimation, str]]
 
     @property
     def subject(self) -> str:
@@ -72,8 +72,8 @@ def pairs(
     made = []
     for key in _selection(reports[last]["clips"]):
         real = arrays[last][key][0]
-        still, truth = f"{FOLDER}/{key}-input.png", f"{FOLDER}/{key}-real.mp4"
-        media.write_png(enlarge(real[:1])[0], out / still)
+        picture, truth = f"{FOLDER}/{key}-input.png", f"{FOLDER}/{key}-real.mp4"
+        media.write_png(enlarge(real[:1])[0], out / picture)
         media.write_mp4(enlarge(real), out / truth, fps)
         generated = {}
         for stage in reports:
@@ -82,47 +82,47 @@ def pairs(
                 media.write_mp4(enlarge(arrays[stage][key][1]), out / generated[stage], fps)
         row = rows[last][key]
         found = {stage: rows[stage][key]["generated"] for stage in generated}
-        made.append(Pair(row["caption"], still, generated, truth, row["expected"], found))
+        made.append(Pair(row["caption"], picture, generated, truth, row["expected"], found))
     return made
 
 
-def steered(out: Path, animations: stills.Animations) -> list[SteeredPicture]:
+def steered(out: Path, animations: animated_pictures.Animations) -> list[SteeredPicture]:
     """The animations by picture, enlarged."""
-    groups: dict[str, list[tuple[stills.AnimatedStill, str]]] = {}
+    groups: dict[str, list[tuple[animated_pictures.PictureAnimation, str]]] = {}
     for clip in animations.clips:
         large = f"{FOLDER}/{Path(clip.mp4).stem}.mp4"
-        media.write_mp4(enlarge(read_frames(out / clip.mp4)), out / large, stills.PLAYBACK_FPS)
-        groups.setdefault(clip.still, []).append((clip, large))
-    return [SteeredPicture(still, clips) for still, clips in groups.items()]
+        media.write_mp4(enlarge(read_frames(out / clip.mp4)), out / large, animated_pictures.PLAYBACK_FPS)
+        groups.setdefault(clip.picture, []).append((clip, large))
+    return [SteeredPicture(picture, clips) for picture, clips in groups.items()]
 
 
-def readme_gif(out: Path, animations: stills.Animations, path: Path) -> None:
+def readme_gif(out: Path, animations: animated_pictures.Animations, path: Path) -> None:
     """A GIF with a row for each steered picture: the picture and its four animations."""
-    groups: dict[str, list[stills.AnimatedStill]] = {}
+    groups: dict[str, list[animated_pictures.PictureAnimation]] = {}
     for clip in animations.clips:
         if clip.expected:
-            groups.setdefault(clip.still, []).append(clip)
-    rows = [_readme_row(out, still, clips) for still, clips in groups.items()]
+            groups.setdefault(clip.picture, []).append(clip)
+    rows = [_readme_row(out, picture, clips) for picture, clips in groups.items()]
     frames = np.concatenate(rows, axis=1)
     images = [Image.fromarray(frame) for frame in frames]
     # One palette for all frames: without it the background shimmers.
     palette = Image.fromarray(np.concatenate(list(frames[:: max(1, len(frames) // 4)]))).quantize(255)
-    still_images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    durations = [media.gif_delay_ms(stills.PLAYBACK_FPS)] * (len(images) - 1) + [_LAST_FRAME_MS]
-    still_images[0].save(
-        path, save_all=True, append_images=still_images[1:], duration=durations, loop=0, optimize=True
+    palette_images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    durations = [media.gif_delay_ms(animated_pictures.PLAYBACK_FPS)] * (len(images) - 1) + [_LAST_FRAME_MS]
+    palette_images[0].save(
+        path, save_all=True, append_images=palette_images[1:], duration=durations, loop=0, optimize=True
     )
 
 
-def _readme_row(out: Path, still: str, clips: list[stills.AnimatedStill]) -> np.ndarray:
+def _readme_row(out: Path, picture: str, clips: list[animated_pictures.PictureAnimation]) -> np.ndarray:
     videos = [enlarge(read_frames(out / clip.mp4), _README_SIDE) for clip in clips]
-    with Image.open(out / still) as image:
+    with Image.open(out / picture) as image:
         # As the network sees it, not the larger original.
         small = image.convert("RGB").resize(
             read_frames(out / clips[0].mp4).shape[2:0:-1], Image.Resampling.LANCZOS
         )
-    picture = enlarge(np.asarray(small)[None], _README_SIDE).repeat(len(videos[0]), axis=0)
-    cells = [_labelled(picture, "one picture")]
+    repeated = enlarge(np.asarray(small)[None], _README_SIDE).repeat(len(videos[0]), axis=0)
+    cells = [_labelled(repeated, "one picture")]
     cells += [
         _labelled(video, f"“… {clip.prompt.split(' ', 2)[2]}”")
         for clip, video in zip(clips, videos, strict=True)

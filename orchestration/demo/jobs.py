@@ -102,18 +102,20 @@ def evaluate_stage(demo: Demo, stage: int) -> StepResult:
     return StepResult(planned.config.output, summary, fresh)
 
 
-def animate_stills(demo: Demo) -> StepResult:
+def animate_pictures(demo: Demo) -> StepResult:
     """Animate held-out pictures with the champion."""
-    from orchestration.demo import footage, stills
+    from orchestration.demo import animated_pictures, footage
 
     bundle = open_bundle(demo.bundle(3))
     settings = sampling(demo, bundle).model_copy(update={"fps": footage.FPS / STRIDE})
-    folder = demo.out / stills.FOLDER
-    recorded = stills.read(demo.out)
-    if recorded is not None and recorded.identity == stills.identity(bundle, settings, demo.collection):
+    folder = demo.out / animated_pictures.FOLDER
+    recorded = animated_pictures.read(demo.out)
+    if recorded is not None and recorded.identity == animated_pictures.identity(
+        bundle, settings, demo.collection
+    ):
         return StepResult(folder, f"in {folder}", fresh=False)
     with demo.progress.counting("sampling steps") as count:
-        animations = stills.animate(demo.out, bundle, settings, demo.collection, count)
+        animations = animated_pictures.animate(demo.out, bundle, settings, demo.collection, count)
     return StepResult(folder, f"{len(animations.clips)} clips in {folder}", fresh=True)
 
 

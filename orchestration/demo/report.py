@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from core.files import write_text
-from orchestration.demo import curves, footage, gallery, stills
+from orchestration.demo import animated_pictures, curves, footage, gallery
 from orchestration.demo.figures import Figures, gather
 from orchestration.demo.outputs import STEP_TITLES, DemoOutputs
 from orchestration.workspace import display_path
@@ -47,9 +47,9 @@ def write(outputs: DemoOutputs) -> Path:
     out = outputs.out
     (out / gallery.FOLDER).mkdir(parents=True, exist_ok=True)
     figures = gather(outputs)
-    animations = stills.read(out)
+    animations = animated_pictures.read(out)
     if animations is None:
-        figures.missing.append(f"No picture has been animated: {out / stills.FOLDER} is empty.")
+        figures.missing.append(f"No picture has been animated: {out / animated_pictures.FOLDER} is empty.")
     else:
         gallery.readme_gif(out, animations, out / README_GIF)
     losses = [(f"Stage {each.stage}, {each.name}", each.losses) for each in figures.trainings]

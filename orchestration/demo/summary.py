@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from orchestration.demo.animated_pictures import FOLDER, read
 from orchestration.demo.figures import Figures, gather
 from orchestration.demo.outputs import DemoOutputs
-from orchestration.demo.stills import FOLDER, read
 from orchestration.workspace import display_path
 
 

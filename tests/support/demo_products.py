@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from models.bundle import open_bundle
-from orchestration.demo import footage, stills
+from orchestration.demo import animated_pictures, footage
 from orchestration.demo.collection import HELD_OUT_SEED, Amounts, Collection, write_collection
 from orchestration.demo.outputs import STEP_TITLES, DemoOutputs
 from orchestration.demo.step_timings import StepTimings
@@ -87,18 +87,18 @@ def _animations(out: Path) -> None:
     clips = []
     collection = Collection(out / "footage")
     write_collection(collection, Amounts(rendered=1, held_out_each=1, films=True), lambda done, total: None)
-    for still in stills.select_stills(collection):
-        picture = out / "images" / f"{still.name}.png"
-        write_png(still.picture, picture)
-        for prompt in still.prompts:
-            frames = np.stack([np.roll(still.picture[::2, ::2], 3 * n, axis=1) for n in range(FRAMES)])
-            stem = out / stills.FOLDER / f"{still.name}-{prompt.split()[-1]}"
+    for chosen in animated_pictures.choose_pictures(collection):
+        picture = out / "images" / f"{chosen.name}.png"
+        write_png(chosen.picture, picture)
+        for prompt in chosen.prompts:
+            frames = np.stack([np.roll(chosen.picture[::2, ::2], 3 * n, axis=1) for n in range(FRAMES)])
+            stem = out / animated_pictures.FOLDER / f"{chosen.name}-{prompt.split()[-1]}"
             files = write_clip(frames, stem, 6)
             write_png(film_strip(frames), stem.with_suffix(".png"))
-            expected = prompt.split()[-1] if len(still.prompts) > 1 else None
+            expected = prompt.split()[-1] if len(chosen.prompts) > 1 else None
             clips.append(
-                stills.AnimatedStill(
-                    still=str(picture.relative_to(out)),
+                animated_pictures.PictureAnimation(
+                    picture=str(picture.relative_to(out)),
                     prompt=prompt,
                     mp4=str(files.mp4.relative_to(out)),
                     gif=str(files.gif.relative_to(out)),
@@ -107,8 +107,8 @@ def _animations(out: Path) -> None:
                     found="right" if expected else None,
                 )
             )
-    record = stills.Animations(identity="0" * 64, clips=clips)
-    (out / stills.FOLDER / stills.RECORD).write_text(record.model_dump_json())
+    record = animated_pictures.Animations(identity="0" * 64, clips=clips)
+    (out / animated_pictures.FOLDER / animated_pictures.RECORD).write_text(record.model_dump_json())
 
 
 def champion_id(outputs: DemoOutputs) -> str:

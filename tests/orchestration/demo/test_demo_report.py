@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from orchestration.demo import curves
+from orchestration.demo.animated_pictures import read
 from orchestration.demo.figures import gather, read_losses
 from orchestration.demo.report import verdicts, write
 from orchestration.demo.summary import print_summary
@@ -130,6 +131,13 @@ def test_missing_results_are_listed_and_the_rest_is_displayed(outputs):
     assert f"training runs     {command}" in output.getvalue().splitlines()
     assert "Stage 3 has not been evaluated" in output.getvalue()
     assert "stage 2: first frame" in output.getvalue()
+
+
+def test_records_of_earlier_demos_are_read(outputs):
+    record = outputs.out / "animations" / "animations.json"
+    record.write_text(record.read_text().replace('"picture":', '"still":'))
+    assert "No picture has been animated" not in write(outputs).read_text()
+    assert read(outputs.out).clips[0].picture.startswith("images/")
 
 
 def test_poor_results_are_called_poor(outputs):

@@ -1,4 +1,4 @@
-"""Held-out pictures animated by the champion: pictures with four prompts each, and stills of the films."""
+"""Held-out pictures animated by the champion: pictures with four prompts each, and frames of the films."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel, Field
 
 from core.canonical_json import digest_of
 from core.files import write_text
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 FOLDER, RECORD = "animations", "animations.json"
 STEERED = 2  # pictures animated in all four directions
 PLAYBACK_FPS = 6.0
-_FILM_STILLS = ("bikes-187-x060", "bigbuckbunny-100-x220")
+_FILM_FRAMES = ("bikes-187-x060", "bigbuckbunny-100-x220")
 
 
 @dataclass(frozen=True)
-class Still:
+class PromptedPicture:
     """A picture (h w 3) and the prompts to animate it with."""
 
     name: str
@@ -36,10 +36,10 @@ class Still:
     prompts: tuple[str, ...]
 
 
-class AnimatedStill(BaseModel):
+class PictureAnimation(BaseModel):
     """One animation; paths relative to the demo's folder. Directions are None where the prompt names none."""
 
-    still: str
+    picture: str = Field(validation_alias=AliasChoices("picture", "still"))  # still: in records until 0.1
     prompt: str
     mp4: str
     gif: str
@@ -52,7 +52,7 @@ class Animations(BaseModel):
     """All animations, and the digest of their inputs."""
 
     identity: str
-    clips: list[AnimatedStill]
+    clips: list[PictureAnimation]
 
 
 def identity(bundle: Bundle, settings: SamplingSettings, collection: Collection) -> str:
@@ -66,7 +66,7 @@ def read(out: Path) -> Animations | None:
     if not path.exists():
         return None
     made = Animations.model_validate_json(path.read_bytes())
-    files = [file for clip in made.clips for file in (clip.still, clip.mp4, clip.gif, clip.strip)]
+    files = [file for clip in made.clips for file in (clip.picture, clip.mp4, clip.gif, clip.strip)]
     return made if all((out / file).exists() for file in files) else None
 
 
@@ -85,10 +85,10 @@ def animate(
     animator = bundle.animator().to("cuda" if torch.cuda.is_available() else "cpu")
     size = (animator.architecture.height, animator.architecture.width)
     jobs = []
-    for still in select_stills(collection):
-        path = out / "images" / f"{still.name}.png"
-        media.write_png(still.picture, path)
-        jobs += [(path, prompt) for prompt in still.prompts]
+    for chosen in choose_pictures(collection):
+        path = out / "images" / f"{chosen.name}.png"
+        media.write_png(chosen.picture, path)
+        jobs += [(path, prompt) for prompt in chosen.prompts]
     inputs = torch.cat([pictures.read_picture(path, *size) for path, _ in jobs])
     clips = sample_clips(animator, inputs, [prompt for _, prompt in jobs], settings, progress)
     made = [
@@ -100,7 +100,7 @@ def animate(
     return animations
 
 
-def _write(out: Path, number: int, still: Path, prompt: str, frames: np.ndarray) -> AnimatedStill:
+def _write(out: Path, number: int, picture: Path, prompt: str, frames: np.ndarray) -> PictureAnimation:
     """Write frames (t h w 3) in every format, and detect their direction of motion."""
     from pipelines.evaluate.metrics import caption_direction, motion_direction
 
@@ -111,8 +111,8 @@ def _write(out: Path, number: int, still: Path, prompt: str, frames: np.ndarray)
     strip = stem.with_name(f"{stem.name}-strip.png")
     media.write_png(media.film_strip(frames), strip)
     expected = caption_direction(prompt)
-    return AnimatedStill(
-        still=str(still.relative_to(out)),
+    return PictureAnimation(
+        picture=str(picture.relative_to(out)),
         prompt=prompt,
         mp4=str(mp4.relative_to(out)),
         gif=str(gif.relative_to(out)),
@@ -122,17 +122,17 @@ def _write(out: Path, number: int, still: Path, prompt: str, frames: np.ndarray)
     )
 
 
-def select_stills(collection: Collection) -> Iterator[Still]:
-    """The first frames of the first held-out scenes, and stills of held-out windows, if any."""
+def choose_pictures(collection: Collection) -> Iterator[PromptedPicture]:
+    """The first frames of the first held-out scenes, and those of held-out windows of films, if any."""
     for index in range(STEERED):
         scene = footage.draw_scene(HELD_OUT_SEED, index)
         subject = scene.caption.rsplit(" ", 1)[0]
         prompts = tuple(f"{subject} {direction}" for direction in footage.DIRECTIONS)
-        yield Still(f"{scene.colour}-{scene.shape}", footage.render(scene)[0], prompts)
+        yield PromptedPicture(f"{scene.colour}-{scene.shape}", footage.render(scene)[0], prompts)
     captions = {window.videoid: window.caption for window in films.HELD_OUT}
-    for videoid in _FILM_STILLS:
+    for videoid in _FILM_FRAMES:
         path = collection.videos / films.PAGE / f"{videoid}.mp4"
         if path.exists():
             with av.open(str(path)) as container:
                 first = next(container.decode(video=0)).to_ndarray(format="rgb24")
-            yield Still(videoid, first, (captions[videoid],))
+            yield PromptedPicture(videoid, first, (captions[videoid],))
