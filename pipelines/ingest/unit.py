@@ -77,7 +77,7 @@ def retry_unit(config: IngestConfig, unit: int, reasons: Collection[str]) -> Uni
         new_samples = _samples(config, rows, scratch, retried)
 
         def samples(tar: BinaryIO) -> Iterator[Sample | StoredSample]:
-            yield from _merged(tar, old, reasons, new_samples)
+            yield from _merged(tar, old, reasons, new_samples, retried)
             new = {outcome["row"]: outcome for outcome in retried}
             outcomes.extend(new.get(outcome["row"], outcome) for outcome in old["rows"])
 
@@ -97,15 +97,23 @@ def _samples(
 
 
 def _merged(
-    tar: BinaryIO, old: UnitManifest, reasons: Collection[str], new: Iterator[Sample]
+    tar: BinaryIO,
+    old: UnitManifest,
+    reasons: Collection[str],
+    new: Iterator[Sample],
+    retried: list[RowOutcome],
 ) -> Iterator[Sample | StoredSample]:
-    """Stored samples and new ones in the order of their rows."""
+    """Stored samples and new ones in the order of their rows; ``new`` appends to ``retried`` row by row."""
     stored, upcoming = iter(old["samples"]), next(new, None)
     for outcome in old["rows"]:
         for _ in range(outcome["samples"]):
             yield stored_sample(tar, next(stored))
-        # Another row may have the same id and not be retried, for example one without a caption.
-        retried = outcome.get("reason") in reasons
-        while retried and upcoming is not None and upcoming.info["source_id"] == outcome["source_id"]:
+        # Other rows may have the same id: a sample is of the first row that has no outcome yet.
+        is_retried = outcome.get("reason") in reasons
+        while is_retried and upcoming is not None and not _has(retried, outcome["row"]):
             yield upcoming
             upcoming = next(new, None)
+
+
+def _has(outcomes: list[RowOutcome], row: int) -> bool:
+    return any(outcome["row"] == row for outcome in outcomes)

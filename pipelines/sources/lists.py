@@ -78,6 +78,17 @@ def spans_in(text: str) -> list[Span]:
     return [_span(pair) for pair in pairs]
 
 
+def single_span(times: str) -> Span | None:
+    """The span of a cell that is one pair of times and no list of pairs; None for any other."""
+    items = list_in(times)
+    if not items or any(isinstance(item, list | tuple) for item in items):
+        return None
+    try:
+        return _span(items)
+    except ValueError:
+        return None
+
+
 def is_caption(text: str) -> bool:
     """Whether a text without surrounding blanks is a caption, and neither empty nor NaN."""
     return bool(text) and (len(text) != len(_NAN) or text.lower() != _NAN)

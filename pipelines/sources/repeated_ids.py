@@ -1,4 +1,7 @@
-"""Rows with the id of an earlier one: further captions of its video, or a second video of the same id."""
+"""Rows with the id of an earlier one: further captions of its video, or a second video of the same id.
+
+Rows that mean different parts of a video have different identities.
+"""
 
 from dataclasses import dataclass
 
@@ -23,21 +26,21 @@ class RepeatedIds:
     def problem(self, row: SourceRow) -> str | None:
         """None for the first good row of an id, else further_caption, duplicate_id or no_caption."""
         captions, files = row.captions, _files(row)
-        first = self._first.get(row.source_id)
+        first = self._first.get(row.identity)
         if first is None:
             if not captions:
                 return "no_caption"
-            self._first[row.source_id] = _First(files, dict.fromkeys(captions))
+            self._first[row.identity] = _First(files, dict.fromkeys(captions))
             return None
         new = [caption for caption in captions if caption not in first.captions]
-        if first.files != files or row.spans or not new:
+        if first.files != files or len(row.spans) > 1 or not new:
             return "duplicate_id"
         first.captions.update(dict.fromkeys(new))
-        self._more.setdefault(row.source_id, []).extend(new)
+        self._more.setdefault(row.identity, []).extend(new)
         return "further_caption"
 
     def more_captions(self) -> dict[str, tuple[str, ...]]:
-        """By id, the captions of rows that were a further_caption."""
+        """By identity, the captions of rows that were a further_caption."""
         return {videoid: tuple(captions) for videoid, captions in self._more.items()}
 
 

@@ -1,7 +1,9 @@
 """One row of a source table: its id, its caption, and the possible locations of its video."""
 
 import hashlib
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import Field
@@ -9,7 +11,7 @@ from pydantic import Field
 from core.config.section import Section
 from core.errors import RejectedError
 from core.urls import is_url, is_web, join_inside
-from pipelines.sources.lists import Span, captions_by_span, captions_in, spans_in
+from pipelines.sources.lists import Span, captions_by_span, captions_in, single_span, spans_in
 
 # Reasons to reject a row for what the table says: another attempt at its video cannot succeed.
 TABLE_REASONS = frozenset(
@@ -33,6 +35,18 @@ class ColumnNames(Section):
         description="column of lists of times, a pair or pairs of start and end: a clip is cut from each; "
         "other text in it has no meaning",
     )
+    start: str | None = Field(
+        None, description="column of the start of the part of the video that a row means, as in InternVid"
+    )
+    end: str | None = Field(None, description="column of the end of that part")
+
+    def times(self, record: Mapping[str, str]) -> str:
+        """The times of a row as a list: of its start and end, if it has them, or of its timestamp."""
+        if self.start is not None and self.end is not None:
+            pair = [record.get(self.start, ""), record.get(self.end, "")]
+            if any(pair):
+                return json.dumps(pair)
+        return record.get(self.timestamp, "")
 
 
 WEBVID = ColumnNames()
@@ -77,23 +91,29 @@ class SourceRow:
     @property
     def spans(self) -> list[Span]:
         """The parts of the video that are meant; the whole if there are none. Raises ValueError."""
-        return spans_in(self.record.get(self.columns.timestamp, ""))
+        return spans_in(self.columns.times(self.record))
+
+    @property
+    def identity(self) -> str:
+        """What no other good row has: the id, with the part of the video if the row means a single one."""
+        span = single_span(self.columns.times(self.record))
+        return self.source_id if span is None else f"{self.source_id}\0{span.start}\0{span.end}"
 
     def captions_of_span(self, number: int) -> list[str]:
         """The captions of one of ``spans``. Raises ValueError if the lists have different lengths."""
-        record, columns = self.record, self.columns
-        return captions_by_span(record.get(columns.name, ""), record.get(columns.timestamp, ""))[number]
+        times = self.columns.times(self.record)
+        own = captions_by_span(self.record.get(self.columns.name, ""), times)[number]
+        return list(dict.fromkeys([*own, *self.more_captions]))
 
     @property
     def key(self) -> str:
-        """Stable, unique prefix of the keys of this row's samples: the id, or its hash if it suits no tar."""
-        if _KEY.fullmatch(self.source_id):
-            return self.source_id
-        return _hashed(self.source_id)
+        """Stable, unique prefix of the keys of this row's samples: the id, or a hash if that suits no tar or
+        other rows may have it."""
+        return self.identity if _KEY.fullmatch(self.identity) else _hashed(self.identity)
 
     def key_of_caption(self, number: int) -> str:
         """Such a prefix for the samples with a further caption, ``number`` from 1; with 0 it is ``key``."""
-        return _hashed(f"{self.source_id}\0{number}") if number else self.key
+        return _hashed(f"{self.identity}\0{number}") if number else self.key
 
     @property
     def content_url(self) -> str:

@@ -132,7 +132,7 @@ class SourceTable:
         """Every row in order; blank lines are not rows. Raises AnimaticError."""
         more = self._more_captions() if len(self.scan().repeated) else {}
         for row in self._judged(RepeatedIds()):
-            captions = more.pop(row.source_id, ()) if more and row.problem is None else ()
+            captions = more.pop(row.identity, ()) if more and row.problem is None else ()
             yield replace(row, more_captions=captions) if captions else row
 
     def _more_captions(self) -> dict[str, tuple[str, ...]]:
@@ -165,7 +165,7 @@ class SourceTable:
         if not record.get(self.names.videoid):
             return "no_id", ""
         text = record.get(self.names.name, "").strip()
-        times = record.get(self.names.timestamp, "")
+        times = self.names.times(record)
         if not text.startswith("[") and not times.lstrip().startswith("["):
             return (None if is_caption(text) else "no_caption"), ""
         try:
@@ -185,7 +185,8 @@ class SourceTable:
 
     def _check_columns(self, columns: list[str], path: str) -> None:
         names = self.names
-        missing = [name for name in (names.videoid, names.name) if name not in columns]
+        needed = (names.videoid, names.name, names.start, names.end)
+        missing = [name for name in needed if name is not None and name not in columns]
         if not self._has_videos and not {names.page_dir, names.contentUrl} & set(columns):
             missing.append(f"{names.page_dir} or {names.contentUrl}")
         found = ", ".join(escaped(dict.fromkeys(columns, "")))[:200]

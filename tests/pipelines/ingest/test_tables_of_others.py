@@ -1,6 +1,7 @@
 """From tables of other data sets to samples: several captions, and what a table needs before the work."""
 
 import json
+import shutil
 from pathlib import Path
 
 import fsspec
@@ -112,6 +113,38 @@ def test_each_span_of_a_video_is_a_clip_with_its_caption(videos: Path, tmp_path:
         numbers = [frame_number(frame) for frame in frames_of(tmp_path / "clip.mp4")]
         assert numbers == list(range(first, first + 20))
     assert dataset.info["counts"]["dropped_clips"] == {"no_frames": 1}
+    assert verify(tmp_path / "data", deep=True) == []
+
+
+INTERNVID = """YoutubeID,Start,End,Caption,path
+abc,0:00:00,0:00:00.8,one,v/video1.mp4
+abc,0:00:00.4,0:00:01.2,two,later.mp4
+def,0,0.8,three,v/video0.mp4
+abc,0.4,1.2,four,later.mp4
+abc,1,0,five,later.mp4
+"""
+
+
+def test_rows_of_parts_of_a_video_are_samples_of_their_own(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(INTERNVID)
+    (tmp_path / "v").mkdir()
+    for number in (0, 1):
+        shutil.copy(videos / "v" / f"video{number}.mp4", tmp_path / "v")
+    columns = ColumnNames(videoid="YoutubeID", start="Start", end="End", contentUrl="path", name="Caption")
+    config = config_for(tmp_path / "t.csv", tmp_path, tmp_path / "data", columns=columns)
+    dataset = make_here(config)
+    assert dataset.samples["caption"].to_pylist() == ["one", "three"]
+    assert dataset.info["counts"]["reasons"] == {"further_caption": 1, "malformed_row": 1, "missing_file": 1}
+    shutil.copy(videos / "v" / "video1.mp4", tmp_path / "later.mp4")
+    retry_unit(config, 0, ["missing_file"])
+    commit_dataset(Folder(tmp_path / "data"), {"test": "tables"}, 1, 5)
+    dataset = Dataset.open(tmp_path / "data")
+    assert dataset.samples["caption"].to_pylist() == ["one", "two", "three"]
+    assert dataset.samples["source_id"].to_pylist() == ["abc", "abc", "def"]
+    assert len(set(dataset.samples["key"].to_pylist())) == 3
+    infos = [json.loads(dataset.read(number, "json")) for number in range(3)]
+    assert [(info["start"], info["duration"]) for info in infos] == [(0, 0.8), (0.4, 0.8), (0, 0.8)]
+    assert infos[1]["captions"] == ["two", "four"]
     assert verify(tmp_path / "data", deep=True) == []
 
 

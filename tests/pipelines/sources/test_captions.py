@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from core.errors import AnimaticError
 from pipelines.sources import ColumnNames, SourceRow, SourceTable
 
 
@@ -182,3 +183,15 @@ def test_every_span_has_its_own_captions(tmp_path: Path) -> None:
 def test_times_that_cannot_be_meant_are_malformed(tmp_path: Path, times: str, name: str, detail: str) -> None:
     row = spanned(tmp_path / "t.csv", times, name)
     assert (row.problem, row.detail) == ("malformed_row", detail)
+
+
+def test_parts_of_a_video_are_distinct_rows_and_equal_ones_are_not(tmp_path: Path) -> None:
+    lines = ["a,0,1,x,a.mp4", "a,1,2,y,a.mp4", "a,0:00,0:01,x,a.mp4", "a,,,z,a.mp4", "a,1,0,z,a.mp4"]
+    (tmp_path / "t.csv").write_text("\n".join(["id,s,e,name,contentUrl", *lines]))
+    columns = ColumnNames(videoid="id", start="s", end="e")
+    rows = list(SourceTable(str(tmp_path / "t.csv"), columns).rows())
+    assert [row.problem for row in rows] == [None, None, "duplicate_id", None, "malformed_row"]
+    assert [len(row.spans) for row in rows[:4]] == [1, 1, 1, 0]
+    assert len({row.key for row in rows if row.problem is None}) == 3
+    with pytest.raises(AnimaticError, match="has no column t_end"):
+        SourceTable(str(tmp_path / "t.csv"), ColumnNames(videoid="id", start="s", end="t_end"))

@@ -114,8 +114,9 @@ def check(rows: list[SourceRow], count: int) -> None:
     assert len(rows) == count
     accepted = [row for row in rows if row.problem is None]
     assert {row.problem for row in rows} - {None} <= TABLE_REASONS
-    assert len({row.key for row in accepted}) == len({row.source_id for row in accepted}) == len(accepted)
+    assert len({row.key for row in accepted}) == len({row.identity for row in accepted}) == len(accepted)
     for row in rows:
+        assert row.key
         json.dumps([row.record, row.detail], ensure_ascii=False).encode()
         assert "\n" not in row.detail
     for row in accepted:
