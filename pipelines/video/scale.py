@@ -6,6 +6,7 @@ They have the same bits on every machine.
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import av
 import av.filter
@@ -50,16 +51,27 @@ class Picture:
         return self.frame.width, self.frame.height
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """What decides how a frame is scaled."""
+class _Kind(NamedTuple):
+    """What decides how a frame is scaled; compared for each frame, so it holds what frames have at hand."""
 
-    size: tuple[int, int]
+    width: int
+    height: int
     pixel_format: str
-    coding: tuple[int, int]  # colour matrix and range
-    matrix: tuple[int, ...] | None
+    matrix: int
+    range: int
+    transfer: int
+    primaries: int
+    display_matrix: tuple[int, ...] | None
     sample_aspect: Fraction
-    colour: Colour
+    deinterlaced: bool
+
+    @classmethod
+    def of(cls, source: SourceFrame) -> "_Kind":
+        frame = source.frame
+        shape = frame.width, frame.height, frame.format.name
+        coding = frame.colorspace, frame.color_range, frame.color_trc, frame.color_primaries
+        turn = display_matrix(frame)
+        return cls(*shape, *coding, turn, source.sample_aspect, source.deinterlaced)
 
 
 class Scaler:
@@ -80,29 +92,26 @@ class Scaler:
         """
         if self._last is not None and self._last[0] is source:
             return self._last[1]
-        frame = source.frame
-        kind = _Kind(
-            (frame.width, frame.height),
-            frame.format.name,
-            (int(frame.colorspace), int(frame.color_range)),
-            display_matrix(frame),
-            source.sample_aspect,
-            colour_of(frame, self._settings),
-        )
+        kind = _Kind.of(source)
         if self._steps is None or kind != self._kind:
-            self._steps, self._kind = _Steps(frame, kind, self._settings), kind
-        picture = Picture(self._steps(frame), _conversions(source, kind.colour), source.combed)
+            self._steps, self._kind = _Steps(source.frame, kind, self._settings), kind
+        picture = Picture(self._steps(source.frame), self._steps.conversions, source.combed)
         self._last = (source, picture)
         return picture
 
 
 class _Steps:
-    """Filters for frames of one kind."""
+    """Filters for frames of one kind.
+
+    Attributes:
+        conversions: what they change.
+    """
 
     def __init__(self, frame: av.VideoFrame, kind: _Kind, settings: ClipSettings) -> None:
         width, height, filters = _upright(kind, settings)
         size = _target(width, height, settings)
-        colour = kind.colour
+        colour = colour_of(frame, settings)
+        self.conversions = _conversions(kind, colour)
         scale = f"scale={size[0]}:{size[1]}:{EXACT}"
         if colour.matrix is not None:
             scale += f":in_color_matrix={colour.matrix}"
@@ -156,8 +165,8 @@ def _graph_of_source(frame: av.VideoFrame, filters: list[str]) -> av.filter.Grap
 
 def _upright(kind: _Kind, settings: ClipSettings) -> tuple[float, float, list[str]]:
     """Width and height of the upright picture in square pixels, and the filters that turn and crop it."""
-    turn = orientation(kind.matrix)
-    width, height = reversed(kind.size) if turn.sideways else kind.size
+    turn = orientation(kind.display_matrix)
+    width, height = (kind.height, kind.width) if turn.sideways else (kind.width, kind.height)
     aspect = kind.sample_aspect
     if not 1 / _MAX_SAMPLE_ASPECT <= aspect <= _MAX_SAMPLE_ASPECT:
         raise RejectedError("unsupported_aspect", f"pixels of {aspect.numerator}:{aspect.denominator}")
@@ -195,12 +204,12 @@ def _target(width: float, height: float, settings: ClipSettings) -> tuple[int, i
     return size
 
 
-def _conversions(source: SourceFrame, colour: Colour) -> Conversions:
+def _conversions(kind: _Kind, colour: Colour) -> Conversions:
     done: Conversions = {}
-    aspect = source.sample_aspect
+    aspect = kind.sample_aspect
     if aspect != 1:
         done["sample_aspect"] = f"{aspect.numerator}:{aspect.denominator}"
-    if source.deinterlaced:
+    if kind.deinterlaced:
         done["deinterlaced"] = DEINTERLACER
     if colour.matrix is not None:
         done["matrix"] = colour.matrix
