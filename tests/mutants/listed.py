@@ -11,19 +11,24 @@ FOLDER = Path(__file__).parent / "listed"
 
 
 def listed_mutants(root: Path) -> list[Mutant]:
-    """All of them, in the order of the files. Raises ValueError for one that no longer fits the code."""
-    return [mutant for path in sorted(FOLDER.glob("*.toml")) for mutant in _read(root, path)]
+    """All of them, in the order of the files. Raises ValueError if some no longer fit the code."""
+    problems: list[str] = []
+    mutants = [mutant for path in sorted(FOLDER.glob("*.toml")) for mutant in _read(root, path, problems)]
+    if problems:
+        raise ValueError(f"adapt the listed mutants to the code: {'; '.join(problems)}")
+    return mutants
 
 
-def _read(root: Path, path: Path) -> Iterator[Mutant]:
+def _read(root: Path, path: Path, problems: list[str]) -> Iterator[Mutant]:
     for entry in tomllib.loads(path.read_text())["mutant"]:
         name, file = entry["name"], entry["file"]
-        source, original = (root / file).read_text(), entry["original"].strip("\n")
+        source = (root / file).read_text() if (root / file).is_file() else ""
+        original = entry["original"].strip("\n")
         if source.count(original) != 1:
-            raise ValueError(
-                f"{path.name}: the original of {name} occurs {source.count(original)} times in {file}; "
-                "adapt the mutant to the code"
+            problems.append(
+                f"{path.name}: the original of {name} occurs {source.count(original)} times in {file}"
             )
+            continue
         mutant = Mutant(
             name=f"{name} {entry['what']}",
             file=file,
