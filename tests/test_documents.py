@@ -206,27 +206,34 @@ def test_every_variable_of_the_environment_that_the_code_reads_is_listed() -> No
 
 
 def _environment_names(tree: ast.Module) -> Iterator[str]:
-    """Variables of ``os.environ``: read by subscript or get, given a default, or searched."""
+    """Variables of ``os.environ``: read by subscript or get, given a default, or searched.
+
+    A name that a variable contains is one of the module's constants.
+    """
     constants = {
-        target.id: node.value.value
+        part.value
         for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-        for target in node.targets
-        if isinstance(target, ast.Name)
+        if isinstance(node, ast.Assign)
+        for part in ast.walk(node.value)
+        if isinstance(part, ast.Constant) and re.fullmatch(r"[A-Z][A-Z_]+", str(part.value))
     }
-    for node in ast.walk(tree):
-        key: ast.expr | None = None
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
-            if ast.unparse(node.func) in ("os.environ.get", "os.environ.setdefault", "os.getenv"):
-                key = node.args[0]
-        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
-            key = node.slice if ast.unparse(node.value) == "os.environ" else None
-        elif isinstance(node, ast.Compare) and ast.unparse(node.comparators[0]) == "os.environ":
-            key = node.left
+    for key in filter(None, map(_environment_key, ast.walk(tree))):
         if isinstance(key, ast.Name):
-            yield str(constants[key.id])
+            yield from map(str, constants)
         elif isinstance(key, ast.Constant):
             yield str(key.value)
+
+
+def _environment_key(node: ast.AST) -> ast.expr | None:
+    """The key by which ``node`` reads the environment, if it does."""
+    if isinstance(node, ast.Call) and node.args:
+        reads = ast.unparse(node.func) in ("os.environ.get", "os.environ.setdefault", "os.getenv")
+        return node.args[0] if reads else None
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+        return node.slice if ast.unparse(node.value) == "os.environ" else None
+    if isinstance(node, ast.Compare) and ast.unparse(node.comparators[0]) == "os.environ":
+        return node.left
+    return None
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
