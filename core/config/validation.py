@@ -1,6 +1,7 @@
 """Nested values → typed models, with errors of one line."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,11 +25,12 @@ def configure(
 ) -> Model:
     """A ``model`` from what a user chose: files, then values, then assignments, later ones winning.
 
-    Args and errors are those of :func:`core.config.layers.user_layers` and of :func:`validate`.
+    Args and errors are those of :func:`core.config.layers.user_layers`, :func:`validate` and
+    :func:`check_values`.
     """
     layers = user_layers(files, values, sets)
     check_names(model, *layers)
-    return validate(model, merged(layers))
+    return check_values(validate(model, merged(layers)))
 
 
 def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
@@ -43,6 +45,41 @@ def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
     except ValidationError as error:
         problems = "; ".join(_problem(details) for details in error.errors())
         raise AnimaticError(f"invalid configuration: {problems}") from error
+
+
+def check_values(config: Model) -> Model:
+    """The configuration itself, as a user has chosen it; recorded ones may hold what earlier versions took.
+
+    Raises AnimaticError for numbers that are not finite, with which no comparison means anything, and for
+    text that no file or path can contain.
+    """
+    found = ((name, _unusable(value)) for name, value in _leaves(config.model_dump()))
+    problems = [f"{name}: {problem}" for name, problem in found if problem]
+    if problems:
+        raise AnimaticError(f"invalid configuration: {'; '.join(problems)}")
+    return config
+
+
+def _leaves(value: object, name: str = "") -> Iterator[tuple[str, object]]:
+    """Every scalar of nested values, with its dotted name."""
+    items: Iterable[tuple[object, object]]
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    else:
+        yield name, value
+        return
+    for key, item in items:
+        yield from _leaves(item, f"{name}.{key}" if name else str(key))
+
+
+def _unusable(value: object) -> str | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"Input should be a finite number (got {value})"
+    if isinstance(value, str) and ("\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value)):
+        return f"Input should be text without NUL and lone surrogates (got {value!r})"
+    return None
 
 
 def _problem(details: ErrorDetails) -> str:

@@ -4,7 +4,7 @@ import functools
 import time
 from collections.abc import Collection, Mapping
 
-from core.config.validation import validate
+from core.config.validation import check_values, validate
 from core.errors import AnimaticError
 from core.lock import exclusive_lock
 from core.storage import Folder
@@ -70,7 +70,7 @@ def _config(folder: Folder, inputs: IngestInputs, overrides: Mapping[str, object
     output = str(folder.local_path.absolute()) if folder.local_path else folder.url
     videos = None if inputs.videos is None else resolve(inputs.videos, output)
     urls = {"source": resolve(inputs.source, output), "videos": videos, "output": output}
-    return validate(IngestConfig, {**settings, **urls, **overrides})
+    return check_values(validate(IngestConfig, {**settings, **urls, **overrides}))
 
 
 def _units(

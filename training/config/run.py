@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from core.config.keys import check_names, flatten
 from core.config.layers import Layer, fill, merged, read_yaml, user_layers
 from core.config.section import Section
+from core.config.validation import check_values
 from core.config.validation import validate as validate_model
 from core.errors import AnimaticError
 from models.architecture import Architecture
@@ -100,7 +101,7 @@ def resolve(
     resolved = merged(layers)
     chosen = {name: value for layer in user for name, value in flatten(layer).items()}
     fill(resolved, stage_values(stage, resolved), chosen, fixed_by=f"stage {stage} of this model")
-    return validate(resolved)
+    return check_values(validate(resolved))
 
 
 def validate(values: Mapping[str, Any]) -> RunConfig:
