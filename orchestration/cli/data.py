@@ -59,7 +59,7 @@ def ingest(
     source: Annotated[
         str,
         typer.Argument(
-            help="CSV, JSONL or Parquet with WebVid's columns (videoid, contentUrl, page_dir, name …): "
+            help="CSV, JSON, JSONL or Parquet with WebVid's columns (videoid, contentUrl, page_dir, name …): "
             "a file, a quoted glob, a folder or a URL."
         ),
     ],

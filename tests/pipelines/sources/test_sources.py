@@ -1,10 +1,12 @@
 """A table's rows: what is kept, their problems, and the possible locations of their videos."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from core.errors import AnimaticError, RejectedError
+from pipelines.ingest.inputs import rows_digest
 from pipelines.sources import ColumnNames, SourceTable
 from tests.support.footage import row, write_table
 
@@ -144,3 +146,17 @@ def test_a_row_without_a_file_has_the_true_reason(
 ) -> None:
     [only] = table(tmp_path / "t.csv", f"videoid,name,contentUrl\na,a cat,{url}\n").rows()
     assert str(only.missing(videos)).startswith(error)
+
+
+def test_the_rows_of_an_ordinary_table_keep_the_digest_by_which_units_are_recognised(tmp_path: Path) -> None:
+    rows = [row(f"00{n}") for n in range(4)]
+    rows += [row("000"), row("x.y/z"), row("gone"), row("", name="a"), row("s", name=" ")]
+    rows += [row("w", contentUrl="http://127.0.0.1:9/x.mp4"), row("ü"), row("up", page_dir="../..")]
+    lines = (json.dumps({**cells, "n": 1.50, "tags": ["a", 1]}) + "\n" for cells in rows)
+    for path, digest in (
+        (write_table(tmp_path / "t.csv", rows), "42b8117b252a"),
+        (tmp_path / "t.jsonl", "4a36e89a3587"),
+    ):
+        if path.suffix == ".jsonl":
+            path.write_text("".join(lines))
+        assert rows_digest(list(SourceTable(str(path)).rows())).startswith(digest)

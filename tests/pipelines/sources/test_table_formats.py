@@ -5,9 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec import AbstractFileSystem
 
 from core.config.validation import configure
 from core.errors import AnimaticError
@@ -194,6 +196,20 @@ def test_what_is_no_table_is_named_with_the_fix(
         source(tmp_path / name, content).count()
     assert "\n" not in str(caught.value)
     str(caught.value).encode()
+
+
+def test_a_table_in_a_store_that_fails_is_one_line_of_error() -> None:
+    class Failing(AbstractFileSystem):
+        cachable = False
+
+        def info(self, path: str, **options: object) -> dict[str, object]:
+            raise type("NoCredentialsError", (Exception,), {})("Unable to locate\ncredentials")
+
+    fsspec.register_implementation("failing", Failing, clobber=True)
+    with pytest.raises(AnimaticError) as caught:
+        SourceTable("FAILING://user:secret@host/t.csv")
+    message = "the source table FAILING://host/t.csv cannot be read: Unable to locate credentials"
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/null"])
