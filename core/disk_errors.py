@@ -1,12 +1,15 @@
 """What a disk or a folder refused, in words: the errors of a file system that a user can fix."""
 
 import errno
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import AnimaticError
 
+_PROBE_BYTES = 1 << 20
 _FIXES = {
     errno.ENOSPC: "free space on its disk, then rerun",
     errno.EDQUOT: "free space or raise the quota, then rerun",
@@ -61,6 +64,43 @@ def usable_folder(folder: Path) -> Path:
     except OSError as error:
         fix = _FIXES.get(error.errno or 0, "choose another path")
         raise AnimaticError(f"{folder} cannot be written to: {error.strerror}; {fix}") from error
+
+
+@contextmanager
+def explaining_full_disk(folder: Path, what: str, needed: int, remedy: str) -> Iterator[None]:
+    """Raise AnimaticError where writing to a folder failed because its disk, a quota or a limit is exhausted.
+
+    Libraries report that in ways of their own, so the file system is asked. Other errors are not changed.
+
+    Args:
+        what: is being written, for the message.
+        needed: its bytes; 0 where they are not known.
+        remedy: what to do once the disk has room.
+    """
+    try:
+        yield
+    except Exception as error:
+        refused = _refusal(folder, needed)
+        if isinstance(error, AnimaticError) or refused is None:
+            raise
+        wanted = f"it needs {needed / 1e9:.3g} GB, " if needed else ""
+        free = shutil.disk_usage(folder).free
+        raise AnimaticError(
+            f"{what} cannot be written to {folder}: {refused.strerror}; {wanted}{free / 1e9:.3g} GB are "
+            f"free; {remedy}"
+        ) from error
+
+
+def _refusal(folder: Path, size: int) -> OSError | None:
+    """What the file system answers to another file of this size: that it is full, or that it is too large."""
+    import tempfile
+
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, max(size, _PROBE_BYTES))
+    except OSError as error:
+        return error if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else None
+    return None
 
 
 @contextmanager

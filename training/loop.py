@@ -10,7 +10,6 @@ from pathlib import Path
 from torch import Tensor
 
 from core.code_version import code_version
-from core.errors import AnimaticError
 from core.files import remove_partials, write_text
 from training import events
 from training.backends import DeepSpeedBackend, Ema
@@ -18,6 +17,7 @@ from training.batch_shares import batch_shares
 from training.batch_source import BatchSource, open_patiently
 from training.checkpoints import CheckpointIdentity, CheckpointStore, Stateful
 from training.config import RunConfig, config_hash, dump_yaml, trajectory_hash
+from training.continuation import find_continuation, resume
 from training.control import Phase, RunControl, StoppedBySignal, reads_files_first
 from training.initialisation import initialise
 from training.journal import Journal
@@ -157,11 +157,12 @@ class _Run:
         decay = config.train.ema_decay
         self._ema = Ema(self._backend.fragments(), decay, group.rank) if decay else None
         self._states: list[Stateful] = [self._backend, *([self._ema] if self._ema else [])]
+        self._continuation = group.together(lambda: find_continuation(config, verify=group.is_first_on_node))
         self._checkpoints = CheckpointStore(
             folder.checkpoints, self._identity(), group, keep=config.train.keep_checkpoints
         )
         self._validation = Validation(config, folder, source, self._animator, group, self._journal, control)
-        self._skipped = SkippedSteps(config.train.max_skipped, self._journal)
+        self._skipped = SkippedSteps(config.train.max_skipped, self._journal, folder.checkpoints)
         self.metrics: dict[str, float] = {}
 
     def _identity(self) -> CheckpointIdentity:
@@ -171,25 +172,14 @@ class _Run:
             base=self._initialisation.base,
             parent=self._initialisation.parent,
             world_size=self._group.size,
+            continued=self._continuation.digest if self._continuation else None,
         )
 
     def resume(self) -> int | None:
-        """Continue from the newest complete checkpoint; its step, or None without one. Collective."""
+        """Continue from the newest checkpoint; its step, or None without one. Collective."""
         self._control.enter(Phase.READING_CHECKPOINT)
-        checkpoint = self._checkpoints.newest(lambda text: self._journal.record(0, events.Warned(text)))
-        if checkpoint is None:
-            return None
         steps = self._config.train.steps
-        if checkpoint.step > steps:
-            raise AnimaticError(
-                f"checkpoint {checkpoint.path} was written after step {checkpoint.step}, train.steps is "
-                f"{steps}: set train.steps={checkpoint.step} or more, or choose another run folder (--out)"
-            )
-        self._checkpoints.load(checkpoint, self._states)
-        event = events.Resumed(uri=str(checkpoint.path), digest=checkpoint.digest)
-        self._journal.record(checkpoint.step, event)
-        logger.info("resumed from %s", checkpoint.path)
-        return checkpoint.step
+        return resume(self._checkpoints, self._states, steps, self._continuation, self._journal)
 
     def train(self, begun: int) -> None:
         """All steps after ``begun``."""
@@ -228,7 +218,12 @@ class _Run:
         weights = self._whole_weights()
         if self._group.is_first:
             bundle_id = publish(
-                self._folder, weights, self._config, self._initialisation, self._source.digest
+                self._folder,
+                weights,
+                self._config,
+                self._initialisation,
+                self._source.digest,
+                self._continuation,
             )
             self._journal.record(steps, events.BundleWritten(path=str(self._folder.bundle), id=bundle_id))
         bundle_id = self._group.from_first(bundle_id)

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from core.disk_errors import explaining_full_disk
 from core.errors import AnimaticError
-from models.bundle import Bundle, BundleExtra, open_bundle, write_bundle
+from models.bundle import Bundle, BundleExtra, ContinuedRun, open_bundle, write_bundle
 from training.config import RunConfig, config_hash
+from training.continuation import Continuation, find_continuation
 from training.initialisation import Initialisation, SourceBundles, open_source_bundles
 from training.model_card import model_card
 from training.run_folder import RunFolder
@@ -36,10 +38,15 @@ def finished_bundle(
         return None
     bundle = open_bundle(folder.bundle, verify=verify)
     origin = (sources or open_source_bundles(config, verify=verify)).continued
+    continuation, continued = find_continuation(config, verify=False), bundle.info.extra.get("continued")
     compared = {
         "config hash": (config_hash(config), bundle.info.config_hash),
         "dataset": (dataset_digest, bundle.info.dataset_digest),
         "parent bundle": (origin.id if origin else None, bundle.info.parent),
+        "continued checkpoint": (
+            continuation.digest if continuation else None,
+            continued["checkpoint"] if continued else None,
+        ),
     }
     for name, (requested, found) in compared.items():
         if requested != found:
@@ -56,16 +63,19 @@ def publish(
     config: RunConfig,
     initialisation: Initialisation,
     dataset_digest: str,
+    continuation: Continuation | None = None,
 ) -> str:
     """Write the bundle of a run.
 
     Args:
         weights: the whole network by name.
+        continuation: the checkpoint of another run that it began with.
 
     Returns:
         The bundle's id.
 
-    Raises ValueError when weights are missing or unknown, AnimaticError when the run has a bundle already.
+    Raises ValueError when weights are missing or unknown, AnimaticError when the run has a bundle already or
+    its disk is full.
     """
     keys = {name: transfer.key for name, transfer in initialisation.transfers.items()}
     if set(keys) != set(weights):
@@ -73,17 +83,30 @@ def publish(
     extra = BundleExtra(seed=config.seed, steps=config.train.steps, ema=config.train.ema_decay)
     if initialisation.base and initialisation.parent:
         extra["base"] = initialisation.base
-    return write_bundle(
-        folder.bundle,
-        {keys[name]: value for name, value in weights.items()},
-        architecture=config.model,
-        stage=config.stage,
-        preset=config.preset,
-        config_hash=config_hash(config),
-        dataset_digest=dataset_digest,
-        parent=initialisation.parent or initialisation.base,
-        model_card=model_card(config, initialisation, dataset_digest, folder.journal),
-        sampling=config.validation.sampling,
-        extra=extra,
-        dtype=_DTYPES[config.train.bundle_dtype],
-    )
+    if continuation is not None:
+        extra["continued"] = ContinuedRun(
+            checkpoint=continuation.digest,
+            step=continuation.manifest.step,
+            config_hash=continuation.config_hash,
+        )
+    size = _DTYPES[config.train.bundle_dtype].itemsize
+    with explaining_full_disk(
+        folder.path,
+        "the bundle",
+        size * sum(value.numel() for value in weights.values()),
+        "free space, then rerun the same command, which resumes from the last checkpoint",
+    ):
+        return write_bundle(
+            folder.bundle,
+            {keys[name]: value for name, value in weights.items()},
+            architecture=config.model,
+            stage=config.stage,
+            preset=config.preset,
+            config_hash=config_hash(config),
+            dataset_digest=dataset_digest,
+            parent=initialisation.parent or initialisation.base,
+            model_card=model_card(config, initialisation, dataset_digest, folder.journal),
+            sampling=config.validation.sampling,
+            extra=extra,
+            dtype=_DTYPES[config.train.bundle_dtype],
+        )

@@ -10,8 +10,17 @@ Torch is imported only where tensors are read or written: describing and verifyi
 """
 
 from models.bundle.frozen_parts import with_paths
-from models.bundle.info import BundleExtra, BundleInfo, ImportedFile
+from models.bundle.info import BundleExtra, BundleInfo, ContinuedRun, ImportedFile
 from models.bundle.reading import Bundle, open_bundle
 from models.bundle.writing import write_bundle
 
-__all__ = ["Bundle", "BundleExtra", "BundleInfo", "ImportedFile", "open_bundle", "with_paths", "write_bundle"]
+__all__ = [
+    "Bundle",
+    "BundleExtra",
+    "BundleInfo",
+    "ContinuedRun",
+    "ImportedFile",
+    "open_bundle",
+    "with_paths",
+    "write_bundle",
+]

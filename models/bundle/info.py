@@ -19,6 +19,17 @@ class ImportedFile(TypedDict):
     sha256: str
 
 
+class ContinuedRun(TypedDict):
+    """The checkpoint of another run that a run continued with other settings of the optimizer.
+
+    ``checkpoint`` is the digest of its manifest, ``config_hash`` that of the other run.
+    """
+
+    checkpoint: str
+    step: int
+    config_hash: str
+
+
 # Keys that a newer version adds are kept: they do not change the meaning of the others.
 @with_config(ConfigDict(extra="allow"))
 class BundleExtra(TypedDict, total=False):
@@ -26,7 +37,8 @@ class BundleExtra(TypedDict, total=False):
 
     Trained bundles have ``seed``, ``steps`` (of the optimizer) and ``ema`` (the decay, if averaged);
     ``base`` is the id of a second source bundle besides the parent, ``run`` of the trained bundle that the
-    shipped prior is a copy of. Imported bundles have the others: see :mod:`models.checkpoints`.
+    shipped prior is a copy of; ``continued`` describes the checkpoint of another run that theirs continued.
+    Imported bundles have the others: see :mod:`models.checkpoints`.
     """
 
     seed: int
@@ -34,6 +46,7 @@ class BundleExtra(TypedDict, total=False):
     ema: float | None
     base: str
     run: str
+    continued: ContinuedRun
 
     variant: str
     container: str

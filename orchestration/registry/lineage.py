@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models import PRIOR
-from models.bundle import Bundle, open_bundle
+from models.bundle import Bundle, ContinuedRun, open_bundle
 from orchestration.registry.ledger import Ledger
 
 
 @dataclass(frozen=True)
 class Ancestor:
-    """One link of a lineage; everything but ``id`` is None if the bundle is not on this machine any more."""
+    """One link of a lineage; everything but ``id`` is None if the bundle is not on this machine any more.
+
+    ``continued``: the checkpoint of another run that its run continued; None if it began by itself.
+    """
 
     id: str
     path: Path | None
@@ -20,6 +23,7 @@ class Ancestor:
     preset: str | None
     config_hash: str | None
     dataset_digest: str | None
+    continued: ContinuedRun | None = None
 
 
 def trace_lineage(ledger: Ledger, bundle: Bundle) -> list[Ancestor]:
@@ -40,7 +44,13 @@ def trace_lineage(ledger: Ledger, bundle: Bundle) -> list[Ancestor]:
             continue
         info = found.info
         chain[bundle_id] = Ancestor(
-            bundle_id, found.folder, info.stage, info.preset, info.config_hash, info.dataset_digest
+            bundle_id,
+            found.folder,
+            info.stage,
+            info.preset,
+            info.config_hash,
+            info.dataset_digest,
+            info.extra.get("continued"),
         )
         waiting += [parent for parent in (info.parent, info.extra.get("base")) if parent]
     return list(chain.values())

@@ -4,7 +4,7 @@ to create it."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -98,18 +98,20 @@ def prepare_training(options: TrainOptions, workspace: Workspace) -> TrainReques
     from training.batch_source import DatasetSource
 
     digest = DatasetSource(config).digest
-    run_dir = options.run_dir or _default_run_dir(workspace, config, digest, sources)
+    inputs = [digest, *(bundle.id for bundle in sources if bundle)]
+    if config.init.checkpoint is not None:
+        from training.continuation import find_continuation
+
+        continuation = find_continuation(config)
+        inputs += [continuation.digest] if continuation else []
+    run_dir = options.run_dir or _default_run_dir(workspace, config, inputs)
     return TrainRequest(config, real_path(run_dir), sources, digest)
 
 
-def _default_run_dir(
-    workspace: Workspace, config: RunConfig, dataset_digest: str, sources: SourceBundles
-) -> Path:
-    """The folder depends on recipe, data and bundles: the same command finds the same run again, and a new
-    parent or dataset gets a new one."""
-    inputs = [config_hash(config), dataset_digest]
-    inputs += [bundle.id for bundle in sources if bundle]
-    digest = hashlib.sha256("\n".join(inputs).encode()).hexdigest()[:8]
+def _default_run_dir(workspace: Workspace, config: RunConfig, inputs: Sequence[str]) -> Path:
+    """The folder depends on recipe, data, bundles and a continued checkpoint: the same command finds the same
+    run again, and a new parent or dataset gets a new one. ``inputs``: the digests of all but the recipe."""
+    digest = hashlib.sha256("\n".join([config_hash(config), *inputs]).encode()).hexdigest()[:8]
     return workspace.root / f"{config.preset}-stage{config.stage}-{digest}"
 
 

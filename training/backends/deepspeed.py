@@ -140,6 +140,12 @@ class DeepSpeedBackend:
         path, _ = self._engine.load_checkpoint(str(folder), tag=_TAG, load_module_strict=False)
         if path is None:
             raise AnimaticError(f"DeepSpeed found no checkpoint in {folder}")
+        # The checkpoint has the settings of the run that wrote it; another run may continue with its own.
+        options, optimizer = self._config.optimizer, self._engine.optimizer
+        for group in optimizer.param_groups:
+            group.update(betas=options.betas, eps=options.eps, weight_decay=options.weight_decay)
+        if hasattr(optimizer, "clip_grad"):
+            optimizer.clip_grad = options.grad_clip
 
     def _gathering(self) -> tuple[dict[str, Fragment], dict[str, torch.Size], Tensor]:
         """This process's fragments, all whole shapes, and flat memory for the largest."""

@@ -1,9 +1,10 @@
 """Checkpoints of a run: what resuming continues from."""
 
-from training.checkpoints.manifest import CheckpointIdentity, Manifest, find_damage, read_manifest
+from training.checkpoints.manifest import MANIFEST, CheckpointIdentity, Manifest, find_damage, read_manifest
 from training.checkpoints.store import Checkpoint, CheckpointStore, Stateful
 
 __all__ = [
+    "MANIFEST",
     "Checkpoint",
     "CheckpointIdentity",
     "CheckpointStore",

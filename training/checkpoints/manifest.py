@@ -24,6 +24,7 @@ class CheckpointIdentity(BaseModel):
         dataset: digest of the data.
         base, parent: ids of the bundles that the initial weights came from.
         world_size: number of processes; each has written a part.
+        continued: digest of the checkpoint of another run that this run continues, if any.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +34,7 @@ class CheckpointIdentity(BaseModel):
     base: str | None
     parent: str | None
     world_size: int
+    continued: str | None = None
 
 
 class FileRecord(BaseModel):
@@ -77,7 +79,9 @@ class _Format(BaseModel):
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest of a checkpoint whose other files are complete."""
-    write_text(folder / MANIFEST, manifest.model_dump_json(indent=1))
+    # Left out where it is None, as in manifests of earlier versions.
+    excluded = {"continued"} if manifest.continued is None else None
+    write_text(folder / MANIFEST, manifest.model_dump_json(indent=1, exclude=excluded))
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from core.disk_errors import explaining_full_disk
 from core.errors import AnimaticError
 from core.files import create_folder, move_into_place, sha256, sync
 from training.checkpoints.manifest import (
@@ -68,17 +69,17 @@ class CheckpointStore:
         if self._group.is_first:
             shutil.rmtree(partial, ignore_errors=True)
             create_folder(self._root)
-            partial.mkdir()
-        self._group.barrier()
-        for state in states:
-            state.save(partial)
-        self._group.barrier()
-        files = self._file_records(partial)
-        if self._group.is_first:
-            write_manifest(partial, Manifest(step=step, files=files, **self._identity.model_dump()))
-            _remove(final)
-            move_into_place(partial, final)
-        self._group.barrier()
+        with explaining_full_disk(
+            self._root,
+            f"the checkpoint of step {step}",
+            self._newest_bytes(),
+            "earlier ones are kept; free space, then rerun the same command, which resumes from the newest",
+        ):
+            try:
+                self._write(partial, final, step, states)
+            finally:
+                if self._group.is_first:
+                    shutil.rmtree(partial, ignore_errors=True)  # what a failure left
         saved = Checkpoint(step, final, sha256(final / MANIFEST))
         if self._group.is_first:
             self._delete_old(saved)
@@ -104,8 +105,13 @@ class CheckpointStore:
 
         return self._group.from_first(self._group.together(find))
 
-    def load(self, checkpoint: Checkpoint, states: Sequence[Stateful]) -> None:
+    def load(
+        self, checkpoint: Checkpoint, states: Sequence[Stateful], *, of_another_run: bool = False
+    ) -> None:
         """Restore the states from a checkpoint. Collective.
+
+        Args:
+            of_another_run: one that is known to differ in settings of the optimizer alone.
 
         Raises AnimaticError when another number of processes or another run wrote it.
         """
@@ -116,7 +122,8 @@ class CheckpointStore:
                 f"checkpoint {checkpoint.path} was written by {workers} workers, this run has "
                 f"{self._identity.world_size}: resume with launch.workers={workers}"
             )
-        differing = manifest.differences(self._identity)
+        own = {"trajectory": manifest.trajectory, "continued": manifest.continued} if of_another_run else {}
+        differing = manifest.differences(self._identity.model_copy(update=own))
         if differing:
             raise AnimaticError(
                 f"checkpoint {checkpoint.path} belongs to another run (different {', '.join(differing)}): "
@@ -124,6 +131,26 @@ class CheckpointStore:
             )
         for state in states:
             state.load(checkpoint.path)
+
+    def _write(self, partial: Path, final: Path, step: int, states: Sequence[Stateful]) -> None:
+        """Write the files of a checkpoint into a temporary folder and rename it. Collective."""
+        if self._group.is_first:
+            partial.mkdir()
+        self._group.barrier()
+        for state in states:
+            state.save(partial)
+        self._group.barrier()
+        files = self._file_records(partial)
+        if self._group.is_first:
+            write_manifest(partial, Manifest(step=step, files=files, **self._identity.model_dump()))
+            _remove(final)
+            move_into_place(partial, final)
+        self._group.barrier()
+
+    def _newest_bytes(self) -> int:
+        """Bytes of the newest checkpoint, as many as another needs; 0 without one."""
+        complete = [path for path in self._complete() if (path / MANIFEST).is_file()]
+        return sum(file.bytes for file in read_manifest(complete[-1]).files.values()) if complete else 0
 
     def _file_records(self, folder: Path) -> dict[str, FileRecord]:
         """Size and digest of every file that any process sees, the work shared by all of them. Collective.

@@ -122,6 +122,10 @@ class InitConfig(Section):
 
     base: str | None = Field(None, description="bundle with the text-to-image or text-to-video network")
     parent: str | None = Field(None, description="bundle of the previous stage")
+    checkpoint: str | None = Field(
+        None,
+        description="checkpoint of another run that differs in `optimizer` alone, which this run continues",
+    )
 
 
 class AblationConfig(Section):

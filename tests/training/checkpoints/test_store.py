@@ -1,10 +1,15 @@
 """Checkpoints are complete or do not exist; damaged and foreign ones are not loaded."""
 
+import contextlib
+import errno
 import json
 import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import training.checkpoints.store as store_module
 from core.errors import AnimaticError
@@ -219,3 +224,65 @@ def test_files_names_and_folder_are_on_disk_before_a_checkpoint_exists(root, mon
         "step-00000002.partial",
     }
     assert ("sync", "checkpoints") in after
+
+
+class Tensors:
+    """A state of 4 MB, written as DeepSpeed does."""
+
+    def save(self, folder: Path) -> None:
+        torch.save({"weights": torch.zeros(1_000_000)}, folder / "weights.pt")
+
+    def load(self, folder: Path) -> None:
+        torch.load(folder / "weights.pt")
+
+
+@contextlib.contextmanager
+def limited_files(size: int) -> Iterator[None]:
+    """No file can become larger, as on a disk or under a quota that is nearly full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_save_without_room_states_where_and_how_much_and_keeps_the_checkpoint_before(root):
+    store = open_store(root, keep=1)
+    store.save(2, [Tensors()])
+    expected = (
+        rf"^the checkpoint of step 4 cannot be written to {root}: File too large; it needs 0\.004 GB, "
+        r"\S+ GB are free; earlier ones are kept; free space, then rerun the same command"
+    )
+    with limited_files(2_000_000), pytest.raises(AnimaticError, match=expected):
+        store.save(4, [Tensors()])
+    assert folders(root) == ["step-00000002"]
+    warnings: list[str] = []
+    assert newest_step(root, warnings) == 2 and not warnings
+    store.save(4, [Tensors()])
+    assert folders(root) == ["step-00000004"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_or_quota_is_found_behind_any_error_of_a_library(root, monkeypatch, number):
+    def full(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    class Failing(Counter):
+        def save(self, folder: Path) -> None:
+            raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(
+        AnimaticError, match=rf"step 2 cannot be written to .*: {os.strerror(number)}; \S+ GB"
+    ):
+        open_store(root).save(2, [Failing()])
+
+
+def test_other_errors_of_a_save_stay_as_they_are(root):
+    class Failing(Counter):
+        def save(self, folder: Path) -> None:
+            raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match="out of luck"):
+        open_store(root).save(2, [Failing()])

@@ -1,0 +1,122 @@
+"""Continuing another run from one of its checkpoints with other settings of the optimizer."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.config.keys import flatten
+from core.errors import AnimaticError
+from core.files import sha256
+from training import events
+from training.checkpoints import (
+    MANIFEST,
+    Checkpoint,
+    CheckpointStore,
+    Manifest,
+    Stateful,
+    find_damage,
+    read_manifest,
+)
+from training.config import RunConfig, config_hash, load, trajectory_hash
+from training.config.identity import TRAJECTORY
+from training.journal import Journal
+from training.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """The checkpoint of another run that a run continues.
+
+    Attributes:
+        digest: of its manifest.
+        config_hash: of the other run.
+    """
+
+    path: Path
+    manifest: Manifest
+    digest: str
+    config_hash: str
+
+
+def find_continuation(config: RunConfig, *, verify: bool = True) -> Continuation | None:
+    """The checkpoint that ``init.checkpoint`` names; None where it names none.
+
+    Args:
+        verify: False leaves the digests of its files to another process.
+
+    Raises AnimaticError when it is missing or damaged, or its run differs in more than ``optimizer``.
+    """
+    if config.init.checkpoint is None:
+        return None
+    path = Path(config.init.checkpoint).resolve()
+    damage = find_damage(path, digests=verify)
+    if damage is not None:
+        raise AnimaticError(f"init.checkpoint {path} cannot be used: {damage}")
+    manifest = read_manifest(path)
+    earlier = _earlier_config(path, manifest)
+    differing = _differences(earlier, config)
+    if differing:
+        raise AnimaticError(
+            f"init.checkpoint {path} is of a run with other settings than this one ({', '.join(differing)}): "
+            "only those of `optimizer` may differ"
+        )
+    return Continuation(path, manifest, sha256(path / MANIFEST), config_hash(earlier))
+
+
+def resume(
+    checkpoints: CheckpointStore,
+    states: Sequence[Stateful],
+    steps: int,
+    continuation: Continuation | None,
+    journal: Journal,
+) -> int | None:
+    """Restore the newest complete checkpoint of a run, else that of the run it continues. Collective.
+
+    Args:
+        steps: of the whole run.
+
+    Returns:
+        The step after which the checkpoint was written; None without one.
+
+    Raises AnimaticError when the checkpoint does not fit, or is of a later step than ``steps``.
+    """
+    checkpoint = checkpoints.newest(lambda text: journal.record(0, events.Warned(text)))
+    begins = checkpoint is None and continuation is not None
+    if checkpoint is None and continuation is not None:
+        checkpoint = Checkpoint(continuation.manifest.step, continuation.path, continuation.digest)
+    if checkpoint is None:
+        return None
+    if checkpoint.step > steps:
+        raise AnimaticError(
+            f"checkpoint {checkpoint.path} was written after step {checkpoint.step}, train.steps is "
+            f"{steps}: set train.steps={checkpoint.step} or more, or choose another run folder (--out)"
+        )
+    checkpoints.load(checkpoint, states, of_another_run=begins)
+    journal.record(checkpoint.step, events.Resumed(uri=str(checkpoint.path), digest=checkpoint.digest))
+    logger.info("resumed from %s", checkpoint.path)
+    return checkpoint.step
+
+
+def _earlier_config(path: Path, manifest: Manifest) -> RunConfig:
+    """The configuration of the run that wrote a checkpoint, which is in its run folder."""
+    file = RunFolder(path.parent.parent).config
+    earlier = load(file)
+    if trajectory_hash(earlier) != manifest.trajectory:
+        raise AnimaticError(f"{file} is not the configuration that checkpoint {path} was written with")
+    return earlier
+
+
+def _differences(earlier: RunConfig, config: RunConfig) -> list[str]:
+    """Settings outside of ``optimizer`` that decide the weights and differ, at most five."""
+    before, now = _without_optimizer(earlier), _without_optimizer(config)
+    names = sorted({*before, *now})
+    return [name for name in names if before.get(name) != now.get(name)][:5]
+
+
+def _without_optimizer(config: RunConfig) -> Mapping[str, Any]:
+    values = flatten(TRAJECTORY.values(config))
+    return {name: value for name, value in values.items() if not name.startswith("optimizer.")}
