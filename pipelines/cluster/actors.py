@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 TASK_RETRIES = 3  # of one task whose actor died
 
+NOTICE_S = 30.0  # after which a job whose workers do not start reports it, and after twice as long
+
 T = TypeVar("T")
 R = TypeVar("R")
 Task = TypeVar("Task", contravariant=True)
@@ -78,7 +80,7 @@ def _results(actors: list[Any], tasks: Iterator[object]) -> Iterator[Any]:
     running: dict[Any, Any] = {}
     task = next(tasks, None)
     while task is not None or running:
-        (finished, *_), _ = ray.wait([*running, *(starting if task is not None else ())])
+        finished = _first([*running, *(starting if task is not None else ())], starting=not running)
         actor = running.pop(finished, None)
         started = actor is None
         actor = starting.pop(finished) if started else actor
@@ -88,6 +90,20 @@ def _results(actors: list[Any], tasks: Iterator[object]) -> Iterator[Any]:
             task = next(tasks, None)
         if not started:
             yield result
+
+
+def _first(references: list[Any], *, starting: bool) -> Any:
+    """The first reference that is ready; while actors are only ``starting``, what they wait for is logged."""
+    pause_s = NOTICE_S
+    while True:
+        finished, _ = ray.wait(references, timeout=pause_s if starting else None)
+        if finished:
+            return finished[0]
+        free, every = ray.available_resources(), ray.cluster_resources()
+        kinds = [kind for kind in ("CPU", "GPU") if kind in every]
+        counts = [f"{free.get(kind, 0):g} of {every[kind]:g} {kind}s" for kind in kinds]
+        log.warning("waiting for a worker to start; free in the Ray cluster: %s", ", ".join(counts))
+        pause_s *= 2
 
 
 def _result(finished: Any) -> Any:
