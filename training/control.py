@@ -142,6 +142,16 @@ class RunControl:
                 signal.signal(signum, before[signum])
 
 
+def lost_peer(error: Exception) -> bool:
+    """Whether a process failed because another one did: by a collective operation, or by its report."""
+    from torch.distributed import DistError
+
+    from training.process_group import PeerError
+
+    # gloo has no error type of its own.
+    return isinstance(error, DistError | PeerError) or "gloo/transport" in str(error)
+
+
 def reads_files_first() -> bool:
     """Whether this process verifies what all processes of its machine read: the first of them."""
     return os.environ.get("LOCAL_RANK", "0") == "0"

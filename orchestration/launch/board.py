@@ -42,6 +42,15 @@ class Beat:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """An error that a worker ended with; ``lost_peer``: because the connection to another one broke."""
+
+    rank: int
+    message: str
+    lost_peer: bool = False
+
+
+@dataclass(frozen=True)
 class Seen:
     """The newest beat of a worker, and how long ago it arrived, in seconds."""
 
@@ -59,7 +68,7 @@ class Board:
 
     def __init__(self) -> None:
         self._beats: dict[int, tuple[Beat, float]] = {}
-        self._failures: list[tuple[int, str]] = []
+        self._failures: list[Failure] = []
         self._stop, self._signal = asyncio.Event(), 0
 
     async def begin(self, rank: int) -> None:
@@ -77,12 +86,12 @@ class Board:
         now = time.monotonic()
         return [Seen(beat, now - at) for _, (beat, at) in sorted(self._beats.items())]
 
-    async def fail(self, rank: int, message: str) -> None:
-        """A worker ends with an error of its own."""
-        self._failures.append((rank, message))
+    async def fail(self, failure: Failure) -> None:
+        """A worker ends with an error."""
+        self._failures.append(failure)
 
-    async def failures(self) -> list[tuple[int, str]]:
-        """Rank and message of the errors since the workers started, the first one first."""
+    async def failures(self) -> list[Failure]:
+        """Those since the workers started, the first one first."""
         return self._failures
 
     async def stop(self, signum: int) -> None:

@@ -5,42 +5,53 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from orchestration.launch.board import Failure
 from orchestration.launch.worker import worker_log
 
 
 def failure_message(
-    errors: Mapping[int, Exception], reported: Sequence[tuple[int, str]], run_dir: Path, attempts: int
+    errors: Mapping[int, Exception],
+    reported: Sequence[Failure],
+    run_dir: Path,
+    *,
+    workers: int,
+    attempts: int,
 ) -> str:
     """One line with the cause, the worker and its log.
 
     A worker that dies takes the connections of the others with it, and one that raises leaves them without
-    an answer: their errors are later, and say less.
+    an answer: their errors say less.
 
     Args:
-        errors: what Ray knows of each worker, by rank.
-        reported: rank and message of what workers raised themselves, the first one first.
+        errors: what Ray knows of each worker, by rank; not always that a worker died.
+        reported: what workers raised themselves, the first one first.
     """
-    from ray.exceptions import OutOfMemoryError, RayActorError
-
-    dead = {
-        rank: error for rank, error in errors.items() if isinstance(error, RayActorError | OutOfMemoryError)
-    }
-    if dead:
-        rank, error = min(dead.items())
-        memory = isinstance(error, OutOfMemoryError) or "OutOfMemory" in str(error)
-        cause = (
-            "Ray ended it, because the memory of its machine ran out"
-            if memory
-            else "its process was killed, as when memory runs out, or its machine was lost"
-        )
-    elif reported:
-        rank, cause = reported[0]
-    else:
-        rank, error = min(errors.items())
-        cause = last_line(error)
+    rank, cause = _cause(errors, reported, workers)
     one_line = " ".join(cause.split())
     log = worker_log(run_dir, rank)
     return f"training failed {attempts} times, last in worker {rank}: {one_line}; see {log}"
+
+
+def _cause(errors: Mapping[int, Exception], reported: Sequence[Failure], workers: int) -> tuple[int, str]:
+    """The worker that failed first, and why."""
+    from ray.exceptions import OutOfMemoryError, RayActorError
+
+    own = next((failure for failure in reported if not failure.lost_peer), None)
+    if own is not None:
+        return own.rank, own.message
+    dead = [rank for rank, error in errors.items() if isinstance(error, RayActorError | OutOfMemoryError)]
+    silent = [rank for rank in range(workers) if rank not in {failure.rank for failure in reported}]
+    if reported and not dead:
+        dead = silent
+    if dead:
+        rank = min(dead)
+        if "OutOfMemory" in f"{type(errors.get(rank)).__name__} {errors.get(rank)}":
+            return rank, "Ray ended it, because the memory of its machine ran out"
+        return rank, "its process was killed, as when memory runs out, or its machine was lost"
+    if reported:
+        return reported[0].rank, reported[0].message
+    rank, error = min(errors.items())
+    return rank, last_line(error)
 
 
 def last_line(error: BaseException) -> str:

@@ -120,7 +120,13 @@ class RayTrainLauncher:
         import ray
 
         errors: dict[int, Exception] = getattr(error, "worker_failures", {}) or {0: error}
-        return failure_message(errors, ray.get(self._board.failures.remote()), self._run_dir, RESTARTS + 1)
+        return failure_message(
+            errors,
+            ray.get(self._board.failures.remote()),
+            self._run_dir,
+            workers=self._wanted.workers,
+            attempts=RESTARTS + 1,
+        )
 
 
 class _Fit:

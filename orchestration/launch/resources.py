@@ -44,7 +44,7 @@ class Wanted:
     def waiting(self) -> str:
         """What workers that do not start wait for."""
         total, free = _count(self.kind)
-        if free < self.workers:
+        if free < self.workers and self._is_pending():
             return f"waiting for {_number(self.workers, self.kind)}: {free} of Ray's {total} are free"
         return f"waiting for Ray to start {_number(self.workers, 'worker')}"
 
@@ -54,6 +54,13 @@ class Wanted:
             f"no worker started within {waited_s:.0f} s ({self.waiting()}): end what uses the cluster, or "
             "wait longer with --set launch.wait_s=SECONDS"
         )
+
+    def _is_pending(self) -> bool:
+        """Whether Ray has yet to reserve the processors of the workers; reserved ones are not free either."""
+        from ray.util import placement_group_table
+
+        groups = placement_group_table().values()
+        return any(group["state"] == "PENDING" and len(group["bundles"]) == self.workers for group in groups)
 
     def _no_gpu(self, cause: str) -> str:
         cluster = (

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from core.errors import AnimaticError
 from core.files import write_text
-from orchestration.launch.board import Beat
+from orchestration.launch.board import Beat, Failure
 from orchestration.monitoring.repeating import Repeating
-from training.control import RunControl, StoppedBySignal
+from training.control import RunControl, StoppedBySignal, lost_peer
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -92,7 +92,7 @@ def work(task: WorkerTask) -> TrainResult | Refusal | Stopped:
             raise
         except Exception as error:
             logger.exception("training failed")
-            board.fail.remote(rank, f"{type(error).__name__}: {error}")
+            board.fail.remote(Failure(rank, f"{type(error).__name__}: {error}", lost_peer(error)))
             raise
 
 

@@ -1,6 +1,5 @@
 """What is reported about workers that stand still, and about processors that are not free."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +8,6 @@ import ray
 from core.errors import AnimaticError
 from orchestration.launch import resources
 from orchestration.launch.board import Beat, Seen
-from orchestration.launch.failures import failure_message
 from orchestration.launch.resources import Wanted
 from orchestration.launch.watch import Watch, standing_still
 from tests.support.training_jobs import small_config
@@ -64,7 +62,10 @@ def test_a_run_of_slow_steps_gets_more_time():
 def cluster(monkeypatch):
     """Sets what Ray reports -> its processors and the free ones."""
 
-    def sets(total: dict[str, float], free: dict[str, float]) -> None:
+    def sets(total: dict[str, float], free: dict[str, float], state: str = "PENDING") -> None:
+        monkeypatch.setattr(
+            ray.util, "placement_group_table", lambda: {"a": {"state": state, "bundles": [1, 2]}}
+        )
         monkeypatch.setattr(ray, "cluster_resources", lambda: total)
         monkeypatch.setattr(ray, "available_resources", lambda: free)
 
@@ -111,6 +112,11 @@ def test_workers_that_ray_is_starting_are_reported(cluster, watch):
     assert watch(31, []) == ["waiting for Ray to start 2 workers, for 31 s"]
 
 
+def test_processors_that_the_run_itself_has_reserved_are_not_waited_for(cluster, watch):
+    cluster({"CPU": 4.0}, {"CPU": 1.0}, "CREATED")
+    assert watch(31, []) == ["waiting for Ray to start 2 workers, for 31 s"]
+
+
 def test_a_wait_is_reported_when_it_has_doubled_and_another_one_at_once(watch):
     assert len(watch(0, [seen(0, Phase.SAVING_CHECKPOINT, 8, 30)])) == 1
     assert watch(5, [seen(0, Phase.SAVING_CHECKPOINT, 8, 35)]) == []
@@ -154,35 +160,3 @@ def test_gpus_of_a_cluster_are_not_looked_for_on_this_machine(monkeypatch, clust
         wanted.check_cluster()
     cluster({"CPU": 4.0, "GPU": 2.0}, {})
     wanted.check_cluster()
-
-
-RUN = Path("/runs/first")
-
-
-def test_the_error_that_came_first_is_the_one_reported():
-    later = {0: RuntimeError("x"), 1: RuntimeError("x")}
-    reported = [(1, "KeyError: 'lost'"), (0, "PeerError: in process 1: KeyError: 'lost'")]
-    assert failure_message(later, reported, RUN, 3) == (
-        "training failed 3 times, last in worker 1: KeyError: 'lost'; see /runs/first/logs/rank-1.log"
-    )
-
-
-def test_a_worker_that_died_is_named_instead_of_those_that_lost_its_connection():
-    from ray.exceptions import ActorDiedError, OutOfMemoryError
-
-    reported = [(0, "RuntimeError: [gloo] Connection closed by peer")]
-    died = {0: RuntimeError("Connection closed"), 1: ActorDiedError()}
-    message = failure_message(died, reported, RUN, 3)
-    assert (
-        "last in worker 1: its process was killed, as when memory runs out, or its machine was lost"
-        in message
-    )
-    ended = {0: RuntimeError("Connection closed"), 1: OutOfMemoryError("Task was killed")}
-    assert "worker 1: Ray ended it, because the memory of its machine ran out" in failure_message(
-        ended, reported, RUN, 3
-    )
-
-
-def test_an_error_of_ray_itself_keeps_its_last_line():
-    message = failure_message({0: ValueError("Traceback\n  line\nno such thing\n")}, [], RUN, 3)
-    assert "last in worker 0: ValueError: no such thing; see" in message
