@@ -1,6 +1,7 @@
 """From rows to a dataset with filters, a watermark and duplicates."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from pipelines.ingest.unit import IngestConfig, make_unit
 from pipelines.sources import SourceRow, SourceTable
 from pipelines.video import Watermark
 from tests.support.footage import ffmpeg, row, write_coded, write_table
+from tests.support.pictures import write_corners
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,18 @@ def test_clips_before_the_damage_are_deleted(source: Path, tmp_path: Path) -> No
     assert list(samples_of(settings, [SourceRow(0, row("spoilt"))], tmp_path, outcomes)) == []
     assert outcomes[0]["reason"] == "corrupt"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sample_records_what_was_converted_of_its_pictures(tmp_path: Path) -> None:
+    write_corners(tmp_path / "wide.mp4", frames=20, aspect=Fraction(2))
+    write_coded(tmp_path / "plain.mp4", range(20))
+    settings = SampleSettings(videos=str(tmp_path), short_side=64)
+    (scratch := tmp_path / "scratch").mkdir()
+    rows = [SourceRow(number, row(name, page_dir=".")) for number, name in enumerate(("wide", "plain"))]
+    converted, ordinary = samples_of(settings, rows, scratch, [])
+    assert converted.info["conversions"] == {"sample_aspect": "2:1"}
+    assert (converted.info["width"], converted.info["height"]) == (214, 64)
+    assert "conversions" not in ordinary.info
 
 
 def test_duplicates_are_named_across_units(source: Path, tmp_path: Path) -> None:
