@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -15,13 +15,13 @@ from safetensors.torch import save_file
 import models
 from core.errors import AnimaticError
 from models.checkpoints import unpickle
+from models.checkpoints.file_kind import SAFETENSORS, file_kind
 from models.checkpoints.schedule import SCALE
 from models.checkpoints.unpickle import CheckpointContent, WriteRequest
-from models.encoders.weight_files import PICKLES
 from models.state_dict_diff import Shape
 
-# DeepSpeed saves the module that it wraps, under this attribute's name.
-WRAPPER = "_forward_module."
+# Attributes under which DeepSpeed, DistributedDataParallel and torch.compile keep the module that they wrap.
+WRAPPERS = ("_forward_module.", "module.", "_orig_mod.")
 
 
 @dataclass(frozen=True)
@@ -76,20 +76,12 @@ class CheckpointFile:
 
 
 def open_checkpoint(path: Path) -> CheckpointFile:
-    """Read what a checkpoint file contains, but for the values of its tensors.
+    """Read what a checkpoint file contains, but for the values of its tensors; its name does not matter.
 
     Raises:
-        AnimaticError: where the file is missing, damaged, or contains more than tensors.
+        AnimaticError: where the file is missing, damaged, of another kind, or contains more than tensors.
     """
-    if not path.is_file():
-        raise AnimaticError(f"no checkpoint at {path}")
-    if path.suffix == ".safetensors":
-        return _open_safetensors(path)
-    if path.suffix in PICKLES:
-        return _open_pickle(path)
-    raise AnimaticError(
-        f"{path} ends neither in .safetensors nor in {', '.join(sorted(PICKLES))}: is it a checkpoint?"
-    )
+    return _open_safetensors(path) if file_kind(path) == SAFETENSORS else _open_pickle(path)
 
 
 def _open_safetensors(path: Path) -> CheckpointFile:
@@ -132,7 +124,7 @@ def _checkpoint_file(
     path: Path, content: CheckpointContent, reader: "subprocess.Popen[str] | None"
 ) -> CheckpointFile:
     shapes, types = content["shapes"], content["types"]
-    wrapper = WRAPPER if shapes and all(key.startswith(WRAPPER) for key in shapes) else ""
+    wrapper = _common_wrapper(list(shapes))
     return CheckpointFile(
         path,
         content["container"],
@@ -142,6 +134,17 @@ def _checkpoint_file(
         content["scale"],
         reader,
     )
+
+
+def _common_wrapper(keys: Sequence[str]) -> str:
+    """The wrappers' names that every key begins with."""
+    found = ""
+    while keys:
+        inner = next((name for name in WRAPPERS if all(key.startswith(found + name) for key in keys)), None)
+        if inner is None:
+            break
+        found += inner
+    return found
 
 
 def _check_exit(path: Path, reader: "subprocess.Popen[str]", errors: str) -> None:

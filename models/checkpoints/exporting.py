@@ -21,7 +21,7 @@ from models.checkpoints.layout import (
     part_of,
     published_layout,
 )
-from models.checkpoints.matching import LEGACY
+from models.checkpoints.public_names import LEGACY
 from models.checkpoints.schedule import schedule_buffers
 from models.encoders.build import build_codec
 from models.encoders.clip import ClipEncoders
@@ -157,7 +157,8 @@ def _exported_name(bundle: Bundle, key: str) -> str:
     """The key in the file: as imported; for our own bundles of the 256 model, the first published name."""
     recorded = bundle.info.extra.get("legacy_names")
     if recorded is not None:
-        return recorded.get(key, key)
+        # Other names than legacy ones, of files with other prefixes, are not published.
+        return recorded[key] if recorded.get(key, "").startswith(tuple(LEGACY)) else key
     for legacy, name in LEGACY.items():
         if bundle.info.architecture.unet.learnable_gate and key.startswith(name):
             return legacy + key.removeprefix(name)

@@ -43,6 +43,7 @@ def import_checkpoint(
     variant: str | None = None,
     *,
     incomplete: bool = False,
+    averaged: bool = False,
     parent: Path = Path(),
     variants: Mapping[str, Variant] = VARIANTS,
 ) -> ImportResult:
@@ -52,13 +53,14 @@ def import_checkpoint(
         folder: the bundle; ``parent``/VARIANT if not given.
         variant: the file's variant; detected if not given.
         incomplete: accept a DynamiCrafter file without autoencoder, encoders or schedule.
+        averaged: take the averaged weights where the file has both.
 
     Raises:
         AnimaticError: where the file cannot be read or is not exactly a published layout, or ``folder``
             exists.
     """
     with open_checkpoint(path) as file:
-        match = match_variant(file, variants, variant, incomplete=incomplete)
+        match = match_variant(file, variants, variant, incomplete=incomplete, averaged=averaged)
         folder = folder or parent / match.variant.name
         if folder.exists():
             raise AnimaticError(f"{folder} exists: bundles are never overwritten; name another with --out")

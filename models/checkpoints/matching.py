@@ -8,13 +8,12 @@ from core.errors import AnimaticError
 from models.checkpoints import layout
 from models.checkpoints.checkpoint_file import CheckpointFile
 from models.checkpoints.layout import Layout, part_of
+from models.checkpoints.public_names import AVERAGED, public_names
 from models.checkpoints.variants import Variant
 from models.state_dict_diff import StateDictDiff, compare
 
-# The frame-rate embedding's name in the first published checkpoint -> its name in all others.
-LEGACY = {"model.diffusion_model.framestride_embed.": "model.diffusion_model.fps_embedding."}
 # Not weights of the network in use: a second, averaged copy of them, and a training loss.
-LEFT_OUT = ("model_ema.", "first_stage_model.loss.", "logvar")
+LEFT_OUT = (AVERAGED, "first_stage_model.loss.", "logvar")
 _FLOATS = {"F16", "BF16", "F32", "F64"}
 _SCALE_TOLERANCE = 0.01
 
@@ -43,6 +42,7 @@ def match_variant(
     wanted: str | None = None,
     *,
     incomplete: bool = False,
+    averaged: bool = False,
 ) -> VariantMatch:
     """Match a file with a variant, strictly.
 
@@ -50,6 +50,7 @@ def match_variant(
         variants: the candidates by name.
         wanted: the variant's name; None detects it.
         incomplete: accept a file that lacks whole parts (autoencoder, encoders, schedule).
+        averaged: take the averaged weights where the file has both.
 
     Raises:
         AnimaticError: listing what is missing, unexpected or wrongly shaped, and the most similar variant; or
@@ -57,7 +58,8 @@ def match_variant(
     """
     if wanted is not None and wanted not in variants:
         raise AnimaticError(f"no variant is called {wanted!r}: choose one of {', '.join(variants)}")
-    stored = _by_public_key(file)
+    named = public_names(file, _network_keys(variants), averaged=averaged)
+    stored = named.stored
     kept = {key: name for key, name in stored.items() if not key.startswith(LEFT_OUT)}
     shapes = {key: file.shapes[name] for key, name in kept.items()}
     diffs = {name: _diff(shapes, variant, incomplete) for name, variant in variants.items()}
@@ -72,21 +74,11 @@ def match_variant(
     left_out = Counter(_group(key) for key in stored if key not in names)
     present = {part_of(key) for key in names}
     absent = tuple(part for part in variant.layout() if part not in present)
-    return VariantMatch(variant, names, dict(left_out), absent, remarks)
+    return VariantMatch(variant, names, dict(left_out), absent, named.remarks + remarks)
 
 
-def _by_public_key(file: CheckpointFile) -> dict[str, str]:
-    """Public key -> key in the file."""
-    stored: dict[str, str] = {}
-    for key in file.shapes:
-        legacy = next((prefix for prefix in LEGACY if key.startswith(prefix)), None)
-        public = LEGACY[legacy] + key.removeprefix(legacy) if legacy else key
-        if public in stored:
-            raise AnimaticError(
-                f"{file.path} has both {stored[public]} and {key}, two names of one tensor: remove one"
-            )
-        stored[public] = key
-    return stored
+def _network_keys(variants: Mapping[str, Variant]) -> set[str]:
+    return {key for variant in variants.values() for key in variant.layout()[layout.NETWORK]}
 
 
 def _diff(shapes: Layout, variant: Variant, incomplete: bool) -> StateDictDiff:

@@ -11,6 +11,7 @@ import json
 import pickle
 import re
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import TypedDict
@@ -19,6 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from models.encoders.weight_files import DAMAGED_PICKLE
 from models.tensors import separate
 
 
@@ -65,18 +67,24 @@ def main() -> None:
 def _load(path: Path) -> tuple[str, dict[str, Tensor]]:
     """Container and tensors of the file; exits with a message where it has none."""
     try:
-        # Files from before torch 1.6 are no zip archives and cannot be mapped; they are read whole.
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        # By another name: torch would not read a pickle that is called .safetensors.
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder) / "checkpoint.pt"
+            link.symlink_to(path.resolve())
+            # Files from before torch 1.6 are no zip archives and cannot be mapped; they are read whole.
+            mapped = zipfile.is_zipfile(path)
+            loaded = torch.load(link, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         foreign = _FOREIGN.search(str(error))
         if foreign is None:
             reason = _REASON.search(str(error))
-            sys.exit(f"{path} is no checkpoint, or a damaged one{': ' + reason[1] if reason else ''}")
+            cause = (reason[1].strip() if reason else "") or "a pickle that torch.save did not write"
+            sys.exit(f"{path} is no checkpoint, or a damaged one: {cause}")
         sys.exit(
             f"{path} contains Python objects besides tensors ({foreign[1]}) and is not opened, since "
             "unpickling those runs their code: use its .safetensors file, or save its state_dict alone"
         )
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except DAMAGED_PICKLE as error:
         sys.exit(f"{path} is no checkpoint, or a damaged one: {type(error).__name__} {error}".splitlines()[0])
     container = "bare"
     if isinstance(loaded, dict):

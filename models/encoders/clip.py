@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from core.errors import AnimaticError
 from models import public_keys
 from models.architecture import EncoderConfig
-from models.encoders.weight_files import PICKLES, check_weights, file_keys, read_tensors
+from models.encoders.weight_files import DAMAGED_PICKLE, PICKLES, check_weights, file_keys, read_tensors
 
 # open_clip takes seconds to import: only the functions that build towers do so.
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _pickled(path: Path, *, image: bool) -> dict[str, Tensor]:
         raise AnimaticError(f"no file at {path} (model.encoders.path)")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, *DAMAGED_PICKLE) as error:
         raise AnimaticError(
             f"{path} (model.encoders.path) is damaged or contains more than weights; use open_clip's own file"
         ) from error

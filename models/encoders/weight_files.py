@@ -11,6 +11,8 @@ from models.state_dict_diff import compare, shapes_of
 
 # Suffixes of files that torch.save wrote.
 PICKLES = {".bin", ".ckpt", ".pt", ".pth"}
+# What torch.load raises for damaged files, besides UnpicklingError.
+DAMAGED_PICKLE = (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError)
 
 
 def file_keys(path: Path, setting: str) -> list[str]:

@@ -12,6 +12,8 @@ from rich.markup import escape
 
 from orchestration.cli.common import (
     AsJson,
+    Codec,
+    Encoders,
     bundle_fields,
     err,
     local_path,
@@ -38,7 +40,7 @@ def register(app: typer.Typer) -> None:
 
 
 def import_checkpoint(
-    file: Annotated[Path, typer.Argument(help=".ckpt, .pt, .bin or .safetensors.")],
+    file: Annotated[Path, typer.Argument(help="safetensors, or a file of torch.save.")],
     variant: Annotated[
         str | None,
         typer.Option(
@@ -59,6 +61,9 @@ def import_checkpoint(
             "--incomplete", help="Accept a DynamiCrafter file without autoencoder, encoders or schedule."
         ),
     ] = False,
+    averaged: Annotated[
+        bool, typer.Option("--ema", help="Take the averaged weights (model_ema.*) of a file with both.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Import a published checkpoint as a bundle, checked key by key; its tensors stay byte for byte."""
@@ -67,7 +72,7 @@ def import_checkpoint(
     from orchestration.workspace import Workspace
 
     with err().status(escape(f"importing {file}")):
-        imported = run(ImportOptions(file, variant, folder, incomplete), Workspace.current())
+        imported = run(ImportOptions(file, variant, folder, incomplete, averaged), Workspace.current())
     if as_json:
         content = dataclasses.asdict(imported)
         print_json({**bundle_fields(content.pop("id"), content.pop("folder")), **content})
@@ -93,12 +98,8 @@ def export_checkpoint(
             help=".ckpt or .safetensors; BUNDLE.ckpt beside the bundle if not given.",
         ),
     ] = None,
-    codec: Annotated[
-        str | None, typer.Option(help="Autoencoder, where the bundle has none: diffusers folder or file.")
-    ] = None,
-    encoders: Annotated[
-        str | None, typer.Option(help="CLIP, where the bundle has none: open_clip's file or a published one.")
-    ] = None,
+    codec: Codec = None,
+    encoders: Encoders = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a bundle as a checkpoint that the published code loads."""

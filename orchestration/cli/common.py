@@ -33,6 +33,12 @@ Workers = Annotated[
     int | None,
     typer.Option(min=0, help="Ray actors: one for each GPU or core if not given; 0: none, in this process."),
 ]
+Codec = Annotated[
+    str | None, typer.Option(help="Autoencoder, where the bundle has none: diffusers folder or file.")
+]
+Encoders = Annotated[
+    str | None, typer.Option(help="CLIP, where the bundle has none: open_clip's file or a published one.")
+]
 Actor = Annotated[str | None, typer.Option(help="Who acts, for the ledger; your login name if not given.")]
 Note = Annotated[str, typer.Option(help="Why, for the ledger.")]
 

@@ -10,6 +10,8 @@ import typer
 from orchestration.cli.common import (
     Address,
     AsJson,
+    Codec,
+    Encoders,
     Workers,
     bundle_fields,
     check_workers,
@@ -69,6 +71,8 @@ def animate(
     ] = None,
     last: Annotated[Path | None, typer.Option(help="Image to end at (interpolation).")] = None,
     loop: Annotated[bool, typer.Option("--loop", help="End where the clip begins.")] = False,
+    codec: Codec = None,
+    encoders: Encoders = None,
     as_json: AsJson = False,
 ) -> None:
     """Animate an image as a prompt says; settings not given are the bundle's."""
@@ -88,6 +92,8 @@ def animate(
         frames=frames,
         last=last,
         loop=loop,
+        codec=codec,
+        encoders=encoders,
     )
     request = workflow.prepare_animation(options, Workspace.current())
     if request.bundle.info.sampling is None:
@@ -131,6 +137,8 @@ def evaluate(
     ] = None,
     workers: Workers = None,
     address: Address = None,
+    codec: Codec = None,
+    encoders: Encoders = None,
     as_json: AsJson = False,
 ) -> None:
     """Animate held-out clips and measure the results: first-frame fidelity, direction of motion."""
@@ -148,6 +156,8 @@ def evaluate(
         stride=stride,
         workers=workers,
         address=address,
+        codec=codec,
+        encoders=encoders,
     )
     planned = workflow.plan(workflow.prepare_evaluation(options, Workspace.current()))
     from orchestration.monitoring.progress import counting

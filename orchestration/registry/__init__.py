@@ -5,7 +5,7 @@ from orchestration.registry.ledger import Ledger
 from orchestration.registry.lineage import Ancestor, trace_lineage
 from orchestration.registry.mlflow_registry import mirror_champion
 from orchestration.registry.preset_names import check_preset
-from orchestration.registry.promotion import accept, check_animates, promote, rollback
+from orchestration.registry.promotion import accept, check_animates, check_complete, promote, rollback
 from orchestration.registry.selection import (
     champion_bundle,
     named_bundle,
@@ -21,6 +21,7 @@ __all__ = [
     "accept",
     "champion_bundle",
     "check_animates",
+    "check_complete",
     "check_preset",
     "mirror_champion",
     "named_bundle",

@@ -82,11 +82,20 @@ def check_animates(bundle: Bundle) -> None:
         raise AnimaticError(
             f"bundle {bundle.folder} is of stage {info.stage} and cannot animate: promote a bundle of stage 3"
         )
-    missing = bundle.missing_parts()
+    check_complete(bundle)
+
+
+def check_complete(bundle: Bundle, codec: str | None = None, encoders: str | None = None) -> None:
+    """Raise AnimaticError for a bundle without an autoencoder or encoders.
+
+    Args:
+        codec, encoders: paths of those to use, as of :meth:`models.bundle.Bundle.animator`.
+    """
+    missing = bundle.missing_parts(codec, encoders)
     if missing:
         raise AnimaticError(
-            f"bundle {bundle.folder} cannot animate, it lacks {' and '.join(missing)}: import a "
-            "checkpoint file that contains them"
+            f"bundle {bundle.folder} cannot animate, it lacks {' and '.join(missing)}: import a checkpoint "
+            "file that contains them, or name others to animate and evaluate with --codec and --encoders"
         )
 
 

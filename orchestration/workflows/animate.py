@@ -13,7 +13,7 @@ from core.files import sha256
 from models.bundle import Bundle
 from models.diffusion.settings import SamplingSettings
 from models.modes import Mode, frames_to_sample
-from orchestration.registry import select_bundle
+from orchestration.registry import check_complete, select_bundle
 from orchestration.workflows.clip_names import clip_stem
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workspace import Workspace
@@ -34,7 +34,7 @@ class AnimateOptions:
     ``bundle``: a folder or an id, the champion (of ``preset``) if None; ``out``: a folder, or the name of an
     mp4 or GIF, ``runs/animations`` if None; ``playback``: frames per second of the files; ``count`` clips,
     each with its own seed; ``frames``: the network's own number if None; ``last``: image to end at;
-    ``loop``: end at the image itself.
+    ``loop``: end at the image itself; ``codec`` and ``encoders``: files for a bundle that contains none.
     """
 
     image: Path
@@ -48,6 +48,8 @@ class AnimateOptions:
     frames: int | None = None
     last: Path | None = None
     loop: bool = False
+    codec: str | None = None
+    encoders: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class AnimateRequest:
     stem: Path
     file: Path | None
     lost_words: str
+    codec: str | None
+    encoders: str | None
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,13 @@ def prepare_animation(options: AnimateOptions, workspace: Workspace) -> AnimateR
     """Open the bundle and the images, and resolve the settings.
 
     Raises:
-        AnimaticError: no such bundle or image, one that cannot be read, a path that cannot be written to, or
-            contradicting options.
+        AnimaticError: no such bundle or image, one that cannot be read, a bundle that cannot animate, a path
+            that cannot be written to, or contradicting options.
     """
     if options.loop and options.last is not None:
         raise AnimaticError("--loop ends at the image itself and --last at another: give one of them")
     bundle = select_bundle(workspace.ledger, options.bundle, options.preset)
+    check_complete(bundle, options.codec, options.encoders)
     settings = sampling_settings(bundle, options.sampling)
     mode: Mode = "loop" if options.loop else "animate" if options.last is None else "interpolate"
     architecture = bundle.info.architecture
@@ -125,6 +130,8 @@ def prepare_animation(options: AnimateOptions, workspace: Workspace) -> AnimateR
         stem=clip_stem(folder, options.image, options.prompt, made_from),
         file=folder / file.name if file else None,
         lost_words=unread_words(options.prompt),
+        codec=options.codec,
+        encoders=options.encoders,
     )
 
 
@@ -139,7 +146,8 @@ def animate(request: AnimateRequest, on_progress: Callable[[int, int], None]) ->
     from models.animate import animate as sample_clips
     from orchestration.media import to_frames, write_clip, write_clip_file
 
-    animator = request.bundle.animator().to("cuda" if torch.cuda.is_available() else "cpu")
+    animator = request.bundle.animator(request.codec, request.encoders)
+    animator = animator.to("cuda" if torch.cuda.is_available() else "cpu")
     made = []
     for number in range(request.count):
         settings = request.settings.model_copy(update={"seed": request.settings.seed + number})

@@ -14,12 +14,14 @@ from orchestration.workspace import Workspace
 @dataclass(frozen=True)
 class ImportOptions:
     """``variant``: recognised from the file if None; ``folder``: ``runs/imported/VARIANT`` if None;
-    ``incomplete``: accept a file without autoencoder, encoders or schedule."""
+    ``incomplete``: accept a file without autoencoder, encoders or schedule; ``averaged``: take the averaged
+    weights where the file has both."""
 
     file: Path
     variant: str | None = None
     folder: Path | None = None
     incomplete: bool = False
+    averaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def import_checkpoint(options: ImportOptions, workspace: Workspace) -> checkpoin
         options.folder,
         options.variant,
         incomplete=options.incomplete,
+        averaged=options.averaged,
         parent=workspace.root / "imported",
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from core.errors import AnimaticError
 from models import PRIOR
+from orchestration.registry import champion_bundle
 from orchestration.workspace import Workspace
 
 LIBRARIES = ("torch", "ray", "deepspeed", "mlflow", "wandb", "av", "decord", "diffusers", "open_clip_torch")
@@ -43,6 +44,7 @@ def examine(workspace: Workspace) -> list[Check]:
         ("shared memory", _shared_memory),
         ("prior", _prior),
         ("ledger", lambda: _ledger(workspace)),
+        ("champion", lambda: _champion(workspace)),
         ("data", lambda: _data(workspace)),
     ]
     for name, probe in probes:
@@ -118,11 +120,20 @@ def _prior() -> Check:
 
 
 def _ledger(workspace: Workspace) -> Check:
-    problems = workspace.ledger.verify()
+    ledger = workspace.ledger
+    problems = ledger.verify()
     if problems:
-        return Check("ledger", False, f"{workspace.ledger.path}: {problems[0]}")
-    champion = workspace.ledger.champion()
-    return Check("ledger", True, f"champion {champion.bundle_id[:12]}" if champion else "no champion yet")
+        return Check("ledger", False, f"{ledger.path}: {problems[0]}")
+    if ledger.interrupted():
+        return Check("ledger", False, f"{ledger.path} ends within an entry: restore it, or remove that line")
+    return Check("ledger", True, f"{len(ledger.entries())} entries, chain verified")
+
+
+def _champion(workspace: Workspace) -> Check:
+    """Whether the champion is still the bundle that was promoted: every file's digest is compared."""
+    if workspace.ledger.champion() is None:
+        return Check("champion", True, "none yet", needed=False)
+    return Check("champion", True, champion_bundle(workspace.ledger).id[:12])
 
 
 def _data(workspace: Workspace) -> Check:

@@ -11,7 +11,7 @@ from core.config.validation import configure
 from models.bundle import Bundle
 from models.diffusion.settings import SamplingSettings
 from orchestration.devices import actor_settings
-from orchestration.registry import select_bundle
+from orchestration.registry import check_complete, select_bundle
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workspace import Workspace
 from pipelines.evaluate import (
@@ -34,7 +34,8 @@ class EvaluateOptions:
     champion if None; ``folder``: if None, one named by bundle and protocol in ``parent_folder``, which is
     ``runs/evaluations`` if None; ``clips``: all if None; ``seed`` of the choice of clips and the noise;
     ``stride``: distance between the real clips' frames, the configuration's if None; ``workers``: Ray actors,
-    one for each GPU or core if None; ``values``: more settings of
+    one for each GPU or core if None; ``codec`` and ``encoders``: files for a bundle that contains none;
+    ``values``: more settings of
     :class:`pipelines.evaluate.EvaluateConfig`, by name.
     """
 
@@ -48,6 +49,8 @@ class EvaluateOptions:
     stride: int | None = None
     workers: int | None = None
     address: str | None = None
+    codec: str | None = None
+    encoders: str | None = None
     values: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -70,9 +73,12 @@ def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> Evalua
         AnimaticError: no such bundle, one that fails verification, or a value that does not fit.
     """
     bundle = select_bundle(workspace.ledger, options.bundle)
+    check_complete(bundle, options.codec, options.encoders)
     values = {
         "data": options.data,
         "output": options.folder or options.parent_folder or workspace.root / "evaluations",
+        "codec": options.codec,
+        "encoders": options.encoders,
         "clips": options.clips,
         "seed": options.seed,
         "sampling": _sampling(bundle, options.steps),

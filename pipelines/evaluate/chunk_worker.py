@@ -65,7 +65,7 @@ class ChunkWorker:
         bundle = open_bundle(self._bundle, verify=False)
         if bundle.id != self._bundle_id:
             raise AnimaticError(f"bundle {self._bundle} has changed since the evaluation began: rerun it")
-        return bundle.animator().to(device)
+        return bundle.animator(self._config.codec, self._config.encoders).to(device)
 
     @cached_property
     def _held_out(self) -> HeldOutSet:

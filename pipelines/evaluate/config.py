@@ -15,6 +15,8 @@ class EvaluateConfig(Section):
 
     data: str = Field(description="held-out dataset, or a folder of NAME.mp4 with NAME.txt beside each")
     output: Path = Field(description="folder for the report and the generated clips")
+    codec: str | None = Field(None, description="autoencoder for a bundle that contains none")
+    encoders: str | None = Field(None, description="CLIP weights for a bundle that contains none")
     clips: int | None = Field(None, ge=1, description="how many clips, chosen by the seed; null: all")
     stride: int = Field(1, ge=1, description="distance between the real clips' frames")
     fps_condition: Literal["fps", "stride"] = Field("fps", description="as the bundle was trained")
@@ -30,4 +32,10 @@ class EvaluateConfig(Section):
 
     def absolute(self) -> "EvaluateConfig":
         """The same with absolute paths, for actors that run in another working directory."""
-        return self.model_copy(update={"data": absolute(self.data), "output": self.output.resolve()})
+        paths = {name: path and absolute(path) for name, path in self.frozen_parts.items()}
+        return self.model_copy(update={"data": absolute(self.data), "output": self.output.resolve(), **paths})
+
+    @property
+    def frozen_parts(self) -> dict[str, str | None]:
+        """The paths of the frozen parts, by setting."""
+        return {"codec": self.codec, "encoders": self.encoders}

@@ -79,7 +79,7 @@ def _frames_needed(bundle: Bundle, config: EvaluateConfig) -> int:
 
 def _protocol(bundle: Bundle, held_out: HeldOutSet, count: int, config: EvaluateConfig) -> EvaluationProtocol:
     architecture = bundle.info.architecture
-    return {
+    protocol: EvaluationProtocol = {
         "bundle": bundle.id,
         "stage": bundle.info.stage,
         "preset": bundle.info.preset,
@@ -95,3 +95,5 @@ def _protocol(bundle: Bundle, held_out: HeldOutSet, count: int, config: Evaluate
         "detector": DETECTOR,
         "sampling": RECORDED_SAMPLING.values(config.sampling),
     }
+    given = {name: path for name, path in config.frozen_parts.items() if path is not None}
+    return {**protocol, "frozen_parts": given} if given else protocol

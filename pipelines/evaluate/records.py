@@ -3,7 +3,7 @@
 They are JSON objects, so they are typed as such: the report is read by people and by other tools.
 """
 
-from typing import Literal
+from typing import Literal, NotRequired
 
 from pydantic import JsonValue
 
@@ -18,7 +18,8 @@ class EvaluationProtocol(TypedDict):
 
     ``bundle`` and ``data`` are digests, ``n`` is the number of clips, ``chunk`` how many form one batch,
     ``detector`` names the motion detector, and ``sampling`` is a
-    :class:`models.diffusion.settings.SamplingSettings` without its seed.
+    :class:`models.diffusion.settings.SamplingSettings` without its seed. ``frozen_parts`` are the paths of an
+    autoencoder and encoders that the bundle does not contain.
     """
 
     bundle: str
@@ -35,6 +36,7 @@ class EvaluationProtocol(TypedDict):
     chunk: int
     detector: str
     sampling: dict[str, JsonValue]
+    frozen_parts: NotRequired[dict[str, str]]
 
 
 class ClipResult(TypedDict):

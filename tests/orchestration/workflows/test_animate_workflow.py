@@ -6,16 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from core.errors import AnimaticError
 from models.animator import Animator
 from models.bundle import write_bundle
 from models.diffusion.settings import SamplingSettings
+from models.network.network import Network
 from orchestration.workflows.animate import AnimateOptions, animate, prepare_animation
 from orchestration.workflows.evaluate import EvaluateOptions, prepare_evaluation
 from orchestration.workflows.sampling import SamplingOptions
 from orchestration.workspace import Workspace
+from tests.support.published import SMALL, random_state, small_published_architecture
 from tests.support.small_stages import make_bundle, small_config
 
 RECORDED = SamplingSettings(steps=2, eta=0.5, text_guidance=3.0, fps=4.0)
@@ -151,3 +155,32 @@ def test_the_end_of_a_prompt_that_is_not_read_is_named(workspace, tmp_path):
     assert prepare_animation(replace(short, prompt="ball " * 75), workspace).lost_words == ""
     long = prepare_animation(replace(short, prompt="ball " * 75 + "turns left"), workspace)
     assert long.lost_words == "turns left"
+
+
+def test_a_bundle_without_autoencoder_is_refused_at_the_start_or_gets_one(workspace, tmp_path):
+    model = small_published_architecture(detail_guidance=True)
+    torch.manual_seed(0)
+    network = Network(model)
+    write_bundle(
+        tmp_path / "bundle",
+        network.state_dict(),
+        architecture=model,
+        stage=3,
+        preset="tiny",
+        config_hash="0" * 64,
+        dataset_digest=None,
+        parent=None,
+        model_card="# test\n",
+    )
+    chosen = options(workspace, str(tmp_path / "bundle"), sampling=SamplingOptions(steps=1))
+    with pytest.raises(AnimaticError, match=r"lacks the autoencoder: .* with --codec and --encoders"):
+        prepare_animation(chosen, workspace)
+    with pytest.raises(AnimaticError, match="lacks the autoencoder"):
+        prepare_evaluation(EvaluateOptions("held-out", bundle=chosen.bundle), workspace)
+    codec = tmp_path / "vae.safetensors"
+    state = random_state(SMALL["gated"])
+    save_file({key: x for key, x in state.items() if key.startswith("first_stage_model.")}, codec)
+    request = prepare_animation(replace(chosen, codec=str(codec)), workspace)
+    assert animate(request, lambda done, total: None).clips[0].mp4.exists()
+    evaluation = EvaluateOptions("held-out", bundle=chosen.bundle, codec=str(codec))
+    assert prepare_evaluation(evaluation, workspace).config.absolute().codec == str(codec)
