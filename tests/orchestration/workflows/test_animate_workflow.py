@@ -15,6 +15,7 @@ from models.animator import Animator
 from models.bundle import write_bundle
 from models.diffusion.settings import SamplingSettings
 from models.network.network import Network
+from models.network.parameter_names import public_state
 from orchestration.workflows.animate import AnimateOptions, animate, prepare_animation
 from orchestration.workflows.evaluate import EvaluateOptions, prepare_evaluation
 from orchestration.workflows.sampling import SamplingOptions
@@ -163,7 +164,7 @@ def test_a_bundle_without_autoencoder_is_refused_at_the_start_or_gets_one(worksp
     network = Network(model)
     write_bundle(
         tmp_path / "bundle",
-        network.state_dict(),
+        public_state(network),
         architecture=model,
         stage=3,
         preset="tiny",
