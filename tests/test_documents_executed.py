@@ -1,7 +1,10 @@
 """Pages run as printed, on tiny data: only lengths and sizes of the work are reduced."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +26,9 @@ from training.initialisation import open_source_bundles
 from training.loop import TrainResult
 from training.run_folder import RunFolder
 
-GETTING_STARTED, DATA = ROOT / "docs/getting-started.md", ROOT / "docs/data.md"
+PAGES = ROOT / "docs"
+GETTING_STARTED, DATA = PAGES / "getting-started.md", PAGES / "data.md"
+OPERATIONS, TRAINING = PAGES / "operations.md", PAGES / "training.md"
 MISSING = {"videoid": "missing", "contentUrl": "", "duration": "", "page_dir": "nowhere", "name": "a cat"}
 SMALL = ["train.steps=1", "train.global_batch=2", "launch.workers=1"]
 REDUCED = {
@@ -52,6 +57,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray_here: None) -> Pat
     recording_folder(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ANIMATIC_RUNS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that the preset is tiny everywhere
     return tmp_path
 
 
@@ -77,7 +83,7 @@ def execute(command: Command, folder: Path) -> str:
 class Untrained:
     """In place of Ray Train: a bundle with initial weights, of the same recipe, data and origin."""
 
-    def __init__(self, config: RunConfig, run_dir: Path) -> None:
+    def __init__(self, config: RunConfig, run_dir: Path, *_: object) -> None:
         self._config, self._folder = config, RunFolder(run_dir)
 
     def run(self) -> TrainResult:
@@ -115,6 +121,10 @@ def test_your_own_videos_from_a_table_to_an_animation(here: Path) -> None:
     assert len(clips) == 1
     assert (here / clips[0]).stat().st_size > 1000
 
+    shutil.copytree(here / "runs/mine", here / "runs/data")
+    _run_python(OPERATIONS, '"train.steps": 500', '"train.steps": 1')
+    assert len(list((here / "runs").glob("tiny-stage3-*/bundle"))) == 2
+
 
 def test_a_table_is_ingested_inspected_and_verified(here: Path) -> None:
     printed = [execute(command, here) for command in block_with(DATA, "animatic verify data")]
@@ -123,6 +133,24 @@ def test_a_table_is_ingested_inspected_and_verified(here: Path) -> None:
 
 
 def test_ingest_from_python(here: Path) -> None:
-    (block,) = [block for block in blocks(DATA) if block.language == "python"]
-    exec(compile(block.text, str(block), "exec"), {})
+    _run_python(DATA)
     assert (here / "data/dataset.json").exists()
+
+
+@pytest.mark.slow
+def test_training_from_python(here: Path) -> None:
+    assert run("ingest", "table.csv", "--videos", "videos", "--out", "data/clips").exit_code == 0
+    text = _python(TRAINING, '"train.steps=100"', '"train.steps=1", "train.global_batch=2"')
+    subprocess.run([sys.executable, "-c", text], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert (here / "runs/prior/bundle/bundle.json").exists()
+
+
+def _run_python(document: Path, printed: str = "", reduced: str = "") -> None:
+    exec(compile(_python(document, printed, reduced), document.name, "exec"), {})
+
+
+def _python(document: Path, printed: str, reduced: str) -> str:
+    """The page's Python, with one number of it ``reduced``."""
+    (block,) = [block for block in blocks(document) if block.language == "python"]
+    assert printed in block.text
+    return block.text.replace(printed, reduced) if printed else block.text
