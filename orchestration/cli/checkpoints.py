@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from orchestration.cli.common import (
     AsJson,
@@ -22,6 +22,7 @@ from orchestration.cli.common import (
     print_table,
     short,
 )
+from orchestration.cli.streams import printable
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
@@ -71,7 +72,7 @@ def import_checkpoint(
     from orchestration.workflows.checkpoints import import_checkpoint as run
     from orchestration.workspace import Workspace
 
-    with err().status(escape(f"importing {file}")):
+    with err().status(Text(printable(f"importing {file}"))):
         imported = run(ImportOptions(file, variant, folder, incomplete, averaged), Workspace.current())
     if as_json:
         content = dataclasses.asdict(imported)
@@ -82,7 +83,7 @@ def import_checkpoint(
     for group, count in imported.left_out.items():
         out().print(f"left out: {group} ({count})")
     for remark in imported.remarks:
-        err().print(remark, markup=False)
+        err().print(remark)
     out().print(f"{imported.variant}: bundle {short(imported.id)}  {display_path(imported.folder)}")
 
 
@@ -108,7 +109,7 @@ def export_checkpoint(
 
     assert layout is Layout.DYNAMICRAFTER  # the only one
     options = ExportOptions(bundle, file, codec, encoders)
-    with err().status(escape(f"exporting {options.target}")):
+    with err().status(Text(printable(f"exporting {options.target}"))):
         exported = run(options)
     if as_json:
         print_json(exported)

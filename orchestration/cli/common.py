@@ -19,7 +19,7 @@ from core.disk_errors import explain
 from core.errors import AnimaticError
 from core.signals import as_signal_exit
 from core.urls import is_url, without_credentials
-from orchestration.cli.streams import Results, write_json
+from orchestration.cli.streams import PlainConsole, Results, printable, write_json
 from orchestration.cli.tables import write_table
 
 INTERRUPTED = 130
@@ -84,12 +84,12 @@ class CommandGroup(TyperGroup):
 
 def out() -> Console:
     """Where results go; text is printed as it is."""
-    return Results(highlight=False, soft_wrap=True, markup=False)
+    return Results(highlight=False, soft_wrap=True)
 
 
 def err() -> Console:
-    """Where progress and warnings go."""
-    return Console(stderr=True, highlight=False)
+    """Where progress and warnings go; text is printed as it is."""
+    return PlainConsole(stderr=True, highlight=False)
 
 
 def given(context: typer.Context, *parameters: str) -> list[str]:
@@ -120,7 +120,7 @@ def only_results_on_stdout() -> AbstractContextManager[object]:
 
 def print_warning(message: str, console: Console | None = None) -> None:
     """One line on stderr about something that did not stop the work; on the ``console`` of a live display."""
-    (console or err()).print(message, style="yellow", markup=False, soft_wrap=True)
+    (console or err()).print(message, style="yellow", soft_wrap=True)
 
 
 def print_json(value: object) -> None:
@@ -164,7 +164,7 @@ def _on_command_line(context: typer.Context, parameter: str) -> bool:
 
 
 def _print_error(message: str) -> None:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    typer.echo(f"error: {printable(' '.join(message.split()))}", err=True)
 
 
 def _json_form(value: object) -> object:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestration.cli.streams import printable
+
 GAP = 2
 LEAST_FOLDED = 16  # cells of the one column that is folded where a table is too wide
 
@@ -19,7 +21,7 @@ def write_table(console: Console, columns: Sequence[str], rows: Sequence[Sequenc
     Where it is wider than a terminal, its widest column is folded; where that does not help, every row is
     written as a block with a line for each cell. Nothing is ever cut.
     """
-    cells = [[_printable(cell) for cell in row] for row in rows]
+    cells = [["-" if cell is None else printable(str(cell), keep="") for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
     excess = sum(widths) + GAP * (len(widths) - 1) - console.width
     if not console.is_terminal:
@@ -53,9 +55,3 @@ def _write_blocks(console: Console, columns: Sequence[str], rows: Sequence[Seque
         for name, cell in zip(columns, row, strict=True):
             if cell:
                 console.print(f"{name}: {cell}" if name else cell, markup=False, soft_wrap=True)
-
-
-def _printable(cell: object) -> str:
-    """One line of text without control characters, which would reach the terminal."""
-    text = "-" if cell is None else str(cell)
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

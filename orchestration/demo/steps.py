@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from orchestration.demo import jobs
 from orchestration.demo.outputs import STEP_TITLES
@@ -90,8 +90,8 @@ def run(
                 measurement.fresh = result.fresh
             worked |= result.fresh and step.name != "report"
             demo.products[step.name] = result.product
-            mark = "[green]done[/]" if result.fresh else "[dim]already done[/]"
-            console.print(f"{mark}  {step.title}: {escape(result.summary)}", soft_wrap=True)
+            mark = ("done", "green") if result.fresh else ("already done", "dim")
+            console.print(Text.assemble(mark, f"  {step.title}: {result.summary}"), soft_wrap=True)
     if not worked:
         results.print("nothing left to do: every step was done before", markup=False)
     print_summary(demo.outputs(), results)
