@@ -1,4 +1,4 @@
-"""In which colours a frame is stored, and what has to be done to show it in those of BT.709."""
+"""In which colours a frame is stored, and how it is converted to those of BT.709."""
 
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ class Colour:
 
     @property
     def is_converted(self) -> bool:
-        """Whether pixels have to be computed anew, beyond another matrix."""
+        """Whether pixels have to be converted, beyond another matrix."""
         return self.transfer != "sdr" or self.primaries != "bt709"
 
 

@@ -25,7 +25,7 @@ def is_cut(path: Path) -> bool:
 def _is_iso_cut(path: Path) -> bool:
     """Whether an ISO media file ends before its boxes do, or has no index at all.
 
-    Bytes after the last box that are no box of their own, as some recorders and servers append, do no harm.
+    Bytes after the last box that are no box of their own, as some recorders and servers append, are ignored.
     """
     size, position, kinds = path.stat().st_size, 0, set[bytes]()
     with path.open("rb") as file:

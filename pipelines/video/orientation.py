@@ -14,10 +14,10 @@ _TOLERANCE = 0.02  # radians, about a degree as in FFmpeg's program
 
 @dataclass(frozen=True)
 class Orientation:
-    """One of the eight ways to lay a picture down.
+    """One of the eight orientations of a picture.
 
     Attributes:
-        sideways: whether width and height change places.
+        sideways: whether width and height are exchanged.
         filters: FFmpeg filters that turn the stored frame upright.
     """
 
@@ -47,7 +47,7 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
 
 
 def orientation(matrix: tuple[int, ...] | None) -> Orientation:
-    """The orientation that a display matrix asks for.
+    """The orientation that a display matrix declares.
 
     It takes the point (x, y) of the stored frame to (a x + c y, b x + d y), see ISO 14496-12, 6.2.2. Raises
     RejectedError (unsupported_rotation) for angles between the right ones.

@@ -32,7 +32,7 @@ _TO_BT709: dict[Primaries, tuple[tuple[float, float, float], ...]] = {
 }
 _DISPLAY_GAMMA = 2.4  # BT.1886
 _DROPPED_BITS = 12  # of a float32, whose eleven leading digits remain: a twentieth of a level
-_PEAK = 10.0  # times 100 cd/m²; FFmpeg's chain takes no notice of the peak that a file declares
+_PEAK = 10.0  # times 100 cd/m²; FFmpeg's chain ignores the peak that a file declares
 
 
 class ToneMap:

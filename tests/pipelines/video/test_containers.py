@@ -116,7 +116,7 @@ def test_a_container_that_is_not_supported_is_named(tmp_path: Path, suffix: str,
     ],
     ids=["text", "zeros", "four", "free", "id3"],
 )
-def test_bytes_after_the_last_box_do_no_harm(tmp_path: Path, tail: bytes) -> None:
+def test_bytes_after_the_last_box_are_ignored(tmp_path: Path, tail: bytes) -> None:
     source = write_coded(tmp_path / "s.mp4", range(20))
     source.write_bytes(source.read_bytes() + tail)
     [clip] = normalise(source, "k", SMALL, tmp_path)
@@ -167,7 +167,7 @@ def with_subtitle(path: Path, coded: Path, seconds: int) -> Path:
     return ffmpeg(path, "-i", str(coded), "-i", str(text), "-c", "copy", "-c:s", "srt")
 
 
-def test_a_subtitle_that_outlasts_the_pictures_does_no_harm(tmp_path: Path) -> None:
+def test_a_subtitle_may_outlast_the_pictures(tmp_path: Path) -> None:
     coded = write_coded(tmp_path / "coded.mkv", range(50))
     [clip] = normalise(with_subtitle(tmp_path / "s.mkv", coded, 90), "k", SMALL, tmp_path)
     assert clip["frames"] == 50
