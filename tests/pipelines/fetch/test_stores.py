@@ -100,6 +100,28 @@ def test_a_store_that_does_not_answer_is_tried_again_and_then_the_row_is_rejecte
     assert FailingStore.opened.total() == 6
 
 
+class BrokenStore(AbstractFileSystem):
+    """A store whose first connection is broken for good; fsspec keeps it."""
+
+    protocol = "broken"
+    connections: ClassVar[list[object]] = []
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        self.connections.append(self)
+
+    def _open(self, path: str, mode: str = "rb", **options: object) -> io.BytesIO:
+        if self is self.connections[0]:
+            raise ConnectionResetError
+        return io.BytesIO(b"whole")
+
+
+def test_another_attempt_opens_another_connection(tmp_path: Path) -> None:
+    fsspec.register_implementation("broken", BrokenStore, clobber=True)
+    with Fetcher(POLICY.model_copy(update={"concurrency": 1})) as fetcher:
+        assert fetcher.submit(["broken://a.mp4"], tmp_path / "into").result().size == 5
+
+
 @pytest.mark.parametrize("location", ["ftp://127.0.0.1:9/x.mp4", "FTP://127.0.0.1:9/x.mp4"])
 def test_a_file_server_that_refuses_connections_rejects_the_row(tmp_path: Path, location: str) -> None:
     with pytest.raises(RejectedError, match="fetch_failed: ConnectionRefusedError"):

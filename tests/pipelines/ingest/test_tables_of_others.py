@@ -121,6 +121,7 @@ abc,0:00:00,0:00:00.8,one,v/video1.mp4
 abc,0:00:00.4,0:00:01.2,two,later.mp4
 def,0,0.8,three,v/video0.mp4
 abc,0.4,1.2,four,later.mp4
+abc,0.2,1,six,later.mp4
 abc,1,0,five,later.mp4
 """
 
@@ -134,14 +135,14 @@ def test_rows_of_parts_of_a_video_are_samples_of_their_own(videos: Path, tmp_pat
     config = config_for(tmp_path / "t.csv", tmp_path, tmp_path / "data", columns=columns)
     dataset = make_here(config)
     assert dataset.samples["caption"].to_pylist() == ["one", "three"]
-    assert dataset.info["counts"]["reasons"] == {"further_caption": 1, "malformed_row": 1, "missing_file": 1}
+    assert dataset.info["counts"]["reasons"] == {"further_caption": 1, "malformed_row": 1, "missing_file": 2}
     shutil.copy(videos / "v" / "video1.mp4", tmp_path / "later.mp4")
     retry_unit(config, 0, ["missing_file"])
-    commit_dataset(Folder(tmp_path / "data"), {"test": "tables"}, 1, 5)
+    commit_dataset(Folder(tmp_path / "data"), {"test": "tables"}, 1, 6)
     dataset = Dataset.open(tmp_path / "data")
-    assert dataset.samples["caption"].to_pylist() == ["one", "two", "three"]
-    assert dataset.samples["source_id"].to_pylist() == ["abc", "abc", "def"]
-    assert len(set(dataset.samples["key"].to_pylist())) == 3
+    assert dataset.samples["caption"].to_pylist() == ["one", "two", "three", "six"]
+    assert dataset.samples["source_id"].to_pylist() == ["abc", "abc", "def", "abc"]
+    assert len(set(dataset.samples["key"].to_pylist())) == 4
     infos = [json.loads(dataset.read(number, "json")) for number in range(3)]
     assert [(info["start"], info["duration"]) for info in infos] == [(0, 0.8), (0.4, 0.8), (0, 0.8)]
     assert infos[1]["captions"] == ["two", "four"]
