@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from core.signals import raise_on_signals
 from orchestration.cli import checkpoints, data, encode, inference, inspect, operations, promotion, training
 from orchestration.cli.common import CommandGroup
 from orchestration.cli.streams import prepare_streams
@@ -24,4 +25,5 @@ def main() -> None:
     """Entry point of the console script. Exit codes: 0 done, 1 ``error: …``, 2 usage, 128 + a signal: 130 for
     Ctrl-C."""
     prepare_streams()
+    raise_on_signals()
     app()

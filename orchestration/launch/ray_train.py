@@ -37,7 +37,6 @@ START_TIMEOUT_S = 600
 POLLS_PER_S = 100  # of the controller, over all workers
 SHORTEST_POLL_S = 0.5
 _LOOK_S = 0.2
-_END_S = 20.0
 
 
 class RayTrainLauncher:
@@ -156,11 +155,13 @@ class _Fit:
         return self._returned
 
     def end_at_once(self) -> None:
-        """End the workers with Ray's connection of this process, and with Ray if it was started here."""
+        """End the workers with Ray's connection of this process, and with Ray if it was started here.
+
+        The call of Ray Train does not return then.
+        """
         import ray
 
         ray.shutdown()
-        self._thread.join(_END_S)
 
     def _fit(self) -> None:
         try:

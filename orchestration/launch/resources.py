@@ -60,7 +60,8 @@ class Wanted:
         from ray.util import placement_group_table
 
         groups = placement_group_table().values()
-        return any(group["state"] == "PENDING" and len(group["bundles"]) == self.workers for group in groups)
+        states = {group["state"] for group in groups if len(group["bundles"]) == self.workers}
+        return "PENDING" in states or "CREATED" not in states
 
     def _no_gpu(self, cause: str) -> str:
         cluster = (
