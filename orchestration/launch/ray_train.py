@@ -210,8 +210,9 @@ def _trainer(config: RunConfig, run_dir: Path, board: ActorHandle[Any]) -> Torch
             resources_per_worker={"GPU": 1, "CPU": 1} if gpus else {"CPU": 1},
         ),
         run_config=RayRunConfig(
-            # With a name that was used before, Ray would resume from its own kind of checkpoint.
-            name=f"{run_dir.name}-{uuid.uuid4().hex[:8]}",
+            # With a name that was used before, Ray would resume from its own kind of checkpoint. Other
+            # characters than ASCII, as the run folder's name may have, are errors inside of Ray.
+            name=f"run-{uuid.uuid4().hex[:8]}",
             storage_path=str(run_dir / "ray"),
             failure_config=FailureConfig(max_failures=RESTARTS),
             logging_config=LoggingConfig(log_level="WARNING"),
