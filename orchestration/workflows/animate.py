@@ -11,10 +11,10 @@ from core.disk_errors import usable_folder
 from core.errors import AnimaticError
 from core.files import sha256
 from models.bundle import Bundle
-from models.diffusion.settings import SamplingSettings
+from models.diffusion.settings import MAX_SEED, SamplingSettings
 from models.modes import Mode, frames_to_sample
 from orchestration.registry import check_complete, select_bundle
-from orchestration.workflows.clip_names import clip_stem
+from orchestration.workflows.clip_names import clip_stem, content_digest
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workspace import Workspace
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PLAYBACK_FPS = 8.0
 FORMATS = (".mp4", ".gif")
+# What a user may expect to be written if a path ends in it; it would become the name of a folder.
+OTHER_FORMATS = (".webm", ".mov", ".avi", ".mkv", ".m4v", ".webp", ".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,12 @@ def prepare_animation(options: AnimateOptions, workspace: Workspace) -> AnimateR
     """
     if options.loop and options.last is not None:
         raise AnimaticError("--loop ends at the image itself and --last at another: give one of them")
+    file = _single_file(options)
     bundle = select_bundle(workspace.ledger, options.bundle, options.preset)
     check_complete(bundle, options.codec, options.encoders)
     settings = sampling_settings(bundle, options.sampling)
-    mode: Mode = "loop" if options.loop else "animate" if options.last is None else "interpolate"
+    _check_seeds(settings.seed, options.count)
+    mode = _mode(options)
     architecture = bundle.info.architecture
     frames_to_sample(architecture, mode, options.frames)
     from orchestration.pictures import open_picture, to_tensor
@@ -107,16 +111,7 @@ def prepare_animation(options: AnimateOptions, workspace: Workspace) -> AnimateR
     first, *last = [to_tensor(picture, architecture.height, architecture.width) for picture in pictures]
     from models.encoders.captions import unread_words
 
-    file = _single_file(options)
     folder = usable_folder(file.parent if file else options.out or workspace.root / "animations")
-    made_from = {
-        "bundle": bundle.id,
-        "pictures": [sha256(path) for path in (options.image, options.last) if path is not None],
-        "settings": settings.model_dump(mode="json", exclude={"seed"}),
-        "mode": mode,
-        "frames": options.frames,
-        "playback": options.playback,
-    }
     return AnimateRequest(
         bundle=bundle,
         mode=mode,
@@ -127,7 +122,7 @@ def prepare_animation(options: AnimateOptions, workspace: Workspace) -> AnimateR
         frames=options.frames,
         count=options.count,
         playback=options.playback,
-        stem=clip_stem(folder, options.image, options.prompt, made_from),
+        stem=clip_stem(folder, options.image, options.prompt, _made_from(options, bundle, settings)),
         file=folder / file.name if file else None,
         lost_words=unread_words(options.prompt),
         codec=options.codec,
@@ -176,8 +171,40 @@ def animate(request: AnimateRequest, on_progress: Callable[[int, int], None]) ->
 def _single_file(options: AnimateOptions) -> Path | None:
     """The file that ``--out`` names; None where it names a folder, or nothing."""
     out = options.out
-    if out is None or out.suffix.lower() not in FORMATS or out.is_dir():
+    if out is None or out.is_dir() or out.suffix.lower() not in (*FORMATS, *OTHER_FORMATS):
         return None
+    if out.suffix.lower() not in FORMATS:
+        raise AnimaticError(
+            f"--out {out}: clips are written as {' and '.join(FORMATS)}, not as {out.suffix}: name such "
+            "a file, or a folder"
+        )
     if options.count > 1:
         raise AnimaticError(f"--out {out} names one file, for {options.count} clips: name a folder")
+    if out.exists():
+        raise AnimaticError(f"{out} exists and is not overwritten: remove it, or name another with --out")
     return out
+
+
+def _made_from(options: AnimateOptions, bundle: Bundle, settings: SamplingSettings) -> dict[str, object]:
+    """What determines a clip, besides its prompt and seed."""
+    frozen_parts = (("codec", options.codec), ("encoders", options.encoders))
+    return {
+        "bundle": bundle.id,
+        "pictures": [sha256(path) for path in (options.image, options.last) if path is not None],
+        "settings": settings.model_dump(mode="json", exclude={"seed"}),
+        "mode": _mode(options),
+        "frames": options.frames,
+        "playback": options.playback,
+        **{name: content_digest(Path(path)) for name, path in frozen_parts if path is not None},
+    }
+
+
+def _mode(options: AnimateOptions) -> Mode:
+    return "loop" if options.loop else "animate" if options.last is None else "interpolate"
+
+
+def _check_seeds(seed: int, count: int) -> None:
+    if seed + count - 1 > MAX_SEED:
+        raise AnimaticError(
+            f"--seed {seed} with --count {count} needs seeds above the largest, {MAX_SEED}: lower one of them"
+        )

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from core.errors import AnimaticError
 from models.animator import Animator
 from models.bundle import write_bundle
-from models.diffusion.settings import SamplingSettings
+from models.diffusion.settings import MAX_SEED, SamplingSettings
 from models.network.network import Network
 from models.network.parameter_names import public_state
 from orchestration.workflows.animate import AnimateOptions, animate, prepare_animation
@@ -140,7 +140,39 @@ def test_out_may_name_one_file(workspace, tmp_path, name):
     (clip,) = animate(prepare_animation(chosen, workspace), lambda done, total: None).clips
     assert clip.paths == [path]
     assert [item.name for item in path.parent.iterdir()] == [name]
+    with pytest.raises(AnimaticError, match="exists and is not overwritten"):
+        prepare_animation(chosen, workspace)
     with pytest.raises(AnimaticError, match="names one file, for 2 clips"):
+        prepare_animation(replace(chosen, count=2), workspace)
+
+
+@pytest.mark.parametrize("name", ["fox.webm", "fox.MOV", "fox.png"])
+def test_out_may_not_name_a_file_of_another_format(workspace, name):
+    with pytest.raises(AnimaticError, match=r"clips are written as \.mp4 and \.gif"):
+        prepare_animation(options(workspace, "nowhere", out=Path(name)), workspace)
+
+
+def test_out_may_name_a_folder_that_looks_like_a_file(workspace, tmp_path):
+    folder = tmp_path / "clips.mp4"
+    folder.mkdir()
+    request = prepare_animation(
+        options(workspace, bundle(tmp_path / "bundle", None), out=folder, count=2), workspace
+    )
+    assert (request.file, request.stem.parent) == (None, folder)
+
+
+@pytest.mark.parametrize("prompt", ["नमस्ते दुनिया", "สวัสดี ชาวโลก", "שָׁלוֹם עולם"])
+def test_marks_on_letters_stay_in_names(workspace, tmp_path, prompt):
+    request = prepare_animation(
+        replace(options(workspace, bundle(tmp_path / "bundle", None)), prompt=prompt), workspace
+    )
+    assert request.stem.name.startswith(f"still-{prompt.replace(' ', '-')}-")
+
+
+def test_seeds_of_all_clips_are_checked_before_the_work(workspace, tmp_path):
+    chosen = options(workspace, bundle(tmp_path / "bundle", None), sampling=SamplingOptions(seed=MAX_SEED))
+    assert prepare_animation(chosen, workspace).settings.seed == MAX_SEED
+    with pytest.raises(AnimaticError, match="needs seeds above the largest"):
         prepare_animation(replace(chosen, count=2), workspace)
 
 
@@ -182,6 +214,11 @@ def test_a_bundle_without_autoencoder_is_refused_at_the_start_or_gets_one(worksp
     state = random_state(SMALL["gated"])
     save_file({key: x for key, x in state.items() if key.startswith("first_stage_model.")}, codec)
     request = prepare_animation(replace(chosen, codec=str(codec)), workspace)
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(codec.read_bytes())
+    assert prepare_animation(replace(chosen, codec=str(copy)), workspace).stem == request.stem
+    save_file({"another": torch.zeros(1)}, copy)
+    assert prepare_animation(replace(chosen, codec=str(copy)), workspace).stem != request.stem
     assert animate(request, lambda done, total: None).clips[0].mp4.exists()
     evaluation = EvaluateOptions("held-out", bundle=chosen.bundle, codec=str(codec))
     assert prepare_evaluation(evaluation, workspace).config.absolute().codec == str(codec)
