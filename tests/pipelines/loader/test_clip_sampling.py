@@ -6,6 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.loader import ClipSampling
+from pipelines.loader.buckets import Bucket
+from pipelines.loader.selection import Selection
 
 LEAST: dict[str, Any] = {"frames": 1, "height": 8, "width": 8}
 
@@ -61,3 +63,22 @@ def test_values_at_the_ends_of_a_range_are_accepted(changed: dict[str, Any]) -> 
 def test_values_outside_of_a_range_are_refused(changed: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ClipSampling(**LEAST | changed)
+
+
+def test_a_bucket_has_the_condition_frame_of_its_samples() -> None:
+    base = ClipSampling(frames=8, height=32, width=32, condition=4)
+    assert Bucket(height=16, width=24, frames=5).sampling(base).model_dump() == base.model_dump() | {
+        "height": 16,
+        "width": 24,
+        "frames": 5,
+    }
+    with pytest.raises(ValueError, match="condition is frame 4, but bucket 16x24x4 has only 4"):
+        Bucket(height=16, width=24, frames=4).sampling(base)
+
+
+def test_a_similarity_is_a_cosine() -> None:
+    for value in (-1.0, 1.0):
+        assert Selection(min_clip_similarity=value).min_clip_similarity == value
+    for value in (-1.01, 1.01):
+        with pytest.raises(ValidationError, match="min_clip_similarity"):
+            Selection(min_clip_similarity=value)
