@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from core.errors import AnimaticError
 from models.architecture import Architecture
 from models.bundle.info import INFO, WEIGHTS
+from models.file_kind import file_kind
 
 
 def with_paths(architecture: Architecture, codec: str | None, encoders: str | None) -> Architecture:
@@ -22,17 +24,38 @@ def with_paths(architecture: Architecture, codec: str | None, encoders: str | No
 
 
 def missing_parts(architecture: Architecture) -> list[str]:
-    """What an animator of this architecture cannot be built without, in words: unset and dead paths."""
+    """What an animator of this architecture cannot be built without, in words: unset paths and unusable ones.
+
+    Files are recognised by their first bytes, so this takes no time.
+    """
     codec, encoders = architecture.codec, architecture.encoders
     parts = (
-        ("the autoencoder", codec.kind == "vae", codec.path),
-        ("the text and image encoders", encoders.kind == "open_clip", encoders.path),
+        ("the autoencoder", codec.kind == "vae", codec.path, True),
+        ("the text and image encoders", encoders.kind == "open_clip", encoders.path, False),
     )
+    problems = {
+        name: "" if path is None else _problem(Path(path), folders=folders)
+        for name, needed, path, folders in parts
+        if needed
+    }
     return [
-        name if path is None else f"{name} ({path} does not exist)"
-        for name, needed, path in parts
-        if needed and (path is None or not Path(path).exists())
+        f"{name} ({problem})" if problem else name
+        for name, problem in problems.items()
+        if problem is not None
     ]
+
+
+def _problem(path: Path, *, folders: bool) -> str | None:
+    """Why no weights can be read from a path; ``folders``: whether it may be a folder."""
+    if not path.exists():
+        return f"{path} does not exist"
+    if folders and path.is_dir():
+        return None
+    try:
+        file_kind(path)
+    except AnimaticError as error:
+        return str(error)
+    return None
 
 
 def _weights(path: str) -> str:

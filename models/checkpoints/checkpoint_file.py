@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 import models
 from core.errors import AnimaticError
 from models.checkpoints import unpickle
-from models.checkpoints.file_kind import SAFETENSORS, file_kind
 from models.checkpoints.schedule import SCALE
 from models.checkpoints.unpickle import CheckpointContent, WriteRequest
+from models.file_kind import SAFETENSORS, file_kind
 from models.state_dict_diff import Shape
 
 # Attributes under which DeepSpeed, DistributedDataParallel and torch.compile keep the module that they wrap.

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from core.errors import AnimaticError
 from models import public_keys
 from models.architecture import EncoderConfig
-from models.encoders.weight_files import DAMAGED_PICKLE, PICKLES, check_weights, file_keys, read_tensors
+from models.encoders.weight_files import DAMAGED_PICKLE, check_weights, file_keys, read_tensors, weights_kind
+from models.file_kind import PICKLE
 
 # open_clip takes seconds to import: only the functions that build towers do so.
 if TYPE_CHECKING:
@@ -147,7 +148,8 @@ def _public_clip(config: EncoderConfig, *, image: bool) -> CLIP:
     if not image:
         clip = _without_image_tower(clip)
     path = Path(config.path)
-    state = (_pickled if path.suffix in PICKLES else _stored)(path, image=image)
+    pickled = weights_kind(path, "model.encoders.path") == PICKLE
+    state = (_pickled if pickled else _stored)(path, image=image)
     check_weights(state, clip.state_dict(), f"{path} (model.encoders.path)")
     clip.load_state_dict(state, assign=True)
     length = clip.context_length
@@ -176,8 +178,6 @@ def _stored(path: Path, *, image: bool) -> dict[str, Tensor]:
 
 def _pickled(path: Path, *, image: bool) -> dict[str, Tensor]:
     """Weights of the towers in a pickle, read without running any code in it."""
-    if not path.is_file():
-        raise AnimaticError(f"no file at {path} (model.encoders.path)")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, *DAMAGED_PICKLE) as error:

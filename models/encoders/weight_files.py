@@ -7,16 +7,32 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from core.errors import AnimaticError
+from models.file_kind import SAFETENSORS, file_kind
 from models.state_dict_diff import compare, shapes_of
 
-# Suffixes of files that torch.save wrote.
-PICKLES = {".bin", ".ckpt", ".pt", ".pth"}
 # What torch.load raises for damaged files, besides UnpicklingError.
 DAMAGED_PICKLE = (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError)
 
 
+def weights_kind(path: Path, setting: str) -> str:
+    """The kind of a weight file, as of :func:`models.file_kind.file_kind`.
+
+    Args:
+        setting: the configuration key that names the file, for the error.
+
+    Raises:
+        AnimaticError: where the file is missing or no weight file.
+    """
+    if not path.is_file():
+        raise AnimaticError(f"no file at {path} ({setting})")
+    try:
+        return file_kind(path)
+    except AnimaticError as error:
+        raise AnimaticError(f"{setting}: {error}") from error
+
+
 def file_keys(path: Path, setting: str) -> list[str]:
-    """Names of the tensors in a .safetensors file.
+    """Names of the tensors in a safetensors file, whatever its name.
 
     Args:
         setting: the configuration key that names the file, for the error.
@@ -24,11 +40,9 @@ def file_keys(path: Path, setting: str) -> list[str]:
     Raises:
         AnimaticError: where the file is missing or not a safetensors file.
     """
-    if not path.is_file():
-        raise AnimaticError(f"no file at {path} ({setting})")
-    if path.suffix != ".safetensors":
+    if weights_kind(path, setting) != SAFETENSORS:
         raise AnimaticError(
-            f"{path} ({setting}) is no .safetensors file; `animatic import-checkpoint` converts "
+            f"{path} ({setting}) is no safetensors file; `animatic import-checkpoint` converts "
             "published checkpoints"
         )
     try:

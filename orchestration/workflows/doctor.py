@@ -130,10 +130,13 @@ def _ledger(workspace: Workspace) -> Check:
 
 
 def _champion(workspace: Workspace) -> Check:
-    """Whether the champion is still the bundle that was promoted: every file's digest is compared."""
-    if workspace.ledger.champion() is None:
+    """Whether each preset's champion is still the bundle that was promoted: all its digests are compared."""
+    ledger = workspace.ledger
+    presets = list(dict.fromkeys(entry.preset for entry in ledger.entries() if entry.kind != "accepted"))
+    if not presets:
         return Check("champion", True, "none yet", needed=False)
-    return Check("champion", True, champion_bundle(workspace.ledger).id[:12])
+    found = [f"{champion_bundle(ledger, preset).id[:12]} ({preset})" for preset in presets]
+    return Check("champion", True, ", ".join(found))
 
 
 def _data(workspace: Workspace) -> Check:

@@ -157,7 +157,10 @@ def test_files_that_are_no_towers_are_refused(clip, published, tmp_path):
     for name in ("absent.bin", "absent.safetensors"):
         with pytest.raises(AnimaticError, match=f"no file at .*{name}"):
             encoders(tmp_path / name)
-    (tmp_path / "damaged.bin").write_bytes(b"damaged")
+    (tmp_path / "page.bin").write_bytes(b"<html>")
+    with pytest.raises(AnimaticError, match=r"model\.encoders\.path: .* is no checkpoint but a web page"):
+        encoders(tmp_path / "page.bin")
+    (tmp_path / "damaged.bin").write_bytes(b"\x80\x02damaged")
     with pytest.raises(AnimaticError, match=r"is damaged"):
         encoders(tmp_path / "damaged.bin")
     torch.save([1, 2], tmp_path / "list.bin")

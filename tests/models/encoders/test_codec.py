@@ -155,9 +155,15 @@ def test_files_that_are_no_autoencoder_are_refused(vae, published, tmp_path):
     with pytest.raises(AnimaticError, match=r"config\.json is missing"):
         codec(tmp_path)
     (tmp_path / "vae.ckpt").write_bytes(b"")
-    with pytest.raises(AnimaticError, match=r"is no \.safetensors file; `animatic import-checkpoint`"):
+    with pytest.raises(AnimaticError, match=r"model\.codec\.path: .* is no checkpoint but empty"):
         codec(tmp_path / "vae.ckpt")
-    (tmp_path / "broken.safetensors").write_bytes(b"broken")
+    torch.save({}, tmp_path / "vae.ckpt")
+    with pytest.raises(AnimaticError, match=r"is no safetensors file; `animatic import-checkpoint`"):
+        codec(tmp_path / "vae.ckpt")
+    (tmp_path / "text.safetensors").write_bytes(b"broken")
+    with pytest.raises(AnimaticError, match=r"model\.codec\.path: .* is no checkpoint but a text file"):
+        codec(tmp_path / "text.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes((8).to_bytes(8, "little") + b"{broken}")
     with pytest.raises(AnimaticError, match=r"is damaged"):
         codec(tmp_path / "broken.safetensors")
     with pytest.raises(AnimaticError, match=r"does not have the weights of this architecture: .*missing"):

@@ -210,7 +210,11 @@ def test_a_bundle_without_autoencoder_is_refused_at_the_start_or_gets_one(worksp
         prepare_animation(chosen, workspace)
     with pytest.raises(AnimaticError, match="lacks the autoencoder"):
         prepare_evaluation(EvaluateOptions("held-out", bundle=chosen.bundle), workspace)
-    codec = tmp_path / "vae.safetensors"
+    page = tmp_path / "page.safetensors"
+    page.write_text("<!doctype html>")
+    with pytest.raises(AnimaticError, match=r"lacks the autoencoder \(.* is no checkpoint but a web page"):
+        prepare_animation(replace(chosen, codec=str(page)), workspace)
+    codec = tmp_path / "vae.bin"  # by content, whatever its name
     state = random_state(SMALL["gated"])
     save_file({key: x for key, x in state.items() if key.startswith("first_stage_model.")}, codec)
     request = prepare_animation(replace(chosen, codec=str(codec)), workspace)

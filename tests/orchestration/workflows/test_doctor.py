@@ -8,6 +8,8 @@ from orchestration.workflows.doctor import Check, examine
 from orchestration.workspace import Workspace
 from tests.support.small_stages import make_bundle
 
+PROMOTED = [("bundle", "tiny"), ("other", "256")]
+
 
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
@@ -27,7 +29,7 @@ def test_an_intact_champion_is_named(workspace, tmp_path):
     checks = found(workspace)
     assert (checks["champion"].ok, checks["champion"].found) == (
         True,
-        open_bundle(tmp_path / "bundle").id[:12],
+        f"{open_bundle(tmp_path / 'bundle').id[:12]} (tiny)",
     )
     assert (checks["ledger"].ok, checks["ledger"].found) == (True, "2 entries, chain verified")
 
@@ -40,6 +42,16 @@ def test_a_changed_file_of_the_champion_fails(workspace, tmp_path):
     champion = found(workspace)["champion"]
     assert (champion.ok, champion.needed) == (False, True)
     assert "model.safetensors" in champion.found
+
+
+def test_the_champions_of_all_presets_are_verified(workspace, tmp_path):
+    make_bundle(tmp_path / "other", preset="256")
+    promote(workspace.ledger, open_bundle(tmp_path / "other"))
+    names = [f"{open_bundle(tmp_path / name).id[:12]} ({preset})" for name, preset in PROMOTED]
+    assert found(workspace)["champion"].found == ", ".join(names)
+    (tmp_path / "bundle" / "README.md").write_text("# changed\n")
+    champion = found(workspace)["champion"]
+    assert not champion.ok and "README.md" in champion.found
 
 
 def test_a_ledger_that_ends_within_an_entry_fails(workspace):
