@@ -37,12 +37,14 @@ def finished_bundle(
     if not folder.bundle.exists():
         return None
     bundle = open_bundle(folder.bundle, verify=verify)
-    origin = (sources or open_source_bundles(config, verify=verify)).continued
+    sources = sources or open_source_bundles(config, verify=verify)
+    origin, base = sources.continued, sources.base if sources.parent else None
     continuation, continued = find_continuation(config, verify=False), bundle.info.extra.get("continued")
     compared = {
         "config hash": (config_hash(config), bundle.info.config_hash),
         "dataset": (dataset_digest, bundle.info.dataset_digest),
         "parent bundle": (origin.id if origin else None, bundle.info.parent),
+        "base bundle": (base.id if base else None, bundle.info.extra.get("base")),
         "continued checkpoint": (
             continuation.digest if continuation else None,
             continued["checkpoint"] if continued else None,

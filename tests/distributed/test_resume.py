@@ -214,14 +214,14 @@ def test_a_run_from_another_base_or_parent_is_refused(recipe, train_in_pair, tmp
     sets = (f"init.base={base}", f"init.parent={parent}", "train.checkpoint_every=1", "train.steps=1")
     config, run_dir = small_config(2, *sets), tmp_path / "run"
     train_in_pair(config, run_dir)
-    for bundle in (base, parent):
+    for name, bundle in (("base", base), ("parent", parent)):
         card = bundle / "README.md"
         card.write_text("Another one.")
         info = json.loads((bundle / "bundle.json").read_text())
         info["files"]["README.md"] = sha256(card)
         (bundle / "bundle.json").write_text(json.dumps(info))
-    with pytest.raises(WorkerError, match="finished run of another parent bundle"):
-        train_in_pair(config, run_dir)
+        with pytest.raises(WorkerError, match=f"finished run of another {name} bundle"):
+            train_in_pair(config, run_dir)
     shutil.rmtree(run_dir / "bundle")
     with pytest.raises(WorkerError, match=r"belongs to another run \(different base, parent\)"):
         train_in_pair(config, run_dir)
