@@ -60,6 +60,8 @@ def _check_whole(path: Path, header: int, size: int) -> None:
 def _described(head: bytes) -> tuple[str, str]:
     if not head:
         return "empty", _DOWNLOAD
+    if not any(head):
+        return "zero bytes, as an interrupted download leaves", _DOWNLOAD
     if head[_TAR_MARK] == b"ustar":
         return "a tar archive", _UNPACK
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()

@@ -86,11 +86,21 @@ def check_animates(bundle: Bundle) -> None:
 
 
 def check_complete(bundle: Bundle, codec: str | None = None, encoders: str | None = None) -> None:
-    """Raise AnimaticError for a bundle without an autoencoder or encoders.
+    """Raise AnimaticError for a bundle without an autoencoder or encoders, or for unused paths.
 
     Args:
         codec, encoders: paths of those to use, as of :meth:`models.bundle.Bundle.animator`.
     """
+    architecture = bundle.info.architecture
+    for option, path, part in (
+        ("--codec", codec, architecture.codec),
+        ("--encoders", encoders, architecture.encoders),
+    ):
+        if path is not None and part.kind not in ("vae", "open_clip"):
+            raise AnimaticError(
+                f"{option} is without effect: bundle {bundle.folder} computes that part without a file "
+                f"(kind {part.kind}); leave the option out"
+            )
     missing = bundle.missing_parts(codec, encoders)
     if missing:
         raise AnimaticError(

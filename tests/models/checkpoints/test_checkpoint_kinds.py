@@ -57,6 +57,7 @@ def test_a_pickle_is_read_whatever_its_name(tmp_path):
         (b"", "is no checkpoint but empty: download it again"),
         (b"\xef\xbb\xbf\r\n<!DOCTYPE html><title>Sign in</title>", "but a web page: download it again"),
         (b"<HTML><body>404", "but a web page"),
+        (bytes(4096), "but zero bytes, as an interrupted download leaves"),
         (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "as stores answer with errors"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "run `git lfs pull`"),
         (gzip.compress(b"x" * 999), "but compressed with gzip: unpack it"),

@@ -117,8 +117,8 @@ def test_a_bundle_without_encoders_is_not_promoted(tmp_path, ledger):
     hollow_bundle(tmp_path / "named", {}, whole, stage=3, digest=True)
     with pytest.raises(AnimaticError, match=rf"the autoencoder \({codec} does not exist\)"):
         promote(ledger, tmp_path / "named")
-    codec.touch()
-    encoders.touch()
+    codec.write_bytes((2).to_bytes(8, "little") + b"{}")
+    encoders.write_bytes((2).to_bytes(8, "little") + b"{}")
     assert promote(ledger, tmp_path / "named").kind == "promoted"
 
 

@@ -176,6 +176,13 @@ def test_seeds_of_all_clips_are_checked_before_the_work(workspace, tmp_path):
         prepare_animation(replace(chosen, count=2), workspace)
 
 
+@pytest.mark.parametrize("part", ["codec", "encoders"])
+def test_a_file_that_the_bundle_does_not_use_is_refused(workspace, tmp_path, part):
+    chosen = options(workspace, bundle(tmp_path / "bundle", None), **{part: "weights.safetensors"})
+    with pytest.raises(AnimaticError, match=f"--{part} is without effect"):
+        prepare_animation(chosen, workspace)
+
+
 def test_out_below_a_file_is_refused_before_the_work(workspace, tmp_path):
     below = tmp_path / "still.png" / "clips"
     with pytest.raises(AnimaticError, match="cannot be written to"):
