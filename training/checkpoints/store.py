@@ -148,9 +148,9 @@ class CheckpointStore:
         self._group.barrier()
 
     def _newest_bytes(self) -> int:
-        """Bytes of the newest checkpoint, as many as another needs; 0 without one."""
-        complete = [path for path in self._complete() if (path / MANIFEST).is_file()]
-        return sum(file.bytes for file in read_manifest(complete[-1]).files.values()) if complete else 0
+        """Bytes of the newest checkpoint, damaged or not, as many as another needs; 0 without one."""
+        files = [file for path in self._complete()[-1:] for file in path.rglob("*") if file.is_file()]
+        return sum(file.stat().st_size for file in files)
 
     def _file_records(self, folder: Path) -> dict[str, FileRecord]:
         """Size and digest of every file that any process sees, the work shared by all of them. Collective.

@@ -286,3 +286,13 @@ def test_other_errors_of_a_save_stay_as_they_are(root):
 
     with pytest.raises(RuntimeError, match="out of luck"):
         open_store(root).save(2, [Failing()])
+
+
+def test_a_damaged_manifest_does_not_keep_the_next_checkpoint_from_being_saved(root):
+    store = open_store(root)
+    store.save(2, [Counter(1)])
+    damaged = store.save(4, [Counter(2)])
+    (damaged.path / "manifest.json").write_text("{")
+    warnings: list[str] = []
+    assert newest_step(root, warnings) == 2 and len(warnings) == 1
+    assert store.save(4, [Counter(3)]).step == newest_step(root, []) == 4
