@@ -57,7 +57,8 @@ def orientation(matrix: tuple[int, ...] | None) -> Orientation:
     a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
     straight, crossed = min(abs(a), abs(d)), min(abs(b), abs(c))
     sideways = crossed > straight
-    if max(abs(a), abs(d)) if sideways else max(abs(b), abs(c)) > _TOLERANCE * max(straight, crossed):
+    rest = max(abs(a), abs(d)) if sideways else max(abs(b), abs(c))
+    if rest > _TOLERANCE * max(straight, crossed):
         entries = " ".join(f"{entry / 65536:.3g}" for entry in (a, b, c, d))
         raise RejectedError("unsupported_rotation", f"display matrix {entries}")
     across, down = (c, b) if sideways else (a, d)

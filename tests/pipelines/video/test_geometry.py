@@ -10,6 +10,7 @@ import pytest
 from core.errors import RejectedError
 from pipelines.video import ClipSettings
 from pipelines.video.normalise import normalise
+from pipelines.video.orientation import orientation
 from tests.support.footage import ffmpeg, frame_number, frames_of, write_coded
 from tests.support.pictures import corner_colours, corner_picture, distance, write_corners
 
@@ -37,6 +38,14 @@ def test_every_display_matrix_gives_the_picture_that_it_describes(
     found = first_frame(source, tmp_path)
     assert found.shape == wanted.shape
     assert distance(corner_colours(found), corner_colours(wanted)) < 12
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_angle_within_half_a_degree_of_a_right_one_counts_as_that(turned: bool) -> None:
+    near, rest = 65533, 572
+    entries = (rest, near, 0, -near, rest) if turned else (near, rest, 0, -rest, near)
+    exact = (0, ONE, 0, -ONE, 0) if turned else (ONE, 0, 0, 0, ONE)
+    assert orientation(entries) == orientation(exact)
 
 
 @pytest.mark.parametrize("options", [("-display_hflip",), ("-display_rotation", "90", "-display_vflip")])
