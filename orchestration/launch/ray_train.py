@@ -53,7 +53,7 @@ class RayTrainLauncher:
         """
         self._wanted = Wanted.of(config)
         self._wanted.check_machine()
-        _set_environment(config)
+        _set_environment(config, self._wanted)
         ensure_ray(config.launch.address, max(config.launch.workers, os.cpu_count() or 1))
         self._wanted.check_cluster()
         self._run_dir, self._report = run_dir, report
@@ -177,7 +177,7 @@ def _raise_stopped(signum: int, step: int | None) -> NoReturn:
     raise stop
 
 
-def _set_environment(config: RunConfig) -> None:
+def _set_environment(config: RunConfig, wanted: Wanted) -> None:
     """Settings of Ray Train, which it has only as environment variables; the user's own are left."""
     workers = config.launch.workers
     poll_s = max(SHORTEST_POLL_S, workers / POLLS_PER_S)
@@ -185,7 +185,7 @@ def _set_environment(config: RunConfig) -> None:
     start_s = max(START_TIMEOUT_S, config.launch.wait_s)
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(start_s))
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
-    if config.launch.address is None:
+    if wanted.address is None:
         # The watcher looks for machines that are about to be withdrawn; a local one never is.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 

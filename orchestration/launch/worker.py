@@ -89,6 +89,7 @@ def work(task: WorkerTask) -> TrainResult | Refusal | Stopped:
         except AnimaticError as error:
             logger.error("%s", error)
             write_text(refusal, str(error))
+            board.fail.remote(Failure(rank, str(error)))
             raise
         except Exception as error:
             logger.exception("training failed")
