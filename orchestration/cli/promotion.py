@@ -80,10 +80,7 @@ def lineage(
 
     chain = workflow.lineage(workflow.LineageOptions(bundle, preset), Workspace.current())
     if as_json:
-        links = [dataclasses.asdict(link) for link in chain]
-        print_json(
-            {"lineage": [{**bundle_fields(link.pop("id"), link.pop("path")), **link} for link in links]}
-        )
+        print_json({"lineage": [_link_fields(link) for link in chain]})
         return
     print_table(
         ("bundle", "stage", "preset", "config", "dataset", "where"),

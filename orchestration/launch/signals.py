@@ -37,7 +37,8 @@ class StopSignals:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         for signum, handler in self._before.items():
-            signal.signal(signum, handler)  # type: ignore[arg-type]
+            # None: of a library, in C, which Python cannot restore.
+            signal.signal(signum, handler or signal.SIG_DFL)  # type: ignore[arg-type]
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""Reports what a run waits for: a worker that stands still, or processors that are not free."""
+"""Reports what a run waits for: a worker that has stalled, or processors that are not free."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
 WATCH_S = 5.0
-# After so long without progress, or several times the longest step if that is longer, a run stands still.
+# After so long without progress, or several times the longest step if that is longer, a run has stalled.
 PATIENCE_S = 30.0
 STEPS_OF_PATIENCE = 3
 _NAMED = 3
@@ -78,21 +78,22 @@ class Watch:
 
         try:
             self.seen = ray.get(self._board.seen.remote(), timeout=WATCH_S)
+            found = self._wait()
         except (GetTimeoutError, RayError):
             return  # as where Ray ends; what it does to the run is reported by the run
+        self._report_long(found)
+
+    def _wait(self) -> Wait | None:
         now = time.monotonic()
         if any(each.ago_s < PATIENCE_S for each in self.seen):
             self._alive = now
-            found: Wait | None = standing_still(self.seen)
-        else:
-            waited = now - self._alive
-            message = f"{self._wanted.waiting()}, for {waited:.0f} s"
-            found = Wait(message, "start", waited)
-            if waited > self._limit_s:
-                self.given_up = self._wanted.given_up(waited)
-        self._say(found)
+            return stalled(self.seen)
+        waited = now - self._alive
+        if waited > self._limit_s:
+            self.given_up = self._wanted.given_up(waited)
+        return Wait(f"{self._wanted.waiting()}, for {waited:.0f} s", "start", waited)
 
-    def _say(self, wait: Wait | None) -> None:
+    def _report_long(self, wait: Wait | None) -> None:
         last = self._reported
         if wait is None:
             self._reported = None
@@ -103,7 +104,7 @@ class Watch:
             self._report(wait.message)
 
 
-def standing_still(seen: Sequence[Seen]) -> Wait | None:
+def stalled(seen: Sequence[Seen]) -> Wait | None:
     """What the workers of a run wait for; None while they progress.
 
     Named are those of which nothing is heard, otherwise those that are behind the others.

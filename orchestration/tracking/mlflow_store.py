@@ -45,7 +45,7 @@ def is_local(uri: str) -> bool:
 
 def artifact_location(uri: str) -> str | None:
     """The URI of the folder beside a local store; None for a server, which decides for itself."""
-    return (_database(uri).parent / _ARTIFACTS).as_uri() if is_local(uri) else None
+    return (local_database(uri).parent / _ARTIFACTS).as_uri() if is_local(uri) else None
 
 
 def find_run(client: MlflowClient, run: TrackedRun) -> str | None:
@@ -69,9 +69,9 @@ def relocate_artifacts(uri: str) -> None:
         sqlite3.Error: the store cannot be read or written.
     """
     own = artifact_location(uri)
-    if own is None or not _database(uri).is_file():
+    if own is None or not local_database(uri).is_file():
         return
-    with contextlib.closing(sqlite3.connect(_database(uri), timeout=_BUSY_S)) as store, store:
+    with contextlib.closing(sqlite3.connect(local_database(uri), timeout=_BUSY_S)) as store, store:
         if not store.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchall():
             return
         found = store.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
@@ -94,5 +94,6 @@ def _rewrite(store: sqlite3.Connection, old: str, new: str) -> None:
     )
 
 
-def _database(uri: str) -> Path:
+def local_database(uri: str) -> Path:
+    """The file of a local store."""
     return Path(uri.removeprefix(SQLITE).partition("?")[0]).resolve()

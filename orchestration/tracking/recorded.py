@@ -8,7 +8,7 @@ from pathlib import Path
 from core.config.layers import read_yaml
 from core.config.validation import validate
 from core.errors import AnimaticError
-from orchestration.tracking.mlflow_store import SQLITE
+from orchestration.tracking.mlflow_store import is_local, local_database
 from training.config import TrackingConfig
 
 
@@ -44,4 +44,4 @@ def recorded_tracking(run: Path, workspace_uri: str) -> RecordedTracking:
 
 
 def _is_gone(uri: str) -> bool:
-    return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE).partition("?")[0]).is_file()
+    return is_local(uri) and not local_database(uri).is_file()

@@ -157,7 +157,7 @@ class _Worker:
     def next_reply(self, seconds: float) -> Reply:
         """The next line that the process writes.
 
-        Raises TimeoutError once the process has worked for ``seconds`` or has stood still as long, EOFError
+        Raises TimeoutError once the process has worked for ``seconds`` or has stalled as long, EOFError
         if it has ended, and pydantic.ValidationError for an invalid reply.
         """
         assert self._process.stdout is not None
@@ -215,7 +215,7 @@ class _Stopwatch:
         if now - self._begin > seconds:
             raise TimeoutError(f"more than {seconds:g} seconds of a processor for a minute of video")
         if time.monotonic() - self._moved > seconds:
-            raise TimeoutError(f"the decoder stood still for {seconds:g} seconds")
+            raise TimeoutError(f"the decoder stalled for {seconds:g} seconds")
 
     def _processor_seconds(self) -> float:
         # After the name in brackets: the state, …, and as fields 14 and 15 of proc(5) the clock ticks spent.

@@ -32,7 +32,7 @@ from training.config.sections import (
 from training.stages import STAGES, stage_values
 
 # Torch takes 64 bits, of which the step and the process of a draw take half.
-MAX_SEED = 2**32 - 1
+MAX_RUN_SEED = 2**32 - 1
 
 
 class RunConfig(Section):
@@ -40,7 +40,9 @@ class RunConfig(Section):
 
     stage: Literal[0, 1, 2, 3] = Field(description="0 prior, 1 context, 2 adaptation, 3 detail guidance")
     preset: str = Field(description="name of the preset that the other values override")
-    seed: int = Field(0, ge=0, le=MAX_SEED, description="of initial weights, sample order, noise and dropout")
+    seed: int = Field(
+        0, ge=0, le=MAX_RUN_SEED, description="of initial weights, sample order, noise and dropout"
+    )
     model: Architecture
     data: DataConfig
     optimizer: OptimizerConfig

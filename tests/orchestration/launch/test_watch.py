@@ -1,4 +1,4 @@
-"""What is reported about workers that stand still, and about processors that are not free."""
+"""What is reported about workers that have stalled, and about processors that are not free."""
 
 from types import SimpleNamespace
 
@@ -9,7 +9,7 @@ from core.errors import AnimaticError
 from orchestration.launch import resources
 from orchestration.launch.board import Beat, Seen
 from orchestration.launch.resources import Wanted
-from orchestration.launch.watch import Watch, standing_still
+from orchestration.launch.watch import Watch, stalled
 from tests.support.training_jobs import small_config
 from training.control import Phase
 
@@ -21,41 +21,41 @@ def seen(
 
 
 def test_workers_that_progress_are_not_reported():
-    assert standing_still([seen(0, Phase.TRAINING, 8, 3), seen(1, Phase.TRAINING, 8, 3)]) is None
+    assert stalled([seen(0, Phase.TRAINING, 8, 3), seen(1, Phase.TRAINING, 8, 3)]) is None
 
 
 def test_a_worker_that_is_behind_the_others_is_named_with_what_it_does_and_since_when():
-    wait = standing_still([seen(0, Phase.TRAINING, 8, 40), seen(1, Phase.WAITING_FOR_DATA, 8, 41)])
+    wait = stalled([seen(0, Phase.TRAINING, 8, 40), seen(1, Phase.WAITING_FOR_DATA, 8, 41)])
     assert wait.message == (
         "worker 1 (node, pid 101): waiting for data (step 8) for 42 s; the others wait: training (step 8)"
     )
 
 
 def test_a_worker_of_an_earlier_step_is_behind_whatever_it_does():
-    wait = standing_still([seen(0, Phase.WAITING_FOR_DATA, 9, 60), seen(1, Phase.DRAWING_SAMPLES, 8, 60)])
+    wait = stalled([seen(0, Phase.WAITING_FOR_DATA, 9, 60), seen(1, Phase.DRAWING_SAMPLES, 8, 60)])
     assert wait.message.startswith("worker 1 (node, pid 101): drawing samples (step 8)")
 
 
 def test_a_silent_worker_is_named_however_far_it_is():
-    wait = standing_still([seen(0, Phase.TRAINING, 8, 40), seen(1, Phase.TRAINING, 8, 1, ago_s=39)])
+    wait = stalled([seen(0, Phase.TRAINING, 8, 40), seen(1, Phase.TRAINING, 8, 1, ago_s=39)])
     assert wait.message == "no sign of life from worker 1 (node, pid 101) for 39 s, last training (step 8)"
 
 
 def test_many_silent_workers_are_counted():
     silent = [seen(rank, Phase.TRAINING, 8, 1, ago_s=39) for rank in range(1, 9)]
-    message = standing_still([seen(0, Phase.TRAINING, 8, 40), *silent]).message
+    message = stalled([seen(0, Phase.TRAINING, 8, 40), *silent]).message
     assert "worker 3 (node, pid 103) and 5 more for 39 s" in message
 
 
 def test_work_of_all_is_reported_as_such():
     workers = [seen(rank, Phase.SAVING_CHECKPOINT, 8, 50) for rank in (0, 1)]
-    assert standing_still(workers).message == "all 2 workers: saving checkpoint (step 8) for 51 s"
+    assert stalled(workers).message == "all 2 workers: saving checkpoint (step 8) for 51 s"
 
 
 def test_a_run_of_slow_steps_gets_more_time():
     slow = [seen(rank, Phase.TRAINING, 8, 100, longest=40) for rank in (0, 1)]
-    assert standing_still(slow) is None
-    assert standing_still([seen(0, Phase.TRAINING, 8, 121, longest=40)]) is not None
+    assert stalled(slow) is None
+    assert stalled([seen(0, Phase.TRAINING, 8, 121, longest=40)]) is not None
 
 
 @pytest.fixture

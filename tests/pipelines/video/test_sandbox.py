@@ -45,7 +45,7 @@ def test_a_hanging_decoder_is_killed_and_the_next_file_gets_a_new_one(tmp_path: 
         sandbox.normalise(source, "a", tmp_path)
         [first] = decoding_processes()
         os.kill(first, signal.SIGSTOP)
-        with pytest.raises(RejectedError, match="decoder_timeout: the decoder stood still for 5 seconds"):
+        with pytest.raises(RejectedError, match="decoder_timeout: the decoder stalled for 5 seconds"):
             sandbox.normalise(source, "b", tmp_path)
         assert first not in decoding_processes()
         assert sandbox.normalise(source, "c", tmp_path)[0]["frames"] == 20
