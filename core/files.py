@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from core.canonical_json import digest_of
+
 _MARK = ".part-"
 
 
@@ -28,6 +30,14 @@ def sha256_of(file: BinaryIO) -> str:
     """Digest of the content of a file that has just been opened, in hex."""
     # BinaryIO does not declare readinto, which the files of disks and of fsspec have.
     return hashlib.file_digest(cast(io.BufferedIOBase, file), "sha256").hexdigest()
+
+
+def content_digest(path: Path) -> str:
+    """Digest of a file's content, or of all names and contents below a folder, in hex. Raises OSError."""
+    if not path.is_dir():
+        return sha256(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return digest_of([[file.relative_to(path).as_posix(), sha256(file)] for file in files])
 
 
 def sync(path: Path) -> None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from core.disk_errors import usable_folder
 from core.errors import AnimaticError
-from core.files import sha256
+from core.files import content_digest, sha256
 from models.bundle import Bundle
 from models.diffusion.settings import MAX_SEED, SamplingSettings
 from models.modes import Mode, frames_to_sample
 from orchestration.registry import check_complete, select_bundle
-from orchestration.workflows.clip_names import clip_stem, content_digest
+from orchestration.workflows.clip_names import clip_stem
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workspace import Workspace
 

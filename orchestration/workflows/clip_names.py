@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.canonical_json import digest_of
-from core.files import sha256
 
 # File systems allow 255 bytes; digest, seed and suffixes take less than 60.
 _IMAGE_BYTES, _PROMPT_BYTES = 80, 100
@@ -22,14 +21,6 @@ def clip_stem(folder: Path, image: Path, prompt: str, made_from: Mapping[str, ob
     words = re.sub("-+", "-", "".join(map(_letter, prompt.lower()))).strip("-") or "clip"
     digest = digest_of({"prompt": prompt, **made_from})[:_DIGEST_DIGITS]
     return folder / f"{_cut(image.stem, _IMAGE_BYTES)}-{_cut(words, _PROMPT_BYTES)}-{digest}"
-
-
-def content_digest(path: Path) -> str:
-    """Digest of a file's content, or of all names and contents below a folder."""
-    if path.is_file():
-        return sha256(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    return digest_of([[file.relative_to(path).as_posix(), sha256(file)] for file in files])
 
 
 def _letter(letter: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from core.canonical_json import digest_of
 from core.config.identity import IdentityFormat
 from core.errors import AnimaticError
+from core.files import content_digest
 from models.bundle import Bundle
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.heldout import HeldOutSet, open_held_out
@@ -95,5 +96,6 @@ def _protocol(bundle: Bundle, held_out: HeldOutSet, count: int, config: Evaluate
         "detector": DETECTOR,
         "sampling": RECORDED_SAMPLING.values(config.sampling),
     }
-    given = {name: path for name, path in config.frozen_parts.items() if path is not None}
+    parts = config.frozen_parts.items()
+    given = {name: content_digest(Path(path)) for name, path in parts if path is not None}
     return {**protocol, "frozen_parts": given} if given else protocol

@@ -18,8 +18,8 @@ class EvaluationProtocol(TypedDict):
 
     ``bundle`` and ``data`` are digests, ``n`` is the number of clips, ``chunk`` how many form one batch,
     ``detector`` names the motion detector, and ``sampling`` is a
-    :class:`models.diffusion.settings.SamplingSettings` without its seed. ``frozen_parts`` are the paths of an
-    autoencoder and encoders that the bundle does not contain.
+    :class:`models.diffusion.settings.SamplingSettings` without its seed. ``frozen_parts`` are the digests of
+    an autoencoder and encoders that the bundle does not contain.
     """
 
     bundle: str

@@ -22,7 +22,7 @@ from models.bundle import open_bundle, write_bundle
 from models.diffusion.settings import SamplingSettings
 from models.network.parameter_names import public_state
 from orchestration.demo.footage import FPS, draw_scene, encode, render
-from pipelines.evaluate import EvaluateConfig, evaluate
+from pipelines.evaluate import EvaluateConfig, evaluate, plan_evaluation
 from pipelines.evaluate.chunk_worker import ChunkWorker
 
 ARCHITECTURE = Architecture(
@@ -149,6 +149,20 @@ def test_a_network_whose_results_are_not_finite_is_refused(config, tmp_path):
 def test_too_few_clips_are_refused(bundle, config):
     with pytest.raises(AnimaticError, match=r"5 of 5 held-out clips have the 10 frames needed, 6 requested"):
         evaluate(bundle, config.model_copy(update={"clips": 6}))
+
+
+def test_an_evaluation_is_that_of_the_content_of_its_autoencoder(bundle, config, tmp_path):
+    weights, copy = tmp_path / "vae.safetensors", tmp_path / "copy.safetensors"
+    weights.write_bytes(b"first")
+    shutil.copy(weights, copy)
+
+    def protocol(path):
+        return plan_evaluation(bundle, config.model_copy(update={"codec": str(path)})).protocol
+
+    first = protocol(weights)
+    assert first == protocol(copy)
+    weights.write_bytes(b"second")
+    assert first != protocol(weights)
 
 
 def test_a_clip_without_a_caption_is_named(bundle, config, tmp_path):
