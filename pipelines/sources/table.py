@@ -122,10 +122,10 @@ class SourceTable:
                 for ids, urls in read_cells(file, reader, names, digest):
                     rows += len(ids)
                     hashes.append(_hashes(ids))
-                    schemes.update(url.partition("://")[0] for url in urls if "://" in url)
+                    schemes |= _schemes({url.partition("://")[0] for url in urls if "://" in url})
                 digests.append([file.name, file.sha256() if file.kind == "parquet" else digest.hexdigest()])
             whole = digests[0][1] if len(digests) == 1 else digest_of(digests)
-            self._scan = TableScan(rows, whole, _repeated(hashes), _schemes(schemes))
+            self._scan = TableScan(rows, whole, _repeated(hashes), frozenset(schemes))
         return self._scan
 
     def rows(self) -> Iterator[SourceRow]:
