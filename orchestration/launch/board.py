@@ -69,13 +69,17 @@ class Board:
     def __init__(self) -> None:
         self._beats: dict[int, tuple[Beat, float]] = {}
         self._failures: list[Failure] = []
+        self._begun: set[int] = set()
         self._stop, self._signal = asyncio.Event(), 0
 
     async def begin(self, rank: int) -> None:
-        """A worker starts; with the first one, what is known of the workers that it replaces is forgotten."""
-        if rank == 0:
+        """A worker starts. With the first one of a restart, whichever it is, what is known of those that it
+        replaces is forgotten."""
+        if rank in self._begun:
+            self._begun.clear()
             self._beats.clear()
             self._failures.clear()
+        self._begun.add(rank)
 
     async def beat(self, beat: Beat) -> None:
         """Replace the worker's beat."""
