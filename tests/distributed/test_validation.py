@@ -34,7 +34,7 @@ def test_the_checkpoint_of_a_step_is_complete_before_its_samples_are_drawn(untro
     ("failing", "rank"),
     [
         ("tests.support.training_jobs.SyntheticSource.first", 0),
-        ("training.backends.deepspeed.full_shape", 1),
+        ("training.backends.deepspeed.flat_buffer", 1),
         ("training.validation.animate", 0),
     ],
 )

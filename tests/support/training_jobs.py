@@ -177,9 +177,12 @@ def _signalling(options: dict[str, Any]) -> contextlib.AbstractContextManager[An
 
 
 def _failing(options: dict[str, Any]) -> contextlib.AbstractContextManager[Any]:
-    if os.environ["RANK"] != str(options.get("failing_rank")):
+    if "failing" not in options:
         return contextlib.nullcontext()
+    # In every process: where the name is wrong, none waits for one that has ended.
     real = pkgutil.resolve_name(options["failing"])
+    if os.environ["RANK"] != str(options["failing_rank"]):
+        return contextlib.nullcontext()
     calls = itertools.count()
 
     def failing(*args: Any, **named: Any) -> Any:

@@ -4,7 +4,7 @@ Measured on DeepSpeed 0.19.8: weights must be in place before ``initialize`` (lo
 silently undone), and a non-finite gradient skips the optimizer step without an error.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +150,7 @@ class DeepSpeedBackend:
     def _gathering(self) -> tuple[dict[str, Fragment], dict[str, torch.Size], Tensor]:
         """This process's fragments, all whole shapes, and flat memory for the largest."""
         shapes = {name: self._shapes[name] for name in self.trainable}
-        largest = max((shape.numel() for shape in shapes.values()), default=0)
-        return self.fragments(), shapes, torch.empty(largest, device=self.device)
+        return self.fragments(), shapes, flat_buffer(shapes.values(), self.device)
 
     def _set_masters(self, weights: Mapping[str, Tensor]) -> None:
         """Start the masters from the exact weights, which DeepSpeed's cast to a half type has rounded."""
@@ -159,6 +158,11 @@ class DeepSpeedBackend:
             whole = weights[name].flatten()
             share = min(masters.numel(), whole.numel() - start)
             masters[:share].copy_(whole[start : start + share])
+
+
+def flat_buffer(shapes: Iterable[torch.Size], device: torch.device) -> Tensor:
+    """Uninitialised memory for the values of the largest shape."""
+    return torch.empty(max((shape.numel() for shape in shapes), default=0), device=device)
 
 
 class _HostCopies:
