@@ -95,19 +95,23 @@ def _train(
     control: RunControl,
 ) -> TrainResult:
     source, folder = source or open_patiently(config), RunFolder(run_dir)
-    finished = finished_bundle(config, folder, source.digest, verify=reads_files_first())
+    steps, digest = config.train.steps, source.digest
+    finished = finished_bundle(config, folder, digest, verify=reads_files_first())
     if finished is not None:
-        return TrainResult(finished.id, finished.folder, config.train.steps, None, config.train.steps)
+        return TrainResult(finished.id, finished.folder, steps, None, steps)
     group = join_process_group(gpu=config.launch.gpus_per_worker > 0)
     batch_shares(config, group.size)  # refuses what cannot be shared before anything is loaded
     with only_run(folder, group):
-        if group.from_first(folder.bundle.exists()):  # by a run that this one waited for
-            return train(config, run_dir, source=source, control=control)
+        # Another run may have finished while this one waited. One process looks: others may not list it yet.
+        finished = group.together(lambda: finished_bundle(config, folder, digest) if group.is_first else None)
+        finished_id = group.from_first(finished.id if finished else None)
+        if finished_id is not None:
+            return TrainResult(finished_id, folder.bundle, steps, None, steps)
         run = _Run(config, folder, source, group, control, on_progress, on_checkpoint)
         resumed_from = run.resume()
         run.train(begun=resumed_from or 0)
         bundle_id, final_loss = run.publish(), run.metrics.get("train/loss")
-    return TrainResult(bundle_id, folder.bundle, config.train.steps, final_loss, resumed_from)
+    return TrainResult(bundle_id, folder.bundle, steps, final_loss, resumed_from)
 
 
 def is_image_step(config: RunConfig, step: int) -> bool:
