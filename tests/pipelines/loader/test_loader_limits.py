@@ -20,6 +20,7 @@ from pipelines.loader.mixture import Mixture
 from pipelines.loader.sample_reader import check_latents
 from pipelines.loader.sample_stream import SampleStream
 from pipelines.loader.sampling import draw_params
+from pipelines.loader.shuffle import GlobalOrder
 from tests.support.coded_clips import build_dataset
 
 SAMPLING = ClipSampling(frames=2, height=32, width=48)
@@ -102,3 +103,14 @@ def _latents(folder: Path, **changed: Any) -> Latents:
         "digest": "l",
     }
     return Latents(Folder(folder), info, SCHEMA.empty_table())
+
+
+def test_two_windows_hold_other_shards_in_each_epoch() -> None:
+    order = GlobalOrder([1] * 8, "digest", seed=1, window=4)
+    first_windows = {frozenset(order.at(epoch * 8 + n).sample for n in range(4)) for epoch in range(6)}
+    assert len(first_windows) > 3
+
+
+def test_a_dataset_opened_without_weights_has_one_from_step_0(tmp_path: Path) -> None:
+    build_dataset(tmp_path / "data", [6] * 2)
+    assert list(WeightedDataset.open(tmp_path / "data").weights) == [(0, 1.0)]
