@@ -46,9 +46,8 @@ def test_with_equal_settings_it_is_the_same_run(original, train_in_pair):
     assert sorted(dict(curves(continued.run_dir / "journal.jsonl")["train/loss"])) == [3, 4]
 
 
-@pytest.mark.parametrize(
-    "zero_stage", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(3, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("zero_stage", [0, 1, 3])
 def test_each_setting_of_the_optimizer_takes_effect(train_in_pair, zero_stage):
     sets = [f"train.zero_stage={zero_stage}"]
     if zero_stage == 3:

@@ -51,7 +51,12 @@ def test_dropout_masks_follow_the_step(pair, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("precision", "zero_stages"), [("bf16", (1, 2, 3)), ("autocast-bf16", (2,))], ids=["bf16", "autocast"]
+    ("precision", "zero_stages"),
+    [
+        pytest.param("bf16", (2,), id="bf16"),
+        pytest.param("bf16", (1, 3), id="bf16-others", marks=pytest.mark.slow),
+        pytest.param("autocast-bf16", (2,), id="autocast", marks=pytest.mark.slow),
+    ],
 )
 def test_gradients_are_summed_in_float32_over_passes_and_processes(pair, tmp_path, precision, zero_stages):
     chosen = f"train.precision={precision}"

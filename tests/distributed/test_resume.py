@@ -68,7 +68,7 @@ def test_killed_run_resumes_bit_equal(undisturbed, pair, tmp_path):
     ("stage", "zero_stage", "precision"),
     [
         pytest.param(0, 0, "autocast-bf16", marks=pytest.mark.slow),
-        (1, 3, "autocast-bf16"),
+        pytest.param(1, 3, "autocast-bf16", marks=pytest.mark.slow),
         (1, 1, "bf16"),
     ],
 )

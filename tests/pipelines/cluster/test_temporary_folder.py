@@ -3,7 +3,6 @@
 import pytest
 
 from core.errors import AnimaticError
-from pipelines.cluster.connect import ensure_ray
 from pipelines.cluster.temporary_folder import check_temporary_folder
 
 
@@ -12,12 +11,11 @@ def test_a_path_too_long_for_sockets_is_named_with_its_variable(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv(name, "/tmp/" + "x" * 79)
     with pytest.raises(
         AnimaticError, match=f"^{name}=/tmp/x+ is too long for Ray's sockets: 84 bytes, .*RAY_TMPDIR"
     ):
-        ensure_ray()
+        check_temporary_folder()
 
 
 def test_a_temporary_folder_below_a_file_is_named_with_its_variable(

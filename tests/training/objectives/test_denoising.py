@@ -78,8 +78,8 @@ def test_the_network_sees_the_conditions_of_each_sample(objective, batch, monkey
 def test_noise_and_steps_follow_the_seed_of_the_sample_alone(objective, batch, monkeypatch):
     drawn = []
     diffusion = objective.animator.diffusion
-    noise = diffusion.noise
-    monkeypatch.setattr(diffusion, "noise", lambda *args: drawn.append(args) or noise(*args))
+    diffuse = diffusion.diffuse
+    monkeypatch.setattr(diffusion, "diffuse", lambda *args: drawn.append(args) or diffuse(*args))
     objective(batch)
     objective(replace(batch, seed=torch.tensor([99, 98, 13, 12]), captions=["x"] * 4, fps=batch.fps + 1))
     first, second = drawn
@@ -94,8 +94,10 @@ def clean_latents(objective: DenoisingObjective, batch: Batch, monkeypatch) -> t
     seen = []
     diffusion = objective.animator.diffusion
     with monkeypatch.context() as patched:
-        noise = diffusion.noise
-        patched.setattr(diffusion, "noise", lambda clean, *rest: seen.append(clean) or noise(clean, *rest))
+        diffuse = diffusion.diffuse
+        patched.setattr(
+            diffusion, "diffuse", lambda clean, *rest: seen.append(clean) or diffuse(clean, *rest)
+        )
         objective(batch)
     return seen[0]
 
