@@ -1,4 +1,4 @@
-"""What documents tell readers to type exists: verbs, options, targets, variables, settings, Python names."""
+"""What documents ask readers to type exists: verbs, options, targets, variables, settings, Python names."""
 
 import ast
 import importlib

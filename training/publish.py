@@ -82,15 +82,6 @@ def publish(
     keys = {name: transfer.key for name, transfer in initialisation.transfers.items()}
     if set(keys) != set(weights):
         raise ValueError(f"weights and network differ: {sorted(set(keys) ^ set(weights))[:3]}")
-    extra = BundleExtra(seed=config.seed, steps=config.train.steps, ema=config.train.ema_decay)
-    if initialisation.base and initialisation.parent:
-        extra["base"] = initialisation.base
-    if continuation is not None:
-        extra["continued"] = ContinuedRun(
-            checkpoint=continuation.digest,
-            step=continuation.manifest.step,
-            config_hash=continuation.config_hash,
-        )
     size = _DTYPES[config.train.bundle_dtype].itemsize
     with explaining_full_disk(
         folder.path,
@@ -109,6 +100,22 @@ def publish(
             parent=initialisation.parent or initialisation.base,
             model_card=model_card(config, initialisation, dataset_digest, folder.journal),
             sampling=config.validation.sampling,
-            extra=extra,
+            extra=_origin(config, initialisation, continuation),
             dtype=_DTYPES[config.train.bundle_dtype],
         )
+
+
+def _origin(
+    config: RunConfig, initialisation: Initialisation, continuation: Continuation | None
+) -> BundleExtra:
+    """Where the weights came from, beyond the bundle's own fields."""
+    extra = BundleExtra(seed=config.seed, steps=config.train.steps, ema=config.train.ema_decay)
+    if initialisation.base and initialisation.parent:
+        extra["base"] = initialisation.base
+    if continuation is not None:
+        extra["continued"] = ContinuedRun(
+            checkpoint=continuation.digest,
+            step=continuation.manifest.step,
+            config_hash=continuation.config_hash,
+        )
+    return extra

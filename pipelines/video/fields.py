@@ -4,8 +4,9 @@ Both filters need the frame after the one that they return, so they work on the 
 """
 
 import dataclasses
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import av
@@ -23,24 +24,20 @@ def deinterlaced(path: Path, frames: Iterator[SourceFrame]) -> Iterator[SourceFr
     """The same frames at the same times, those that are declared as interlaced replaced by pictures of their
     first field, completed by FFmpeg's bwdif. Raises RejectedError."""
     chain = _Chain(f"{DEINTERLACER}=mode=send_frame:parity=auto:deint=interlaced", _as_deinterlaced)
-    with_fields = False
     for frame in frames:
         # Most videos have no interlaced frame, and need no filter.
-        with_fields = with_fields or frame.frame.interlaced_frame
-        if not with_fields:
-            yield frame
-            continue
-        with rejecting(path, "corrupt"):
-            ready = chain.add(frame)
-        yield from ready
-    with rejecting(path, "corrupt"):
-        ready = chain.flush()
-    yield from ready
+        if frame.frame.interlaced_frame:
+            yield from _filtered(path, itertools.chain([frame], frames), chain)
+            return
+        yield frame
 
 
 def with_combs(path: Path, frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
     """The same frames, each with whether FFmpeg's idet takes it for interlaced. Raises RejectedError."""
-    chain = _Chain("idet", _as_measured)
+    yield from _filtered(path, frames, _Chain("idet", _as_measured))
+
+
+def _filtered(path: Path, frames: Iterable[SourceFrame], chain: "_Chain") -> Iterator[SourceFrame]:
     for frame in frames:
         with rejecting(path, "corrupt"):
             ready = chain.add(frame)

@@ -23,8 +23,8 @@ WRITING = [
 @pytest.mark.parametrize("verb", WRITING, ids=lambda verb: verb[0])
 def test_a_url_where_results_are_local(tmp_path, monkeypatch, verb, url):
     monkeypatch.chdir(tmp_path)
-    shown = url.replace("ann:secret@", "")
-    fails(f"{shown} is a URL, but this is written to a local path: name one", *verb, "--out", url)
+    displayed = url.replace("ann:secret@", "")
+    fails(f"{displayed} is a URL, but this is written to a local path: name one", *verb, "--out", url)
     assert not list(tmp_path.iterdir())
 
 
