@@ -10,6 +10,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+INFRA := $(VENV)/infra
+INFRA_STAMP := $(INFRA)/.installed
 UV = $$(command -v $(BIN)/uv || command -v uv || echo $(BIN)/uv)
 ENCODE_USAGE = make encode DATA=dataset OUT=latents [PRESET=512] [SET="model.codec.path=folder"]
 # No telemetry.
@@ -98,7 +100,7 @@ VERB = $(read_options) $(BIN)/animatic
 OPTIONS = "$${options[@]}"
 
 .PHONY: help setup demo prior data inspect verify encode score train animate evaluate promote rollback \
-	import-checkpoint export-checkpoint doctor test test-all coverage lint lock config-reference bench mutants clean
+	import-checkpoint export-checkpoint doctor test test-all infra-check coverage lint lock config-reference bench mutants clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -119,6 +121,15 @@ $(STAMP): requirements.lock pyproject.toml
 lock: ## requirements.lock from pyproject.toml, keeping the versions that still fit; UPGRADE=package takes a newer one
 	@$(UV) pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header \
 		$(call flag,upgrade-package,UPGRADE) --output-file requirements.lock
+	@$(UV) pip compile --quiet --config-file tests/infra/uv.toml tests/infra/requirements.in --universal --python-version 3.11 \
+		--generate-hashes --no-header $(call flag,upgrade-package,UPGRADE) --output-file tests/infra/requirements.lock
+
+# helm, promtool and other programs that only check files: an environment of its own, which `make setup` does without.
+$(INFRA_STAMP): tests/infra/requirements.lock tests/infra/install_tools.py | $(STAMP)
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(INFRA)
+	@$(UV) pip sync --quiet --python $(INFRA)/bin/python --require-hashes tests/infra/requirements.lock
+	@$(BIN)/python -m tests.infra.install_tools $(INFRA)
+	@touch $@
 
 demo: setup ## the main job in about ten minutes: data, three stages, promotion, animation, report
 	@$(VERB) demo $(OPTIONS)
@@ -178,8 +189,11 @@ doctor: setup ## check what this machine provides
 test: setup ## the tests, under eight minutes on two cores
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
-test-all: setup ## with the slow tests
+test-all: setup $(INFRA_STAMP) ## with the slow tests and those of infra/
 	@$(BIN)/python -m pytest -m ''
+
+infra-check: setup $(INFRA_STAMP) ## check the files for clusters in infra/, without a cluster
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m 'infra and not slow' tests/infra
 
 coverage: setup ## the tests, with a report of the lines they reach: htmlcov/index.html
 	@$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html

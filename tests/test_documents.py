@@ -35,6 +35,7 @@ TOOLS = {
     "lock",
     "test",
     "test-all",
+    "infra-check",
     "coverage",
     "bench",
     "mutants",
