@@ -1,0 +1,130 @@
+{{- /* Pods of Ray. */ -}}
+
+{{- define "animatic.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities:
+  drop: [ALL]
+  {{- if .ipcLock }}
+  add: [IPC_LOCK]
+  {{- end }}
+{{- end -}}
+
+{{- define "animatic.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: {{ int64 .Values.podSecurity.runAsUser }}
+runAsGroup: {{ int64 .Values.podSecurity.runAsGroup }}
+fsGroup: {{ int64 .Values.podSecurity.fsGroup }}
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- /* Requests and limits, which are equal. */ -}}
+{{- define "animatic.resources" -}}
+{{- $quantities := dict "cpu" (include "animatic.text" .cpu) "memory" .memory "ephemeral-storage" .scratch -}}
+{{- range $name, $count := .resources | default dict -}}
+{{- $_ := set $quantities $name (include "animatic.text" $count) -}}
+{{- end -}}
+{{- if .gpus -}}
+{{- $_ := set $quantities .gpuResource (include "animatic.text" .gpus) -}}
+{{- end -}}
+{{ toYaml (dict "limits" $quantities "requests" $quantities) }}
+{{- end -}}
+
+{{- /* Environment of a Ray container: (dict "root" $ "own" map "drain" seconds) */ -}}
+{{- define "animatic.environment" -}}
+{{- $values := .root.Values -}}
+{{- $environment := dict
+    "HOME" "/tmp"
+    "ANIMATIC_RUNS" $values.runs.mountPath
+    "ANIMATIC_CACHE" "/tmp/cache"
+    "RAY_USAGE_STATS_ENABLED" "0"
+    "MLFLOW_DISABLE_TELEMETRY" "true"
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S" .drain
+-}}
+{{- if $values.mlflow.enabled -}}
+{{- $_ := set $environment "ANIMATIC_MLFLOW_URI" (printf "http://%s-mlflow:5000" (include "animatic.fullname" .root)) -}}
+{{- end -}}
+{{- $environment = mergeOverwrite $environment (deepCopy $values.nccl) (deepCopy $values.env) (deepCopy .own) -}}
+env:
+{{- range $name, $value := $environment }}
+  {{- include "animatic.checkVariable" $name }}
+  - name: {{ $name }}
+    value: {{ include "animatic.text" $value | quote }}
+{{- end }}
+{{- with $values.envFromSecrets }}
+envFrom:
+  {{- range . }}
+  - secretRef: {name: {{ . }}}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /* Volumes of a Ray pod: (dict "root" $ "pod" settings "job" for the head: the ConfigMap of its job, or "none") */ -}}
+{{- define "animatic.volumes" -}}
+- name: scratch
+  emptyDir: {sizeLimit: {{ .pod.scratch }}}
+- name: shared-mem
+  emptyDir: {medium: Memory, sizeLimit: {{ .pod.sharedMemory }}}
+- name: runs
+  persistentVolumeClaim: {claimName: {{ include "animatic.runsClaim" .root }}}
+{{- if .job }}
+- name: job
+  projected:
+    sources:
+      - configMap: {name: {{ include "animatic.fullname" .root }}-head}
+      {{- if ne .job "none" }}
+      - configMap: {name: {{ .job }}}
+      {{- end }}
+{{- end }}
+{{- with .root.Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "animatic.volumeMounts" -}}
+- {name: scratch, mountPath: /tmp}
+- {name: shared-mem, mountPath: /dev/shm}
+- name: runs
+  mountPath: {{ .root.Values.runs.mountPath }}
+  {{- with .root.Values.runs.subPath }}
+  subPath: {{ . }}
+  {{- end }}
+{{- if .job }}
+- {name: job, mountPath: /etc/animatic, readOnly: true}
+{{- end }}
+{{- with .root.Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- /* Where a pod may run: (dict "pod" settings "market" .Values.spot or .Values.onDemand) */ -}}
+{{- define "animatic.scheduling" -}}
+{{- with mergeOverwrite (deepCopy .market.nodeSelector) (deepCopy .pod.nodeSelector) }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with concat .market.tolerations .pod.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- /* Of batch pods: consolidation of machines must not end weeks of training. */ -}}
+{{- define "animatic.podAnnotations" -}}
+{{- $fixed := dict "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" "karpenter.sh/do-not-disrupt" "true" -}}
+{{ toYaml (mergeOverwrite $fixed (deepCopy .)) }}
+{{- end -}}
+
+{{- define "animatic.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,99 @@
+"""What the chart's pods execute, and its agreement with the rest of the repository."""
+
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from orchestration.cli import app
+from tests.support.chart import CHART, VALUE_SETS, of_kind, render
+from tests.support.infra_tools import Tool
+from tests.support.paths import ROOT
+
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+LOCK = (ROOT / "requirements.lock").read_text()
+
+
+def locked(package: str) -> str:
+    found = re.search(rf"^{package}==(\S+)", LOCK, re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def test_versions_are_those_of_the_lock_and_of_the_project() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert VALUES["rayVersion"] == locked("ray")
+    assert VALUES["mlflow"]["image"]["tag"] == f"v{locked('mlflow')}-full"
+    assert chart["version"] == chart["appVersion"] == project["version"]
+
+
+@pytest.mark.parametrize("values", VALUE_SETS, ids=lambda path: path.stem)
+def test_the_command_knows_every_step(values: Path) -> None:
+    command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    for job in yaml.safe_load(values.read_text()).get("jobs", {}).values():
+        for verb, *arguments in job["steps"]:
+            command.commands[verb].make_context(verb, [str(argument) for argument in arguments])
+
+
+def test_verbs_of_the_schema_are_those_of_the_command() -> None:
+    schema = (CHART / "values.schema.json").read_text()
+    (verbs,) = re.findall(r'"prefixItems": \[\s*\{\s*"enum": \[([^]]*)\]', schema)
+    command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    assert set(re.findall(r'"([a-z-]+)"', verbs)) <= set(command.commands)
+
+
+HOSTILE = ["it's", 'a "b"', "$HOME", "`id`", "a;b", "*", "", "a\\", "ünï"]
+
+
+def scripts(helm: Tool, tmp_path: Path, *steps: list[str]) -> Path:
+    """A folder with run.sh of a job with these steps, and a command `animatic` that records its calls."""
+    (tmp_path / "values.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "image": {"repository": "r/animatic"},
+                "workerGroups": {"cpu": {}},
+                "jobs": {"a": {"groups": {"cpu": {}}, "steps": list(steps)}},
+            }
+        )
+    )
+    rendered = render(helm, "-f", tmp_path / "values.yaml")
+    (script,) = [
+        each["data"]["run.sh"] for each in of_kind(rendered, "ConfigMap") if "run.sh" in each["data"]
+    ]
+    (tmp_path / "run.sh").write_text(script)
+    recorder = tmp_path / "animatic"
+    recorder.write_text('#!/usr/bin/env bash\nprintf "%s\\0" "$@" >> calls; [ "$1" != promote ]\n')
+    recorder.chmod(0o755)
+    return tmp_path
+
+
+def call(folder: Path) -> tuple[int, list[str]]:
+    """The exit code of run.sh, and the arguments of the calls in it."""
+    environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "ANIMATIC_RUNS": str(folder)}
+    code = subprocess.run(["bash", folder / "run.sh"], env=environment, check=False).returncode
+    return code, (folder / "calls").read_text().split("\0")[:-1]
+
+
+def test_arguments_of_steps_reach_the_command_unchanged(helm: Tool, tmp_path: Path) -> None:
+    folder = scripts(helm, tmp_path, ["train", *HOSTILE], ["doctor"])
+    assert call(folder) == (0, ["train", *HOSTILE, "doctor"])
+
+
+def test_a_step_that_fails_ends_the_job_with_its_exit_code(helm: Tool, tmp_path: Path) -> None:
+    folder = scripts(helm, tmp_path, ["doctor"], ["promote"], ["train"])
+    assert call(folder) == (1, ["doctor", "promote"])
+
+
+def test_a_job_s_script_passes_shellcheck(helm: Tool, shellcheck: Tool, tmp_path: Path) -> None:
+    shellcheck.accepts(
+        "--shell=bash", "--exclude=SC2016", scripts(helm, tmp_path, ["train", "it's $"]) / "run.sh"
+    )
