@@ -45,7 +45,7 @@ options-export-checkpoint := OUT CODEC ENCODERS +JSON
 arguments-export-checkpoint := BUNDLE AS
 options-demo := OUT
 options-prior := SET
-options-doctor := +JSON
+options-doctor := ADDRESS DATA +JSON
 VERBS := data inspect verify encode score train animate evaluate promote rollback import-checkpoint export-checkpoint demo prior doctor
 
 # $(call variables,TARGET): what the user may give.
@@ -182,7 +182,7 @@ export-checkpoint: setup ## a bundle → published weights: BUNDLE=folder [OUT=m
 	$(call need,BUNDLE,make export-checkpoint BUNDLE=folder [OUT=model.ckpt])
 	@$(VERB) export-checkpoint --as="$${AS:-dynamicrafter}" $(OPTIONS) -- "$$BUNDLE"
 
-doctor: setup ## check what this machine provides
+doctor: setup ## check what this machine provides, or every node of a cluster: [ADDRESS=http://HEAD:8265]
 	@$(VERB) doctor $(OPTIONS)
 
 # A file's tests share fixtures, and long files come early; each process needs up to 5 GB.

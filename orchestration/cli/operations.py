@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from core.errors import AnimaticError
-from orchestration.cli.common import AsJson, err, given, local_path, out, print_json, refuse
+from orchestration.cli.common import (
+    AsJson,
+    err,
+    given,
+    local_path,
+    only_results_on_stdout,
+    out,
+    print_json,
+    print_table,
+    refuse,
+)
 from orchestration.cli.verb import add_verbs
+
+if TYPE_CHECKING:
+    from orchestration.workflows.doctor import Check
+    from orchestration.workspace import Workspace
 
 PANEL = "This machine"
 
@@ -61,19 +77,63 @@ def demo(
     steps.run(folder or Workspace.current().root / "demo", err(), out())
 
 
-def doctor(as_json: AsJson = False) -> None:
-    """Report what this machine has and what is missing; exit code 1 if work is impossible."""
-    from orchestration.workflows.doctor import examine
+def doctor(
+    context: typer.Context,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Examine every node of this Ray cluster; RAY_ADDRESS if that is set."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="With a cluster: a dataset, folder or file that every node should be able to read."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Report what this machine, or a cluster, has and what is missing; exit code 1 if work is impossible."""
     from orchestration.workspace import Workspace
 
-    checks = examine(Workspace.current())
-    broken = [check.name for check in checks if check.needed and not check.ok]
+    workspace = Workspace.current()
+    if address or os.environ.get("RAY_ADDRESS"):
+        _cluster_doctor(workspace, address, data, as_json)
+        return
+    refuse(given(context, "data"), "without --address or RAY_ADDRESS")
+    from orchestration.workflows.doctor import examine
+
+    checks = examine(workspace)
     if as_json:
-        print_json({"ok": not broken, "checks": checks})
+        print_json({"ok": not _broken(checks), "checks": checks})
     else:
-        width = max(len(check.name) for check in checks)
-        for check in checks:
-            mark = "ok" if check.ok else ("MISSING" if check.needed else "none")
-            out().print(f"{check.name:<{width}}  {mark:<7}  {check.found}")
-    if broken:
+        _print_checks(checks, "MISSING", "none")
+    _raise_broken(checks)
+
+
+def _cluster_doctor(workspace: Workspace, address: str | None, data: str | None, as_json: bool) -> None:
+    from orchestration.workflows.doctor import examine_cluster
+
+    with only_results_on_stdout():
+        report = examine_cluster(workspace, address, data)
+    if as_json:
+        print_json({"ok": not _broken(report.checks), "checks": report.checks, "nodes": report.nodes})
+    else:
+        print_table(*report.table)
+        out().print()
+        _print_checks(report.checks, "FAILED", "warning")
+    _raise_broken(report.checks)
+
+
+def _print_checks(checks: Sequence[Check], failed: str, informative: str) -> None:
+    width, marks = max(len(check.name) for check in checks), max(len(failed), len(informative))
+    for check in checks:
+        mark = "ok" if check.ok else (failed if check.needed else informative)
+        out().print(f"{check.name:<{width}}  {mark:<{marks}}  {check.found}")
+
+
+def _broken(checks: Sequence[Check]) -> list[str]:
+    return [check.name for check in checks if check.needed and not check.ok]
+
+
+def _raise_broken(checks: Sequence[Check]) -> None:
+    if broken := _broken(checks):
         raise AnimaticError(f"not fit for work: {', '.join(broken)}")

@@ -1,4 +1,4 @@
-"""What this machine has for animatic's work, and what is missing."""
+"""Examine this machine and the workspace."""
 
 from __future__ import annotations
 
@@ -7,27 +7,13 @@ import os
 import platform
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import AnimaticError
 from models import PRIOR
 from orchestration.registry import champion_bundle
+from orchestration.workflows.doctor.checks import LEAST_DISK_GB, LEAST_MEMORY_GB, LIBRARIES, Check
 from orchestration.workspace import Workspace
-
-LIBRARIES = ("torch", "ray", "deepspeed", "mlflow", "wandb", "av", "decord", "diffusers", "open_clip_torch")
-LEAST_DISK_GB = 2.0
-LEAST_MEMORY_GB = 4.0
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check. ``needed``: work is impossible if it fails; otherwise it is only informative."""
-
-    name: str
-    ok: bool
-    found: str
-    needed: bool = True
 
 
 def examine(workspace: Workspace) -> list[Check]:
