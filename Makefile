@@ -7,6 +7,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
+DOCKER ?= docker
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -50,9 +51,9 @@ VERBS := data inspect verify encode score train animate evaluate promote rollbac
 
 # $(call variables,TARGET): what the user may give.
 variables = $(sort $(arguments-$(1)) $(patsubst +%,%,$(patsubst :%,%,$(options-$(1)))))
-ALL_VARIABLES := $(sort PYTHON UPGRADE BENCH MUTANTS $(foreach verb,$(VERBS),$(call variables,$(verb))))
+ALL_VARIABLES := $(sort PYTHON UPGRADE BENCH MUTANTS DOCKER VARIANT BASE_IMAGE TAG $(foreach verb,$(VERBS),$(call variables,$(verb))))
 # These may also come from the environment; the names of the others are too general for that.
-FROM_ENVIRONMENT := PYTHON STAGE PRESET DATA VIDEOS OUT GPUS ADDRESS SET IMAGE PROMPT BUNDLE CHECKPOINT AS WEIGHTS UPGRADE BENCH MUTANTS
+FROM_ENVIRONMENT := PYTHON STAGE PRESET DATA VIDEOS OUT GPUS ADDRESS SET IMAGE PROMPT BUNDLE CHECKPOINT AS WEIGHTS UPGRADE BENCH MUTANTS DOCKER VARIANT BASE_IMAGE TAG
 
 # A variable that no target of this call has would be without effect.
 GOALS := $(filter $(VERBS),$(MAKECMDGOALS))
@@ -100,7 +101,8 @@ VERB = $(read_options) $(BIN)/animatic
 OPTIONS = "$${options[@]}"
 
 .PHONY: help setup demo prior data inspect verify encode score train animate evaluate promote rollback \
-	import-checkpoint export-checkpoint doctor test test-all infra-check coverage lint lock config-reference bench mutants clean
+	import-checkpoint export-checkpoint doctor test test-all infra-check coverage lint lock config-reference \
+	bench mutants image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -214,6 +216,16 @@ bench: setup ## measure the implementation choices on this machine (BENCH="--onl
 
 mutants: setup ## change the code in small ways and count what the tests notice (MUTANTS="--only loader")
 	@set -f; $(BIN)/python -m tests.mutants $${MUTANTS:-}
+
+# Tracked files of the commit alone, so that the revision names all that is in the image.
+image: ## a container image of the last commit: [VARIANT=cpu] [BASE_IMAGE=python:3.11-slim-bookworm@sha256:…] [TAG=animatic:test]
+	@command -v "$$DOCKER" >/dev/null || { echo "error: $$DOCKER is not installed; make image DOCKER=podman uses podman" >&2; exit 1; }
+	@revision=$$(git rev-parse --verify HEAD); version=$$(git show HEAD:pyproject.toml | sed -n 's/^version = "\(.*\)"/\1/p'); \
+	variant=$${VARIANT:-cuda}; tag=$${TAG:-animatic:$$version-$${revision:0:12}-$$variant}; \
+	git archive HEAD | "$$DOCKER" build --file infra/images/train.Dockerfile --tag "$$tag" --build-arg VARIANT="$$variant" \
+		--build-arg REVISION="$$revision" --build-arg VERSION="$$version" \
+		$${BASE_IMAGE:+--build-arg BASE_IMAGE="$$BASE_IMAGE"} -; \
+	"$$DOCKER" run --rm --shm-size=2g "$$tag" animatic doctor; echo "$$tag"
 
 clean: ## remove .venv and caches; keeps runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* htmlcov *.egg-info
