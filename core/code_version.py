@@ -1,4 +1,8 @@
-"""Which code runs: the version, and of a git checkout the commit and whether it was changed."""
+"""Which code runs: the version, and of a git checkout the commit and whether it was changed.
+
+A job on a cluster runs from a package of files, which has no repository: what submits it records the version
+in a variable.
+"""
 
 import functools
 import os
@@ -6,17 +10,19 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-_CHECKOUT = Path(__file__).resolve().parents[1]
+VARIABLE = "ANIMATIC_CODE_VERSION"
+CHECKOUT = Path(__file__).resolve().parents[1]
 _TIMEOUT_S = 10
 
 
 @functools.cache
-def code_version(checkout: Path = _CHECKOUT) -> str:
+def code_version(checkout: Path = CHECKOUT) -> str:
     """``0.1.0``; in a git checkout ``0.1.0+git.COMMIT``, with ``.dirty`` if tracked files differ from it.
 
-    The first call of a process decides, since a checkout may change while its old code still runs.
+    In a job, that of the checkout that it was submitted from. The first call of a process decides, since a
+    checkout may change while its old code still runs.
     """
-    return version("animatic") + _revision(checkout)
+    return os.environ.get(VARIABLE) or version("animatic") + _revision(checkout)
 
 
 def _revision(folder: Path) -> str:

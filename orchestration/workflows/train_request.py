@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.disk_errors import real_path
-from orchestration.devices import default_preset, device_count
+from orchestration.devices import default_preset, processors
 from orchestration.workspace import Workspace
 from training.config import RunConfig, config_hash, resolve
 from training.initialisation import SourceBundles, open_source_bundles, parent_stage
@@ -118,7 +118,7 @@ def _default_run_dir(workspace: Workspace, config: RunConfig, inputs: Sequence[s
 def _values(options: TrainOptions) -> dict[str, object]:
     """The options that are settings, as values: text from the user is never parsed as YAML here."""
     values: dict[str, object] = {}
-    gpus = device_count() if options.gpus is None and options.address is None else options.gpus
+    gpus = processors().gpus if options.gpus is None and options.address is None else options.gpus
     if gpus:
         values |= {"launch.workers": gpus, "launch.gpus_per_worker": 1}
     elif options.gpus == 0:
