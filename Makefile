@@ -21,21 +21,21 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 # The options of each target's verb: + is a flag, : a flag that the user may also switch off. A test compares them with the command.
 # Arguments without a name, and what a recipe passes in a way of its own, are in `arguments-TARGET`.
-options-data := VIDEOS OUT WHERE +REPLACE PRESET SEED WORKERS ADDRESS METRICS_PORT :TRACK MLFLOW_URI SET +JSON
+options-data := VIDEOS OUT WHERE +REPLACE PRESET SEED WORKERS ADDRESS ENVIRONMENT METRICS_PORT :TRACK MLFLOW_URI SET +JSON
 arguments-data := DATA
 options-inspect := OUT CLIPS SEED +BATCH STAGE PRESET POSITION SET CONFIG +JSON
 arguments-inspect := DATA
 options-verify := +DEEP +JSON
 arguments-verify := DATA
-options-encode := PRESET BUNDLE SET +STILLS +TEXT WORKERS ADDRESS +JSON
+options-encode := PRESET BUNDLE SET +STILLS +TEXT WORKERS ADDRESS ENVIRONMENT +JSON
 arguments-encode := DATA OUT
-options-score := WEIGHTS MODEL BATCH WORKERS ADDRESS +JSON
+options-score := WEIGHTS MODEL BATCH WORKERS ADDRESS ENVIRONMENT +JSON
 arguments-score := DATA
-options-train := PRESET SET CONFIG DATA OUT ADDRESS GPUS +PRINT_CONFIG +PRINT_INITIALISATION +VERBOSE +JSON
+options-train := PRESET SET CONFIG DATA OUT ADDRESS ENVIRONMENT GPUS +PRINT_CONFIG +PRINT_INITIALISATION +VERBOSE +JSON
 arguments-train := STAGE
 options-animate := OUT BUNDLE PRESET STEPS ETA TEXT_GUIDANCE IMAGE_GUIDANCE FPS PLAYBACK SEED COUNT FRAMES LAST +LOOP CODEC ENCODERS +JSON
 arguments-animate := IMAGE PROMPT
-options-evaluate := OUT BUNDLE CLIPS STEPS SEED STRIDE WORKERS ADDRESS CODEC ENCODERS +JSON
+options-evaluate := OUT BUNDLE CLIPS STEPS SEED STRIDE WORKERS ADDRESS ENVIRONMENT CODEC ENCODERS +JSON
 arguments-evaluate := DATA
 options-promote := PRESET ACTOR NOTE +JSON
 arguments-promote := BUNDLE
@@ -46,8 +46,10 @@ options-export-checkpoint := OUT CODEC ENCODERS +JSON
 arguments-export-checkpoint := BUNDLE AS
 options-demo := OUT
 options-prior := SET
+options-jobs := ADDRESS +JSON
+arguments-jobs := ACTION JOB
 options-doctor := ADDRESS DATA +JSON
-VERBS := data inspect verify encode score train animate evaluate promote rollback import-checkpoint export-checkpoint demo prior doctor
+VERBS := data inspect verify encode score train animate evaluate promote rollback import-checkpoint export-checkpoint jobs demo prior doctor
 
 # $(call variables,TARGET): what the user may give.
 variables = $(sort $(arguments-$(1)) $(patsubst +%,%,$(patsubst :%,%,$(options-$(1)))))
@@ -101,7 +103,7 @@ VERB = $(read_options) $(BIN)/animatic
 OPTIONS = "$${options[@]}"
 
 .PHONY: help setup demo prior data inspect verify encode score train animate evaluate promote rollback \
-	import-checkpoint export-checkpoint doctor test test-all infra-check coverage lint lock config-reference \
+	import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference \
 	bench mutants image clean
 
 help: ## this list
@@ -183,6 +185,9 @@ import-checkpoint: setup ## published weights → a bundle: CHECKPOINT=model.ckp
 export-checkpoint: setup ## a bundle → published weights: BUNDLE=folder [OUT=model.ckpt]
 	$(call need,BUNDLE,make export-checkpoint BUNDLE=folder [OUT=model.ckpt])
 	@$(VERB) export-checkpoint --as="$${AS:-dynamicrafter}" $(OPTIONS) -- "$$BUNDLE"
+
+jobs: setup ## jobs of a cluster: ADDRESS=http://HEAD:8265 [ACTION=list|logs|stop JOB=id]
+	@$(VERB) jobs $(OPTIONS) -- "$${ACTION:-list}" $(call given,JOB)
 
 doctor: setup ## check what this machine provides, or every node of a cluster: [ADDRESS=http://HEAD:8265]
 	@$(VERB) doctor $(OPTIONS)

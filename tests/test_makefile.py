@@ -30,6 +30,7 @@ ARGUMENTS = {
     "rollback": [],
     "import-checkpoint": ["CHECKPOINT"],
     "export-checkpoint": ["BUNDLE"],
+    "jobs": ["ACTION", "JOB"],
     "demo": [],
     "prior": [],
     "doctor": [],

@@ -5,7 +5,17 @@ from __future__ import annotations
 import typer
 
 from core.signals import raise_on_signals
-from orchestration.cli import checkpoints, data, encode, inference, inspect, operations, promotion, training
+from orchestration.cli import (
+    checkpoints,
+    data,
+    encode,
+    inference,
+    inspect,
+    jobs,
+    operations,
+    promotion,
+    training,
+)
 from orchestration.cli.common import CommandGroup
 from orchestration.cli.streams import prepare_streams
 
@@ -17,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (data, inspect, encode, training, promotion, inference, checkpoints, operations):
+for module in (data, inspect, encode, training, promotion, inference, checkpoints, jobs, operations):
     module.register(app)
 
 

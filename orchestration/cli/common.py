@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from core.signals import as_signal_exit
 from core.urls import is_url, without_credentials
 from orchestration.cli.streams import PlainConsole, Results, printable, write_json
 from orchestration.cli.tables import write_table
+from orchestration.job_log import current_job, marked
 
 INTERRUPTED = 130
 
@@ -28,7 +29,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for 
 Preset = Annotated[
     str | None, typer.Option("--preset", help="tiny, 256, 512 or 1024; tiny if there is no GPU.")
 ]
-Address = Annotated[str | None, typer.Option(help="Ray cluster; a local Ray if not given.")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Do this as a job of the Ray cluster at this address (http://HEAD:8265, HOST:PORT or auto), and "
+        "follow it."
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(min=0, help="Ray actors: one for each GPU or core if not given; 0: none, in this process."),
@@ -126,6 +133,19 @@ def print_warning(message: str, console: Console | None = None) -> None:
 def print_json(value: object) -> None:
     """One JSON object on stdout; dataclasses and pydantic models are written as their fields."""
     write_json(value, _json_form)
+
+
+def print_result(value: object, text: Callable[[], None], as_json: bool) -> None:
+    """The result of a verb, as one JSON object or as ``text`` prints it; in a job both, marked in its log."""
+    job = current_job()
+    if job is not None:
+        with marked(job, "text"):
+            text()
+    with marked(job, "json") if job is not None else contextlib.nullcontext():
+        if job is not None or as_json:
+            print_json(value)
+        else:
+            text()
 
 
 def bundle_fields(bundle_id: str, folder: Path | None) -> dict[str, str | None]:

@@ -19,17 +19,20 @@ from orchestration.cli.common import (
     out,
     print_json,
     print_reasons,
+    print_result,
     print_warning,
     print_work,
     refuse,
     short,
 )
+from orchestration.cli.submission import Cluster, Environment, Packages, submitted
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
-    from orchestration.monitoring import IngestObserver
-    from orchestration.workflows.ingest import IngestResult
+    from orchestration.launch.jobs import JobRequest, JobServer
+    from orchestration.monitoring import IngestObserver, MonitoringOptions
+    from orchestration.workflows.ingest import IngestOptions, IngestResult, RetryOptions
 
 PANEL = "Data"
 
@@ -81,6 +84,7 @@ def ingest(
     seed: Annotated[int | None, typer.Option(help="Of the randomly drawn conditioning frames.")] = None,
     workers: Workers = None,
     address: Address = None,
+    environment: Environment = Packages.AUTO,
     metrics_port: MetricsPort = None,
     track: Track = True,
     mlflow_uri: MlflowUri = None,
@@ -102,15 +106,17 @@ def ingest(
         preset=preset,
         seed=seed,
         workers=workers,
-        address=address,
         sets=tuple(assignments or ()),
         replace=replace,
     )
-    request = workflow.prepare_ingest(options, workspace)
     monitoring = MonitoringOptions(metrics_port, track, mlflow_uri)
+    cluster = Cluster(address, environment, as_json)
+    if submitted(context, cluster, partial(_ingest_job, options, monitoring)):
+        return
+    request = workflow.prepare_ingest(options, workspace)
     with _display("ingest") as (on_progress, on_message):
         result = workflow.ingest(request, workspace, monitoring, on_progress, on_message)
-    _print_result(result, as_json)
+    print_result(result, partial(_print_result, result), as_json)
     if not result.report.samples:
         rejects = f"{result.dataset}/rejects.parquet"
         raise AnimaticError(f"none of {result.report.rows} rows became a sample: see {rejects}")
@@ -145,6 +151,7 @@ def retry(
     videos: Annotated[str | None, typer.Option(help="Folder of the videos, if it has moved.")] = None,
     workers: Workers = None,
     address: Address = None,
+    environment: Environment = Packages.AUTO,
     metrics_port: MetricsPort = None,
     track: Track = True,
     mlflow_uri: MlflowUri = None,
@@ -165,15 +172,17 @@ def retry(
         dataset=dataset,
         videos=videos,
         workers=workers,
-        address=address,
         sets=tuple(assignments or ()),
     )
     workspace = Workspace.current()
-    request = workflow.prepare_retry(options, workspace)
     monitoring = MonitoringOptions(metrics_port, track, mlflow_uri)
+    cluster = Cluster(address, environment, as_json)
+    if submitted(context, cluster, partial(_retry_job, options, monitoring)):
+        return
+    request = workflow.prepare_retry(options, workspace)
     with _display("retry") as (on_progress, on_message):
         result = workflow.retry(request, workspace, monitoring, on_progress, on_message)
-    _print_result(result, as_json)
+    print_result(result, partial(_print_result, result), as_json)
 
 
 def verify(
@@ -202,6 +211,20 @@ def verify(
         out().print(f"{result.dataset} is intact")
 
 
+def _ingest_job(options: IngestOptions, monitoring: MonitoringOptions, _: JobServer) -> JobRequest:
+    from orchestration.workflows.job_requests import ingest_job
+    from orchestration.workspace import Workspace
+
+    return ingest_job(options, monitoring, Workspace.current())
+
+
+def _retry_job(options: RetryOptions, monitoring: MonitoringOptions, _: JobServer) -> JobRequest:
+    from orchestration.workflows.job_requests import retry_job
+    from orchestration.workspace import Workspace
+
+    return retry_job(options, monitoring, Workspace.current())
+
+
 def _check_tracking(context: typer.Context, track: bool) -> None:
     if not track:
         refuse(given(context, "mlflow_uri"), "with --no-track")
@@ -217,10 +240,7 @@ def _display(verb: str) -> Iterator[tuple[IngestObserver, Callable[[str], None]]
         yield display, partial(print_warning, console=console)
 
 
-def _print_result(result: IngestResult, as_json: bool) -> None:
-    if as_json:
-        print_json(result)
-        return
+def _print_result(result: IngestResult) -> None:
     report = result.report
     print_work(report.made_units, report.skipped_units, report.seconds)
     out().print(f"{report.rows} rows: {report.samples} samples, {report.rejected} rows rejected")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,12 +17,20 @@ from orchestration.cli.common import (
     err,
     only_results_on_stdout,
     out,
-    print_json,
+    print_result,
     print_work,
     short,
 )
+from orchestration.cli.submission import Cluster, Environment, Packages, submitted
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
+
+if TYPE_CHECKING:
+    from orchestration.launch.jobs import JobRequest, JobServer
+    from orchestration.workflows.encode import EncodeOptions
+    from orchestration.workflows.score import ScoreOptions
+    from pipelines.encode import EncodeReport
+    from pipelines.score import ScoreReport
 
 PANEL = "Data"
 
@@ -52,6 +61,7 @@ def encode(
     precision: Annotated[str, typer.Option(hidden=True, help="Of the codec: float32.")] = "float32",
     workers: Workers = None,
     address: Address = None,
+    environment: Environment = Packages.AUTO,
     as_json: AsJson = False,
 ) -> None:
     """Store the latents of a dataset's clips, for training with data.latents; resumes where it stopped."""
@@ -68,22 +78,17 @@ def encode(
         text=text,
         precision=precision,
         workers=workers,
-        address=address,
     )
+    cluster = Cluster(address, environment, as_json)
+    if submitted(context, cluster, partial(_encode_job, options)):
+        return
     config = workflow.prepare_encode(options)
     from orchestration.monitoring.progress import counting
 
     with only_results_on_stdout(), counting(err(), "encode") as on_progress:
         report = workflow.encode(config, on_progress)
-    if as_json:
-        print_json({"latents": output, "report": report})
-        return
-    print_work(report.made_units, report.skipped_units, report.seconds)
-    out().print(
-        f"{report.samples} samples: {report.encoded} encoded, {report.failed} unreadable; "
-        f"{report.bytes / 1e6:.1f} MB"
-    )
-    out().print(f"latents {short(report.digest)}  {display_path(output)}")
+    value = {"latents": output, "report": report}
+    print_result(value, partial(_print_encoded, report, output), as_json)
 
 
 def score(
@@ -94,22 +99,50 @@ def score(
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
     workers: Workers = None,
     address: Address = None,
+    environment: Environment = Packages.AUTO,
     as_json: AsJson = False,
 ) -> None:
     """Score how well image and caption of every sample agree (CLIP), to select by in training."""
     check_workers(context, workers)
     from orchestration.workflows import score as workflow
 
-    config = workflow.prepare_score(
-        workflow.ScoreOptions(dataset, weights, model, batch, workers=workers, address=address)
-    )
+    options = workflow.ScoreOptions(dataset, weights, model, batch, workers=workers)
+    cluster = Cluster(address, environment, as_json)
+    if submitted(context, cluster, partial(_score_job, options)):
+        return
+    config = workflow.prepare_score(options)
     from orchestration.monitoring.progress import counting
 
     with only_results_on_stdout(), counting(err(), "score") as on_progress:
         report = workflow.score(config, on_progress)
-    if as_json:
-        print_json({"dataset": dataset, "report": report})
-        return
+    value = {"dataset": dataset, "report": report}
+    print_result(value, partial(_print_scored, report), as_json)
+
+
+def _encode_job(options: EncodeOptions, server: JobServer) -> JobRequest:
+    from orchestration.workflows.job_requests import encode_job
+    from orchestration.workspace import Workspace
+
+    return encode_job(options, Workspace.current(), server.resources())
+
+
+def _score_job(options: ScoreOptions, _: JobServer) -> JobRequest:
+    from orchestration.workflows.job_requests import score_job
+    from orchestration.workspace import Workspace
+
+    return score_job(options, Workspace.current())
+
+
+def _print_encoded(report: EncodeReport, output: str) -> None:
+    print_work(report.made_units, report.skipped_units, report.seconds)
+    out().print(
+        f"{report.samples} samples: {report.encoded} encoded, {report.failed} unreadable; "
+        f"{report.bytes / 1e6:.1f} MB"
+    )
+    out().print(f"latents {short(report.digest)}  {display_path(output)}")
+
+
+def _print_scored(report: ScoreReport) -> None:
     print_work(report.made_units, report.skipped_units, report.seconds)
     out().print(
         f"{report.samples} samples scored, {report.failed} unreadable; similarity "

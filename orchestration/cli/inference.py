@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,15 +21,19 @@ from orchestration.cli.common import (
     only_results_on_stdout,
     out,
     print_json,
+    print_result,
     print_warning,
     short,
 )
+from orchestration.cli.submission import Cluster, Environment, Packages, submitted
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
+    from orchestration.launch.jobs import JobRequest, JobServer
     from orchestration.workflows.animate import AnimateResult
-    from pipelines.evaluate import Results
+    from orchestration.workflows.evaluate import EvaluateOptions
+    from pipelines.evaluate import EvaluationPlan, Results
 
 PANEL = "Inference"
 _NOTABLE_RATE_ERROR = 0.05  # the nearest delay of usual rates is within it
@@ -137,6 +142,7 @@ def evaluate(
     ] = None,
     workers: Workers = None,
     address: Address = None,
+    environment: Environment = Packages.AUTO,
     codec: Codec = None,
     encoders: Encoders = None,
     as_json: AsJson = False,
@@ -155,25 +161,25 @@ def evaluate(
         seed=seed,
         stride=stride,
         workers=workers,
-        address=address,
         codec=codec,
         encoders=encoders,
     )
+    if submitted(context, Cluster(address, environment, as_json), partial(_evaluate_job, options)):
+        return
     planned = workflow.plan(workflow.prepare_evaluation(options, Workspace.current()))
     from orchestration.monitoring.progress import counting
 
     finished = planned.report.exists()
     with only_results_on_stdout(), counting(err(), "evaluate") as on_progress:
         report = workflow.evaluate(planned, on_progress)
-    if as_json:
-        print_json(report)
-        return
-    if finished:
-        out().print("nothing left to do: every clip was evaluated before")
-    results = report["results"]
-    out().print(f"bundle {short(planned.bundle.id)} on {results['psnr_first_frame']['n']} clips")
-    _print_results(results)
-    out().print(f"report {display_path(planned.report)}")
+    print_result(report, partial(_print_evaluation, planned, report["results"], finished), as_json)
+
+
+def _evaluate_job(options: EvaluateOptions, _: JobServer) -> JobRequest:
+    from orchestration.workflows.job_requests import evaluate_job
+    from orchestration.workspace import Workspace
+
+    return evaluate_job(options, Workspace.current())
 
 
 def _print_clips(result: AnimateResult, playback: float) -> None:
@@ -188,6 +194,14 @@ def _print_clips(result: AnimateResult, playback: float) -> None:
             f"GIFs play at {gif_fps:.3g} frames per second, not {playback:g}: delays are hundredths of a "
             "second, and browsers play none below two; the mp4 has the exact rate"
         )
+
+
+def _print_evaluation(planned: EvaluationPlan, results: Results, finished: bool) -> None:
+    if finished:
+        out().print("nothing left to do: every clip was evaluated before")
+    out().print(f"bundle {short(planned.bundle.id)} on {results['psnr_first_frame']['n']} clips")
+    _print_results(results)
+    out().print(f"report {display_path(planned.report)}")
 
 
 def _print_results(results: Results) -> None:

@@ -19,14 +19,17 @@ from orchestration.cli.common import (
     only_results_on_stdout,
     out,
     print_json,
+    print_result,
     print_warning,
     refuse,
     short,
 )
+from orchestration.cli.submission import Cluster, Environment, Packages, submitted
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
+    from orchestration.launch.jobs import JobRequest, JobServer
     from orchestration.workflows.train import TrainOutcome
     from orchestration.workflows.train_request import TrainOptions
 
@@ -65,6 +68,7 @@ def train(
         ),
     ] = None,
     address: Address = None,
+    environment: Environment = Packages.AUTO,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to train on; all if not given.")] = None,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the complete configuration and stop.")
@@ -84,7 +88,7 @@ def train(
     elif print_config:
         refuse(["--print-config"], "with --print-initialisation: print one of them")
     if print_config or print_initialisation:
-        refuse(given(context, "run"), "where nothing is trained")
+        refuse(given(context, "run", "address", "environment"), "where nothing is trained")
     from orchestration.workflows.train_request import TrainOptions
 
     options = TrainOptions(
@@ -93,7 +97,6 @@ def train(
         sets=tuple(assignments or ()),
         files=tuple(config or ()),
         data=data,
-        address=address,
         gpus=gpus,
         run_dir=run,
     )
@@ -101,7 +104,7 @@ def train(
         _print_initialisation(options, every_tensor=verbose, as_json=as_json)
     elif print_config:
         _print_config(options, as_json)
-    else:
+    elif not submitted(context, Cluster(address, environment, as_json), partial(_job, options)):
         _train(options, as_json)
 
 
@@ -154,6 +157,13 @@ def _print_initialisation(options: TrainOptions, *, every_tensor: bool, as_json:
         initialisation.print_initialisation(plan, every_tensor=every_tensor)
 
 
+def _job(options: TrainOptions, server: JobServer) -> JobRequest:
+    from orchestration.workflows.job_requests import train_job
+    from orchestration.workspace import Workspace
+
+    return train_job(options, Workspace.current(), server.resources())
+
+
 def _train(options: TrainOptions, as_json: bool) -> None:
     from orchestration.workflows.train_request import prepare_training
     from orchestration.workspace import Workspace
@@ -171,10 +181,8 @@ def _train(options: TrainOptions, as_json: bool) -> None:
             on_progress=display,
             on_warning=partial(print_warning, console=console),
         )
-    if as_json:
-        print_json({"result": outcome.run, "accepted": outcome.accepted})
-    else:
-        _print_outcome(outcome)
+    value = {"result": outcome.run, "accepted": outcome.accepted}
+    print_result(value, partial(_print_outcome, outcome), as_json)
 
 
 def _print_outcome(outcome: TrainOutcome) -> None:

@@ -26,7 +26,7 @@ def check_cluster(address: str, setting: str) -> None:
     Raises AnimaticError where the address has another form, does not resolve, nothing listens there, or what
     does is not Ray: within seconds, with the cause.
     """
-    server = _running_here() if address == "auto" else address
+    server = bootstrap_address(address)
     named = f"{server} ({setting})" if address == server else f"{server} ({setting} {address})"
     host, port = _host_and_port(server, named)
     try:
@@ -44,6 +44,14 @@ def check_cluster(address: str, setting: str) -> None:
             return
         cause = "the server there is not Ray"
     raise AnimaticError(f"no Ray cluster at {named}: {cause}; {_fix(setting)}")
+
+
+def bootstrap_address(address: str) -> str:
+    """``host:port`` of the cluster that ``auto`` names; any other address as it is.
+
+    Raises AnimaticError where ``auto`` finds no cluster on this machine.
+    """
+    return _running_here() if address == "auto" else address
 
 
 def _running_here() -> str:

@@ -51,6 +51,7 @@ COMMANDS = {
     "evaluate": "data",
     "import-checkpoint": "file",
     "export-checkpoint": "bundle --as dynamicrafter",
+    "jobs": "list --address http://127.0.0.1:1",
     "demo": "",
     "doctor": "",
 }
@@ -172,7 +173,7 @@ def test_the_table_has_every_verb() -> None:
 def test_the_working_commands_work(here: Path, verb: str) -> None:
     result = run(verb, *shlex.split(COMMANDS[verb]))
     worked = result.exit_code == 0 or isinstance(result.exception, StartedError)
-    assert worked or verb in ("import-checkpoint", "export-checkpoint", "rollback"), result.output
+    assert worked or verb in ("import-checkpoint", "export-checkpoint", "rollback", "jobs"), result.output
 
 
 def check(case: Case) -> str | None:

@@ -1,0 +1,200 @@
+"""The job server of a cluster's dashboard, through Ray's client, with timeouts and errors in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from core.errors import AnimaticError, TemporaryError
+from core.urls import without_credentials
+from orchestration.launch.jobs.address import checked_version, dashboard_url, only_given_address
+from orchestration.launch.jobs.records import Job
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+ANSWER_S = 60.0
+UPLOAD_S = 600.0
+_MOST_NODES = 10_000
+
+
+class LostServerError(TemporaryError):
+    """The job server does not answer; its jobs may go on."""
+
+
+class UnknownJobError(AnimaticError):
+    """The cluster has no such job."""
+
+
+class TakenIdError(AnimaticError):
+    """The cluster has a job of this id already."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the nodes of a cluster have at the moment; one with an autoscaler can grow."""
+
+    nodes: int
+    cpus: int
+    gpus: int
+
+
+class JobServer:
+    """The job server of the cluster at an address.
+
+    Attributes:
+        url: of its dashboard.
+        ray_version: of the cluster.
+    """
+
+    def __init__(self, address: str, setting: str = "--address") -> None:
+        """Find it, and check that it accepts this client.
+
+        Args:
+            address: ``http(s)://host:port`` of the dashboard, ``host:port`` of the head, or ``auto``.
+            setting: where the address comes from, for messages.
+
+        Raises:
+            AnimaticError: there is none, or it refuses the token.
+        """
+        self.url = dashboard_url(address, setting)
+        checked_version(self.url, setting)
+        self._setting = setting
+        with self._errors(), only_given_address():
+            self._client = _client(self.url)
+        self.ray_version: str = self._client._server_ray_version
+        self.headers: Mapping[str, str] = self._client._headers
+
+    def resources(self) -> Resources:
+        """Of the nodes that are alive. Raises AnimaticError."""
+        from ray.util.state import list_nodes
+        from ray.util.state.exception import RayStateApiException
+
+        with self._errors(), only_given_address():
+            try:
+                nodes = list_nodes(
+                    self.url, filters=[("state", "=", "ALIVE")], limit=_MOST_NODES, timeout=int(ANSWER_S)
+                )
+            except RayStateApiException as error:
+                raise AnimaticError(
+                    f"{self.url} does not list the nodes of its cluster: {_line(error)}"
+                ) from error
+        totals = [node.resources_total for node in nodes]
+        return Resources(
+            len(nodes), *(int(sum(each.get(kind, 0) for each in totals)) for kind in ("CPU", "GPU"))
+        )
+
+    def jobs(self) -> list[Job]:
+        """Those that were submitted to it, the newest first. Raises AnimaticError."""
+        with self._errors():
+            found = [Job.of(details) for details in self._client.list_jobs() if details.submission_id]
+        return sorted(found, key=lambda job: job.started.timestamp() if job.started else 0.0, reverse=True)
+
+    def job(self, job_id: str) -> Job:
+        """The job of this id. Raises UnknownJobError, or AnimaticError."""
+        with self._errors(job_id):
+            return Job.of(self._client.get_job_info(job_id))
+
+    def log(self, job_id: str) -> str:
+        """All of its output so far. Raises AnimaticError."""
+        with self._errors(job_id):
+            return str(self._client.get_job_logs(job_id))
+
+    def submit(
+        self,
+        job_id: str,
+        entrypoint: str,
+        package: Path,
+        runtime_env: Mapping[str, Any],
+        metadata: dict[str, str],
+    ) -> None:
+        """Start a job from a zip of its files, which is sent if the cluster does not have it.
+
+        The command runs on the head and occupies none of its processors.
+
+        Raises:
+            TakenIdError: another job has the id.
+            AnimaticError: the server cannot be reached, or refuses the job.
+        """
+        with self._errors(job_id):
+            self._client.submit_job(
+                entrypoint=entrypoint,
+                submission_id=job_id,
+                runtime_env={**runtime_env, "working_dir": str(package)},
+                metadata=metadata,
+            )
+
+    def stop(self, job_id: str) -> bool:
+        """Ask the job to end; whether it was running. Raises AnimaticError."""
+        with self._errors(job_id):
+            return bool(self._client.stop_job(job_id))
+
+    def unauthorised(self, status: int) -> AnimaticError:
+        """The error of a request that was answered by HTTP status 401 or 403."""
+        source = next(
+            (name for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH") if os.environ.get(name)), None
+        )
+        if status == requests.codes.unauthorized:
+            disabled = os.environ.get("RAY_AUTH_MODE", "token") == "disabled"
+            fix = "unset RAY_AUTH_MODE, and " if disabled else ""
+            return AnimaticError(
+                f"the cluster at {self.url} requires a token: {fix}set RAY_AUTH_TOKEN to it, or "
+                "RAY_AUTH_TOKEN_PATH to a file that contains it; it is in the cluster's Secret, or in "
+                "~/.ray/auth_token of its head"
+            )
+        return AnimaticError(
+            f"the cluster at {self.url} refuses the token of {source or '~/.ray/auth_token'}: set "
+            "RAY_AUTH_TOKEN to that of the cluster"
+        )
+
+    @contextlib.contextmanager
+    def _errors(self, job_id: str = "") -> Iterator[None]:
+        """Turn errors of Ray's client into AnimaticError of one line."""
+        from ray.exceptions import AuthenticationError
+
+        try:
+            yield
+        except AuthenticationError as error:
+            missing = error.message.startswith("Authentication required")
+            raise self.unauthorised(401 if missing else 403) from error
+        except (requests.exceptions.RequestException, ConnectionError) as error:
+            raise LostServerError(
+                f"{without_credentials(self.url)} ({self._setting}) does not answer any more: "
+                f"{type(error).__name__}"
+            ) from error
+        except RuntimeError as error:
+            raise self._refusal(str(error), job_id) from error
+
+    def _refusal(self, text: str, job_id: str) -> AnimaticError:
+        if "status code 404" in text:
+            return UnknownJobError(
+                f"the cluster at {self.url} has no job {job_id}: `animatic jobs list` lists those that it has"
+            )
+        if "already exists" in text and job_id in text:
+            return TakenIdError(f"the cluster at {self.url} has a job {job_id} already")
+        return AnimaticError(f"{self.url} refuses the request: {_line(text)}")
+
+
+def _client(url: str) -> JobSubmissionClient:
+    from ray.job_submission import JobSubmissionClient
+
+    class Client(JobSubmissionClient):
+        """Ray's own, which waits for ever where a connection is lost."""
+
+        def _do_request(self, method: str, endpoint: str, **options: Any) -> requests.Response:
+            options.setdefault("timeout", UPLOAD_S if method == "PUT" else ANSWER_S)
+            return super()._do_request(method, endpoint, **options)
+
+    return Client(url)
+
+
+def _line(error: object) -> str:
+    """The cause in an answer, whose text may be a traceback: its last line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:300]

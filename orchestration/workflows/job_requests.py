@@ -1,0 +1,232 @@
+"""Options of a verb → the request of a job that does the same on a cluster.
+
+Local paths become absolute: every node of the cluster must see them there. What depends on the machine, as
+the preset, depends on the cluster's nodes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core.config.keys import flatten
+from core.errors import AnimaticError
+from core.urls import absolute, is_url
+from orchestration.devices import preset_for
+from orchestration.launch.jobs import JobRequest, Resources
+from orchestration.monitoring import MonitoringOptions
+from orchestration.workflows.encode import EncodeOptions
+from orchestration.workflows.evaluate import EvaluateOptions
+from orchestration.workflows.ingest import IngestOptions, RetryOptions, prepare_ingest
+from orchestration.workflows.score import ScoreOptions
+from orchestration.workflows.train_request import TrainOptions
+from orchestration.workspace import Workspace
+from training.config import RunConfig, config_hash, resolve
+
+_PATHS = (
+    "data.dataset", "data.latents", "data.cache.folder", "model.codec.path", "model.encoders.path",
+    "init.base", "init.parent", "init.checkpoint",
+)  # fmt: skip
+_SQLITE = "sqlite:///"
+_LAST_STAGE = 3
+
+
+def train_job(options: TrainOptions, workspace: Workspace, cluster: Resources) -> JobRequest:
+    """Train one stage, with the configuration as resolved here; data and parent may be left to the job.
+
+    Raises:
+        AnimaticError: an unknown preset or key, or a value that does not fit.
+    """
+    gpus = cluster.gpus if options.gpus is None else options.gpus
+    preset = options.preset or preset_for(gpus)
+    values = {**options.values, **({"data.dataset": options.data} if options.data is not None else {})}
+    config = _with_absolute_paths(resolve(options.stage, preset, options.sets, options.files, values))
+    if config.launch.address is not None:
+        raise AnimaticError("launch.address is without effect with --address, which submits the run as a job")
+    changes = _changes(config, resolve(options.stage, preset))
+    return JobRequest(
+        verb="train",
+        subject=f"stage {options.stage}, preset {preset}",
+        options=_options(
+            stage=options.stage,
+            preset=preset,
+            out=_path(options.run_dir),
+            set=[each for each in changes if not each.startswith("launch.")],
+        ),
+        processes=_options(gpus=gpus, set=[each for each in changes if each.startswith("launch.")]),
+        runs=_runs(workspace),
+        config_hash=config_hash(config),
+    )
+
+
+def ingest_job(options: IngestOptions, monitoring: MonitoringOptions, workspace: Workspace) -> JobRequest:
+    """Ingest a table. Raises AnimaticError for an unknown preset or key, or a value that does not fit."""
+    prepare_ingest(options, workspace)
+    return JobRequest(
+        verb="ingest",
+        subject=_short(options.source),
+        options=_options(
+            videos=_location(options.videos),
+            out=_location(options.output),
+            where=options.where,
+            replace=options.replace,
+            preset=options.preset,
+            seed=options.seed,
+            set=options.sets,
+            **_tracked(monitoring),
+        ),
+        processes=_options(workers=options.workers, metrics_port=monitoring.metrics_port),
+        arguments=(absolute(options.source),),
+        runs=_runs(workspace),
+    )
+
+
+def retry_job(options: RetryOptions, monitoring: MonitoringOptions, workspace: Workspace) -> JobRequest:
+    """Retry rejected rows. Raises AnimaticError where no rejection is named."""
+    if not options.reasons:
+        raise AnimaticError("name the rejections to retry, as in --class fetch_timeout")
+    return JobRequest(
+        verb="retry",
+        subject=_short(options.dataset or "the newest dataset"),
+        options=_options(
+            **{"class": options.reasons},
+            videos=_location(options.videos),
+            set=options.sets,
+            **_tracked(monitoring),
+        ),
+        processes=_options(workers=options.workers, metrics_port=monitoring.metrics_port),
+        arguments=() if options.dataset is None else (absolute(options.dataset),),
+        runs=_runs(workspace),
+    )
+
+
+def encode_job(options: EncodeOptions, workspace: Workspace, cluster: Resources) -> JobRequest:
+    """Store latents. Raises AnimaticError for options that contradict each other, or an unfit value."""
+    preset, sets = options.preset, options.sets
+    if options.bundle is None:
+        preset = preset or preset_for(cluster.gpus)
+        config = _with_absolute_paths(resolve(_LAST_STAGE, preset, sets))
+        sets = tuple(_changes(config, resolve(_LAST_STAGE, preset)))
+    elif preset is not None or sets:
+        raise AnimaticError("--bundle decides size and codec: leave out --preset and --set")
+    return JobRequest(
+        verb="encode",
+        subject=_short(options.dataset),
+        options=_options(
+            to=absolute(options.output),
+            preset=preset,
+            bundle=_path(options.bundle),
+            set=sets,
+            stills=options.stills,
+            text=options.text,
+            precision=options.precision,
+        ),
+        processes=_options(workers=options.workers),
+        arguments=(absolute(options.dataset),),
+        runs=_runs(workspace),
+    )
+
+
+def score_job(options: ScoreOptions, workspace: Workspace) -> JobRequest:
+    """Score image and caption of every sample."""
+    return JobRequest(
+        verb="score",
+        subject=_short(options.dataset),
+        options=_options(weights=_path(options.weights), model=options.model, batch=options.batch),
+        processes=_options(workers=options.workers),
+        arguments=(absolute(options.dataset),),
+        runs=_runs(workspace),
+    )
+
+
+def evaluate_job(options: EvaluateOptions, workspace: Workspace) -> JobRequest:
+    """Measure a bundle: the one named, or the champion of the ledger that the cluster sees."""
+    return JobRequest(
+        verb="evaluate",
+        subject=_short(options.data),
+        options=_options(
+            out=_path(options.folder),
+            bundle=_bundle(options.bundle),
+            clips=options.clips,
+            steps=options.steps,
+            seed=options.seed,
+            stride=options.stride,
+            codec=_location(options.codec),
+            encoders=_location(options.encoders),
+        ),
+        processes=_options(workers=options.workers),
+        arguments=(absolute(options.data),),
+        runs=_runs(workspace),
+    )
+
+
+def _with_absolute_paths(config: RunConfig) -> RunConfig:
+    """The configuration with every local path absolute, also of a local tracker."""
+    values = config.model_dump()
+    for name in _PATHS:
+        *sections, key = name.split(".")
+        section: Any = values
+        for part in sections:
+            section = section[part]
+        if section[key] is not None and (name, section[key]) != ("init.base", "prior"):
+            section[key] = absolute(section[key])
+    for other in values["data"]["others"]:
+        for key in ("dataset", "latents"):
+            other[key] = None if other[key] is None else absolute(other[key])
+    values["tracking"]["mlflow_uri"] = _tracker_uri(config.tracking.mlflow_uri)
+    return RunConfig.model_validate(values)
+
+
+def _changes(config: RunConfig, preset: RunConfig) -> list[str]:
+    """Assignments that make of a preset's configuration this one."""
+    before = flatten(preset.model_dump(mode="json"))
+    after = flatten(config.model_dump(mode="json"))
+    return [f"{name}={json.dumps(value)}" for name, value in after.items() if before.get(name, ...) != value]
+
+
+def _options(**values: object) -> tuple[str, ...]:
+    """As the command takes them: lists are repeated, True is a flag, None and False are left out."""
+    words = []
+    for name, value in values.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif isinstance(value, list | tuple):
+            words += [f"{option}={each}" for each in value]
+        elif value is not None and value is not False:
+            words.append(f"{option}={value}")
+    return tuple(words)
+
+
+def _tracked(monitoring: MonitoringOptions) -> Mapping[str, object]:
+    return {"no_track": not monitoring.track, "mlflow_uri": _tracker_uri(monitoring.mlflow_uri)}
+
+
+def _tracker_uri(uri: str | None) -> str | None:
+    if uri is None or not uri.startswith(_SQLITE):
+        return uri
+    return _SQLITE + absolute(uri.removeprefix(_SQLITE))
+
+
+def _location(text: str | None) -> str | None:
+    return None if text is None else absolute(text)
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else absolute(str(path))
+
+
+def _bundle(name: str | None) -> str | None:
+    """A bundle's folder as an absolute path; an id as it is."""
+    return name if name is None or not ("/" in name or Path(name).exists()) else absolute(name)
+
+
+def _runs(workspace: Workspace) -> str:
+    return absolute(str(workspace.root))
+
+
+def _short(location: str) -> str:
+    """The end of a location, for a table."""
+    return location if is_url(location) else Path(location).name or location
