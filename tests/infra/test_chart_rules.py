@@ -95,6 +95,7 @@ def test_pods_are_not_root_read_only_and_without_privileges(rendered: str) -> No
         assert pod.spec["securityContext"]["runAsUser"] > 0
         assert pod.spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod.spec)
+        assert pod.spec["enableServiceLinks"] is False
         for container in pod.containers:
             security = container["securityContext"]
             assert security["readOnlyRootFilesystem"] is True, pod.path
@@ -204,10 +205,12 @@ def test_kuberay_s_operator_refuses_no_cluster(rendered: str) -> None:
     for path, cluster in clusters(rendered):
         for group in cluster["workerGroupSpecs"]:
             assert NAME.fullmatch(group["groupName"])
-            assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"], path
             assert not {"labels", "redis-password", "resources"} & set(group["rayStartParams"])
-            if not cluster.get("enableInTreeAutoscaling"):
-                assert group["minReplicas"] == group["maxReplicas"]
+            if cluster.get("enableInTreeAutoscaling"):
+                assert "replicas" not in group  # the autoscaler's
+                assert group["minReplicas"] <= group["maxReplicas"], path
+            else:
+                assert group["minReplicas"] == group["replicas"] == group["maxReplicas"], path
         if cluster.get("enableInTreeAutoscaling"):
             assert cluster["autoscalerOptions"]["version"] == "v2"
             templates = [

@@ -90,9 +90,9 @@ REFUSED = {
         f"[{RULE}, {{policy: DeleteWorkers, jobStatus: FAILED, ttlSeconds: 61}}]}}}}",
         "ttlSeconds must not decrease",
     ),
-    "too many at the start": (
-        "jobs: {a: {autoscaling: true, groups: {cpu: {replicas: 5, maxReplicas: 4}}}}",
-        "minReplicas 0 <= replicas 5 <= maxReplicas 4 must hold",
+    "more at least than at most": (
+        "jobs: {a: {autoscaling: true, groups: {cpu: {minReplicas: 5, maxReplicas: 4}}}}",
+        "minReplicas 5 is more than maxReplicas 4",
     ),
     "suspend under Kueue": ("kueue: {queueName: q}\njobs: {a: {suspend: true}}", "suspend is owned by Kueue"),
     "rules under Kueue": (

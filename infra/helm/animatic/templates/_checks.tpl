@@ -32,8 +32,8 @@
 {{- $override := index .owner.groups .name | default dict -}}
 {{- $group := mergeOverwrite (deepCopy .root.Values.workerDefaults) (deepCopy (index .root.Values.workerGroups .name | default dict)) (deepCopy $override) -}}
 {{- include "animatic.checkMemory" (dict "pod" $group "what" $what) -}}
-{{- if and .owner.autoscaling (or (lt (int $group.replicas) (int $group.minReplicas)) (gt (int $group.replicas) (int $group.maxReplicas))) -}}
-{{- fail (printf "%s: with autoscaling, minReplicas %d <= replicas %d <= maxReplicas %d must hold" $what (int $group.minReplicas) (int $group.replicas) (int $group.maxReplicas)) -}}
+{{- if and .owner.autoscaling (gt (int $group.minReplicas) (int $group.maxReplicas)) -}}
+{{- fail (printf "%s: minReplicas %d is more than maxReplicas %d" $what (int $group.minReplicas) (int $group.maxReplicas)) -}}
 {{- end -}}
 {{- if and $group.spot (not .root.Values.spot.nodeSelector) -}}
 {{- fail (printf "%s: spot is set, but spot.nodeSelector does not say which machines those are (karpenter.sh/capacity-type: spot, cloud.google.com/gke-spot: \"true\", …)" $what) -}}

@@ -71,6 +71,7 @@ template:
       {{- include "animatic.podAnnotations" $head.annotations | nindent 6 }}
   spec:
     serviceAccountName: {{ include "animatic.serviceAccountName" .root }}
+    enableServiceLinks: false
     # The autoscaler calls the API server; nothing else does.
     automountServiceAccountToken: {{ .owner.autoscaling }}
     terminationGracePeriodSeconds: {{ $grace }}
@@ -118,9 +119,15 @@ template:
 {{- $values := .root.Values -}}
 {{- $group := .group -}}
 {{- $grace := int $values.terminationGracePeriodSeconds -}}
-replicas: {{ int64 $group.replicas }}
-minReplicas: {{ ternary $group.minReplicas $group.replicas .owner.autoscaling | int64 }}
-maxReplicas: {{ ternary $group.maxReplicas $group.replicas .owner.autoscaling | int64 }}
+{{- if .owner.autoscaling }}
+# The number in between is the autoscaler's: an upgrade of the release must not change it.
+minReplicas: {{ int64 $group.minReplicas }}
+maxReplicas: {{ int64 $group.maxReplicas }}
+{{- else }}
+{{- range list "replicas" "minReplicas" "maxReplicas" }}
+{{ . }}: {{ int64 $group.replicas }}
+{{- end }}
+{{- end }}
 rayStartParams:
   object-store-memory: {{ include "animatic.bytes" $group.objectStoreMemory | quote }}
 template:
@@ -135,6 +142,7 @@ template:
       {{- include "animatic.podAnnotations" $group.annotations | nindent 6 }}
   spec:
     serviceAccountName: {{ include "animatic.serviceAccountName" .root }}
+    enableServiceLinks: false
     automountServiceAccountToken: false
     terminationGracePeriodSeconds: {{ $grace }}
     {{- with $group.runtimeClassName }}

@@ -58,6 +58,7 @@ metadata:
 spec:
   restartPolicy: Never
   serviceAccountName: {{ include "animatic.serviceAccountName" .root }}
+  enableServiceLinks: false
   automountServiceAccountToken: false
   securityContext:
     {{- include "animatic.podSecurity" .root | nindent 4 }}
