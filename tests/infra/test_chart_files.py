@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from orchestration.cli import app
 from tests.support.chart import CHART, VALUE_SETS, of_kind, render
+from tests.support.documents import DOCUMENTS, blocks
 from tests.support.infra_tools import Tool
 from tests.support.paths import ROOT
 
@@ -34,11 +35,25 @@ def test_versions_are_those_of_the_lock_and_of_the_project() -> None:
     assert chart["version"] == chart["appVersion"] == project["version"]
 
 
+def test_values_of_the_documents_are_accepted(helm: Tool, tmp_path: Path) -> None:
+    found = [block for document in DOCUMENTS for block in blocks(document) if block.for_chart]
+    assert found
+    for block in found:
+        (tmp_path / "values.yaml").write_text(block.text)
+        (tmp_path / "image.yaml").write_text("image: {repository: r/animatic}")
+        render(helm, "-f", tmp_path / "values.yaml", "-f", tmp_path / "image.yaml")
+        _check_steps(block.text)
+
+
 @pytest.mark.parametrize("values", VALUE_SETS, ids=lambda path: path.stem)
 def test_the_command_knows_every_step(values: Path) -> None:
+    _check_steps(values.read_text())
+
+
+def _check_steps(values: str) -> None:
     command = get_command(app)
     assert isinstance(command, TyperGroup)
-    for job in yaml.safe_load(values.read_text()).get("jobs", {}).values():
+    for job in yaml.safe_load(values).get("jobs", {}).values():
         for verb, *arguments in job["steps"]:
             command.commands[verb].make_context(verb, [str(argument) for argument in arguments])
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.chart import CHART, VALUE_SETS, Object, of_kind, pods, refusal, render
+from tests.support.chart import CHART, VALUE_SETS, Object, objects, of_kind, pods, refusal, render
 from tests.support.infra_tools import Tool
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
@@ -201,6 +201,13 @@ def test_a_changed_job_is_another_job_and_other_changes_leave_it(helm: Tool, bas
         "jobs.a.steps[0][2]=--json",
     ]
     assert len({name(), *(name("--set", change) for change in changes)}) == 5
+
+
+@pytest.mark.parametrize("setting", ["jobs.a.enabled=false", "jobDefaults.enabled=false", "jobs=null"])
+def test_nothing_is_left_of_a_job_that_is_not_enabled(helm: Tool, base: Path, setting: str) -> None:
+    assert objects(render(helm, "-f", base, "--set", setting)) == []
+    other = "jobDefaults.enabled=false,jobs.a.enabled=true"
+    assert len(of_kind(render(helm, "-f", base, "--set", other), "RayJob")) == 1
 
 
 def test_a_job_overrides_its_defaults_and_its_groups(helm: Tool, base: Path) -> None:

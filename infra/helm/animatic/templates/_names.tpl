@@ -51,6 +51,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- include "animatic.reference" (dict "image" .Values.image "default" .Chart.AppVersion) -}}
 {{- end -}}
 
+{{- /* Names of the jobs that are enabled, as a list in JSON. */ -}}
+{{- define "animatic.jobs" -}}
+{{- $names := list -}}
+{{- range $name := keys (.Values.jobs | default dict) | sortAlpha -}}
+{{- $own := index $.Values.jobs $name -}}
+{{- if ternary $own.enabled $.Values.jobDefaults.enabled (hasKey $own "enabled") -}}
+{{- $names = append $names $name -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $names -}}
+{{- end -}}
+
+{{- /* The number of Ray clusters; 0 where there is nothing to run. */ -}}
+{{- define "animatic.clusters" -}}
+{{- add (include "animatic.jobs" . | fromJsonArray | len) (ternary 1 0 .Values.cluster.enabled) -}}
+{{- end -}}
+
 {{- define "animatic.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default (ternary (include "animatic.fullname" .) "default" .Values.serviceAccount.create) -}}
 {{- end -}}
