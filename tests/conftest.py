@@ -5,6 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+
+_DISTRIBUTED = "tests/distributed"
 
 # The same examples in every run, however busy the machine is.
 settings.register_profile("animatic", derandomize=True, deadline=None, database=None, max_examples=50)
@@ -14,6 +18,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("WANDB_MODE", "offline")
+
+
+class FilesAndDistributed(LoadFileScheduling):
+    """A file's tests go to one process of pytest-xdist, and all of tests/distributed to one: they share
+    processes that keep several GB each."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return _DISTRIBUTED if file.startswith(f"{_DISTRIBUTED}/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesAndDistributed:
+    return FilesAndDistributed(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

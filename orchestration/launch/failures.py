@@ -55,6 +55,10 @@ def _cause(errors: Mapping[int, Exception], reported: Sequence[Failure], workers
 
 
 def last_line(error: BaseException) -> str:
-    """Type and last line of an error, whose text Ray extends by tracebacks."""
+    """Type and last line of an error, whose text Ray extends by tracebacks and, without memory, by advice."""
+    from ray.exceptions import OutOfMemoryError
+
+    if isinstance(error, OutOfMemoryError):
+        return "the memory of a machine ran out"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__

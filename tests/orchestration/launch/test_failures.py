@@ -6,7 +6,7 @@ from pathlib import Path
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 
 from orchestration.launch.board import Failure
-from orchestration.launch.failures import failure_message
+from orchestration.launch.failures import failure_message, last_line
 
 LOST = RuntimeError("Connection closed by peer")
 KILLED = "its process was killed, as when memory runs out, or its machine was lost"
@@ -52,3 +52,8 @@ def test_a_connection_that_broke_between_living_workers_is_reported_as_that():
 def test_an_error_of_ray_itself_keeps_its_last_line():
     text = message({0: ValueError("Traceback\n  line\nno such thing\n")})
     assert text.startswith("worker 0: ValueError: no such thing; see")
+
+
+def test_memory_that_ran_out_is_named_without_ray_s_advice():
+    advice = "Refer to the documentation on how to address the out of memory issue: https://docs.ray.io."
+    assert last_line(OutOfMemoryError(advice)) == "the memory of a machine ran out"
