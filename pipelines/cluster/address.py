@@ -6,6 +6,10 @@ Ray itself waits for minutes where nothing answers, and handles no signal meanwh
 import contextlib
 import os
 import socket
+import threading
+from concurrent.futures import Future
+
+import grpc
 
 from core.errors import AnimaticError
 
@@ -15,6 +19,8 @@ _CLIENT = "ray://"
 # with its own. Ray's servers speak gRPC, which is HTTP/2.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 _FRAME_HEADER, _FRAME_TYPE, _SETTINGS = 9, 3, 4
+# The service of gRPC that reports whether a server works; a cluster has it, with authentication too.
+_HEALTH = "/grpc.health.v1.Health/Check"
 
 
 def check_cluster(address: str, setting: str) -> None:
@@ -30,19 +36,17 @@ def check_cluster(address: str, setting: str) -> None:
     named = f"{server} ({setting})" if address == server else f"{server} ({setting} {address})"
     host, port = _host_and_port(server, named)
     try:
-        answer = _first_answer(host, port)
-    except socket.gaierror as error:
-        cause = f"the name {host} does not resolve ({error.strerror})"
+        if _is_ray(host, port, is_client=server.startswith(_CLIENT)):
+            return
+        cause = "the server there is not Ray"
+    except (socket.gaierror, UnicodeError) as error:
+        cause = f"the name {host} does not resolve ({getattr(error, 'strerror', None) or error})"
     except ConnectionRefusedError:
         cause = "nothing listens there"
     except TimeoutError:
         cause = f"it did not answer within {CONNECT_S:g} s"
     except OSError as error:
         cause = error.strerror or type(error).__name__
-    else:
-        if os.environ.get("RAY_USE_TLS", "0") != "0" or _is_settings_frame(answer):
-            return
-        cause = "the server there is not Ray"
     raise AnimaticError(f"no Ray cluster at {named}: {cause}; {_fix(setting)}")
 
 
@@ -78,6 +82,33 @@ def _host_and_port(server: str, named: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def _is_ray(host: str, port: int, *, is_client: bool) -> bool:
+    """Whether the server answers as Ray does; with TLS, whether it accepts connections."""
+    answer = _answer(host, port)
+    if os.environ.get("RAY_USE_TLS", "0") != "0":
+        return True
+    return _is_settings_frame(answer) and (
+        is_client or _is_healthy(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    )
+
+
+def _answer(host: str, port: int) -> bytes:
+    """``_first_answer`` within CONNECT_S: resolvers can take longer, as can a name with several addresses.
+
+    Raises TimeoutError.
+    """
+    answer: Future[bytes] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(_first_answer(host, port))
+        except (OSError, UnicodeError) as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name="address of Ray", daemon=True).start()
+    return answer.result(CONNECT_S)
+
+
 def _first_answer(host: str, port: int) -> bytes:
     """The first bytes that the server sends; none where it expects TLS or closes the connection."""
     with contextlib.closing(socket.create_connection((host, port), timeout=CONNECT_S)) as connection:
@@ -85,6 +116,21 @@ def _first_answer(host: str, port: int) -> bytes:
             return b""
         connection.sendall(_PREFACE)
         return connection.recv(_FRAME_HEADER, socket.MSG_WAITALL)
+
+
+def _is_healthy(address: str) -> bool:
+    """Whether the server has gRPC's service of health. Proxies accept every connection, and speak HTTP/2.
+
+    Raises TimeoutError if it does not answer.
+    """
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            channel.unary_unary(_HEALTH)(b"", timeout=CONNECT_S)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise TimeoutError from error
+            return False
+    return True
 
 
 def _is_settings_frame(answer: bytes) -> bool:

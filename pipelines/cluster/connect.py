@@ -8,7 +8,7 @@ import ray
 from core.errors import AnimaticError
 from core.signals import raise_on_signals
 from pipelines.cluster.address import check_cluster
-from pipelines.cluster.temporary_folder import check_temporary_folder
+from pipelines.cluster.temporary_folder import check_temporary_folder, logs_folder
 
 OBJECT_STORE_BYTES = 256 << 20  # jobs pass paths and counts through it, never clips
 _QUIET = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
@@ -49,7 +49,8 @@ def _start(cpus: int | None) -> None:
     except Exception as error:  # Ray has no narrower type for a node that is not up within its 30 s
         ray.shutdown()
         raise AnimaticError(
-            f"Ray did not start on this machine ({_reason(error)}); on a busy machine, try again"
+            f"Ray did not start on this machine ({_reason(error)}): its logs in {logs_folder()} give the "
+            "cause; on a busy machine, try again"
         ) from error
 
 

@@ -30,3 +30,9 @@ def check_temporary_folder() -> None:
         usable_folder(Path(folder))
     except AnimaticError as error:
         raise AnimaticError(f"{name}: {error}") from error
+
+
+def logs_folder() -> Path:
+    """The logs of the Ray that was started last."""
+    folder = next((os.environ[name] for name in _VARIABLES if os.environ.get(name)), "/tmp")
+    return Path(folder, "ray", "session_latest", "logs")

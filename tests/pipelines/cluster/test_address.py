@@ -4,15 +4,15 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import pytest
 import ray
 
 from core.errors import AnimaticError
 from pipelines.cluster import address as checked
 from pipelines.cluster.connect import ensure_ray
-
-SETTINGS_FRAME = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
 @pytest.fixture(autouse=True)
@@ -133,9 +133,81 @@ def test_a_form_that_is_no_address(address):
         ensure_ray(address)
 
 
+def test_a_name_that_cannot_be_one():
+    with pytest.raises(
+        AnimaticError, match=r"the name head\.\.lab does not resolve \(.+\); start the cluster"
+    ):
+        ensure_ray("head..lab:6379")
+
+
+def test_a_resolver_that_does_not_answer(monkeypatch):
+    """As with name servers that cannot be reached: each has a limit of its own, and there are several."""
+    monkeypatch.setattr(checked, "CONNECT_S", 0.05)
+    asked = threading.Event()
+
+    def resolve(*_: object, **__: object) -> None:
+        asked.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    try:
+        with pytest.raises(AnimaticError, match=r"head:6379 .*: it did not answer within 0\.05 s; start"):
+            ensure_ray("head:6379")
+    finally:
+        asked.set()
+
+
+@contextlib.contextmanager
+def grpc_server(methods: dict[str, grpc.RpcMethodHandler]) -> Iterator[str]:
+    """A server of gRPC with these methods of its service of health."""
+    running = grpc.server(ThreadPoolExecutor(1))
+    running.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("grpc.health.v1.Health", methods),)
+    )
+    port = running.add_insecure_port("127.0.0.1:0")
+    running.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        running.stop(None).wait()
+
+
+def answers_check(answer: bytes) -> dict[str, grpc.RpcMethodHandler]:
+    return {"Check": grpc.unary_unary_rpc_method_handler(lambda request, context: answer)}
+
+
 def test_ray_connects_to_a_server_that_answers_as_its_own_do(monkeypatch):
     connected: list[str] = []
     monkeypatch.setattr(ray, "init", lambda address, **_: connected.append(address))
-    with server(SETTINGS_FRAME) as address:
+    with grpc_server(answers_check(b"\x08\x01")) as address:
         ensure_ray(address)
     assert connected == [address]
+
+
+def test_a_server_of_ray_clients_needs_no_service_of_health(monkeypatch):
+    connected: list[str] = []
+    monkeypatch.setattr(ray, "init", lambda address, **_: connected.append(address))
+    with grpc_server({}) as address:
+        ensure_ray(f"ray://{address}")
+    assert connected == [f"ray://{address}"]
+
+
+def test_a_server_of_something_else_that_speaks_http_2():
+    """As a proxy does, which accepts connections to every address."""
+    with (
+        grpc_server({}) as address,
+        pytest.raises(AnimaticError, match=r"the server there is not Ray; start"),
+    ):
+        ensure_ray(address)
+
+
+def test_a_server_that_begins_as_ray_and_does_not_answer(monkeypatch):
+    monkeypatch.setattr(checked, "CONNECT_S", 0.5)
+    ended = threading.Event()
+    hanging = grpc.unary_unary_rpc_method_handler(lambda request, context: ended.wait(60) and b"")
+    with grpc_server({"Check": hanging}) as address:
+        try:
+            with pytest.raises(AnimaticError, match=r"it did not answer within 0\.5 s; start"):
+                ensure_ray(address)
+        finally:
+            ended.set()

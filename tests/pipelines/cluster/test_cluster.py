@@ -1,8 +1,11 @@
 """A Ray that does not start is reported in one line."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import ray
@@ -12,9 +15,14 @@ from pipelines.cluster.connect import ensure_ray
 from tests.support.paths import ROOT
 
 START = """
+import resource
+import sys
+
 from core.errors import AnimaticError
 from pipelines.cluster.connect import ensure_ray
 
+if sys.argv[1:]:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 try:
     ensure_ray()
 except AnimaticError as error:
@@ -29,7 +37,7 @@ def test_a_local_ray_that_does_not_start_is_a_clear_error(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", late)
-    with pytest.raises(AnimaticError, match=r"did not start .*timed out during startup\.\); .*try again$"):
+    with pytest.raises(AnimaticError, match=r"did not start .*timed out during startup\.\): .*try again$"):
         ensure_ray()
 
 
@@ -41,3 +49,21 @@ def test_a_folder_that_ray_cannot_write_to_is_named_in_one_line():
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     assert line.startswith("RAY_TMPDIR: /proc/nowhere cannot be written to")
+
+
+@pytest.mark.slow  # Ray waits for half a minute
+def test_a_ray_whose_processes_die_is_reported_in_one_line_with_its_logs():
+    """The limit on the size of files is below that of Ray's store: its raylet is killed."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # short, for Ray's sockets
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(folder)}
+    environment.pop("RAY_ADDRESS", None)
+    try:
+        command = [sys.executable, "-c", START, "1000000"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        (line,) = done.stdout.splitlines()
+        logs = f"{folder}/ray/session_latest/logs"
+        assert line.startswith("Ray did not start on this machine (") and f"its logs in {logs} give" in line
+        assert (Path(logs) / "raylet.err").exists()
+    finally:
+        shutil.rmtree(folder)
