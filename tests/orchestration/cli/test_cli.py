@@ -96,7 +96,7 @@ def test_the_champion_animates_an_image(here):
     promoted = run("promote", "bundle", "--json")
     assert json.loads(promoted.stdout)["kind"] == "promoted"
     assert "champion" in run("registry").stdout
-    mirrored = MlflowClient(registry_uri=f"sqlite:///{here / 'runs' / 'mlflow.db'}")
+    mirrored = MlflowClient(tracking_uri=f"sqlite:///{here / 'runs' / 'mlflow.db'}")
     alias = mirrored.get_model_version_by_alias("animatic-tiny", "champion")
     assert alias.tags["bundle.id"] == json.loads(promoted.stdout)["bundle_id"]
     Image.fromarray(np.full((80, 90, 3), 120, np.uint8)).save("still.png")

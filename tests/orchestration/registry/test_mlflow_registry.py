@@ -48,7 +48,7 @@ def mirrored(folder: Path, workspace_uri: str) -> str | None:
 
 
 def champion(store: str):
-    return MlflowClient(registry_uri=store).get_model_version_by_alias("animatic-tiny", "champion")
+    return MlflowClient(tracking_uri=store).get_model_version_by_alias("animatic-tiny", "champion")
 
 
 def test_on_a_server_the_alias_points_below_the_run(tmp_path, store, server):
