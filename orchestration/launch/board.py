@@ -18,11 +18,13 @@ class Beat:
     """A sign of life of a worker.
 
     Attributes:
+        node: Ray's id of its node.
         seconds: since it began its activity.
         longest_step_s: that it has trained on a batch.
     """
 
     rank: int
+    node: str
     host: str
     pid: int
     phase: Phase

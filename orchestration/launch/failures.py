@@ -29,7 +29,8 @@ def failure_message(
     rank, cause = _cause(errors, reported, workers)
     one_line = " ".join(cause.split())
     log = worker_log(run_dir, rank)
-    return f"training failed {attempts} times, last in worker {rank}: {one_line}; see {log}"
+    times = f"{attempts} times, last" if attempts > 1 else "once,"
+    return f"training failed {times} in worker {rank}: {one_line}; see {log}"
 
 
 def _cause(errors: Mapping[int, Exception], reported: Sequence[Failure], workers: int) -> tuple[int, str]:

@@ -22,8 +22,10 @@ from orchestration.launch.signals import StopSignals
 from orchestration.launch.watch import Watch
 from orchestration.launch.worker import Refusal, Stopped, WorkerTask, work
 from pipelines.cluster.connect import ensure_ray
+from training.checkpoints import MANIFEST
 from training.config import RunConfig
 from training.control import StoppedBySignal
+from training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
     from training.loop import TrainResult
 
-RESTARTS = 2
 # A machine with other work can take minutes to import torch in every worker.
 START_TIMEOUT_S = 600
 POLLS_PER_S = 100  # of the controller, over all workers
@@ -58,53 +59,62 @@ class RayTrainLauncher:
         self._wanted.check_cluster()
         self._run_dir, self._report = run_dir, report
         self._limit_s = config.launch.wait_s
-        self._board = start_board()
-        self._trainer = _trainer(config, run_dir, self._board)
+        self._config, self._board = config, start_board()
 
     def run(self) -> TrainResult:
-        """Train to the bundle; workers that die are replaced and resume from the newest checkpoint.
+        """Train to the bundle; workers that die are replaced and resume from the newest checkpoint, on
+        another node if theirs was lost.
 
         SIGTERM, SIGINT and SIGHUP stop the workers after the step in progress, with a checkpoint; a second
         one, or one before the first step, stops them at once.
 
         Raises:
-            AnimaticError: training failed more often than it is restarted (the message names the log),
-                workers did not start, or one reported an error that the user can fix.
+            AnimaticError: training failed more often than ``launch.restarts`` without a new checkpoint (the
+                message names the log), workers did not start, or one reported an error that the user can fix.
             KeyboardInterrupt: SIGINT stopped the run.
             StoppedBySignal: SIGTERM or SIGHUP did.
         """
-        fit = _Fit(self._trainer)
+        from ray.train import TrainingFailedError
+
         with StopSignals() as signals, Watch(self._board, self._wanted, self._limit_s, self._report) as watch:
-            fit.start()
-            forwarded = False
-            while not fit.ended(_LOOK_S):
-                if watch.given_up is not None:
-                    watch.stop()
-                    fit.end_at_once()
-                    raise AnimaticError(watch.given_up)
-                if signals.first is None:
-                    continue
-                if signals.repeated or not (forwarded or watch.is_training()):
-                    watch.stop()
-                    fit.end_at_once()
-                    _raise_stopped(signals.first, None)
-                if not forwarded:
-                    name = signal.Signals(signals.first).name
-                    self._report(
-                        f"{name}: stopping with a checkpoint after this step; once more stops at once"
-                    )
-                    self._board.stop.remote(signals.first)
-                    forwarded = True
-        return self._result(fit)
+            while True:
+                before = _newest_checkpoint(self._run_dir)
+                fit = _Fit(_trainer(self._config, self._run_dir, self._board))
+                self._follow(fit, signals, watch)
+                try:
+                    return self._result(fit)
+                except TrainingFailedError as error:
+                    failure, newest = self._failure(error), _newest_checkpoint(self._run_dir)
+                    if newest <= before:
+                        raise AnimaticError(failure) from error
+                    self._report(f"{failure}; the run goes on, since {newest} was saved meanwhile")
+
+    def _follow(self, fit: _Fit, signals: StopSignals, watch: Watch) -> None:
+        """Start Ray Train's call and wait for its end. Raises as :meth:`run` where it is ended here."""
+        fit.start()
+        forwarded = False
+        while not fit.ended(_LOOK_S):
+            if watch.given_up is not None:
+                watch.stop()
+                fit.end_at_once()
+                raise AnimaticError(watch.given_up)
+            if signals.first is None:
+                continue
+            if signals.repeated or not (forwarded or watch.is_training()):
+                watch.stop()
+                fit.end_at_once()
+                _raise_stopped(signals.first, None)
+            if not forwarded:
+                name = signal.Signals(signals.first).name
+                self._report(f"{name}: stopping with a checkpoint after this step; once more stops at once")
+                self._board.stop.remote(signals.first)
+                forwarded = True
 
     def _result(self, fit: _Fit) -> TrainResult:
         from ray.exceptions import RayError
-        from ray.train import TrainingFailedError
 
         try:
             returned = fit.result()
-        except TrainingFailedError as error:
-            raise AnimaticError(self._failure(error)) from error
         except RayError as error:
             raise AnimaticError(
                 f"Ray lost the run ({last_line(error)}); the same command resumes it"
@@ -124,7 +134,7 @@ class RayTrainLauncher:
             ray.get(self._board.failures.remote()),
             self._run_dir,
             workers=self._wanted.workers,
-            attempts=RESTARTS + 1,
+            attempts=self._config.launch.restarts + 1,
         )
 
 
@@ -177,6 +187,12 @@ def _raise_stopped(signum: int, step: int | None) -> NoReturn:
     raise stop
 
 
+def _newest_checkpoint(run_dir: Path) -> str:
+    """Its name, which grows with the step; empty without one."""
+    written = RunFolder(run_dir).checkpoints.glob(f"step-*/{MANIFEST}")
+    return max((manifest.parent.name for manifest in written), default="")
+
+
 def _set_environment(config: RunConfig, wanted: Wanted) -> None:
     """Settings of Ray Train, which it has only as environment variables; the user's own are left."""
     workers = config.launch.workers
@@ -193,8 +209,10 @@ def _set_environment(config: RunConfig, wanted: Wanted) -> None:
 def _trainer(config: RunConfig, run_dir: Path, board: ActorHandle[Any]) -> TorchTrainer:
     from ray.train import FailureConfig, ScalingConfig
     from ray.train import RunConfig as RayRunConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
     from ray.train.v2.api.config import LoggingConfig
+
+    from orchestration.launch.interface import ClusterTorchConfig
 
     gpus = bool(config.launch.gpus_per_worker)
     task = WorkerTask(
@@ -203,7 +221,7 @@ def _trainer(config: RunConfig, run_dir: Path, board: ActorHandle[Any]) -> Torch
     return TorchTrainer(
         work,
         train_loop_config=task,
-        torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
+        torch_config=ClusterTorchConfig(backend="nccl" if gpus else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=config.launch.workers,
             use_gpu=gpus,
@@ -214,7 +232,7 @@ def _trainer(config: RunConfig, run_dir: Path, board: ActorHandle[Any]) -> Torch
             # characters than ASCII, as the run folder's name may have, are errors inside of Ray.
             name=f"run-{uuid.uuid4().hex[:8]}",
             storage_path=str(run_dir / "ray"),
-            failure_config=FailureConfig(max_failures=RESTARTS),
+            failure_config=FailureConfig(max_failures=config.launch.restarts),
             logging_config=LoggingConfig(log_level="WARNING"),
         ),
     )

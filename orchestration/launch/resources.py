@@ -18,6 +18,9 @@ class Wanted:
     kind: str
     address: str | None
 
+    def __str__(self) -> str:
+        return _number(self.workers, self.kind)
+
     @classmethod
     def of(cls, config: RunConfig) -> Wanted:
         """Those of a run. RAY_ADDRESS counts as ``launch.address``."""
@@ -44,15 +47,20 @@ class Wanted:
     def waiting(self) -> str:
         """What workers that do not start wait for."""
         total, free = _count(self.kind)
+        if total < self.workers:
+            needed, present = _number(self.workers, self.kind), _number(total, self.kind)
+            return f"waiting for a node to join: the run needs {needed}, Ray has {present}"
         if free < self.workers and self._is_pending():
             return f"waiting for {_number(self.workers, self.kind)}: {free} of Ray's {total} are free"
         return f"waiting for Ray to start {_number(self.workers, 'worker')}"
 
     def given_up(self, waited_s: float) -> str:
         """The error of a run whose workers did not start."""
+        missing = _count(self.kind)[0] < self.workers
+        fix = "start a node and repeat the command, which resumes" if missing else "end what uses the cluster"
         return (
-            f"no worker started within {waited_s:.0f} s ({self.waiting()}): end what uses the cluster, or "
-            "wait longer with --set launch.wait_s=SECONDS"
+            f"no worker started within {waited_s:.0f} s ({self.waiting()}): {fix}, or wait longer with "
+            "--set launch.wait_s=SECONDS"
         )
 
     def _is_pending(self) -> bool:

@@ -1,4 +1,4 @@
-"""Reports what a run waits for: a worker that has stalled, or processors that are not free."""
+"""Reports what a run waits for: a worker that has stalled, processors that are not free, a lost node."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from orchestration.launch.board import Seen
+from orchestration.launch.board import Beat, Seen
 from orchestration.launch.resources import Wanted
 from orchestration.monitoring.repeating import Repeating
 from training.control import Phase
@@ -46,6 +46,7 @@ class Watch:
     ) -> None:
         """``limit_s``: for workers to start; ``report`` is called in a thread."""
         self._board, self._wanted, self._limit_s, self._report = board, wanted, limit_s, report
+        self._lost: set[str] = set()
         self.seen: Sequence[Seen] = ()
         self.given_up: str | None = None
         self._alive = time.monotonic()  # when a worker was last known to run
@@ -78,10 +79,31 @@ class Watch:
 
         try:
             self.seen = ray.get(self._board.seen.remote(), timeout=WATCH_S)
+            self._report_lost_nodes()
             found = self._wait()
         except (GetTimeoutError, RayError):
             return  # as where Ray ends; what it does to the run is reported by the run
         self._report_long(found)
+
+    def _report_lost_nodes(self) -> None:
+        """Report each node that was lost with workers, once; Ray notices it before they are replaced."""
+        import ray
+
+        silent = [
+            each.beat for each in self.seen if each.ago_s >= WATCH_S and each.beat.node not in self._lost
+        ]
+        if not silent:
+            return
+        for node in ray.nodes():
+            workers = [beat for beat in silent if beat.node == node["NodeID"]]
+            if workers and not node["Alive"]:
+                self._lost.add(node["NodeID"])
+                logs = ", ".join(f"logs/rank-{beat.rank}.log" for beat in workers[:_NAMED])
+                self._report(
+                    f"node {node['NodeManagerAddress']} was lost, with {_names(workers)}, see {logs}: the "
+                    f"workers resume from the newest checkpoint once Ray has {self._wanted} again, within "
+                    f"{self._limit_s:.0f} s (launch.wait_s)"
+                )
 
     def _wait(self) -> Wait | None:
         now = time.monotonic()
@@ -113,8 +135,9 @@ def stalled(seen: Sequence[Seen]) -> Wait | None:
     if silent:
         seconds = max(each.ago_s for each in silent)
         last = silent[0].beat.activity
+        beats = [each.beat for each in silent]
         return Wait(
-            f"no sign of life from {_names(silent)} for {seconds:.0f} s, last {last}", _key(silent), seconds
+            f"no sign of life from {_names(beats)} for {seconds:.0f} s, last {last}", _key(silent), seconds
         )
     first = min((each.beat.step, each.beat.phase) for each in seen)
     behind = [each for each in seen if (each.beat.step, each.beat.phase) == first]
@@ -123,7 +146,7 @@ def stalled(seen: Sequence[Seen]) -> Wait | None:
     if seconds < max(PATIENCE_S, STEPS_OF_PATIENCE * longest):
         return None
     others = [each.beat.activity for each in seen if each not in behind]
-    named = _names(behind) if others or len(seen) == 1 else f"all {len(seen)} workers"
+    named = _names([each.beat for each in behind]) if others or len(seen) == 1 else f"all {len(seen)} workers"
     message = f"{named}: {behind[0].beat.activity} for {seconds:.0f} s"
     if others:
         message += f"; the others wait: {others[0]}"
@@ -134,7 +157,7 @@ def _key(workers: Sequence[Seen]) -> str:
     return f"{[each.beat.rank for each in workers]} {workers[0].beat.activity}"
 
 
-def _names(workers: Sequence[Seen]) -> str:
-    names = [each.beat.worker for each in workers[:_NAMED]]
+def _names(workers: Sequence[Beat]) -> str:
+    names = [beat.worker for beat in workers[:_NAMED]]
     more = len(workers) - len(names)
     return ", ".join(names) + (f" and {more} more" if more else "")

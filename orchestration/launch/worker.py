@@ -133,12 +133,15 @@ def _connected(control: RunControl, board: ActorHandle[Any], rank: int) -> Itera
     import ray
     from ray.exceptions import RayError
 
+    node = ray.get_runtime_context().get_node_id()
+
     def beat() -> None:
         activity, now = control.activity, time.monotonic()
         since = now - activity.since
         board.beat.remote(
             Beat(
                 rank,
+                node,
                 platform.node(),
                 os.getpid(),
                 activity.phase,

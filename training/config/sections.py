@@ -113,7 +113,16 @@ class LaunchConfig(Section):
     gpus_per_worker: Literal[0, 1] = Field(0, description="1: a GPU for each process; 0: CPU")
     address: str | None = Field(None, description="Ray cluster; null: local Ray")
     wait_s: float = Field(
-        1800, gt=0, description="longest wait for processors of the cluster to become free, in seconds"
+        1800,
+        gt=0,
+        description="longest wait for processors of the cluster to become free, or for a node in place of a "
+        "lost one, in seconds",
+    )
+    restarts: int = Field(
+        2,
+        ge=0,
+        description="restarts of the workers without a new checkpoint in between, after a worker failed or "
+        "its node was lost",
     )
 
 

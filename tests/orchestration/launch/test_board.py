@@ -11,7 +11,7 @@ def test_a_failure_after_a_restart_is_kept_whichever_worker_starts_first():
         board = Board()
         for rank in (0, 1):
             await board.begin(rank)
-            await board.beat(Beat(rank, "node", 100, Phase.TRAINING, 8, 1.0, 1.0))
+            await board.beat(Beat(rank, "id", "node", 100, Phase.TRAINING, 8, 1.0, 1.0))
         await board.fail(Failure(1, "of the first workers"))
         await board.begin(1)
         await board.fail(Failure(1, "of the second"))

@@ -57,3 +57,8 @@ def test_an_error_of_ray_itself_keeps_its_last_line():
 def test_memory_that_ran_out_is_named_without_ray_s_advice():
     advice = "Refer to the documentation on how to address the out of memory issue: https://docs.ray.io."
     assert last_line(OutOfMemoryError(advice)) == "the memory of a machine ran out"
+
+
+def test_a_run_that_may_not_restart_failed_once():
+    text = failure_message({0: LOST}, [], Path("/runs/first"), workers=1, attempts=1)
+    assert text.startswith("training failed once, in worker 0: ")

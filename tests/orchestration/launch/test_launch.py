@@ -12,10 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 from mlflow import MlflowClient
+from ray.train import WorkerGroupError
+from ray.train.torch import TorchTrainer
 
+from core.errors import AnimaticError
 from core.journal import read_records
 from orchestration.demo.footage import write_csv, write_rendered
-from orchestration.launch import watch
+from orchestration.launch import RayTrainLauncher, watch
 from orchestration.launch.worker import BEAT_S
 from orchestration.monitoring import TrainingProgress
 from orchestration.registry import Ledger
@@ -24,6 +27,7 @@ from orchestration.workflows.train_request import TrainOptions, prepare_training
 from orchestration.workspace import Workspace
 from tests.support.command import run
 from tests.support.small_stages import small_sets
+from tests.support.training_jobs import small_config
 from training.control import StoppedBySignal
 
 STEPS = 24
@@ -178,6 +182,34 @@ def test_a_worker_that_stands_still_is_named_and_sigterm_ends_the_run_with_a_che
         log = (here / "run" / "logs" / f"rank-{rank}.log").read_text()
         assert f"of {len(os.sched_getaffinity(0))} cores, 2 workers here" in log
         assert "step 2 of 100000, loss " in log and f"saving checkpoint (step {step})" in log
+
+
+def test_a_run_ends_when_it_fails_too_often_without_a_new_checkpoint(tmp_path, ray_here, monkeypatch):
+    checkpoints, attempts = tmp_path / "run" / "checkpoints", []
+
+    def fit(trainer: TorchTrainer) -> None:
+        assert trainer.run_config.failure_config.max_failures == 1
+        attempts.append(trainer)
+        if len(attempts) < 3:
+            (checkpoints / f"step-{len(attempts):08d}").mkdir(parents=True)
+            (checkpoints / f"step-{len(attempts):08d}" / "manifest.json").touch()
+        raise WorkerGroupError("failed", {0: ValueError("a bad disk")})
+
+    monkeypatch.setattr(TorchTrainer, "fit", fit)
+    reported: list[str] = []
+    config = small_config(0, "launch.workers=1", "launch.restarts=1")
+    launcher = RayTrainLauncher(config, tmp_path / "run", reported.append)
+
+    with pytest.raises(
+        AnimaticError, match=r"^training failed 2 times, last in worker 0: .*a bad disk; see "
+    ):
+        launcher.run()
+
+    assert len(attempts) == 3
+    assert [re.search("since (.*) was saved", line).group(1) for line in reported] == [
+        "step-00000001",
+        "step-00000002",
+    ]
 
 
 @pytest.mark.slow

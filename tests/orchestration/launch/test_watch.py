@@ -17,7 +17,7 @@ from training.control import Phase
 def seen(
     rank: int, phase: Phase, step: int, seconds: float, *, ago_s: float = 1.0, longest: float = 0.0
 ) -> Seen:
-    return Seen(Beat(rank, "node", 100 + rank, phase, step, seconds, longest), ago_s)
+    return Seen(Beat(rank, f"id-{rank}", "node", 100 + rank, phase, step, seconds, longest), ago_s)
 
 
 def test_workers_that_progress_are_not_reported():
@@ -69,6 +69,7 @@ def cluster(monkeypatch):
         monkeypatch.setattr(ray, "cluster_resources", lambda: total)
         monkeypatch.setattr(ray, "available_resources", lambda: free)
 
+    sets.nodes = lambda *nodes: monkeypatch.setattr(ray, "nodes", lambda: list(nodes))
     return sets
 
 
@@ -160,3 +161,23 @@ def test_gpus_of_a_cluster_are_not_looked_for_on_this_machine(monkeypatch, clust
         wanted.check_cluster()
     cluster({"CPU": 4.0, "GPU": 2.0}, {})
     wanted.check_cluster()
+
+
+def test_a_node_that_was_lost_is_reported_once_with_its_workers_and_the_wait_for_another(cluster, watch):
+    cluster({"CPU": 1.0}, {"CPU": 0.0})
+    cluster.nodes(
+        {"NodeID": "id-0", "Alive": True, "NodeManagerAddress": "10.0.0.1"},
+        {"NodeID": "id-1", "Alive": False, "NodeManagerAddress": "10.0.0.2"},
+    )
+    before = [seen(0, Phase.TRAINING, 8, 1, ago_s=6), seen(1, Phase.TRAINING, 8, 1, ago_s=6)]
+    assert watch(6, before) == [
+        "node 10.0.0.2 was lost, with worker 1 (node, pid 101), see logs/rank-1.log: the workers resume from "
+        "the newest checkpoint once Ray has 2 CPUs again, within 100 s (launch.wait_s)"
+    ]
+    silent = [seen(rank, Phase.TRAINING, 8, 1, ago_s=40) for rank in (0, 1)]
+    assert watch(40, silent) == ["waiting for a node to join: the run needs 2 CPUs, Ray has 1 CPU, for 34 s"]
+    watch(107, silent)
+    assert watch.watch.given_up == (
+        "no worker started within 101 s (waiting for a node to join: the run needs 2 CPUs, Ray has 1 CPU): "
+        "start a node and repeat the command, which resumes, or wait longer with --set launch.wait_s=SECONDS"
+    )
