@@ -22,10 +22,10 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && python -m pip install --root-user-action=ignore --require-hashes --no-deps --requirement /tmp/uv.txt \
     && uv venv --python "$(command -v python)" /opt/animatic
 
-# What pyproject.toml asks for without its extras, in the versions and with the digests of the lock.
+# What pyproject.toml asks for, with what heads of `ray up` need, in the versions and with the digests of the lock.
 FROM builder AS environment-cuda
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --require-hashes --constraints requirements.lock --requirement pyproject.toml
+    uv pip install --require-hashes --constraints requirements.lock --requirement pyproject.toml --extra clouds
 
 # The same with the CPU builds of PyTorch's index. Their digests differ from those of the lock, which has PyPI's: these two packages are
 # pinned by version, all others also by digest.
@@ -33,7 +33,8 @@ FROM builder AS environment-cpu
 RUN --mount=type=cache,target=/root/.cache/uv \
     awk '/^[^ ]/ {wanted = !/^(torch|torchvision)==/} wanted' requirements.lock > /tmp/others.txt \
     && awk '/^(torch|torchvision)==/ {print $1}' requirements.lock > /tmp/torch.txt \
-    && uv pip install --torch-backend cpu --constraints /tmp/others.txt --requirement pyproject.toml --requirement /tmp/torch.txt
+    && uv pip install --torch-backend cpu --constraints /tmp/others.txt --extra clouds \
+        --requirement pyproject.toml --requirement /tmp/torch.txt
 
 # hadolint ignore=DL3006
 FROM environment-${VARIANT} AS package

@@ -178,5 +178,6 @@ def test_the_cpu_variant_takes_torch_by_version_and_all_else_by_digest(tmp_path:
     assert called[4:] == [
         "--constraints",
         str(scratch / "others.txt"),
+        *("--extra", "clouds"),
         *("--requirement", "pyproject.toml", "--requirement", str(scratch / "torch.txt")),
     ]
