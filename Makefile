@@ -48,7 +48,7 @@ options-demo := OUT
 options-prior := SET
 options-jobs := ADDRESS +JSON
 arguments-jobs := ACTION JOB
-options-doctor := ADDRESS DATA +JSON
+options-doctor := ADDRESS DATA ENVIRONMENT +JSON
 VERBS := data inspect verify encode score train animate evaluate promote rollback import-checkpoint export-checkpoint jobs demo prior doctor
 
 # $(call variables,TARGET): what the user may give.

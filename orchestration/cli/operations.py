@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from core.errors import AnimaticError
+from core.urls import is_web
 from orchestration.cli.common import (
     AsJson,
     err,
@@ -17,14 +19,16 @@ from orchestration.cli.common import (
     local_path,
     only_results_on_stdout,
     out,
-    print_json,
+    print_result,
     print_table,
     refuse,
 )
+from orchestration.cli.submission import Cluster, Environment, Packages, submitted
 from orchestration.cli.verb import add_verbs
 
 if TYPE_CHECKING:
-    from orchestration.workflows.doctor import Check
+    from orchestration.launch.jobs import JobRequest, JobServer
+    from orchestration.workflows.doctor import Check, ClusterReport
     from orchestration.workspace import Workspace
 
 PANEL = "This machine"
@@ -81,7 +85,10 @@ def doctor(
     context: typer.Context,
     address: Annotated[
         str | None,
-        typer.Option(help="Examine every node of this Ray cluster; RAY_ADDRESS if that is set."),
+        typer.Option(
+            help="Examine every node of this Ray cluster: HOST:PORT or auto on one of its machines; "
+            "http://HEAD:8265 does it as a job of the cluster."
+        ),
     ] = None,
     data: Annotated[
         str | None,
@@ -89,38 +96,50 @@ def doctor(
             help="With a cluster: a dataset, folder or file that every node should be able to read."
         ),
     ] = None,
+    environment: Environment = Packages.AUTO,
     as_json: AsJson = False,
 ) -> None:
     """Report what this machine, or a cluster, has and what is missing; exit code 1 if work is impossible."""
+    if address is not None and not is_web(address):
+        refuse(given(context, "environment"), "with an address that is not http://HEAD:8265")
+    cluster = Cluster(address if is_web(address or "") else None, environment, as_json)
+    if submitted(context, cluster, partial(_doctor_job, data)):
+        return
     from orchestration.workspace import Workspace
 
-    workspace = Workspace.current()
     if address or os.environ.get("RAY_ADDRESS"):
-        _cluster_doctor(workspace, address, data, as_json)
+        _examine_cluster(Workspace.current(), address, data, as_json)
         return
     refuse(given(context, "data"), "without --address or RAY_ADDRESS")
     from orchestration.workflows.doctor import examine
 
-    checks = examine(workspace)
-    if as_json:
-        print_json({"ok": not _broken(checks), "checks": checks})
-    else:
-        _print_checks(checks, "MISSING", "none")
+    checks = examine(Workspace.current())
+    result = {"ok": not _broken(checks), "checks": checks}
+    print_result(result, partial(_print_checks, checks, "MISSING", "none"), as_json)
     _raise_broken(checks)
 
 
-def _cluster_doctor(workspace: Workspace, address: str | None, data: str | None, as_json: bool) -> None:
+def _doctor_job(data: str | None, _: JobServer) -> JobRequest:
+    from orchestration.workflows.job_requests import doctor_job
+    from orchestration.workspace import Workspace
+
+    return doctor_job(data, Workspace.current())
+
+
+def _examine_cluster(workspace: Workspace, address: str | None, data: str | None, as_json: bool) -> None:
     from orchestration.workflows.doctor import examine_cluster
 
     with only_results_on_stdout():
         report = examine_cluster(workspace, address, data)
-    if as_json:
-        print_json({"ok": not _broken(report.checks), "checks": report.checks, "nodes": report.nodes})
-    else:
-        print_table(*report.table)
-        out().print()
-        _print_checks(report.checks, "FAILED", "warning")
+    result = {"ok": not _broken(report.checks), "checks": report.checks, "nodes": report.nodes}
+    print_result(result, partial(_print_cluster, report), as_json)
     _raise_broken(report.checks)
+
+
+def _print_cluster(report: ClusterReport) -> None:
+    print_table(*report.table)
+    out().print()
+    _print_checks(report.checks, "FAILED", "warning")
 
 
 def _print_checks(checks: Sequence[Check], failed: str, informative: str) -> None:

@@ -162,6 +162,16 @@ def evaluate_job(options: EvaluateOptions, workspace: Workspace) -> JobRequest:
     )
 
 
+def doctor_job(data: str | None, workspace: Workspace) -> JobRequest:
+    """Examine every node of the cluster, from its head."""
+    return JobRequest(
+        verb="doctor",
+        subject="the cluster's nodes",
+        options=_options(data=_location(data)),
+        runs=_runs(workspace),
+    )
+
+
 def _with_absolute_paths(config: RunConfig) -> RunConfig:
     """The configuration with every local path absolute, also of a local tracker."""
     values = config.model_dump()

@@ -10,7 +10,9 @@ from orchestration.workflows.doctor.network_checks import network_checks, silent
 from orchestration.workflows.doctor.software_checks import software_checks
 from orchestration.workspace import Workspace
 from pipelines.cluster.connect import ensure_ray
-from pipelines.cluster.probe import ClusterFacts, ProbedNode, Request, probe_cluster
+from pipelines.cluster.probe import ClusterFacts, Limits, ProbedNode, Request, probe_cluster
+
+INSTALL_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,16 @@ def examine_cluster(workspace: Workspace, address: str | None, data: str | None)
         AnimaticError: the cluster does not answer, or this machine cannot write to the workspace.
     """
     ensure_ray(address)
-    facts = probe_cluster(Request(LIBRARIES, workspace.root, data))
+    facts = probe_cluster(Request(LIBRARIES, workspace.root, data), _limits())
     return ClusterReport(facts.nodes, judge(facts))
+
+
+def _limits() -> Limits:
+    """In a job that brings its Python packages, each node installs them before anything starts there."""
+    import ray
+
+    environment = ray.get_runtime_context().runtime_env
+    return Limits(start_s=INSTALL_S) if environment.get("uv") or environment.get("pip") else Limits()
 
 
 def _figures(each: ProbedNode) -> list[object]:
