@@ -9,12 +9,11 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
 from core.errors import AnimaticError
 from pipelines.cluster.connect import ensure_ray
+from pipelines.cluster.waiting import StartNotice
 
 log = logging.getLogger(__name__)
 
 TASK_RETRIES = 3  # of one task whose actor died
-
-NOTICE_S = 30.0  # after which a job whose workers do not start reports it, and after twice as long
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -66,21 +65,22 @@ def run_on_actors(
         worker
     )
     actors = [remote.remote(*arguments) for _ in range(workers)]
+    asked = {"CPU": 1.0, **({"GPU": gpus_per_worker} if gpus_per_worker else {})}
     try:
-        yield from _results(actors, iter(tasks))
+        yield from _results(actors, iter(tasks), StartNotice("a worker", asked, _has_started(actors)))
     finally:
         for actor in actors:
             ray.kill(actor)
 
 
-def _results(actors: list[Any], tasks: Iterator[object]) -> Iterator[Any]:
+def _results(actors: list[Any], tasks: Iterator[object], notice: StartNotice) -> Iterator[Any]:
     """Results of the tasks, each done by the actor that was free first."""
     # An actor gets a task only once it is ready: one that waits for resources delays nothing.
     starting = {actor.ready.remote(): actor for actor in actors}
     running: dict[Any, Any] = {}
     task = next(tasks, None)
     while task is not None or running:
-        finished = _first([*running, *(starting if task is not None else ())], starting=not running)
+        finished = notice.first([*running, *(starting if task is not None else ())])
         actor = running.pop(finished, None)
         started = actor is None
         actor = starting.pop(finished) if started else actor
@@ -92,18 +92,10 @@ def _results(actors: list[Any], tasks: Iterator[object]) -> Iterator[Any]:
             yield result
 
 
-def _first(references: list[Any], *, starting: bool) -> Any:
-    """The first reference that is ready; while actors are only ``starting``, what they wait for is logged."""
-    pause_s = NOTICE_S
-    while True:
-        finished, _ = ray.wait(references, timeout=pause_s if starting else None)
-        if finished:
-            return finished[0]
-        free, every = ray.available_resources(), ray.cluster_resources()
-        kinds = [kind for kind in ("CPU", "GPU") if kind in every]
-        counts = [f"{free.get(kind, 0):g} of {every[kind]:g} {kind}s" for kind in kinds]
-        log.warning("waiting for a worker to start; free in the Ray cluster: %s", ", ".join(counts))
-        pause_s *= 2
+def _has_started(actors: list[Any]) -> Callable[[], bool]:
+    """Whether any actor has a process, though it may still load what it needs."""
+    created = [actor.__ray_ready__.remote() for actor in actors]
+    return lambda: bool(ray.wait(created, timeout=0)[0])
 
 
 def _result(finished: Any) -> Any:

@@ -1,14 +1,18 @@
 """Independent units of work as Ray tasks: bounded in number, retried where a node is lost."""
 
+import contextlib
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import ray
+from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_exists, _internal_kv_put
 
 from core.errors import AnimaticError
 from pipelines.cluster.connect import ensure_ray
+from pipelines.cluster.waiting import StartNotice
 
 # A unit is tried again when its worker or node is lost; machines on the spot market are lost often.
 UNIT_RETRIES = 10
@@ -33,24 +37,29 @@ def run_tasks(
     A task is taken from ``tasks`` only when a worker is free for it: memory depends on ``workers`` alone
     (None: every CPU of the cluster). Ray is started for the first task. Raises AnimaticError if a unit fails.
     """
-    remote, running = None, dict[Any, int]()
+    running, remote, job = dict[Any, int](), None, f"animatic-{secrets.token_hex(8)}"
+    notice = StartNotice("a unit", {"CPU": 1.0}, lambda: bool(_internal_kv_exists(job)))
     try:
         for unit, work in tasks:
             if remote is None:
                 ensure_ray(address)
                 remote = ray.remote(num_cpus=1, max_retries=UNIT_RETRIES)(_timed)
-            running[remote.remote(work)] = unit
+            running[remote.remote(job, work)] = unit
             while len(running) >= (workers or _cpus()):
-                yield _next_finished(running)
+                yield _next_finished(running, notice)
         while running:
-            yield _next_finished(running)
+            yield _next_finished(running, notice)
     finally:
         for reference in running:
             ray.cancel(reference, force=True)
+        if remote is not None and ray.is_initialized():
+            with contextlib.suppress(ray.exceptions.RpcError):  # the cluster is lost
+                _internal_kv_del(job)
 
 
-def _timed(work: Callable[[], R]) -> tuple[float, R]:
-    """What a worker runs: the work, and the seconds it took."""
+def _timed(job: str, work: Callable[[], R]) -> tuple[float, R]:
+    """What a worker runs: the work, and the seconds it took. That work of the job has begun is recorded."""
+    _internal_kv_put(job, b"begun")
     started = time.monotonic()
     result = work()
     return time.monotonic() - started, result
@@ -61,12 +70,12 @@ def _cpus() -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
-def _next_finished(running: dict[Any, int]) -> FinishedUnit[Any]:
+def _next_finished(running: dict[Any, int], notice: StartNotice) -> FinishedUnit[Any]:
     """The first unit to finish, which is removed from ``running`` (unit by reference)."""
-    finished, _ = ray.wait(list(running), num_returns=1)
-    unit = running.pop(finished[0])
+    finished = notice.first(list(running))
+    unit = running.pop(finished)
     try:
-        return FinishedUnit(unit, *ray.get(finished[0]))
+        return FinishedUnit(unit, *ray.get(finished))
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None) or error
         message = "".join(str(cause).strip().splitlines()[-1:])[:300]

@@ -1,19 +1,15 @@
 """Actors: the driver gets every result once, also if processes die, and errors are one line."""
 
-import logging
 import os
 import signal
 import sys
 from pathlib import Path
 
 import pytest
-import ray
 from ray import cloudpickle
 
 from core.errors import AnimaticError
-from pipelines.cluster import actors
 from pipelines.cluster.actors import run_on_actors
-from pipelines.cluster.connect import ensure_ray
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import test modules
 
@@ -57,36 +53,3 @@ def test_no_tasks_give_no_results(tmp_path):
 def test_an_error_of_a_worker_keeps_its_message(tmp_path):
     with pytest.raises(AnimaticError, match=r"^-3 is negative: square something else$"):
         list(run_on_actors(Squarer, (0, tmp_path), [-3], workers=1))
-
-
-class Holder:
-    """Uses processors."""
-
-    def ready(self) -> None:
-        """Answers once it has them."""
-
-
-def test_a_job_reports_that_its_workers_wait_for_processors(tmp_path, monkeypatch):
-    monkeypatch.setattr(actors, "NOTICE_S", 0.05)
-    ensure_ray()
-    cpus = int(ray.cluster_resources()["CPU"])
-    holder = ray.remote(num_cpus=cpus)(Holder).remote()
-    ray.get(holder.ready.remote())
-    waiting = f"waiting for a worker to start; free in the Ray cluster: 0 of {cpus} CPUs"
-    reported: list[str] = []
-
-    class Release(logging.Handler):
-        """Frees the processors once the wait is reported."""
-
-        def emit(self, record: logging.LogRecord) -> None:
-            reported.append(record.getMessage())
-            if reported[-1] == waiting:  # Ray's figures can be late
-                ray.kill(holder)
-
-    release = Release()
-    actors.log.addHandler(release)
-    try:
-        assert list(run_on_actors(Squarer, (0, tmp_path), [3], workers=1)) == [(9, True)]
-    finally:
-        actors.log.removeHandler(release)
-    assert waiting in reported
