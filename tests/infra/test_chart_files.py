@@ -16,6 +16,7 @@ from tests.support.chart import CHART, VALUE_SETS, of_kind, render
 from tests.support.documents import DOCUMENTS, blocks
 from tests.support.infra_tools import Tool
 from tests.support.paths import ROOT
+from training.config import resolve
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -42,20 +43,23 @@ def test_values_of_the_documents_are_accepted(helm: Tool, tmp_path: Path) -> Non
         (tmp_path / "values.yaml").write_text(block.text)
         (tmp_path / "image.yaml").write_text("image: {repository: r/animatic}")
         render(helm, "-f", tmp_path / "values.yaml", "-f", tmp_path / "image.yaml")
-        _check_steps(block.text)
+        _check_jobs(block.text, tmp_path)
 
 
 @pytest.mark.parametrize("values", VALUE_SETS, ids=lambda path: path.stem)
-def test_the_command_knows_every_step(values: Path) -> None:
-    _check_steps(values.read_text())
+def test_the_command_knows_every_step_and_setting(values: Path, tmp_path: Path) -> None:
+    _check_jobs(values.read_text(), tmp_path)
 
 
-def _check_steps(values: str) -> None:
+def _check_jobs(values: str, folder: Path) -> None:
     command = get_command(app)
     assert isinstance(command, TyperGroup)
     for job in yaml.safe_load(values).get("jobs", {}).values():
         for verb, *arguments in job["steps"]:
             command.commands[verb].make_context(verb, [str(argument) for argument in arguments])
+        if "config" in job:
+            (folder / "config.yaml").write_text(yaml.safe_dump(job["config"]))
+            resolve(3, "512", files=[folder / "config.yaml"])
 
 
 def test_verbs_of_the_schema_are_those_of_the_command() -> None:
