@@ -18,6 +18,7 @@ HEARTBEAT_S = 20.0
 CONNECT_S = 30.0
 PATIENCE_S = 300.0
 _FIRST_PAUSE_S, _MOST_PAUSE_S = 1.0, 20.0
+_REPORTED_ATTEMPT = 3  # a proxy that closes idle connections is no news
 
 
 class _LostConnectionError(Exception):
@@ -29,7 +30,8 @@ class _Outage:
     """How long the server has been silent, and the pause before the next attempt; both in seconds."""
 
     since: float
-    pause_s: float = _FIRST_PAUSE_S
+    pause_s: float = 0.0
+    attempts: int = 0
 
 
 def follow(server: JobServer, job_id: str, log: LogReader, report: Callable[[str], None]) -> Job:
@@ -111,13 +113,14 @@ def _wait(
     now = time.monotonic()
     if outage is None:
         outage = _Outage(now)
-    elif outage.pause_s == 2 * _FIRST_PAUSE_S:  # the second attempt in a row
+    outage.attempts += 1
+    if outage.attempts == _REPORTED_ATTEMPT:
         report(f"the connection to {server.url} is lost ({error}): trying again; the job goes on")
     if now - outage.since > PATIENCE_S:
         raise LostServerError(
             f"{server.url} has not answered for {now - outage.since:.0f} s ({error}): the job goes on if its "
             "cluster does"
         ) from error
+    outage.pause_s = min(2 * outage.pause_s or _FIRST_PAUSE_S, _MOST_PAUSE_S)
     time.sleep(outage.pause_s)
-    outage.pause_s = min(2 * outage.pause_s, _MOST_PAUSE_S)
     return outage

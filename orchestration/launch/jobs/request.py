@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from core.errors import AnimaticError
 from core.urls import has_credentials, without_credentials
 
 _DIGITS = 12
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"']*")
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,11 @@ class JobRequest:
     def check_secrets(self) -> None:
         """Raise AnimaticError for a credential in a URL, which the dashboard would display."""
         for word in (*self.options, *self.arguments):
-            option, _, value = word.partition("=") if word.startswith("--") else ("", "", word)
-            if has_credentials(value):
-                named = f"{option} {without_credentials(value)}".strip()
+            if any(has_credentials(url) for url in _URL.findall(word)):
                 raise AnimaticError(
-                    f"{named} contains a password, token or signature, which the dashboard of the cluster "
-                    "would display: leave it out, and set it in the environment of the cluster's nodes"
+                    f"{without_credentials(word)} contains a password, token or signature, which the "
+                    "dashboard of the cluster would display: leave it out, and set it in the environment of "
+                    "the cluster's nodes"
                 )
 
 

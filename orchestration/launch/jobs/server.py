@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from core.errors import AnimaticError, TemporaryError
 from core.urls import without_credentials
 from orchestration.launch.jobs.address import checked_version, dashboard_url, only_given_address
 from orchestration.launch.jobs.records import Job
+from orchestration.launch.jobs.token import token_error, token_headers
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -67,20 +69,21 @@ class JobServer:
         checked_version(self.url, setting)
         self._setting = setting
         with self._errors(), only_given_address():
-            self._client = _client(self.url)
+            self._client = _client(self.url, token_headers())
         self.ray_version: str = self._client._server_ray_version
         self.headers: Mapping[str, str] = self._client._headers
 
     def resources(self) -> Resources:
         """Of the nodes that are alive. Raises AnimaticError."""
-        from ray.util.state import list_nodes
+        from ray.util.state import StateApiClient
+        from ray.util.state.common import ListApiOptions, StateResource
         from ray.util.state.exception import RayStateApiException
 
+        alive = ListApiOptions(limit=_MOST_NODES, timeout=int(ANSWER_S), filters=[("state", "=", "ALIVE")])
         with self._errors(), only_given_address():
             try:
-                nodes = list_nodes(
-                    self.url, filters=[("state", "=", "ALIVE")], limit=_MOST_NODES, timeout=int(ANSWER_S)
-                )
+                client = StateApiClient(self.url, headers=dict(self.headers))
+                nodes = client.list(StateResource.NODES, alive, raise_on_missing_output=False)
             except RayStateApiException as error:
                 raise AnimaticError(
                     f"{self.url} does not list the nodes of its cluster: {_line(error)}"
@@ -137,21 +140,7 @@ class JobServer:
 
     def unauthorised(self, status: int) -> AnimaticError:
         """The error of a request that was answered by HTTP status 401 or 403."""
-        source = next(
-            (name for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH") if os.environ.get(name)), None
-        )
-        if status == requests.codes.unauthorized:
-            disabled = os.environ.get("RAY_AUTH_MODE", "token") == "disabled"
-            fix = "unset RAY_AUTH_MODE, and " if disabled else ""
-            return AnimaticError(
-                f"the cluster at {self.url} requires a token: {fix}set RAY_AUTH_TOKEN to it, or "
-                "RAY_AUTH_TOKEN_PATH to a file that contains it; it is in the cluster's Secret, or in "
-                "~/.ray/auth_token of its head"
-            )
-        return AnimaticError(
-            f"the cluster at {self.url} refuses the token of {source or '~/.ray/auth_token'}: set "
-            "RAY_AUTH_TOKEN to that of the cluster"
-        )
+        return token_error(self.url, status)
 
     @contextlib.contextmanager
     def _errors(self, job_id: str = "") -> Iterator[None]:
@@ -176,13 +165,17 @@ class JobServer:
             return UnknownJobError(
                 f"the cluster at {self.url} has no job {job_id}: `animatic jobs list` lists those that it has"
             )
+        if re.search("status code 50[234]", text):  # of a proxy in front of it, or while it starts
+            return LostServerError(f"{self.url} does not answer any more: {_line(text)}")
         if "already exists" in text and job_id in text:
             return TakenIdError(f"the cluster at {self.url} has a job {job_id} already")
         return AnimaticError(f"{self.url} refuses the request: {_line(text)}")
 
 
-def _client(url: str) -> JobSubmissionClient:
+def _client(url: str, headers: dict[str, str]) -> JobSubmissionClient:
     from ray.job_submission import JobSubmissionClient
+
+    logging.getLogger("ray.dashboard.modules.dashboard_sdk").setLevel(logging.WARNING)
 
     class Client(JobSubmissionClient):
         """Ray's own, which waits for ever where a connection is lost."""
@@ -191,7 +184,7 @@ def _client(url: str) -> JobSubmissionClient:
             options.setdefault("timeout", UPLOAD_S if method == "PUT" else ANSWER_S)
             return super()._do_request(method, endpoint, **options)
 
-    return Client(url)
+    return Client(url, headers=headers)
 
 
 def _line(error: object) -> str:

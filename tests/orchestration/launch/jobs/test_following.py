@@ -1,0 +1,110 @@
+"""Following a job to its end: nothing of its log is lost or doubled, whatever happens to the connection."""
+
+import pytest
+
+from core.errors import AnimaticError
+from orchestration.job_log import LogReader
+from orchestration.launch.jobs import JobServer, LostServerError, UnknownJobError, follow, following
+from tests.support.job_server import Course, FakeJobServer
+
+JOB = "animatic-train-1"
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(following, "_MOST_PAUSE_S", 0.002)
+
+
+def read(server: FakeJobServer, job: str = JOB) -> tuple[list[str], LogReader, list[str]]:
+    lines: list[str] = []
+    messages: list[str] = []
+    log = LogReader(job, lines.append)
+    follow(JobServer(server.url), job, log, messages.append)
+    return lines, log, messages
+
+
+def test_lines_and_results_are_separated_however_the_log_is_cut(server: FakeJobServer) -> None:
+    text = f'step 1\n[{JOB} text] two  words\n[{JOB} text] \nunfinished\n\n[{JOB} json] {{"a": 1}}\nlast'
+    server.course = Course([text[:9], text[9:31], text[31:50], text[50:]])
+    server.add_job(JOB, "RUNNING")
+    lines, log, _ = read(server)
+    assert lines == ["step 1", "unfinished", "last"]
+    assert log.result("text") == "two  words\n\n"
+    assert log.result("json") == '{"a": 1}\n'
+
+
+def test_a_mark_of_another_job_is_a_line(server: FakeJobServer) -> None:
+    server.course = Course(["[animatic-train-2 text] x\n"])
+    server.add_job(JOB, "RUNNING")
+    lines, log, _ = read(server)
+    assert lines == ["[animatic-train-2 text] x"]
+    assert log.result("text") is None
+
+
+def test_a_broken_connection_continues_where_it_was(server: FakeJobServer) -> None:
+    server.course = Course(["one\ntw", None, "o\nthree\n", None, "four\n"])
+    server.add_job(JOB, "RUNNING")
+    lines, _, _ = read(server)
+    assert lines == ["one", "two", "three", "four"]
+    assert server.followed == 3
+
+
+def test_a_server_that_is_down_for_a_while_is_named_and_the_job_followed_on(server: FakeJobServer) -> None:
+    server.course, server.down = Course(["one\n"]), 7
+    server.add_job(JOB, "RUNNING")
+    lines, _, messages = read(server)
+    assert lines == ["one"]
+    assert (
+        len([message for message in messages if "is lost" in message and "the job goes on" in message]) == 1
+    )
+
+
+def test_a_server_that_stays_away_is_named_at_last(
+    server: FakeJobServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PATIENCE_S", 0.05)
+    server.down = 10_000
+    server.add_job(JOB, "RUNNING")
+    with pytest.raises(
+        LostServerError, match=r"has not answered for [01] s \(.*503.*\): the job goes on if its"
+    ):
+        read(server)
+
+
+def test_a_job_that_does_not_exist_is_named(server: FakeJobServer) -> None:
+    with pytest.raises(UnknownJobError, match=f"has no job {JOB}: `animatic jobs list` lists"):
+        read(server)
+
+
+def test_the_address_given_is_asked_whatever_the_environment_names(
+    server: FakeJobServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:1")
+    server.nodes = [{"CPU": 8.0}, {"CPU": 16.0, "GPU": 8.0}, {"CPU": 16.0, "GPU": 8.0}]
+    found = JobServer(server.url.removeprefix("http://")).resources()
+    assert (found.nodes, found.cpus, found.gpus) == (3, 40, 16)
+    assert JobServer(f"{server.url}/").jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("address", "cause"),
+    [
+        ("http://127.0.0.1:1", "no Ray dashboard at http://127.0.0.1:1 .*: nothing listens there"),
+        ("http://name.invalid:8265", "the name name.invalid does not resolve"),
+        ("http://[", "not a valid URL"),
+        ("ray://head:10001", "is an address for interactive clients: jobs go to the dashboard"),
+        ("head", "is not the address of a Ray cluster: give the URL of its dashboard"),
+        ("s3://bucket", "is not the address of a Ray cluster"),
+        ("http://ana:pw@127.0.0.1:1", "no Ray dashboard at http://127.0.0.1:1"),
+    ],
+)
+def test_an_address_without_a_dashboard_is_an_error_with_its_cause(address: str, cause: str) -> None:
+    with pytest.raises(AnimaticError, match=cause):
+        JobServer(address)
+
+
+def test_another_web_server_is_no_dashboard(server: FakeJobServer) -> None:
+    with pytest.raises(AnimaticError, match="the server there is not Ray's dashboard"):
+        JobServer(f"{server.url}/other")
