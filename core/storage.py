@@ -1,7 +1,6 @@
 """A folder on a disk or in an object store, in which a file is either complete or absent."""
 
 import contextlib
-import errno
 import os
 import shutil
 import tempfile
@@ -14,13 +13,12 @@ from fsspec.implementations.local import LocalFileSystem
 
 from core.errors import AnimaticError, TemporaryError
 from core.files import atomic_file, remove_partials, sync
+from core.store_errors import PROGRAMMING_ERRORS, is_final
 from core.urls import with_plain_scheme
 
 # In a folder that a job writes to: see core.lock.
 LOCK = ".lock"
 _SCRATCH = ".scratch"
-# Of the local disk that a file is fetched to, and refusals.
-_NOT_OF_A_STORE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM}
 
 
 class StoreError(AnimaticError, OSError):
@@ -53,7 +51,8 @@ class Folder:
         try:
             # Cached listings would hide what other processes write.
             self._fs, root = fsspec.core.url_to_fs(with_plain_scheme(self.url), use_listings_cache=False)
-        except (ValueError, ImportError) as error:
+        except (ValueError, ImportError, *PROGRAMMING_ERRORS) as error:
+            # The latter from protocols whose URLs need more than this one has, as github://org:repo@branch.
             raise AnimaticError(f"{self.url} cannot be opened: {error}") from error
         self._root = str(root).rstrip("/")
         self._local = isinstance(self._fs, LocalFileSystem)
@@ -184,15 +183,14 @@ class Folder:
 
     @contextlib.contextmanager
     def _store_errors(self, name: str) -> Iterator[None]:
-        """Turn errors of the file system into StoreError; the libraries of stores have types of their own."""
+        """Turn errors of the file system into StoreError; programming errors are raised as they are."""
         try:
             yield
-        except FileNotFoundError:
+        except (FileNotFoundError, *PROGRAMMING_ERRORS):
             raise
-        except Exception as error:
+        except Exception as error:  # the libraries of stores have types of their own
             if self._local and not isinstance(error, OSError):
                 raise
             reason = getattr(error, "strerror", None) or error or type(error).__name__
-            passes = not self._local and getattr(error, "errno", None) not in _NOT_OF_A_STORE
-            kind = UnavailableError if passes and not isinstance(error, PermissionError) else StoreError
+            kind = StoreError if self._local or is_final(error) else UnavailableError
             raise kind(f"{self.url}/{name}: {reason}") from error

@@ -6,30 +6,14 @@ import aiohttp
 
 from core.errors import RejectedError
 from core.retry import RetryableError
+from core.store_errors import PROGRAMMING_ERRORS, RETRIED_STATUS, is_final
 from core.urls import without_credentials
 
 _WHOLE_STATUS = {200, 203}
-_RETRIED_STATUS = {202, 408, 425, 429}
 _MISSING_STATUS = {404, 410}
 _MAX_RETRY_AFTER_S = 60
 _DETAIL_CHARS = 200
 _FTP_MISSING = "550"
-# Another attempt meets these again. The libraries of stores, which need not be installed, have more types.
-_FINAL = (ftplib.error_perm, ValueError, TypeError, LookupError, AttributeError, NotImplementedError)
-_FINAL_NAMES = frozenset(
-    {
-        "NoCredentialsError",  # botocore
-        "PartialCredentialsError",
-        "CredentialRetrievalError",
-        "ParamValidationError",
-        "ProfileNotFound",
-        "NoRegionError",
-        "AuthenticationException",  # paramiko
-        "BadHostKeyException",
-        "DefaultCredentialsError",  # google.auth
-        "ClientAuthenticationError",  # azure
-    }
-)
 
 
 class FailedAttempt(RetryableError):
@@ -43,11 +27,13 @@ class FailedAttempt(RetryableError):
 def classify(error: Exception) -> FailedAttempt:
     """The failure to retry after, whatever the library of a web server or store raised.
 
-    Raises FileNotFoundError if the object does not exist, and RejectedError (fetch_refused, unknown_protocol)
-    if it is refused: both are final.
+    Raises FileNotFoundError if the object does not exist, RejectedError (fetch_refused, unknown_protocol)
+    if it is refused, and programming errors as they are: all are final.
     """
     if isinstance(error, FileNotFoundError) or _is_missing_ftp(error):
         raise FileNotFoundError from error
+    if isinstance(error, PROGRAMMING_ERRORS):
+        raise error
     if isinstance(error, ImportError):
         raise RejectedError("unknown_protocol", str(error)[:_DETAIL_CHARS]) from error
     if isinstance(error, PermissionError):
@@ -58,7 +44,7 @@ def classify(error: Exception) -> FailedAttempt:
         return _classify_status(error)
     if isinstance(error, aiohttp.ClientError):
         return FailedAttempt("fetch_failed", type(error).__name__)
-    if isinstance(error, _FINAL) or type(error).__name__ in _FINAL_NAMES:
+    if is_final(error):
         raise RejectedError("fetch_refused", detail_of(error)) from error
     return FailedAttempt("fetch_failed", detail_of(error))
 
@@ -70,7 +56,7 @@ def check_status(response: aiohttp.ClientResponse) -> None:
     (fetch_refused) for one of success without the object, as 202 (accepted) or 204 (no content).
     """
     response.raise_for_status()
-    if response.status in _RETRIED_STATUS:
+    if response.status in RETRIED_STATUS:
         raise FailedAttempt("fetch_failed", f"status {response.status}")
     if response.status not in _WHOLE_STATUS:
         raise RejectedError("fetch_refused", f"status {response.status}")
@@ -85,7 +71,7 @@ def detail_of(error: Exception) -> str:
 def _classify_status(error: aiohttp.ClientResponseError) -> FailedAttempt:
     if error.status in _MISSING_STATUS:
         raise FileNotFoundError from error
-    if error.status < 500 and error.status not in _RETRIED_STATUS:
+    if error.status < 500 and error.status not in RETRIED_STATUS:
         raise RejectedError("fetch_refused", f"status {error.status}") from error
     return FailedAttempt("fetch_failed", f"status {error.status}", pause_s=_retry_after(error))
 

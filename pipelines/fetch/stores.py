@@ -8,8 +8,10 @@ from fsspec import AbstractFileSystem
 from fsspec.registry import known_implementations
 
 from core.errors import RejectedError
+from core.store_errors import PROGRAMMING_ERRORS
 from core.urls import is_url, scheme_of, with_plain_scheme
 from pipelines.fetch.download import BLOCK, Download, Fetched
+from pipelines.fetch.failures import detail_of
 
 _LOCAL = ("", "file", "local")
 _S3 = ("s3", "s3a")
@@ -85,6 +87,10 @@ def read_object(url: str, download: Download, attempt: int) -> Fetched:
 
 
 def _open_store(url: str, is_retry: bool) -> _StoredObject:
-    # fsspec keeps file systems, and with them connections that broke.
-    filesystem, path = fsspec.core.url_to_fs(with_plain_scheme(url), skip_instance_cache=is_retry)
+    """Raises RejectedError (fetch_refused) where the URL lacks what its protocol needs."""
+    try:
+        # fsspec keeps file systems, and with them connections that broke.
+        filesystem, path = fsspec.core.url_to_fs(with_plain_scheme(url), skip_instance_cache=is_retry)
+    except PROGRAMMING_ERRORS as error:  # as of github://x, which has no repository
+        raise RejectedError("fetch_refused", detail_of(error)) from error
     return _StoredObject(filesystem, str(path))

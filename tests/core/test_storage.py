@@ -1,5 +1,6 @@
 """Local folders and object stores alike: files are complete or absent, and errors are not absence."""
 
+import errno
 import pickle
 import tempfile
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from core.errors import AnimaticError
-from core.storage import Folder, StoreError
+from core.storage import Folder, StoreError, UnavailableError
 
 
 @pytest.fixture(params=["local", "store"])
@@ -76,6 +77,44 @@ def test_a_store_that_does_not_answer_is_not_an_empty_one(monkeypatch: pytest.Mo
             ask("a")
 
 
+@pytest.mark.parametrize("mistake", [TypeError("x"), KeyError("x"), AttributeError("x")], ids=repr)
+def test_a_mistake_in_the_code_is_no_error_of_the_store(
+    monkeypatch: pytest.MonkeyPatch, mistake: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise mistake
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", fail)
+    with pytest.raises(type(mistake)):
+        Folder("memory://data").read("a")
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (OSError(errno.EBUSY, "SlowDown"), True),
+        (ConnectionResetError("reset"), True),
+        (TimeoutError("no answer"), True),
+        (RuntimeError("of a library"), True),
+        (PermissionError("AccessDenied"), False),
+        (OSError(errno.EINVAL, "InvalidBucketName"), False),
+        (OSError(errno.ENOSPC, "of the local disk"), False),
+        (ValueError("a bad key"), False),
+    ],
+    ids=str,
+)
+def test_only_what_may_pass_is_temporary(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, passes: bool
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", fail)
+    with pytest.raises(StoreError) as caught:
+        Folder("memory://data").read("a")
+    assert isinstance(caught.value, UnavailableError) is passes
+
+
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"file/a: (Not a directory|File exists)"):
@@ -93,6 +132,11 @@ def test_a_file_that_cannot_get_its_name_is_named(tmp_path: Path) -> None:
 def test_a_url_of_an_unknown_kind_is_named() -> None:
     with pytest.raises(AnimaticError, match="foo://x cannot be opened: Protocol not known"):
         Folder("foo://x")
+
+
+def test_a_url_without_what_its_protocol_needs_is_named() -> None:
+    with pytest.raises(AnimaticError, match=r"github://x cannot be opened: .*missing 2 required"):
+        Folder("github://x")
 
 
 def test_scratch_is_on_the_disk_of_a_local_folder_and_goes_at_the_end(folder: Folder, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Object stores and file servers behind fsspec: every failure is the rejection of one row."""
 
+import errno
 import ftplib
 import io
 from collections import Counter
@@ -53,6 +54,7 @@ FINAL: list[tuple[Exception, str, str]] = [
     (ftplib.error_perm("530 Login incorrect"), "fetch_refused", "530 Login incorrect"),
     (ftplib.error_perm("550 No such file"), "missing_file", ""),
     (ImportError('needs "paramiko" to be installed'), "unknown_protocol", "paramiko"),
+    (OSError(errno.EINVAL, "InvalidBucketName"), "fetch_refused", "InvalidBucketName"),
     (ValueError("a bad\nkey"), "fetch_refused", "ValueError: a bad key"),
     (NotImplementedError(), "fetch_refused", "NotImplementedError"),
 ]
@@ -98,6 +100,20 @@ def test_a_store_that_does_not_answer_is_tried_again_and_then_the_row_is_rejecte
     assert detail in caught.value.detail
     assert "secret" not in caught.value.detail
     assert FailingStore.opened.total() == 6
+
+
+@pytest.mark.parametrize("mistake", [TypeError("x"), KeyError("x"), AttributeError("x")], ids=repr)
+def test_a_mistake_in_the_code_rejects_no_row(tmp_path: Path, mistake: Exception) -> None:
+    FailingStore.errors[:] = [mistake] * 3
+    with pytest.raises(type(mistake)):
+        fetch("failing://a.mp4", tmp_path / "into")
+    assert FailingStore.opened.total() == 1
+
+
+@pytest.mark.parametrize("address", ["github://x/y.mp4", "dir://x/y.mp4", "reference://x"])
+def test_an_address_without_what_its_protocol_needs_rejects_the_row(tmp_path: Path, address: str) -> None:
+    with pytest.raises(RejectedError, match=r"^fetch_refused: (Type|Attribute)Error"):
+        fetch(address, tmp_path / "into")
 
 
 class BrokenStore(AbstractFileSystem):
