@@ -10,13 +10,14 @@ import io
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from core.canonical_json import digest_of
 
+BLOCK = 1 << 26  # bytes, of large files that are read with progress
 _MARK = ".part-"
 
 
@@ -32,12 +33,43 @@ def sha256_of(file: BinaryIO) -> str:
     return hashlib.file_digest(cast(io.BufferedIOBase, file), "sha256").hexdigest()
 
 
-def content_digest(path: Path) -> str:
-    """Digest of a file's content, or of all names and contents below a folder, in hex. Raises OSError."""
-    if not path.is_dir():
-        return sha256(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    return digest_of([[file.relative_to(path).as_posix(), sha256(file)] for file in files])
+def content_digests(
+    paths: Mapping[str, Path], on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> dict[str, str]:
+    """By name, the digest of a file's content, or of all names and contents below a folder, in hex.
+
+    Args:
+        on_progress: gets (megabytes read, megabytes) of all, after each part of BLOCK bytes of a file.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    files = {name: sorted(_files_of(path)) for name, path in paths.items()}
+    total, done = sum(file.stat().st_size for each in files.values() for file in each), 0
+
+    def digest(file: Path) -> str:
+        nonlocal done
+        hashed = hashlib.sha256()
+        with file.open("rb") as content:
+            while block := content.read(BLOCK):
+                hashed.update(block)
+                done += len(block)
+                if len(block) == BLOCK:
+                    on_progress(done // 10**6, total // 10**6)
+        return hashed.hexdigest()
+
+    digests = {}
+    for name, path in paths.items():
+        if path.is_dir():
+            listed = [[file.relative_to(path).as_posix(), digest(file)] for file in files[name]]
+            digests[name] = digest_of(listed)
+        else:
+            digests[name] = digest(path)
+    return digests
+
+
+def _files_of(path: Path) -> list[Path]:
+    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
 
 
 def sync(path: Path) -> None:

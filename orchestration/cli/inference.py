@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pipelines.evaluate import EvaluationPlan, Results
 
 PANEL = "Inference"
+READING = "MB of the codec and encoders"
 _NOTABLE_RATE_ERROR = 0.05  # the nearest delay of usual rates is within it
 
 
@@ -100,15 +101,16 @@ def animate(
         codec=codec,
         encoders=encoders,
     )
-    request = workflow.prepare_animation(options, Workspace.current())
+    from orchestration.monitoring.progress import counting
+
+    with counting(err(), READING) as on_progress:
+        request = workflow.prepare_animation(options, Workspace.current(), on_progress)
     if request.bundle.info.sampling is None:
         print_warning("the bundle records no sampling settings: general defaults apply to those not given")
     if request.lost_words:
         print_warning(
             f"the prompt has more than the 77 tokens that are read; cut before: {request.lost_words}"
         )
-    from orchestration.monitoring.progress import counting
-
     with counting(err(), "sampling steps") as on_progress:
         result = workflow.animate(request, on_progress)
     if as_json:
@@ -166,9 +168,11 @@ def evaluate(
     )
     if submitted(context, Cluster(address, environment, as_json), partial(_evaluate_job, options)):
         return
-    planned = workflow.plan(workflow.prepare_evaluation(options, Workspace.current()))
     from orchestration.monitoring.progress import counting
 
+    request = workflow.prepare_evaluation(options, Workspace.current())
+    with counting(err(), READING) as on_progress:
+        planned = workflow.plan(request, on_progress)
     finished = planned.report.exists()
     with only_results_on_stdout(), counting(err(), "evaluate") as on_progress:
         report = workflow.evaluate(planned, on_progress)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.disk_errors import usable_folder
 from core.errors import AnimaticError
-from core.files import content_digest, sha256
+from core.files import content_digests, sha256
 from models.bundle import Bundle
 from models.diffusion.settings import MAX_SEED, SamplingSettings
 from models.modes import Mode, frames_to_sample
@@ -88,8 +88,14 @@ class AnimateResult:
     clips: list[ClipFiles]
 
 
-def prepare_animation(options: AnimateOptions, workspace: Workspace) -> AnimateRequest:
+def prepare_animation(
+    options: AnimateOptions,
+    workspace: Workspace,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> AnimateRequest:
     """Open the bundle and the images, and resolve the settings.
+
+    ``on_progress`` gets (megabytes read, megabytes) of the codec and encoders that were named.
 
     Raises:
         AnimaticError: no such bundle or image, one that cannot be read, a bundle that cannot animate, a path
@@ -111,6 +117,9 @@ def prepare_animation(options: AnimateOptions, workspace: Workspace) -> AnimateR
     first, *last = [to_tensor(picture, architecture.height, architecture.width) for picture in pictures]
     from models.encoders.captions import unread_words
 
+    parts = {"codec": options.codec, "encoders": options.encoders}
+    digests = content_digests({name: Path(path) for name, path in parts.items() if path}, on_progress)
+    made_from = {**_made_from(options, bundle, settings), **digests}
     folder = usable_folder(file.parent if file else options.out or workspace.root / "animations")
     return AnimateRequest(
         bundle=bundle,
@@ -122,7 +131,7 @@ def prepare_animation(options: AnimateOptions, workspace: Workspace) -> AnimateR
         frames=options.frames,
         count=options.count,
         playback=options.playback,
-        stem=clip_stem(folder, options.image, options.prompt, _made_from(options, bundle, settings)),
+        stem=clip_stem(folder, options.image, options.prompt, made_from),
         file=folder / file.name if file else None,
         lost_words=unread_words(options.prompt),
         codec=options.codec,
@@ -186,8 +195,7 @@ def _single_file(options: AnimateOptions) -> Path | None:
 
 
 def _made_from(options: AnimateOptions, bundle: Bundle, settings: SamplingSettings) -> dict[str, object]:
-    """What determines a clip, besides its prompt and seed."""
-    frozen_parts = (("codec", options.codec), ("encoders", options.encoders))
+    """What determines a clip, besides its prompt, its seed and other frozen parts than the bundle's."""
     return {
         "bundle": bundle.id,
         "pictures": [sha256(path) for path in (options.image, options.last) if path is not None],
@@ -195,7 +203,6 @@ def _made_from(options: AnimateOptions, bundle: Bundle, settings: SamplingSettin
         "mode": _mode(options),
         "frames": options.frames,
         "playback": options.playback,
-        **{name: content_digest(Path(path)) for name, path in frozen_parts if path is not None},
     }
 
 

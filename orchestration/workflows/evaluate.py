@@ -91,13 +91,17 @@ def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> Evalua
     return EvaluateRequest(bundle, config, own_folder=options.folder is None)
 
 
-def plan(request: EvaluateRequest) -> EvaluationPlan:
+def plan(
+    request: EvaluateRequest, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> EvaluationPlan:
     """Choose the clips and the folder; nothing is decoded or written.
+
+    ``on_progress`` gets (megabytes read, megabytes) of the codec and encoders that were named.
 
     Raises:
         AnimaticError: the clips cannot be read, there are too few, or the bundle cannot animate.
     """
-    planned = plan_evaluation(request.bundle, request.config)
+    planned = plan_evaluation(request.bundle, request.config, on_progress)
     return planned.in_own_folder() if request.own_folder else planned
 
 

@@ -1,12 +1,13 @@
 """What an evaluation will do: which clips it animates, by which protocol."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.canonical_json import digest_of
 from core.config.identity import IdentityFormat
 from core.errors import AnimaticError
-from core.files import content_digest
+from core.files import content_digests
 from models.bundle import Bundle
 from pipelines.evaluate.config import EvaluateConfig
 from pipelines.evaluate.heldout import HeldOutSet, open_held_out
@@ -56,16 +57,23 @@ class EvaluationPlan:
         return replace(self, config=config)
 
 
-def plan_evaluation(bundle: Bundle, config: EvaluateConfig) -> EvaluationPlan:
+def plan_evaluation(
+    bundle: Bundle, config: EvaluateConfig, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> EvaluationPlan:
     """Open the held-out clips, choose among them and fix the protocol; nothing is decoded or written.
 
+    ``on_progress`` gets (megabytes read, megabytes) of the frozen parts, which are identified by content.
     Raises AnimaticError if the clips cannot be read, if there are too few of them, or if the bundle is an
     image model.
     """
     config = config.absolute()
     held_out = open_held_out(config.data)
     clips = held_out.choose(config.clips, _frames_needed(bundle, config), config.seed)
-    return EvaluationPlan(bundle, config, _protocol(bundle, held_out, len(clips), config), clips)
+    protocol = _protocol(bundle, held_out, len(clips), config)
+    parts = {name: Path(path) for name, path in config.frozen_parts.items() if path is not None}
+    if parts:
+        protocol = {**protocol, "frozen_parts": content_digests(parts, on_progress)}
+    return EvaluationPlan(bundle, config, protocol, clips)
 
 
 def _frames_needed(bundle: Bundle, config: EvaluateConfig) -> int:
@@ -80,7 +88,7 @@ def _frames_needed(bundle: Bundle, config: EvaluateConfig) -> int:
 
 def _protocol(bundle: Bundle, held_out: HeldOutSet, count: int, config: EvaluateConfig) -> EvaluationProtocol:
     architecture = bundle.info.architecture
-    protocol: EvaluationProtocol = {
+    return {
         "bundle": bundle.id,
         "stage": bundle.info.stage,
         "preset": bundle.info.preset,
@@ -96,6 +104,3 @@ def _protocol(bundle: Bundle, held_out: HeldOutSet, count: int, config: Evaluate
         "detector": DETECTOR,
         "sampling": RECORDED_SAMPLING.values(config.sampling),
     }
-    parts = config.frozen_parts.items()
-    given = {name: content_digest(Path(path)) for name, path in parts if path is not None}
-    return {**protocol, "frozen_parts": given} if given else protocol

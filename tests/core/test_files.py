@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from core.files import atomic_file, atomic_folder, remove_partials, sha256, write_text
+from core import files
+from core.canonical_json import digest_of
+from core.files import atomic_file, atomic_folder, content_digests, remove_partials, sha256, write_text
 from tests.support.paths import ROOT
 
 KILLED_WRITER = """
@@ -100,3 +102,26 @@ def test_content_is_on_disk_before_its_name_and_the_name_when_the_block_ends(
 def test_the_digest_of_a_file(tmp_path: Path) -> None:
     write_text(tmp_path / "abc", "abc")
     assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_the_digest_of_a_folder_is_of_names_and_contents(tmp_path: Path) -> None:
+    for name in ("b/c", "a"):
+        (tmp_path / "one" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "one" / name).write_text(name)
+    listed = [[name, sha256(tmp_path / "one" / name)] for name in ("a", "b/c")]
+    paths = {"file": tmp_path / "one" / "a", "folder": tmp_path / "one"}
+    first = content_digests(paths)
+    assert first == {"file": sha256(tmp_path / "one" / "a"), "folder": digest_of(listed)}
+    (tmp_path / "one" / "b" / "c").rename(tmp_path / "one" / "b" / "d")
+    assert content_digests(paths)["folder"] != first["folder"]
+
+
+def test_large_files_are_read_with_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "BLOCK", 2_000_000)
+    for name, size in (("large", 5_000_000), ("small", 1_000_000)):
+        (tmp_path / name).write_bytes(os.urandom(size))
+    paths = {name: tmp_path / name for name in ("large", "small")}
+    progress: list[tuple[int, int]] = []
+    found = content_digests(paths, lambda done, total: progress.append((done, total)))
+    assert progress == [(2, 6), (4, 6)]
+    assert found == {name: sha256(path) for name, path in paths.items()}
