@@ -1,4 +1,4 @@
-"""The preStop hook of heads, with a real Ray head as the chart starts it: without CPUs."""
+"""How Ray pods of the chart end: the hook of heads and the drain of workers, with a real head and worker."""
 
 import os
 import shutil
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,69 +17,108 @@ from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from tests.support.chart import CHART
 
-PORTS = ["port", "dashboard-port", "dashboard-agent-listen-port", "dashboard-agent-grpc-port"]
-PORTS += ["runtime-env-agent-port", "metrics-export-port", "node-manager-port", "object-manager-port"]
-PORTS += ["ray-client-server-port"]
 T = TypeVar("T")
-# A job that takes a second to end when it is asked to, as training does to write a checkpoint.
-SLOW_TO_END = "trap 'sleep 1; echo checkpoint; exit 143' TERM; echo ready; while :; do sleep 0.1; done"
+RAY = Path(sys.executable).with_name("ray")
+HEAD_PORTS = ("port", "dashboard-port", "ray-client-server-port")
+# A job as training is: asked to stop, its driver has a worker on another node write a checkpoint.
+JOB = """
+import signal, sys, time, ray
+
+@ray.remote(num_cpus=1)
+class Worker:
+    def save(self):
+        time.sleep(3)
+        return "checkpoint"
+
+def stop(signum, frame):
+    print(ray.get(worker.save.remote()), flush=True)
+    sys.exit(143)
+
+ray.init(log_to_driver=False)
+worker = Worker.remote()
+ray.get(worker.__ray_ready__.remote())
+signal.signal(signal.SIGTERM, stop)
+print("ready", flush=True)
+while True:
+    time.sleep(0.1)
+"""
 
 
 @pytest.fixture
-def job_server() -> Iterator[str]:
-    """The URL of the job server of a head, which ends with the test."""
-    ports = _free_ports(len(PORTS))
-    folder = tempfile.mkdtemp(prefix="ray-")  # sockets in it must have short paths
-    options = [f"--{name}={port}" for name, port in zip(PORTS, ports, strict=True)]
-    # As in the chart; the second is for the end of the test only.
-    environment = os.environ | {
-        "RAY_JOB_STOP_WAIT_TIME_S": "60",
-        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",
-    }
-    environment.pop("RAY_ADDRESS", None)
-    start = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--num-cpus=0"]
-    with subprocess.Popen(
-        [*start, f"--temp-dir={folder}", "--object-store-memory=80000000", *options],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as head:
-        yield f"http://127.0.0.1:{ports[1]}"
-        head.send_signal(signal.SIGTERM)
-    shutil.rmtree(folder, ignore_errors=True)
+def nodes() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The URL of a head's job server, and a worker; both as `ray start --block`, the process of a pod."""
+    head_ports = dict(zip(HEAD_PORTS, _free_ports(len(HEAD_PORTS)), strict=True))
+    with ExitStack() as stack:
+        # Sockets in it must have short paths.
+        folder = tempfile.mkdtemp(prefix="ray-")
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        head = ["--head", "--num-cpus=0", f"--temp-dir={folder}"]
+        head += [f"--{name}={port}" for name, port in head_ports.items()]
+        _start(stack, *head)
+        url = f"http://127.0.0.1:{head_ports['dashboard-port']}"
+        wait_for(lambda: _connected(url))
+        worker = _start(stack, f"--address=127.0.0.1:{head_ports['port']}", "--num-cpus=1")
+        yield url, worker
 
 
 @pytest.mark.slow
-def test_the_hook_stops_jobs_and_waits_until_they_have_ended(job_server: str) -> None:
-    from ray.job_submission import JobStatus
+def test_workers_that_end_wait_for_the_hook_of_the_head_which_stops_jobs_with_a_checkpoint(
+    nodes: tuple[str, subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    from ray.job_submission import JobStatus, JobSubmissionClient
 
-    client = wait_for(lambda: _connected(job_server))
-    job = client.submit_job(entrypoint=f'bash -c "{SLOW_TO_END}"')
+    url, worker = nodes
+    (tmp_path / "job.py").write_text(JOB)
+    client = JobSubmissionClient(url)
+    job = client.submit_job(entrypoint=f"{sys.executable} {tmp_path}/job.py")
     wait_for(lambda: "ready" in client.get_job_logs(job))
-    hook = [sys.executable, CHART / "files" / "stop_jobs.py", "60", job_server]
+    # Kubernetes asks all pods of a deleted RayCluster to end at the same time.
+    worker.send_signal(signal.SIGTERM)
+    hook = [sys.executable, CHART / "files" / "stop_jobs.py", "60", url]
     done = subprocess.run(hook, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"stopping {job}\n"
     assert client.get_job_status(job) == JobStatus.STOPPED
     assert client.get_job_logs(job).endswith("checkpoint\n")
+    worker.wait(timeout=60)  # long before its drain would time out
     again = subprocess.run(hook, capture_output=True, text=True, check=False)
     assert (again.returncode, again.stdout) == (0, "")
 
 
 def wait_for(look: Callable[[], T]) -> T:
-    """What ``look`` returns as soon as that is true; fails after a minute."""
-    return retry(
-        retry=retry_if_result(lambda found: not found), stop=stop_after_delay(60), wait=wait_fixed(0.2)
-    )(look)()
+    """What ``look`` returns as soon as that is true; fails after two minutes."""
+    waiting = retry(
+        retry=retry_if_result(lambda found: not found), stop=stop_after_delay(120), wait=wait_fixed(0.2)
+    )
+    return waiting(look)()
 
 
-def _connected(url: str):
+def _start(stack: ExitStack, *options: str) -> subprocess.Popen[bytes]:
+    """A Ray node with the variables of the chart's pods, which ends with the stack."""
+    # 285 s: the grace period's, so that a worker that does not wait for the job is noticed.
+    drain = "1" if "--head" in options else "285"
+    variables = {"RAY_JOB_STOP_WAIT_TIME_S": "60", "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": drain}
+    agents = ["dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port"]
+    ports = [f"--{name}={port}" for name, port in zip(agents, _free_ports(len(agents)), strict=True)]
+    node = subprocess.Popen(
+        [RAY, "start", "--block", "--object-store-memory=80000000", *options, *ports],
+        env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | variables,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    stack.callback(node.wait)
+    stack.callback(node.send_signal, signal.SIGTERM)
+    return node
+
+
+def _connected(url: str) -> bool:
     from ray.job_submission import JobSubmissionClient
 
     try:
-        return JobSubmissionClient(url)
+        JobSubmissionClient(url)
     except (ConnectionError, RuntimeError):
-        return None
+        return False
+    return True
 
 
 def _free_ports(number: int) -> list[int]:

@@ -112,6 +112,9 @@ def test_every_volume_that_is_mounted_exists_and_scratch_is_bounded(rendered: st
         volumes = {each["name"]: each for each in pod.spec["volumes"]}
         mounted = {mount["name"] for container in pod.containers for mount in container["volumeMounts"]}
         assert mounted == set(volumes), pod.path
+        # Those that Pod Security's profile "restricted" admits, too.
+        kinds = {kind for each in volumes.values() for kind in each if kind != "name"}
+        assert kinds <= {"emptyDir", "configMap", "projected", "persistentVolumeClaim"}
         assert all("sizeLimit" in each["emptyDir"] for each in volumes.values() if "emptyDir" in each)
         for volume in volumes.values():
             for source in volume.get("projected", {}).get("sources", []):
