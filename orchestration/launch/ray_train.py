@@ -50,13 +50,15 @@ class RayTrainLauncher:
             report: gets a line on what a run waits for, where that is long; called in a thread.
 
         Raises:
-            AnimaticError: the cluster cannot be reached or is too small.
+            AnimaticError: the cluster cannot be reached, or this machine is too small.
         """
         self._wanted = Wanted.of(config)
         self._wanted.check_machine()
         _set_environment(config, self._wanted)
         ensure_ray(config.launch.address, max(config.launch.workers, os.cpu_count() or 1))
-        self._wanted.check_cluster()
+        shortage = self._wanted.shortage()
+        if shortage is not None:
+            report(f"{shortage}; gives up after {config.launch.wait_s:.0f} s (launch.wait_s)")
         self._run_dir, self._report = run_dir, report
         self._limit_s = config.launch.wait_s
         self._config, self._board = config, start_board()

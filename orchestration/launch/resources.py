@@ -33,25 +33,32 @@ class Wanted:
         if self.kind == "GPU" and self.address is None and not device_count():
             raise AnimaticError(self._no_gpu("this machine has no GPU that torch can use"))
 
-    def check_cluster(self) -> None:
-        """Raises AnimaticError where Ray, which is connected, does not have as many, free or not."""
+    def shortage(self) -> str | None:
+        """What Ray, which is connected, lacks, free or not: nodes of a cluster may join while the run waits.
+
+        Raises AnimaticError where that is this machine, which gets no more.
+        """
         total = _count(self.kind)[0]
-        if self.kind == "GPU" and not total:
-            raise AnimaticError(self._no_gpu("Ray has no GPU"))
-        if total < self.workers:
+        if total >= self.workers:
+            return None
+        if self.address is None:
             raise AnimaticError(
-                f"launch.workers is {self.workers}, but Ray has {_number(total, self.kind)}: "
+                self._no_gpu("Ray has no GPU")
+                if self.kind == "GPU" and not total
+                else f"launch.workers is {self.workers}, but Ray has {_number(total, self.kind)}: "
                 f"--set launch.workers={max(total, 1)}, or name a larger cluster with --address"
             )
+        there = f"; --set launch.workers={total} trains on what it has" if total else ""
+        return f"{self.waiting()}{there}"
 
     def waiting(self) -> str:
         """What workers that do not start wait for."""
         total, free = _count(self.kind)
         if total < self.workers:
-            needed, present = _number(self.workers, self.kind), _number(total, self.kind)
-            return f"waiting for a node to join: the run needs {needed}, Ray has {present}"
+            present = _number(total, self.kind)
+            return f"waiting for nodes to join: the run needs {self}, Ray has {present if total else 'none'}"
         if free < self.workers and self._is_pending():
-            return f"waiting for {_number(self.workers, self.kind)}: {free} of Ray's {total} are free"
+            return f"waiting for {self}: {free} of Ray's {total} are free"
         return f"waiting for Ray to start {_number(self.workers, 'worker')}"
 
     def given_up(self, waited_s: float) -> str:
@@ -72,11 +79,10 @@ class Wanted:
         return "PENDING" in states or "CREATED" not in states
 
     def _no_gpu(self, cause: str) -> str:
-        cluster = (
-            "name a cluster that has with --address" if self.address is None else "start nodes that have"
+        return (
+            f"the run needs {self}, but {cause}: train on the CPU with --gpus 0, or name a cluster that has "
+            "with --address"
         )
-        gpus = _number(self.workers, "GPU")
-        return f"the run needs {gpus}, but {cause}: train on the CPU with --gpus 0, or {cluster}"
 
 
 def _number(count: int, of: str) -> str:

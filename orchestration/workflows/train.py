@@ -56,7 +56,7 @@ def train(
 
     Raises:
         AnimaticError: the folder contains another run, cannot be written to, or is being written to by the
-            same command elsewhere; the cluster is too small; or training
+            same command elsewhere; this machine is too small; or training
             failed more often than it is restarted (the message names the log).
     """
     started = time.monotonic()

@@ -146,21 +146,31 @@ def test_gpus_of_a_machine_without_one(monkeypatch):
     )
 
 
-def test_gpus_of_a_cluster_are_not_looked_for_on_this_machine(monkeypatch, cluster):
+def test_a_cluster_that_has_too_little_may_grow_while_a_run_waits(monkeypatch, cluster):
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     monkeypatch.setattr(resources, "device_count", lambda: 0)
     wanted = Wanted.of(small_config(0, "launch.workers=2", "launch.gpus_per_worker=1"))
     wanted.check_machine()
     cluster({"CPU": 4.0}, {})
-    with pytest.raises(AnimaticError, match=r"needs 2 GPUs, but Ray has no GPU: .* start nodes that have"):
-        wanted.check_cluster()
+    assert wanted.shortage() == "waiting for nodes to join: the run needs 2 GPUs, Ray has none"
     cluster({"CPU": 4.0, "GPU": 1.0}, {})
-    with pytest.raises(
-        AnimaticError, match=r"launch.workers is 2, but Ray has 1 GPU: --set launch.workers=1,"
-    ):
-        wanted.check_cluster()
+    assert wanted.shortage() == (
+        "waiting for nodes to join: the run needs 2 GPUs, Ray has 1 GPU; --set launch.workers=1 trains on "
+        "what it has"
+    )
     cluster({"CPU": 4.0, "GPU": 2.0}, {})
-    wanted.check_cluster()
+    assert wanted.shortage() is None
+
+
+def test_a_machine_that_has_too_little_refuses_a_run(monkeypatch, cluster):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    cluster({"CPU": 4.0}, {})
+    with pytest.raises(
+        AnimaticError, match=r"launch.workers is 8, but Ray has 4 CPUs: --set launch.workers=4,"
+    ):
+        Wanted.of(small_config(0, "launch.workers=8", "train.global_batch=8")).shortage()
+    with pytest.raises(AnimaticError, match=r"the run needs 2 GPUs, but Ray has no GPU: .* with --address$"):
+        Wanted.of(small_config(0, "launch.workers=2", "launch.gpus_per_worker=1")).shortage()
 
 
 def test_a_node_that_was_lost_is_reported_once_with_its_workers_and_the_wait_for_another(cluster, watch):
@@ -175,9 +185,9 @@ def test_a_node_that_was_lost_is_reported_once_with_its_workers_and_the_wait_for
         "the newest checkpoint once Ray has 2 CPUs again, within 100 s (launch.wait_s)"
     ]
     silent = [seen(rank, Phase.TRAINING, 8, 1, ago_s=40) for rank in (0, 1)]
-    assert watch(40, silent) == ["waiting for a node to join: the run needs 2 CPUs, Ray has 1 CPU, for 34 s"]
+    assert watch(40, silent) == ["waiting for nodes to join: the run needs 2 CPUs, Ray has 1 CPU, for 34 s"]
     watch(107, silent)
     assert watch.watch.given_up == (
-        "no worker started within 101 s (waiting for a node to join: the run needs 2 CPUs, Ray has 1 CPU): "
+        "no worker started within 101 s (waiting for nodes to join: the run needs 2 CPUs, Ray has 1 CPU): "
         "start a node and repeat the command, which resumes, or wait longer with --set launch.wait_s=SECONDS"
     )
