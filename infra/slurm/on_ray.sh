@@ -15,6 +15,8 @@
 #                    RUN_IN="apptainer exec --nv --bind /shared /shared/animatic.sif" BIN=
 #   HEAD_ADDRESS     address of the first node, where not the one that its name resolves to on the last node
 #   OBJECT_STORE     bytes of /dev/shm for Ray on each node; jobs pass paths and counts through it, never clips
+#   RAY_TMPDIR       folder on every node's own disk; Ray's sockets and logs are in its ray-JOB, which stays where the work
+#                    failed; default: /tmp
 #   START_TIMEOUT    seconds that nodes have to start Ray; a container that is imported on every node needs more
 #   MAX_REQUEUES     how often the job returns to the queue at its time limit; 0: never
 #
@@ -24,20 +26,22 @@
 # On every node: Ray, and on the first one the work.
 node() {
     set -m # what is started in the background is a process group of its own
-    export RAY_TMPDIR=/tmp/ray-$SLURM_JOB_ID # its sockets and logs, on the node's own disk
+    export RAY_TMPDIR=${RAY_TMPDIR:-/tmp}/ray-$SLURM_JOB_ID
     mkdir -p "$RAY_TMPDIR"
     symmetric_run &
-    local ray=$!
+    local ray=$! code=0
     if [ "$SLURM_NODEID" -ne 0 ]; then
         while kill -0 "$ray" 2>/dev/null && [ ! -e "$JOB/status" ]; do sleep 1; done
         # It would take the end of the first node as a failure, after more than a minute.
         if [ -e "$JOB/status" ]; then
             kill -KILL -- "-$ray" 2>/dev/null
             "${BIN:+$BIN/}ray" stop --force >/dev/null 2>&1
-            return 0
         fi
     fi
-    wait "$ray"
+    wait "$ray" || code=$?
+    [ -e "$JOB/status" ] || return "$code"
+    [ "$(cat "$JOB/status")" -ne 0 ] || rm -rf "$RAY_TMPDIR"
+    return 0
 }
 
 symmetric_run() {
@@ -92,7 +96,8 @@ on_ray() {
     rm -f "$JOB/token"
 
     if [ ! -e "$JOB/status" ]; then
-        echo "error: Ray did not start on all $SLURM_JOB_NUM_NODES nodes, or a node was lost: see the lines above" >&2
+        echo "error: Ray did not start on all $SLURM_JOB_NUM_NODES nodes, or a node was lost: see the lines above," \
+            "and ${RAY_TMPDIR:-/tmp}/ray-$SLURM_JOB_ID on each node" >&2
         return 1
     fi
     status=$(cat "$JOB/status")

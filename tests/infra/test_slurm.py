@@ -56,6 +56,7 @@ class Job:
             "SLURM_JOB_NODELIST": "node[1-2]",
             "SLURM_SUBMIT_DIR": str(self.folder),
             "SLURM_CPUS_ON_NODE": "4",
+            "RAY_TMPDIR": str(self.folder / "disk"),
             **variables,
         }
         spooled = self.folder / "slurm_script"  # as Slurm does, so that $0 is elsewhere
@@ -108,6 +109,7 @@ def test_stages_are_trained_in_order_on_every_gpu_of_the_job(job: Job) -> None:
     assert job.logged("animatic") == [
         f"animatic [train] [--stage] [{stage}] {settings}" for stage in (1, 2, 3)
     ]
+    assert not (job.folder / "disk" / f"ray-{JOB_ID}").exists()
     [ray] = job.logged("ray")
     # From the id of the job: its ports meet neither those of another job nor those of Ray's workers.
     assert "symmetric-run --address 10.77.0.1:22014 --min-nodes 2 --num-cpus 4 --num-gpus 8 " in ray
@@ -131,6 +133,7 @@ def test_the_first_node_is_addressed_as_the_last_one_resolves_it(job: Job) -> No
 def test_a_stage_that_fails_ends_the_job_with_its_exit_code(job: Job) -> None:
     code, _ = job.run("train.sbatch", DO='[ "$3" != 2 ] || exit 7')
     assert code == 7
+    assert (job.folder / "disk" / f"ray-{JOB_ID}").exists()  # Ray's logs
     assert len(job.logged("animatic")) == 2
     assert not job.logged("scontrol requeue")
 

@@ -31,6 +31,7 @@ def variables(folder: Path, dataset: Path, *sets: str, **others: str) -> Mapping
     return {
         **own,
         "BIN": str(BIN),
+        "RAY_TMPDIR": "/tmp/ray",  # which each node has to itself
         "PRESET": "tiny",
         "DATA": str(dataset),
         "CPUS_PER_NODE": "1",
