@@ -36,6 +36,9 @@ Address = Annotated[
         "follow it."
     ),
 ]
+MetricsPort = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Serve the figures to Prometheus here; 0: a free port.")
+]
 Workers = Annotated[
     int | None,
     typer.Option(min=0, help="Ray actors: one for each GPU or core if not given; 0: none, in this process."),

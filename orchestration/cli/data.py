@@ -13,6 +13,7 @@ from core.errors import AnimaticError
 from orchestration.cli.common import (
     Address,
     AsJson,
+    MetricsPort,
     err,
     given,
     only_results_on_stdout,
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 PANEL = "Data"
 
 Workers = Annotated[int | None, typer.Option(min=1, help="Units in progress at once; all CPUs if not given.")]
-MetricsPort = Annotated[
-    int | None, typer.Option(min=0, max=65535, help="Serve the figures to Prometheus here; 0: a free port.")
-]
 Track = Annotated[bool, typer.Option(help="Make this a run of the tracker.")]
 MlflowUri = Annotated[
     str | None, typer.Option(help="MLflow store or server; the one under runs/ if not given.")

@@ -12,6 +12,7 @@ from core.errors import AnimaticError
 from orchestration.cli.common import (
     Address,
     AsJson,
+    MetricsPort,
     Preset,
     err,
     given,
@@ -70,6 +71,7 @@ def train(
     address: Address = None,
     environment: Environment = Packages.AUTO,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to train on; all if not given.")] = None,
+    metrics_port: MetricsPort = None,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the complete configuration and stop.")
     ] = False,
@@ -88,7 +90,7 @@ def train(
     elif print_config:
         refuse(["--print-config"], "with --print-initialisation: print one of them")
     if print_config or print_initialisation:
-        refuse(given(context, "run", "address", "environment"), "where nothing is trained")
+        refuse(given(context, "run", "address", "environment", "metrics_port"), "where nothing is trained")
     from orchestration.workflows.train_request import TrainOptions
 
     options = TrainOptions(
@@ -104,8 +106,8 @@ def train(
         _print_initialisation(options, every_tensor=verbose, as_json=as_json)
     elif print_config:
         _print_config(options, as_json)
-    elif not submitted(context, Cluster(address, environment, as_json), partial(_job, options)):
-        _train(options, as_json)
+    elif not submitted(context, Cluster(address, environment, as_json), partial(_job, options, metrics_port)):
+        _train(options, metrics_port, as_json)
 
 
 def sync(
@@ -157,29 +159,32 @@ def _print_initialisation(options: TrainOptions, *, every_tensor: bool, as_json:
         initialisation.print_initialisation(plan, every_tensor=every_tensor)
 
 
-def _job(options: TrainOptions, server: JobServer) -> JobRequest:
+def _job(options: TrainOptions, metrics_port: int | None, server: JobServer) -> JobRequest:
     from orchestration.workflows.job_requests import train_job
     from orchestration.workspace import Workspace
 
-    return train_job(options, Workspace.current(), server.resources())
+    return train_job(options, Workspace.current(), server.resources(), metrics_port)
 
 
-def _train(options: TrainOptions, as_json: bool) -> None:
+def _train(options: TrainOptions, metrics_port: int | None, as_json: bool) -> None:
     from orchestration.workflows.train_request import prepare_training
     from orchestration.workspace import Workspace
 
     workspace = Workspace.current()
     request = prepare_training(options, workspace)
+    from orchestration.monitoring import MetricsOptions
     from orchestration.monitoring.progress import TrainingDisplay
     from orchestration.workflows.train import train as run
 
     console = err()
+    metrics = None if metrics_port is None else MetricsOptions(metrics_port, console.print)
     with only_results_on_stdout(), TrainingDisplay(console, request.title) as display:
         outcome = run(
             request,
             workspace,
             on_progress=display,
             on_warning=partial(print_warning, console=console),
+            metrics=metrics,
         )
     value = {"result": outcome.run, "accepted": outcome.accepted}
     print_result(value, partial(_print_outcome, outcome), as_json)

@@ -19,7 +19,7 @@ from orchestration.launch.board import start_board
 from orchestration.launch.failures import failure_message, last_line
 from orchestration.launch.resources import Wanted
 from orchestration.launch.signals import StopSignals
-from orchestration.launch.watch import Watch
+from orchestration.launch.watch import OnLook, Watch
 from orchestration.launch.worker import Refusal, Stopped, WorkerTask, work
 from pipelines.cluster.connect import ensure_ray
 from training.checkpoints import MANIFEST
@@ -43,11 +43,18 @@ _LOOK_S = 0.2
 class RayTrainLauncher:
     """Runs ``config`` in ``run_dir`` (absolute) on the workers that the configuration asks for."""
 
-    def __init__(self, config: RunConfig, run_dir: Path, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        run_dir: Path,
+        report: Callable[[str], None],
+        on_look: OnLook | None = None,
+    ) -> None:
         """Connect to the configured Ray cluster, or start a local one.
 
         Args:
             report: gets a line on what a run waits for, where that is long; called in a thread.
+            on_look: gets the workers' signs of life every few seconds; called in a thread.
 
         Raises:
             AnimaticError: the cluster cannot be reached, or this machine is too small.
@@ -59,7 +66,7 @@ class RayTrainLauncher:
         shortage = self._wanted.shortage()
         if shortage is not None:
             report(f"{shortage}; gives up after {config.launch.wait_s:.0f} s (launch.wait_s)")
-        self._run_dir, self._report = run_dir, report
+        self._run_dir, self._report, self._on_look = run_dir, report, on_look
         self._limit_s = config.launch.wait_s
         self._config, self._board = config, start_board()
 
@@ -78,7 +85,10 @@ class RayTrainLauncher:
         """
         from ray.train import TrainingFailedError
 
-        with StopSignals() as signals, Watch(self._board, self._wanted, self._limit_s, self._report) as watch:
+        with (
+            StopSignals() as signals,
+            Watch(self._board, self._wanted, self._limit_s, self._report, self._on_look) as watch,
+        ):
             while True:
                 before = _newest_checkpoint(self._run_dir)
                 fit = _Fit(_trainer(self._config, self._run_dir, self._board))

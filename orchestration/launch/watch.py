@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -21,6 +21,10 @@ WATCH_S = 5.0
 PATIENCE_S = 30.0
 STEPS_OF_PATIENCE = 3
 _NAMED = 3
+
+# Gets the seconds since each worker's sign of life, by rank and host, and for how many the run has waited; 0
+# while it progresses.
+OnLook = Callable[[Mapping[tuple[int, str], float], float], None]
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,16 @@ class Watch:
     """
 
     def __init__(
-        self, board: ActorHandle[Any], wanted: Wanted, limit_s: float, report: Callable[[str], None]
+        self,
+        board: ActorHandle[Any],
+        wanted: Wanted,
+        limit_s: float,
+        report: Callable[[str], None],
+        on_look: OnLook | None = None,
     ) -> None:
-        """``limit_s``: for workers to start; ``report`` is called in a thread."""
+        """``limit_s``: for workers to start; ``report`` and ``on_look`` are called in a thread."""
         self._board, self._wanted, self._limit_s, self._report = board, wanted, limit_s, report
+        self._on_look = on_look
         self._lost: set[str] = set()
         self.seen: Sequence[Seen] = ()
         self.given_up: str | None = None
@@ -83,6 +93,9 @@ class Watch:
             found = self._wait()
         except (GetTimeoutError, RayError):
             return  # as where Ray ends; what it does to the run is reported by the run
+        if self._on_look is not None:
+            ages = {(each.beat.rank, each.beat.host): each.ago_s for each in self.seen}
+            self._on_look(ages, 0.0 if found is None else found.seconds)
         self._report_long(found)
 
     def _report_lost_nodes(self) -> None:

@@ -1,4 +1,4 @@
-"""The observers of an ingest, behind the one progress callback that the job calls."""
+"""The observers of a job: of an ingest, behind the one progress callback that it calls, and of training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from core.errors import AnimaticError
 from orchestration.workspace import Workspace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestration.monitoring.training_state import StateRecorder
     from pipelines.ingest import IngestProgress
+    from training.config import RunConfig
 
 IngestObserver = Callable[["IngestProgress"], None]
 
@@ -31,12 +35,41 @@ class MonitoringOptions:
 
 
 @dataclass(frozen=True)
+class MetricsOptions:
+    """``port``: serve Prometheus here (0: a free port); ``on_message`` receives a line with the address."""
+
+    port: int
+    on_message: Callable[[str], None]
+
+
+@dataclass(frozen=True)
 class IngestJob:
     """The observed job as the tracker records it: verb, dataset (folder or URL) and settings."""
 
     verb: str
     dataset: str
     settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@contextmanager
+def served_training(
+    config: RunConfig, run_dir: Path, options: MetricsOptions | None
+) -> Iterator[StateRecorder | None]:
+    """What Prometheus reads of a run, until the block ends; None without options.
+
+    Raises:
+        AnimaticError: the port of the metrics is in use.
+    """
+    if options is None:
+        yield None
+        return
+    from orchestration.monitoring.prometheus import MetricsServer
+    from orchestration.monitoring.training_metrics import TRAINING
+    from orchestration.monitoring.training_state import RunDescription, StateRecorder
+
+    with MetricsServer(options.port, TRAINING) as server:
+        options.on_message(server.address)
+        yield StateRecorder(RunDescription.of(config, run_dir), server)
 
 
 @contextmanager
@@ -58,10 +91,11 @@ def observe_ingest(
     with ExitStack() as stack:
         observers: list[IngestObserver] = []
         if options.metrics_port is not None:
+            from orchestration.monitoring.ingest_metrics import INGEST
             from orchestration.monitoring.prometheus import MetricsServer
 
-            server = stack.enter_context(MetricsServer(options.metrics_port))
-            on_message(f"metrics on port {server.port}, path /metrics")
+            server = stack.enter_context(MetricsServer(options.metrics_port, INGEST))
+            on_message(server.address)
             observers.append(server)
         if options.track:
             observers.append(stack.enter_context(_tracked(job, workspace, options.mlflow_uri, on_message)))

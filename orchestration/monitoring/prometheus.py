@@ -1,10 +1,12 @@
-"""The figures of an ingest for Prometheus, served from the driver while it runs."""
+"""Figures of a job for Prometheus, served from its driver while it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Generic, Self, TypeVar
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -12,29 +14,49 @@ from prometheus_client.registry import Collector
 
 from core.errors import AnimaticError
 
-if TYPE_CHECKING:
-    from pipelines.ingest import IngestProgress
-
-COUNTERS = {
-    "rows": ("Source rows done.", lambda state: state.rows),
-    "samples": ("Clips in the dataset.", lambda state: state.samples),
-    "bytes": ("Bytes of shards.", lambda state: state.bytes),
-}
-GAUGES = {
-    "source_rows": ("Rows of the source.", lambda state: state.total_rows),
-    "rows_per_second": ("Source rows done per second, recently.", lambda state: state.rows_per_s),
-    "samples_per_second": ("Clips made per second, recently.", lambda state: state.samples_per_s),
-    "bytes_per_second": ("Bytes of shards written per second, recently.", lambda state: state.bytes_per_s),
-    "seconds_left": ("Estimated seconds until the end.", lambda state: state.seconds_left),
-}
-PREFIX = "animatic_ingest"
+State = TypeVar("State")
+# A labelled metric has a value for each combination of its labels' values.
+Value = float | None | Mapping[tuple[str, ...], float]
 
 
-class MetricsServer:
+class Kind(Enum):
+    """How a metric changes; a counter is only added to while its process lives."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+
+
+@dataclass(frozen=True)
+class Definition(Generic[State]):
+    """A metric: its name as exported, and its value in a state of the job; None: it is absent."""
+
+    name: str
+    kind: Kind
+    help: str
+    value: Callable[[State], Value]
+    labels: tuple[str, ...] = ()
+
+    def family(self, state: State) -> Metric | None:
+        """The metric as the client library writes it; None if it has no value."""
+        value = self.value(state)
+        if value is None:
+            return None
+        family = (
+            CounterMetricFamily(self.name, self.help, labels=self.labels)
+            if self.kind is Kind.COUNTER
+            else GaugeMetricFamily(self.name, self.help, labels=self.labels)
+        )
+        values = value if isinstance(value, Mapping) else {(): value}
+        for labels, number in sorted(values.items()):
+            family.add_metric(labels, number)
+        return family
+
+
+class MetricsServer(Generic[State]):
     """``http://HOST:port/metrics`` on all interfaces; port 0 takes a free one. Raises AnimaticError."""
 
-    def __init__(self, port: int) -> None:
-        self._figures = _Figures()
+    def __init__(self, port: int, definitions: Sequence[Definition[State]]) -> None:
+        self._figures = _Figures(definitions)
         registry = CollectorRegistry()
         registry.register(self._figures)
         try:
@@ -44,6 +66,11 @@ class MetricsServer:
                 f"metrics cannot be served on port {port} ({error}); choose another"
             ) from error
         self.port = int(self._server.server_port)
+
+    @property
+    def address(self) -> str:
+        """Where it listens, for the user."""
+        return f"metrics on port {self.port}, path /metrics"
 
     def __enter__(self) -> Self:
         return self
@@ -55,29 +82,23 @@ class MetricsServer:
         self._server.server_close()
         self._thread.join()
 
-    def __call__(self, state: IngestProgress) -> None:
-        """Take a new state."""
+    def __call__(self, state: State) -> None:
+        """Take a new state; nothing is exported before the first."""
         self._figures.state = state
 
 
-class _Figures(Collector):
+class _Figures(Collector, Generic[State]):
     """The scraped figures: those of the newest state."""
 
-    def __init__(self) -> None:
-        self.state: IngestProgress | None = None
+    def __init__(self, definitions: Sequence[Definition[State]]) -> None:
+        self._definitions = definitions
+        self.state: State | None = None
 
     def collect(self) -> Iterator[Metric]:
         state = self.state
         if state is None:
             return
-        for name, (help_text, value) in COUNTERS.items():
-            yield CounterMetricFamily(f"{PREFIX}_{name}", help_text, value=value(state))
-        rejected = CounterMetricFamily(
-            f"{PREFIX}_rejected_rows", "Source rows without a clip, by reason.", labels=["reason"]
-        )
-        for reason, count in sorted(state.reasons.items()):
-            rejected.add_metric([reason], count)
-        yield rejected
-        for name, (help_text, value) in GAUGES.items():
-            if value(state) is not None:
-                yield GaugeMetricFamily(f"{PREFIX}_{name}", help_text, value=value(state))
+        for definition in self._definitions:
+            family = definition.family(state)
+            if family is not None:
+                yield family

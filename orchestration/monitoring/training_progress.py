@@ -32,7 +32,7 @@ class JournalFollower:
     """While entered, reports what a run of ``steps`` steps appends to its journal.
 
     ``on_progress`` is called at once with step 0, then for every recorded step; ``on_warning`` gets the run's
-    own warnings. Both are called from a thread, one call at a time.
+    own warnings, ``on_entry`` every event, if given. All are called from a thread, one call at a time.
     """
 
     def __init__(
@@ -41,9 +41,10 @@ class JournalFollower:
         steps: int,
         on_progress: Callable[[TrainingProgress], None],
         on_warning: Callable[[str], None],
+        on_entry: Callable[[JournalEntry], None] | None = None,
     ) -> None:
         self._journal, self._steps = journal, steps
-        self._on_progress, self._on_warning = on_progress, on_warning
+        self._on_progress, self._on_warning, self._on_entry = on_progress, on_warning, on_entry
         # Lines of earlier, interrupted calls are not progress of this one.
         self._offset = journal.stat().st_size if journal.exists() else 0
         self._following = Repeating(self._advance, FOLLOW_S, "training progress")
@@ -62,6 +63,8 @@ class JournalFollower:
     def _advance(self) -> None:
         entries, self._offset = follow_journal(self._journal, self._offset)
         for entry in entries:
+            if self._on_entry is not None:
+                self._on_entry(entry)
             if entry.event in ("metrics", "resume", "end"):
                 self._on_progress(self._progress(entry))
             elif entry.event == "warning":

@@ -33,7 +33,9 @@ _SQLITE = "sqlite:///"
 _LAST_STAGE = 3
 
 
-def train_job(options: TrainOptions, workspace: Workspace, cluster: Resources) -> JobRequest:
+def train_job(
+    options: TrainOptions, workspace: Workspace, cluster: Resources, metrics_port: int | None = None
+) -> JobRequest:
     """Train one stage, with the configuration as resolved here; data and parent may be left to the job.
 
     Raises:
@@ -55,7 +57,11 @@ def train_job(options: TrainOptions, workspace: Workspace, cluster: Resources) -
             out=_path(options.run_dir),
             set=[each for each in changes if not each.startswith("launch.")],
         ),
-        processes=_options(gpus=gpus, set=[each for each in changes if each.startswith("launch.")]),
+        processes=_options(
+            gpus=gpus,
+            metrics_port=metrics_port,
+            set=[each for each in changes if each.startswith("launch.")],
+        ),
         runs=_runs(workspace),
         config_hash=config_hash(config),
     )

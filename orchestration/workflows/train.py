@@ -11,7 +11,7 @@ from core.disk_errors import usable_folder
 from core.lock import named_lock
 from models.bundle import open_bundle
 from orchestration.launch import RayTrainLauncher
-from orchestration.monitoring import JournalFollower, TrainingProgress
+from orchestration.monitoring import JournalFollower, MetricsOptions, TrainingProgress, served_training
 from orchestration.registry import Entry, accept
 from orchestration.tracking import TrackedRun, backends_for, mirrored
 from orchestration.workflows.train_request import TrainRequest
@@ -48,15 +48,18 @@ def train(
     workspace: Workspace,
     on_progress: Callable[[TrainingProgress], None],
     on_warning: Callable[[str], None],
+    metrics: MetricsOptions | None = None,
 ) -> TrainOutcome:
     """Train in the request's folder, or continue what an interrupted call left in it.
 
     A finished run returns at once. SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the workers with a checkpoint, a
     second one at once; they raise KeyboardInterrupt (SIGINT) or StoppedBySignal. Calling again resumes.
 
+    ``metrics``: where Prometheus is served meanwhile, if at all.
+
     Raises:
         AnimaticError: the folder contains another run, cannot be written to, or is being written to by the
-            same command elsewhere; this machine is too small; or training
+            same command elsewhere; the port of the metrics is in use; this machine is too small; or training
             failed more often than it is restarted (the message names the log).
     """
     started = time.monotonic()
@@ -67,7 +70,7 @@ def train(
         return TrainOutcome(
             FinishedRun(run_dir, bundle.folder, bundle.id, 0.0), accept(workspace.ledger, bundle)
         )
-    result = _launch(config, run_dir, workspace, on_progress, on_warning)
+    result = _launch(config, run_dir, workspace, on_progress, on_warning, metrics)
     bundle = open_bundle(folder.bundle)
     run = FinishedRun(
         run_dir=run_dir,
@@ -87,16 +90,26 @@ def _launch(
     workspace: Workspace,
     on_progress: Callable[[TrainingProgress], None],
     on_warning: Callable[[str], None],
+    metrics: MetricsOptions | None,
 ) -> TrainResult:
     """Run to the bundle, with progress and mirrors, which begin once the cluster is known to suffice."""
     usable_folder(run_dir)
-    with named_lock(RunFolder(run_dir).launch_lock, "train"):
-        launcher = RayTrainLauncher(config, run_dir, on_warning)
+    with (
+        named_lock(RunFolder(run_dir).launch_lock, "train"),
+        served_training(config, run_dir, metrics) as recorder,
+    ):
+        launcher = RayTrainLauncher(config, run_dir, on_warning, recorder.watch if recorder else None)
         tracking = config.tracking
         run = TrackedRun.of(run_dir, tracking.project)
         uri = tracking.mlflow_uri or workspace.mlflow_uri
         with (
             mirrored(run, backends_for(uri, tracking.wandb, tracking.project), on_warning),
-            JournalFollower(run.journal, config.train.steps, on_progress, on_warning),
+            JournalFollower(
+                run.journal,
+                config.train.steps,
+                on_progress,
+                on_warning,
+                recorder.record if recorder else None,
+            ),
         ):
             return launcher.run()

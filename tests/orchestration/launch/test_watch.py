@@ -80,7 +80,14 @@ def watch(monkeypatch):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr("orchestration.launch.watch.time.monotonic", lambda: clock.now)
     board = SimpleNamespace(seen=SimpleNamespace(remote=lambda: None))
-    made = Watch(board, Wanted(2, "CPU", None), 100.0, messages.append)
+    looks: list[tuple[dict[tuple[int, str], float], float]] = []
+    made = Watch(
+        board,
+        Wanted(2, "CPU", None),
+        100.0,
+        messages.append,
+        lambda ages, waited: looks.append((ages, waited)),
+    )
 
     def look(at_s: float, beats: list[Seen]) -> list[str]:
         clock.now = at_s
@@ -90,7 +97,7 @@ def watch(monkeypatch):
         messages.clear()
         return reported
 
-    look.watch = made
+    look.watch, look.looks = made, looks
     return look
 
 
@@ -106,6 +113,18 @@ def test_processors_that_are_not_free_are_reported_again_and_again_until_the_lim
         "no worker started within 101 s (waiting for 2 CPUs: 1 of Ray's 4 are free): end what uses "
         "the cluster, or wait longer with --set launch.wait_s=SECONDS"
     )
+
+
+def test_each_look_passes_on_the_signs_of_life_and_how_long_the_run_has_waited(cluster, watch):
+    cluster({"CPU": 4.0}, {"CPU": 2.0})
+    watch(12, [])
+    watch(14, [seen(rank, Phase.TRAINING, 8, 1, ago_s=1 + rank) for rank in (0, 1)])
+    watch(16, [seen(0, Phase.TRAINING, 8, 1, ago_s=3), seen(1, Phase.TRAINING, 8, 1, ago_s=34)])
+    assert watch.looks == [
+        ({}, 12),
+        ({(0, "node"): 1, (1, "node"): 2}, 0),
+        ({(0, "node"): 3, (1, "node"): 34}, 34),
+    ]
 
 
 def test_workers_that_ray_is_starting_are_reported(cluster, watch):

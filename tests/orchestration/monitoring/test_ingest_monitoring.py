@@ -4,7 +4,6 @@ import errno
 import io
 import json
 import shutil
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 from mlflow import MlflowClient
-from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -22,6 +20,7 @@ from orchestration.monitoring import IngestJob, IngestObserver, MonitoringOption
 from orchestration.monitoring.ingest_display import IngestDisplay
 from orchestration.workspace import Workspace
 from pipelines.ingest import IngestProgress
+from tests.support.scrape import announced_port, scrape
 
 REASONS = {"missing_file": 1, "too_still": 3}
 EARLY = IngestProgress(10, 100, 9, 1, None, 400_000, {"missing_file": 1})
@@ -44,13 +43,10 @@ def observed(options: MonitoringOptions, to: Console) -> Iterator[IngestObserver
         yield notify
 
 
-def scrape(console_text: str) -> dict[tuple[str, str], float]:
+def read(console_text: str) -> dict[tuple[str, str], float]:
     """Values by (name, reason), from the port that was announced."""
-    port = int(console_text.split("metrics on port ")[1].split(",")[0])
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
-        families = text_string_to_metric_families(page.read().decode())
-    samples = [sample for family in families for sample in family.samples]
-    return {(s.name, s.labels.get("reason", "")): s.value for s in samples if not s.name.endswith("_created")}
+    series = scrape(announced_port(console_text))
+    return {(name, dict(labels).get("reason", "")): value for (name, labels), value in series.items()}
 
 
 def test_a_terminal_displays_a_table_with_rates_reasons_and_time_left() -> None:
@@ -77,9 +73,9 @@ def test_a_log_gets_whole_lines_without_control_codes() -> None:
 def test_prometheus_reads_the_same_figures_while_it_runs() -> None:
     to, screen = console(terminal=False)
     with observed(MonitoringOptions(metrics_port=0, track=False), to) as notify:
-        assert scrape(screen.getvalue()) == {}
+        assert read(screen.getvalue()) == {}
         notify(LATE)
-        assert scrape(screen.getvalue()) == {
+        assert read(screen.getvalue()) == {
             ("animatic_ingest_rows_total", ""): 60,
             ("animatic_ingest_samples_total", ""): 56,
             ("animatic_ingest_bytes_total", ""): 2_500_000,
@@ -92,13 +88,13 @@ def test_prometheus_reads_the_same_figures_while_it_runs() -> None:
             ("animatic_ingest_seconds_left", ""): 3725,
         }
     with pytest.raises(OSError, match="refused"):
-        scrape(screen.getvalue())
+        read(screen.getvalue())
 
 
 def test_a_port_in_use_is_one_clear_line() -> None:
     to, screen = console(terminal=False)
     with observed(MonitoringOptions(metrics_port=0, track=False), to):
-        port = int(screen.getvalue().split("port ")[1].split(",")[0])
+        port = announced_port(screen.getvalue())
         with (
             pytest.raises(AnimaticError, match=f"port {port} .*choose another"),
             observed(MonitoringOptions(metrics_port=port, track=False), to),

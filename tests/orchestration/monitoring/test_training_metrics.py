@@ -1,0 +1,186 @@
+"""Prometheus reads the figures of a training run from its launching process."""
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.errors import AnimaticError
+from orchestration.monitoring import JournalFollower, MetricsOptions, served_training
+from orchestration.monitoring.ingest_metrics import INGEST
+from orchestration.monitoring.prometheus import Kind
+from orchestration.monitoring.training_metrics import TRAINING
+from orchestration.monitoring.training_state import StateRecorder
+from tests.support.paths import ROOT
+from tests.support.scrape import announced_port, scrape, unlabelled
+from tests.support.training_jobs import small_config
+from training import events
+from training.journal import Journal, read_journal
+
+CONFIG = small_config(1)
+FIGURES = {
+    "train/loss": 0.25,
+    "train/lr": 1e-4,
+    "train/grad_norm": 0.5,
+    "train/skipped_steps": 1.0,
+    "throughput/clips_per_s": 8.0,
+    "throughput/step_s": 0.5,
+    "throughput/data_wait": 0.125,
+}
+STARTED = events.Started("h", 1, "tiny", 3, 1, "cpu", 9, 4, "d", None, None, "0.1.0")
+
+
+class Run:
+    """A run that is served: what its journal gets is known to the server at once."""
+
+    def __init__(self, folder: Path, recorder: StateRecorder, port: int) -> None:
+        self.recorder, self.port = recorder, port
+        self.path = folder / "journal.jsonl"
+        self._journal, self._read = Journal(self.path), 0
+
+    def record(self, step: int, event: object) -> dict[str, float]:
+        """What is read after this event."""
+        self._journal.record(step, event)
+        entries = read_journal(self.path)
+        for entry in entries[self._read :]:
+            self.recorder.record(entry)
+        self._read = len(entries)
+        return unlabelled(self.port)
+
+    def value(self, step: int, event: object, name: str) -> float:
+        return self.record(step, event)[f"animatic_training_{name}"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    printed: list[str] = []
+    options = MetricsOptions(0, printed.append)
+    with served_training(CONFIG, tmp_path / "tiny-run", options) as recorder:
+        yield Run(tmp_path, recorder, announced_port(printed[0]))
+
+
+def test_before_the_first_event_the_run_and_its_size_are_known(run: Run) -> None:
+    labels = (("preset", "tiny"), ("run", "tiny-run"), ("stage", "1"))
+    assert scrape(run.port) == {
+        ("animatic_training_info", labels): 1,
+        ("animatic_training_planned_steps", ()): 3,
+        ("animatic_training_planned_workers", ()): 2,
+        ("animatic_training_steps_total", ()): 0,
+        ("animatic_training_skipped_steps_total", ()): 0,
+        ("animatic_training_warnings_total", ()): 0,
+        ("animatic_training_restarts_total", ()): 0,
+        ("animatic_training_samples_total", ()): 0,
+        ("animatic_training_stalled_seconds", ()): 0,
+    }
+
+
+def test_figures_are_those_of_the_newest_event(run: Run) -> None:
+    run.record(0, STARTED)
+    figures = run.record(2, events.Metrics(FIGURES))
+    written = read_journal(run.path)
+    assert {name.removeprefix("animatic_training_"): value for name, value in figures.items()} == {
+        "planned_steps": 3,
+        "planned_workers": 2,
+        "step": 2,
+        "steps_total": 2,
+        "loss": 0.25,
+        "learning_rate": 1e-4,
+        "gradient_norm": 0.5,
+        "step_seconds": 0.5,
+        "clips_per_second": 8,
+        "data_wait_ratio": 0.125,
+        "remaining_seconds": 0.5,
+        "skipped_steps_total": 0,
+        "warnings_total": 0,
+        "restarts_total": 0,
+        "samples_total": 0,
+        "start_timestamp_seconds": pytest.approx(written[0].time),
+        "progress_timestamp_seconds": pytest.approx(written[1].time),
+        "stalled_seconds": 0,
+    }
+
+
+def test_a_loss_that_is_not_finite_is_nan_and_the_next_one_replaces_it(run: Run) -> None:
+    assert math.isnan(run.value(1, events.Metrics({**FIGURES, "train/loss": math.inf}), "loss"))
+    assert run.value(2, events.Metrics(FIGURES), "loss") == 0.25
+
+
+def test_a_checkpoint_sets_step_and_time_as_does_one_that_is_resumed_from(run: Run) -> None:
+    for event in (events.CheckpointSaved("c", "d"), events.Resumed("c", "d")):
+        figures = run.record(2, event)
+        assert figures["animatic_training_checkpoint_step"] == 2
+        written = read_journal(run.path)[-1].time
+        assert figures["animatic_training_checkpoint_timestamp_seconds"] == pytest.approx(written)
+
+
+def test_repeated_steps_count_and_the_step_goes_back(run: Run) -> None:
+    run.record(0, STARTED)
+    run.record(2, events.Metrics(FIGURES))
+    run.record(1, events.Resumed("c", "d"))
+    figures = run.record(1, STARTED)
+    assert figures["animatic_training_step"] == 1
+    assert figures["animatic_training_steps_total"] == 2
+    assert figures["animatic_training_restarts_total"] == 1
+    assert run.value(3, events.Metrics(FIGURES), "steps_total") == 4
+
+
+def test_a_resumed_run_has_done_no_steps_yet(run: Run) -> None:
+    run.record(2, events.Resumed("c", "d"))
+    figures = run.record(2, STARTED)
+    assert figures["animatic_training_step"] == 2
+    assert figures["animatic_training_steps_total"] == figures["animatic_training_restarts_total"] == 0
+
+
+def test_skipped_steps_are_warnings_but_other_warnings_are_no_skipped_steps(run: Run) -> None:
+    run.record(1, events.Warned("no validation samples"))
+    figures = run.record(2, events.StepSkipped(["a"]))
+    assert figures["animatic_training_warnings_total"] == 2
+    assert figures["animatic_training_skipped_steps_total"] == 1
+    assert run.value(2, events.SampleDrawn("s.mp4", "ball"), "samples_total") == 1
+
+
+def test_signs_of_life_are_exported_by_worker(run: Run) -> None:
+    run.recorder.watch({(0, "node"): 3.0, (1, "node"): 4.0}, 42.0)
+    ages = {labels: age for (name, labels), age in scrape(run.port).items() if "heartbeat" in name}
+    assert ages == {(("host", "node"), ("rank", "0")): 3, (("host", "node"), ("rank", "1")): 4}
+    assert unlabelled(run.port)["animatic_training_stalled_seconds"] == 42
+
+
+def test_the_follower_passes_every_event_of_the_journal_on(tmp_path: Path) -> None:
+    entries = []
+    with JournalFollower(tmp_path / "j", 3, lambda _: None, lambda _: None, entries.append):
+        journal = Journal(tmp_path / "j")
+        journal.record(0, STARTED)
+        journal.record(2, events.CheckpointSaved("c", "d"))
+        journal.close()
+    assert [(entry.event, entry.step) for entry in entries] == [("start", 0), ("checkpoint", 2)]
+
+
+def test_a_port_in_use_is_one_clear_line(run: Run, tmp_path: Path) -> None:
+    with (
+        pytest.raises(AnimaticError, match=f"port {run.port} .*choose another"),
+        served_training(CONFIG, tmp_path, MetricsOptions(run.port, print)),
+    ):
+        pass
+
+
+def test_without_a_port_nothing_is_served(tmp_path: Path) -> None:
+    with served_training(CONFIG, tmp_path, None) as recorder:
+        assert recorder is None
+
+
+def test_every_metric_is_documented() -> None:
+    pages = "".join((ROOT / "docs" / page).read_text() for page in ("data.md", "operations.md"))
+    listed = set(re.findall(r"`(?:animatic|…)_[a-z_]+", pages.replace("`…_", "`animatic_ingest_")))
+    assert {definition.name for definition in [*INGEST, *TRAINING]} <= {name[1:] for name in listed}
+
+
+def test_names_follow_the_conventions_of_prometheus() -> None:
+    definitions = [*INGEST, *TRAINING]
+    names = [definition.name for definition in definitions]
+    assert len(set(names)) == len(names)
+    for definition in definitions:
+        assert definition.name.endswith("_total") == (definition.kind is Kind.COUNTER), definition.name
+        assert definition.help.endswith("."), definition.name
