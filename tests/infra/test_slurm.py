@@ -1,6 +1,7 @@
 """The batch scripts of Slurm, with stand-ins for Slurm's, Ray's and our own commands."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -8,7 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from orchestration.cli import app
 from tests.support.paths import ROOT
 
 SLURM = ROOT / "infra" / "slurm"
@@ -114,6 +118,26 @@ def test_stages_are_trained_in_order_on_every_gpu_of_the_job(job: Job) -> None:
     # From the id of the job: its ports meet neither those of another job nor those of Ray's workers.
     assert "symmetric-run --address 10.77.0.1:22014 --min-nodes 2 --num-cpus 4 --num-gpus 8 " in ray
     assert "--dashboard-agent-listen-port 22015" in ray
+
+
+@pytest.mark.parametrize(
+    ("script", "given"),
+    [
+        ("train.sbatch", {"DATA": "data", "CONFIG": "pyproject.toml", "SET": "train.trainable=['unet.*']"}),
+        ("ingest.sbatch", {"DATA": "t.csv", "VIDEOS": "videos", "OUT": "o", "WORKERS": "3", "SET": "seed=1"}),
+    ],
+)
+def test_the_command_has_every_option_that_the_scripts_pass(
+    job: Job, script: str, given: dict[str, str]
+) -> None:
+    code, output = job.run(script, STAGES="1", **given)
+    assert code == 0, output
+    [called] = job.logged("animatic")
+    verb, *arguments = re.findall(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]", called)
+    command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    assert f"--set {given['SET']}" in " ".join(arguments)
+    command.commands[verb].make_context(verb, arguments)
 
 
 def test_without_gpus_every_node_trains_on_its_processor(job: Job) -> None:
