@@ -88,6 +88,12 @@ def _results(actors: list[Any], tasks: Iterator[object], notice: StartNotice) ->
         if task is not None:
             running[actor.make.remote(task)] = actor
             task = next(tasks, None)
+            idle = [] if task is not None else list(starting.values())
+        else:
+            idle = [actor]
+        for actor in idle:
+            # An actor whose node was lost, with its task, may need this processor to start again.
+            ray.kill(actor)
         if not started:
             yield result
 

@@ -3,9 +3,11 @@
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import ray
 from ray import cloudpickle
 
 from core.errors import AnimaticError
@@ -39,6 +41,30 @@ def test_the_task_of_a_killed_actor_is_done_again(tmp_path):
     assert (tmp_path / "died").exists()
     assert sorted(square for square, _ in made) == [number**2 for number in range(12)]
     assert all(loaded for square, loaded in made if square != 25)
+
+
+class Waiter:
+    """Its task 0 waits for a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def ready(self) -> None:
+        """Has nothing to load."""
+
+    def make(self, number: int) -> int:
+        while number == 0 and not self._file.exists():
+            time.sleep(0.05)
+        return number
+
+
+def test_an_actor_without_another_task_leaves_its_processor_to_one_whose_node_was_lost(tmp_path):
+    results = run_on_actors(Waiter, (tmp_path / "go",), [0, 1], workers=2)
+    assert next(results) == 1
+    others = ray.cluster_resources()["CPU"] - 1
+    assert ray.get(ray.remote(num_cpus=others)(lambda: True).remote(), timeout=60)
+    (tmp_path / "go").touch()
+    assert list(results) == [0]
 
 
 def test_a_task_that_kills_every_actor_is_reported_in_one_line(tmp_path):
