@@ -145,9 +145,16 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def remove_partials(folder: Path) -> None:
-    """Delete what killed writers left right under ``folder``. Call it only while nothing writes there."""
-    for partial in folder.glob(f".*{_MARK}*"):
+def remove_partials(folder: Path, before: Callable[[], None] | None = None) -> None:
+    """Delete what killed writers left right under ``folder``. Call it only while nothing writes there.
+
+    Args:
+        before: called when it is known what will be deleted, and may raise.
+    """
+    partials = list(folder.glob(f".*{_MARK}*"))
+    if before is not None:
+        before()
+    for partial in partials:
         if partial.is_dir():
             shutil.rmtree(partial)
         else:

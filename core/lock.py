@@ -53,8 +53,8 @@ def is_locked(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def named_lock(path: Path, job: str, timeout_s: float = 0) -> Iterator[None]:
-    """Hold the lock ``path`` of the folder that it is in, and record in it who does.
+def named_lock(path: Path, job: str, timeout_s: float = 0, folder: Path | None = None) -> Iterator[None]:
+    """Hold the lock ``path`` of a ``folder``, by default the one that it is in, and record in it who does.
 
     Raises:
         LockedError: where another job holds it for longer than ``timeout_s`` seconds; the message names it.
@@ -66,7 +66,7 @@ def named_lock(path: Path, job: str, timeout_s: float = 0) -> Iterator[None]:
         except LockedError as error:
             other = path.read_text(errors="replace") or "job"
             raise LockedError(
-                f"another {other} is writing to {path.parent}; wait for it or stop it"
+                f"another {other} is writing to {folder or path.parent}; wait for it or stop it"
             ) from error
         path.write_text(f"{job} (process {os.getpid()} on {socket.gethostname()})")
         yield

@@ -16,8 +16,8 @@ from core.files import atomic_file, remove_partials, sync
 from core.store_errors import PROGRAMMING_ERRORS, is_final
 from core.urls import with_plain_scheme
 
-# In a folder that a job writes to: see core.lock.
-LOCK = ".lock"
+# In a folder that a job writes to: see core.lock; and core.fencing.
+LOCK, WRITERS = ".lock", ".writers"
 _SCRATCH = ".scratch"
 
 
@@ -164,7 +164,7 @@ class Folder:
         shutil.rmtree(path / _SCRATCH, ignore_errors=True)
         remove_partials(path)
         for subfolder in path.iterdir():
-            if subfolder.is_dir() and not (subfolder / LOCK).exists():
+            if subfolder.is_dir() and not any((subfolder / name).exists() for name in (LOCK, WRITERS)):
                 remove_partials(subfolder)
 
     def _path(self, name: str) -> str:

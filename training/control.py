@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
 import time
@@ -18,6 +17,8 @@ from core.signals import SignalExit
 logger = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# In place of a signal: a later run has taken over the run folder. Wins over signals of other processes.
+SUPERSEDED = 1000
 
 
 class Phase(IntEnum):
@@ -97,7 +98,7 @@ class RunControl:
 
     @property
     def stop_signal(self) -> int:
-        """The signal that asked the process to stop; 0 for none."""
+        """The signal that asked the process to stop, or SUPERSEDED; 0 for none."""
         return self._signal
 
     def enter(self, phase: Phase, step: int = 0) -> None:
@@ -116,6 +117,10 @@ class RunControl:
         if not self._signal:
             logger.info("%s: stopping after this step", signal.Signals(signum).name)
             self._signal = signum
+
+    def supersede(self) -> None:
+        """Ask all processes to stop after the step in progress, without writing anything."""
+        self._signal = SUPERSEDED
 
     @contextmanager
     def handling_signals(self) -> Iterator[None]:
@@ -150,8 +155,3 @@ def lost_peer(error: Exception) -> bool:
 
     # gloo has no error type of its own.
     return isinstance(error, DistError | PeerError) or "gloo/transport" in str(error)
-
-
-def reads_files_first() -> bool:
-    """Whether this process verifies what all processes of its machine read: the first of them."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from core.fencing import Number, Token
 from core.journal import JournalWriter, read_records
 
 # Read at once by those who follow a journal, so that a long one does not fill their memory.
@@ -36,17 +37,30 @@ class JournalEntry:
 
 
 class Journal:
-    """Records the events of a run, in its first process."""
+    """Records the events of a run, in its first process, until a later run takes over."""
 
-    def __init__(self, path: Path | None) -> None:
-        """``path``: None in the other processes, where nothing is written."""
-        self._writer = None if path is None else JournalWriter(path)
+    def __init__(self, path: Path | None, token: Token | None = None) -> None:
+        """
+        Args:
+            path: None in the other processes, where nothing is written.
+            token: of the run; None where nothing else can write to the file.
+
+        Raises SupersededError where a later run has taken over.
+        """
+        if path is not None and token is not None:
+            token.check()  # opening the file may shorten it
+        self._writer, self._token = None if path is None else JournalWriter(path), token
 
     def record(self, step: int, event: Event) -> None:
-        """Write an event durably; ``step``: number of steps done. Numbers that are not finite become null."""
-        if self._writer is not None:
-            line = {"time": time.time(), "event": event.event, "step": step, **asdict(event)}
-            self._writer.append(line)
+        """Write an event durably; ``step``: number of steps done. Numbers that are not finite become null.
+
+        Writes nothing once a later run has taken over.
+        """
+        if self._writer is None or not (self._token is None or self._token.holds()):
+            return
+        attempt = {} if self._token is None else {"attempt": str(self._token.number)}
+        line = {"time": time.time(), "event": event.event, "step": step, **asdict(event), **attempt}
+        self._writer.append(line)
 
     def close(self) -> None:
         """Close the file; recording afterwards is an error."""
@@ -55,8 +69,17 @@ class Journal:
 
 
 def read_journal(path: Path) -> list[JournalEntry]:
-    """All events of a journal, in order; none without the file."""
-    return _entries(read_records(path)[0])
+    """All events of a journal, in order; none without the file.
+
+    A line that an earlier attempt wrote after a later one had begun is left out.
+    """
+    entries, newest = [], Number(0, 0)
+    for entry in _entries(read_records(path)[0]):
+        number = Number.parse(str(entry.content.get("attempt"))) or newest
+        if number >= newest:
+            entries.append(entry)
+            newest = number
+    return entries
 
 
 def follow_journal(path: Path, offset: int) -> tuple[list[JournalEntry], int]:

@@ -4,12 +4,12 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from core.code_version import code_version
+from core.fencing import Token, superseding
 from core.files import remove_partials, write_text
 from training import events
 from training.backends import DeepSpeedBackend, Ema
@@ -18,12 +18,14 @@ from training.batch_source import BatchSource, open_patiently
 from training.checkpoints import CheckpointIdentity, CheckpointStore, Stateful
 from training.config import RunConfig, config_hash, dump_yaml, trajectory_hash
 from training.continuation import find_continuation, resume
-from training.control import Phase, RunControl, StoppedBySignal, reads_files_first
+from training.control import SUPERSEDED, Phase, RunControl, StoppedBySignal
 from training.initialisation import initialise
 from training.journal import Journal
 from training.objectives.denoising import DenoisingObjective
+from training.preflight import Setup, check_equal_setups
 from training.process_group import ProcessGroup, join_process_group
 from training.publish import finished_bundle, publish
+from training.result import TrainResult, finished_result
 from training.run_folder import RunFolder
 from training.run_lock import only_run
 from training.skipped_steps import SkippedSteps
@@ -33,25 +35,10 @@ from training.validation import Validation
 
 logger = logging.getLogger(__name__)
 
+__all__ = ["TrainResult", "is_image_step", "train"]
+
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
 OnCheckpoint = Callable[[int, Path], None]
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """A finished stage.
-
-    Attributes:
-        final_loss: None when nothing was left to train.
-        resumed_from: step of the checkpoint that the run continued from, if any; the last step of a run that
-            was finished already.
-    """
-
-    bundle_id: str
-    bundle_path: Path
-    steps: int
-    final_loss: float | None
-    resumed_from: int | None
 
 
 def train(
@@ -62,6 +49,7 @@ def train(
     on_progress: OnProgress | None = None,
     on_checkpoint: OnCheckpoint | None = None,
     control: RunControl | None = None,
+    launch: int | None = None,
 ) -> TrainResult:
     """Train a stage to its bundle; called in every process.
 
@@ -76,14 +64,18 @@ def train(
         on_progress: called in every process after each step with (step, steps, newest metrics).
         on_checkpoint: called in every process with (step, folder) when a checkpoint is complete.
         control: of this process, through which its launcher follows and stops it.
+        launch: number of the launch that the processes belong to, which another process has registered: see
+            ``core.fencing``.
 
     Raises AnimaticError for what the user can fix: missing or damaged bundles, another number of processes
     than the checkpoint's, a run folder of another configuration or that another run is writing to, losses
-    that stay non-finite. Raises StoppedBySignal, which ends a process with exit code 128 + signal.
+    that stay non-finite, processes that run different code. Raises SupersededError, an AnimaticError, when
+    the run was started again elsewhere: it writes nothing more then. Raises StoppedBySignal, which ends a
+    process with exit code 128 + signal.
     """
     control = control or RunControl()
     with control.handling_signals():
-        return _train(config, run_dir, source, on_progress, on_checkpoint, control)
+        return _train(config, run_dir, source, on_progress, on_checkpoint, control, launch)
 
 
 def _train(
@@ -93,25 +85,27 @@ def _train(
     on_progress: OnProgress | None,
     on_checkpoint: OnCheckpoint | None,
     control: RunControl,
+    launch: int | None,
 ) -> TrainResult:
-    source, folder = source or open_patiently(config), RunFolder(run_dir)
-    steps, digest = config.train.steps, source.digest
-    finished = finished_bundle(config, folder, digest, verify=reads_files_first())
-    if finished is not None:
-        return TrainResult(finished.id, finished.folder, steps, None, steps)
+    folder = RunFolder(run_dir)
     group = join_process_group(gpu=config.launch.gpus_per_worker > 0)
-    batch_shares(config, group.size)  # refuses what cannot be shared before anything is loaded
-    with only_run(folder, group):
-        # Another run may have finished while this one waited. One process looks: others may not list it yet.
-        finished = group.together(lambda: finished_bundle(config, folder, digest) if group.is_first else None)
-        finished_id = group.from_first(finished.id if finished else None)
-        if finished_id is not None:
-            return TrainResult(finished_id, folder.bundle, steps, None, steps)
-        run = _Run(config, folder, source, group, control, on_progress, on_checkpoint)
+    source = source or group.together(lambda: open_patiently(config))
+    check_equal_setups(Setup.of(config, source.digest), group)
+    # Refuses what cannot be shared before anything is loaded.
+    group.together(lambda: batch_shares(config, group.size))
+    finished = finished_result(config, folder, source.digest, group)
+    if finished is not None:
+        return finished
+    with only_run(folder, group, control, launch) as token:
+        # Another run may have finished while this one waited.
+        finished = finished_result(config, folder, source.digest, group)
+        if finished is not None:
+            return finished
+        run = _Run(config, folder, source, group, control, token, on_progress, on_checkpoint)
         resumed_from = run.resume()
         run.train(begun=resumed_from or 0)
         bundle_id, final_loss = run.publish(), run.metrics.get("train/loss")
-    return TrainResult(bundle_id, folder.bundle, steps, final_loss, resumed_from)
+    return TrainResult(bundle_id, folder.bundle, config.train.steps, final_loss, resumed_from)
 
 
 def is_image_step(config: RunConfig, step: int) -> bool:
@@ -136,20 +130,21 @@ class _Run:
         source: BatchSource,
         group: ProcessGroup,
         control: RunControl,
+        token: Token,
         on_progress: OnProgress | None,
         on_checkpoint: OnCheckpoint | None,
     ) -> None:
         logger.info("process %d of %d, pid %d", group.rank, group.size, os.getpid())
         control.enter(Phase.LOADING_WEIGHTS)
         self._config, self._folder, self._source, self._group = config, folder, source, group
-        self._control = control
+        self._control, self._token = control, token
         self._on_progress, self._on_checkpoint = on_progress, on_checkpoint
         # Reading the bundles' files once a machine is enough; none of its processes starts with damaged ones.
         self._animator, initialisation = group.together(
             lambda: initialise(config, verify=group.is_first_on_node)
         )
-        source.check_encoders(self._animator)
-        self._journal = Journal(folder.journal if group.is_first else None)
+        group.together(lambda: source.check_encoders(self._animator))
+        self._journal = group.together(lambda: Journal(folder.journal if group.is_first else None, token))
         trainable = trainable_names(config, list(initialisation.transfers))
         objective = DenoisingObjective(self._animator)
         self._backend = DeepSpeedBackend(
@@ -163,7 +158,7 @@ class _Run:
         self._states: list[Stateful] = [self._backend, *([self._ema] if self._ema else [])]
         self._continuation = group.together(lambda: find_continuation(config, verify=group.is_first_on_node))
         self._checkpoints = CheckpointStore(
-            folder.checkpoints, self._identity(), group, keep=config.train.keep_checkpoints
+            folder.checkpoints, self._identity(), group, config.train.keep_checkpoints, token
         )
         self._validation = Validation(config, folder, source, self._animator, group, self._journal, control)
         self._skipped = SkippedSteps(config.train.max_skipped, self._journal, folder.checkpoints)
@@ -187,7 +182,7 @@ class _Run:
 
     def train(self, begun: int) -> None:
         """All steps after ``begun``."""
-        self._announce(begun)
+        self._group.together(lambda: self._announce(begun))
         config, group, control = self._config.train, self._group, self._control
         self._stop_if_asked(begun, saved=True, signum=group.largest_later(control.stop_signal)())
         batches = self._source.batches(group.rank, group.size, begun, config.global_batch)
@@ -217,30 +212,34 @@ class _Run:
 
     def publish(self) -> str:
         """Write the bundle; its id. Collective."""
-        steps, bundle_id = self._config.train.steps, ""
+        steps = self._config.train.steps
         self._control.enter(Phase.WRITING_BUNDLE, steps)
         weights = self._whole_weights()
-        if self._group.is_first:
-            bundle_id = publish(
-                self._folder,
-                weights,
-                self._config,
-                self._initialisation,
-                self._source.digest,
-                self._continuation,
-            )
-            self._journal.record(steps, events.BundleWritten(path=str(self._folder.bundle), id=bundle_id))
-        bundle_id = self._group.from_first(bundle_id)
+        bundle_id = self._group.from_first(self._group.together(lambda: self._write_bundle(weights)))
+        self._journal.record(steps, events.BundleWritten(path=str(self._folder.bundle), id=bundle_id))
         self._journal.record(steps, events.Ended())
         self._journal.close()
         return bundle_id
+
+    def _write_bundle(self, weights: Mapping[str, Tensor]) -> str:
+        config, folder, digest = self._config, self._folder, self._source.digest
+        if not self._group.is_first:
+            return ""
+        # An earlier attempt can have reached its end just before this one took over.
+        bundle = finished_bundle(config, folder, digest)
+        if bundle is not None:
+            return bundle.id
+        check = self._token.check
+        with superseding(self._token):
+            return publish(folder, weights, config, self._initialisation, digest, self._continuation, check)
 
     def _announce(self, begun: int) -> None:
         config, initialisation = self._config, self._initialisation
         if not self._group.is_first:
             return
-        remove_partials(self._folder.path)
-        write_text(self._folder.config, dump_yaml(config))
+        with superseding(self._token):
+            remove_partials(self._folder.path, before=self._token.check)
+            write_text(self._folder.config, dump_yaml(config))
         event = events.Started(
             config_hash=config_hash(config),
             stage=config.stage,
@@ -263,9 +262,13 @@ class _Run:
         Args:
             saved: whether the checkpoint of this step exists.
             signum: the signal, as agreed by all processes; 0 for none.
+
+        Raises SupersededError, without a checkpoint, where a later attempt has begun.
         """
         if not signum:
             return
+        if signum == SUPERSEDED:
+            self._group.together(self._token.check)
         if not saved:
             self._save(step)
         self._journal.record(step, events.Stopped(signum))

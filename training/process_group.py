@@ -23,6 +23,10 @@ class PeerError(RuntimeError):
     """Work of another process of the run failed."""
 
 
+class ReportedError(AnimaticError):
+    """An error that the user can fix, which another process of the run has raised and reports."""
+
+
 @dataclass(frozen=True)
 class ProcessGroup:
     """The processes of a run, as one of them sees them.
@@ -64,17 +68,20 @@ class ProcessGroup:
         """The result of ``work``, which must not raise in one process while another waits for it. Collective.
 
         However long it takes in one process, the others wait. Where it raises in one, this raises in all:
-        there the error itself, elsewhere AnimaticError if the error is one, and PeerError if not.
+        there the error itself, elsewhere ReportedError if it is an AnimaticError, and PeerError if not. Of
+        processes that raise the same AnimaticError, the first raises the error itself.
         """
         try:
             value = work()
         except Exception as error:
-            self._failures(error)
+            before = self._failures(error)[: self.rank]
+            if isinstance(error, AnimaticError) and (str(error), True) in before:
+                raise ReportedError(str(error)) from error
             raise
         for rank, failure in enumerate(self._failures(None)):
             if failure is not None:
                 message, is_users = failure
-                raise AnimaticError(message) if is_users else PeerError(f"in process {rank}: {message}")
+                raise ReportedError(message) if is_users else PeerError(f"in process {rank}: {message}")
         return value
 
     def gathered(self, value: Value) -> list[Value]:

@@ -1,6 +1,6 @@
 """The end of a run: its weights become a bundle, once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -66,12 +66,14 @@ def publish(
     initialisation: Initialisation,
     dataset_digest: str,
     continuation: Continuation | None = None,
+    before_commit: Callable[[], None] | None = None,
 ) -> str:
     """Write the bundle of a run.
 
     Args:
         weights: the whole network by name.
         continuation: the checkpoint of another run that it began with.
+        before_commit: called just before the bundle appears; what it raises keeps it from appearing.
 
     Returns:
         The bundle's id.
@@ -102,6 +104,7 @@ def publish(
             sampling=config.validation.sampling,
             extra=_origin(config, initialisation, continuation),
             dtype=_DTYPES[config.train.bundle_dtype],
+            before_commit=before_commit,
         )
 
 

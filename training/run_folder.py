@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.storage import LOCK
+from core.host import host_identity
+from core.storage import WRITERS
 
 
 @dataclass(frozen=True)
@@ -13,14 +14,19 @@ class RunFolder:
     path: Path
 
     @property
+    def writers(self) -> Path:
+        """The fencing tokens of those that have written here: see :mod:`core.fencing`."""
+        return self.path / WRITERS
+
+    @property
     def launch_lock(self) -> Path:
-        """Held by the command that launches the run, as long as it runs."""
-        return self.path / ".launch.lock"
+        """Held by the command that launches the run from this machine, as long as it runs."""
+        return self.writers / f"launch-{host_identity()}.lock"
 
     @property
     def lock(self) -> Path:
-        """Held by the first process of the run while it writes here, however it was started."""
-        return self.path / LOCK
+        """Held by the first process of the run, if on this machine, while it writes here."""
+        return self.writers / f"run-{host_identity()}.lock"
 
     @property
     def config(self) -> Path:

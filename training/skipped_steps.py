@@ -6,7 +6,7 @@ from core.errors import AnimaticError
 from models.batch import Batch
 from training import events
 from training.backends import StepResult
-from training.checkpoints import MANIFEST
+from training.checkpoints import MANIFEST, complete_checkpoints
 from training.journal import Journal
 
 
@@ -32,10 +32,10 @@ class SkippedSteps:
             )
 
     def _advice(self) -> str:
-        complete = [path.parent for path in self._checkpoints.glob(f"step-*[0-9]/{MANIFEST}")]
+        complete = [path for path in complete_checkpoints(self._checkpoints) if (path / MANIFEST).is_file()]
         if not complete:
             return "lower optimizer.lr or lengthen optimizer.warmup_steps, and begin again"
         return (
             "continue with a lower rate in a run folder of its own: --set optimizer.lr=LR "
-            f"--set init.checkpoint={max(complete)}"
+            f"--set init.checkpoint={complete[-1]}"
         )

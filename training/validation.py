@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from core.errors import AnimaticError
+from core.files import atomic_file
 from core.h264 import H264Settings, write_mp4
 from models.animate import animate
 from models.animator import Animator
@@ -138,9 +139,11 @@ def _with_weights(animator: Animator, weights: Mapping[str, Tensor]) -> Animator
 def _write(frames: np.ndarray, stem: Path) -> Path:
     """Write frames (t h w 3) uint8 as a strip and, if there are several, as a clip."""
     strip = stem.with_suffix(".png")
-    Image.fromarray(np.concatenate(list(frames), axis=1)).save(strip)
+    with atomic_file(strip) as partial:
+        Image.fromarray(np.concatenate(list(frames), axis=1)).save(partial)
     if len(frames) == 1:
         return strip
     path = stem.with_suffix(".mp4")
-    write_mp4(frames, path, _PLAYBACK_FPS, H264Settings(crf=18))
+    with atomic_file(path) as partial:
+        write_mp4(frames, partial, _PLAYBACK_FPS, H264Settings(crf=18))
     return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ def write_bundle(
     sampling: SamplingSettings | None = None,
     extra: BundleExtra | None = None,
     dtype: torch.dtype | None = None,
+    before_commit: Callable[[], None] | None = None,
 ) -> str:
     """Write a bundle, atomically: ``folder`` appears whole or not at all.
 
@@ -41,6 +42,8 @@ def write_bundle(
         weights: by public key; or a safetensors file of them, which is moved into the bundle as it is.
         model_card: Markdown.
         dtype: stored type of weights in memory; None keeps theirs.
+        before_commit: called when all is written, just before ``folder`` appears; what it raises keeps it
+            from appearing.
         architecture, stage, preset, config_hash, dataset_digest, parent, sampling, extra: see
             :class:`BundleInfo`.
 
@@ -70,6 +73,8 @@ def write_bundle(
             sampling=sampling,
         )
         (partial / INFO).write_bytes(INDENTED_ESCAPED.encode(info.model_dump(mode="json")) + b"\n")
+        if before_commit is not None:
+            before_commit()
     return sha256(folder / INFO)
 
 

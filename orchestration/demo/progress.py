@@ -11,8 +11,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from core.repeating import Repeating
 from orchestration.monitoring.progress import BAR_WIDTH, counting
-from orchestration.monitoring.repeating import Repeating
 
 TICK_S = 0.5
 # Most of a step's bar that may be filled before the step ends: a late step never looks finished.

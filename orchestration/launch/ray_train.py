@@ -47,12 +47,14 @@ class RayTrainLauncher:
         self,
         config: RunConfig,
         run_dir: Path,
+        launch: int,
         report: Callable[[str], None],
         on_look: OnLook | None = None,
     ) -> None:
         """Connect to the configured Ray cluster, or start a local one.
 
         Args:
+            launch: its number in the run folder: see ``core.fencing``.
             report: gets a line on what a run waits for, where that is long; called in a thread.
             on_look: gets the workers' signs of life every few seconds; called in a thread.
 
@@ -68,7 +70,7 @@ class RayTrainLauncher:
             report(f"{shortage}; gives up after {config.launch.wait_s:.0f} s (launch.wait_s)")
         self._run_dir, self._report, self._on_look = run_dir, report, on_look
         self._limit_s = config.launch.wait_s
-        self._config, self._board = config, start_board()
+        self._config, self._launch, self._board = config, launch, start_board()
 
     def run(self) -> TrainResult:
         """Train to the bundle; workers that die are replaced and resume from the newest checkpoint, on
@@ -91,7 +93,7 @@ class RayTrainLauncher:
         ):
             while True:
                 before = _newest_checkpoint(self._run_dir)
-                fit = _Fit(_trainer(self._config, self._run_dir, self._board))
+                fit = _Fit(_trainer(self._config, self._run_dir, self._launch, self._board))
                 self._follow(fit, signals, watch)
                 try:
                     return self._result(fit)
@@ -218,7 +220,7 @@ def _set_environment(config: RunConfig, wanted: Wanted) -> None:
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 
 
-def _trainer(config: RunConfig, run_dir: Path, board: ActorHandle[Any]) -> TorchTrainer:
+def _trainer(config: RunConfig, run_dir: Path, launch: int, board: ActorHandle[Any]) -> TorchTrainer:
     from ray.train import FailureConfig, ScalingConfig
     from ray.train import RunConfig as RayRunConfig
     from ray.train.torch import TorchTrainer
@@ -227,9 +229,7 @@ def _trainer(config: RunConfig, run_dir: Path, board: ActorHandle[Any]) -> Torch
     from orchestration.launch.interface import ClusterTorchConfig
 
     gpus = bool(config.launch.gpus_per_worker)
-    task = WorkerTask(
-        config=config, run_dir=run_dir, working_dir=Path.cwd(), attempt=uuid.uuid4().hex, board=board
-    )
+    task = WorkerTask(config=config, run_dir=run_dir, working_dir=Path.cwd(), launch=launch, board=board)
     return TorchTrainer(
         work,
         train_loop_config=task,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from core.repeating import Repeating
 from orchestration.launch.board import Beat, Seen
 from orchestration.launch.resources import Wanted
-from orchestration.monitoring.repeating import Repeating
 from training.control import Phase
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from core.errors import AnimaticError
 from core.files import write_text
+from core.repeating import Repeating
 from orchestration.launch.board import Beat, Failure
-from orchestration.monitoring.repeating import Repeating
 from training.control import RunControl, StoppedBySignal, lost_peer
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ _LOGGED = ("core", "models", "pipelines", "training")
 
 
 class WorkerTask(TypedDict):
-    """What every worker receives. ``attempt`` identifies the launch, across restarts of its workers."""
+    """What every worker receives. ``launch``: number of the launch, of restarted workers too."""
 
     config: RunConfig
     run_dir: Path
     working_dir: Path
-    attempt: str
+    launch: int
     board: ActorHandle[Any]
 
 
@@ -74,7 +74,7 @@ def work(task: WorkerTask) -> TrainResult | Refusal | Stopped:
     run_dir, rank = task["run_dir"], int(os.environ["RANK"])
     os.chdir(task["working_dir"])
     _redirect_output(worker_log(run_dir, rank))
-    refusal = run_dir / "logs" / f"refused-{task['attempt']}"
+    refusal = run_dir / "logs" / f"refused-{task['launch']}"
     if refusal.exists():
         return Refusal(refusal.read_text())
     _share_cores()
@@ -83,7 +83,7 @@ def work(task: WorkerTask) -> TrainResult | Refusal | Stopped:
     control, board = RunControl(), task["board"]
     with _connected(control, board, rank):
         try:
-            return train(task["config"], run_dir, control=control)
+            return train(task["config"], run_dir, control=control, launch=task["launch"])
         except StoppedBySignal as stop:
             return Stopped(stop.signal, stop.step)
         except AnimaticError as error:

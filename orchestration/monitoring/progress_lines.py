@@ -9,7 +9,7 @@ from typing import Self
 
 from rich.console import Console
 
-from orchestration.monitoring.repeating import Repeating
+from core.repeating import Repeating
 
 LINE_EVERY_S = 30.0
 

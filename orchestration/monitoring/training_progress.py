@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from orchestration.monitoring.repeating import Repeating
+from core.repeating import Repeating
 from training.journal import JournalEntry, follow_journal
 
 FOLLOW_S = 0.5

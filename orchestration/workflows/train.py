@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.disk_errors import usable_folder
+from core.fencing import register_launch
 from core.lock import named_lock
 from models.bundle import open_bundle
 from orchestration.launch import RayTrainLauncher
@@ -94,11 +96,14 @@ def _launch(
 ) -> TrainResult:
     """Run to the bundle, with progress and mirrors, which begin once the cluster is known to suffice."""
     usable_folder(run_dir)
+    folder = RunFolder(run_dir)
     with (
-        named_lock(RunFolder(run_dir).launch_lock, "train"),
+        named_lock(folder.launch_lock, "train", folder=run_dir),
         served_training(config, run_dir, metrics) as recorder,
     ):
-        launcher = RayTrainLauncher(config, run_dir, on_warning, recorder.watch if recorder else None)
+        launch = register_launch(folder.writers, f"animatic train {uuid.uuid4().hex}")
+        on_look = recorder.watch if recorder else None
+        launcher = RayTrainLauncher(config, run_dir, launch, on_warning, on_look)
         tracking = config.tracking
         run = TrackedRun.of(run_dir, tracking.project)
         uri = tracking.mlflow_uri or workspace.mlflow_uri

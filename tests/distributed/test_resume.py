@@ -16,9 +16,10 @@ from models.network.parameter_names import internal_state
 from tests.support.coded_clips import build_dataset
 from tests.support.process_group import WorkerError, Workers
 from tests.support.training_jobs import run_stage, small_config, write_config
-from training.checkpoints import find_damage
+from training.checkpoints import complete_checkpoints, find_damage
 from training.initialisation import initialise
 from training.journal import curves, read_journal
+from training.run_folder import RunFolder
 
 LENGTH = (
     "train.steps=6",
@@ -146,7 +147,7 @@ def test_samples_are_written_at_each_interval(undisturbed):
 
 
 def test_the_first_process_locks_the_run_folder(undisturbed):
-    assert (undisturbed.run_dir / ".lock").read_text().startswith("train (process ")
+    assert RunFolder(undisturbed.run_dir).lock.read_text().startswith("train (process ")
 
 
 def test_finished_run_returns_at_once(undisturbed, train_in_pair):
@@ -173,7 +174,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(undisturbed, train_in_p
     again = train_in_pair(undisturbed.config, run_dir)
     assert again.losses == {step: undisturbed.losses[step] for step in (5, 6)}
     assert "ema-00001.pt" in events(run_dir, "warning")[0].content["message"]
-    assert find_damage(run_dir / "checkpoints" / "step-00000006") is None
+    assert find_damage(complete_checkpoints(run_dir / "checkpoints")[-1]) is None
 
 
 def test_a_flipped_bit_is_damage(undisturbed, tmp_path):

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,9 @@ class WorkerError(Exception):
 class Workers:
     """``size`` processes in one group, on the CPU or with a GPU each; use as a context manager."""
 
-    def __init__(self, size: int, folder: Path, *, gpus: bool = False) -> None:
+    def __init__(
+        self, size: int, folder: Path, *, gpus: bool = False, environment: Mapping[str, str] | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._job = folder, 0
         with socket.socket() as listener:
@@ -60,7 +62,7 @@ class Workers:
                     subprocess.Popen(
                         command,
                         cwd=ROOT,
-                        env={**os.environ, **settings},
+                        env={**os.environ, **settings, **(environment or {})},
                         stdin=subprocess.PIPE,
                         stdout=log,
                         stderr=subprocess.STDOUT,
@@ -73,6 +75,11 @@ class Workers:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes, in order of rank."""
+        return [process.pid for process in self._processes]
 
     def start(self, function: Callable[..., Any], *args: Any) -> int:
         """Give every rank the job ``function(*args)`` (JSON arguments) and return its number."""

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from core.errors import AnimaticError
 from training.process_group import ProcessGroup
 
 Value = TypeVar("Value")
@@ -39,6 +40,13 @@ class ThreadGroup(ProcessGroup):
         found = [self.shared.values[rank] for rank in range(self.size)]
         self._wait()  # before any puts the next value
         return found
+
+    def from_first(self, value: Value) -> Value:
+        return self.gathered(value)[0]
+
+    def _failures(self, error: Exception | None) -> list[tuple[str, bool] | None]:
+        own = None if error is None else (str(error), isinstance(error, AnimaticError))
+        return self.gathered(own)
 
     def until_others_wait(self) -> None:
         """Let the others come as far as they can without this one. Raises AssertionError if they do not."""

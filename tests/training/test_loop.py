@@ -1,13 +1,15 @@
 """What the loop decides for each step."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from core.errors import AnimaticError
 from tests.support import small_stages
+from tests.support.thread_group import ThreadGroup, run_as_threads
 from tests.support.training_jobs import small_config
-from training.loop import is_image_step, train
+from training.loop import is_image_step
+from training.publish import finished_bundle
+from training.result import TrainResult, finished_result
+from training.run_folder import RunFolder
 
 
 def test_the_share_of_image_steps_is_as_configured_and_fixed():
@@ -19,12 +21,23 @@ def test_the_share_of_image_steps_is_as_configured_and_fixed():
     assert not any(is_image_step(small_config(0, "train.image_batches=0"), step) for step in range(50))
 
 
-def test_one_process_of_a_machine_verifies_a_finished_run(tmp_path, monkeypatch):
+def test_the_first_process_alone_looks_for_a_finished_run_and_verifies_it(tmp_path, monkeypatch):
+    """A file system can list what one machine has written later on another."""
     bundle_id = small_stages.make_bundle(tmp_path / "bundle", stage=0)
+    config, folder = small_stages.small_config(0), RunFolder(tmp_path)
+    looks: list[bool] = []
+
+    def look(group: ThreadGroup) -> TrainResult | None:
+        return finished_result(config, folder, "d" * 64, group)
+
+    def counted(*arguments: object) -> object:
+        looks.append(True)
+        return finished_bundle(*arguments)
+
+    monkeypatch.setattr("training.result.finished_bundle", counted)
+    first, second = run_as_threads(2, look)
+    assert first == second and first is not None and first.bundle_id == bundle_id
+    assert looks == [True]
     small_stages.tamper(tmp_path / "bundle")
-    config, source = small_stages.small_config(0), SimpleNamespace(digest="d" * 64)
-    monkeypatch.setenv("LOCAL_RANK", "0")
     with pytest.raises(AnimaticError, match="tampered with"):
-        train(config, tmp_path, source=source)
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert train(config, tmp_path, source=source).bundle_id == bundle_id
+        run_as_threads(2, look)

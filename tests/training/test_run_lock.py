@@ -12,6 +12,7 @@ from core.errors import AnimaticError
 from core.lock import LockedError
 from tests.support.paths import ROOT
 from training import run_lock
+from training.control import RunControl
 from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
 from training.run_lock import only_run
@@ -20,11 +21,12 @@ ALONE = ProcessGroup(rank=0, size=1)
 HOLDER = """
 import sys
 from pathlib import Path
+from training.control import RunControl
 from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
 from training.run_lock import only_run
 
-with only_run(RunFolder(Path(sys.argv[1])), ProcessGroup(rank=0, size=1)):
+with only_run(RunFolder(Path(sys.argv[1])), ProcessGroup(rank=0, size=1), RunControl()):
     print("holding", flush=True)
     sys.stdin.read()
 """
@@ -48,19 +50,19 @@ def test_a_second_run_is_refused_and_names_the_first_until_that_one_is_killed(tm
     with start_holder(folder) as process:
         monkeypatch.setattr(run_lock, "WAIT_S", 0.0)
         named = rf"another train \(process {process.pid} on .*\) is writing to {folder}; wait for it"
-        with pytest.raises(LockedError, match=named), only_run(RunFolder(folder), ALONE):
+        with pytest.raises(LockedError, match=named), only_run(RunFolder(folder), ALONE, RunControl()):
             pytest.fail("two runs at once")
         process.send_signal(signal.SIGKILL)
         process.wait()
-    with only_run(RunFolder(folder), ALONE):
-        assert [path.name for path in folder.iterdir()] == [".lock"]
+    with only_run(RunFolder(folder), ALONE, RunControl()):
+        assert [path.name for path in folder.iterdir()] == [".writers"]
 
 
 def test_a_run_waits_for_one_that_ends(tmp_path):
     with start_holder(tmp_path) as process:
         assert process.stdin is not None
         process.stdin.close()
-        with only_run(RunFolder(tmp_path), ALONE):
+        with only_run(RunFolder(tmp_path), ALONE, RunControl()):
             process.wait()
     assert process.returncode == 0
 
@@ -69,6 +71,6 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(AnimaticError, match=r"file/run cannot be written to: Not a directory"),
-        only_run(RunFolder(tmp_path / "file" / "run"), ALONE),
+        only_run(RunFolder(tmp_path / "file" / "run"), ALONE, RunControl()),
     ):
         pytest.fail("a run without a folder")

@@ -57,6 +57,7 @@ class Manifest(CheckpointIdentity):
     Attributes:
         step: after which the checkpoint was written.
         files: by path relative to the checkpoint's folder.
+        attempt: number of the start of the run's processes that wrote it; None in those of earlier versions.
     """
 
     # Later versions may record more about a checkpoint that this one can still load.
@@ -65,6 +66,7 @@ class Manifest(CheckpointIdentity):
     format: Literal[1] = FORMAT
     step: int
     files: dict[str, FileRecord]
+    attempt: str | None = None
 
     def differences(self, identity: CheckpointIdentity) -> list[str]:
         """Names of what is not as in ``identity``."""
@@ -80,7 +82,7 @@ class _Format(BaseModel):
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest of a checkpoint whose other files are complete."""
     # Left out where it is None, as in manifests of earlier versions.
-    excluded = {"continued"} if manifest.continued is None else None
+    excluded = {name for name in ("continued", "attempt") if getattr(manifest, name) is None}
     write_text(folder / MANIFEST, manifest.model_dump_json(indent=1, exclude=excluded))
 
 

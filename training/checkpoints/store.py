@@ -3,6 +3,10 @@
 Every process writes its part into a temporary folder; then follow the digests of all files, the manifest,
 fsync and one rename. A folder without a manifest, or whose files do not match it, is not a checkpoint: a run
 resumes from the newest one that is.
+
+An earlier attempt of the run may still be at work, or go on after a pause at any moment. So temporary folders
+are each attempt's own, no checkpoint is replaced, and what is deleted was listed before the attempt is known
+to be the newest: later ones have written none of it.
 """
 
 import shutil
@@ -13,6 +17,7 @@ from typing import Protocol
 
 from core.disk_errors import explaining_full_disk
 from core.errors import AnimaticError
+from core.fencing import Number, Token, superseding
 from core.files import create_folder, move_into_place, sha256, sync
 from training.checkpoints.manifest import (
     MANIFEST,
@@ -23,10 +28,15 @@ from training.checkpoints.manifest import (
     read_manifest,
     write_manifest,
 )
+from training.checkpoints.names import (
+    complete_checkpoints,
+    own_name,
+    partial_checkpoints,
+    partial_name,
+    plain_name,
+    step_of,
+)
 from training.process_group import ProcessGroup
-
-_PREFIX = "step-"
-_PARTIAL = ".partial"
 
 
 class Stateful(Protocol):
@@ -58,31 +68,32 @@ class Checkpoint:
 class CheckpointStore:
     """The checkpoints of one run, in a folder that all its processes share."""
 
-    def __init__(self, root: Path, identity: CheckpointIdentity, group: ProcessGroup, keep: int) -> None:
-        """``keep``: the number of newest checkpoints that :meth:`save` leaves."""
+    def __init__(
+        self,
+        root: Path,
+        identity: CheckpointIdentity,
+        group: ProcessGroup,
+        keep: int,
+        token: Token | None = None,
+    ) -> None:
+        """
+        Args:
+            keep: the number of newest checkpoints that :meth:`save` leaves.
+            token: of this attempt; None where nothing else can write to the folder.
+        """
         self._root, self._identity, self._group, self._keep = root, identity, group, keep
+        self._token, self._number = token, token.number if token is not None else None
 
     def save(self, step: int, states: Sequence[Stateful]) -> Checkpoint:
-        """Write the checkpoint of ``step``, then delete the oldest ones beyond those to keep. Collective."""
-        final = self._root / f"{_PREFIX}{step:08d}"
-        partial = final.with_name(final.name + _PARTIAL)
-        if self._group.is_first:
-            shutil.rmtree(partial, ignore_errors=True)
-            create_folder(self._root)
-        with explaining_full_disk(
-            self._root,
-            f"the checkpoint of step {step}",
-            self._newest_bytes(),
-            "earlier ones are kept; free space, then rerun the same command, which resumes from the newest",
-        ):
-            try:
-                self._write(partial, final, step, states)
-            finally:
-                if self._group.is_first:
-                    shutil.rmtree(partial, ignore_errors=True)  # what a failure left
-        saved = Checkpoint(step, final, sha256(final / MANIFEST))
-        if self._group.is_first:
-            self._delete_old(saved)
+        """Write the checkpoint of ``step``, then delete the oldest ones beyond those to keep. Collective.
+
+        Raises SupersededError, and leaves all checkpoints as they are, where a later attempt has begun.
+        """
+        with superseding(self._token):
+            final = self._write_explaining(step, states)
+            saved = Checkpoint(step, final, sha256(final / MANIFEST))
+            if self._group.is_first:
+                self._delete_old(saved)
         return saved
 
     def newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
@@ -99,11 +110,15 @@ class CheckpointStore:
         def find() -> Checkpoint | None:
             if not self._group.is_first:
                 return None
-            for partial in self._root.glob(f"{_PREFIX}*{_PARTIAL}"):
-                shutil.rmtree(partial)
+            partials = partial_checkpoints(self._root)
+            self._check()
+            for partial in partials:
+                # A process that still writes to it can keep it from being empty; the next attempt deletes it.
+                shutil.rmtree(partial, ignore_errors=self._token is not None)
             return self._find_newest(warn)
 
-        return self._group.from_first(self._group.together(find))
+        with superseding(self._token):
+            return self._group.from_first(self._group.together(find))
 
     def load(
         self, checkpoint: Checkpoint, states: Sequence[Stateful], *, of_another_run: bool = False
@@ -115,6 +130,12 @@ class CheckpointStore:
 
         Raises AnimaticError when another number of processes or another run wrote it.
         """
+        self._group.together(lambda: self._check_origin(checkpoint, of_another_run))
+        with superseding(self._token):
+            for state in states:
+                state.load(checkpoint.path)
+
+    def _check_origin(self, checkpoint: Checkpoint, of_another_run: bool) -> None:
         manifest = read_manifest(checkpoint.path)
         workers = manifest.world_size
         if workers != self._identity.world_size:
@@ -129,28 +150,69 @@ class CheckpointStore:
                 f"checkpoint {checkpoint.path} belongs to another run (different {', '.join(differing)}): "
                 "choose another run folder, or delete this one to start over"
             )
-        for state in states:
-            state.load(checkpoint.path)
 
-    def _write(self, partial: Path, final: Path, step: int, states: Sequence[Stateful]) -> None:
-        """Write the files of a checkpoint into a temporary folder and rename it. Collective."""
-        if self._group.is_first:
-            partial.mkdir()
-        self._group.barrier()
+    def _write_explaining(self, step: int, states: Sequence[Stateful]) -> Path:
+        """Write a checkpoint; its folder. Collective. Raises AnimaticError where the disk is full."""
+        partial = self._root / partial_name(step, self._number)
+        with explaining_full_disk(
+            self._root,
+            f"the checkpoint of step {step}",
+            self._newest_bytes(),
+            "earlier ones are kept; free space, then rerun the same command, which resumes from the newest",
+        ):
+            try:
+                return self._write(partial, step, states)
+            finally:
+                if self._group.is_first:
+                    shutil.rmtree(partial, ignore_errors=True)  # what a failure left
+
+    def _write(self, partial: Path, step: int, states: Sequence[Stateful]) -> Path:
+        """Write the files of a checkpoint into a temporary folder and rename it; its name. Collective."""
+
+        def begin() -> None:
+            if self._group.is_first:
+                self._check()
+                shutil.rmtree(partial, ignore_errors=True)
+                create_folder(self._root)
+                partial.mkdir()
+
+        self._group.together(begin)
         for state in states:
             state.save(partial)
         self._group.barrier()
         files = self._file_records(partial)
-        if self._group.is_first:
-            write_manifest(partial, Manifest(step=step, files=files, **self._identity.model_dump()))
-            _remove(final)
-            move_into_place(partial, final)
-        self._group.barrier()
+
+        def commit() -> Path | None:
+            if not self._group.is_first:
+                return None
+            number = None if self._number is None else str(self._number)
+            manifest = Manifest(step=step, files=files, attempt=number, **self._identity.model_dump())
+            with superseding(self._token):
+                write_manifest(partial, manifest)
+                return self._put_in_place(partial, step)
+
+        final = self._group.from_first(self._group.together(commit))
+        if final is None:
+            raise RuntimeError("the first process has committed nothing")
+        return final
+
+    def _put_in_place(self, partial: Path, step: int) -> Path:
+        """Rename a finished checkpoint, to a name of its own where its plain one is taken."""
+        final = self._root / plain_name(step)
+        if final.exists():
+            final = self._root / own_name(step, self._number or Number(0, 0))
+        self._check()
+        move_into_place(partial, final)
+        return final
+
+    def _check(self) -> None:
+        if self._token is not None:
+            self._token.check()
 
     def _newest_bytes(self) -> int:
         """Bytes of the newest checkpoint, damaged or not, as many as another needs; 0 without one."""
-        files = [file for path in self._complete()[-1:] for file in path.rglob("*") if file.is_file()]
-        return sum(file.stat().st_size for file in files)
+        newest = complete_checkpoints(self._root)[-1:]
+        return sum(file.stat().st_size for path in newest for file in path.rglob("*") if file.is_file())
 
     def _file_records(self, folder: Path) -> dict[str, FileRecord]:
         """Size and digest of every file that any process sees, the work shared by all of them. Collective.
@@ -175,10 +237,10 @@ class CheckpointStore:
         return records
 
     def _find_newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
-        for path in reversed(self._complete()):
+        for path in reversed(complete_checkpoints(self._root)):
             damage = find_damage(path)
             if damage is None:
-                return Checkpoint(int(path.name.removeprefix(_PREFIX)), path, sha256(path / MANIFEST))
+                return Checkpoint(step_of(path), path, sha256(path / MANIFEST))
             warn(f"checkpoint {path} is damaged and skipped: {damage}")
         return None
 
@@ -187,14 +249,12 @@ class CheckpointStore:
 
         Their digests were computed a moment ago: computing them again would read the checkpoint twice.
         """
-        old = [path for path in self._complete()[: -self._keep] if path != saved.path]
+        old = [path for path in complete_checkpoints(self._root)[: -self._keep] if path != saved.path]
         if old and find_damage(saved.path, digests=False) is None:
+            if self._token is not None and not self._token.holds():
+                return
             for path in old:
                 _remove(path)
-
-    def _complete(self) -> list[Path]:
-        """Folders that were renamed into place, oldest first."""
-        return sorted(path for path in self._root.glob(f"{_PREFIX}*") if not path.name.endswith(_PARTIAL))
 
 
 def _remove(path: Path) -> None:

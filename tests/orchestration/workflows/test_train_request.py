@@ -97,14 +97,15 @@ def _seed(folder: Path) -> Path:
 
 def test_the_same_command_twice_at_once_is_refused_before_anything_starts(workspace, tmp_path):
     request = prepare_training(options(workspace, run_dir=tmp_path / "run"), workspace)
+    launch_lock = RunFolder(tmp_path / "run").launch_lock
     with (
-        named_lock(RunFolder(tmp_path / "run").launch_lock, "train"),
+        named_lock(launch_lock, "train"),
         pytest.raises(
             LockedError, match=rf"another train \(process {os.getpid()} on .* wait for it or stop it"
         ),
     ):
         train(request, workspace, on_progress=pytest.fail, on_warning=pytest.fail)
-    assert [path.name for path in (tmp_path / "run").iterdir()] == [".launch.lock"]
+    assert [path for path in (tmp_path / "run").rglob("*") if path.is_file()] == [launch_lock]
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused_before_anything_starts(workspace, tmp_path):

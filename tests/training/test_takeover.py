@@ -1,0 +1,211 @@
+"""An attempt that goes on after a later one has taken over leaves all files of that one as they are."""
+
+import itertools
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.fencing import SupersededError, Token, register_launch, superseding, take_token
+from core.files import remove_partials
+from models.bundle import open_bundle, write_bundle
+from tests.support.small_stages import small_config
+from training.checkpoints import CheckpointIdentity, CheckpointStore, find_damage
+from training.events import Warned
+from training.journal import Journal, read_journal
+from training.process_group import ProcessGroup
+from training.run_folder import RunFolder
+
+IDENTITY = CheckpointIdentity(trajectory="t", dataset="d", base=None, parent=None, world_size=1)
+CONFIG = small_config(0)
+WEIGHTS = {"weight": torch.zeros(2)}
+
+
+class State:
+    """The name of the attempt."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def save(self, folder: Path) -> None:
+        (folder / "state.txt").write_text(self._name)
+
+    def load(self, folder: Path) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class Attempt:
+    """What the first process of a run does with its folder, without the training."""
+
+    folder: RunFolder
+    name: str
+    token: Token
+    keep: int
+
+    @classmethod
+    def begin(cls, run: Path, name: str, keep: int = 1) -> "Attempt":
+        folder = RunFolder(run)
+        launch = register_launch(folder.writers, name)
+        return cls(folder, name, take_token(folder.writers, launch, name), keep)
+
+    def work(self, steps: int) -> None:
+        """Resume, save a checkpoint after each step with a line in the journal, and publish the bundle."""
+        group, token = ProcessGroup(0, 1), self.token
+        journal = Journal(self.folder.journal, token)
+        store = CheckpointStore(self.folder.checkpoints, IDENTITY, group, self.keep, token)
+        newest = store.newest(lambda _: None)
+        begun = newest.step if newest else 0
+        with superseding(token):
+            remove_partials(self.folder.path, before=token.check)
+        for step in range(begun + 1, begun + steps + 1):
+            store.save(step, [State(self.name)])
+            journal.record(step, Warned(self.name))
+        with superseding(token):
+            self._publish(token.check)
+        journal.close()
+
+    def _publish(self, before_commit: Callable[[], None]) -> None:
+        if self.folder.bundle.exists():
+            return
+        write_bundle(
+            self.folder.bundle,
+            WEIGHTS,
+            architecture=CONFIG.model,
+            stage=0,
+            preset=self.name,
+            config_hash="c",
+            dataset_digest="d",
+            parent=None,
+            model_card=self.name,
+            before_commit=before_commit,
+        )
+
+
+class Interleaving:
+    """Calls ``act`` once, just before this process's ``at``-th access to a file or folder below ``root``."""
+
+    current: "Interleaving | None" = None
+
+    def __init__(self, root: Path, at: int, act: Callable[[], None]) -> None:
+        self._root, self._at, self._act, self._seen = str(root), at, act, 0
+        self.acted = False
+
+    def see(self, event: str, arguments: tuple[object, ...]) -> None:
+        if self.acted or not any(str(argument).startswith(self._root) for argument in arguments):
+            return
+        self._seen += 1
+        if self._seen > self._at:
+            self.acted = True
+            self._act()
+
+
+def _audit(event: str, arguments: tuple[object, ...]) -> None:
+    if Interleaving.current is not None and event.partition(".")[0] in ("open", "os", "shutil"):
+        Interleaving.current.see(event, arguments)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def audited():
+    """Hooks cannot be removed; this one does nothing without a current interleaving."""
+    sys.addaudithook(_audit)
+
+
+def interleaved(run: Path, at: int) -> bool:
+    """Let a later attempt do all its work at a moment of an earlier one, and check its files at the end.
+
+    False where the earlier one had ended before.
+    """
+    early = Attempt.begin(run, "early")
+    CheckpointStore(RunFolder(run).checkpoints, IDENTITY, ProcessGroup(0, 1), 1).save(1, [State("before")])
+    files: dict[Path, bytes] = {}
+
+    def take_over() -> None:
+        late = Attempt.begin(run, "late", keep=3)
+        late.work(2)
+        kept = [
+            run / "bundle",
+            *(path.parent for path in run.rglob("state.txt") if "late" in path.read_text()),
+        ]
+        for path in (inner for folder in kept for inner in folder.rglob("*") if inner.is_file()):
+            files[path] = path.read_bytes()
+
+    interleaving = Interleaving.current = Interleaving(run, at, take_over)
+    try:
+        early.work(3)
+    except SupersededError:
+        assert interleaving.acted
+    finally:
+        Interleaving.current = None
+    if not interleaving.acted:
+        return False
+    assert {path: path.read_bytes() for path in files} == files
+    checkpoint = run / "checkpoints"
+    late = [path for path in checkpoint.iterdir() if (path / "state.txt").read_text() == "late"]
+    assert late and all(find_damage(path) is None for path in late)
+    open_bundle(run / "bundle", verify=True)
+    lines = [entry.content["message"] for entry in read_journal(run / "journal.jsonl")]
+    assert lines[-2:] == ["late", "late"]
+    return True
+
+
+def test_an_attempt_that_another_overtakes_at_any_access_to_a_file_leaves_the_files_of_that_one(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    moments = 0
+    for at in itertools.count():
+        if not interleaved(tmp_path / str(at), at):
+            break
+        moments += 1
+    assert moments > 50
+
+
+def test_an_attempt_that_was_overtaken_writes_nothing_more(tmp_path):
+    early = Attempt.begin(tmp_path, "early")
+    journal = Journal(early.folder.journal, early.token)
+    store = CheckpointStore(early.folder.checkpoints, IDENTITY, ProcessGroup(0, 1), 1, early.token)
+    store.save(1, [State("early")])
+    Attempt.begin(tmp_path, "late").work(1)
+    before = contents(tmp_path)
+    journal.record(2, Warned("early"))
+    with pytest.raises(SupersededError, match=r"was taken over by attempt 2\.1"):
+        store.save(2, [State("early")])
+    with pytest.raises(SupersededError):
+        store.newest(pytest.fail)
+    with pytest.raises(SupersededError):
+        Journal(early.folder.journal, early.token)
+    assert contents(tmp_path) == before
+
+
+def test_an_attempt_that_is_overtaken_while_it_saves_leaves_no_checkpoint(tmp_path):
+    class Overtaken(State):
+        def save(self, folder: Path) -> None:
+            super().save(folder)
+            Attempt.begin(tmp_path, "late")
+
+    early = Attempt.begin(tmp_path, "early")
+    store = CheckpointStore(early.folder.checkpoints, IDENTITY, ProcessGroup(0, 1), 1, early.token)
+    with pytest.raises(SupersededError):
+        store.save(1, [Overtaken("early")])
+    assert list(early.folder.checkpoints.iterdir()) == []
+
+
+def test_lines_that_an_overtaken_attempt_still_wrote_are_not_read(tmp_path):
+    path = tmp_path / "run" / "journal.jsonl"
+    tokens = []
+    for name in ("early", "late"):
+        launch = register_launch(tmp_path / "writers", name)
+        tokens.append(take_token(tmp_path / "writers", launch, name))
+        Journal(path, tokens[-1]).record(1, Warned(name))
+    with path.open("a") as file:
+        file.write(path.read_text().splitlines()[0] + "\n")
+    assert [entry.content["message"] for entry in read_journal(path)] == ["early", "late"]
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
