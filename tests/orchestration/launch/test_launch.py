@@ -198,7 +198,7 @@ def test_a_run_ends_when_it_fails_too_often_without_a_new_checkpoint(tmp_path, r
     monkeypatch.setattr(TorchTrainer, "fit", fit)
     reported: list[str] = []
     config = small_config(0, "launch.workers=1", "launch.restarts=1")
-    launcher = RayTrainLauncher(config, tmp_path / "run", reported.append)
+    launcher = RayTrainLauncher(config, tmp_path / "run", 1, reported.append)
 
     with pytest.raises(
         AnimaticError, match=r"^training failed 2 times, last in worker 0: .*a bad disk; see "
