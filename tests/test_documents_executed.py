@@ -83,7 +83,7 @@ def execute(command: Command, folder: Path) -> str:
 class Untrained:
     """In place of Ray Train: a bundle with initial weights, of the same recipe, data and origin."""
 
-    def __init__(self, config: RunConfig, run_dir: Path, *_: object) -> None:
+    def __init__(self, _launcher: str, config: RunConfig, run_dir: Path, *_: object) -> None:
         self._config, self._folder = config, RunFolder(run_dir)
 
     def run(self) -> TrainResult:
@@ -108,7 +108,7 @@ class Untrained:
 def training(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Training as it is, which takes minutes, and without its steps and trackers."""
     if request.param == "untrained":
-        monkeypatch.setattr(workflow, "RayTrainLauncher", Untrained)
+        monkeypatch.setattr(workflow, "prepare_launch", Untrained)
         monkeypatch.setattr(workflow, "backends_for", lambda *_: [])
 
 

@@ -136,6 +136,7 @@ def join_process_group(gpu: bool) -> ProcessGroup:
         os.environ["MASTER_PORT"] = str(_free_port())
     node_rank = int(os.environ.setdefault("LOCAL_RANK", "0"))
     if gpu:
+        _check_gpus(int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count())
         index = device_index(node_rank, torch.cuda.device_count())
         torch.cuda.set_device(index)
         os.environ["LOCAL_RANK"] = str(index)  # from which DeepSpeed chooses its device
@@ -161,6 +162,15 @@ def device_index(node_rank: int, visible: int) -> int:
             "start as many processes as GPUs"
         )
     return node_rank
+
+
+def _check_gpus(processes: int, visible: int) -> None:
+    """Raise AnimaticError, in all processes of the machine, where it has more of them than GPUs."""
+    if 1 < visible < processes:
+        raise AnimaticError(
+            f"{processes} processes were started on this machine, which has {visible} GPUs: start as many "
+            "processes as GPUs"
+        )
 
 
 @functools.cache

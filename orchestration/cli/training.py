@@ -27,6 +27,7 @@ from orchestration.cli.common import (
 )
 from orchestration.cli.submission import Cluster, Environment, Packages, submitted
 from orchestration.cli.verb import add_verbs
+from orchestration.launch import LauncherName
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ def train(
     ] = None,
     address: Address = None,
     environment: Environment = Packages.AUTO,
+    launcher: Annotated[
+        LauncherName,
+        typer.Option(help="Starts the processes: Ray, or torchrun, on this machine and without Ray."),
+    ] = LauncherName.RAY,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to train on; all if not given.")] = None,
     metrics_port: MetricsPort = None,
     print_config: Annotated[
@@ -90,7 +95,10 @@ def train(
     elif print_config:
         refuse(["--print-config"], "with --print-initialisation: print one of them")
     if print_config or print_initialisation:
-        refuse(given(context, "run", "address", "environment", "metrics_port"), "where nothing is trained")
+        without = ("run", "address", "environment", "launcher", "metrics_port")
+        refuse(given(context, *without), "where nothing is trained")
+    if launcher is LauncherName.TORCHRUN:
+        refuse(given(context, "address"), "with --launcher torchrun, which trains on this machine")
     from orchestration.workflows.train_request import TrainOptions
 
     options = TrainOptions(
@@ -107,7 +115,7 @@ def train(
     elif print_config:
         _print_config(options, as_json)
     elif not submitted(context, Cluster(address, environment, as_json), partial(_job, options, metrics_port)):
-        _train(options, metrics_port, as_json)
+        _train(options, launcher, metrics_port, as_json)
 
 
 def sync(
@@ -137,10 +145,11 @@ def sync(
 
 
 def _print_config(options: TrainOptions, as_json: bool) -> None:
-    from orchestration.workflows.train_request import resolve_config
+    from orchestration.workflows.train_request import complete_config
+    from orchestration.workspace import Workspace
     from training.config import config_hash, dump_yaml
 
-    config = resolve_config(options)
+    config = complete_config(options, Workspace.current())
     if as_json:
         print_json({"config_hash": config_hash(config), "config": config})
     else:
@@ -166,7 +175,7 @@ def _job(options: TrainOptions, metrics_port: int | None, server: JobServer) -> 
     return train_job(options, Workspace.current(), server.resources(), metrics_port)
 
 
-def _train(options: TrainOptions, metrics_port: int | None, as_json: bool) -> None:
+def _train(options: TrainOptions, launcher: LauncherName, metrics_port: int | None, as_json: bool) -> None:
     from orchestration.workflows.train_request import prepare_training
     from orchestration.workspace import Workspace
 
@@ -185,6 +194,7 @@ def _train(options: TrainOptions, metrics_port: int | None, as_json: bool) -> No
             on_progress=display,
             on_warning=partial(print_warning, console=console),
             metrics=metrics,
+            launcher=launcher,
         )
     value = {"result": outcome.run, "accepted": outcome.accepted}
     print_result(value, partial(_print_outcome, outcome), as_json)

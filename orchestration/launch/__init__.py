@@ -1,5 +1,5 @@
 """Starting the processes of a training run."""
 
-from orchestration.launch.ray_train import RayTrainLauncher
+from orchestration.launch.launchers import LauncherName, prepare_launch
 
-__all__ = ["RayTrainLauncher"]
+__all__ = ["LauncherName", "prepare_launch"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from orchestration.launch.board import Failure
-from orchestration.launch.worker import worker_log
+from training.process_output import worker_log
+from training.signs_of_life import Failure
 
 
 def failure_message(

@@ -12,19 +12,18 @@ import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from core.errors import AnimaticError
 from orchestration.launch.board import start_board
 from orchestration.launch.failures import failure_message, last_line
 from orchestration.launch.resources import Wanted
-from orchestration.launch.signals import StopSignals
+from orchestration.launch.signals import StopSignals, raise_stopped
 from orchestration.launch.watch import OnLook, Watch
 from orchestration.launch.worker import Refusal, Stopped, WorkerTask, work
 from pipelines.cluster.connect import ensure_ray
 from training.checkpoints import MANIFEST
 from training.config import RunConfig
-from training.control import StoppedBySignal
 from training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ class RayTrainLauncher:
             if signals.repeated or not (forwarded or watch.is_training()):
                 watch.stop()
                 fit.end_at_once()
-                _raise_stopped(signals.first, None)
+                raise_stopped(signals.first, None)
             if not forwarded:
                 name = signal.Signals(signals.first).name
                 self._report(f"{name}: stopping with a checkpoint after this step; once more stops at once")
@@ -136,7 +135,7 @@ class RayTrainLauncher:
         if isinstance(returned, Refusal):
             raise AnimaticError(returned.message)
         if isinstance(returned, Stopped):
-            _raise_stopped(returned.signal, returned.step)
+            raise_stopped(returned.signal, returned.step)
         return returned
 
     def _failure(self, error: Exception) -> str:
@@ -192,13 +191,6 @@ class _Fit:
             self._returned = self._trainer.fit().return_value
         except BaseException as error:  # noqa: BLE001  raised again in the main thread
             self._error = error
-
-
-def _raise_stopped(signum: int, step: int | None) -> NoReturn:
-    stop = StoppedBySignal(signum, step)
-    if signum == signal.SIGINT:
-        raise KeyboardInterrupt(str(stop)) from None
-    raise stop
 
 
 def _newest_checkpoint(run_dir: Path) -> str:

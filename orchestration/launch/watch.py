@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from core.repeating import Repeating
-from orchestration.launch.board import Beat, Seen
 from orchestration.launch.resources import Wanted
 from training.control import Phase
+from training.signs_of_life import Beat, Seen
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -34,6 +34,25 @@ class Wait:
     message: str
     key: str
     seconds: float
+
+
+class LongWaits:
+    """Reports a wait that is long, and again when it has doubled."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+        self._reported: Wait | None = None
+
+    def see(self, wait: Wait | None) -> None:
+        """What the run waits for now; None while it progresses."""
+        last = self._reported
+        if wait is None:
+            self._reported = None
+            return
+        least = 2 * last.seconds if last is not None and last.key == wait.key else PATIENCE_S
+        if wait.seconds >= least:
+            self._reported = wait
+            self._report(wait.message)
 
 
 class Watch:
@@ -60,7 +79,7 @@ class Watch:
         self.seen: Sequence[Seen] = ()
         self.given_up: str | None = None
         self._alive = time.monotonic()  # when a worker was last known to run
-        self._reported: Wait | None = None
+        self._waits = LongWaits(report)
         self._repeating = Repeating(self._look, WATCH_S, "watch of the workers")
 
     def __enter__(self) -> Self:
@@ -94,9 +113,8 @@ class Watch:
         except (GetTimeoutError, RayError):
             return  # as where Ray ends; what it does to the run is reported by the run
         if self._on_look is not None:
-            ages = {(each.beat.rank, each.beat.host): each.ago_s for each in self.seen}
-            self._on_look(ages, 0.0 if found is None else found.seconds)
-        self._report_long(found)
+            self._on_look(ages(self.seen), 0.0 if found is None else found.seconds)
+        self._waits.see(found)
 
     def _report_lost_nodes(self) -> None:
         """Report each node that was lost with workers, once; Ray notices it before they are replaced."""
@@ -128,15 +146,10 @@ class Watch:
             self.given_up = self._wanted.given_up(waited)
         return Wait(f"{self._wanted.waiting()}, for {waited:.0f} s", "start", waited)
 
-    def _report_long(self, wait: Wait | None) -> None:
-        last = self._reported
-        if wait is None:
-            self._reported = None
-            return
-        least = 2 * last.seconds if last is not None and last.key == wait.key else PATIENCE_S
-        if wait.seconds >= least:
-            self._reported = wait
-            self._report(wait.message)
+
+def ages(seen: Sequence[Seen]) -> dict[tuple[int, str], float]:
+    """Seconds since each worker's sign of life, by rank and host."""
+    return {(each.beat.rank, each.beat.host): each.ago_s for each in seen}
 
 
 def stalled(seen: Sequence[Seen]) -> Wait | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from core.config.keys import flatten
 from core.errors import AnimaticError
@@ -17,6 +16,7 @@ from core.urls import absolute, is_url
 from orchestration.devices import preset_for
 from orchestration.launch.jobs import JobRequest, Resources
 from orchestration.monitoring import MonitoringOptions
+from orchestration.workflows.absolute_paths import absolute_tracker, with_absolute_paths
 from orchestration.workflows.encode import EncodeOptions
 from orchestration.workflows.evaluate import EvaluateOptions
 from orchestration.workflows.ingest import IngestOptions, RetryOptions, prepare_ingest
@@ -25,11 +25,6 @@ from orchestration.workflows.train_request import TrainOptions
 from orchestration.workspace import Workspace
 from training.config import RunConfig, config_hash, resolve
 
-_PATHS = (
-    "data.dataset", "data.latents", "data.cache.folder", "model.codec.path", "model.encoders.path",
-    "init.base", "init.parent", "init.checkpoint",
-)  # fmt: skip
-_SQLITE = "sqlite:///"
 _LAST_STAGE = 3
 
 
@@ -44,7 +39,7 @@ def train_job(
     gpus = cluster.gpus if options.gpus is None else options.gpus
     preset = options.preset or preset_for(gpus)
     values = {**options.values, **({"data.dataset": options.data} if options.data is not None else {})}
-    config = _with_absolute_paths(resolve(options.stage, preset, options.sets, options.files, values))
+    config = with_absolute_paths(resolve(options.stage, preset, options.sets, options.files, values))
     if config.launch.address is not None:
         raise AnimaticError("launch.address is without effect with --address, which submits the run as a job")
     changes = _changes(config, resolve(options.stage, preset))
@@ -113,7 +108,7 @@ def encode_job(options: EncodeOptions, workspace: Workspace, cluster: Resources)
     preset, sets = options.preset, options.sets
     if options.bundle is None:
         preset = preset or preset_for(cluster.gpus)
-        config = _with_absolute_paths(resolve(_LAST_STAGE, preset, sets))
+        config = with_absolute_paths(resolve(_LAST_STAGE, preset, sets))
         sets = tuple(_changes(config, resolve(_LAST_STAGE, preset)))
     elif preset is not None or sets:
         raise AnimaticError("--bundle decides size and codec: leave out --preset and --set")
@@ -178,23 +173,6 @@ def doctor_job(data: str | None, workspace: Workspace) -> JobRequest:
     )
 
 
-def _with_absolute_paths(config: RunConfig) -> RunConfig:
-    """The configuration with every local path absolute, also of a local tracker."""
-    values = config.model_dump()
-    for name in _PATHS:
-        *sections, key = name.split(".")
-        section: Any = values
-        for part in sections:
-            section = section[part]
-        if section[key] is not None and (name, section[key]) != ("init.base", "prior"):
-            section[key] = absolute(section[key])
-    for other in values["data"]["others"]:
-        for key in ("dataset", "latents"):
-            other[key] = None if other[key] is None else absolute(other[key])
-    values["tracking"]["mlflow_uri"] = _tracker_uri(config.tracking.mlflow_uri)
-    return RunConfig.model_validate(values)
-
-
 def _changes(config: RunConfig, preset: RunConfig) -> list[str]:
     """Assignments that make of a preset's configuration this one."""
     before = flatten(preset.model_dump(mode="json"))
@@ -217,13 +195,7 @@ def _options(**values: object) -> tuple[str, ...]:
 
 
 def _tracked(monitoring: MonitoringOptions) -> Mapping[str, object]:
-    return {"no_track": not monitoring.track, "mlflow_uri": _tracker_uri(monitoring.mlflow_uri)}
-
-
-def _tracker_uri(uri: str | None) -> str | None:
-    if uri is None or not uri.startswith(_SQLITE):
-        return uri
-    return _SQLITE + absolute(uri.removeprefix(_SQLITE))
+    return {"no_track": not monitoring.track, "mlflow_uri": absolute_tracker(monitoring.mlflow_uri)}
 
 
 def _location(text: str | None) -> str | None:

@@ -12,13 +12,12 @@ from core.disk_errors import usable_folder
 from core.fencing import register_launch
 from core.lock import named_lock
 from models.bundle import open_bundle
-from orchestration.launch import RayTrainLauncher
+from orchestration.launch import LauncherName, prepare_launch
 from orchestration.monitoring import JournalFollower, MetricsOptions, TrainingProgress, served_training
 from orchestration.registry import Entry, accept
 from orchestration.tracking import TrackedRun, backends_for, mirrored
 from orchestration.workflows.train_request import TrainRequest
 from orchestration.workspace import Workspace
-from training.config import RunConfig
 from training.loop import TrainResult
 from training.publish import finished_bundle
 from training.run_folder import RunFolder
@@ -51,6 +50,7 @@ def train(
     on_progress: Callable[[TrainingProgress], None],
     on_warning: Callable[[str], None],
     metrics: MetricsOptions | None = None,
+    launcher: LauncherName = LauncherName.RAY,
 ) -> TrainOutcome:
     """Train in the request's folder, or continue what an interrupted call left in it.
 
@@ -72,7 +72,7 @@ def train(
         return TrainOutcome(
             FinishedRun(run_dir, bundle.folder, bundle.id, 0.0), accept(workspace.ledger, bundle)
         )
-    result = _launch(config, run_dir, workspace, on_progress, on_warning, metrics)
+    result = _launch(request, workspace, on_progress, on_warning, metrics, launcher)
     bundle = open_bundle(folder.bundle)
     run = FinishedRun(
         run_dir=run_dir,
@@ -87,15 +87,15 @@ def train(
 
 
 def _launch(
-    config: RunConfig,
-    run_dir: Path,
+    request: TrainRequest,
     workspace: Workspace,
     on_progress: Callable[[TrainingProgress], None],
     on_warning: Callable[[str], None],
     metrics: MetricsOptions | None,
+    name: LauncherName,
 ) -> TrainResult:
     """Run to the bundle, with progress and mirrors, which begin once the cluster is known to suffice."""
-    usable_folder(run_dir)
+    config, run_dir = request.config, usable_folder(request.run_dir)
     folder = RunFolder(run_dir)
     with (
         named_lock(folder.launch_lock, "train", folder=run_dir),
@@ -103,7 +103,7 @@ def _launch(
     ):
         launch = register_launch(folder.writers, f"animatic train {uuid.uuid4().hex}")
         on_look = recorder.watch if recorder else None
-        launcher = RayTrainLauncher(config, run_dir, launch, on_warning, on_look)
+        launcher = prepare_launch(name, config, run_dir, launch, on_warning, on_look)
         tracking = config.tracking
         run = TrackedRun.of(run_dir, tracking.project)
         uri = tracking.mlflow_uri or workspace.mlflow_uri

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from core.disk_errors import real_path
 from orchestration.devices import default_preset, processors
+from orchestration.registry import newest_folder
+from orchestration.workflows.absolute_paths import with_absolute_paths
 from orchestration.workspace import Workspace
 from training.config import RunConfig, config_hash, resolve
 from training.initialisation import SourceBundles, open_source_bundles, parent_stage
@@ -85,6 +87,23 @@ def with_parent(options: TrainOptions, workspace: Workspace) -> TrainOptions:
         return options
     parent = str(workspace.parent_bundle(stage, config.preset))
     return replace(options, values={**options.values, "init.parent": parent})
+
+
+def complete_config(options: TrainOptions, workspace: Workspace) -> RunConfig:
+    """The configuration with which any process can train the run, in any working folder.
+
+    Dataset and parent are found as by :func:`prepare_training`; one that does not exist yet is left out.
+
+    Raises:
+        AnimaticError: as :func:`resolve_config`.
+    """
+    if workspace.newest_dataset() is not None:
+        options = with_dataset(options, workspace)
+    config = resolve_config(options)
+    stage = parent_stage(config)
+    if stage is not None and newest_folder(workspace.ledger, stage, config.preset) is not None:
+        options = with_parent(options, workspace)
+    return with_absolute_paths(resolve_config(options))
 
 
 def prepare_training(options: TrainOptions, workspace: Workspace) -> TrainRequest:

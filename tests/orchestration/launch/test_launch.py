@@ -18,7 +18,8 @@ from ray.train.torch import TorchTrainer
 from core.errors import AnimaticError
 from core.journal import read_records
 from orchestration.demo.footage import write_csv, write_rendered
-from orchestration.launch import RayTrainLauncher, watch
+from orchestration.launch import watch
+from orchestration.launch.ray_train import RayTrainLauncher
 from orchestration.launch.worker import BEAT_S
 from orchestration.monitoring import TrainingProgress
 from orchestration.registry import Ledger

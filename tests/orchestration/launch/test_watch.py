@@ -7,11 +7,11 @@ import ray
 
 from core.errors import AnimaticError
 from orchestration.launch import resources
-from orchestration.launch.board import Beat, Seen
 from orchestration.launch.resources import Wanted
 from orchestration.launch.watch import Watch, stalled
 from tests.support.training_jobs import small_config
 from training.control import Phase
+from training.signs_of_life import Beat, Seen
 
 
 def seen(

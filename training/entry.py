@@ -1,0 +1,206 @@
+"""One process of a run: ``python -m training CONFIG.yaml --run-dir RUN``, started by any launcher.
+
+torchrun, ``deepspeed``, Slurm's ``srun`` and ``mpirun`` start it once for each GPU; without them it is alone.
+``animatic train`` prints the configuration (``--print-config``) and is the launcher of most runs.
+
+Exit codes: 0 the run is finished, 1 ``error: …``, 2 usage, 128 + signal where a signal stopped it with a
+checkpoint. Each process logs to ``logs/rank-N.log`` in the run folder, and the first one to stderr too, where
+each error is printed once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from core.disk_errors import explained, usable_folder
+from core.errors import AnimaticError
+from core.repeating import Repeating
+from training.control import RunControl, StoppedBySignal, lost_peer
+from training.launch_environment import adopt_launcher
+from training.process_output import log_to_file, redirect_output, share_cores, worker_log
+
+if TYPE_CHECKING:
+    from training.result import TrainResult
+
+logger = logging.getLogger(__name__)
+
+BEAT_S = 2.0
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Of the command line. ``status`` and ``launch`` come from ``animatic train --launcher torchrun``."""
+
+    config: Path
+    run: Path
+    status: Path | None
+    launch: int | None
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Train, as one of the processes of a run, and end the process."""
+    code = _main(sys.argv[1:] if arguments is None else arguments)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of gloo sometimes abort the process while the interpreter ends, after all work is done.
+    os._exit(code)
+
+
+def _main(arguments: Sequence[str]) -> int:
+    try:
+        adopt_launcher(os.environ)
+        parsed = _parse(arguments)
+        with explained():
+            usable_folder(parsed.run)
+    except AnimaticError as error:
+        return _fail_alike(error)
+    except SystemExit as usage:
+        return int(usage.code or 0)
+    log = worker_log(parsed.run, _rank())
+    if parsed.status is None:
+        log_to_file(log, to_terminal=_rank() == 0)
+        return _train_reporting(parsed)
+    redirect_output(log)
+    return _train_for_launcher(parsed, parsed.status)
+
+
+def _train_reporting(parsed: Arguments) -> int:
+    """Train, and report the end on the terminal; the exit code."""
+    from torch import distributed
+
+    from training.process_group import ReportedError
+
+    try:
+        result = _train(parsed, RunControl())
+    except StoppedBySignal as stop:
+        if _rank() == 0:
+            print(stop, file=sys.stderr)
+        return 128 + stop.signal
+    except ReportedError:
+        return 1
+    except AnimaticError as error:
+        if not distributed.is_initialized():
+            return _fail_alike(error)
+        _print_error(error)
+        return 1
+    except Exception as error:
+        if not lost_peer(error):
+            raise
+        logger.error("another process of the run ended: %s", error)
+        return 1
+    if _rank() == 0:
+        print(f"bundle {result.bundle_id}  {result.bundle_path}")
+    return 0
+
+
+def _train_for_launcher(parsed: Arguments, folder: Path) -> int:
+    """Train, and report the end in the status folder; exit code 0 keeps torchrun from a restart."""
+    from training.process_group import ReportedError
+    from training.signs_of_life import Beat, Failure
+    from training.status_folder import Refused, StatusFolder, StoppedAt
+
+    status, control, rank = StatusFolder(folder), RunControl(), _rank()
+    if isinstance(status.outcome(), Refused):
+        return 0
+
+    def beat() -> None:
+        status.beat(Beat.of(control, rank))
+        if not status.has_launcher():
+            control.request_stop(signal.SIGTERM)
+
+    with _repeated(beat):
+        try:
+            result = _train(parsed, control)
+        except StoppedBySignal as stop:
+            status.end(StoppedAt(stop.signal, stop.step))
+            return 0
+        except ReportedError as error:
+            logger.error("%s", error)
+            return 0
+        except AnimaticError as error:
+            logger.error("%s", error)
+            status.end(Refused(str(error)))
+            return 0
+        except Exception as error:
+            logger.exception("training failed")
+            restart = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+            failure = Failure(rank, f"{type(error).__name__}: {error}", lost_peer(error))
+            status.fail(failure, restart)
+            return 1
+        if rank == 0:
+            status.end(result)
+        return 0
+
+
+@contextlib.contextmanager
+def _repeated(act: Callable[[], None]) -> Iterator[None]:
+    act()
+    repeating = Repeating(act, BEAT_S, "signs of life")
+    repeating.start()
+    try:
+        yield
+    finally:
+        repeating.stop()
+
+
+def _train(parsed: Arguments, control: RunControl) -> TrainResult:
+    from training.config import load
+    from training.loop import train
+
+    config = load(parsed.config)
+    share_cores()
+    return train(config, parsed.run.resolve(), control=control, launch=parsed.launch)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Prints wrong usage once, not in every process."""
+
+    def error(self, message: str) -> NoReturn:
+        if _rank() == 0:
+            super().error(message)
+        raise SystemExit(2)
+
+
+def _parse(arguments: Sequence[str]) -> Arguments:
+    parser = _Parser(prog="python -m training", description="One process of a training run.")
+    parser.add_argument("config", type=Path, help="YAML file as `animatic train --print-config` prints it")
+    # torchrun mistakes --run for the beginning of options of its own.
+    parser.add_argument(
+        "--run-dir",
+        "--run",
+        dest="run",
+        type=Path,
+        required=True,
+        help="run folder, which all processes share",
+    )
+    # deepspeed passes it besides the variable.
+    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--status", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--launch", type=int, help=argparse.SUPPRESS)
+    parsed = parser.parse_args(arguments)
+    return Arguments(parsed.config, parsed.run, parsed.status, parsed.launch)
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def _fail_alike(error: AnimaticError) -> int:
+    """The exit code for an error that all processes of a machine find; it is printed by one of them."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        _print_error(error)
+    return 1
+
+
+def _print_error(error: AnimaticError) -> None:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

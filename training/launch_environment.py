@@ -1,0 +1,103 @@
+"""The variables that give a process its rank, whichever launcher has started it."""
+
+import re
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+
+from core.errors import AnimaticError
+
+_LOCAL = "127.0.0.1"
+_MPI_PORT = "29500"
+# Below the range from which Linux takes ports for outgoing connections.
+_PORTS, _FIRST_PORT = 15_000, 15_000
+_TASKS = re.compile(r"(\d+)(?:\(x(\d+)\))?")
+
+
+@dataclass(frozen=True)
+class _Mpi:
+    """The variables of an MPI."""
+
+    rank: str
+    size: str
+    local_rank: str
+    local_size: str
+
+
+_MPIS = (
+    _Mpi(*(f"OMPI_COMM_WORLD_{name}" for name in ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE"))),
+    _Mpi("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"),  # MPICH and Intel
+)
+
+
+def adopt_launcher(environment: MutableMapping[str, str]) -> None:
+    """Set RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT where they are missing.
+
+    torchrun and deepspeed set them; in a step of Slurm (``srun``) and under MPI (``mpirun``) they follow from
+    other variables. Without any launcher, nothing is set: the process is alone.
+
+    Raises AnimaticError where the address of the first process cannot be known.
+    """
+    if "RANK" in environment:
+        # deepspeed has another name for it.
+        environment.setdefault("LOCAL_WORLD_SIZE", environment.get("LOCAL_SIZE", "1"))
+    elif _is_slurm_step(environment):
+        _adopt_slurm(environment)
+    else:
+        for mpi in _MPIS:
+            if mpi.rank in environment and mpi.size in environment:
+                _adopt_mpi(environment, mpi)
+                return
+
+
+def first_host(nodes: str) -> str:
+    """The first host of Slurm's list of nodes: ``gpu[07-09,12],cpu1`` begins with ``gpu07``."""
+    name, bracket, rest = nodes.partition("[")
+    if not bracket or "," in name:
+        return name.partition(",")[0]
+    inside, _, after = rest.partition("]")
+    return name + re.split("[-,]", inside, maxsplit=1)[0] + re.split(r"[,\[]", after, maxsplit=1)[0]
+
+
+def tasks_of_node(counts: str, node: int) -> int:
+    """The number of tasks of a node by Slurm's list of them: ``2(x3),1`` is 2 on the first three."""
+    after = node
+    for match in _TASKS.finditer(counts):
+        times = int(match[2] or 1)
+        if after < times:
+            return int(match[1])
+        after -= times
+    raise AnimaticError(f"SLURM_STEP_TASKS_PER_NODE={counts} has no node {node}: set RANK and LOCAL_RANK")
+
+
+def _is_slurm_step(environment: MutableMapping[str, str]) -> bool:
+    """Whether ``srun`` started the process; within a batch script alone, it is no task of a step."""
+    return "SLURM_PROCID" in environment and "SLURM_STEP_NUM_TASKS" in environment
+
+
+def _adopt_slurm(environment: MutableMapping[str, str]) -> None:
+    node = int(environment.get("SLURM_NODEID", "0"))
+    counts = environment.get("SLURM_STEP_TASKS_PER_NODE", environment["SLURM_STEP_NUM_TASKS"])
+    nodes = environment.get("SLURM_STEP_NODELIST", _LOCAL)
+    # The same for all tasks, and another for a step that is not the job's only one.
+    job, step = int(environment.get("SLURM_JOB_ID", "0")), int(environment.get("SLURM_STEP_ID", "0"))
+    environment["RANK"] = environment["SLURM_PROCID"]
+    environment["WORLD_SIZE"] = environment["SLURM_STEP_NUM_TASKS"]
+    environment["LOCAL_RANK"] = environment.get("SLURM_LOCALID", "0")
+    environment["LOCAL_WORLD_SIZE"] = str(tasks_of_node(counts, node))
+    environment.setdefault("MASTER_ADDR", first_host(nodes))
+    environment.setdefault("MASTER_PORT", str(_FIRST_PORT + (10 * job + step) % _PORTS))
+
+
+def _adopt_mpi(environment: MutableMapping[str, str], mpi: _Mpi) -> None:
+    size, local_size = environment[mpi.size], environment.get(mpi.local_size, "1")
+    if "MASTER_ADDR" not in environment:
+        if local_size != size:
+            raise AnimaticError(
+                "MPI does not report the node of its first process: pass it, as in "
+                "`mpirun -x MASTER_ADDR=HOST …`"
+            )
+        environment["MASTER_ADDR"] = _LOCAL
+    environment["RANK"], environment["WORLD_SIZE"] = environment[mpi.rank], size
+    environment["LOCAL_RANK"] = environment.get(mpi.local_rank, "0")
+    environment["LOCAL_WORLD_SIZE"] = local_size
+    environment.setdefault("MASTER_PORT", _MPI_PORT)

@@ -1,0 +1,107 @@
+"""A folder in which the processes of a run on one machine report to what has launched them.
+
+It takes the place of exit codes, which torchrun answers by starting all processes again: a run that was
+stopped, or ended by an error that the user has to fix, ends its processes with exit code 0.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from core.host import process_identity
+from training.result import TrainResult
+from training.signs_of_life import Beat, Failure, Seen
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An error that the user has to fix."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class StoppedAt:
+    """A signal stopped the run, with the checkpoint of ``step`` if there is one."""
+
+    signal: int
+    step: int | None
+
+
+@dataclass(frozen=True)
+class _Dated:
+    """A beat, and when it was written, in seconds of the machine's monotonic clock."""
+
+    beat: Beat
+    at: float
+
+
+Outcome = TrainResult | StoppedAt | Refused
+_OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
+_BEAT, _FAILURE = TypeAdapter(_Dated), TypeAdapter(Failure)
+
+
+class StatusFolder:
+    """Written by the processes of a run, and read by the launcher."""
+
+    def __init__(self, folder: Path) -> None:
+        """``folder`` exists."""
+        self._folder = folder
+
+    def write_launcher(self) -> None:
+        """Record this process as the launcher."""
+        (self._folder / "launcher").write_text(f"{os.getpid()} {process_identity(os.getpid())}")
+
+    def has_launcher(self) -> bool:
+        """Whether the launcher still runs."""
+        pid, _, identity = (self._folder / "launcher").read_text().partition(" ")
+        try:
+            return process_identity(int(pid)) == identity
+        except OSError:
+            return False
+
+    def beat(self, beat: Beat) -> None:
+        """Replace the process's sign of life."""
+        self._write(f"beat-{beat.rank}", _BEAT.dump_json(_Dated(beat, time.monotonic())))
+
+    def seen(self) -> list[Seen]:
+        """The newest signs of life in the order of ranks."""
+        now = time.monotonic()
+        dated = sorted(self._read("beat-*", _BEAT.validate_json), key=lambda each: each.beat.rank)
+        return [Seen(each.beat, now - each.at) for each in dated]
+
+    def fail(self, failure: Failure, restart: int) -> None:
+        """A process ends with an error, after so many restarts of all processes."""
+        self._write(f"failure-{restart}-{failure.rank}", _FAILURE.dump_json(failure))
+
+    def failures(self, restart: int) -> list[Failure]:
+        """Those after so many restarts, the first one first."""
+        return self._read(f"failure-{restart}-*", _FAILURE.validate_json)
+
+    def end(self, outcome: Outcome) -> None:
+        """The run ends for all processes; what is reported first counts."""
+        path = self._folder / "outcome"
+        if not path.exists():
+            self._write(path.name, _OUTCOME.dump_json(outcome))
+
+    def outcome(self) -> Outcome | None:
+        """How the run has ended; None where it has not, or processes failed."""
+        found = self._read("outcome", _OUTCOME.validate_json)
+        return found[0] if found else None
+
+    def _write(self, name: str, content: bytes) -> None:
+        """Atomically, but not durably: a machine that stops takes the launcher with it."""
+        partial = self._folder / f".{name}-{os.getpid()}"
+        partial.write_bytes(content)
+        partial.replace(self._folder / name)
+
+    def _read(self, pattern: str, parse: Callable[[bytes], Record]) -> list[Record]:
+        paths = sorted(self._folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
+        return [parse(path.read_bytes()) for path in paths]
