@@ -27,6 +27,7 @@ _INIT = """
 set -e
 hostname "$1"
 mount --bind "$2" /etc/hosts
+mount --bind "$3" /etc/nsswitch.conf
 mkdir -p /tmp/ray
 mount -t tmpfs -o size=4g tmpfs /tmp/ray
 mount -t tmpfs -o size=2g tmpfs /dev/shm
@@ -88,7 +89,7 @@ class Node:
     def __init__(self, name: str, address: str, namespace: str, folder: Path) -> None:
         self.name, self.address = name, address
         self._namespace, self._folder = namespace, folder
-        self._hosts = folder / f"{name}.hosts"
+        self._hosts, self._resolution = folder / f"{name}.hosts", folder / f"{name}.nsswitch"
         self._commands = itertools.count()
         self._init: subprocess.Popen[bytes] | None = None
 
@@ -96,12 +97,14 @@ class Node:
         """Write its /etc/hosts. As Debian has it, its own name resolves to an address of its loopback."""
         names = {"127.0.0.1": "localhost", "127.0.1.1": self.name}
         names |= {other.address: other.name for other in others if other is not self}
+        self._resolution.write_text("passwd: files\ngroup: files\nhosts: files\n")  # no DNS to wait for
         self._hosts.write_text("".join(f"{address} {name}\n" for address, name in names.items()))
 
     def boot(self) -> None:
         """Start process 1."""
         command = ["ip", "netns", "exec", self._namespace, "unshare", "--pid", "--fork", "--mount", "--uts"]
-        command += ["--kill-child", "--mount-proc", "bash", "-c", _INIT, "init", self.name, str(self._hosts)]
+        command += ["--kill-child", "--mount-proc", "bash", "-c", _INIT, "init", self.name]
+        command += [str(self._hosts), str(self._resolution)]
         self._init = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         stdout: IO[bytes] | None = self._init.stdout
         if stdout is None or stdout.readline() != b"ready\n":
@@ -184,6 +187,11 @@ class Nodes:
     def __getitem__(self, index: int) -> Node:
         return self.nodes[index]
 
+    @property
+    def namespaces(self) -> list[str]:
+        """Their network namespaces, that of the bridge among them."""
+        return [self._name, *(f"{self._name}-{number}" for number in range(1, len(self.nodes) + 1))]
+
     def join(self) -> Node:
         """A new node, with an address that no other had."""
         number = len(self.nodes) + 1
@@ -207,9 +215,8 @@ class Nodes:
     def _close(self) -> None:
         for node in self.nodes:
             node.close()
-        for number in range(1, len(self.nodes) + 1):
-            subprocess.run(["ip", "netns", "del", f"{self._name}-{number}"], capture_output=True)
-        subprocess.run(["ip", "netns", "del", self._name], capture_output=True)
+        for namespace in self.namespaces:
+            subprocess.run(["ip", "netns", "del", namespace], capture_output=True)
 
 
 def _remove_abandoned() -> None:
