@@ -117,6 +117,7 @@ def test_processors_that_are_not_free_are_reported_again_and_again_until_the_lim
 
 def test_each_look_passes_on_the_signs_of_life_and_how_long_the_run_has_waited(cluster, watch):
     cluster({"CPU": 4.0}, {"CPU": 2.0})
+    cluster.nodes({"NodeID": "id-1", "Alive": True, "NodeManagerAddress": "10.0.0.2"})
     watch(12, [])
     watch(14, [seen(rank, Phase.TRAINING, 8, 1, ago_s=1 + rank) for rank in (0, 1)])
     watch(16, [seen(0, Phase.TRAINING, 8, 1, ago_s=3), seen(1, Phase.TRAINING, 8, 1, ago_s=34)])
