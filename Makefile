@@ -103,7 +103,7 @@ VERB = $(read_options) $(BIN)/animatic
 OPTIONS = "$${options[@]}"
 
 .PHONY: help setup demo prior data inspect verify encode score train animate evaluate promote rollback \
-	import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference \
+	import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference dashboards \
 	bench mutants image clean
 
 help: ## this list
@@ -215,6 +215,9 @@ lint: setup ## ruff, mypy, import contracts, declared dependencies
 
 config-reference: setup ## the tables of docs/configuration.md from the configuration classes
 	@$(BIN)/python -m orchestration.config_reference
+
+dashboards: setup ## infra/monitoring/grafana from the modules that describe the dashboards
+	@$(BIN)/python -m orchestration.monitoring.dashboards
 
 bench: setup ## measure the implementation choices on this machine (BENCH="--only attention")
 	@set -f; $(BIN)/python -m tests.bench $${BENCH:-}

@@ -40,6 +40,7 @@ TOOLS = {
     "bench",
     "mutants",
     "config-reference",
+    "dashboards",
     "image",
     "clean",
 }

@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from tests.support.infra_tools import Tool, find, promql_errors
+from tests.support.infra_tools import Tool, find, metric_names, promql_errors
 from tests.support.paths import ROOT
 
 
@@ -23,6 +23,11 @@ def test_expressions_that_do_not_parse_are_named_with_the_reason() -> None:
     errors = promql_errors(["a", "rate(a[5m]"])
     assert list(errors) == ["rate(a[5m]"]
     assert errors["rate(a[5m]"]
+
+
+def test_the_metrics_of_an_expression_are_found_wherever_they_are() -> None:
+    expression = "-(a - b{x='1'}) * on (j) sum by (z) (rate(c[5m] offset 1m)) > 3 or max_over_time(d[5m:1m])"
+    assert metric_names([expression, "time()"]) == {expression: ["a", "b", "c", "d"], "time()": []}
 
 
 def test_kubernetes_validate_refuses_an_unknown_field(kubernetes_validate: Tool) -> None:

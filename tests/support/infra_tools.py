@@ -21,6 +21,19 @@ for expression in json.load(sys.stdin):
 json.dump(errors, sys.stdout)
 """
 
+_NAME_METRICS = """
+import json, sys, promql_parser
+def walk(node):
+    if isinstance(node, promql_parser.VectorSelector):
+        yield node.name
+    parts = [getattr(node, part, None) for part in ("lhs", "rhs", "expr", "vector_selector")]
+    for part in parts + list(getattr(node, "args", [])):
+        if part is not None:
+            yield from walk(part)
+expressions = json.load(sys.stdin)
+json.dump({each: sorted(set(walk(promql_parser.parse(each)))) for each in expressions}, sys.stdout)
+"""
+
 
 @dataclass(frozen=True)
 class Tool:
@@ -58,3 +71,8 @@ def find(name: str, environment: Path = ENVIRONMENT) -> Tool:
 def promql_errors(expressions: Iterable[str]) -> Mapping[str, str]:
     """The PromQL expressions that do not parse, each with the reason; without variables of Grafana."""
     return json.loads(find("python").accepts("-c", _PARSE_PROMQL, text=json.dumps(list(expressions))))
+
+
+def metric_names(expressions: Iterable[str]) -> Mapping[str, list[str]]:
+    """The metrics that each PromQL expression reads."""
+    return json.loads(find("python").accepts("-c", _NAME_METRICS, text=json.dumps(list(expressions))))

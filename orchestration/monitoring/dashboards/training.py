@@ -1,0 +1,119 @@
+"""The dashboard of training runs."""
+
+from orchestration.monitoring.dashboards.cluster import GPU_ROW, NODES, RAY_ROW
+from orchestration.monitoring.dashboards.grafana import Dashboard, Kind, Panel, Query, Row, Variable
+
+_RUN = '* on (job, instance) group_left (run) animatic_training_info{run=~"$run"}'
+
+
+def _of_runs(expression: str, legend: str = "{{run}}") -> tuple[Query, ...]:
+    """The expression for each chosen run, with the run as a label."""
+    return (Query(f"{expression} {_RUN}", legend),)
+
+
+def _number(title: str, description: str, unit: str, expression: str) -> Panel:
+    return Panel(title, description, unit, _of_runs(expression), Kind.NUMBER, width=4, height=4, low=None)
+
+
+_STATE = Row(
+    "Runs",
+    (
+        _number(
+            "Progress",
+            "Steps done, of those planned.",
+            "percentunit",
+            "animatic_training_step / animatic_training_planned_steps",
+        ),
+        _number("Time left", "At the present pace.", "s", "animatic_training_remaining_seconds"),
+        _number("Loss", "Mean of the newest steps.", "none", "animatic_training_loss"),
+        _number("Clips/s", "Of all workers.", "none", "animatic_training_clips_per_second"),
+        _number(
+            "Checkpoint",
+            "Age of the newest checkpoint: the work that a failure would cost.",
+            "s",
+            "(time() - animatic_training_checkpoint_timestamp_seconds)",
+        ),
+        _number(
+            "Stalled",
+            "For how long the run has waited for workers longer than it should.",
+            "s",
+            "animatic_training_stalled_seconds",
+        ),
+    ),
+)
+
+_LEARNING = Row(
+    "Learning",
+    (
+        Panel(
+            "Loss",
+            "Mean over the steps since the last value; validation samples are in the tracker.",
+            "none",
+            _of_runs("animatic_training_loss"),
+            low=None,
+        ),
+        Panel(
+            "Gradient norm",
+            "Before clipping.",
+            "none",
+            _of_runs("animatic_training_gradient_norm"),
+            low=None,
+            logarithmic=True,
+        ),
+        Panel("Learning rate", "Of the last step.", "none", _of_runs("animatic_training_learning_rate")),
+    ),
+)
+
+_SPEED = Row(
+    "Throughput",
+    (
+        Panel("Clips/s", "Of all workers.", "none", _of_runs("animatic_training_clips_per_second")),
+        Panel("Step", "Mean time of a step.", "s", _of_runs("animatic_training_step_seconds")),
+        Panel(
+            "Waiting for data",
+            "Share of the time in which the first worker waited for a batch.",
+            "percentunit",
+            _of_runs("animatic_training_data_wait_ratio"),
+            high=1,
+        ),
+        Panel(
+            "Steps",
+            "Steps done, of the whole run; a curve that goes back has resumed from a checkpoint.",
+            "none",
+            (
+                *_of_runs("animatic_training_step"),
+                *_of_runs("animatic_training_planned_steps", "{{run}} planned"),
+            ),
+        ),
+        Panel(
+            "Checkpoint age",
+            "Since the newest checkpoint was written.",
+            "s",
+            _of_runs("(time() - animatic_training_checkpoint_timestamp_seconds)"),
+        ),
+        Panel(
+            "Signs of life",
+            "Age of the last one of each worker.",
+            "s",
+            _of_runs("animatic_training_worker_heartbeat_age_seconds", "{{run}} rank {{rank}} {{host}}"),
+        ),
+        Panel(
+            "Skipped steps, warnings, restarts",
+            "Counted since the command was started.",
+            "none",
+            (
+                *_of_runs("animatic_training_skipped_steps_total", "{{run}} skipped steps"),
+                *_of_runs("animatic_training_warnings_total", "{{run}} warnings"),
+                *_of_runs("animatic_training_restarts_total", "{{run}} restarts"),
+            ),
+        ),
+    ),
+)
+
+TRAINING_DASHBOARD = Dashboard(
+    name="training",
+    title="animatic: training",
+    description="Runs of animatic train --metrics-port, and the nodes that they run on.",
+    variables=(Variable("run", "Run", "label_values(animatic_training_info, run)"), NODES),
+    rows=(_STATE, _LEARNING, _SPEED, GPU_ROW, RAY_ROW),
+)
