@@ -3,27 +3,20 @@
 from pathlib import Path
 
 from core.errors import AnimaticError
+from core.file_kinds import HEAD_BYTES, FileKind, kind_of
 
 SAFETENSORS, PICKLE = "safetensors", "pickle"
-_HEAD = 512
-_TAR_MARK = slice(257, 262)
 _DOWNLOAD = "download it again"
+_NAME = "name a file in the format of safetensors or torch.save"
 _UNPACK = "unpack it and name the checkpoint inside"
-# Leading bytes, in lower case -> what they begin, and what to do.
-_OTHERS = {
-    b"<!doctype": ("a web page", _DOWNLOAD),
-    b"<html": ("a web page", _DOWNLOAD),
-    b"<?xml": ("an XML document, as stores answer with errors", _DOWNLOAD),
-    b"version https://git-lfs": ("a Git LFS pointer, not the file itself", "run `git lfs pull`"),
-    b"\x1f\x8b": ("compressed with gzip", _UNPACK),
-    b"\x28\xb5\x2f\xfd": ("compressed with Zstandard", _UNPACK),
-    b"\xfd7zxz": ("compressed with xz", _UNPACK),
-    b"bzh": ("compressed with bzip2", _UNPACK),
-    b"7z\xbc\xaf": ("a 7z archive", _UNPACK),
-    b"rar!": ("a RAR archive", _UNPACK),
-    b"gguf": ("a GGUF file, whose weights are quantised", "use the original checkpoint"),
-    b"\x89hdf": ("an HDF5 file", "use the checkpoint in PyTorch's format"),
-    b"{": ("a JSON file, as an index of shards is", "merge the shards into one file"),
+# Other kinds are archives, or compressed.
+_FIXES = {
+    FileKind.GGUF: "use the original checkpoint",
+    FileKind.GIT_LFS: "run `git lfs pull`",
+    FileKind.HDF5: "use the checkpoint in PyTorch's format",
+    FileKind.WEB_PAGE: _DOWNLOAD,
+    FileKind.XML: _DOWNLOAD,
+    **dict.fromkeys((FileKind.ARROW, FileKind.EXCEL, FileKind.PARQUET, FileKind.PDF, FileKind.SQLITE), _NAME),
 }
 _ZIP, _PROTOCOL = b"PK\x03\x04", b"\x80"
 
@@ -40,7 +33,7 @@ def file_kind(path: Path) -> str:
         raise AnimaticError(f"no checkpoint at {path}")
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(_HEAD)
+        head = file.read(HEAD_BYTES)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**40:
         _check_whole(path, 8 + int.from_bytes(head[:8], "little"), size)
         return SAFETENSORS
@@ -62,15 +55,14 @@ def _described(head: bytes) -> tuple[str, str]:
         return "empty", _DOWNLOAD
     if not any(head):
         return "zero bytes, as an interrupted download leaves", _DOWNLOAD
-    if head[_TAR_MARK] == b"ustar":
-        return "a tar archive", _UNPACK
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for mark, found in _OTHERS.items():
-        if text.startswith(mark) or head.lower().startswith(mark):
-            return found
+    kind = kind_of(head)
+    if kind is not None:
+        return kind.value, _FIXES.get(kind, _UNPACK)
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return "a JSON file, as an index of shards is", "merge the shards into one file"
     try:
         head.decode()
     except UnicodeDecodeError as error:
         if error.end < len(head):  # not merely a character cut at the end of what was read
-            return "of an unknown format", "name a file in the format of safetensors or torch.save"
-    return "a text file", "name a file in the format of safetensors or torch.save"
+            return "of an unknown format", _NAME
+    return "a text file", _NAME

@@ -1,23 +1,32 @@
 """Files that are something else than their name says, by their first bytes."""
 
 from core.errors import AnimaticError
+from core.file_kinds import FileKind, kind_of
 
-_SIGNATURES = (
-    (b"\x28\xb5\x2f\xfd", "compressed with Zstandard", "unpack it, or compress it as .gz, .bz2 or .xz"),
-    (b"\x04\x22\x4d\x18", "compressed with LZ4", "unpack it, or compress it as .gz, .bz2 or .xz"),
-    (b"\x1f\x8b", "compressed with gzip", "name it .gz"),
-    (b"BZh", "compressed with bzip2", "name it .bz2"),
-    (b"\xfd7zXZ\0", "compressed with xz", "name it .xz"),
-    (b"PK\x03\x04", "a zip archive or an Excel workbook", "unpack it, or save it as CSV"),
-    (b"\xd0\xcf\x11\xe0", "an Excel workbook", "save it as CSV"),
-    (b"PAR1", "a Parquet file", "name it .parquet"),
-    (b"SQLite format 3\0", "an SQLite database", "export the table as CSV"),
-    (b"ARROW1", "an Arrow file", "save it as Parquet"),
-    (b"%PDF", "a PDF file", "save the table as CSV"),
-    (b"\x89HDF", "an HDF5 file", "save the table as CSV or Parquet"),
-)
-_PAGE = (b"<!doctype html", b"<html", b"<?xml")
-_GIT_LFS = b"version https://git-lfs.github.com/spec/"
+_REPACK = "unpack it, or compress it as .gz, .bz2 or .xz"
+_UNPACK = "unpack it, and name the table inside"
+_DOWNLOAD = "download the table itself"
+# What to do with a file of each kind that may be taken for a table.
+_FIXES = {
+    FileKind.ARROW: "save it as Parquet",
+    FileKind.BZIP2: "name it .bz2",
+    FileKind.EXCEL: "save it as CSV",
+    FileKind.GIT_LFS: "fetch it with git lfs pull",
+    FileKind.GZIP: "name it .gz",
+    FileKind.HDF5: "save the table as CSV or Parquet",
+    FileKind.LZ4: _REPACK,
+    FileKind.PARQUET: "name it .parquet",
+    FileKind.PDF: "save the table as CSV",
+    FileKind.RAR: _UNPACK,
+    FileKind.SEVEN_ZIP: _UNPACK,
+    FileKind.SQLITE: "export the table as CSV",
+    FileKind.TAR: _UNPACK,
+    FileKind.WEB_PAGE: _DOWNLOAD,
+    FileKind.XML: _DOWNLOAD,
+    FileKind.XZ: "name it .xz",
+    FileKind.ZIP: "unpack it, or save it as CSV",
+    FileKind.ZSTANDARD: _REPACK,
+}
 
 
 def check_is_text(head: bytes, path: str) -> None:
@@ -25,10 +34,6 @@ def check_is_text(head: bytes, path: str) -> None:
 
     Raises AnimaticError that says what the file is, and what to do.
     """
-    for signature, what, fix in _SIGNATURES:
-        if head.startswith(signature):
-            raise AnimaticError(f"the source table {path} is {what}: {fix}")
-    if head.lstrip()[:14].lower().startswith(_PAGE):
-        raise AnimaticError(f"the source table {path} is a page of the web or XML: download the table itself")
-    if head.startswith(_GIT_LFS):
-        raise AnimaticError(f"the source table {path} is a pointer of Git LFS: fetch it with git lfs pull")
+    kind = kind_of(head)
+    if kind in _FIXES:
+        raise AnimaticError(f"the source table {path} is {kind.value}: {_FIXES[kind]}")

@@ -178,7 +178,7 @@ def test_json_files_beside_tables_are_no_tables(tmp_path: Path) -> None:
         ("t.csv", gzip.compress(b"videoid,name,page_dir\n"), "compressed with gzip: name it .gz"),
         ("t.csv", b"PK\x03\x04" + bytes(90), "a zip archive or an Excel workbook"),
         ("t.csv", b"PAR1" + bytes(90), "a Parquet file: name it .parquet"),
-        ("t.jsonl", b"\n<!DOCTYPE html><html>", "a page of the web"),
+        ("t.jsonl", b"\n<!DOCTYPE html><html>", "a web page: download the table itself"),
         ("t.csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
         ("t.jsonl", '{"videoid": "1"}'.encode("utf-16"), "is UTF-16: JSON lines must be UTF-8"),
         ("t.json", b'{"videoid": ', "cannot be read"),
