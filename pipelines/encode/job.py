@@ -9,11 +9,11 @@ import time
 from dataclasses import dataclass
 
 from core.canonical_json import canonical_json, digest_of
+from core.config.locations import with_absolute_paths
 from core.errors import AnimaticError
 from core.files import sha256
 from core.lock import exclusive_lock
 from core.storage import Folder
-from core.urls import absolute
 from pipelines.cluster.shard_jobs import Progress, run_by_shard
 from pipelines.dataset import Dataset
 from pipelines.dataset.latent_records import (
@@ -63,7 +63,7 @@ def encode(config: EncodeConfig, progress: Progress = lambda done, total: None) 
     tower cannot be read, if the output holds something else, or if the codec's latents do not fit 16 bits.
     """
     started = time.monotonic()
-    config = _absolute(config)
+    config = with_absolute_paths(config, "dataset", "output", "codec.path", "encoders.path")
     dataset, folder = Dataset.open(config.dataset), Folder(config.output)
     _, _, key = load_models(config)
     _require_key(folder, key)
@@ -89,16 +89,6 @@ def encode(config: EncodeConfig, progress: Progress = lambda done, total: None) 
         )
         info = _commit(folder, dataset, key)
     return _report(info, started, skipped=len(finished))
-
-
-def _absolute(config: EncodeConfig) -> EncodeConfig:
-    """Ray workers have their own working directory."""
-    changed: dict[str, object] = {"dataset": absolute(config.dataset), "output": absolute(config.output)}
-    for name in ("codec", "encoders"):
-        part = getattr(config, name)
-        if part is not None and part.path is not None:
-            changed[name] = part.model_copy(update={"path": absolute(part.path)})
-    return config.model_copy(update=changed)
 
 
 def _require_key(folder: Folder, key: LatentKey) -> None:

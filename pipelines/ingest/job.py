@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from core.config.locations import with_absolute_paths
 from core.errors import AnimaticError
 from core.lock import exclusive_lock
 from core.storage import Folder
-from core.urls import absolute
 from pipelines.dataset.clip_units import counts_of, source_matches
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.dataset_record import DATASET, read_dataset_record
@@ -56,7 +56,7 @@ def ingest(
     Raises AnimaticError if the source cannot be read, if the output holds something else, or if a unit fails.
     """
     started = time.monotonic()
-    config = _absolute(config)
+    config = with_absolute_paths(config, "source", "videos", "output")
     check_videos(config.videos)
     table = SourceTable(
         config.source, config.columns, config.where, config.csv, has_videos=config.videos is not None
@@ -127,12 +127,6 @@ def _complete(
             tally.add_finished(done.unit, done.seconds, done.result)
     commit_dataset(folder, inputs.config, inputs.units, inputs.rows, sources)
     return skipped
-
-
-def _absolute(config: IngestConfig) -> IngestConfig:
-    """Local paths made absolute: Ray workers have their own working directory."""
-    urls = {name: getattr(config, name) for name in ("source", "videos", "output")}
-    return config.model_copy(update={name: absolute(url) for name, url in urls.items() if url is not None})
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from core.config.locations import with_absolute_paths
 from core.errors import AnimaticError
 from core.lock import exclusive_lock
-from core.urls import absolute
 from models.encoders.clip import ClipEncoders
 from models.encoders.digests import tensors_digest
 from pipelines.cluster.shard_jobs import Progress, run_by_shard
@@ -47,7 +47,7 @@ def score(config: ScoreConfig, progress: Progress = lambda done, total: None) ->
     Raises AnimaticError if the dataset or the model cannot be read.
     """
     started = time.monotonic()
-    config = _absolute(config)
+    config = with_absolute_paths(config, "dataset", "encoders.path")
     dataset = Dataset.open(config.dataset)
     weights = tensors_digest(ClipEncoders(config.encoders).clip.state_dict())
     source = {"dataset": dataset.digest, "model": config.encoders.model, "weights": weights}
@@ -72,14 +72,6 @@ def score(config: ScoreConfig, progress: Progress = lambda done, total: None) ->
         skipped_units=len(dataset.info["shards"]) - made,
         made_units=made,
     )
-
-
-def _absolute(config: ScoreConfig) -> ScoreConfig:
-    """Ray workers have their own working directory."""
-    encoders = config.encoders
-    if encoders.path is not None:
-        encoders = encoders.model_copy(update={"path": absolute(encoders.path)})
-    return config.model_copy(update={"dataset": absolute(config.dataset), "encoders": encoders})
 
 
 def _score_all(config: ScoreConfig, dataset: Dataset, weights: str, progress: Progress) -> tuple[Scores, int]:
