@@ -97,10 +97,13 @@ def _refusal(folder: Path, size: int) -> OSError | None:
 
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
-            os.posix_fallocate(file.fileno(), 0, max(size, _PROBE_BYTES))
+            # Not of the whole size: without fallocate, as on NFS before 4.2, every block is written.
+            os.posix_fallocate(file.fileno(), 0, _PROBE_BYTES)
+            os.ftruncate(file.fileno(), max(size, _PROBE_BYTES))
     except OSError as error:
         return error if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else None
-    return None
+    full = shutil.disk_usage(folder).free < size
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if full else None
 
 
 @contextmanager

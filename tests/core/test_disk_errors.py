@@ -3,11 +3,12 @@
 import errno
 import os
 import resource
+import shutil
 from pathlib import Path
 
 import pytest
 
-from core.disk_errors import explain, explained, real_path, usable_folder
+from core.disk_errors import explain, explained, explaining_full_disk, real_path, usable_folder
 from core.errors import AnimaticError
 
 
@@ -93,3 +94,18 @@ def test_other_errors_stay_as_they_are():
         raise OSError("no number")
     with pytest.raises(AnimaticError, match=r"^out: Permission denied; change"), explained():
         raise PermissionError(errno.EACCES, "Permission denied", "out")
+
+
+def test_what_is_larger_than_the_free_space_is_named_without_writing_as_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda file, start, size: written.append(size))
+    needed = shutil.disk_usage(tmp_path).free + (1 << 34)
+    expected = rf"the bundle cannot be written to .*: No space left on device; it needs {needed / 1e9:.3g} GB"
+    with (
+        pytest.raises(AnimaticError, match=expected),
+        explaining_full_disk(tmp_path, "the bundle", needed, "free space"),
+    ):
+        raise RuntimeError("unexpected pos 64 vs 0")
+    assert written == [1 << 20]
