@@ -220,6 +220,20 @@ def test_an_attempt_that_was_given_up_writes_nothing_more(
     assert fetched.path.read_bytes() == BODY
 
 
+@pytest.mark.parametrize("host", ["", "localhost", "LOCALHOST"])
+def test_a_file_url_names_a_local_file_by_escapes_too(tmp_path: Path, host: str) -> None:
+    video = tmp_path / "a b é#1?.mp4"
+    video.write_bytes(BODY)
+    for name in ("a%20b%20%C3%A9%231%3F.mp4", video.name):
+        fetched = fetch([f"file://{host}{tmp_path}/{name}"], tmp_path / "into", POLICY)
+        assert fetched.path == video
+
+
+def test_a_file_url_of_another_machine_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RejectedError, match="the host server: a local file is file:///PATH"):
+        fetch(["file://server/share/a.mp4"], tmp_path / "into", POLICY)
+
+
 def test_locations_that_are_not_files_are_missing(tmp_path: Path) -> None:
     for locations in ([], [str(tmp_path)], ["/dev/zero"]):
         with pytest.raises(RejectedError, match="missing_file"):

@@ -163,3 +163,15 @@ def test_a_package_that_is_missing_is_known_before_the_work(
     assert missing_package("absent") == "install no_such_package"
     with pytest.raises(RejectedError, match="unknown_protocol: install no_such_package"):
         fetch("absent://host/x.mp4", tmp_path / "into")
+
+
+@pytest.mark.parametrize("host", ["[2001:db8::1]", "ann@[::1]"])
+def test_the_host_of_a_store_may_be_an_ipv6_address(tmp_path: Path, host: str) -> None:
+    assert fetch(f"failing://{host}/a.mp4", tmp_path / "a").path.read_bytes() == b"whole"
+    assert list(FailingStore.opened) == [f"{host}/a.mp4"]
+
+
+def test_an_address_within_an_address_is_refused_also_with_an_ipv6_host(tmp_path: Path) -> None:
+    for url in ("zip://a::http://b", "failing://[::1]/a::file:///etc/passwd"):
+        with pytest.raises(RejectedError, match="an address within an address"):
+            fetch(url, tmp_path)
