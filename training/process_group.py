@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 from core.errors import AnimaticError
+from core.interfaces import GLOO_INTERFACE, interface_to_others
 
 Value = TypeVar("Value")
 
@@ -140,10 +141,24 @@ def join_process_group(gpu: bool) -> ProcessGroup:
         index = device_index(node_rank, torch.cuda.device_count())
         torch.cuda.set_device(index)
         os.environ["LOCAL_RANK"] = str(index)  # from which DeepSpeed chooses its device
+    _choose_interface()
     deepspeed.init_distributed(
         dist_backend="nccl" if gpu else "gloo", auto_mpi_discovery=False, verbose=False
     )
     return ProcessGroup(dist.get_rank(), dist.get_world_size(), node_rank)
+
+
+def _choose_interface() -> None:
+    """Have gloo use the interface that leads to the other nodes, if there are any.
+
+    By itself it takes the address that a node's own name resolves to, often 127.0.1.1, where processes of
+    other nodes would look for it on their own.
+    """
+    size = os.environ["WORLD_SIZE"]
+    if int(size) > int(os.environ.get("LOCAL_WORLD_SIZE", size)) and GLOO_INTERFACE not in os.environ:
+        name = interface_to_others(os.environ["MASTER_ADDR"])
+        if name is not None:
+            os.environ[GLOO_INTERFACE] = name
 
 
 def device_index(node_rank: int, visible: int) -> int:
