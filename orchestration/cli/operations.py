@@ -107,7 +107,7 @@ def doctor(
         return
     from orchestration.workspace import Workspace
 
-    if address or os.environ.get("RAY_ADDRESS"):
+    if address or os.environ.get("RAY_ADDRESS", "local") not in ("", "local"):
         _examine_cluster(Workspace.current(), address, data, as_json)
         return
     refuse(given(context, "data"), "without --address or RAY_ADDRESS")

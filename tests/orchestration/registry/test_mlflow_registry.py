@@ -95,3 +95,21 @@ def test_a_damaged_configuration_of_the_run_is_a_warning(tmp_path, store):
     run = make_run(tmp_path / "runs" / "a-run", "tracking: [1, 2]\n")
     make_bundle(run / "bundle")
     assert "tracking must be a section of keys" in (mirrored(run / "bundle", store) or "")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("\n the store is locked\nand a long trace"), "the store is locked"),
+        (RuntimeError(" "), "RuntimeError"),
+    ],
+)
+def test_the_warning_has_the_first_line_of_the_error_or_its_type(tmp_path, monkeypatch, error, reason):
+    def fail(uri: str) -> None:
+        raise error
+
+    monkeypatch.setattr("orchestration.registry.mlflow_registry.mlflow_client", fail)
+    make_bundle(tmp_path / "runs" / "bundle")
+    assert mirrored(tmp_path / "runs" / "bundle", SERVER) == (
+        f"recorded in the ledger, but MLflow's registry could not be updated: {reason}"
+    )
