@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from orchestration.workflows.doctor import Check, judge
 from pipelines.cluster.probe import (
     Clock,
     ClusterFacts,
@@ -56,3 +57,22 @@ def _facts(number: int, gpus: int) -> NodeFacts:
         torch_problem=None,
         store_problem=None,
     )
+
+
+GPU_NODES = (node(0), node(1, gpus=8), node(2, gpus=8))
+
+
+def checks(facts: ClusterFacts) -> dict[str, Check]:
+    return {check.name: check for check in judge(facts)}
+
+
+def failed(*nodes: ProbedNode) -> dict[str, str]:
+    """By name, what each failed check of a cluster of these nodes found."""
+    return {check.name: check.found for check in judge(cluster(*nodes)) if not check.ok}
+
+
+def only(*nodes: ProbedNode, needed: bool) -> str:
+    """What the only failed check found; whether it is ``needed`` is compared."""
+    (check,) = (check for check in judge(cluster(*nodes)) if not check.ok)
+    assert check.needed is needed, check
+    return f"{check.name}: {check.found}"

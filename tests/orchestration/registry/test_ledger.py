@@ -171,6 +171,13 @@ def test_newest_and_champion_are_per_preset(ledger):
     assert ledger.champion().bundle_id == "e" * 8
 
 
+def test_the_champion_without_a_preset_is_of_the_last_promotion_whatever_was_accepted_since(ledger):
+    record(ledger, "promoted", "a", preset="tiny")
+    record(ledger, "promoted", "b", preset="256")
+    record(ledger, "accepted", "c", preset="tiny")
+    assert ledger.champion().bundle_id == "b" * 8
+
+
 def test_a_promotion_that_was_entered_twice_counts_once(ledger):
     for name in ("a", "b", "b"):
         record(ledger, "promoted", name)

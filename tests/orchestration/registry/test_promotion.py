@@ -1,5 +1,6 @@
 """Acceptance, promotion, rollback and lineage use verified bundles and record every change in the ledger."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -184,6 +185,19 @@ def test_lineage_never_reports_another_bundle_under_an_ancestors_id(tmp_path, le
     assert registry.trace_lineage(ledger, child)[1] == registry.Ancestor(two, None, None, None, None, None)
     registry.accept(ledger, open_bundle(tmp_path / "runs" / "kept"))
     assert registry.trace_lineage(ledger, child)[1].path == tmp_path / "runs" / "kept"
+
+
+def test_lineage_disregards_damage_of_another_bundle_in_an_ancestors_folder(tmp_path, ledger):
+    runs = tmp_path / "runs"
+    two = make_bundle(runs / "kept", stage=2)
+    make_bundle(runs / "three", parent=two)
+    shutil.copytree(runs / "kept", runs / "copy")
+    for name in ("kept", "copy"):
+        registry.accept(ledger, open_bundle(runs / name))
+    shutil.rmtree(runs / "copy")
+    make_bundle(runs / "copy", stage=2, seed=3)
+    tamper(runs / "copy")
+    assert registry.trace_lineage(ledger, open_bundle(runs / "three"))[1].path == runs / "kept"
 
 
 def test_lineage_verifies_every_ancestor(tmp_path, ledger):

@@ -5,6 +5,7 @@ import socket
 import stat
 import sys
 
+import psutil
 import pytest
 
 from pipelines.cluster.probe import Gpu, RdmaDevice, code_digest, read_store, software_here
@@ -63,6 +64,7 @@ def test_memory_is_at_most_the_limit_of_the_container(tmp_path, monkeypatch):
     limit = tmp_path / "memory.max"
     monkeypatch.setattr("pipelines.cluster.probe.machine._MEMORY_LIMITS", (str(limit), "/missing"))
     machine = memory_bytes()
+    assert machine == psutil.virtual_memory().total
     limit.write_text("max\n")
     assert memory_bytes() == machine
     limit.write_text(f"{1 << 20}\n")
