@@ -14,6 +14,7 @@ from docker.utils.build import exclude_paths
 
 from tests.support.dockerfile import read_dockerfile, run_step
 from tests.support.infra_tools import Tool
+from tests.support.makefile import make
 from tests.support.paths import ROOT
 from tests.support.tracked import tracked_files
 
@@ -48,6 +49,24 @@ def test_the_build_gets_the_tracked_files_of_the_packages_and_no_others(tmp_path
     files = {path for path in sent if (tmp_path / path).is_file()}
     wanted = {str(path) for path in tracked if path.parts[0] in PACKAGES or str(path) in SENT}
     assert files - {".dockerignore", "Dockerfile"} == wanted
+
+
+def test_make_image_sends_the_commit_and_records_it(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(
+        f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/$1\ntest $1 = run || tar --list > {tmp_path}/sent\n'
+    )
+    docker.chmod(0o755)
+    done = make(ROOT, "image", f"DOCKER={docker}", "VARIANT=cpu", "TAG=animatic:a b")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "animatic:a b\n"
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    build = (tmp_path / "build").read_text().splitlines()
+    assert {f"REVISION={head.stdout.strip()}", "VARIANT=cpu", "animatic:a b"} <= set(build)
+    assert (tmp_path / "run").read_text().splitlines()[-3:] == ["animatic:a b", "animatic", "doctor"]
+    sent = [path for path in (tmp_path / "sent").read_text().splitlines() if not path.endswith("/")]
+    assert {Path(path).parts[0] for path in sent} == {*PACKAGES, *SENT, "infra"}
+    assert str(IMAGE.relative_to(ROOT)) in sent
 
 
 def test_everything_that_is_copied_exists() -> None:
