@@ -58,6 +58,32 @@ def bootstrap_address(address: str) -> str:
     return _running_here() if address == "auto" else address
 
 
+def check_token(address: str, setting: str) -> None:
+    """Check that the Ray cluster at ``address`` accepts the token of this process, if it needs one.
+
+    Ray itself tries for half a minute. Raises AnimaticError where it does not; other errors are left to Ray.
+    """
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from ray.exceptions import AuthenticationError, RaySystemError, RpcError
+
+    if address.startswith(_CLIENT):
+        return
+    try:
+        GcsClient(address=bootstrap_address(address))
+    except AuthenticationError as error:
+        raise AnimaticError(token_refused(f"{address} ({setting})")) from error
+    except (RpcError, RaySystemError):
+        return
+
+
+def token_refused(named: str) -> str:
+    """The message where a cluster refuses the token of this process, or gets none."""
+    return (
+        f"the Ray cluster at {named} refuses this process: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or "
+        "RAY_AUTH_TOKEN_PATH, a file) to its token"
+    )
+
+
 def _running_here() -> str:
     """The cluster that ``ray start`` started or joined on this machine."""
     from ray._private.services import canonicalize_bootstrap_address

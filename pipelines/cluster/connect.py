@@ -7,7 +7,7 @@ import ray
 
 from core.errors import AnimaticError
 from core.signals import raise_on_signals
-from pipelines.cluster.address import check_cluster
+from pipelines.cluster.address import check_cluster, check_token
 from pipelines.cluster.temporary_folder import check_temporary_folder, logs_folder
 
 OBJECT_STORE_BYTES = 256 << 20  # jobs pass paths and counts through it, never clips
@@ -56,6 +56,7 @@ def _start(cpus: int | None) -> None:
 
 def _connect(address: str, setting: str) -> None:
     check_cluster(address, setting)
+    check_token(address, setting)
     try:
         ray.init(address, **_QUIET)
     except (ConnectionError, ImportError, RuntimeError, ValueError) as error:

@@ -14,7 +14,7 @@ import requests
 from core.errors import AnimaticError
 from core.retry import RetryableError, RetryPolicy
 from core.urls import is_web, without_credentials
-from pipelines.cluster.address import CONNECT_S, bootstrap_address, check_cluster
+from pipelines.cluster.address import CONNECT_S, bootstrap_address, check_cluster, token_refused
 
 _OVERRIDES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 # A head registers its dashboard some seconds after it accepts nodes.
@@ -124,7 +124,7 @@ def _registered_dashboard(cluster: str) -> str:
     """host:port of the dashboard of the cluster whose head is at ``cluster``."""
     from ray._private.ray_constants import DASHBOARD_ADDRESS, KV_NAMESPACE_DASHBOARD
     from ray._raylet import GcsClient  # type: ignore[attr-defined]
-    from ray.exceptions import RaySystemError, RpcError
+    from ray.exceptions import AuthenticationError, RaySystemError, RpcError
 
     def look() -> str:
         client = GcsClient(address=cluster)
@@ -140,6 +140,8 @@ def _registered_dashboard(cluster: str) -> str:
         return _REGISTERED.call(look)
     except RetryableError as error:
         raise AnimaticError(str(error)) from error
+    except AuthenticationError as error:
+        raise AnimaticError(f"{token_refused(cluster)}; or give the URL of its dashboard") from error
     except (RpcError, RaySystemError) as error:
         reason = " ".join(str(error).split())[:200]
         raise AnimaticError(f"the Ray cluster at {cluster} refuses this client: {reason}") from error

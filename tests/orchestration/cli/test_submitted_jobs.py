@@ -1,0 +1,98 @@
+"""Jobs of a real cluster, from this checkout: their results, their errors, stopping and resuming."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.dataset import Dataset
+from tests.support.coded_clips import build_dataset
+from tests.support.command import run
+from tests.support.job_cluster import TOKEN, job_cluster
+from tests.support.small_stages import small_sets
+from training.run_folder import RunFolder
+
+pytestmark = pytest.mark.slow
+
+ANIMATIC = (sys.executable, "-c", "from orchestration.cli import main; main()")
+SETS = tuple(
+    word for text in (*small_sets(0), "train.steps=1000000", "train.log_every=1") for word in ("--set", text)
+)
+TRAIN = ("train", "--stage=0", "--preset=tiny", "--data=data", "--out=runs/run", "--gpus=0", *SETS)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    with job_cluster() as url:
+        yield url
+
+
+@pytest.fixture
+def address(cluster: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    build_dataset(here / "data", [40] * 4)
+    return f"--address={cluster}"
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def events(here: Path) -> list[str]:
+    journal = RunFolder(here / "runs" / "run").journal
+    return (
+        [json.loads(line)["event"] for line in journal.read_text().splitlines()] if journal.exists() else []
+    )
+
+
+def job_ids(address: str) -> list[str]:
+    return [job["job"] for job in json.loads(run("jobs", "list", "--json", address).stdout)["jobs"]]
+
+
+def test_a_job_writes_what_the_verb_writes_here(address: str, here: Path) -> None:
+    encode = ("encode", "data", "--preset=tiny", "--workers=1", "--json")
+    local = json.loads(run(*encode, "--to=local").stdout)
+    done = run(*encode, "--to=latents", address)
+    assert done.exit_code == 0, done.stderr
+    submitted = json.loads(done.stdout)
+    assert submitted["latents"] == str(here / "latents")
+    assert submitted["report"]["digest"] == local["report"]["digest"]
+    again = run(*encode[:-1], "--to=latents", address)
+    assert again.stdout.splitlines()[0] == "nothing left to do: every unit was finished before"
+
+
+def test_an_error_in_the_job_is_the_error_of_the_command(address: str, here: Path) -> None:
+    done = run("score", "data", "--weights=missing.pt", "--workers=1", address)
+    assert (done.exit_code, done.stdout) == (1, "")
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert str(here / "missing.pt") in errors[0]
+
+
+def test_a_run_is_stopped_with_a_checkpoint_and_resumed_by_the_next_attempt(address: str, here: Path) -> None:
+    for attempt, resumed in ((1, False), (2, True)):
+        process = subprocess.Popen(
+            [*ANIMATIC, *TRAIN, address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        before = events(here).count("metrics")
+        wait_for(lambda before=before: events(here).count("metrics") > before, process)
+        job = job_ids(address)[0]
+        assert job.endswith("-2") == (attempt == 2)
+        stopped = run("jobs", "stop", job, address)
+        assert (stopped.exit_code, stopped.stdout) == (0, f"job {job} has ended: stopped\n")
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 143
+        assert "stopped by SIGTERM: the checkpoint of step " in errors
+        assert ("resume" in events(here)) == resumed
+        assert events(here).count("checkpoint") >= attempt
+    assert Dataset.open("data").digest in (here / "runs" / "run" / "journal.jsonl").read_text()
