@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import AnimaticError
+from orchestration.job_log import current_job
 from orchestration.launch.board import start_board
 from orchestration.launch.failures import failure_message, last_line
 from orchestration.launch.resources import Wanted
@@ -212,6 +213,12 @@ def _set_environment(config: RunConfig, wanted: Wanted) -> None:
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 
 
+def _working_dir() -> Path | None:
+    """From which workers take relative paths; None in a job, whose paths are absolute, and whose code every
+    node unpacks to a folder of its own."""
+    return None if current_job() else Path.cwd()
+
+
 def _trainer(config: RunConfig, run_dir: Path, launch: int, board: ActorHandle[Any]) -> TorchTrainer:
     from ray.train import FailureConfig, ScalingConfig
     from ray.train import RunConfig as RayRunConfig
@@ -221,7 +228,7 @@ def _trainer(config: RunConfig, run_dir: Path, launch: int, board: ActorHandle[A
     from orchestration.launch.interface import ClusterTorchConfig
 
     gpus = bool(config.launch.gpus_per_worker)
-    task = WorkerTask(config=config, run_dir=run_dir, working_dir=Path.cwd(), launch=launch, board=board)
+    task = WorkerTask(config=config, run_dir=run_dir, working_dir=_working_dir(), launch=launch, board=board)
     return TorchTrainer(
         work,
         train_loop_config=task,

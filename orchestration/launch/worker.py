@@ -36,7 +36,7 @@ class WorkerTask(TypedDict):
 
     config: RunConfig
     run_dir: Path
-    working_dir: Path
+    working_dir: Path | None
     launch: int
     board: ActorHandle[Any]
 
@@ -64,7 +64,8 @@ def work(task: WorkerTask) -> TrainResult | Refusal | Stopped:
             it as a :class:`Refusal`, which ends the run.
     """
     run_dir, rank = task["run_dir"], int(os.environ["RANK"])
-    os.chdir(task["working_dir"])
+    if task["working_dir"] is not None:
+        os.chdir(task["working_dir"])
     redirect_output(worker_log(run_dir, rank))
     refusal = run_dir / "logs" / f"refused-{task['launch']}"
     if refusal.exists():
