@@ -12,7 +12,7 @@ from orchestration.registry import Ledger
 from tests.support import slurm
 from tests.support.paths import ROOT
 from tests.support.process_group import Workers
-from tests.support.ray_nodes import BIN, environment
+from tests.support.ray_nodes import BIN, environment, hosts_of
 from tests.support.slurm import Slurm, StandIns
 from tests.support.training_jobs import run_stage
 from tests.support.two_nodes import Nodes
@@ -41,12 +41,6 @@ def variables(folder: Path, dataset: Path, *sets: str, **others: str) -> Mapping
     }
 
 
-def hosts(run: Path) -> set[str]:
-    """The nodes that the workers of a run were on, by their logs."""
-    logs = [path.read_text() for path in (run / "logs").glob("rank-*.log")]
-    return {name for name in ("node1", "node2") if any(f"training.worker: {name}," in log for log in logs)}
-
-
 def test_three_stages_across_two_nodes_equal_those_of_one_node(two: Nodes, tmp_path: Path, dataset: Path):
     stand_ins, output = StandIns(two, tmp_path / "bin"), tmp_path / "job.out"
     stand_ins.start()
@@ -59,7 +53,7 @@ def test_three_stages_across_two_nodes_equal_those_of_one_node(two: Nodes, tmp_p
     with Workers(2, tmp_path / "pair") as pair:
         for stage in (1, 2, 3):
             run = (tmp_path / "runs" / ledger.newest(stage, "tiny").bundle_path).parent
-            assert hosts(run) == {"node1", "node2"}
+            assert hosts_of(run) == {"node1", "node2"}
             pair.run(run_stage, str(run / "config.yaml"), str(tmp_path / f"one-{stage}"))
             across = load_file(run / "bundle" / "model.safetensors")
             here = load_file(tmp_path / f"one-{stage}" / "bundle" / "model.safetensors")

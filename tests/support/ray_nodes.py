@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -72,6 +73,12 @@ class RayNodes:
         pinned = [] if core is None else ["taskset", "--cpu-list", str(core)]
         options = [f"--object-store-memory={_STORE_BYTES}", "--disable-usage-stats"]
         node.run([*pinned, str(BIN / "ray"), "start", *arguments, *options], self.environment)
+
+
+def hosts_of(run: Path) -> set[str]:
+    """The nodes that workers of a run were on, by their logs."""
+    logs = [path.read_text() for path in (run / "logs").glob("rank-*.log")]
+    return {name for log in logs for name in re.findall(r": (node\d+), \d+ of \d+ cores", log)}
 
 
 def until(holds: Callable[[], bool], running: Running, timeout_s: float = 120) -> None:
