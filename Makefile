@@ -216,8 +216,10 @@ lint: setup ## ruff, mypy, import contracts, declared dependencies
 config-reference: setup ## the tables of docs/configuration.md from the configuration classes
 	@$(BIN)/python -m orchestration.config_reference
 
-dashboards: setup ## infra/monitoring/grafana from the modules that describe the dashboards
+dashboards: setup ## infra/monitoring/grafana from the modules that describe the dashboards; what the chart carries of infra/monitoring
 	@$(BIN)/python -m orchestration.monitoring.dashboards
+	@cp infra/monitoring/grafana/*.json infra/helm/animatic/files/dashboards/
+	@cp infra/monitoring/alerts.yml infra/helm/animatic/files/
 
 bench: setup ## measure the implementation choices on this machine (BENCH="--only attention")
 	@set -f; $(BIN)/python -m tests.bench $${BENCH:-}

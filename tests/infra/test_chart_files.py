@@ -70,6 +70,20 @@ def test_verbs_of_the_schema_are_those_of_the_command() -> None:
     assert set(re.findall(r'"([a-z-]+)"', verbs)) <= set(command.commands)
 
 
+def test_the_chart_carries_the_alerts_and_the_dashboards_of_infra_monitoring(helm: Tool) -> None:
+    """They are copied by `make dashboards`."""
+    (values,) = [each for each in VALUE_SETS if each.stem == "monitored-values"]
+    rendered = render(helm, "-f", values)
+    (rules,) = of_kind(rendered, "PrometheusRule")
+    assert rules["spec"] == yaml.safe_load((ROOT / "infra/monitoring/alerts.yml").read_text())
+    maps = [each for each in of_kind(rendered, "ConfigMap") if "-dashboard-" in each["metadata"]["name"]]
+    assert {name: text for each in maps for name, text in each["data"].items()} == {
+        path.name: path.read_text() for path in (ROOT / "infra/monitoring/grafana").glob("*.json")
+    }
+    # `kubectl apply` keeps a copy of the object in an annotation, which may have 256 KiB.
+    assert max(len(yaml.safe_dump(each)) for each in (*maps, rules)) < 200_000
+
+
 HOSTILE = ["it's", 'a "b"', "$HOME", "`id`", "a;b", "*", "", "a\\", "ünï"]
 
 
