@@ -60,7 +60,9 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 1000 animatic \
     && useradd --uid 1000 --gid 1000 --create-home --shell /bin/bash animatic \
-    && install --directory --owner 1000 --group 1000 /work
+    && install --directory --owner 1000 --group 1000 /work \
+    # Login shells, as those of `ray up`, start with the PATH of /etc/profile.
+    && echo "PATH=/opt/animatic/bin:\$PATH" > /etc/profile.d/animatic.sh
 # Owned by root: jobs cannot change the code that they run.
 COPY --from=package /opt/animatic /opt/animatic
 ENV PATH=/opt/animatic/bin:$PATH \

