@@ -52,6 +52,12 @@ class Job:
 
     def start(self, script: str, **variables: str) -> subprocess.Popen[str]:
         """The script as Slurm starts it on the first node, with the user's variables."""
+        spooled = self.folder / "slurm_script"  # as Slurm does, so that $0 is elsewhere
+        spooled.write_bytes((SLURM / script).read_bytes())
+        return self.bash(str(spooled), **variables)
+
+    def bash(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """bash in the environment of a job."""
         environment = {
             "PATH": f"{self._bin}:{os.environ['PATH']}",
             "LOG": str(self.log),
@@ -63,10 +69,8 @@ class Job:
             "RAY_TMPDIR": str(self.folder / "disk"),
             **variables,
         }
-        spooled = self.folder / "slurm_script"  # as Slurm does, so that $0 is elsewhere
-        spooled.write_bytes((SLURM / script).read_bytes())
         return subprocess.Popen(
-            ["bash", spooled],
+            ["bash", *arguments],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -168,6 +172,20 @@ def test_a_ray_that_does_not_start_fails_the_job_although_symmetric_run_exits_0(
     assert code == 1
     assert "error: Ray did not start on all 2 nodes, or a node was lost" in output
     assert not job.logged("animatic")
+
+
+def test_other_nodes_end_as_soon_as_the_work_has_ended(job: Job) -> None:
+    job.command("ray", 'echo "ray $*" >>"$LOG"; [ "$1" = stop ] || exec sleep 1000')
+    job.job.mkdir(parents=True)
+    exported = {"JOB": str(job.job), "RAY_ADDRESS": "10.77.0.1:22014", "GPUS_PER_NODE": "0"}
+    exported |= {"OBJECT_STORE": "100000000", "AGENT_PORT": "22015", "SLURM_NODEID": "1"}
+    process = job.bash(str(SLURM / "on_ray.sh"), "node", **exported)
+    job.until(lambda: job.logged("ray symmetric-run"))
+    (job.job / "status").write_text("0\n")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert job.logged("ray")[1:] == ["ray stop --force"]
+    assert not (job.folder / "disk" / f"ray-{JOB_ID}").exists()
 
 
 def test_the_token_of_ray_is_readable_by_the_user_alone_and_removed_at_the_end(job: Job) -> None:
