@@ -68,6 +68,7 @@ def cluster(monkeypatch):
         )
         monkeypatch.setattr(ray, "cluster_resources", lambda: total)
         monkeypatch.setattr(ray, "available_resources", lambda: free)
+        monkeypatch.setattr(ray, "nodes", list)
 
     sets.nodes = lambda *nodes: monkeypatch.setattr(ray, "nodes", lambda: list(nodes))
     return sets
