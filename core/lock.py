@@ -5,6 +5,7 @@ A lock is a file that stays where it is: deleting it would let two holders lock 
 
 import contextlib
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,12 +65,20 @@ def named_lock(path: Path, job: str, timeout_s: float = 0, folder: Path | None =
         try:
             held.enter_context(file_lock(path, timeout_s))
         except LockedError as error:
-            other = path.read_text(errors="replace") or "job"
             raise LockedError(
-                f"another {other} is writing to {folder or path.parent}; wait for it or stop it"
+                f"another {_holder(path)} is writing to {folder or path.parent}; wait for it or stop it"
             ) from error
         path.write_text(f"{job} (process {os.getpid()} on {socket.gethostname()})")
         yield
+
+
+def _holder(path: Path) -> str:
+    """Who holds a named lock, as recorded; "job" where the record still is that of a process which ended."""
+    recorded = path.read_text(errors="replace")
+    match = re.fullmatch(r".* \(process (\d+) on (.*)\)", recorded, re.DOTALL)
+    if match is None or (match[2] == socket.gethostname() and not Path(f"/proc/{match[1]}").exists()):
+        return "job"
+    return recorded
 
 
 @contextlib.contextmanager

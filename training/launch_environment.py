@@ -38,8 +38,8 @@ def adopt_launcher(environment: MutableMapping[str, str]) -> None:
     Raises AnimaticError where the address of the first process cannot be known.
     """
     if "RANK" in environment:
-        # deepspeed has another name for it.
-        environment.setdefault("LOCAL_WORLD_SIZE", environment.get("LOCAL_SIZE", "1"))
+        if "LOCAL_SIZE" in environment:  # deepspeed's name for it
+            environment.setdefault("LOCAL_WORLD_SIZE", environment["LOCAL_SIZE"])
     elif _is_slurm_step(environment):
         _adopt_slurm(environment)
     else:

@@ -60,6 +60,16 @@ def test_the_job_that_holds_a_folder_is_named(tmp_path: Path) -> None:
         assert (tmp_path / ".lock").read_text() == f"score (process {os.getpid()} on {socket.gethostname()})"
 
 
+def test_a_lock_whose_new_holder_is_not_recorded_yet_names_no_process_that_ended(tmp_path: Path) -> None:
+    with file_lock(tmp_path / ".lock"):
+        (tmp_path / ".lock").write_text(f"ingest (process 99999999 on {socket.gethostname()})")
+        with (
+            pytest.raises(LockedError, match=f"another job is writing to {tmp_path}; wait for it"),
+            exclusive_lock(Folder(tmp_path), "score"),
+        ):
+            pytest.fail("two jobs at once")
+
+
 def test_a_killed_process_holds_no_lock_and_what_it_left_is_deleted(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     with holder(tmp_path) as process:

@@ -140,3 +140,21 @@ def test_an_error_of_the_user_is_printed_by_one_process(config, tmp_path):
         assert start(torchrun(file, tmp_path / "run"), log).wait() == 1
         lines = [line for line in log.read_text().splitlines() if line.startswith("error: ")]
         assert len(lines) == 1 and lines[0].startswith(message)
+
+
+@pytest.mark.slow
+def test_sigterm_to_torchrun_ends_the_run_with_a_checkpoint(config, tmp_path):
+    long, run_dir = tmp_path / "long.yaml", tmp_path / "run"
+    long.write_text(config.read_text().replace("steps: 3\n", "steps: 100000\n"))
+    process = start([*torchrun(long, run_dir)], tmp_path / "log")
+    while not any(entry.event == "metrics" for entry in read_journal(run_dir / "journal.jsonl")):
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 1  # torchrun's own, with a traceback
+    printed = (tmp_path / "log").read_text()
+    match = re.search(r"stopped by SIGTERM: the checkpoint of step (\d+) is written", printed)
+    assert match is not None, printed
+    stopped = read_journal(run_dir / "journal.jsonl")[-1]
+    assert (stopped.event, stopped.step) == ("stop", int(match[1]))
+    assert (run_dir / "checkpoints" / f"step-{int(match[1]):08d}" / "manifest.json").is_file()

@@ -1,6 +1,7 @@
 """A training request finds what the stage needs, opens each input once, and identifies the run by them."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,12 @@ from core.lock import LockedError, named_lock
 from models.bundle import open_bundle
 from orchestration.registry import accept
 from orchestration.workflows.train import train
-from orchestration.workflows.train_request import TrainOptions, prepare_training
+from orchestration.workflows.train_request import TrainOptions, complete_config, prepare_training
 from orchestration.workspace import Workspace
 from pipelines.dataset import Dataset
 from tests.support.coded_clips import build_dataset
 from tests.support.small_stages import make_bundle, small_sets
+from training.config import config_hash
 from training.run_folder import RunFolder
 
 
@@ -43,6 +45,22 @@ def test_everything_that_is_not_named_is_found(workspace):
     assert [bundle and bundle.info.stage for bundle in request.sources] == [0, 1]
     assert request.run_dir.parent == workspace.root.resolve()
     assert request.run_dir.name.startswith("tiny-stage2-")
+
+
+def test_the_complete_configuration_trains_the_run_in_any_working_folder(workspace, monkeypatch):
+    monkeypatch.chdir(workspace.root.parent)
+    here = Workspace(Path("runs"))
+    config = complete_config(replace(options(workspace), values={"init.base": "base"}), here)
+    assert config.data.dataset == str(workspace.data)
+    assert config.init.parent == str(workspace.root / "one")
+    assert config.init.base == str(workspace.root.parent / "base")
+    found = prepare_training(options(workspace), workspace).config
+    assert config_hash(config) == config_hash(found)
+
+
+def test_what_does_not_exist_yet_is_left_out_of_the_complete_configuration(tmp_path):
+    config = complete_config(TrainOptions(2, "tiny", gpus=0), Workspace(tmp_path))
+    assert config.data.dataset is None and config.init.parent is None and config.init.base == "prior"
 
 
 def test_each_bundle_and_dataset_is_opened_once(workspace, monkeypatch):
