@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from collections.abc import Iterator, Sequence
@@ -189,7 +190,16 @@ class WandbBackend:
             self._run.summary.update(delivery.tags)
 
     def close(self, outcome: Outcome) -> None:
-        self._run.finish(exit_code=0 if outcome == "finished" else 1)
+        import wandb
+
+        try:
+            self._run.finish(exit_code=0 if outcome == "finished" else 1)
+        except ConnectionError:
+            # W&B's own process has ended, as where a job's processes all get SIGTERM. Its hook at the end of
+            # this process would fail with a traceback.
+            with contextlib.suppress(ConnectionError):
+                wandb.teardown(exit_code=1)
+            raise
 
 
 def _media(sample: SampleFile) -> wandb.Image | wandb.Video:

@@ -84,15 +84,18 @@ def run_job(server: JobServer, request: JobRequest, choice: Choice, callbacks: C
 
     Args:
         choice: where the job's packages come from: the ``image`` of the nodes, or the ``lock`` of this code,
-            which is installed first; ``auto``: the image, and the lock if that lacks packages.
+            which is installed first; ``auto``: the image, and the lock where a job of the cluster has found
+            that lacking.
 
     Raises:
         AnimaticError: the cluster refuses the job or does not answer any more.
     """
     code = collect_code()
-    environment: Environment = "lock" if choice == "lock" else "image"
+    fallback = choice == "auto" and code.has_lock
+    lacking = fallback and any(job.exit_code == LACKS_PACKAGES for job in server.jobs())
+    environment: Environment = "lock" if choice == "lock" or lacking else "image"
     finished = _run(server, request, code, environment, callbacks)
-    if choice == "auto" and finished.job.exit_code == LACKS_PACKAGES and code.has_lock:
+    if fallback and environment == "image" and finished.job.exit_code == LACKS_PACKAGES:
         callbacks.on_message("submitting again with the packages of requirements.lock (--environment lock)")
         finished = _run(server, request, code, "lock", callbacks)
     return finished

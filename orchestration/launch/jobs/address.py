@@ -20,6 +20,7 @@ _OVERRIDES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 # A head registers its dashboard some seconds after it accepts nodes.
 _REGISTERED = RetryPolicy(attempts=None, pause_s=0.5, most_pause_s=1, patience_s=8)
 UNAUTHENTICATED = (401, 403)
+_LOOPBACK = ("http://127.", "http://localhost:")
 _HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:]+\]):\d+", re.ASCII)
 
 
@@ -52,7 +53,13 @@ def dashboard_url(address: str, setting: str) -> str:
         if address == "auto" or ray_version(f"http://{address}") is None:
             raise
         return f"http://{address}"
-    return f"http://{_registered_dashboard(bootstrap_address(address))}"
+    found = f"http://{_registered_dashboard(bootstrap_address(address))}"
+    if found.startswith(_LOOPBACK) and ray_version(found) is None:
+        raise AnimaticError(
+            f"the dashboard of the Ray cluster at {address} ({setting}) accepts connections on its head "
+            "alone: start that with `ray start --head --dashboard-host=0.0.0.0`, or submit there"
+        )
+    return found
 
 
 def checked_version(url: str, setting: str) -> str:

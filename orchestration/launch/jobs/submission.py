@@ -59,16 +59,7 @@ def submit(
     request.check_secrets()
     if environment == "lock":
         _check_lock(server, code)
-    user = os.environ.get("ANIMATIC_ACTOR") or _login_name()
-    description = Description(
-        verb=request.verb,
-        subject=request.subject,
-        submitted_by=f"{user}@{platform.node()}",
-        code=code.digest,
-        code_version=code.version,
-        config_hash=request.config_hash,
-        environment=environment,
-    )
+    description = _description(request, code, environment)
     job_id, running = _next_id(server, request.work)
     if running is not None:
         return _found(running, description, report)
@@ -76,13 +67,27 @@ def submit(
         package = Path(folder) / "code.zip"
         code.write_zip(package)
         _report_package(code, package.stat().st_size, server, report)
-        runtime_env = _runtime_env(request, code, environment, job_id, user)
+        if environment == "lock":
+            report(f"Ray installs the packages of {LOCK} on each node first, which takes minutes, once")
+        runtime_env = _runtime_env(request, code, environment, job_id)
         try:
             server.submit(job_id, request.entrypoint, package, runtime_env, description.metadata())
         except TakenIdError:
             # The same work was submitted elsewhere a moment ago.
             return _found(server.job(job_id), description, report)
     return Submitted(job_id, found=False)
+
+
+def _description(request: JobRequest, code: Code, environment: Environment) -> Description:
+    return Description(
+        verb=request.verb,
+        subject=request.subject,
+        submitted_by=f"{_user()}@{platform.node()}",
+        code=code.digest,
+        code_version=code.version,
+        config_hash=request.config_hash,
+        environment=environment,
+    )
 
 
 def _next_id(server: JobServer, work: str) -> tuple[str, Job | None]:
@@ -147,13 +152,11 @@ def _check_lock(server: JobServer, code: Code) -> None:
         )
 
 
-def _runtime_env(
-    request: JobRequest, code: Code, environment: Environment, job_id: str, user: str
-) -> dict[str, Any]:
+def _runtime_env(request: JobRequest, code: Code, environment: Environment, job_id: str) -> dict[str, Any]:
     """Ray's description of the environment in which all processes of the job run; without any secret."""
     variables = {
         "ANIMATIC_RUNS": request.runs,
-        "ANIMATIC_ACTOR": user,
+        "ANIMATIC_ACTOR": _user(),
         CODE_VERSION: code.version,
         JOB_ID: job_id,
         STOP_VARIABLE: os.environ.get(STOP_VARIABLE, str(STOP_WAIT_S)),
@@ -166,8 +169,8 @@ def _runtime_env(
     return env
 
 
-def _login_name() -> str:
+def _user() -> str:
     try:
-        return getpass.getuser()
+        return os.environ.get("ANIMATIC_ACTOR") or getpass.getuser()
     except (OSError, KeyError):
         return "unknown"

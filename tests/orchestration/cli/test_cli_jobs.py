@@ -70,9 +70,12 @@ def test_an_image_without_the_packages_is_followed_by_their_installation(server:
     first, second = server.jobs.values()
     assert second["submission_id"] == f"{first['submission_id']}-2"
     assert ("uv" in first["runtime_env"], "uv" in second["runtime_env"]) == (False, True)
-    server.jobs.clear()
-    run(*TRAIN, "--address", server.url, "--environment", "image")
-    assert len(server.jobs) == 1
+    run("train", "--stage=2", "--preset=tiny", "--address", server.url)
+    assert len(server.jobs) == 3
+    assert "uv" in server.last["runtime_env"]
+    run("train", "--stage=3", "--preset=tiny", "--address", server.url, "--environment", "image")
+    assert len(server.jobs) == 4
+    assert "uv" not in server.last["runtime_env"]
 
 
 def test_a_signal_ends_the_following_and_not_the_job(server: FakeJobServer) -> None:

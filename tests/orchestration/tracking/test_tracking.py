@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from orchestration.media import write_mp4
 from orchestration.tracking import Mirror, sync
 from orchestration.tracking.backends import Backend, MlflowBackend, WandbBackend
 from orchestration.tracking.run import Delivery, TrackedRun
+from tests.support.paths import ROOT
 from tests.support.wandb_file import history
 
 PROJECT = "tracking-test"
@@ -126,6 +129,29 @@ def test_wandb_writes_a_readable_offline_run_under_the_run_folder(run_folder):
     assert delivered == pytest.approx(journal_points(run_folder))
     assert any(key.startswith("samples/step-5") for row in rows for key in row)
     assert list(run_folder.glob("wandb/offline-run-*/files/media/**/*.mp4"))
+
+
+def test_the_end_of_wandb_s_own_process_is_no_traceback(run_folder):
+    """A signal to all processes of a job reaches it too, before the run has written its last lines."""
+    script = """
+import sys, psutil
+from orchestration.tracking import TrackedRun, mirrored
+from orchestration.tracking.backends import WandbBackend
+from tests.orchestration.tracking.test_tracking import PROJECT, Path, threading, write_metrics
+
+folder, backend, delivered = Path(sys.argv[1]), WandbBackend("offline", PROJECT), threading.Event()
+deliver = backend.deliver
+backend.deliver = lambda delivery: (deliver(delivery), delivered.set())
+with mirrored(TrackedRun.of(folder, PROJECT), [backend], print):
+    assert delivered.wait(60)
+    for process in psutil.Process().children(recursive=True):
+        process.terminate()
+        process.wait()
+    write_metrics(folder, range(6, 8))
+"""
+    command = [sys.executable, "-c", script, run_folder]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "Traceback" not in done.stderr
 
 
 def test_a_dead_server_does_not_fail_the_run_and_sync_delivers_later(run_folder, store, dead_server):
