@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestration.workflows.doctor import Check, judge
+from orchestration.workflows.doctor.checks import LIBRARIES
 from pipelines.cluster.probe import (
     Clock,
     ClusterFacts,
@@ -16,7 +17,8 @@ from pipelines.cluster.probe import (
 )
 
 GB = 10**9
-SOFTWARE = Software("3.11.7", {"torch": "2.9.0+cu128", "ray": "2.60.0"}, "c0de" * 16)
+VERSIONS = {**dict.fromkeys(LIBRARIES, "1.0"), "torch": "2.9.0+cu128", "ray": "2.60.0"}
+SOFTWARE = Software("3.11.7", VERSIONS, "c0de" * 16)
 
 
 def node(number: int, *, gpus: int = 0, **facts: Any) -> ProbedNode:

@@ -15,8 +15,9 @@ from orchestration.workflows.doctor.checks import (
 )
 from pipelines.cluster.probe import ClusterFacts, Software
 
-_INSTALL = "install the driver's requirements.lock there, or give all nodes one image"
+_INSTALL = "install requirements.lock on every node, or give all nodes one image"
 _CODE = "submit jobs with --address http://HEAD:8265, which sends the code, or install this version there"
+_NONE = "none"
 _PYTHON = "start Ray there with the driver's Python"
 
 
@@ -32,6 +33,8 @@ def software_checks(cluster: ClusterFacts) -> list[Check]:
 
 def _equal(name: str, driver: Software, nodes: list[Named], of: Callable[[Software], str], fix: str) -> Check:
     own, found = of(driver), values(nodes, lambda node: of(node.facts.software))
+    if own == _NONE and not found.keys() - {own}:
+        return Check(name, False, f"not installed: {fix}")
     if not found.keys() - {own}:
         return Check(name, True, by_node(found) if found else own)
     others = {value: names for value, names in found.items() if value != own}
@@ -43,10 +46,10 @@ def _version_of(library: str) -> Callable[[Software], str]:
     def version(software: Software) -> str:
         # 2.9.0+cu128 and 2.9.0+cpu are one version: heads have no GPU.
         found = software.libraries.get(library)
-        return "none" if found is None else found.partition("+")[0]
+        return _NONE if found is None else found.partition("+")[0]
 
     return version
 
 
 def _code(software: Software) -> str:
-    return "none" if software.code is None else software.code[:12]
+    return _NONE if software.code is None else software.code[:12]

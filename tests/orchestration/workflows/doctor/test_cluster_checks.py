@@ -87,9 +87,17 @@ def test_another_version_of_a_library_on_one_node(library, version, found):
         return
     own = SOFTWARE.libraries[library].partition("+")[0]
     assert only(*nodes, needed=True) == (
-        f"{library}: {own} here, but {found}: install the driver's requirements.lock there, or give all "
+        f"{library}: {own} here, but {found}: install requirements.lock on every node, or give all "
         "nodes one image"
     )
+
+
+def test_a_library_that_is_installed_nowhere():
+    without = replace(SOFTWARE, libraries={**SOFTWARE.libraries, "deepspeed": None})
+    nodes = [replace(each, facts=replace(each.facts, software=without)) for each in GPU_NODES]
+    found = checks(replace(cluster(*nodes), driver=without))["deepspeed"]
+    assert not found.ok
+    assert found.found.startswith("not installed: install requirements.lock on every node")
 
 
 @pytest.mark.parametrize(
