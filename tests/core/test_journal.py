@@ -28,6 +28,14 @@ def test_writers_one_after_another_append(tmp_path: Path) -> None:
     assert numbers(tmp_path / "none") == []
 
 
+def test_a_writer_that_was_left_writes_nothing_more(tmp_path: Path) -> None:
+    with JournalWriter(tmp_path / "journal.jsonl") as writer:
+        writer.append({"step": 1})
+    with pytest.raises(ValueError, match="closed"):
+        writer.append({"step": 2})
+    assert read_records(tmp_path / "journal.jsonl")[0] == [{"step": 1}]
+
+
 def test_an_append_returns_when_the_line_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, on_disk = tmp_path / "journal.jsonl", []
     with JournalWriter(path) as journal:
