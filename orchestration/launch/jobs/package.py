@@ -1,7 +1,8 @@
 """The code of this process as a zip file, from which a job runs on a cluster.
 
 Of a git checkout, exactly the tracked files as they are on disk: nothing that is ignored or was not added,
-which is where credentials, data and runs are. Without a checkout, the files of the installed packages.
+which is where credentials, data and runs are, and nothing that a link leads to there. Without a checkout, the
+files of the installed packages.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Code:
         size: in bytes, before compression.
         digest: sha256 over paths and contents.
         version: as bundles record it.
-        left_out: Python files of a checkout that git neither tracks nor ignores.
+        left_out: Python files of a checkout that git neither tracks nor ignores; and links and submodules, of
+            whose content it tracks none.
     """
 
     root: Path
@@ -89,10 +91,13 @@ def collect_code(root: Path = CHECKOUT) -> Code:
 
 
 def _tracked(root: Path) -> tuple[list[str], tuple[str, ...]]:
-    """The tracked files that exist, and Python files that are not tracked."""
-    listed = set(_git_files(root, "--cached"))
-    names = sorted(name for name in listed if (root / name).is_file())
-    return names, tuple(_git_files(root, "--others", "--exclude-standard", "--", "*.py"))
+    """The tracked files that exist; and what is tracked without content, and Python files that are not."""
+    top = root.resolve()
+    listed = {name: (top / name).resolve() for name in _git_files(root, "--cached") if (top / name).exists()}
+    own = {path for name, path in listed.items() if path == top / name and path.is_file()}
+    sent = sorted(name for name, path in listed.items() if path in own)
+    others = _git_files(root, "--others", "--exclude-standard", "--", "*.py")
+    return sent, (*others, *sorted(listed.keys() - sent))
 
 
 def _git_files(root: Path, *options: str) -> list[str]:
@@ -108,7 +113,16 @@ def _git_files(root: Path, *options: str) -> list[str]:
     if done.returncode != 0:
         reason = " ".join(done.stderr.decode(errors="replace").split())
         raise AnimaticError(f"git cannot list the files of the checkout {root}: {reason}")
-    return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
+    return [_text(name, root) for name in done.stdout.split(b"\0") if name]
+
+
+def _text(name: bytes, root: Path) -> str:
+    try:
+        return name.decode()
+    except UnicodeDecodeError as error:
+        raise AnimaticError(
+            f"{name!r}, a file of the code in {root}, has no name in UTF-8: rename it"
+        ) from error
 
 
 def _of_packages(root: Path) -> list[str]:

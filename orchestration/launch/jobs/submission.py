@@ -119,7 +119,8 @@ def _report_package(code: Code, size: int, server: JobServer, report: Callable[[
         report("the checkout has changes that are not committed: they are sent as they are on disk")
     if code.left_out:
         report(
-            f"not sent, since git does not track them: {names(code.left_out)}; `git add` what the job needs"
+            f"not sent, since git does not track their content: {names(code.left_out)}; `git add` what the "
+            "job needs"
         )
     unsent = [name for name in _SECRETS if os.environ.get(name)]
     if unsent:

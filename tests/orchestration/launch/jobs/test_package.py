@@ -57,6 +57,37 @@ def test_tracked_files_are_sent_as_they_are_on_disk_and_nothing_else(checkout: P
     assert code.size == sum(map(len, contents.values()))
 
 
+def test_of_links_those_to_tracked_files_are_sent(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("private")
+    links = {
+        "alias.py": "core/code.py",
+        "outside": tmp_path / "password",
+        "ignored": "secret.env",
+        "all": "core",
+    }
+    for name, target in links.items():
+        (checkout / name).symlink_to(target)
+    git(checkout, "add", *links)
+    git(checkout, "clone", "-q", str(checkout), "module")
+    git(checkout, "add", "module")
+    code = collect_code(checkout)
+    assert "alias.py" in code.files
+    assert code.left_out == ("all", "ignored", "module", "outside")
+    assert not set(code.files) & set(code.left_out)
+
+
+def test_a_folder_that_was_replaced_by_a_link_is_not_sent(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "core").rename(tmp_path / "elsewhere")
+    (checkout / "core").symlink_to(tmp_path / "elsewhere")
+    assert not [name for name in collect_code(checkout).files if name.startswith("core/")]
+
+
+def test_a_name_that_is_not_utf8_is_refused(checkout: Path) -> None:
+    (checkout / "bad\udcff.py").write_text("a = 1\n")
+    with pytest.raises(AnimaticError, match=r"^b'bad\\xff\.py', .* no name in UTF-8: rename it"):
+        collect_code(checkout)
+
+
 def test_digest_and_package_depend_on_the_files_alone(checkout: Path, tmp_path: Path) -> None:
     first = collect_code(checkout)
     first.write_zip(tmp_path / "first.zip")
