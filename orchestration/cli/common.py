@@ -60,8 +60,16 @@ def local_path(text: str) -> Path:
     """
     if is_url(text):
         raise AnimaticError(
-            f"{without_credentials(text)} is a URL, but this is written to a local path: name one, and copy "
-            "the result from there"
+            f"{text} is a URL, but this is written to a local path: name one, and copy the result from there"
+        )
+    return Path(text)
+
+
+def local_source(text: str) -> Path:
+    """Parser of options that name a local file or folder to read. Raises AnimaticError for a URL."""
+    if is_url(text):
+        raise AnimaticError(
+            f"{text} is a URL, but this is read from a local path: download it, and name that"
         )
     return Path(text)
 
@@ -187,7 +195,8 @@ def _on_command_line(context: typer.Context, parameter: str) -> bool:
 
 
 def _print_error(message: str) -> None:
-    typer.echo(f"error: {printable(' '.join(message.split()))}", err=True)
+    line = printable(" ".join(without_credentials(message).split()))
+    typer.echo(f"error: {line}", err=True)
 
 
 def _json_form(value: object) -> object:

@@ -15,6 +15,7 @@ from orchestration.cli.common import (
     Workers,
     check_workers,
     err,
+    local_source,
     only_results_on_stdout,
     out,
     print_result,
@@ -46,7 +47,12 @@ def encode(
     output: Annotated[str, typer.Option("--to", help="Folder or URL for the latents.")],
     preset: Preset = None,
     bundle: Annotated[
-        Path | None, typer.Option(help="Take size and codec from this bundle instead of a preset.")
+        Path | None,
+        typer.Option(
+            parser=local_source,
+            metavar="PATH",
+            help="Take size and codec from this bundle instead of a preset.",
+        ),
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -94,7 +100,14 @@ def encode(
 def score(
     context: typer.Context,
     dataset: Annotated[str, typer.Argument(help="Dataset folder or URL, made by `animatic ingest`.")],
-    weights: Annotated[Path, typer.Option(help="open_clip weights of the model: .safetensors, .bin or .pt.")],
+    weights: Annotated[
+        Path,
+        typer.Option(
+            parser=local_source,
+            metavar="PATH",
+            help="open_clip weights of the model: .safetensors, .bin or .pt.",
+        ),
+    ],
     model: Annotated[str, typer.Option(help="open_clip's name of the model.")] = "ViT-H-14",
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
     workers: Workers = None,

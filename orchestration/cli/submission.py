@@ -13,6 +13,7 @@ import typer
 
 from core.errors import AnimaticError
 from core.signals import SignalExit
+from core.urls import without_credentials
 from orchestration.cli.common import INTERRUPTED, err, given, out, print_json, print_warning, refuse
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class _Following:
     """While entered: signals and a lost server end the following of a job, and not the job."""
 
     def __init__(self, address: str | None) -> None:
-        self._at = "" if address is None else f" --address {address}"
+        self._at = "" if address is None else f" --address {without_credentials(address)}"
         self._job: str | None = None
 
     def callbacks(self) -> Callbacks:

@@ -43,7 +43,7 @@ def dashboard_url(address: str, setting: str) -> str:
         )
     if address != "auto" and _HOST_AND_PORT.fullmatch(address) is None:
         raise AnimaticError(
-            f"{without_credentials(address)} ({setting}) is not the address of a Ray cluster: give the URL "
+            f"{address.rpartition('@')[2]} ({setting}) is not the address of a Ray cluster: give the URL "
             "of its dashboard, as http://HEAD:8265, or HOST:PORT, or auto"
         )
     try:

@@ -115,11 +115,11 @@ def _wait(
         outage = _Outage(now)
     outage.attempts += 1
     if outage.attempts == _REPORTED_ATTEMPT:
-        report(f"the connection to {server.url} is lost ({error}): trying again; the job goes on")
+        report(f"the connection to {server.name} is lost ({error}): trying again; the job goes on")
     if now - outage.since > PATIENCE_S:
         raise LostServerError(
-            f"{server.url} has not answered for {now - outage.since:.0f} s ({error}): the job goes on if its "
-            "cluster does"
+            f"{server.name} has not answered for {now - outage.since:.0f} s ({error}): the job goes on if "
+            "its cluster does"
         ) from error
     outage.pause_s = min(2 * outage.pause_s or _FIRST_PAUSE_S, _MOST_PAUSE_S)
     time.sleep(outage.pause_s)

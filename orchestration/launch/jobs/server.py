@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ANSWER_S = 60.0
 UPLOAD_S = 600.0
 _MOST_NODES = 10_000
+# Ids are part of a URL's path, into which Ray's client copies them: these would lead to another one.
+_OTHER_PATH = re.compile(r"[/?#%]|^\.+$")
 
 
 class LostServerError(TemporaryError):
@@ -52,6 +54,7 @@ class JobServer:
 
     Attributes:
         url: of its dashboard.
+        name: that URL without a user name and password, for messages.
         ray_version: of the cluster.
     """
 
@@ -66,6 +69,7 @@ class JobServer:
             AnimaticError: there is none, or it refuses the token.
         """
         self.url = dashboard_url(address, setting)
+        self.name = without_credentials(self.url)
         checked_version(self.url, setting)
         self._setting = setting
         with self._errors(), only_given_address():
@@ -86,7 +90,7 @@ class JobServer:
                 nodes = client.list(StateResource.NODES, alive, raise_on_missing_output=False)
             except RayStateApiException as error:
                 raise AnimaticError(
-                    f"{self.url} does not list the nodes of its cluster: {_line(error)}"
+                    f"{self.name} does not list the nodes of its cluster: {_line(error)}"
                 ) from error
         totals = [node.resources_total for node in nodes]
         return Resources(
@@ -140,13 +144,15 @@ class JobServer:
 
     def unauthorised(self, status: int) -> AnimaticError:
         """The error of a request that was answered by HTTP status 401 or 403."""
-        return token_error(self.url, status)
+        return token_error(self.name, status)
 
     @contextlib.contextmanager
     def _errors(self, job_id: str = "") -> Iterator[None]:
         """Turn errors of Ray's client into AnimaticError of one line."""
         from ray.exceptions import AuthenticationError
 
+        if _OTHER_PATH.search(job_id):
+            raise self._unknown(job_id)
         try:
             yield
         except AuthenticationError as error:
@@ -154,22 +160,24 @@ class JobServer:
             raise self.unauthorised(401 if missing else 403) from error
         except (requests.exceptions.RequestException, ConnectionError) as error:
             raise LostServerError(
-                f"{without_credentials(self.url)} ({self._setting}) does not answer any more: "
-                f"{type(error).__name__}"
+                f"{self.name} ({self._setting}) does not answer any more: {type(error).__name__}"
             ) from error
         except RuntimeError as error:
             raise self._refusal(str(error), job_id) from error
 
+    def _unknown(self, job_id: str) -> UnknownJobError:
+        return UnknownJobError(
+            f"the cluster at {self.name} has no job {job_id}: `animatic jobs list` lists those that it has"
+        )
+
     def _refusal(self, text: str, job_id: str) -> AnimaticError:
         if "status code 404" in text:
-            return UnknownJobError(
-                f"the cluster at {self.url} has no job {job_id}: `animatic jobs list` lists those that it has"
-            )
+            return self._unknown(job_id)
         if re.search("status code 50[234]", text):  # of a proxy in front of it, or while it starts
-            return LostServerError(f"{self.url} does not answer any more: {_line(text)}")
+            return LostServerError(f"{self.name} does not answer any more: {_line(text)}")
         if "already exists" in text and job_id in text:
-            return TakenIdError(f"the cluster at {self.url} has a job {job_id} already")
-        return AnimaticError(f"{self.url} refuses the request: {_line(text)}")
+            return TakenIdError(f"the cluster at {self.name} has a job {job_id} already")
+        return AnimaticError(f"{self.name} refuses the request: {_line(text)}")
 
 
 def _client(url: str, headers: dict[str, str]) -> JobSubmissionClient:

@@ -42,6 +42,14 @@ def test_the_result_goes_to_stdout_and_the_log_to_stderr(server: FakeJobServer) 
     assert (done.exit_code, json.loads(done.stdout)) == (0, {"seconds": 1})
 
 
+def test_a_password_in_the_address_is_used_and_not_printed(server: FakeJobServer) -> None:
+    address = server.url.replace("http://", "http://ana:pw@")
+    done = run(*TRAIN, "--address", address)
+    assert (done.exit_code, done.stdout) == (0, "trained\n")
+    assert "ana" not in done.stderr
+    fails(f"cluster at {server.url} has no job x: ", "jobs", "stop", "x", "--address", address)
+
+
 @pytest.mark.parametrize(
     ("course", "code", "message"),
     [
@@ -202,6 +210,14 @@ def test_a_job_is_stopped_and_one_that_has_ended_left(server: FakeJobServer) -> 
             "launch.address is without effect with",
         ),
         ("ingest https://u:p@h/t.csv --address {url}", "contains a password, token or signature"),
+        (
+            "score d --weights https://h/w?X-Amz-Signature=abc --address {url}",
+            "Signature=*** is a URL, but this is read from",
+        ),
+        (
+            "encode d --to l --bundle https://h/b --address {url}",
+            "https://h/b is a URL, but this is read from",
+        ),
         ("encode d --to l --bundle b --preset tiny --address {url}", "--bundle decides size and codec"),
     ],
 )

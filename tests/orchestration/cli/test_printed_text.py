@@ -25,6 +25,10 @@ def test_text_from_outside_is_printed_as_it_is(
     assert captured.err == 2 * (printed + "\n")
 
 
+def test_errors_print_no_password_or_signature() -> None:
+    fails("https://h.invalid/d?sig=***", "verify", "https://ana:pw@h.invalid/d?sig=abc")
+
+
 def test_tables_print_one_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("name",), [(OUTSIDE,), (CONTROLS,), ("a\nb\tc",)])
     assert capsys.readouterr().out.splitlines() == ["name", OUTSIDE, ESCAPED, r"a\nb\tc"]

@@ -1,5 +1,7 @@
 """Following a job to its end: nothing of its log is lost or doubled, whatever happens to the connection."""
 
+import re
+
 import pytest
 
 from core.errors import AnimaticError
@@ -72,6 +74,13 @@ def test_a_server_that_stays_away_is_named_at_last(
         read(server)
 
 
+@pytest.mark.parametrize("job_id", [f"../jobs/{JOB}", f"{JOB}?x", f"{JOB}#x", "%2e", ".."])
+def test_an_id_is_not_read_as_a_path(server: FakeJobServer, job_id: str) -> None:
+    server.add_job(JOB, "RUNNING")
+    with pytest.raises(UnknownJobError, match=f"has no job {re.escape(job_id)}: "):
+        JobServer(server.url).job(job_id)
+
+
 def test_a_job_that_does_not_exist_is_named(server: FakeJobServer) -> None:
     with pytest.raises(UnknownJobError, match=f"has no job {JOB}: `animatic jobs list` lists"):
         read(server)
@@ -97,6 +106,7 @@ def test_the_address_given_is_asked_whatever_the_environment_names(
         ("ray://head:10001", "is an address for interactive clients: jobs go to the dashboard"),
         ("head", "is not the address of a Ray cluster: give the URL of its dashboard"),
         ("s3://bucket", "is not the address of a Ray cluster"),
+        ("ana:pw@head:8265", "^head:8265 .* is not the address of a Ray cluster"),
         ("http://ana:pw@127.0.0.1:1", "no Ray dashboard at http://127.0.0.1:1"),
     ],
 )
