@@ -49,11 +49,12 @@ class SampleDrawn:
 
 @dataclass(frozen=True)
 class CheckpointSaved:
-    """A checkpoint is complete."""
+    """A checkpoint is complete; ``seconds``: that writing it took."""
 
     event: ClassVar[str] = "checkpoint"
     uri: str
     digest: str
+    seconds: float
 
 
 @dataclass(frozen=True)

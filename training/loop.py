@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -284,8 +285,10 @@ class _Run:
 
     def _save(self, step: int) -> None:
         self._control.enter(Phase.SAVING_CHECKPOINT, step)
+        began = time.perf_counter()
         saved = self._checkpoints.save(step, self._states)
-        self._journal.record(step, events.CheckpointSaved(uri=str(saved.path), digest=saved.digest))
+        seconds = time.perf_counter() - began
+        self._journal.record(step, events.CheckpointSaved(str(saved.path), saved.digest, seconds))
         if self._on_checkpoint is not None:
             self._on_checkpoint(step, saved.path)
 

@@ -76,6 +76,11 @@ TRAINING: tuple[Definition[TrainingState], ...] = (
         "When the newest checkpoint was written, or read to resume, in seconds since 1970.",
         lambda state: state.checkpoint_at,
     ),
+    _gauge(
+        "checkpoint_seconds",
+        "Time that writing the newest checkpoint took; training waits.",
+        lambda state: state.checkpoint_s,
+    ),
     _gauge("checkpoint_step", "Step of the newest checkpoint.", lambda state: state.checkpoint_step),
     _gauge(
         "worker_heartbeat_age_seconds",

@@ -37,6 +37,7 @@ class TrainingState:
     Attributes:
         step: done, of the whole run; None before the first event.
         figures: newest metrics of the journal, by its names; NaN where they were not finite.
+        checkpoint_s: that writing the newest one took.
         heartbeats: seconds since the last sign of life, by rank and host.
         stalled_s: for which the run has waited for its workers longer than it should.
     """
@@ -53,6 +54,7 @@ class TrainingState:
     started_at: float | None = None
     checkpoint_step: int | None = None
     checkpoint_at: float | None = None
+    checkpoint_s: float | None = None
     heartbeats: Mapping[tuple[int, str], float] = field(default_factory=dict)
     stalled_s: float = 0.0
 
@@ -108,6 +110,10 @@ def _checkpoint(state: TrainingState, entry: JournalEntry) -> TrainingState:
     return replace(state, checkpoint_step=entry.step, checkpoint_at=entry.time)
 
 
+def _saved(state: TrainingState, entry: JournalEntry) -> TrainingState:
+    return replace(_checkpoint(state, entry), checkpoint_s=float(entry.content["seconds"]))
+
+
 def _warning(state: TrainingState, entry: JournalEntry) -> TrainingState:
     # Only the warning of a skipped step names samples.
     skipped = state.skipped + ("keys" in entry.content)
@@ -122,7 +128,7 @@ _CHANGES: Mapping[str, Callable[[TrainingState, JournalEntry], TrainingState]] =
     "start": _started,
     "resume": _checkpoint,
     "metrics": _metrics,
-    "checkpoint": _checkpoint,
+    "checkpoint": _saved,
     "warning": _warning,
     "sample": _sample,
 }

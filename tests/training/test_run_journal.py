@@ -30,7 +30,10 @@ def test_lines_are_whole_json_with_time_event_and_step(tmp_path):
 @pytest.mark.parametrize(
     ("event", "fields"),
     [
-        (CheckpointSaved("c/step-2", "ab"), {"event": "checkpoint", "uri": "c/step-2", "digest": "ab"}),
+        (
+            CheckpointSaved("c/step-2", "ab", 1.5),
+            {"event": "checkpoint", "uri": "c/step-2", "digest": "ab", "seconds": 1.5},
+        ),
         (Warned("disk full"), {"event": "warning", "message": "disk full"}),
         (
             StepSkipped(["a", "b"]),

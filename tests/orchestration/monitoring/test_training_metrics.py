@@ -108,11 +108,16 @@ def test_a_loss_that_is_not_finite_is_nan_and_the_next_one_replaces_it(run: Run)
 
 
 def test_a_checkpoint_sets_step_and_time_as_does_one_that_is_resumed_from(run: Run) -> None:
-    for event in (events.CheckpointSaved("c", "d"), events.Resumed("c", "d")):
+    for event in (events.CheckpointSaved("c", "d", 1.5), events.Resumed("c", "d")):
         figures = run.record(2, event)
         assert figures["animatic_training_checkpoint_step"] == 2
         written = read_journal(run.path)[-1].time
         assert figures["animatic_training_checkpoint_timestamp_seconds"] == pytest.approx(written)
+
+
+def test_the_time_that_a_checkpoint_took_stays_until_the_next_one(run: Run) -> None:
+    assert run.value(2, events.CheckpointSaved("c", "d", 1.5), "checkpoint_seconds") == 1.5
+    assert run.value(2, events.Resumed("c", "d"), "checkpoint_seconds") == 1.5
 
 
 def test_repeated_steps_count_and_the_step_goes_back(run: Run) -> None:
@@ -153,7 +158,7 @@ def test_the_follower_passes_every_event_of_the_journal_on(tmp_path: Path) -> No
     with JournalFollower(tmp_path / "j", 3, lambda _: None, lambda _: None, entries.append):
         journal = Journal(tmp_path / "j")
         journal.record(0, STARTED)
-        journal.record(2, events.CheckpointSaved("c", "d"))
+        journal.record(2, events.CheckpointSaved("c", "d", 1.5))
         journal.close()
     assert [(entry.event, entry.step) for entry in entries] == [("start", 0), ("checkpoint", 2)]
 
