@@ -36,6 +36,17 @@ def test_the_target_at_a_step_splits_into_clean_latents_and_noise(parameterizati
     torch.testing.assert_close(found_noise, noise, rtol=1e-3, atol=1e-4)
 
 
+def test_each_sample_of_a_batch_is_diffused_to_its_own_step():
+    diffusion = Diffusion(DiffusionConfig(base_scale=0.7))
+    torch.manual_seed(0)
+    clean, noise = torch.randn(3, 3, 2, 4, 4), torch.randn(3, 3, 2, 4, 4)
+    steps = torch.tensor([0, 400, 999])
+    together = diffusion.diffuse(clean, noise, steps)
+    alone = [diffusion.diffuse(clean[i : i + 1], noise[i : i + 1], steps[i : i + 1]) for i in range(3)]
+    for whole, parts in zip(together, zip(*alone, strict=True), strict=True):
+        torch.testing.assert_close(whole, torch.cat(parts))
+
+
 def test_dynamic_rescale_reaches_its_scale_at_step_400():
     scale = Diffusion(DiffusionConfig(base_scale=0.7)).signal_scale
     assert float(scale[0]) == 1.0

@@ -14,6 +14,7 @@ RANGES = {
     "image_guidance": (0, None),
     "guidance_rescale": (0, 1),
     "fps": (math.ulp(0.0), 1000),
+    "seed": (0, 2**44 - 1),  # torch takes 64 bits, of which the clips of a batch take 20
 }
 
 
