@@ -38,7 +38,12 @@ PACKAGES = {
         ("orchestration/registry/*.py",), ("tests/orchestration/registry",)
     ),
     "training/checkpoints": MutatedPackage(
-        ("training/checkpoints/*.py",), ("tests/training/checkpoints", "tests/faults/test_crash_order.py")
+        ("training/checkpoints/*.py",),
+        (
+            "tests/training/checkpoints",
+            "tests/training/test_takeover.py",
+            "tests/faults/test_crash_order.py",
+        ),
     ),
     "training/config": MutatedPackage(
         ("training/config/identity.py", "core/config/identity.py", "core/canonical_json.py"),

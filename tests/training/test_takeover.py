@@ -14,7 +14,7 @@ from core.fencing import SupersededError, Token, register_launch, superseding, t
 from core.files import remove_partials
 from models.bundle import open_bundle, write_bundle
 from tests.support.small_stages import small_config
-from training.checkpoints import CheckpointIdentity, CheckpointStore, find_damage
+from training.checkpoints import CheckpointIdentity, CheckpointStore, find_damage, read_manifest
 from training.events import Warned
 from training.journal import Journal, read_journal
 from training.process_group import ProcessGroup
@@ -180,6 +180,25 @@ def test_an_attempt_that_was_overtaken_writes_nothing_more(tmp_path):
     with pytest.raises(SupersededError):
         Journal(early.folder.journal, early.token)
     assert contents(tmp_path) == before
+
+
+def test_an_attempt_that_was_overtaken_gathers_no_state(tmp_path):
+    class Gathered(State):
+        def save(self, folder: Path) -> None:
+            pytest.fail("the state was saved")
+
+    early = Attempt.begin(tmp_path, "early")
+    Attempt.begin(tmp_path, "late")
+    store = CheckpointStore(early.folder.checkpoints, IDENTITY, ProcessGroup(0, 1), 1, early.token)
+    with pytest.raises(SupersededError):
+        store.save(1, [Gathered("early")])
+
+
+def test_a_checkpoint_records_which_attempt_wrote_it(tmp_path):
+    attempt = Attempt.begin(tmp_path, "early")
+    store = CheckpointStore(attempt.folder.checkpoints, IDENTITY, ProcessGroup(0, 1), 1, attempt.token)
+    saved = store.save(1, [State("early")])
+    assert read_manifest(saved.path).attempt == str(attempt.token.number) == "1.1"
 
 
 def test_an_attempt_that_is_overtaken_while_it_saves_leaves_no_checkpoint(tmp_path):
