@@ -36,7 +36,7 @@ RAY_ROW = Row(
             "Ray's objects in shared memory; jobs pass paths and counts through it, never clips.",
             "bytes",
             _queries(
-                f'sum by (instance) (ray_object_store_memory{{{_NODE}, Location!="SPILLED"}})', _PER_NODE
+                f'sum by (instance) (ray_object_store_memory{{{_NODE}, Location=~"MMAP_.*"}})', _PER_NODE
             ),
         ),
         Panel(
