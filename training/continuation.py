@@ -22,6 +22,7 @@ from training.checkpoints import (
 from training.config import RunConfig, config_hash, load, trajectory_hash
 from training.config.identity import TRAJECTORY
 from training.journal import Journal
+from training.process_group import ProcessGroup
 from training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def resume(
     steps: int,
     continuation: Continuation | None,
     journal: Journal,
+    group: ProcessGroup,
 ) -> int | None:
     """Restore the newest complete checkpoint of a run, else that of the run it continues. Collective.
 
@@ -90,15 +92,20 @@ def resume(
         checkpoint = Checkpoint(continuation.manifest.step, continuation.path, continuation.digest)
     if checkpoint is None:
         return None
+    found = checkpoint
+    group.together(lambda: _check_step(found, steps))
+    checkpoints.load(checkpoint, states, of_another_run=begins)
+    journal.record(checkpoint.step, events.Resumed(uri=str(checkpoint.path), digest=checkpoint.digest))
+    logger.info("resumed from %s", checkpoint.path)
+    return checkpoint.step
+
+
+def _check_step(checkpoint: Checkpoint, steps: int) -> None:
     if checkpoint.step > steps:
         raise AnimaticError(
             f"checkpoint {checkpoint.path} was written after step {checkpoint.step}, train.steps is "
             f"{steps}: set train.steps={checkpoint.step} or more, or choose another run folder (--out)"
         )
-    checkpoints.load(checkpoint, states, of_another_run=begins)
-    journal.record(checkpoint.step, events.Resumed(uri=str(checkpoint.path), digest=checkpoint.digest))
-    logger.info("resumed from %s", checkpoint.path)
-    return checkpoint.step
 
 
 def _earlier_config(path: Path, manifest: Manifest) -> RunConfig:

@@ -146,7 +146,7 @@ class _Run:
         )
         group.together(lambda: source.check_encoders(self._animator))
         self._journal = group.together(lambda: Journal(folder.journal if group.is_first else None, token))
-        trainable = trainable_names(config, list(initialisation.transfers))
+        trainable = group.together(lambda: trainable_names(config, list(initialisation.transfers)))
         objective = DenoisingObjective(self._animator)
         self._backend = DeepSpeedBackend(
             self._animator, objective, trainable, initialisation.weights, config, group
@@ -179,7 +179,7 @@ class _Run:
         """Continue from the newest checkpoint; its step, or None without one. Collective."""
         self._control.enter(Phase.READING_CHECKPOINT)
         steps = self._config.train.steps
-        return resume(self._checkpoints, self._states, steps, self._continuation, self._journal)
+        return resume(self._checkpoints, self._states, steps, self._continuation, self._journal, self._group)
 
     def train(self, begun: int) -> None:
         """All steps after ``begun``."""
