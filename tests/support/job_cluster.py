@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,10 @@ _START = """
 import sys, ray
 cluster = ray.init(
     "local", num_cpus=2, include_dashboard=True, dashboard_host="127.0.0.1", log_to_driver=False,
-    object_store_memory=256 << 20,
+    object_store_memory=256 << 20, _temp_dir=sys.argv[1],
 )
+# By which jobs find their own cluster, whatever others run on this machine.
+ray._private.utils.write_ray_address(cluster.address_info["gcs_address"], sys.argv[1])
 print(cluster.dashboard_url, flush=True)
 sys.stdin.read()
 """
@@ -31,15 +34,18 @@ def job_cluster() -> Iterator[str]:
         "RAY_AUTH_TOKEN": TOKEN,
         "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",
     }
-    command = [sys.executable, "-c", _START]
-    with subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
+    with (
+        # Of a short path, for Ray's sockets.
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
+        subprocess.Popen(
+            [sys.executable, "-c", _START, folder],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process,
+    ):
         assert process.stdin is not None
         assert process.stdout is not None
         try:

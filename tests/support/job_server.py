@@ -32,7 +32,7 @@ class Course:
 class FakeJobServer:
     """Records what it is sent. ``course`` is that of every job; ``{id}`` in it becomes the job's id.
 
-    ``down``: answers to follow the log or to describe a job are refused so many times, with ``refusal``.
+    ``down``: requests for a log or a job that are refused; ``cut``: those for the growing log alone.
     """
 
     course: Course = field(default_factory=lambda: Course(["done\n"]))
@@ -40,7 +40,7 @@ class FakeJobServer:
     version: str = ray.__version__
     nodes: list[dict[str, float]] = field(default_factory=lambda: [{"CPU": 4.0}])
     down: int = 0
-    refusal: int = 503
+    cut: int = 0
     url: str = ""
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     packages: dict[str, bytes] = field(default_factory=dict)
@@ -92,6 +92,9 @@ class FakeJobServer:
 
     async def _tail(self, request: web.Request) -> web.StreamResponse:
         job_id = request.match_info["job"]
+        if self.cut:
+            self.cut -= 1
+            raise web.HTTPServiceUnavailable
         if self.down:
             self.down -= 1
             raise web.HTTPServiceUnavailable

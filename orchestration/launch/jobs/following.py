@@ -21,10 +21,6 @@ _FIRST_PAUSE_S, _MOST_PAUSE_S = 1.0, 20.0
 _REPORTED_ATTEMPT = 3  # a proxy that closes idle connections is no news
 
 
-class _LostConnectionError(Exception):
-    """The log ended before its job."""
-
-
 @dataclass
 class _Outage:
     """How long the server has been silent, and the pause before the next attempt; both in seconds."""
@@ -37,10 +33,10 @@ class _Outage:
 def follow(server: JobServer, job_id: str, log: LogReader, report: Callable[[str], None]) -> Job:
     """Pass the log of a job on as it grows; the job as it ended.
 
-    A connection that is lost is made again, and the log continues where it was.
+    A connection that is lost is opened again, and the log continues where it was.
 
     Args:
-        report: gets a line when the connection is lost, and when it is back.
+        report: gets a line when it stays lost for more than moments.
 
     Raises:
         LostServerError: the server has not answered for ``PATIENCE_S``; the job may go on.
@@ -48,19 +44,21 @@ def follow(server: JobServer, job_id: str, log: LogReader, report: Callable[[str
     """
     outage: _Outage | None = None
     while True:
+        before, cause = log.characters, ""
         try:
-            before = log.characters
-            asyncio.run(_tail(server, job_id, log))
+            cause = asyncio.run(_tail(server, job_id, log))
             job = server.job(job_id)
             if job.has_ended:
                 log.feed(server.log(job_id)[log.characters :])
                 log.end()
                 return job
-            raise _LostConnectionError("the log ended before the job")
-        except (LostServerError, _LostConnectionError) as error:
             if log.characters > before:
                 outage = None
-            outage = _wait(outage, server, error, report)
+            elif outage is not None:  # the server answers: only the log is cut off
+                outage.since = time.monotonic()
+        except LostServerError as error:
+            cause = cause or str(error)
+        outage = _wait(outage, server, cause, report)
 
 
 def wait_until_ended(
@@ -76,13 +74,14 @@ def wait_until_ended(
             outage = None
             time.sleep(every_s)
         except LostServerError as error:
-            outage = _wait(outage, server, error, report)
+            outage = _wait(outage, server, str(error), report)
 
 
-async def _tail(server: JobServer, job_id: str, log: LogReader) -> None:
-    """Read the log until the server closes the connection.
+async def _tail(server: JobServer, job_id: str, log: LogReader) -> str:
+    """Read the log until the connection ends; returns why it did.
 
-    The server sends it from its beginning each time: what was read before is skipped.
+    The server sends the log from its beginning each time: what was read before is skipped.
+    Raises AnimaticError where the server refuses the token.
     """
     skip = log.characters
     url = f"{server.url}/api/jobs/{job_id}/logs/tail"
@@ -94,33 +93,31 @@ async def _tail(server: JobServer, job_id: str, log: LogReader) -> None:
         ):
             async for message in socket:
                 if message.type is not aiohttp.WSMsgType.TEXT:
-                    raise _LostConnectionError("the connection broke")
+                    return "the connection broke"
                 log.feed(message.data[skip:])
                 skip = max(0, skip - len(message.data))
     except aiohttp.WSServerHandshakeError as error:
         if error.status in UNAUTHENTICATED:
             raise server.unauthorised(error.status) from error
-        if error.status != 404:  # of a job that does not exist; the caller asks for it
-            raise _LostConnectionError(f"HTTP status {error.status}") from error
+        return f"HTTP status {error.status}"
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise _LostConnectionError(str(error) or type(error).__name__) from error
+        return str(error) or type(error).__name__
+    return "the log ended before the job"
 
 
-def _wait(
-    outage: _Outage | None, server: JobServer, error: Exception, report: Callable[[str], None]
-) -> _Outage:
+def _wait(outage: _Outage | None, server: JobServer, cause: str, report: Callable[[str], None]) -> _Outage:
     """Pause before the next attempt. Raises LostServerError after ``PATIENCE_S`` of them."""
     now = time.monotonic()
     if outage is None:
         outage = _Outage(now)
     outage.attempts += 1
     if outage.attempts == _REPORTED_ATTEMPT:
-        report(f"the connection to {server.name} is lost ({error}): trying again; the job goes on")
+        report(f"the connection to {server.name} is lost ({cause}): trying again; the job goes on")
     if now - outage.since > PATIENCE_S:
         raise LostServerError(
-            f"{server.name} has not answered for {now - outage.since:.0f} s ({error}): the job goes on if "
+            f"{server.name} has not answered for {now - outage.since:.0f} s ({cause}): the job goes on if "
             "its cluster does"
-        ) from error
+        )
     outage.pause_s = min(2 * outage.pause_s or _FIRST_PAUSE_S, _MOST_PAUSE_S)
     time.sleep(outage.pause_s)
     return outage

@@ -60,14 +60,14 @@ def job_ids(address: str) -> list[str]:
 
 
 def test_a_job_writes_what_the_verb_writes_here(address: str, here: Path) -> None:
-    encode = ("encode", "data", "--preset=tiny", "--workers=1", "--json")
-    local = json.loads(run(*encode, "--to=local").stdout)
-    done = run(*encode, "--to=latents", address)
+    encode = ("encode", "data", "--preset=tiny")
+    done = run(*encode, "--to=latents", "--workers=1", "--json", address)
     assert done.exit_code == 0, done.stderr
     submitted = json.loads(done.stdout)
     assert submitted["latents"] == str(here / "latents")
+    local = json.loads(run(*encode, "--to=local", "--workers=0", "--json").stdout)
     assert submitted["report"]["digest"] == local["report"]["digest"]
-    again = run(*encode[:-1], "--to=latents", address)
+    again = run(*encode, "--to=latents", "--workers=1", address)
     assert again.stdout.splitlines()[0] == "nothing left to do: every unit was finished before"
 
 

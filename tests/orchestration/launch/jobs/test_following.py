@@ -81,6 +81,15 @@ def test_an_id_is_not_read_as_a_path(server: FakeJobServer, job_id: str) -> None
         JobServer(server.url).job(job_id)
 
 
+def test_a_log_that_is_cut_off_is_awaited_while_the_server_answers(
+    server: FakeJobServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PATIENCE_S", 0.1)
+    server.course, server.cut = Course(["one\n"]), 100
+    server.add_job(JOB, "RUNNING")
+    assert read(server)[0] == ["one"]
+
+
 def test_a_job_that_does_not_exist_is_named(server: FakeJobServer) -> None:
     with pytest.raises(UnknownJobError, match=f"has no job {JOB}: `animatic jobs list` lists"):
         read(server)
