@@ -53,8 +53,30 @@ REFUSED = {
         "jobs: {a: {deletionRules: [{policy: DeleteSelf}]}}",
         "at '/jobs/a/deletionRules/0'",
     ),
+    "runs over the environment": ("runs: {mountPath: /opt/animatic}", "at '/runs/mountPath'"),
+    "runs over /tmp": ("runs: {mountPath: /tmp}", "at '/runs/mountPath'"),
+    "a port of Ray": ("driverMetricsPort: 8265", "at '/driverMetricsPort'"),
+    "no name of a queue": ("kueue: {queueName: My Queue}", "at '/kueue/queueName'"),
     "artefacts on a disk": ("mlflow: {artifacts: {destination: /mlruns}}", "destination"),
     # by the chart
+    "volume of the chart": ("extraVolumes: [{name: runs, emptyDir: {}}]", "runs is a volume of the chart"),
+    "password in a variable": (
+        "env: {ANIMATIC_MLFLOW_URI: 'https://ana:pw@mlflow'}",
+        "env: ANIMATIC_MLFLOW_URI: the URL contains a password",
+    ),
+    "password in a variable of MLflow": (
+        "mlflow: {enabled: true, backendStore: {existingSecret: db}, artifacts: {destination: s3://b/m}, "
+        "env: {HTTPS_PROXY: 'http://ana:pw@proxy'}}",
+        "mlflow.env: HTTPS_PROXY: the URL contains a password",
+    ),
+    "password in a step": (
+        "jobs: {a: {steps: [[train, --data, 'https://ana:pw@host/data']]}}",
+        "jobs.a.steps: the URL contains a password",
+    ),
+    "password in a configuration": (
+        "jobs: {a: {config: {init: {base: 'https://ana:pw@host/base'}}}}",
+        "jobs.a.config: the URL contains a password",
+    ),
     "no image": (
         "image: {repository: ''}",
         "image.repository is not set: build infra/images/train.Dockerfile",

@@ -10,6 +10,13 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* A text that objects of the release contain: (dict "what" its path "text") */ -}}
+{{- define "animatic.checkText" -}}
+{{- if regexMatch "://[^/[:space:]]*:[^/[:space:]]*@" .text -}}
+{{- fail (printf "%s: the URL contains a password, which must not be in values; put it into a Secret and name that in envFromSecrets" .what) -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* (dict "pod" settings "what" its path) */ -}}
 {{- define "animatic.checkMemory" -}}
 {{- $memory := include "animatic.bytes" .pod.memory | int64 -}}
@@ -55,6 +62,11 @@
 {{- end -}}
 {{- if and $values.auth.existingSecret (ne $values.auth.mode "token") -}}
 {{- fail "auth.existingSecret is without effect: auth.mode is not token" -}}
+{{- end -}}
+{{- range $values.extraVolumes -}}
+{{- if has .name (list "scratch" "shared-mem" "runs" "job") -}}
+{{- fail (printf "extraVolumes: %s is a volume of the chart; name yours otherwise" .name) -}}
+{{- end -}}
 {{- end -}}
 {{- with $values.gcsFaultTolerance -}}
 {{- if and .enabled (not .redisAddress) -}}

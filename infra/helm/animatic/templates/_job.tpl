@@ -87,6 +87,12 @@ spec:
 {{- end -}}
 
 {{- define "animatic.jobFiles" -}}
+{{- range .owner.steps -}}
+{{- range . -}}
+{{- include "animatic.checkText" (dict "what" (printf "%s.steps" $.what) "text" (include "animatic.text" .)) -}}
+{{- end -}}
+{{- end -}}
+{{- include "animatic.checkText" (dict "what" (printf "%s.config" .what) "text" (toYaml .owner.config)) -}}
 run.sh: |
   # The steps of {{ .what }}, in order. Each resumes where an earlier attempt ended, and returns at once when it is finished.
   set -euo pipefail

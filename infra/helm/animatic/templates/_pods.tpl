@@ -50,6 +50,7 @@ seccompProfile: {type: RuntimeDefault}
 env:
 {{- range $name, $value := $environment }}
   {{- include "animatic.checkVariable" $name }}
+  {{- include "animatic.checkText" (dict "what" (printf "env: %s" $name) "text" (include "animatic.text" $value)) }}
   - name: {{ $name }}
     value: {{ include "animatic.text" $value | quote }}
 {{- end }}
