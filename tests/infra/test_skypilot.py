@@ -1,6 +1,7 @@
 """The task for SkyPilot: SkyPilot reads it as it is meant, and its scripts are free of known mistakes."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,38 @@ def test_skypilot_reads_the_task_and_refuses_mistakes_and_missing_values(
 @pytest.mark.parametrize("script", ["setup", "run"])
 def test_scripts_pass_shellcheck(script: str, shellcheck: Tool) -> None:
     shellcheck.accepts("--shell=bash", "-", text=_task()[script])
+
+
+def test_the_first_node_trains_the_stages_with_the_settings_as_they_are(tmp_path: Path) -> None:
+    commands = tmp_path / ".venv/bin"
+    commands.mkdir(parents=True)
+    for name, does in {"ray": "exec sleep 600", "python": ":", "animatic": 'printf "%s\\n" "$@" end'}.items():
+        (commands / name).write_text(f"#!/bin/sh\n{does}\n")
+        (commands / name).chmod(0o755)
+    (tmp_path / "seed=1").touch()  # which the setting below would match as a pattern
+    done = subprocess.run(
+        ["bash", "-c", _task()["run"].replace("/shared", str(tmp_path / "shared"))],
+        cwd=tmp_path,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "SKYPILOT_TASK_ID": "1",
+            "SKYPILOT_NODE_IPS": "10.0.0.1\n10.0.0.2",
+            "SKYPILOT_NODE_RANK": "0",
+            "SKYPILOT_NUM_NODES": "2",
+            "SKYPILOT_NUM_GPUS_PER_NODE": "8",
+            "START_TIMEOUT": "60",
+            "DATA": "/data",
+            "PRESET": "512",
+            "STAGES": "1 2",
+            "SET": "seed=? a.b=*",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    settings = ["launch.workers=16", "launch.gpus_per_worker=1", "seed=?", "a.b=*"]
+    options = ["--preset", "512", "--data", "/data", *(word for each in settings for word in ("--set", each))]
+    assert done.stdout.splitlines() == [
+        word for stage in "12" for word in ("train", "--stage", stage, *options, "end")
+    ]
