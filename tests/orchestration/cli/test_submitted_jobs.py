@@ -16,12 +16,11 @@ from tests.support.job_cluster import TOKEN, job_cluster
 from tests.support.small_stages import small_sets
 from training.run_folder import RunFolder
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ANIMATIC = (sys.executable, "-c", "from orchestration.cli import main; main()")
-SETS = tuple(
-    word for text in (*small_sets(0), "train.steps=1000000", "train.log_every=1") for word in ("--set", text)
-)
+ENDLESS = ("train.steps=1000000", "train.log_every=1", "launch.workers=1", "tracking.wandb=disabled")
+SETS = tuple(word for text in (*small_sets(0), *ENDLESS) for word in ("--set", text))
 TRAIN = ("train", "--stage=0", "--preset=tiny", "--data=data", "--out=runs/run", "--gpus=0", *SETS)
 
 
@@ -81,10 +80,10 @@ def test_an_error_in_the_job_is_the_error_of_the_command(address: str, here: Pat
 
 def test_a_run_is_stopped_with_a_checkpoint_and_resumed_by_the_next_attempt(address: str, here: Path) -> None:
     for attempt, resumed in ((1, False), (2, True)):
+        before = events(here).count("metrics")
         process = subprocess.Popen(
             [*ANIMATIC, *TRAIN, address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        before = events(here).count("metrics")
         wait_for(lambda before=before: events(here).count("metrics") > before, process)
         job = job_ids(address)[0]
         assert job.endswith("-2") == (attempt == 2)
