@@ -30,18 +30,17 @@ node() {
     mkdir -p "$RAY_TMPDIR"
     symmetric_run &
     local ray=$! code=0
-    if [ "$SLURM_NODEID" -ne 0 ]; then
-        while kill -0 "$ray" 2>/dev/null && [ ! -e "$JOB/status" ]; do sleep 1; done
-        # It would take the end of the first node as a failure, after more than a minute.
-        if [ -e "$JOB/status" ]; then
-            kill -KILL -- "-$ray" 2>/dev/null
-            "${BIN:+$BIN/}ray" stop --force >/dev/null 2>&1
-        fi
+    while kill -0 "$ray" 2>/dev/null && [ ! -e "$JOB/status" ]; do sleep 1; done
+    if [ -e "$JOB/status" ]; then
+        # The end of Ray that it would wait for takes minutes, and it reports it as a failure.
+        kill -KILL -- "-$ray" 2>/dev/null
+        wait "$ray" 2>/dev/null
+        "${BIN:+$BIN/}ray" stop --force >/dev/null 2>&1
+        [ "$(cat "$JOB/status")" -ne 0 ] || rm -rf "$RAY_TMPDIR"
+        return 0
     fi
     wait "$ray" || code=$?
-    [ -e "$JOB/status" ] || return "$code"
-    [ "$(cat "$JOB/status")" -ne 0 ] || rm -rf "$RAY_TMPDIR"
-    return 0
+    return "$code"
 }
 
 symmetric_run() {
@@ -135,6 +134,8 @@ head_address() {
     mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
     if [ -n "${HEAD_ADDRESS:-}" ]; then
         echo "$HEAD_ADDRESS"
+    elif [ "${#nodes[@]}" -eq 1 ]; then
+        echo 127.0.0.1
     else
         srun --nodes=1 --ntasks=1 --nodelist="${nodes[-1]}" getent ahostsv4 "${nodes[0]}" | awk 'NR == 1 { print $1 }'
     fi

@@ -77,7 +77,7 @@ def test_before_its_time_limit_a_job_saves_a_checkpoint_and_resumes_from_the_que
     cluster.wait_for(job, lambda: any(line["event"] == "metrics" for line in journal()), timeout_s=240)
     cluster.signal(job, "TERM")
     cluster.until(job, "PENDING", timeout_s=120)
-    cluster.start_now(job)
+    cluster.start_soon(job)
     cluster.until(job, "COMPLETED", timeout_s=240)
 
     assert cluster.exit_code(job) == 0, output.read_text()

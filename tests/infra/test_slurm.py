@@ -19,13 +19,14 @@ SLURM = ROOT / "infra" / "slurm"
 JOB_ID = "1007"
 BASH = "#!/usr/bin/env bash\n"
 COMMANDS = {
-    "srun": 'echo "srun $*" >>"$LOG"; while [[ $1 == -* ]]; do shift; done; SLURM_NODEID=0 exec "$@"',
+    "srun": 'echo "srun $*" >>"$LOG"; while [[ $1 == -* ]]; do shift; done; exec "$@"',
     "scontrol": (
         'echo "scontrol $*" >>"$LOG"; if [ "$1 $2" = "show hostnames" ]; then echo node1; echo node2; fi'
     ),
     "getent": 'echo "getent $*" >>"$LOG"; echo "10.77.0.1  STREAM node1"',
     "ray": (
-        'echo "ray $*" >>"$LOG"; stat -c "token %a" "$RAY_AUTH_TOKEN_PATH" >>"$LOG"; '
+        'echo "ray $*" >>"$LOG"; [ "$1" != stop ] || exit 0; '
+        'stat -c "token %a" "$RAY_AUTH_TOKEN_PATH" >>"$LOG"; '
         'while [ "$1" != -- ]; do shift; done; shift; "$@"; exit 0'
     ),
     "animatic": 'printf "animatic" >>"$LOG"; printf " [%s]" "$@" >>"$LOG"; echo >>"$LOG"; eval "${DO:-}"',
@@ -118,7 +119,8 @@ def test_stages_are_trained_in_order_on_every_gpu_of_the_job(job: Job) -> None:
         f"animatic [train] [--stage] [{stage}] {settings}" for stage in (1, 2, 3)
     ]
     assert not (job.folder / "disk" / f"ray-{JOB_ID}").exists()
-    [ray] = job.logged("ray")
+    ray, stop = job.logged("ray")
+    assert stop == "ray stop --force"
     # From the id of the job: its ports meet neither those of another job nor those of Ray's workers.
     assert "symmetric-run --address 10.77.0.1:22014 --min-nodes 2 --num-cpus 4 --num-gpus 8 " in ray
     assert "--dashboard-agent-listen-port 22015" in ray
@@ -158,6 +160,14 @@ def test_the_first_node_is_addressed_as_the_last_one_resolves_it(job: Job) -> No
     assert "--kill-on-bad-exit=1 --wait=60" in started
 
 
+def test_a_job_of_one_node_does_not_depend_on_what_its_name_resolves_to(job: Job) -> None:
+    job.command("scontrol", "echo node1")
+    code, output = job.run("train.sbatch", SLURM_JOB_NUM_NODES="1", STAGES="1")
+    assert code == 0, output
+    assert not job.logged("getent")
+    assert "symmetric-run --address 127.0.0.1:22014 --min-nodes 1 " in job.logged("ray")[0]
+
+
 def test_a_stage_that_fails_ends_the_job_with_its_exit_code(job: Job) -> None:
     code, _ = job.run("train.sbatch", DO='[ "$3" != 2 ] || exit 7')
     assert code == 7
@@ -174,11 +184,11 @@ def test_a_ray_that_does_not_start_fails_the_job_although_symmetric_run_exits_0(
     assert not job.logged("animatic")
 
 
-def test_other_nodes_end_as_soon_as_the_work_has_ended(job: Job) -> None:
+def test_every_node_ends_as_soon_as_the_work_has_ended(job: Job) -> None:
     job.command("ray", 'echo "ray $*" >>"$LOG"; [ "$1" = stop ] || exec sleep 1000')
     job.job.mkdir(parents=True)
     exported = {"JOB": str(job.job), "RAY_ADDRESS": "10.77.0.1:22014", "GPUS_PER_NODE": "0"}
-    exported |= {"OBJECT_STORE": "100000000", "AGENT_PORT": "22015", "SLURM_NODEID": "1"}
+    exported |= {"OBJECT_STORE": "100000000", "AGENT_PORT": "22015"}
     process = job.bash(str(SLURM / "on_ray.sh"), "node", **exported)
     job.until(lambda: job.logged("ray symmetric-run"))
     (job.job / "status").write_text("0\n")

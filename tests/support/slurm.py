@@ -103,9 +103,9 @@ class Slurm:
         """Of the batch script of a job that has ended."""
         return int(self._field(job, "ExitCode").split(":")[0])
 
-    def start_now(self, job: str) -> None:
-        """A requeued job would wait for two minutes, in case the nodes are still busy with it."""
-        self._ask("scontrol", "update", f"JobId={job}", "StartTime=now")
+    def start_soon(self, job: str) -> None:
+        """A requeued job would wait for two minutes. Nodes refuse one that starts while they still end it."""
+        self._ask("scontrol", "update", f"JobId={job}", "StartTime=now+15")
 
     def _field(self, job: str, name: str) -> str:
         words = self._ask("scontrol", "show", "job", job).split()
