@@ -8,6 +8,7 @@ Other packages use these modules, and these packages by the names that they expo
 - ``training.batch_source``: where batches come from
 - ``training.run_folder``, ``training.journal``, ``training.events``: what a run leaves behind
 - ``training.initialisation``: where the initial weights of a stage come from
+- ``training.processes``: errors, output and signs of life of the processes of a run
 - ``training.trainable``: which parameters a stage trains
 - ``training.checkpoints``: what resuming continues from
 

@@ -22,7 +22,7 @@ from training.checkpoints import (
 from training.config import RunConfig, config_hash, load, trajectory_hash
 from training.config.identity import TRAJECTORY
 from training.journal import Journal
-from training.process_group import ProcessGroup
+from training.processes.group import ProcessGroup
 from training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)

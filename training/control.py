@@ -145,13 +145,3 @@ class RunControl:
         finally:
             for signum in handled:
                 signal.signal(signum, before[signum])
-
-
-def lost_peer(error: Exception) -> bool:
-    """Whether a process failed because another one did: by a collective operation, or by its report."""
-    from torch.distributed import DistError
-
-    from training.process_group import PeerError
-
-    # gloo has no error type of its own.
-    return isinstance(error, DistError | PeerError) or "gloo/transport" in str(error)

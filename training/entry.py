@@ -19,17 +19,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from core.disk_errors import explained, usable_folder
 from core.errors import AnimaticError
 from core.repeating import Repeating
-from training.control import RunControl, StoppedBySignal, lost_peer
-from training.launch_environment import adopt_launcher
-from training.process_output import log_to_file, redirect_output, share_cores, worker_log
-
-if TYPE_CHECKING:
-    from training.result import TrainResult
+from training.control import RunControl, StoppedBySignal
+from training.processes.errors import ReportedError, lost_peer
+from training.processes.launch_environment import adopt_launcher
+from training.processes.output import log_to_file, redirect_output, share_cores, worker_log
+from training.result import TrainResult
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +77,6 @@ def _train_reporting(parsed: Arguments) -> int:
     """Train, and report the end on the terminal; the exit code."""
     from torch import distributed
 
-    from training.process_group import ReportedError
-
     try:
         result = _train(parsed, RunControl())
     except StoppedBySignal as stop:
@@ -105,9 +102,8 @@ def _train_reporting(parsed: Arguments) -> int:
 
 def _train_for_launcher(parsed: Arguments, folder: Path) -> int:
     """Train, and report the end in the status folder; exit code 0 keeps torchrun from a restart."""
-    from training.process_group import ReportedError
-    from training.signs_of_life import Beat, Failure
-    from training.status_folder import Refused, StatusFolder, StoppedAt
+    from training.processes.signs_of_life import Beat, Failure
+    from training.processes.status_folder import Refused, StatusFolder, StoppedAt
 
     status, control, rank = StatusFolder(folder), RunControl(), _rank()
     if isinstance(status.outcome(), Refused):

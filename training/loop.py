@@ -23,10 +23,10 @@ from training.control import SUPERSEDED, Phase, RunControl, StoppedBySignal
 from training.initialisation import initialise
 from training.journal import Journal
 from training.objectives.denoising import DenoisingObjective
-from training.preflight import Setup, check_equal_setups
-from training.process_group import ProcessGroup, join_process_group
-from training.publish import finished_bundle, publish
-from training.result import TrainResult, finished_result
+from training.processes.group import ProcessGroup, join_process_group
+from training.processes.preflight import Setup, check_equal_setups
+from training.publish import finished_bundle, finished_result, publish
+from training.result import TrainResult
 from training.run_folder import RunFolder
 from training.run_lock import only_run
 from training.skipped_steps import SkippedSteps

@@ -12,6 +12,8 @@ from training.config import RunConfig, config_hash
 from training.continuation import Continuation, find_continuation
 from training.initialisation import Initialisation, SourceBundles, open_source_bundles
 from training.model_card import model_card
+from training.processes.group import ProcessGroup
+from training.result import TrainResult
 from training.run_folder import RunFolder
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -57,6 +59,22 @@ def finished_bundle(
                 f"({str(found)[:8]}, not {str(requested)[:8]}): choose another run folder (--out)"
             )
     return bundle
+
+
+def finished_result(
+    config: RunConfig, folder: RunFolder, digest: str, group: ProcessGroup
+) -> TrainResult | None:
+    """The result of a run that has its bundle; None without one. Collective.
+
+    The first process looks and verifies: others, on other machines, may not list the bundle yet.
+
+    Raises AnimaticError, in all processes, as :func:`finished_bundle` does.
+    """
+    bundle = group.together(lambda: finished_bundle(config, folder, digest) if group.is_first else None)
+    bundle_id = group.from_first(bundle.id if bundle else None)
+    if bundle_id is None:
+        return None
+    return TrainResult(bundle_id, folder.bundle, config.train.steps, None, config.train.steps)
 
 
 def publish(

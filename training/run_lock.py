@@ -16,7 +16,7 @@ from core.host import process_identity
 from core.lock import named_lock
 from core.repeating import Repeating
 from training.control import RunControl
-from training.process_group import ProcessGroup
+from training.processes.group import ProcessGroup
 from training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)

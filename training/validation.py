@@ -22,7 +22,8 @@ from training.batch_source import BatchSource
 from training.config import RunConfig
 from training.control import Phase, RunControl
 from training.journal import Journal
-from training.process_group import PeerError, ProcessGroup
+from training.processes.errors import PeerError
+from training.processes.group import ProcessGroup
 from training.run_folder import RunFolder
 
 _PLAYBACK_FPS = 8

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from training.signs_of_life import Beat, Failure, Seen
+from training.processes.signs_of_life import Beat, Failure, Seen
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle

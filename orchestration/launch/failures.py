@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.process_output import worker_log
-from training.signs_of_life import Failure
+from training.processes.output import worker_log
+from training.processes.signs_of_life import Failure
 
 
 def failure_message(

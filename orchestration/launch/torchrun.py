@@ -23,9 +23,9 @@ from orchestration.launch.signals import StopSignals, raise_stopped
 from orchestration.launch.watch import PATIENCE_S, WATCH_S, LongWaits, OnLook, ages, stalled
 from training.config import RunConfig, dump_yaml
 from training.control import Phase
-from training.process_output import worker_log
+from training.processes.output import worker_log
+from training.processes.status_folder import Refused, StatusFolder, StoppedAt
 from training.result import TrainResult
-from training.status_folder import Refused, StatusFolder, StoppedAt
 
 _LOOK_S = 0.2
 # Until processes that do not end by themselves are killed: others have failed, or the user stops at once.

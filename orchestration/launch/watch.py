@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from core.repeating import Repeating
 from orchestration.launch.resources import Wanted
 from training.control import Phase
-from training.signs_of_life import Beat, Seen
+from training.processes.signs_of_life import Beat, Seen
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from core.errors import AnimaticError
 from core.files import write_text
 from core.repeating import Repeating
-from training.control import RunControl, StoppedBySignal, lost_peer
-from training.process_output import redirect_output, share_cores, worker_log
-from training.signs_of_life import Beat, Failure
+from training.control import RunControl, StoppedBySignal
+from training.processes.errors import lost_peer
+from training.processes.output import redirect_output, share_cores, worker_log
+from training.processes.signs_of_life import Beat, Failure
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle

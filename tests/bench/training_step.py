@@ -21,7 +21,7 @@ from tests.bench.timing import MIB, Result, Row, clock_name, stopwatch
 from training.backends import DeepSpeedBackend
 from training.config import RunConfig, resolve
 from training.objectives.denoising import DenoisingObjective
-from training.process_group import ProcessGroup, join_process_group
+from training.processes.group import ProcessGroup, join_process_group
 from training.trainable import trainable_names
 
 PRESETS = ("256", "512", "1024")

@@ -9,7 +9,7 @@ from tests.support.ray_nodes import environment
 from tests.support.two_nodes import Nodes
 
 JOINING = """
-from training.process_group import join_process_group
+from training.processes.group import join_process_group
 
 group = join_process_group(gpu=False)
 print("gathered", group.gathered(group.rank), flush=True)

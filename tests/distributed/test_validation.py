@@ -10,7 +10,7 @@ from models.bundle import open_bundle
 from tests.support.training_jobs import SyntheticSource, small_config
 from training.control import RunControl
 from training.journal import Journal, read_journal
-from training.process_group import ProcessGroup
+from training.processes.group import ProcessGroup
 from training.run_folder import RunFolder
 from training.validation import Validation, draw_samples
 

@@ -27,7 +27,7 @@ from tests.support.recorded_files import CrashError, RecordedFiles, recorded_fil
 from tests.support.stored_samples import sample
 from training.checkpoints import CheckpointIdentity, CheckpointStore, find_damage
 from training.config import resolve
-from training.process_group import ProcessGroup
+from training.processes.group import ProcessGroup
 
 TAR, MANIFEST = "shard-000000.tar", "units/unit-000000.json"
 

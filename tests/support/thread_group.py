@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from core.errors import AnimaticError
-from training.process_group import ProcessGroup
+from training.processes.group import ProcessGroup
 
 Value = TypeVar("Value")
 TIMEOUT_S = 60.0

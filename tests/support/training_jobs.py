@@ -24,7 +24,7 @@ from training.control import StoppedBySignal
 from training.initialisation import initialise
 from training.loop import train
 from training.objectives.denoising import DenoisingObjective
-from training.process_group import join_process_group
+from training.processes.group import join_process_group
 from training.trainable import trainable_names
 
 SMALL = (

@@ -7,8 +7,8 @@ from tests.support import small_stages
 from tests.support.thread_group import ThreadGroup, run_as_threads
 from tests.support.training_jobs import small_config
 from training.loop import is_image_step
-from training.publish import finished_bundle
-from training.result import TrainResult, finished_result
+from training.publish import finished_bundle, finished_result
+from training.result import TrainResult
 from training.run_folder import RunFolder
 
 
@@ -34,7 +34,7 @@ def test_the_first_process_alone_looks_for_a_finished_run_and_verifies_it(tmp_pa
         looks.append(True)
         return finished_bundle(*arguments)
 
-    monkeypatch.setattr("training.result.finished_bundle", counted)
+    monkeypatch.setattr("training.publish.finished_bundle", counted)
     first, second = run_as_threads(2, look)
     assert first == second and first is not None and first.bundle_id == bundle_id
     assert looks == [True]

@@ -13,7 +13,7 @@ from core.lock import LockedError
 from tests.support.paths import ROOT
 from training import run_lock
 from training.control import RunControl
-from training.process_group import ProcessGroup
+from training.processes.group import ProcessGroup
 from training.run_folder import RunFolder
 from training.run_lock import only_run
 
@@ -22,7 +22,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from training.control import RunControl
-from training.process_group import ProcessGroup
+from training.processes.group import ProcessGroup
 from training.run_folder import RunFolder
 from training.run_lock import only_run
 

@@ -17,7 +17,7 @@ from tests.support.small_stages import small_config
 from training.checkpoints import CheckpointIdentity, CheckpointStore, find_damage, read_manifest
 from training.events import Warned
 from training.journal import Journal, read_journal
-from training.process_group import ProcessGroup
+from training.processes.group import ProcessGroup
 from training.run_folder import RunFolder
 
 IDENTITY = CheckpointIdentity(trajectory="t", dataset="d", base=None, parent=None, world_size=1)

@@ -23,7 +23,7 @@ from training.backends.optimizer import build_optimizer, learning_rate
 from training.backends.zero import master_fragment
 from training.batch_shares import batch_shares
 from training.config import RunConfig
-from training.process_group import ProcessGroup
+from training.processes.group import ProcessGroup
 
 _TAG = "deepspeed"  # folder of DeepSpeed's files in a checkpoint
 

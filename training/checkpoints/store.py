@@ -36,7 +36,7 @@ from training.checkpoints.names import (
     plain_name,
     step_of,
 )
-from training.process_group import ProcessGroup
+from training.processes.group import ProcessGroup
 
 
 class Stateful(Protocol):

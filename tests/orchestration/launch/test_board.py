@@ -4,7 +4,7 @@ import asyncio
 
 from orchestration.launch.board import Board
 from training.control import Phase
-from training.signs_of_life import Beat, Failure
+from training.processes.signs_of_life import Beat, Failure
 
 
 def test_a_failure_after_a_restart_is_kept_whichever_worker_starts_first():

@@ -6,7 +6,7 @@ from pathlib import Path
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 
 from orchestration.launch.failures import failure_message, last_line
-from training.signs_of_life import Failure
+from training.processes.signs_of_life import Failure
 
 LOST = RuntimeError("Connection closed by peer")
 KILLED = "its process was killed, as when memory runs out, or its machine was lost"

@@ -20,7 +20,7 @@ from tests.support.command import run
 from tests.support.small_stages import small_sets
 from training.control import StoppedBySignal
 from training.journal import read_journal
-from training.status_folder import Refused, StatusFolder
+from training.processes.status_folder import Refused, StatusFolder
 
 SETS = [*small_sets(0), "launch.workers=2", "tracking.wandb=disabled"]
 

@@ -11,7 +11,7 @@ from orchestration.launch.resources import Wanted
 from orchestration.launch.watch import Watch, stalled
 from tests.support.training_jobs import small_config
 from training.control import Phase
-from training.signs_of_life import Beat, Seen
+from training.processes.signs_of_life import Beat, Seen
 
 
 def seen(

@@ -14,7 +14,7 @@ import torch
 import training.checkpoints.store as store_module
 from core.errors import AnimaticError
 from training.checkpoints import CheckpointIdentity, CheckpointStore, find_damage, read_manifest
-from training.process_group import ProcessGroup
+from training.processes.group import ProcessGroup
 
 IDENTITY = CheckpointIdentity(trajectory="t" * 64, dataset="d" * 64, base=None, parent="p" * 64, world_size=1)
 

@@ -11,7 +11,7 @@ from core.canonical_json import digest_of
 from core.code_version import code_version
 from core.errors import AnimaticError
 from training.config import RunConfig, config_hash
-from training.process_group import ProcessGroup
+from training.processes.group import ProcessGroup
 
 _SHORT = 12
 _FIXES = {

@@ -13,19 +13,12 @@ import torch.distributed as dist
 
 from core.errors import AnimaticError
 from core.interfaces import GLOO_INTERFACE, interface_to_others
+from training.processes.errors import PeerError, ReportedError
 
 Value = TypeVar("Value")
 
 # Longer than any work of one process that the others wait for: drawing samples, listing a large dataset.
 PATIENCE = timedelta(days=1)
-
-
-class PeerError(RuntimeError):
-    """Work of another process of the run failed."""
-
-
-class ReportedError(AnimaticError):
-    """An error that the user can fix, which another process of the run has raised and reports."""
 
 
 @dataclass(frozen=True)

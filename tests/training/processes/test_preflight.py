@@ -7,8 +7,8 @@ import pytest
 from core.errors import AnimaticError
 from tests.support.small_stages import small_config
 from tests.support.thread_group import ThreadGroup, run_as_threads
-from training.preflight import Setup, check_equal_setups
-from training.process_group import ReportedError
+from training.processes.errors import ReportedError
+from training.processes.preflight import Setup, check_equal_setups
 
 SETUP = Setup(code="0.1.0", python="3.11.7", torch="2.15", deepspeed="0.19", settings="a", dataset="d")
 

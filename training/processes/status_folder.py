@@ -14,8 +14,8 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from core.host import process_identity
+from training.processes.signs_of_life import Beat, Failure, Seen
 from training.result import TrainResult
-from training.signs_of_life import Beat, Failure, Seen
 
 Record = TypeVar("Record")
 

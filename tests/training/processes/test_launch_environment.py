@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import AnimaticError
-from training.launch_environment import adopt_launcher, first_host, tasks_of_node
+from training.processes.launch_environment import adopt_launcher, first_host, tasks_of_node
 
 SLURM = {
     "SLURM_JOB_ID": "4711",

@@ -3,8 +3,7 @@
 import pytest
 from torch.distributed import DistBackendError, DistNetworkError
 
-from training.control import lost_peer
-from training.process_group import PeerError
+from training.processes.errors import PeerError, lost_peer
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.errors import AnimaticError
-from training.process_group import device_index, join_process_group
+from training.processes.group import device_index, join_process_group
 
 
 @pytest.mark.parametrize(("node_rank", "visible", "index"), [(0, 1, 0), (3, 1, 0), (0, 4, 0), (3, 4, 3)])
@@ -30,8 +30,8 @@ def test_deepspeed_finds_the_index_among_visible_gpus_in_the_environment(monkeyp
         patch.object(torch.cuda, "device_count", return_value=1),
         patch.object(torch.cuda, "set_device") as chosen,
         patch.object(deepspeed, "init_distributed"),
-        patch("training.process_group.dist.get_rank", return_value=3),
-        patch("training.process_group.dist.get_world_size", return_value=4),
+        patch("training.processes.group.dist.get_rank", return_value=3),
+        patch("training.processes.group.dist.get_world_size", return_value=4),
     ):
         group = join_process_group(gpu=True)
     chosen.assert_called_once_with(0)
