@@ -9,6 +9,9 @@ import pytest
 from tests.support.paths import ROOT
 
 
+MEETING = {"WORLD_SIZE": "4", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+
+
 def entry(*arguments: object, **environment: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "training", *map(str, arguments)],
@@ -24,7 +27,7 @@ def entry(*arguments: object, **environment: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_wrong_usage_is_printed_by_the_first_process_alone(rank, tmp_path):
-    code, printed = entry("--local_rank", rank, tmp_path / "config.yaml", RANK=str(rank))
+    code, printed = entry("--local_rank", rank, tmp_path / "config.yaml", RANK=str(rank), **MEETING)
     assert code == 2
     assert ("required: --run-dir" in printed) == (rank == 0)
     assert printed == "" or rank == 0
@@ -32,7 +35,7 @@ def test_wrong_usage_is_printed_by_the_first_process_alone(rank, tmp_path):
 
 @pytest.mark.parametrize("local_rank", [0, 1])
 def test_an_error_that_all_processes_find_is_one_line_of_one_process_a_machine(local_rank, tmp_path):
-    variables = {"RANK": str(2 + local_rank), "LOCAL_RANK": str(local_rank), "WORLD_SIZE": "4"}
+    variables = {"RANK": str(2 + local_rank), "LOCAL_RANK": str(local_rank), **MEETING}
     code, printed = entry(tmp_path / "missing.yaml", "--run", tmp_path / "run", **variables)
     assert code == 1
     errors = [line for line in printed.splitlines() if line.startswith("error: ")]

@@ -10,6 +10,7 @@ _LOCAL = "127.0.0.1"
 _MPI_PORT = "29500"
 # Below the range from which Linux takes ports for outgoing connections.
 _PORTS, _FIRST_PORT = 15_000, 15_000
+_OF_A_GROUP = ("WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _TASKS = re.compile(r"(\d+)(?:\(x(\d+)\))?")
 
 
@@ -35,9 +36,16 @@ def adopt_launcher(environment: MutableMapping[str, str]) -> None:
     torchrun and deepspeed set them; in a step of Slurm (``srun``) and under MPI (``mpirun``) they follow from
     other variables. Without any launcher, nothing is set: the process is alone.
 
-    Raises AnimaticError where the address of the first process cannot be known.
+    Raises AnimaticError where the address of the first process cannot be known, or variables are missing
+    that a launcher sets together with RANK.
     """
     if "RANK" in environment:
+        missing = [name for name in _OF_A_GROUP if name not in environment]
+        if missing:
+            raise AnimaticError(
+                f"RANK is set in the environment, but {' and '.join(missing)} not: start the processes by "
+                "torchrun, deepspeed, srun or mpirun, or unset RANK for a single process"
+            )
         if "LOCAL_SIZE" in environment:  # deepspeed's name for it
             environment.setdefault("LOCAL_WORLD_SIZE", environment["LOCAL_SIZE"])
     elif _is_slurm_step(environment):

@@ -24,6 +24,7 @@ def test_deepspeed_finds_the_index_among_visible_gpus_in_the_environment(monkeyp
     import deepspeed
 
     monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("LOCAL_RANK", "3")
     with (
         patch.object(torch.cuda, "is_available", return_value=True),

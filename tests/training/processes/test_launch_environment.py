@@ -49,6 +49,12 @@ def test_what_torchrun_and_deepspeed_set_stays_inside_of_slurm_too():
     assert adopted(**own, LOCAL_SIZE="2") == ("1", "2", "1", "2", "a", "1")
 
 
+def test_a_rank_without_the_rest_is_refused():
+    """As in a shell in which someone has tried a launcher."""
+    with pytest.raises(AnimaticError, match="RANK is set in the environment, but WORLD_SIZE and MASTER_PORT"):
+        adopted(RANK="0", MASTER_ADDR="a")
+
+
 def test_processes_of_mpi_on_several_nodes_need_the_address_of_the_first():
     assert adopted(**MPICH) == ("1", "2", "1", "2", "127.0.0.1", "29500")
     assert adopted(**OPEN_MPI, MASTER_ADDR="a") == ("3", "4", "1", "2", "a", "29500")
