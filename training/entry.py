@@ -28,7 +28,7 @@ from training.control import RunControl, StoppedBySignal
 from training.processes.errors import ReportedError, lost_peer
 from training.processes.launch_environment import adopt_launcher
 from training.processes.output import log_to_file, redirect_output, share_cores, worker_log
-from training.result import TrainResult
+from training.result import Refused, Stopped, TrainResult
 
 logger = logging.getLogger(__name__)
 
@@ -103,14 +103,17 @@ def _train_reporting(parsed: Arguments) -> int:
 def _train_for_launcher(parsed: Arguments, folder: Path) -> int:
     """Train, and report the end in the status folder; exit code 0 keeps torchrun from a restart."""
     from training.processes.signs_of_life import Beat, Failure
-    from training.processes.status_folder import Refused, StatusFolder, StoppedAt
+    from training.processes.status_folder import StatusFolder
 
     status, control, rank = StatusFolder(folder), RunControl(), _rank()
     if isinstance(status.outcome(), Refused):
         return 0
 
     def beat() -> None:
-        status.beat(Beat.of(control, rank))
+        try:
+            status.beat(Beat.of(control, rank))
+        except OSError as error:  # the next one may succeed, as on a disk that was full
+            logger.warning("cannot report to the launcher: %s", error)
         if not status.has_launcher():
             control.request_stop(signal.SIGTERM)
 
@@ -118,7 +121,7 @@ def _train_for_launcher(parsed: Arguments, folder: Path) -> int:
         try:
             result = _train(parsed, control)
         except StoppedBySignal as stop:
-            status.end(StoppedAt(stop.signal, stop.step))
+            status.end(Stopped(stop.signal, stop.step))
             return 0
         except ReportedError as error:
             logger.error("%s", error)

@@ -1,4 +1,4 @@
-"""What a run ends with."""
+"""How a run ends, for what has launched it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,3 +19,21 @@ class TrainResult:
     steps: int
     final_loss: float | None
     resumed_from: int | None
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A signal stopped the run: see :class:`training.control.StoppedBySignal`."""
+
+    signal: int
+    step: int | None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An error that only the user can fix, in one line; starting the processes again would repeat it."""
+
+    message: str
+
+
+Outcome = TrainResult | Stopped | Refused

@@ -18,20 +18,20 @@ from core.errors import AnimaticError
 from orchestration.job_log import current_job
 from orchestration.launch.board import start_board
 from orchestration.launch.failures import failure_message, last_line
+from orchestration.launch.outcome import raise_stopped, result_of
 from orchestration.launch.resources import Wanted
-from orchestration.launch.signals import StopSignals, raise_stopped
+from orchestration.launch.signals import StopSignals
 from orchestration.launch.watch import OnLook, Watch
-from orchestration.launch.worker import Refusal, Stopped, WorkerTask, work
+from orchestration.launch.worker import WorkerTask, work
 from pipelines.cluster.connect import ensure_ray
-from training.checkpoints import MANIFEST
+from training.checkpoints import complete_checkpoints
 from training.config import RunConfig
+from training.result import Outcome, TrainResult
 from training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
     from ray.train.torch import TorchTrainer
-
-    from training.loop import TrainResult
 
 # A machine with other work can take minutes to import torch in every worker.
 START_TIMEOUT_S = 600
@@ -99,7 +99,7 @@ class RayTrainLauncher:
                     return self._result(fit)
                 except TrainingFailedError as error:
                     failure, newest = self._failure(error), _newest_checkpoint(self._run_dir)
-                    if newest <= before:
+                    if newest in (before, None):
                         raise AnimaticError(failure) from error
                     self._report(f"{failure}; the run goes on, since {newest} was saved meanwhile")
 
@@ -128,16 +128,12 @@ class RayTrainLauncher:
         from ray.exceptions import RayError
 
         try:
-            returned = fit.result()
+            outcome = fit.result()
         except RayError as error:
             raise AnimaticError(
                 f"Ray lost the run ({last_line(error)}); the same command resumes it"
             ) from error
-        if isinstance(returned, Refusal):
-            raise AnimaticError(returned.message)
-        if isinstance(returned, Stopped):
-            raise_stopped(returned.signal, returned.step)
-        return returned
+        return result_of(outcome)
 
     def _failure(self, error: Exception) -> str:
         import ray
@@ -158,7 +154,7 @@ class _Fit:
 
     def __init__(self, trainer: TorchTrainer) -> None:
         self._trainer = trainer
-        self._returned: TrainResult | Refusal | Stopped | None = None
+        self._returned: Outcome | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._fit, name="Ray Train", daemon=True)
 
@@ -170,7 +166,7 @@ class _Fit:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def result(self) -> TrainResult | Refusal | Stopped:
+    def result(self) -> Outcome:
         """What the first worker returned. Raises what the call raised."""
         if self._error is not None:
             raise self._error
@@ -194,10 +190,10 @@ class _Fit:
             self._error = error
 
 
-def _newest_checkpoint(run_dir: Path) -> str:
-    """Its name, which grows with the step; empty without one."""
-    written = RunFolder(run_dir).checkpoints.glob(f"step-*/{MANIFEST}")
-    return max((manifest.parent.name for manifest in written), default="")
+def _newest_checkpoint(run_dir: Path) -> str | None:
+    """Its name, which no later checkpoint has; None without one."""
+    complete = complete_checkpoints(RunFolder(run_dir).checkpoints)
+    return complete[-1].name if complete else None
 
 
 def _set_environment(config: RunConfig, wanted: Wanted) -> None:

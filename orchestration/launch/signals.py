@@ -6,9 +6,9 @@ import signal
 import threading
 import time
 from types import FrameType, TracebackType
-from typing import NoReturn, Self
+from typing import Self
 
-from training.control import STOP_SIGNALS, StoppedBySignal
+from training.control import STOP_SIGNALS
 
 # Launchers such as `timeout`, and terminals, deliver one signal twice within moments.
 REPEAT_S = 1.0
@@ -46,11 +46,3 @@ class StopSignals:
             self.first, self._at = signum, now
         elif now - self._at > REPEAT_S:
             self.repeated = True
-
-
-def raise_stopped(signum: int, step: int | None) -> NoReturn:
-    """Raise what ends a command whose run a signal stopped: KeyboardInterrupt or StoppedBySignal."""
-    stop = StoppedBySignal(signum, step)
-    if signum == signal.SIGINT:
-        raise KeyboardInterrupt(str(stop)) from None
-    raise stop

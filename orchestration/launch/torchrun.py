@@ -19,12 +19,13 @@ from pathlib import Path
 from core.errors import AnimaticError
 from core.files import write_text
 from orchestration.devices import device_count
-from orchestration.launch.signals import StopSignals, raise_stopped
+from orchestration.launch.outcome import raise_stopped, result_of
+from orchestration.launch.signals import StopSignals
 from orchestration.launch.watch import PATIENCE_S, WATCH_S, LongWaits, OnLook, ages, stalled
 from training.config import RunConfig, dump_yaml
 from training.control import Phase
 from training.processes.output import worker_log
-from training.processes.status_folder import Refused, StatusFolder, StoppedAt
+from training.processes.status_folder import StatusFolder
 from training.result import TrainResult
 
 _LOOK_S = 0.2
@@ -144,13 +145,9 @@ class TorchrunLauncher:
 
     def _result(self, status: StatusFolder, code: int) -> TrainResult:
         outcome = status.outcome()
-        if isinstance(outcome, TrainResult):
-            return outcome
-        if isinstance(outcome, Refused):
-            raise AnimaticError(outcome.message)
-        if isinstance(outcome, StoppedAt):
-            raise_stopped(outcome.signal, outcome.step)
-        raise AnimaticError(self._failure(status, code))
+        if outcome is None:
+            raise AnimaticError(self._failure(status, code))
+        return result_of(outcome)
 
     def _failure(self, status: StatusFolder, code: int) -> str:
         """One line with the cause, the process and its log: as ``failure_message`` for a run on Ray."""

@@ -7,7 +7,6 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -18,12 +17,12 @@ from training.control import RunControl, StoppedBySignal
 from training.processes.errors import lost_peer
 from training.processes.output import redirect_output, share_cores, worker_log
 from training.processes.signs_of_life import Beat, Failure
+from training.result import Outcome, Refused, Stopped
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
     from training.config import RunConfig
-    from training.loop import TrainResult
 
 logger = logging.getLogger("training.worker")
 
@@ -42,27 +41,12 @@ class WorkerTask(TypedDict):
     board: ActorHandle[Any]
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """An error that only the user can fix, in one line; restarting the workers would repeat it."""
-
-    message: str
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """The end of a run that a signal to the launcher asked for; see :class:`StoppedBySignal`."""
-
-    signal: int
-    step: int | None
-
-
-def work(task: WorkerTask) -> TrainResult | Refusal | Stopped:
+def work(task: WorkerTask) -> Outcome:
     """Train in this worker process (``training.entry`` is for those of other launchers).
 
     Raises:
         AnimaticError: an error that the user can fix. After the restart that follows, the same call returns
-            it as a :class:`Refusal`, which ends the run.
+            it as a :class:`Refused`, which ends the run.
     """
     run_dir, rank = task["run_dir"], int(os.environ["RANK"])
     if task["working_dir"] is not None:
@@ -70,7 +54,7 @@ def work(task: WorkerTask) -> TrainResult | Refusal | Stopped:
     redirect_output(worker_log(run_dir, rank))
     refusal = run_dir / "logs" / f"refused-{task['launch']}"
     if refusal.exists():
-        return Refusal(refusal.read_text())
+        return Refused(refusal.read_text())
     share_cores()
     from training.loop import train
 

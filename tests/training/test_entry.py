@@ -8,7 +8,6 @@ import pytest
 
 from tests.support.paths import ROOT
 
-
 MEETING = {"WORLD_SIZE": "4", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
 
 

@@ -1,6 +1,6 @@
 """A folder in which the processes of a run on one machine report to what has launched them.
 
-It takes the place of exit codes, which torchrun answers by starting all processes again: a run that was
+It replaces exit codes, which torchrun answers by starting all processes again: a run that was
 stopped, or ended by an error that the user has to fix, ends its processes with exit code 0.
 """
 
@@ -15,24 +15,9 @@ from pydantic import TypeAdapter
 
 from core.host import process_identity
 from training.processes.signs_of_life import Beat, Failure, Seen
-from training.result import TrainResult
+from training.result import Outcome
 
 Record = TypeVar("Record")
-
-
-@dataclass(frozen=True)
-class Refused:
-    """An error that the user has to fix."""
-
-    message: str
-
-
-@dataclass(frozen=True)
-class StoppedAt:
-    """A signal stopped the run, with the checkpoint of ``step`` if there is one."""
-
-    signal: int
-    step: int | None
 
 
 @dataclass(frozen=True)
@@ -43,7 +28,6 @@ class _Dated:
     at: float
 
 
-Outcome = TrainResult | StoppedAt | Refused
 _OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
 _BEAT, _FAILURE = TypeAdapter(_Dated), TypeAdapter(Failure)
 
@@ -60,15 +44,15 @@ class StatusFolder:
         (self._folder / "launcher").write_text(f"{os.getpid()} {process_identity(os.getpid())}")
 
     def has_launcher(self) -> bool:
-        """Whether the launcher still runs."""
-        pid, _, identity = (self._folder / "launcher").read_text().partition(" ")
+        """Whether the launcher still runs; False too where the folder was deleted."""
         try:
+            pid, _, identity = (self._folder / "launcher").read_text().partition(" ")
             return process_identity(int(pid)) == identity
         except OSError:
             return False
 
     def beat(self, beat: Beat) -> None:
-        """Replace the process's sign of life."""
+        """Replace the process's sign of life. Raises OSError where it cannot be written."""
         self._write(f"beat-{beat.rank}", _BEAT.dump_json(_Dated(beat, time.monotonic())))
 
     def seen(self) -> list[Seen]:

@@ -191,9 +191,13 @@ def test_a_run_ends_when_it_fails_too_often_without_a_new_checkpoint(tmp_path, r
     def fit(trainer: TorchTrainer) -> None:
         assert trainer.run_config.failure_config.max_failures == 1
         attempts.append(trainer)
-        if len(attempts) < 3:
-            (checkpoints / f"step-{len(attempts):08d}").mkdir(parents=True)
-            (checkpoints / f"step-{len(attempts):08d}" / "manifest.json").touch()
+        saved = [f"step-{len(attempts):08d}"] if len(attempts) < 3 else []
+        for name in [
+            *saved,
+            f"step-{len(attempts) + 1:08d}-1.{len(attempts)}.partial",
+        ]:  # which was not finished
+            (checkpoints / name).mkdir(parents=True)
+            (checkpoints / name / "manifest.json").touch()
         raise WorkerGroupError("failed", {0: ValueError("a bad disk")})
 
     monkeypatch.setattr(TorchTrainer, "fit", fit)

@@ -20,7 +20,8 @@ from tests.support.command import run
 from tests.support.small_stages import small_sets
 from training.control import StoppedBySignal
 from training.journal import read_journal
-from training.processes.status_folder import Refused, StatusFolder
+from training.processes.status_folder import StatusFolder
+from training.result import Refused
 
 SETS = [*small_sets(0), "launch.workers=2", "tracking.wandb=disabled"]
 
@@ -177,6 +178,8 @@ def test_a_run_notices_that_its_launcher_is_gone(tmp_path):
     (tmp_path / "launcher").write_text(f"{pid} {identity}0")  # another process of the same id
     assert not status.has_launcher()
     (tmp_path / "launcher").write_text(f"99999999 {identity}")
+    assert not status.has_launcher()
+    (tmp_path / "launcher").unlink()  # with its folder
     assert not status.has_launcher()
 
 
