@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from core.config import locations
 from core.urls import absolute
 from training.config import RunConfig
 
 _PATHS = (
     "data.dataset", "data.latents", "data.cache.folder", "model.codec.path", "model.encoders.path",
-    "init.base", "init.parent", "init.checkpoint",
+    "init.parent", "init.checkpoint",
 )  # fmt: skip
+_PRIOR = "prior"  # of init.base: the bundle that ships with the code
 _SQLITE = "sqlite:///"
 
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
     """The configuration with every local path absolute, also of a local tracker."""
-    values = config.model_dump()
-    for name in _PATHS:
-        *sections, key = name.split(".")
-        section: Any = values
-        for part in sections:
-            section = section[part]
-        if section[key] is not None and (name, section[key]) != ("init.base", "prior"):
-            section[key] = absolute(section[key])
-    for other in values["data"]["others"]:
-        for key in ("dataset", "latents"):
-            other[key] = None if other[key] is None else absolute(other[key])
-    values["tracking"]["mlflow_uri"] = absolute_tracker(config.tracking.mlflow_uri)
-    return RunConfig.model_validate(values)
+    base = () if config.init.base == _PRIOR else ("init.base",)
+    config = locations.with_absolute_paths(config, *_PATHS, *base)
+    others = [locations.with_absolute_paths(other, "dataset", "latents") for other in config.data.others]
+    uri = absolute_tracker(config.tracking.mlflow_uri)
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"others": others}),
+            "tracking": config.tracking.model_copy(update={"mlflow_uri": uri}),
+        }
+    )
 
 
 def absolute_tracker(uri: str | None) -> str | None:
