@@ -6,7 +6,7 @@ import json
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +17,7 @@ from orchestration.demo.footage import write_csv
 from tests.support.infra_tools import find
 from tests.support.monitoring import DASHBOARDS, alerts, is_of_gpus, queries
 from tests.support.paths import ROOT
-from tests.support.ray_nodes import BIN, RayNodes
+from tests.support.ray_nodes import BIN, RayNodes, until
 from tests.support.small_stages import small_sets
 from tests.support.two_nodes import Nodes, Running
 
@@ -116,7 +116,7 @@ def test_jobs_are_scraped_and_tracked_and_every_query_of_the_dashboards_has_data
         f"{MLFLOW}/api/2.0/mlflow/experiments/search?max_results=1",
         f"{PROMETHEUS}/api/v1/status/config",
     ]
-    until(lambda: all(head.get(ready)), prometheus)
+    until(lambda: all(head.get(ready)), prometheus, 240, every_s=1)
 
     ingest = head.animatic(
         "ingest", *_long_table(footage, tmp_path), "--out", tmp_path / "data",
@@ -158,20 +158,11 @@ def _observe(head: Head, dashboard: str, job: Running, since: float) -> None:
         return not empty
 
     try:
-        until(answered, job)
+        until(answered, job, 240, every_s=1)
     except AssertionError as error:
         raise AssertionError(f"no data for {empty}: {error}") from error
     job.send(signal.SIGTERM)
     assert job.wait(120) == 128 + signal.SIGTERM
-
-
-def until(holds: Callable[[], object], running: Running, timeout_s: float = 240) -> None:
-    """Ask again and again, once a second. Raises AssertionError where it ends before, or that never comes."""
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert running.returncode is None, f"ended with {running.returncode}:\n{running.text[-4000:]}"
-        assert time.monotonic() < deadline, f"not within {timeout_s} s:\n{running.text[-4000:]}"
-        time.sleep(1)
 
 
 def _long_table(footage: Path, folder: Path) -> list[object]:

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from tests.support.coded_clips import build_dataset
 from tests.support.paths import ROOT
 from tests.support.small_stages import small_sets
 from tests.support.training_jobs import write_config
+from tests.support.waiting import wait_until
 from training.config import resolve
 from training.journal import read_journal
 
@@ -46,6 +46,17 @@ def start(command, log, **environment) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=subprocess.STDOUT,
         )
+
+
+def wait_for_a_step(run_dir, process, log) -> None:
+    """Until the journal of a run has figures."""
+    journal = run_dir / "journal.jsonl"
+    wait_until(
+        lambda: any(entry.event == "metrics" for entry in read_journal(journal)),
+        300,
+        lambda: None if process.poll() is None else log.read_text(),
+        every_s=0.01,
+    )
 
 
 def torchrun(config, run_dir) -> list[object]:
@@ -111,9 +122,7 @@ def test_tasks_of_srun_train_the_same_bundle_and_sigterm_ends_them_with_a_checkp
         return [start(command, tmp_path / f"log-{rank}", **slurm(rank, port)) for rank in (0, 1)]
 
     first = tasks()
-    while not any(entry.event == "metrics" for entry in read_journal(run_dir / "journal.jsonl")):
-        assert first[0].poll() is None, (tmp_path / "log-0").read_text()
-        time.sleep(0.01)
+    wait_for_a_step(run_dir, first[0], tmp_path / "log-0")
     first[1].send_signal(signal.SIGTERM)
     codes = [process.wait() for process in first]
     if codes != [0, 0]:  # where the signal came before the last step
@@ -147,9 +156,7 @@ def test_sigterm_to_torchrun_ends_the_run_with_a_checkpoint(config, tmp_path):
     long, run_dir = tmp_path / "long.yaml", tmp_path / "run"
     long.write_text(config.read_text().replace("steps: 3\n", "steps: 100000\n"))
     process = start([*torchrun(long, run_dir)], tmp_path / "log")
-    while not any(entry.event == "metrics" for entry in read_journal(run_dir / "journal.jsonl")):
-        assert process.poll() is None, (tmp_path / "log").read_text()
-        time.sleep(0.01)
+    wait_for_a_step(run_dir, process, tmp_path / "log")
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 1  # torchrun's own, with a traceback
     printed = (tmp_path / "log").read_text()

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 
 import av
 import numpy as np
@@ -16,6 +15,7 @@ from models.network.parameter_names import internal_state
 from tests.support.coded_clips import build_dataset
 from tests.support.process_group import WorkerError, Workers
 from tests.support.training_jobs import run_stage, small_config, write_config
+from tests.support.waiting import wait_until
 from training.checkpoints import complete_checkpoints, find_damage
 from training.initialisation import initialise
 from training.journal import curves, read_journal
@@ -29,13 +29,6 @@ LENGTH = (
     "train.image_batches=0.5",
     "validation.every=3",
 )
-
-
-def wait_for(condition, timeout_s=200):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.01)
 
 
 def events(run_dir, kind):
@@ -52,7 +45,7 @@ def test_killed_run_resumes_bit_equal(undisturbed, pair, tmp_path):
     path = write_config(undisturbed.config, tmp_path / "config.yaml")
     with Workers(2, tmp_path / "first") as workers:
         workers.start(run_stage, path, str(run_dir), {"wait_after": 5})
-        wait_for(lambda: (run_dir / "waiting").exists())
+        wait_until((run_dir / "waiting").exists, 200)
         workers.kill()
     assert max(dict(curves(run_dir / "journal.jsonl")["train/loss"])) == 5
     assert not (run_dir / "bundle").exists()

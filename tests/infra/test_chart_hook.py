@@ -7,17 +7,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from tests.support.chart import CHART
+from tests.support.waiting import wait_until
 
-T = TypeVar("T")
 RAY = Path(sys.executable).with_name("ray")
 HEAD_PORTS = ("port", "dashboard-port", "ray-client-server-port")
 # A job as training is: asked to stop, its driver has a worker on another node write a checkpoint.
@@ -56,7 +54,7 @@ def nodes() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         head += [f"--{name}={port}" for name, port in head_ports.items()]
         _start(stack, *head)
         url = f"http://127.0.0.1:{head_ports['dashboard-port']}"
-        wait_for(lambda: _connected(url))
+        wait_until(lambda: _connected(url), 120, every_s=0.2)
         worker = _start(stack, f"--address=127.0.0.1:{head_ports['port']}", "--num-cpus=1")
         yield url, worker
 
@@ -71,7 +69,7 @@ def test_workers_that_end_wait_for_the_hook_of_the_head_which_stops_jobs_with_a_
     (tmp_path / "job.py").write_text(JOB)
     client = JobSubmissionClient(url)
     job = client.submit_job(entrypoint=f"{sys.executable} {tmp_path}/job.py")
-    wait_for(lambda: "ready" in client.get_job_logs(job))
+    wait_until(lambda: "ready" in client.get_job_logs(job), 120, every_s=0.2)
     # Kubernetes asks all pods of a deleted RayCluster to end at the same time.
     worker.send_signal(signal.SIGTERM)
     hook = [sys.executable, CHART / "files" / "stop_jobs.py", "60", url]
@@ -83,14 +81,6 @@ def test_workers_that_end_wait_for_the_hook_of_the_head_which_stops_jobs_with_a_
     worker.wait(timeout=60)  # long before its drain would time out
     again = subprocess.run(hook, capture_output=True, text=True, check=False)
     assert (again.returncode, again.stdout) == (0, "")
-
-
-def wait_for(look: Callable[[], T]) -> T:
-    """What ``look`` returns as soon as that is true; fails after two minutes."""
-    waiting = retry(
-        retry=retry_if_result(lambda found: not found), stop=stop_after_delay(120), wait=wait_fixed(0.2)
-    )
-    return waiting(look)()
 
 
 def _start(stack: ExitStack, *options: str) -> subprocess.Popen[bytes]:

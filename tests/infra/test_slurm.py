@@ -4,8 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from typer.main import get_command
 
 from orchestration.cli import app
 from tests.support.paths import ROOT
+from tests.support.waiting import wait_until
 
 SLURM = ROOT / "infra" / "slurm"
 JOB_ID = "1007"
@@ -89,13 +88,6 @@ class Job:
         """The calls of a stand-in, in order."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [line for line in lines if line.startswith(f"{command} ")]
-
-    def until(self, holds: Callable[[], object]) -> None:
-        """Wait for a moment of a script that runs."""
-        deadline = time.monotonic() + 60
-        while not holds():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
 
 
 @pytest.fixture
@@ -190,7 +182,7 @@ def test_every_node_ends_as_soon_as_the_work_has_ended(job: Job) -> None:
     exported = {"JOB": str(job.job), "RAY_ADDRESS": "10.77.0.1:22014", "GPUS_PER_NODE": "0"}
     exported |= {"OBJECT_STORE": "100000000", "AGENT_PORT": "22015"}
     process = job.bash(str(SLURM / "on_ray.sh"), "node", **exported)
-    job.until(lambda: job.logged("ray symmetric-run"))
+    wait_until(lambda: job.logged("ray symmetric-run"))
     (job.job / "status").write_text("0\n")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
@@ -220,7 +212,7 @@ def test_a_signal_stops_training_with_a_checkpoint_and_the_time_limit_requeues(
     job: Job, number: signal.Signals, restarts: str, requeued: bool
 ) -> None:
     process = job.start("train.sbatch", DO=TRAINING, SLURM_RESTART_COUNT=restarts)
-    job.until((job.folder / "log.training").exists)
+    wait_until((job.folder / "log.training").exists)
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 143, output

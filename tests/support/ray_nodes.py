@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.paths import ROOT
 from tests.support.two_nodes import Node, Nodes, Running
+from tests.support.waiting import wait_until
 
 PORT = 6379
 BIN = Path(sys.executable).parent
@@ -81,10 +81,16 @@ def hosts_of(run: Path) -> set[str]:
     return {name for log in logs for name in re.findall(r": (node\d+), \d+ of \d+ cores", log)}
 
 
-def until(holds: Callable[[], bool], running: Running, timeout_s: float = 120) -> None:
+def until(
+    holds: Callable[[], object], running: Running, timeout_s: float = 120, every_s: float = 0.05
+) -> None:
     """Wait for a moment of a command. Raises AssertionError where it ends before, or that never comes."""
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert running.returncode is None, f"ended with {running.returncode}:\n{running.text[-4000:]}"
-        assert time.monotonic() < deadline, f"not within {timeout_s} s:\n{running.text[-4000:]}"
-        time.sleep(0.05)
+
+    def ended() -> str | None:
+        code = running.returncode
+        return None if code is None else f"ended with {code}:\n{running.text[-4000:]}"
+
+    try:
+        wait_until(holds, timeout_s, ended, every_s)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; so far:\n{running.text[-4000:]}") from None

@@ -6,11 +6,11 @@ import os
 import shlex
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.support.two_nodes import NETWORK, Nodes, Running
+from tests.support.waiting import wait_until
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _CONFIGURATION = """
@@ -66,10 +66,9 @@ class Slurm:
         for node in self._nodes.nodes[:2]:
             start = f"mkdir -p /tmp/ray/slurmd && exec slurmd -D -N {node.name}"
             node.start(["bash", "-c", start], self._environment)
-        deadline = time.monotonic() + 60
-        while "node[1-2] idle" not in self._ask("sinfo", "--noheader", "--format=%N %T"):
-            assert time.monotonic() < deadline, "Slurm's nodes do not start"
-            time.sleep(0.2)
+        wait_until(
+            lambda: "node[1-2] idle" in self._ask("sinfo", "--noheader", "--format=%N %T"), every_s=0.2
+        )
 
     def submit(self, script: Path, output: Path, cwd: Path, variables: Mapping[str, str]) -> str:
         """The id of the new job, whose output is appended to a file."""
@@ -81,23 +80,18 @@ class Slurm:
         """Send a signal to the batch script, as Slurm does before a time limit."""
         self._ask("scancel", "--batch", f"--signal={name}", job)
 
-    def until(self, job: str, *states: str, timeout_s: float) -> str:
-        """Wait until the job is in one of these states, and return it. Another end is an error."""
-        deadline = time.monotonic() + timeout_s
-        while (state := self._field(job, "JobState")) not in states:
-            assert state not in _TERMINAL, f"the job is {state}"
-            assert time.monotonic() < deadline, f"the job is {state} after {timeout_s} s"
-            time.sleep(0.2)
-        return state
+    def until(self, job: str, *states: str, timeout_s: float) -> None:
+        """Wait until the job is in one of these states. Another end is an error."""
+        self.wait_for(job, lambda: self._field(job, "JobState") in states, timeout_s)
 
     def wait_for(self, job: str, holds: Callable[[], bool], timeout_s: float) -> None:
         """Wait for a moment of a job. A job that ends before is an error."""
-        deadline = time.monotonic() + timeout_s
-        while not holds():
+
+        def ended() -> str | None:
             state = self._field(job, "JobState")
-            assert state not in _TERMINAL, f"the job is {state}"
-            assert time.monotonic() < deadline, f"not within {timeout_s} s"
-            time.sleep(0.2)
+            return f"the job is {state}" if state in _TERMINAL else None
+
+        wait_until(holds, timeout_s, ended, every_s=0.2)
 
     def exit_code(self, job: str) -> int:
         """Of the batch script of a job that has ended."""

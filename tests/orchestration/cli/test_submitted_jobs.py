@@ -3,8 +3,8 @@
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from tests.support.coded_clips import build_dataset
 from tests.support.command import run
 from tests.support.job_cluster import TOKEN, job_cluster
 from tests.support.small_stages import small_sets
+from tests.support.waiting import wait_until
 from training.run_folder import RunFolder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -39,12 +40,9 @@ def address(cluster: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"--address={cluster}"
 
 
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+def end_of(process: subprocess.Popen[str]) -> str | None:
+    """What a process that has ended printed; None while it runs."""
+    return None if process.poll() is None else str(process.communicate())
 
 
 def events(here: Path) -> list[str]:
@@ -84,7 +82,9 @@ def test_a_run_is_stopped_with_a_checkpoint_and_resumed_by_the_next_attempt(addr
         process = subprocess.Popen(
             [*ANIMATIC, *TRAIN, address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        wait_for(lambda before=before: events(here).count("metrics") > before, process)
+        wait_until(
+            lambda before=before: events(here).count("metrics") > before, 300, partial(end_of, process)
+        )
         job = job_ids(address)[0]
         assert job.endswith("-2") == (attempt == 2)
         stopped = run("jobs", "stop", job, address)
