@@ -100,6 +100,7 @@ def test_deepspeed_with_a_hostfile_trains_the_same_bundle(trained, config, tmp_p
     deepspeed = [
         Path(sys.executable).with_name("deepspeed"),
         "--no_ssh_check",
+        "--master_addr=127.0.0.1",  # which deepspeed would ask for by ssh, where a client is installed
         "--hostfile",
         tmp_path / "hosts",
     ]
