@@ -1,6 +1,6 @@
 """The log of a job, in which its results are marked: they are what the user who follows it gets on stdout.
 
-The command in the job writes both forms of a result, text and JSON; whoever reads the log chooses one.
+The command in the job writes both forms of a result, text and JSON; the reader of the log chooses one.
 """
 
 from __future__ import annotations

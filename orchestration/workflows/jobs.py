@@ -35,7 +35,7 @@ class FinishedJob:
 
     @property
     def exit_code(self) -> int:
-        """Of the command that stands for the job: that of its process; 143 if it was stopped."""
+        """For the command that follows the job: that of its process; 143 if it was stopped."""
         if self.job.state == "SUCCEEDED":
             return 0
         if self.job.state == "STOPPED":

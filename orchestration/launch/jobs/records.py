@@ -54,7 +54,8 @@ class Job:
     Attributes:
         description: None for jobs that other programs submitted.
         ended: None while it runs.
-        exit_code: of its process; None where that never ended by itself, or never started.
+        exit_code: of its process, 128 + signal where one killed it; None where that never ended by itself, or
+            never started.
         message: Ray's own, on its state.
     """
 
@@ -77,7 +78,7 @@ class Job:
             description=Description.of(details.metadata or {}),
             started=_time(details.start_time),
             ended=_time(details.end_time),
-            exit_code=details.driver_exit_code,
+            exit_code=_exit_code(details.driver_exit_code),
             message=details.message or "",
         )
 
@@ -88,6 +89,11 @@ class Job:
     def seconds(self, now: datetime) -> float | None:
         """From its start to its end, or to ``now``."""
         return ((self.ended or now) - self.started).total_seconds() if self.started else None
+
+
+def _exit_code(code: int | None) -> int | None:
+    """As a shell reports it: Ray records -9 of a process that SIGKILL ended."""
+    return 128 - code if code is not None and code < 0 else code
 
 
 def _time(milliseconds: int | None) -> datetime | None:

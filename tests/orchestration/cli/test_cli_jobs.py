@@ -54,6 +54,7 @@ def test_a_password_in_the_address_is_used_and_not_printed(server: FakeJobServer
     ("course", "code", "message"),
     [
         (Course(["error: no such dataset\n"], "FAILED", 1), 1, "failed with exit code 1"),
+        (Course(["x\n"], "FAILED", -9), 137, "failed with exit code 137; the same command continues"),
         (Course(["x\n"], "STOPPED", None), 143, "was stopped; the same command continues the work"),
         (
             Course([], "FAILED", None, "Job supervisor actor died:\nnode lost"),
