@@ -16,7 +16,7 @@ from aiohttp import web
 
 @dataclass
 class Course:
-    """What a job does. ``pieces`` of its log; None breaks the connection of whoever follows it at that place.
+    """What a job does. ``pieces`` of its log; None breaks the connection through which it is followed there.
 
     ``hang``: the log is followed by nothing until ``released``, and the job runs on.
     """
