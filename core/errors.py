@@ -1,5 +1,7 @@
 """Errors that end a command, and rejections of one input."""
 
+_LONGEST = 300
+
 
 class AnimaticError(Exception):
     """An error that the user can fix: the message states what, where and how, in one line.
@@ -11,6 +13,15 @@ class AnimaticError(Exception):
 
 class TemporaryError(AnimaticError):
     """An error that may pass by itself: the same work, begun again later, can succeed."""
+
+
+def last_line(error: object) -> str:
+    """The last line of an error's text, at most 300 characters: the cause, where tracebacks precede it.
+
+    The name of its type where it has no text.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:_LONGEST] if lines else type(error).__name__
 
 
 class RejectedError(Exception):

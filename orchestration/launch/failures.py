@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from core.errors import last_line
 from training.processes.output import worker_log
 from training.processes.signs_of_life import Failure
 
@@ -52,14 +53,14 @@ def _cause(errors: Mapping[int, Exception], reported: Sequence[Failure], workers
     if reported:
         return reported[0].rank, reported[0].message
     rank, error = min(errors.items())
-    return rank, last_line(error)
+    return rank, described(error)
 
 
-def last_line(error: BaseException) -> str:
-    """Type and last line of an error, whose text Ray extends by tracebacks and, without memory, by advice."""
+def described(error: BaseException) -> str:
+    """Type and cause of an error, whose text Ray extends by tracebacks and, without memory, by advice."""
     from ray.exceptions import OutOfMemoryError
 
     if isinstance(error, OutOfMemoryError):
         return "the memory of a machine ran out"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
+    name = type(error).__name__
+    return f"{name}: {last_line(error)}" if str(error).strip() else name

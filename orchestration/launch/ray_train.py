@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import AnimaticError
 from orchestration.job_log import current_job
 from orchestration.launch.board import start_board
-from orchestration.launch.failures import failure_message, last_line
+from orchestration.launch.failures import described, failure_message
 from orchestration.launch.outcome import raise_stopped, result_of
 from orchestration.launch.resources import Wanted
 from orchestration.launch.signals import StopSignals
@@ -131,7 +131,7 @@ class RayTrainLauncher:
             outcome = fit.result()
         except RayError as error:
             raise AnimaticError(
-                f"Ray lost the run ({last_line(error)}); the same command resumes it"
+                f"Ray lost the run ({described(error)}); the same command resumes it"
             ) from error
         return result_of(outcome)
 

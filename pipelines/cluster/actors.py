@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
-from core.errors import AnimaticError
+from core.errors import AnimaticError, last_line
 from pipelines.cluster.connect import ensure_ray
 from pipelines.cluster.waiting import StartNotice
 
@@ -118,5 +118,4 @@ def _result(finished: Any) -> Any:
             "finished tasks are kept; fix the cause and rerun"
         ) from error
     except RayActorError as error:
-        reason = str(error).strip().splitlines()[-1][:200]
-        raise AnimaticError(f"a worker does not start or was lost for good ({reason})") from error
+        raise AnimaticError(f"a worker does not start or was lost for good ({last_line(error)})") from error

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import ray
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_exists, _internal_kv_put
 
-from core.errors import AnimaticError
+from core.errors import AnimaticError, last_line
 from pipelines.cluster.connect import ensure_ray
 from pipelines.cluster.waiting import StartNotice
 
@@ -78,8 +78,8 @@ def _next_finished(running: dict[Any, int], notice: StartNotice) -> FinishedUnit
         return FinishedUnit(unit, *ray.get(finished))
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None) or error
-        message = "".join(str(cause).strip().splitlines()[-1:])[:300]
+        message = f": {last_line(cause)}" if str(cause).strip() else ""
         raise AnimaticError(
-            f"unit {unit} failed ({type(cause).__name__}{f': {message}' if message else ''}); "
+            f"unit {unit} failed ({type(cause).__name__}{message}); "
             "finished units are kept: fix the cause and rerun"
         ) from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from core.errors import AnimaticError, TemporaryError
+from core.errors import AnimaticError, TemporaryError, last_line
 from core.urls import without_credentials
 from orchestration.launch.jobs.address import checked_version, dashboard_url, only_given_address
 from orchestration.launch.jobs.records import Job
@@ -90,7 +90,7 @@ class JobServer:
                 nodes = client.list(StateResource.NODES, alive, raise_on_missing_output=False)
             except RayStateApiException as error:
                 raise AnimaticError(
-                    f"{self.name} does not list the nodes of its cluster: {_line(error)}"
+                    f"{self.name} does not list the nodes of its cluster: {last_line(error)}"
                 ) from error
         totals = [node.resources_total for node in nodes]
         return Resources(
@@ -174,10 +174,10 @@ class JobServer:
         if "status code 404" in text:
             return self._unknown(job_id)
         if re.search("status code 50[234]", text):  # of a proxy in front of it, or while it starts
-            return LostServerError(f"{self.name} does not answer any more: {_line(text)}")
+            return LostServerError(f"{self.name} does not answer any more: {last_line(text)}")
         if "already exists" in text and job_id in text:
             return TakenIdError(f"the cluster at {self.name} has a job {job_id} already")
-        return AnimaticError(f"{self.name} refuses the request: {_line(text)}")
+        return AnimaticError(f"{self.name} refuses the request: {last_line(text)}")
 
 
 def _client(url: str, headers: dict[str, str]) -> JobSubmissionClient:
@@ -193,9 +193,3 @@ def _client(url: str, headers: dict[str, str]) -> JobSubmissionClient:
             return super()._do_request(method, endpoint, **options)
 
     return Client(url, headers=headers)
-
-
-def _line(error: object) -> str:
-    """The cause in an answer, whose text may be a traceback: its last line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:300]

@@ -13,6 +13,7 @@ import ray
 from ray import cloudpickle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from core.errors import last_line
 from pipelines.cluster.probe.facts import RayNode
 from pipelines.cluster.probe.node import NodeProbe
 
@@ -50,7 +51,7 @@ class Session:
             try:
                 answers[node] = ray.get(reference)
             except ray.exceptions.RayError as error:
-                self.silent[node] = f"asked for {question}: {_last_line(error)}"
+                self.silent[node] = f"asked for {question}: {last_line(error)}"
         return answers
 
 
@@ -105,9 +106,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _last_line(error: Exception) -> str:
-    """Of an error, whose text Ray extends by tracebacks."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ray.exceptions import ActorDiedError, OutOfMemoryError
 
-from orchestration.launch.failures import failure_message, last_line
+from orchestration.launch.failures import described, failure_message
 from training.processes.signs_of_life import Failure
 
 LOST = RuntimeError("Connection closed by peer")
@@ -56,7 +56,7 @@ def test_an_error_of_ray_itself_keeps_its_last_line():
 
 def test_memory_that_ran_out_is_named_without_ray_s_advice():
     advice = "Refer to the documentation on how to address the out of memory issue: https://docs.ray.io."
-    assert last_line(OutOfMemoryError(advice)) == "the memory of a machine ran out"
+    assert described(OutOfMemoryError(advice)) == "the memory of a machine ran out"
 
 
 def test_a_run_that_may_not_restart_failed_once():
