@@ -7,7 +7,10 @@ from collections.abc import Callable
 
 
 class Repeating:
-    """Calls ``act`` every ``every_s`` seconds, until it is stopped."""
+    """Calls ``act`` every ``every_s`` seconds, until it is stopped.
+
+    An error that ``act`` raises ends the calls, with a traceback: ``act`` itself handles what may pass.
+    """
 
     def __init__(self, act: Callable[[], None], every_s: float, name: str) -> None:
         self._act, self._every_s = act, every_s
