@@ -174,6 +174,26 @@ def test_the_longest_unused_shard_is_evicted(remote, tmp_path, monkeypatch):
     assert fetched == ["000", "001", "002", "001"]
 
 
+def test_reading_dates_fetched_shards_at_most_once_in_a_while_and_never_local_ones(
+    dataset, remote, tmp_path, monkeypatch
+):
+    name, digest = "shard-000000.tar", remote.info["shards"][0]["sha256"]
+    fetched, local = files_of(remote, cache(tmp_path)), files_of(dataset, cache(tmp_path))
+    clock = iter([100.0, 101.0, 100.0 + 3600])
+    fetched.prepare(0)
+    monkeypatch.setattr("pipelines.dataset.shard_cache.time.monotonic", lambda: next(clock))
+
+    def dated(files, path):
+        os.utime(path, (0, 0))
+        files.read(name, 0, 1)
+        return path.stat().st_mtime > 0
+
+    copy = cache(tmp_path).path / "shards" / digest
+    assert [dated(fetched, copy) for _ in range(3)] == [True, False, True]
+    monkeypatch.undo()
+    assert not dated(local, dataset.folder.local_path / name)
+
+
 @pytest.mark.parametrize(("second", "kept"), [(40, ["first", "second"]), (41, ["second"])])
 def test_files_that_fit_exactly_stay(tmp_path, second, kept):
     folder = BoundedFolder(tmp_path, limit=100)
@@ -205,6 +225,13 @@ def test_a_mapped_table_has_the_age_of_its_last_use(dataset, tmp_path):
         (copy,) = tmp_path.glob("tables/*.arrow")
         assert copy.stat().st_mtime > 0
         os.utime(copy, (0, 0))
+
+
+def test_a_table_of_an_object_store_is_mapped_as_a_local_one_is(dataset, remote, tmp_path):
+    digest = sha256(dataset.folder.local_path / "samples.parquet")
+    table = mapped_table(remote.folder, "samples.parquet", digest, tmp_path)
+    assert table.equals(dataset.samples)
+    assert [path.suffix for path in (tmp_path / "tables").iterdir() if path.suffix != ".lock"] == [".arrow"]
 
 
 def test_partial_files_of_a_killed_process_are_evicted(remote, tmp_path):
@@ -275,10 +302,12 @@ def test_a_store_that_does_not_answer_for_long_is_a_temporary_error(remote, tmp_
 
 def test_a_refusal_is_not_tried_again_and_never_a_damaged_sample(remote, tmp_path, monkeypatch, pauses):
     asked = failing_fetch(monkeypatch, [PermissionError("Forbidden")])
+    with pytest.raises(AnimaticError, match=r"shard-000000\.tar: Forbidden"):
+        files_of(remote, cache(tmp_path)).read("shard-000000.tar", 0, 1)
+    assert asked == ["shard-000000.tar"]
     with pytest.raises(AnimaticError, match=r"shard-\d+\.tar: Forbidden"):
         keys(remote, 1, cache=cache(tmp_path))
     assert pauses == []
-    assert len(asked) <= 2 * 4  # to prepare and to read each shard
 
 
 def test_a_cache_without_space_is_named_as_such(remote, tmp_path, monkeypatch, pauses):

@@ -1,5 +1,6 @@
 """The dataset on disk: fixed bytes, whole or absent, and damage is detected."""
 
+import contextlib
 import json
 import tarfile
 import tempfile
@@ -18,7 +19,7 @@ from core.canonical_json import canonical_json
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset import Dataset
-from pipelines.dataset.clip_units import commit_clips
+from pipelines.dataset.clip_units import commit_clips, stored_shards
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.records import MEMBERS, UnitManifest
 from pipelines.dataset.units import committed_units, read_unit, unit_name
@@ -237,6 +238,38 @@ def test_an_equal_manifest_stays_while_its_tar_is_replaced_and_another_does_not(
     assert removed == []
     commit_clips(folder, 0, [sample("b")], outcomes)
     assert removed == [unit_name(0)]
+
+
+ROWS_OF = {"rows": 1, "sha256": "ab", "settings": "cd"}
+
+
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [
+        ([ROWS_OF, ROWS_OF], None),
+        ([ROWS_OF, ROWS_OF | {"sha256": "ef"}], "unit-000001.json has other rows or settings"),
+        ([ROWS_OF | {"settings": "ef"}, ROWS_OF], "unit-000000.json has other rows or settings"),
+        ([ROWS_OF], "unit-000001.json has other rows or settings"),
+        (None, None),
+    ],
+)
+def test_units_made_from_other_rows_or_settings_are_not_committed(
+    tmp_path: Path, expected: Any, message: str | None
+) -> None:
+    for unit, key in enumerate("ab"):
+        commit_clips(
+            Folder(tmp_path), unit, [sample(key)], [{"row": unit, "source_id": key, "samples": 1}], ROWS_OF
+        )
+    with contextlib.nullcontext() if message is None else pytest.raises(AnimaticError, match=message):
+        commit_dataset(Folder(tmp_path), {"crf": 20}, 2, 2, expected)
+    assert (tmp_path / "dataset.json").exists() == (message is None)
+
+
+def test_tars_are_found_by_number_with_a_manifest_or_without(tmp_path: Path) -> None:
+    commit_clips(Folder(tmp_path), 3, [sample("a")], [{"row": 0, "source_id": "a", "samples": 1}])
+    for name in ("shard-1000000.tar", "shard-12.tar", "shard-000004.tar.part", "latents-000005.tar"):
+        (tmp_path / name).write_bytes(b"")
+    assert stored_shards(Folder(tmp_path)) == {3, 1_000_000}
 
 
 def test_a_dataset_in_an_object_store_equals_a_local_one(tmp_path: Path) -> None:

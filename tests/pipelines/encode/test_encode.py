@@ -4,6 +4,8 @@ import itertools
 import json
 import shutil
 
+import fsspec
+import numpy as np
 import pytest
 import torch
 import webdataset
@@ -86,6 +88,24 @@ def test_stock_webdataset_reads_them(made):
     samples = list(webdataset.WebDataset(shards, shardshuffle=False).decode())
     assert [sample["__key__"] for sample in samples] == [f"clip-{n:04d}" for n in range(5)]
     assert samples[0]["clip.npy"].shape == (40, 2, 16, 4, 6)
+
+
+def test_latents_of_an_object_store_equal_local_ones(dataset, made):
+    folder, *_ = made
+    memory = fsspec.filesystem("memory")
+    memory.put(str(folder), "/latents", recursive=True)
+    try:
+        stored, local = Latents.open("memory://latents", dataset), Latents.open(folder, dataset)
+        for indices in ([0], [7, 3, 11], [39, 5]):
+            assert np.array_equal(stored.clip(0, indices), local.clip(0, range(40))[indices])
+        assert np.array_equal(stored.still(4), local.still(4))
+    finally:
+        memory.rm("/latents", recursive=True)
+
+
+def test_latents_state_the_version_of_their_format(made):
+    folder, *_ = made
+    assert json.loads((folder / "latents.json").read_text())["format"] == 1
 
 
 def test_one_process_makes_the_same_bytes_and_a_second_run_makes_nothing(dataset, made, tmp_path):
