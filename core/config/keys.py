@@ -11,8 +11,9 @@ from core.errors import AnimaticError
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The model that a field holds, optional or not; None for other fields and for lists of models."""
-    if get_origin(field.annotation) is list:
+    """The model that a field holds, optional or not; None for other fields, and for lists and mappings of
+    models."""
+    if get_origin(field.annotation) in (list, dict):
         return None
     for kind in (field.annotation, *get_args(field.annotation)):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -35,7 +36,8 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def check_names(model: type[BaseModel], *layers: Mapping[str, Any]) -> None:
     """Raise AnimaticError for the first key in ``layers`` that ``model`` lacks, naming the nearest one.
 
-    Items of lists of sections are checked too: ``data.others.0.weight`` is a key of the first item.
+    Items of lists of sections are checked too: ``data.others.0.weight`` is a key of the first item. The keys
+    of a field that is a mapping are the user's own; what sections they hold is checked.
     """
     for layer in layers:
         _check_layer(model, layer, "")
@@ -57,7 +59,10 @@ def _check_layer(model: type[BaseModel], layer: Mapping[str, Any], prefix: str) 
     }
     for key, value in flatten(layer).items():
         name = prefix + key
-        if name in fields:
+        mapping = next((field for field in fields if _is_entry_of(name, field, fields[field])), None)
+        if mapping is not None:
+            _check_entry(fields[mapping], name, len(mapping) + 1, value)
+        elif name in fields:
             _check_items(fields[name], name, value)
         elif name in sections and value is not None and value != {}:
             raise AnimaticError(
@@ -73,6 +78,18 @@ def _check_items(field: FieldInfo, name: str, value: object) -> None:
         for number, item in enumerate(value):
             if isinstance(kind, type) and issubclass(kind, BaseModel) and isinstance(item, Mapping):
                 _check_layer(kind, item, f"{name}.{number}.")
+
+
+def _is_entry_of(name: str, field_name: str, field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is dict and name.startswith(f"{field_name}.")
+
+
+def _check_entry(field: FieldInfo, name: str, start: int, value: object) -> None:
+    """Check ``name``, of an entry of a mapping whose key begins at ``start``."""
+    _, kind = get_args(field.annotation)
+    entry, _, key = name[start:].partition(".")
+    if key and isinstance(kind, type) and issubclass(kind, BaseModel):
+        _check_layer(kind, {key: value}, f"{name[:start]}{entry}.")
 
 
 def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

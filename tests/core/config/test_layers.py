@@ -136,3 +136,22 @@ def test_a_mistake_in_an_item_of_a_list_is_reported_like_any_other(item: str, me
         configure(WithItems, sets=[f"others=[{{dataset: b}}, {item}]"])
     others = configure(WithItems, sets=["others=[{dataset: b, fetch: {attempts: 4}}]"]).others
     assert others == [Item(dataset="b", fetch=Fetch(attempts=4))]
+
+
+class WithMappings(Section):
+    limits: dict[str, float] = Field({})
+    parts: dict[str, Fetch] = Field({})
+
+
+def test_keys_of_a_mapping_are_the_users_own() -> None:
+    values = {"limits": {"a": 1, "any.name": 2}, "parts": {"b": {"attempts": 5}}}
+    config = validate(WithMappings, values)
+    assert config.limits == {"a": 1, "any.name": 2}
+    assert config.parts == {"b": Fetch(attempts=5)}
+
+
+def test_a_mistake_in_a_section_of_a_mapping_is_reported_like_any_other() -> None:
+    with pytest.raises(AnimaticError, match=r"'parts\.b\.atempts': did you mean 'parts\.b\.attempts'\?"):
+        validate(WithMappings, {"parts": {"b": {"atempts": 5}}})
+    with pytest.raises(AnimaticError, match=r"limits\.a: Input should be a valid number"):
+        validate(WithMappings, {"limits": {"a": "much"}})
