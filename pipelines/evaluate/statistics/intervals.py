@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +27,12 @@ _NORMAL = NormalDist()
 _BLOCK = 1_000_000  # numbers drawn at once: 8 MB, whatever the number of clips
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % interval."""
+class Interval(NamedTuple):
+    """A value with its 95 % interval; ``low`` and ``high`` are None where too few sources give none."""
 
-    low: float
-    high: float
+    value: float
+    low: float | None
+    high: float | None
 
 
 class Estimate(ABC):
@@ -44,8 +45,8 @@ class Estimate(ABC):
     standard_error: float
 
     @abstractmethod
-    def interval(self) -> Interval | None:
-        """The 95 % interval; None if there are too few sources for an honest one."""
+    def interval(self) -> Interval:
+        """The value and its 95 % interval."""
 
     @abstractmethod
     def p_above(self, bound: float) -> float:
@@ -81,13 +82,13 @@ class SourceBootstrap(Estimate):
             return math.nan
         return float(self.draws.std()) * math.sqrt(self.sources / (self.sources - 1))
 
-    def interval(self) -> Interval | None:
+    def interval(self) -> Interval:
         if self.sources < LEAST_SOURCES:
-            return None
+            return Interval(self.value, None, None)
         t = float(stdtrit(self.sources - 1, (1 + CONFIDENCE) / 2))
         tail = _NORMAL.cdf(-self._expansion * t)
         low, high = np.quantile(self.draws, (tail, 1 - tail))
-        return Interval(float(low), float(high))
+        return Interval(self.value, float(low), float(high))
 
     def p_above(self, bound: float) -> float:
         return self._p(int(np.searchsorted(self.draws, bound, side="right")))
@@ -119,9 +120,9 @@ class StudentEstimate(Estimate):
     degrees: float
     centre: float
 
-    def interval(self) -> Interval | None:
+    def interval(self) -> Interval:
         half = _quantile(self.degrees) * self.standard_error
-        return Interval(self.centre - half, self.centre + half)
+        return Interval(self.value, self.centre - half, self.centre + half)
 
     def p_above(self, bound: float) -> float:
         return self._tail(bound - self.centre)
@@ -150,11 +151,8 @@ class WidestEstimate(Estimate):
     def standard_error(self) -> float:  # type: ignore[override]
         return max(self.first.standard_error, self.second.standard_error)
 
-    def interval(self) -> Interval | None:
-        first, second = self.first.interval(), self.second.interval()
-        if first is None or second is None:
-            return None
-        return Interval(min(first.low, second.low), max(first.high, second.high))
+    def interval(self) -> Interval:
+        return _hull(self.first.interval(), self.second.interval())
 
     def p_above(self, bound: float) -> float:
         return max(self.first.p_above(bound), self.second.p_above(bound))
@@ -163,14 +161,18 @@ class WidestEstimate(Estimate):
         return max(self.first.p_below(bound), self.second.p_below(bound))
 
 
-def bootstrap_by_source(values: Sequence[float], sources: Sequence[str], seed: int = 0) -> SourceBootstrap:
+def bootstrap_by_source(
+    values: Sequence[float], sources: Sequence[str] | None = None, seed: int = 0
+) -> SourceBootstrap:
     """The mean of ``values``, one for each clip, and its resamples of whole source videos.
 
     A resample draws as many sources as there are, with repetition, and is the mean over all of their clips.
-    The result depends on ``seed`` and the data, not on their order. Raises ValueError for no values, for
-    other than one source a value, and for values that are not finite.
+    The result depends on ``seed`` and the data, not on their order. ``sources`` None: each clip has its own.
+    Raises ValueError for no values, for other than one source a value, and for values that are not finite.
     """
     data = np.asarray(values, np.float64)
+    if sources is None:
+        sources = [f"{n:09d}" for n in np.argsort(data, kind="stable").argsort()]
     if not len(data) or len(data) != len(sources):
         raise ValueError(f"{len(data)} values of {len(sources)} clips")
     if not np.isfinite(data).all():
@@ -198,7 +200,7 @@ def paired_share(
     """
     before, after = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if not np.isin(np.concatenate([before, after]), (0, 1)).all():
-        raise ValueError("a value is neither 0 nor 1")
+        raise ValueError("a share is of values that are 0 or 1")
     resampled = bootstrap_by_source(list(after - before), sources, seed)
     n, weight = resampled.sources, resampled.sources / len(before)
     gained = (float((after > before).sum()) * weight + 1) / (n + 2)
@@ -208,39 +210,38 @@ def paired_share(
     return WidestEstimate(resampled, StudentEstimate(resampled.value, error, math.inf, centre))
 
 
-def wilson(successes: float, trials: float) -> Interval:
+def wilson(successes: float, trials: float) -> tuple[float, float]:
     """95 % score interval of a share (Wilson 1927). Raises ValueError without trials."""
     if not 0 <= successes <= trials or trials == 0:
         raise ValueError(f"{successes} successes in {trials} trials")
     share, z = successes / trials, _quantile(math.inf)
     centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def mean_interval(values: Sequence[float], sources: Sequence[str], seed: int = 0) -> Interval | None:
-    """95 % interval of the mean over clips, None below ``LEAST_SOURCES`` sources; see SourceBootstrap.
+def mean_interval(values: Sequence[float], sources: Sequence[str] | None = None, seed: int = 0) -> Interval:
+    """The mean over clips and its 95 % interval, see :class:`SourceBootstrap`; none below ``LEAST_SOURCES``.
 
-    Raises ValueError as :func:`bootstrap_by_source`.
+    Arguments and errors as of :func:`bootstrap_by_source`.
     """
     return bootstrap_by_source(values, sources, seed).interval()
 
 
-def share_interval(values: Sequence[float], sources: Sequence[str], seed: int = 0) -> Interval:
-    """95 % interval of the share of clips whose value is 1 and not 0.
+def share_interval(values: Sequence[float], sources: Sequence[str] | None = None, seed: int = 0) -> Interval:
+    """The share of clips whose value is 1 and not 0, and its 95 % interval.
 
     Wilson's, where every clip has a source of its own. Otherwise the hull of the bootstrap's interval and of
-    Wilson's with the clips of one source counted as one. Raises ValueError as :func:`bootstrap_by_source`,
-    and for values other than 0 and 1.
+    Wilson's with the clips of one source counted as one. Arguments and errors as of
+    :func:`bootstrap_by_source`; raises ValueError for values other than 0 and 1 too.
     """
     if not set(values) <= {0, 1}:
-        raise ValueError("a value is neither 0 nor 1")
+        raise ValueError("a share is of values that are 0 or 1")
     resampled = bootstrap_by_source(values, sources, seed)
     trials = resampled.sources
-    score, drawn = wilson(min(resampled.value * trials, trials), trials), resampled.interval()
-    if trials == len(values) or drawn is None:
-        return score
-    return Interval(min(score.low, drawn.low), max(score.high, drawn.high))
+    score = Interval(resampled.value, *wilson(min(resampled.value * trials, trials), trials))
+    drawn = resampled.interval()
+    return score if trials == len(values) or drawn.low is None else _hull(score, drawn)
 
 
 def jackknife(left_out: Sequence[float], value: float) -> StudentEstimate:
@@ -267,6 +268,13 @@ def _resampled_means(totals: Floats, counts: Floats, generator: np.random.Genera
         clips = size * counts[0] if equal else counts[drawn].sum(axis=1)
         means.append(totals[drawn].sum(axis=1) / clips)
     return np.concatenate(means)
+
+
+def _hull(first: Interval, second: Interval) -> Interval:
+    """The smallest interval that contains both; none if one of them has none."""
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return Interval(first.value, None, None)
+    return Interval(first.value, min(first.low, second.low), max(first.high, second.high))
 
 
 def _quantile(degrees: float) -> float:

@@ -73,8 +73,8 @@ def test_the_result_does_not_depend_on_the_order_of_clips(monkeypatch_module, ro
     assert first.value == second.value
     assert np.array_equal(first.draws, second.draws)
     interval = first.interval()
-    assert (interval is None) == (first.sources < intervals.LEAST_SOURCES)
-    if interval is not None:
+    assert (interval.low is None) == (first.sources < intervals.LEAST_SOURCES)
+    if interval.low is not None:
         assert interval.low <= interval.high
 
 
@@ -111,12 +111,21 @@ def test_a_bound_is_rejected_where_it_is_outside_of_the_interval(number):
     assert tests == sorted(tests)
 
 
+def test_without_sources_each_clip_is_its_own():
+    values = list(np.random.default_rng(5).normal(0, 1, 20))
+    assert mean_interval(values) == mean_interval(values[::-1])
+    named = mean_interval(values, each_its_own(20))
+    assert tuple(mean_interval(values)) == pytest.approx(tuple(named), abs=0.02)
+
+
 def test_equal_values_have_an_interval_without_width_and_few_sources_none():
     same = bootstrap_by_source([0.1] * 7, each_its_own(7))
     assert (same.interval().low, same.interval().high, same.standard_error) == (0.1, 0.1, 0.0)
     assert same.p_above(0.1) > 0.5 and same.p_below(0.1) > 0.5
     few = bootstrap_by_source([1.0, 2.0, 3.0, 4.0], each_its_own(4))
-    assert few.interval() is None
+    assert few.interval() == (2.5, None, None)
+    assert paired_share([1.0] * 4, [0.0] * 4, each_its_own(4)).interval() == (-1.0, None, None)
+    assert share_interval([1.0] * 4, ["a"] * 4) == (1.0, *wilson(1, 1))
     assert few.p_above(-100) == few.p_below(100) == 1.0
 
 
@@ -134,10 +143,11 @@ def test_wilsons_interval_agrees_with_scipy_and_is_widened_for_clips_of_one_sour
     for successes, trials in ((0, 5), (3, 10), (48, 48)):
         expected = stats.binomtest(successes, trials).proportion_ci(0.95, "wilson")
         found = wilson(successes, trials)
-        assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+        assert found == pytest.approx((expected.low, expected.high))
     values = [1.0] * 30 + [0.0] * 10
     alone = share_interval(values, each_its_own(40))
-    assert (alone.low, alone.high) == (wilson(30, 40).low, wilson(30, 40).high)
+    assert alone == (0.75, *wilson(30, 40))
+    assert share_interval(values) == alone
     grouped = share_interval(values, [f"v{n // 4}" for n in range(40)])
     assert grouped.low < alone.low and grouped.high > alone.high
 
@@ -156,7 +166,7 @@ def test_what_has_no_mean_is_refused():
         with pytest.raises(ValueError, match=r"values of 0|values of|not finite"):
             bootstrap_by_source(values, sources)
     for call in (lambda: paired_share([0.5], [1.0], ["a"]), lambda: share_interval([2.0], ["a"])):
-        with pytest.raises(ValueError, match="neither 0 nor 1"):
+        with pytest.raises(ValueError, match="values that are 0 or 1"):
             call()
     with pytest.raises(ValueError, match="0 trials"):
         wilson(0, 0)
