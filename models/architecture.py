@@ -66,6 +66,10 @@ class ContextConfig(Section):
     image_dim: int = Field(1280, gt=0, description="width of the image encoder's tokens")
     context_dim: int = Field(1024, gt=0, description="width of the context tokens that come out")
     ff_mult: int = Field(4, gt=0, description="width of the feed-forward layers / dim")
+    tokens: Literal["all", "class"] = Field(
+        "all",
+        description="image tokens that are read: all of them, or CLIP's class token alone (an ablation)",
+    )
 
 
 class DiffusionConfig(Section):

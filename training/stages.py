@@ -53,12 +53,15 @@ class Stage:
         whole = set(self.origins.values()) == {"parent"}
         return frozenset({self.parent, self.number} if whole else {self.parent})
 
-    def ablated(self, *, no_context: bool, one_stage: bool) -> "Stage":
+    def ablated(self, *, no_context: bool, one_stage: bool, joint: bool = False) -> "Stage":
         """The stage under the ablations of these names, which change its sources."""
         stage = self
-        if one_stage and self.number == 3:
+        if (one_stage or joint) and self.number == 3:
             second = STAGES[2]
             stage = replace(self, origins=second.origins, base=second.base, parent=second.parent)
+        if joint and self.number == 3:
+            new: dict[Kind, Origin] = dict.fromkeys(_CONTEXT_KINDS, "new")
+            stage = replace(stage, origins={**stage.origins, **new}, parent=None)
         remaining = {origin for kind, origin in stage.origins.items() if kind not in _CONTEXT_KINDS}
         if no_context and "parent" not in remaining:
             stage = replace(stage, parent=None)
@@ -124,6 +127,8 @@ def stage_values(number: int, values: Mapping[str, Any]) -> dict[str, Any]:
     }
     if image_context:
         decided["model.context.frames"] = model.get("frames") if stage.temporal else None
+        if ablation.get("class_token"):
+            decided["model.context.tokens"] = "class"
     else:
         decided["model.context"] = None
     if ablation.get("first_frame"):

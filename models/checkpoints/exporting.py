@@ -100,6 +100,7 @@ def _check_exportable(bundle: Bundle, architecture: Architecture) -> None:
             ("image attention", unet.image_cross_attention),
             ("detail guidance", unet.detail_guidance),
             ("a frame-rate embedding", unet.fps_condition),
+            ("a query transformer that reads all image tokens", _reads_all_tokens(architecture)),
         )
         if not present
     ]
@@ -108,6 +109,11 @@ def _check_exportable(bundle: Bundle, architecture: Architecture) -> None:
             f"bundle {bundle.folder} (stage {bundle.info.stage}) is no DynamiCrafter network, it lacks "
             f"{', '.join(lacking)}: export a bundle of stage 3"
         )
+
+
+def _reads_all_tokens(architecture: Architecture) -> bool:
+    # The published code passes it all of them.
+    return architecture.context is None or architecture.context.tokens == "all"
 
 
 def _check_obtainable(bundle: Bundle, architecture: Architecture, absent: set[str]) -> None:

@@ -50,7 +50,8 @@ class ResamplerLayer(nn.ModuleList):
 class QueryTransformer(nn.Module):
     """P: image tokens (b n image_dim) -> context tokens (b t queries context_dim), t the config's frames.
 
-    With ``frames`` None there is one set of queries (stage 1, images) and t = 1.
+    With ``frames`` None there is one set of queries (stage 1, images) and t = 1. With ``tokens`` "class" only
+    the first image token, CLIP's class token, is read.
     """
 
     def __init__(self, config: ContextConfig) -> None:
@@ -74,6 +75,8 @@ class QueryTransformer(nn.Module):
         Returns:
             (b frames queries context_dim).
         """
+        if self.config.tokens == "class":
+            tokens = tokens[:, :1]
         tokens = self.proj_in(tokens.to(self.proj_in.weight.dtype))
         queries = repeat(self.latents, "1 m d -> b m d", b=tokens.shape[0]).to(tokens.dtype)
         for layer in self.layers:

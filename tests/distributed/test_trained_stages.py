@@ -12,6 +12,8 @@ from tests.support.training_jobs import SyntheticSource, small_config
 from training.initialisation import initialise
 from training.trainable import kind_of, trainable_names
 
+KINDS = ("context", "image attention", "temporal", "spatial")
+
 
 def weights(bundle_path):
     bundle = open_bundle(bundle_path)
@@ -24,7 +26,7 @@ def initial(trained):
 
 def test_every_parameter_belongs_to_exactly_one_kind(recipe):
     kinds = {kind_of(name) for name in weights(recipe[3].bundle)}
-    assert kinds == {"context", "image attention", "temporal", "spatial"}
+    assert kinds == set(KINDS)
     with pytest.raises(ValueError, match="exactly one"):
         kind_of("codec.basis")
 
@@ -108,6 +110,24 @@ def test_one_stage_ablation_goes_from_base_and_stage_1_to_stage_3(recipe):
     assert start.origins["context.latents"] == "parent"
     _, bare = initialise(small_config(3, *sets[::2], "ablation.no_context=true"))
     assert set(bare.origins.values()) == {"base"}
+
+
+def test_joint_ablation_goes_from_the_base_alone_to_stage_3(recipe):
+    _, start = initialise(small_config(3, f"init.base={recipe[0].bundle}", "ablation.joint=true"))
+    origins = {name: {start.origins[key] for key in start.weights if kind_of(key) == name} for name in KINDS}
+    assert origins == {
+        "context": {"new"},
+        "image attention": {"new"},
+        "temporal": {"base"},
+        "spatial": {"base"},
+    }
+    assert start.parent is None
+
+
+def test_a_query_transformer_continues_on_the_tokens_that_it_was_trained_on(recipe):
+    sets = (f"init.base={recipe[0].bundle}", f"init.parent={recipe[1].bundle}", "ablation.class_token=true")
+    with pytest.raises(AnimaticError, match=r"all image tokens.*set ablation.class_token=false"):
+        initialise(small_config(2, *sets))
 
 
 def test_trainable_globs_widen_the_stage(recipe):

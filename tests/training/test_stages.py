@@ -17,11 +17,15 @@ from training.stages import STAGES, stage_values
         (2, "one_stage", True, {1}),
         (3, "one_stage", True, {1}),
         (3, "no_context one_stage", True, set()),
+        (2, "joint", True, {1}),
+        (3, "joint", True, set()),
+        (3, "no_context joint", True, set()),
     ],
 )
 def test_ablations_change_where_a_stage_starts_from(number, ablations, uses_base, parents):
     chosen = ablations.split()
-    stage = STAGES[number].ablated(no_context="no_context" in chosen, one_stage="one_stage" in chosen)
+    switches = {name: name in chosen for name in ("no_context", "one_stage", "joint")}
+    stage = STAGES[number].ablated(**switches)
     assert (stage.uses_base, stage.parents) == (uses_base, parents)
     assert stage.trains == STAGES[number].trains
 

@@ -144,3 +144,22 @@ class AblationConfig(Section):
     no_detail_guidance: bool = Field(False, description="stage 3 without the concatenated latent")
     first_frame: bool = Field(False, description="the first frame as condition instead of a random one")
     one_stage: bool = Field(False, description="stage 3 directly from stage 1's bundle")
+    joint: bool = Field(
+        False, description="stage 3 directly from the base: everything that stages train, at once"
+    )
+    class_token: bool = Field(
+        False, description="the query transformer reads CLIP's class token alone, not all image tokens"
+    )
+
+    @model_validator(mode="after")
+    def _switches_agree(self) -> Self:
+        if self.joint and self.one_stage:
+            raise ValueError(
+                "joint starts stage 3 from the base alone, one_stage from stage 1's bundle: choose one"
+            )
+        if self.class_token and self.no_context:
+            raise ValueError(
+                "no_context leaves out the query transformer, whose input class_token chooses: choose one of "
+                "them"
+            )
+        return self

@@ -28,6 +28,7 @@ from training.trainable import kind_of
 _SourceShapes = Mapping[Origin, Mapping[str, Shape]]
 
 _FRAME_RATE = "unet.fps_embedding."
+_TOKENS = {"all": "all image tokens", "class": "CLIP's class token alone"}
 
 
 def plan_transfers(config: RunConfig, sources: SourceBundles) -> dict[str, TensorTransfer]:
@@ -36,7 +37,7 @@ def plan_transfers(config: RunConfig, sources: SourceBundles) -> dict[str, Tenso
     Raises AnimaticError when a tensor has no source or another shape in it, when a tensor of a source is not
     used, or when frozen spatial layers were trained for another diffusion than the run's.
     """
-    _check_query_sets(config, sources.parent)
+    _check_query_transformer(config, sources.parent)
     stage, network = configured_stage(config), network_on_meta(config.model)
     shapes: _SourceShapes = {"base": _shapes(sources.base), "parent": _shapes(sources.parent)}
     keys, values = public_names(network), initial_values(network)
@@ -72,13 +73,18 @@ def _origin(stage: Stage, name: str, kind: Kind, shapes: _SourceShapes) -> Origi
     return "new" if origin == "base" and may_be_new and name not in shapes["base"] else origin
 
 
-def _check_query_sets(config: RunConfig, parent: Bundle | None) -> None:
-    """Query sets of another size can have the same total, which shapes do not reveal."""
+def _check_query_transformer(config: RunConfig, parent: Bundle | None) -> None:
+    """What shapes do not reveal: query sets of another size can have the same total, other tokens any."""
     ours, theirs = config.model.context, parent.info.architecture.context if parent else None
     if ours and theirs and ours.queries != theirs.queries:
         raise AnimaticError(
             f"init.parent has {theirs.queries} queries per frame, this network {ours.queries}: "
             f"set model.context.queries={theirs.queries}"
+        )
+    if ours and theirs and ours.tokens != theirs.tokens:
+        raise AnimaticError(
+            f"init.parent's query transformer was trained on {_TOKENS[theirs.tokens]}, this one reads "
+            f"{_TOKENS[ours.tokens]}: set ablation.class_token={str(theirs.tokens == 'class').lower()}"
         )
 
 

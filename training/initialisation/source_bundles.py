@@ -25,7 +25,9 @@ class SourceBundles(NamedTuple):
 def configured_stage(config: RunConfig) -> Stage:
     """The run's stage, with its ablations."""
     ablation = config.ablation
-    return STAGES[config.stage].ablated(no_context=ablation.no_context, one_stage=ablation.one_stage)
+    return STAGES[config.stage].ablated(
+        no_context=ablation.no_context, one_stage=ablation.one_stage, joint=ablation.joint
+    )
 
 
 def parent_stage(config: RunConfig) -> int | None:

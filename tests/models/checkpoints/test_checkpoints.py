@@ -293,6 +293,17 @@ def test_a_missing_part_is_named_and_can_be_given(tmp_path, autoencoder):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "out.ckpt", "vae.safetensors"]
 
 
+def test_a_network_that_reads_the_class_token_alone_is_not_exported(tmp_path, autoencoder):
+    architecture = small_published_architecture(detail_guidance=True)
+    assert architecture.context is not None
+    context = architecture.context.model_copy(update={"tokens": "class"})
+    codec = architecture.codec.model_copy(update={"path": str(autoencoder)})
+    animator = Animator(architecture.model_copy(update={"context": context, "codec": codec}))
+    bundle = open_bundle(_trained(tmp_path / "bundle", animator))
+    with pytest.raises(AnimaticError, match="reads all image tokens"):
+        export_checkpoint(bundle, tmp_path / "out.ckpt")
+
+
 def test_loading_into_memory_is_strict(autoencoder):
     architecture = small_published_architecture(detail_guidance=True)
     codec = architecture.codec.model_copy(update={"path": str(autoencoder)})

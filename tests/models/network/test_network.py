@@ -127,6 +127,23 @@ def test_repeated_queries_give_every_frame_the_same_context():
     assert out[:, 0].std() > 0.1
 
 
+def test_a_query_transformer_for_the_class_token_reads_no_other():
+    torch.manual_seed(0)
+    config = ContextConfig(
+        dim=32, depth=1, heads=2, dim_head=16, queries=4, frames=2, image_dim=24, context_dim=32
+    )
+    every = QueryTransformer(config).eval()
+    one = QueryTransformer(config.model_copy(update={"tokens": "class"})).eval()
+    one.load_state_dict(every.state_dict())
+    tokens = torch.randn(1, 7, 24)
+    others_changed = torch.cat([tokens[:, :1], torch.randn(1, 6, 24)], dim=1)
+    with torch.no_grad():
+        assert torch.equal(one(tokens), one(others_changed))
+        assert torch.equal(one(tokens), every(tokens[:, :1]))
+        assert not torch.allclose(every(tokens), every(others_changed))
+        assert not torch.allclose(one(tokens), one(-tokens))
+
+
 def randomise(module: torch.nn.Module) -> None:
     """A fresh UNet outputs zero: give every parameter a value."""
     with torch.no_grad():

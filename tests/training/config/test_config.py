@@ -92,6 +92,8 @@ def test_a_misspelt_key_names_the_nearest_one(assignment, meant, tmp_path):
         ("train.image_batches=0.5", "stage 0 only"),
         ("train.zero_stage=4", "train.zero_stage"),
         ("ablation.no_context=true", "start with stage 2"),
+        ("ablation={joint: true, one_stage: true}", "choose one"),
+        ("ablation={class_token: true, no_context: true}", "choose one"),
         ("train.micro_batch=3", "does not divide"),
         ("data.buckets=[{height: 64, width: 60, frames: 8}]", "multiples of 16 for this network: 64x60x8"),
         ("data.buckets=[{height: 64, width: 64, frames: 0}]", "data.buckets.0.frames"),
@@ -166,6 +168,8 @@ def test_ablations_change_what_they_name():
     assert resolve(3, "512", ["ablation.no_context=true"]).model.context is None
     assert not resolve(3, "512", ["ablation.no_detail_guidance=true"]).model.unet.detail_guidance
     assert resolve(2, "512", ["ablation.first_frame=true"]).data.sampling.condition == "first"
+    context = resolve(1, "512", ["ablation.class_token=true"]).model.context
+    assert context is not None and context.tokens == "class"
 
 
 def test_the_hash_is_of_the_recipe_and_not_of_locations():
