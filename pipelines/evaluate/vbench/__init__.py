@@ -1,0 +1,1 @@
+"""VBench-I2V: clips in its folder layout, and its results."""
