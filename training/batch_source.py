@@ -11,7 +11,7 @@ from core.errors import AnimaticError, TemporaryError
 from core.retry import RetryPolicy
 from pipelines.loader import Bucket, Weight, WeightedDataset
 from training.config import RunConfig
-from training.config.data import OtherDataset
+from training.config.data import DataConfig, OtherDataset
 
 if TYPE_CHECKING:
     from models.animator import Animator
@@ -141,6 +141,24 @@ def open_patiently(config: RunConfig) -> DatasetSource:
     )
     with _restarting():
         return retry.call(lambda: DatasetSource(config))
+
+
+def held_out_source(config: RunConfig) -> DatasetSource:
+    """``validation.data``, as samples of the run's size and rate that are the same for every run.
+
+    Their condition is the first frame, as when a picture is animated.
+
+    Raises AnimaticError as :class:`DatasetSource` does.
+    """
+    sampling = config.data.sampling.model_copy(update={"condition": "first", "flip": False})
+    data = DataConfig(
+        dataset=config.validation.data,
+        sampling=sampling,
+        threads=config.data.threads,
+        max_failure_share=config.data.max_failure_share,
+        cache=config.data.cache,
+    )
+    return DatasetSource(config.model_copy(update={"data": data, "seed": 0}))
 
 
 @contextmanager

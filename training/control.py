@@ -30,8 +30,9 @@ class Phase(IntEnum):
     WAITING_FOR_DATA = 3
     TRAINING = 4
     SAVING_CHECKPOINT = 5
-    DRAWING_SAMPLES = 6
-    WRITING_BUNDLE = 7
+    MEASURING_LOSS = 6
+    DRAWING_SAMPLES = 7
+    WRITING_BUNDLE = 8
 
     @property
     def words(self) -> str:

@@ -39,6 +39,23 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class LossMeasured:
+    """The denoising loss at fixed timesteps and noise: its mean, and that of each quantile of timesteps.
+
+    Attributes:
+        clips: that the loss is the mean of.
+        held_out: whether they are of ``validation.data``; False: of the data that is trained on.
+        seconds: that measuring took, in which training waited.
+    """
+
+    event: ClassVar[str] = "validation"
+    metrics: Mapping[str, float]
+    clips: int
+    held_out: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
 class SampleDrawn:
     """A validation sample; ``path`` is relative to the run folder."""
 

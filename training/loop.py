@@ -204,10 +204,10 @@ class _Run:
                 self._journal.record(step, events.Metrics(self.metrics))
                 logger.info("step %d of %d, loss %.4f", step, config.steps, self.metrics["train/loss"])
             with meter.throughput.paused():
-                # First the checkpoint: whatever happens to the samples, a restart begins after this step.
+                # First the checkpoint: whatever happens in validation, a restart begins after this step.
                 saved = self._save_if_due(step)
                 self._stop_if_asked(step, saved, signum=stop_signal())
-                self._validation.draw(step, self._whole_weights)
+                self._validation.run(step, self._whole_weights)
             if self._on_progress is not None:
                 self._on_progress(step, config.steps, self.metrics)
 

@@ -8,7 +8,7 @@ from training.config import RunConfig
 
 _PATHS = (
     "data.dataset", "data.latents", "data.cache.folder", "model.codec.path", "model.encoders.path",
-    "init.parent", "init.checkpoint",
+    "init.parent", "init.checkpoint", "validation.data",
 )  # fmt: skip
 _PRIOR = "prior"  # of init.base: the bundle that ships with the code
 _SQLITE = "sqlite:///"

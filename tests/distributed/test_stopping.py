@@ -78,7 +78,7 @@ def test_a_signal_while_a_checkpoint_is_written_leaves_it_whole(stop, tmp_path):
 
 
 def test_a_signal_while_samples_are_drawn_leaves_the_rest_out(stop, tmp_path):
-    _, message, _ = stop("validation.every=2", signal_in=(0, "training.validation.animate"))
+    _, message, _ = stop("validation.every=2", signal_in=(0, "training.validation.samples.animate"))
     assert RESUMES.format(3) in message
     assert [path.name for path in (tmp_path / "run" / "samples").glob("*.mp4")] == ["step-00000002-0.mp4"]
 

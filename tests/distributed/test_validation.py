@@ -12,7 +12,8 @@ from training.control import RunControl
 from training.journal import Journal, read_journal
 from training.processes.group import ProcessGroup
 from training.run_folder import RunFolder
-from training.validation import Validation, draw_samples
+from training.validation import Validation
+from training.validation.samples import draw_samples
 
 LENGTH = ("train.steps=3", "train.checkpoint_every=2", "validation.every=2", "train.ema_decay=0.9")
 
@@ -35,7 +36,7 @@ def test_the_checkpoint_of_a_step_is_complete_before_its_samples_are_drawn(untro
     [
         ("tests.support.training_jobs.SyntheticSource.first", 0),
         ("training.backends.deepspeed.flat_buffer", 1),
-        ("training.validation.animate", 0),
+        ("training.validation.samples.animate", 0),
     ],
 )
 def test_a_failure_in_any_process_is_a_warning(untroubled, train_in_pair, failing, rank):
@@ -56,11 +57,10 @@ def test_samples_are_drawn_in_bf16_on_gpus(tmp_path, device, precision):
     animator = SimpleNamespace(device=torch.device(device))
     batch = SyntheticSource(small_config(0)).first(1)
     with (
-        patch("training.validation._with_weights"),
-        patch("training.validation.animate", side_effect=Drawn) as animate,
+        patch("training.validation.samples.animate", side_effect=Drawn) as animate,
         pytest.raises(Drawn),
     ):
-        next(draw_samples(animator, {}, batch, small_config(0), tmp_path, 1))
+        next(draw_samples(animator, batch, small_config(0), tmp_path, 1))
     assert animate.call_args.args[3].precision == precision
 
 
@@ -70,7 +70,10 @@ def test_the_first_samples_are_read_once(tmp_path):
     config = small_config(0, "validation.every=1")
     group, journal = ProcessGroup(0, 1), Journal(tmp_path / "journal.jsonl")
     validation = Validation(config, RunFolder(tmp_path), source, None, group, journal, RunControl())
-    with patch("training.validation.draw_samples", return_value=[]) as drawn:
+    with (
+        patch("training.validation.validation.with_weights"),
+        patch("training.validation.validation.draw_samples", return_value=[]) as drawn,
+    ):
         for step in (1, 2, 3):
-            validation.draw(step, dict)
+            validation.run(step, dict)
     assert calls == [config.validation.count] and drawn.call_count == 3

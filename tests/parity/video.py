@@ -8,6 +8,7 @@ from einops import repeat
 from torch import Tensor
 
 from models.animate import denoiser
+from models.denoising import squared_error
 from models.diffusion.sampler import sample, timesteps
 from models.diffusion.settings import SamplingSettings
 from models.encoders.vae_codec import VaeCodec
@@ -15,7 +16,6 @@ from models.network.parameter_names import public_names
 from tests.parity.building import drawn_animator
 from tests.parity.cases import VideoCase
 from tests.parity.drawn import draw
-from training.objectives.denoising import squared_error
 
 TEXT_TOKENS, IMAGE_TOKENS = 77, 257
 # The published network gives every frame its own image tokens where there are this many of them per frame,

@@ -16,7 +16,6 @@ import torch
 
 from models.animator import Animator
 from models.batch import Batch
-from training import validation
 from training.backends import DeepSpeedBackend, Ema
 from training.checkpoints import CheckpointIdentity, CheckpointStore
 from training.config import RunConfig, dump_yaml, load, resolve
@@ -26,6 +25,7 @@ from training.loop import train
 from training.objectives.denoising import DenoisingObjective
 from training.processes.group import join_process_group
 from training.trainable import trainable_names
+from training.validation import samples
 
 SMALL = (
     "model.frames=3",
@@ -196,13 +196,13 @@ def _failing(options: dict[str, Any]) -> contextlib.AbstractContextManager[Any]:
 def _recording_samples(options: dict[str, Any], run_dir: Path) -> contextlib.AbstractContextManager[Any]:
     if not options.get("record_samples"):
         return contextlib.nullcontext()
-    real = validation.animate
+    real = samples.animate
 
     def recording(sampler: Animator, *args: Any) -> Any:
         torch.save(dict(sampler.network.named_parameters()), run_dir / "drawn.pt")
         return real(sampler, *args)
 
-    return patch.object(validation, "animate", recording)
+    return patch.object(samples, "animate", recording)
 
 
 def follow_backend(config_path: str, steps: int, fp16: bool = False) -> dict[str, Any]:

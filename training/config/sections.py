@@ -76,10 +76,19 @@ class TrainConfig(Section):
 
 
 class ValidationConfig(Section):
-    """Sample clips rendered during training; on GPUs in bfloat16, whatever ``sampling.precision`` is."""
+    """Held-out loss and sample clips; on GPUs in bfloat16, whatever ``sampling.precision`` is."""
 
-    every: int = Field(0, ge=0, description="steps between renderings; 0: never")
-    count: int = Field(2, gt=0, description="clips each time, from the start of the dataset")
+    data: str | None = Field(
+        None,
+        description="folder or URL of an ingested dataset, held out of training, whose first clips are used; "
+        "null: those of data.dataset, which are trained on too",
+    )
+    loss_every: int = Field(
+        0, ge=0, description="steps between measurements of the denoising loss at fixed noise; 0: never"
+    )
+    loss_clips: int = Field(16, gt=0, description="clips that the loss is the mean of")
+    every: int = Field(0, ge=0, description="steps between renderings of sample clips; 0: never")
+    count: int = Field(2, gt=0, description="sample clips each time")
     prompts: list[str] | None = Field(None, description="captions in place of the dataset's")
     sampling: SamplingSettings = SamplingSettings()
 

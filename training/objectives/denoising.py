@@ -13,8 +13,8 @@ from torch import Tensor
 
 from models.animator import Animator
 from models.batch import Batch
+from models.denoising import DenoisingInputs, denoising_errors, latent_posteriors
 from models.encoders.codec import draw_latents
-from models.network.conditioning import repeat_over_time
 from models.pixels import to_signed
 
 # Each sample's generators: one for its noise and diffusion step, one for the latents of its frames.
@@ -43,23 +43,17 @@ class DenoisingObjective:
         seeds: list[int] = batch.seed.tolist()
         latents = self._clip_latents(batch, seeds)
         noise, timesteps = self._draw_noise(seeds, latents)
-        noisy, target = animator.diffusion.diffuse(latents, noise, timesteps)
-        if animator.architecture.unet.detail_guidance:
-            rows = torch.arange(len(batch), device=animator.device)
-            condition = latents.transpose(1, 2)[rows, batch.condition_index]
-            noisy = torch.cat([noisy, repeat_over_time(condition, latents.shape[2])], dim=1)
         # As published, a dropped image is a grey one for CLIP, not an empty token.
         kept = ~batch.drop_image.to(animator.device, non_blocking=True)
         still = still * kept[:, None, None, None]
-        prediction = animator.network.unet(
-            noisy,
-            timesteps,
-            self._text_context(batch),
-            animator.image_context(still, latents.shape[2]),
-            batch.fps,
-            temporal=temporal,
+        inputs = DenoisingInputs(
+            latents=latents,
+            condition_index=batch.condition_index,
+            text=self._text_context(batch),
+            image=animator.image_context(still, latents.shape[2]),
+            fps=batch.fps,
         )
-        return squared_error(prediction, target).mean()
+        return denoising_errors(animator, inputs, noise, timesteps, temporal=temporal).mean()
 
     def _text_context(self, batch: Batch) -> Tensor:
         """Text tokens (b n c), those of the empty caption where the text is dropped."""
@@ -72,15 +66,10 @@ class DenoisingObjective:
 
     def _clip_latents(self, batch: Batch, seeds: Sequence[int]) -> Tensor:
         """Latents (b c t h w), encoded from the pixels or drawn from the batch's stored posteriors."""
-        if batch.latents is None:
-            frames = batch.pixels.shape[1]
-            pixels = rearrange(batch.pixels, "b t c h w -> (b t) c h w")
-            mean, std = self.animator.codec.posterior(to_signed(pixels))
-        else:
-            frames = batch.latents.shape[1]
-            mean, std = rearrange(batch.latents.float(), "b t p c h w -> p (b t) c h w")
+        mean, std = latent_posteriors(self.animator, batch)
         generators = [_generator(seed, _LATENT_STREAM) for seed in seeds]
-        return rearrange(draw_latents(mean, std, generators), "(b t) c h w -> b c t h w", t=frames)
+        drawn = draw_latents(mean.flatten(0, 1), std.flatten(0, 1), generators)
+        return rearrange(drawn, "(b t) c h w -> b c t h w", b=len(seeds))
 
     def _draw_noise(self, seeds: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
         """Noise like ``like`` (b ...) and diffusion steps (b), each sample's from its own seed."""
@@ -91,11 +80,6 @@ class DenoisingObjective:
             noise.append(torch.randn(like.shape[1:], generator=generator))
         drawn = torch.stack(noise), torch.stack(timesteps)
         return drawn[0].to(like, non_blocking=True), drawn[1].to(like.device, non_blocking=True)
-
-
-def squared_error(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of each sample, (b ...) -> (b), in float32."""
-    return (prediction.float() - target.float()).square().flatten(1).mean(dim=1)
 
 
 def _generator(seed: int, stream: int) -> torch.Generator:
