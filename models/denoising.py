@@ -18,6 +18,7 @@ from models.batch import Batch
 from models.network.conditioning import repeat_over_time
 from models.pixels import to_signed
 
+Precision = Literal["float32", "bfloat16"]
 QUANTILES = 8
 # Bounds the memory of a measurement during training, beside which the trained network needs its own.
 _SAMPLES_A_PASS = 4
@@ -101,7 +102,7 @@ def quantile_timesteps(timesteps: int) -> list[int]:
 
 @torch.no_grad()
 def held_out_losses(
-    animator: Animator, batch: Batch, seed: int = 0, precision: Literal["float32", "bfloat16"] = "float32"
+    animator: Animator, batch: Batch, seed: int = 0, precision: Precision = "float32"
 ) -> Tensor:
     """The denoising loss of clips at fixed timesteps and noise, (b quantiles) float64 on the CPU.
 

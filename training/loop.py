@@ -22,6 +22,7 @@ from training.continuation import find_continuation, resume
 from training.control import SUPERSEDED, Phase, RunControl, StoppedBySignal
 from training.initialisation import initialise
 from training.journal import Journal
+from training.memory import peak_memory
 from training.objectives.denoising import DenoisingObjective
 from training.processes.group import ProcessGroup, join_process_group
 from training.processes.preflight import Setup, check_equal_setups
@@ -201,6 +202,7 @@ class _Run:
                 self._ema.update(self._backend.fragments(), step)
             if step % config.log_every == 0 or step == config.steps:
                 self.metrics = meter.report(self._backend.skipped_steps)
+                self.metrics |= peak_memory(self._backend.device, group)
                 self._journal.record(step, events.Metrics(self.metrics))
                 logger.info("step %d of %d, loss %.4f", step, config.steps, self.metrics["train/loss"])
             with meter.throughput.paused():

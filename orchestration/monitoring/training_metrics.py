@@ -26,6 +26,12 @@ def _figure(name: str) -> _Read:
     return lambda state: state.figures.get(name)
 
 
+def _loss_by_quantile(state: TrainingState) -> dict[tuple[str, ...], float]:
+    prefix = "validation/loss_q"
+    values = state.validation.items()
+    return {(name.removeprefix(prefix),): value for name, value in values if name.startswith(prefix)}
+
+
 # What identifies the run is a label of one metric: others are joined with it on job and instance.
 TRAINING: tuple[Definition[TrainingState], ...] = (
     _gauge(
@@ -49,6 +55,22 @@ TRAINING: tuple[Definition[TrainingState], ...] = (
         "data_wait_ratio",
         "Share of the time in which the first worker waited for data.",
         _figure("throughput/data_wait"),
+    ),
+    _gauge(
+        "gpu_memory_peak_bytes",
+        "Most memory that torch has allocated on a GPU, of the worker with the most.",
+        _figure("memory/peak_bytes"),
+    ),
+    _gauge(
+        "validation_loss",
+        "Denoising loss of fixed clips at fixed timesteps and noise, newest value.",
+        lambda state: state.validation.get("validation/loss"),
+    ),
+    _gauge(
+        "validation_quantile_loss",
+        "The same by quantile of timesteps, from little noise to much.",
+        _loss_by_quantile,
+        ("quantile",),
     ),
     _gauge("remaining_seconds", "Estimated seconds until the last step.", lambda state: state.remaining_s),
     _counter(

@@ -37,6 +37,7 @@ class TrainingState:
     Attributes:
         step: done, of the whole run; None before the first event.
         figures: newest metrics of the journal, by its names; NaN where they were not finite.
+        validation: newest metrics of validation, likewise.
         checkpoint_s: that writing the newest one took.
         heartbeats: seconds since the last sign of life, by rank and host.
         stalled_s: for which the run has waited for its workers longer than it should.
@@ -47,6 +48,7 @@ class TrainingState:
     steps_since_start: int = 0
     figures: Mapping[str, float] = field(default_factory=dict)
     figures_at: float | None = None
+    validation: Mapping[str, float] = field(default_factory=dict)
     skipped: int = 0
     warnings: int = 0
     starts: int = 0
@@ -99,11 +101,17 @@ def _started(state: TrainingState, entry: JournalEntry) -> TrainingState:
 
 
 def _metrics(state: TrainingState, entry: JournalEntry) -> TrainingState:
-    figures = {
-        name: math.nan if value is None else float(value)
-        for name, value in (entry.content.get("metrics") or {}).items()
-    }
-    return replace(state, figures=figures, figures_at=entry.time)
+    return replace(state, figures=_figures(entry), figures_at=entry.time)
+
+
+def _validation(state: TrainingState, entry: JournalEntry) -> TrainingState:
+    return replace(state, validation=_figures(entry))
+
+
+def _figures(entry: JournalEntry) -> dict[str, float]:
+    """The metrics of an event; NaN where they were not finite."""
+    metrics = entry.content.get("metrics") or {}
+    return {name: math.nan if value is None else float(value) for name, value in metrics.items()}
 
 
 def _checkpoint(state: TrainingState, entry: JournalEntry) -> TrainingState:
@@ -128,6 +136,7 @@ _CHANGES: Mapping[str, Callable[[TrainingState, JournalEntry], TrainingState]] =
     "start": _started,
     "resume": _checkpoint,
     "metrics": _metrics,
+    "validation": _validation,
     "checkpoint": _saved,
     "warning": _warning,
     "sample": _sample,

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from tests.support.training_jobs import run_stage, small_config, write_config
+from training.journal import curves
 
 GPU = ("launch.workers=1", "launch.gpus_per_worker=1")
 
@@ -46,7 +47,10 @@ def test_the_stages_follow_each_other(on_gpu, tmp_path):
     for stage in range(4):
         sets = [f"init.base={tmp_path / 'stage-0' / 'bundle'}"] if stage in (1, 2) else []
         sets += [f"init.parent={tmp_path / f'stage-{stage - 1}' / 'bundle'}"] if stage in (2, 3) else []
-        sets += ["train.precision=bf16", "validation.every=3", "train.steps=3"]
+        sets += ["train.precision=bf16", "validation.every=3", "validation.loss_every=3", "train.steps=3"]
         result = trained(on_gpu, tmp_path, small_config(stage, *sets, *GPU), f"stage-{stage}")
         assert all(math.isfinite(loss) for loss in result["losses"].values())
         assert (tmp_path / f"stage-{stage}" / "bundle" / "bundle.json").exists()
+        found = curves(tmp_path / f"stage-{stage}" / "journal.jsonl")
+        assert found["validation/loss"][-1][0] == 3 and math.isfinite(found["validation/loss"][-1][1])
+        assert all(peak > 2**20 for _, peak in found["memory/peak_bytes"])

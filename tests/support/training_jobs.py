@@ -51,6 +51,7 @@ SMALL = (
     "train.ema_decay=null",
     "train.bundle_dtype=fp32",
     "validation.every=0",
+    "validation.loss_every=0",
     "validation.count=1",
     "validation.sampling.steps=2",
     "train.checkpoint_every=100",

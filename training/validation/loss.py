@@ -8,7 +8,7 @@ import torch
 
 from models.animator import Animator
 from models.batch import Batch
-from models.denoising import held_out_losses
+from models.denoising import Precision, held_out_losses
 
 
 class MeasuredLoss(TypedDict):
@@ -28,7 +28,7 @@ def measure_loss(
     computes in bfloat16, as it does for samples.
     """
     began = time.perf_counter()
-    precision = "float32" if animator.device.type == "cpu" else "bfloat16"
+    precision: Precision = "float32" if animator.device.type == "cpu" else "bfloat16"
     losses: dict[str, torch.Tensor] = {}
     for clip in clips.split(1):
         if stopped():

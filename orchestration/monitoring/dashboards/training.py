@@ -53,6 +53,20 @@ _LEARNING = Row(
             low=None,
         ),
         Panel(
+            "Validation loss",
+            "Of fixed clips at fixed timesteps and noise (validation.loss_every): differences are not luck.",
+            "none",
+            _of_runs("animatic_training_validation_loss"),
+            low=None,
+        ),
+        Panel(
+            "Validation loss by noise",
+            "By quantile of timesteps, from little noise (1) to much.",
+            "none",
+            _of_runs("animatic_training_validation_quantile_loss", "{{run}} quantile {{quantile}}"),
+            low=None,
+        ),
+        Panel(
             "Gradient norm",
             "Before clipping.",
             "none",
@@ -69,6 +83,12 @@ _SPEED = Row(
     (
         Panel("Clips/s", "Of all workers.", "none", _of_runs("animatic_training_clips_per_second")),
         Panel("Step", "Mean time of a step.", "s", _of_runs("animatic_training_step_seconds")),
+        Panel(
+            "Peak of GPU memory",
+            "Most memory that torch has allocated, of the worker with the most.",
+            "bytes",
+            _of_runs("animatic_training_gpu_memory_peak_bytes"),
+        ),
         Panel(
             "Waiting for data",
             "Share of the time in which the first worker waited for a batch.",

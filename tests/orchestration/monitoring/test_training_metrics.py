@@ -102,6 +102,17 @@ def test_figures_are_those_of_the_newest_event(run: Run) -> None:
     }
 
 
+def test_the_validation_loss_is_exported_whole_and_by_quantile_until_the_next(run: Run) -> None:
+    figures = {"validation/loss": 0.5, "validation/loss_q1": 0.25, "validation/loss_q2": math.nan}
+    run.record(2, events.LossMeasured(figures, 16, True, 1.0))
+    found = run.record(3, events.Metrics({**FIGURES, "memory/peak_bytes": 2.0**30}))
+    assert found["animatic_training_validation_loss"] == 0.5
+    assert found["animatic_training_gpu_memory_peak_bytes"] == 2**30
+    name = "animatic_training_validation_quantile_loss"
+    by_quantile = {labels[0][1]: value for (each, labels), value in scrape(run.port).items() if each == name}
+    assert by_quantile["1"] == 0.25 and math.isnan(by_quantile["2"])
+
+
 def test_a_loss_that_is_not_finite_is_nan_and_the_next_one_replaces_it(run: Run) -> None:
     assert math.isnan(run.value(1, events.Metrics({**FIGURES, "train/loss": math.inf}), "loss"))
     assert run.value(2, events.Metrics(FIGURES), "loss") == 0.25
