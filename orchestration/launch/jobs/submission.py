@@ -160,7 +160,7 @@ def _runtime_env(request: JobRequest, code: Code, environment: Environment, job_
         "ANIMATIC_ACTOR": _user(),
         CODE_VERSION: code.version,
         JOB_ID: job_id,
-        STOP_VARIABLE: os.environ.get(STOP_VARIABLE, str(STOP_WAIT_S)),
+        STOP_VARIABLE: _stop_wait(),
     }
     env: dict[str, Any] = {"env_vars": variables}
     if environment == "lock":
@@ -168,6 +168,14 @@ def _runtime_env(request: JobRequest, code: Code, environment: Environment, job_
         env["uv"] = {"packages": [f"-r ${{RAY_RUNTIME_ENV_CREATE_WORKING_DIR}}/{LOCK}"]}
         env["config"] = {"setup_timeout_seconds": SETUP_S}
     return env
+
+
+def _stop_wait() -> str:
+    """Seconds, as Ray reads them when a job is to stop: a mistake would fail there, without a checkpoint."""
+    text = os.environ.get(STOP_VARIABLE, str(STOP_WAIT_S))
+    if not (text.isascii() and text.isdigit()):
+        raise AnimaticError(f"{STOP_VARIABLE}={text} is no number of seconds: as {STOP_WAIT_S}, or unset it")
+    return text
 
 
 def _user() -> str:

@@ -122,6 +122,16 @@ def test_a_credential_in_an_argument_is_refused(
     assert not server.jobs
 
 
+@pytest.mark.parametrize("seconds", ["10m", "-1", "0.5", ""])
+def test_a_time_to_stop_that_ray_could_not_read_is_refused(
+    server: FakeJobServer, code: Code, monkeypatch: pytest.MonkeyPatch, seconds: str
+) -> None:
+    monkeypatch.setenv("RAY_JOB_STOP_WAIT_TIME_S", seconds)
+    with pytest.raises(AnimaticError, match=f"RAY_JOB_STOP_WAIT_TIME_S={seconds} is no number of seconds"):
+        send(server, request(), code)
+    assert not server.jobs
+
+
 def test_the_lock_is_installed_by_its_path_within_the_package(server: FakeJobServer, code: Code) -> None:
     send(server, request(), code, "lock")
     assert server.last["runtime_env"]["uv"]["packages"] == [
