@@ -13,6 +13,7 @@ import torch.distributed as dist
 
 from core.errors import AnimaticError
 from core.interfaces import GLOO_INTERFACE, interface_to_others
+from training.processes.elastic_store import use_own_store
 from training.processes.errors import PeerError, ReportedError
 
 Value = TypeVar("Value")
@@ -135,9 +136,11 @@ def join_process_group(gpu: bool) -> ProcessGroup:
         torch.cuda.set_device(index)
         os.environ["LOCAL_RANK"] = str(index)  # from which DeepSpeed chooses its device
     _choose_interface()
+    store = use_own_store(os.environ)
     deepspeed.init_distributed(
         dist_backend="nccl" if gpu else "gloo", auto_mpi_discovery=False, verbose=False
     )
+    del store  # torch has its own now
     return ProcessGroup(dist.get_rank(), dist.get_world_size(), node_rank)
 
 
