@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _WEB = ("http", "https")
-# As much as could be one: a password may contain an @.
-_USER_INFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s]*)@")
+# As much as could be one: a password may contain an @, and a / where what follows the colon is no port.
+_USER_INFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s:@\[]*:(?!\d+/)\S*|[^/\s]*)@")
 _SECRET_PARAMETER = re.compile(
     r"([?&;](?:[\w.-]*(?:password|passwd|pwd|token|secret|signature|credential)[\w.-]*"
     r"|(?:api|access)?[_-]?key|sig)=)[^&;#\s]+",

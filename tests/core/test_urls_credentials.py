@@ -8,6 +8,8 @@ SECRET = [
     ("https://ann:pass@host:5000/x", "https://host:5000/x"),
     ("http://ann:p@ss@host/", "http://host/"),
     ("https://token@host/", "https://host/"),
+    ("http://ann:pa/s@s/w@host:8265", "http://host:8265"),
+    ("http://ann:/pass@host:8265", "http://host:8265"),
     ("postgresql+psycopg2://ann:p%40ss@db/mlflow", "postgresql+psycopg2://db/mlflow"),
     ("mysql://db/x?user=a&passwd=b&charset=utf8", "mysql://db/x?user=a&passwd=***&charset=utf8"),
     ("https://h/v.mp4?X-Amz-Signature=abc&X-Amz-Date=1", "https://h/v.mp4?X-Amz-Signature=***&X-Amz-Date=1"),
@@ -19,6 +21,8 @@ PLAIN = [
     "s3://bucket/a@b/c",
     "runs/a:b@c",
     "https://h/@me",
+    "https://h:8265/@me",
+    "https://[::1]:8265/@me",
 ]
 
 
