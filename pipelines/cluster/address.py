@@ -6,11 +6,11 @@ Ray itself waits for minutes where nothing answers, and handles no signal meanwh
 import contextlib
 import os
 import socket
-import threading
-from concurrent.futures import Future
+from functools import partial
 
 import grpc
 
+from core.deadline import within
 from core.errors import AnimaticError
 
 CONNECT_S = 8.0
@@ -110,29 +110,13 @@ def _host_and_port(server: str, named: str) -> tuple[str, int]:
 
 def _is_ray(host: str, port: int, *, is_client: bool) -> bool:
     """Whether the server answers as Ray does; with TLS, whether it accepts connections."""
-    answer = _answer(host, port)
+    # Resolvers can take longer than a socket's timeout, as can a name with several addresses.
+    answer = within(CONNECT_S, partial(_first_answer, host, port))
     if os.environ.get("RAY_USE_TLS", "0") != "0":
         return True
     return _is_settings_frame(answer) and (
         is_client or _is_healthy(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     )
-
-
-def _answer(host: str, port: int) -> bytes:
-    """``_first_answer`` within CONNECT_S: resolvers can take longer, as can a name with several addresses.
-
-    Raises TimeoutError.
-    """
-    answer: Future[bytes] = Future()
-
-    def ask() -> None:
-        try:
-            answer.set_result(_first_answer(host, port))
-        except (OSError, UnicodeError) as error:
-            answer.set_exception(error)
-
-    threading.Thread(target=ask, name="address of Ray", daemon=True).start()
-    return answer.result(CONNECT_S)
 
 
 def _first_answer(host: str, port: int) -> bytes:

@@ -7,10 +7,12 @@ import os
 import re
 import socket
 from collections.abc import Iterator
+from functools import partial
 from urllib.parse import urlsplit
 
 import requests
 
+from core.deadline import within
 from core.errors import AnimaticError
 from core.retry import RetryableError, RetryPolicy
 from core.urls import is_web, without_credentials
@@ -35,6 +37,12 @@ def dashboard_url(address: str, setting: str) -> str:
         AnimaticError: there is no cluster, or it has no dashboard.
     """
     if is_web(address):
+        if "@" in address.partition("://")[2].partition("/")[2]:
+            # Not printed: what is before the @ may be a password.
+            raise AnimaticError(
+                f"the URL of {setting} has an @ behind a /: in a user name or password, write / as %2F; in a "
+                "path, @ as %40"
+            )
         return address.rstrip("/")
     if address.startswith("ray://"):
         raise AnimaticError(
@@ -74,7 +82,7 @@ def checked_version(url: str, setting: str) -> str:
             # Without a version, but of Ray: the caller sends its token.
             return ""
         version = response.json()["ray_version"]
-    except (requests.exceptions.RequestException, ValueError, KeyError, TypeError) as error:
+    except (requests.exceptions.RequestException, TimeoutError, ValueError, KeyError, TypeError) as error:
         raise AnimaticError(
             f"no Ray dashboard at {without_credentials(url)} ({setting}): {_cause(error, url)}; give the URL "
             "of the dashboard of the cluster's head, as http://HEAD:8265, whose port this machine can reach"
@@ -101,11 +109,12 @@ def only_given_address() -> Iterator[None]:
 
 
 def _get_version(url: str) -> requests.Response:
-    return requests.get(f"{url}/api/version", timeout=CONNECT_S, allow_redirects=False)
+    ask = partial(requests.get, f"{url}/api/version", timeout=CONNECT_S, allow_redirects=False)
+    return within(CONNECT_S, ask)
 
 
 def _cause(error: Exception, url: str) -> str:
-    if isinstance(error, requests.exceptions.Timeout):
+    if isinstance(error, requests.exceptions.Timeout | TimeoutError):
         return f"it did not answer within {CONNECT_S:g} s"
     if isinstance(error, requests.exceptions.SSLError):
         return "its TLS certificate is not accepted, or it expects no TLS"
@@ -113,10 +122,22 @@ def _cause(error: Exception, url: str) -> str:
         host = urlsplit(url).hostname or ""
         if not _resolves(host):
             return f"the name {host} does not resolve"
-        return "nothing listens there" if "refused" in str(error) else "the connection was closed"
+        return _refusal(error)
     if isinstance(error, KeyError | TypeError | requests.exceptions.JSONDecodeError):
         return "the server there is not Ray's dashboard"
     return "the address is not a valid URL"
+
+
+def _refusal(error: BaseException) -> str:
+    """Why there is no connection: the error of the system from which this one followed."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ConnectionRefusedError):
+            return "nothing listens there"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return "the connection was closed"
 
 
 def _resolves(host: str) -> bool:

@@ -85,22 +85,24 @@ async def _tail(server: JobServer, job_id: str, log: LogReader) -> str:
     """
     skip = log.characters
     url = f"{server.url}/api/jobs/{job_id}/logs/tail"
-    timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_S)
+    timeout = aiohttp.ClientTimeout(total=None)
     try:
-        async with (
-            aiohttp.ClientSession(headers=server.headers, timeout=timeout) as session,
-            session.ws_connect(url, heartbeat=HEARTBEAT_S, max_msg_size=0) as socket,
-        ):
-            async for message in socket:
-                if message.type is not aiohttp.WSMsgType.TEXT:
-                    return "the connection broke"
-                log.feed(message.data[skip:])
-                skip = max(0, skip - len(message.data))
+        async with aiohttp.ClientSession(headers=server.headers, timeout=timeout) as session:
+            async with asyncio.timeout(CONNECT_S):
+                socket = await session.ws_connect(url, heartbeat=HEARTBEAT_S, max_msg_size=0)
+            async with socket:
+                async for message in socket:
+                    if message.type is not aiohttp.WSMsgType.TEXT:
+                        return "the connection broke"
+                    log.feed(message.data[skip:])
+                    skip = max(0, skip - len(message.data))
     except aiohttp.WSServerHandshakeError as error:
         if error.status in UNAUTHENTICATED:
             raise server.unauthorised(error.status) from error
         return f"HTTP status {error.status}"
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+    except TimeoutError:
+        return f"it did not answer within {CONNECT_S:g} s"
+    except (aiohttp.ClientError, OSError) as error:
         return str(error) or type(error).__name__
     return "the log ended before the job"
 

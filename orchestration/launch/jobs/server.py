@@ -7,11 +7,13 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
 
+from core.deadline import within
 from core.errors import AnimaticError, TemporaryError, last_line
 from core.urls import without_credentials
 from orchestration.launch.jobs.address import checked_version, dashboard_url, only_given_address
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 ANSWER_S = 60.0
-UPLOAD_S = 600.0
+TRANSFER_S = 600.0  # of a package, or of a whole log
 _MOST_NODES = 10_000
 # Ids are part of a URL's path, into which Ray's client copies them: these would lead to another one.
 _OTHER_PATH = re.compile(r"[/?#%]|^\.+$")
@@ -87,7 +89,8 @@ class JobServer:
         with self._errors(), only_given_address():
             try:
                 client = StateApiClient(self.url, headers=dict(self.headers))
-                nodes = client.list(StateResource.NODES, alive, raise_on_missing_output=False)
+                listing = partial(client.list, StateResource.NODES, alive, raise_on_missing_output=False)
+                nodes = within(ANSWER_S, listing)
             except RayStateApiException as error:
                 raise AnimaticError(
                     f"{self.name} does not list the nodes of its cluster: {last_line(error)}"
@@ -158,9 +161,10 @@ class JobServer:
         except AuthenticationError as error:
             missing = error.message.startswith("Authentication required")
             raise self.unauthorised(401 if missing else 403) from error
-        except (requests.exceptions.RequestException, ConnectionError) as error:
+        except (requests.exceptions.RequestException, ConnectionError, TimeoutError) as error:
+            reason = str(error) if isinstance(error, TimeoutError) else type(error).__name__
             raise LostServerError(
-                f"{self.name} ({self._setting}) does not answer any more: {type(error).__name__}"
+                f"{self.name} ({self._setting}) does not answer any more: {reason}"
             ) from error
         except RuntimeError as error:
             raise self._refusal(str(error), job_id) from error
@@ -189,7 +193,8 @@ def _client(url: str, headers: dict[str, str]) -> JobSubmissionClient:
         """Ray's own, which waits for ever where a connection is lost."""
 
         def _do_request(self, method: str, endpoint: str, **options: Any) -> requests.Response:
-            options.setdefault("timeout", UPLOAD_S if method == "PUT" else ANSWER_S)
-            return super()._do_request(method, endpoint, **options)
+            limit_s = TRANSFER_S if method == "PUT" or endpoint.endswith("/logs") else ANSWER_S
+            options.setdefault("timeout", limit_s)
+            return within(limit_s, partial(super()._do_request, method, endpoint, **options))
 
     return Client(url, headers=headers)

@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from core.errors import AnimaticError
 from orchestration.job_log import LogReader
 from orchestration.launch.jobs import JobServer, LostServerError, UnknownJobError, follow, following
 from tests.support.job_server import Course, FakeJobServer
@@ -104,26 +103,3 @@ def test_the_address_given_is_asked_whatever_the_environment_names(
     found = JobServer(server.url.removeprefix("http://")).resources()
     assert (found.nodes, found.cpus, found.gpus) == (3, 40, 16)
     assert JobServer(f"{server.url}/").jobs() == []
-
-
-@pytest.mark.parametrize(
-    ("address", "cause"),
-    [
-        ("http://127.0.0.1:1", "no Ray dashboard at http://127.0.0.1:1 .*: nothing listens there"),
-        ("http://name.invalid:8265", "the name name.invalid does not resolve"),
-        ("http://[", "not a valid URL"),
-        ("ray://head:10001", "is an address for interactive clients: jobs go to the dashboard"),
-        ("head", "is not the address of a Ray cluster: give the URL of its dashboard"),
-        ("s3://bucket", "is not the address of a Ray cluster"),
-        ("ana:pw@head:8265", "^head:8265 .* is not the address of a Ray cluster"),
-        ("http://ana:pw@127.0.0.1:1", "no Ray dashboard at http://127.0.0.1:1"),
-    ],
-)
-def test_an_address_without_a_dashboard_is_an_error_with_its_cause(address: str, cause: str) -> None:
-    with pytest.raises(AnimaticError, match=cause):
-        JobServer(address)
-
-
-def test_another_web_server_is_no_dashboard(server: FakeJobServer) -> None:
-    with pytest.raises(AnimaticError, match="the server there is not Ray's dashboard"):
-        JobServer(f"{server.url}/other")
