@@ -60,6 +60,23 @@ REFUSED = {
     "artefacts on a disk": ("mlflow: {artifacts: {destination: /mlruns}}", "destination"),
     # by the chart
     "volume of the chart": ("extraVolumes: [{name: runs, emptyDir: {}}]", "runs is a volume of the chart"),
+    "files of the machine": (
+        "extraVolumes: [{name: a, hostPath: {path: /}}]",
+        "at '/extraVolumes/0': additional properties 'hostPath' not allowed",
+    ),
+    "volume without a kind": ("extraVolumes: [{name: a}]", "at '/extraVolumes/0'"),
+    "two volumes of a name": (
+        "extraVolumes: [{name: a, emptyDir: {}}, {name: a, emptyDir: {}}]",
+        "extraVolumes: two volumes have the name a",
+    ),
+    "mount without a volume": (
+        "extraVolumes: [{name: a, emptyDir: {}}]\nextraVolumeMounts: [{name: b, mountPath: /b}]",
+        "extraVolumeMounts: there is no volume b; declare it in extraVolumes, which has: scratch, ",
+    ),
+    "two mounts at a path": (
+        "extraVolumeMounts: [{name: scratch, mountPath: /runs}]",
+        "extraVolumeMounts: another volume is mounted at /runs",
+    ),
     "password in a variable": (
         "env: {ANIMATIC_MLFLOW_URI: 'https://ana:pw@mlflow'}",
         "env: ANIMATIC_MLFLOW_URI: the URL contains a password",
@@ -68,6 +85,10 @@ REFUSED = {
         "mlflow: {enabled: true, backendStore: {existingSecret: db}, artifacts: {destination: s3://b/m}, "
         "env: {HTTPS_PROXY: 'http://ana:pw@proxy'}}",
         "mlflow.env: HTTPS_PROXY: the URL contains a password",
+    ),
+    "password with a / in a variable": (
+        "env: {ANIMATIC_MLFLOW_URI: 'https://ana:p/w@mlflow'}",
+        "env: ANIMATIC_MLFLOW_URI: the URL contains a password",
     ),
     "password in a step": (
         "jobs: {a: {steps: [[train, --data, 'https://ana:pw@host/data']]}}",
@@ -208,6 +229,20 @@ def test_whole_numbers_stay_whole_however_large(helm: Tool, base: Path, tmp_path
     (job,) = of_kind(rendered, "RayJob")
     assert job["spec"]["activeDeadlineSeconds"] == 1209600
     assert {pod.environment.get("LIMIT") for pod in pods(rendered)} == {"10000000", None}
+
+
+def test_extra_volumes_are_mounted_in_every_ray_pod(helm: Tool, base: Path, tmp_path: Path) -> None:
+    (tmp_path / "case.yaml").write_text(
+        "extraVolumes: [{name: ca, configMap: {name: ca}}]\nextraVolumeMounts: [{name: ca, mountPath: /ca}, "
+        "{name: scratch, mountPath: /home/user/.cache, subPath: cache}]"
+    )
+    rendered = list(pods(render(helm, "-f", base, "-f", tmp_path / "case.yaml")))
+    of_ray = [pod for pod in rendered if any(each["name"] == "shared-mem" for each in pod.spec["volumes"])]
+    assert len(of_ray) == 2
+    for pod in of_ray:
+        assert {"name": "ca", "configMap": {"name": "ca"}} in pod.spec["volumes"]
+        mounts = {each["mountPath"]: each["name"] for each in pod.containers[0]["volumeMounts"]}
+        assert (mounts["/ca"], mounts["/home/user/.cache"]) == ("ca", "scratch")
 
 
 def test_a_changed_job_is_another_job_and_other_changes_leave_it(helm: Tool, base: Path) -> None:

@@ -12,7 +12,8 @@
 
 {{- /* A text that objects of the release contain: (dict "what" its path "text") */ -}}
 {{- define "animatic.checkText" -}}
-{{- if regexMatch "://[^/[:space:]]*:[^/[:space:]]*@" .text -}}
+{{- /* A password may contain a / where what follows the colon is no port. */ -}}
+{{- if regexMatch "://[^/:@[:space:]]*:([^/[:space:]]*|[0-9]*[^0-9/[:space:]][^[:space:]]*|/[^[:space:]]*)@" .text -}}
 {{- fail (printf "%s: the URL contains a password, which must not be in values; put it into a Secret and name that in envFromSecrets" .what) -}}
 {{- end -}}
 {{- end -}}
@@ -63,11 +64,7 @@
 {{- if and $values.auth.existingSecret (ne $values.auth.mode "token") -}}
 {{- fail "auth.existingSecret is without effect: auth.mode is not token" -}}
 {{- end -}}
-{{- range $values.extraVolumes -}}
-{{- if has .name (list "scratch" "shared-mem" "runs" "job") -}}
-{{- fail (printf "extraVolumes: %s is a volume of the chart; name yours otherwise" .name) -}}
-{{- end -}}
-{{- end -}}
+{{- include "animatic.checkVolumes" $values -}}
 {{- with $values.gcsFaultTolerance -}}
 {{- if and .enabled (not .redisAddress) -}}
 {{- fail "gcsFaultTolerance: redisAddress is not set; a Redis outside of the Ray cluster keeps its state" -}}
@@ -85,6 +82,30 @@
 {{- end -}}
 {{- else if or $values.kueue.priorityClass $values.kueue.elastic -}}
 {{- fail "kueue.priorityClass and kueue.elastic are without effect: kueue.queueName is not set" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Volumes and where they are mounted, which the API server checks only when a pod is made. */ -}}
+{{- define "animatic.checkVolumes" -}}
+{{- $volumes := list "scratch" "shared-mem" "runs" -}}
+{{- range .extraVolumes -}}
+{{- if has .name (list "scratch" "shared-mem" "runs" "job") -}}
+{{- fail (printf "extraVolumes: %s is a volume of the chart; name yours otherwise" .name) -}}
+{{- end -}}
+{{- if has .name $volumes -}}
+{{- fail (printf "extraVolumes: two volumes have the name %s" .name) -}}
+{{- end -}}
+{{- $volumes = append $volumes .name -}}
+{{- end -}}
+{{- $paths := list "/tmp" "/dev/shm" "/etc/animatic" .runs.mountPath -}}
+{{- range .extraVolumeMounts -}}
+{{- if not (has .name $volumes) -}}
+{{- fail (printf "extraVolumeMounts: there is no volume %s; declare it in extraVolumes, which has: %s" .name ($volumes | join ", ")) -}}
+{{- end -}}
+{{- if has .mountPath $paths -}}
+{{- fail (printf "extraVolumeMounts: another volume is mounted at %s" .mountPath) -}}
+{{- end -}}
+{{- $paths = append $paths .mountPath -}}
 {{- end -}}
 {{- end -}}
 
