@@ -42,7 +42,7 @@ class TimelineRow(NamedTuple):
 
 def write(outputs: DemoOutputs) -> Path:
     """Write ``index.html`` with the clips and pictures it displays inside; the page lists what is missing."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from core.pages import page_environment
 
     out = outputs.out
     (out / gallery.FOLDER).mkdir(parents=True, exist_ok=True)
@@ -55,13 +55,7 @@ def write(outputs: DemoOutputs) -> Path:
     losses = [(f"Stage {each.stage}, {each.name}", each.losses) for each in figures.trainings]
     if losses:
         curves.png(losses, out / gallery.FOLDER / "loss.png")
-    environment = Environment(
-        loader=PackageLoader("orchestration.demo", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("orchestration.demo")
     environment.filters["embedded"] = lambda path: _embedded(out / path)
     page = environment.get_template(TEMPLATE).render(
         figures=figures,

@@ -75,17 +75,10 @@ def title(found: Survey) -> str:
 
 def write_report(path: Path, found: Survey, sheet: Sequence[SamplePreview]) -> None:
     """Write the page, replacing an earlier one."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from core.pages import page_environment
 
-    environment = Environment(
-        loader=PackageLoader("orchestration.reports", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("orchestration.reports")
     environment.filters["picture"] = _picture
-    environment.filters["grouped"] = lambda value: f"{value:,}"
     page = environment.get_template(TEMPLATE).render(
         title=title(found),
         found=found,
