@@ -28,6 +28,7 @@ def animate(
     mode: Mode = "animate",
     last: Tensor | None = None,
     frames: int | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> Tensor:
     """Animate still images.
 
@@ -40,6 +41,7 @@ def animate(
             beginning. The last two need a network with detail guidance that was trained for them.
         last: (b 3 h w), the last frames to interpolate to.
         frames: sampled per clip; None takes the architecture's. A loop returns one less.
+        seeds: b seeds of 64 bits, one for each sample's noise, in place of (settings.seed, i).
 
     Returns:
         (b t 3 h w) in [-1, 1], float32 on the CPU; t = 1 for a network without temporal layers.
@@ -49,7 +51,7 @@ def animate(
     """
     with torch.autocast(animator.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
         latents = sample_latents(
-            animator, image, prompts, settings, progress, mode=mode, last=last, frames=frames
+            animator, image, prompts, settings, progress, mode=mode, last=last, frames=frames, seeds=seeds
         )
     pixels = animator.codec.decode(rearrange(latents.float(), "b c t h w -> (b t) c h w"))
     if not (torch.isfinite(latents).all() & torch.isfinite(pixels).all()):
@@ -67,6 +69,7 @@ def sample_latents(
     mode: Mode = "animate",
     last: Tensor | None = None,
     frames: int | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> Tensor:
     """Latents (b c t h w) of a clip for each image; arguments and errors as in :func:`animate`.
 
@@ -79,9 +82,9 @@ def sample_latents(
     if animator.architecture.unet.detail_guidance:
         condition = _detail_condition(animator, image, mode, last, frames)
     denoise = _conditioned_denoiser(animator, image, list(prompts), settings, condition, frames)
-    generators = [
-        torch.Generator().manual_seed(settings.seed * 1_000_003 + index) for index in range(len(prompts))
-    ]
+    if seeds is None:
+        seeds = [settings.seed * 1_000_003 + index for index in range(len(prompts))]
+    generators = [torch.Generator().manual_seed(seed) for _, seed in zip(prompts, seeds, strict=True)]
     shape = (animator.codec.channels, frames, *animator.architecture.latent_size)
     noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
     noise = noise.to(animator.device, non_blocking=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from core.errors import AnimaticError
 from orchestration.cli.common import (
     Address,
     AsJson,
@@ -22,6 +23,7 @@ from orchestration.cli.common import (
     out,
     print_json,
     print_result,
+    print_table,
     print_warning,
     short,
 )
@@ -33,9 +35,10 @@ if TYPE_CHECKING:
     from orchestration.launch.jobs import JobRequest, JobServer
     from orchestration.workflows.animate import AnimateResult
     from orchestration.workflows.evaluate import EvaluateOptions
-    from pipelines.evaluate import EvaluationPlan, Results
+    from pipelines.evaluate import EvaluationPlan, EvaluationReport, MetricValue
 
 PANEL = "Inference"
+LISTED = 10  # keys of frozen or black clips
 READING = "MB of the codec and encoders"
 _NOTABLE_RATE_ERROR = 0.05  # the nearest delay of usual rates is within it
 
@@ -142,6 +145,13 @@ def evaluate(
         int | None,
         typer.Option(min=1, help="Take every n-th frame of the real clips; the network gets their rate."),
     ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…",
+            help="Which to measure; all that need no weights or have their extractor if not given.",
+        ),
+    ] = None,
     workers: Workers = None,
     address: Address = None,
     environment: Environment = Packages.AUTO,
@@ -149,7 +159,7 @@ def evaluate(
     encoders: Encoders = None,
     as_json: AsJson = False,
 ) -> None:
-    """Animate held-out clips and measure the results: first-frame fidelity, direction of motion."""
+    """Animate held-out clips and measure the results: first-frame fidelity, motion, flicker."""
     check_workers(context, workers)
     from orchestration.workflows import evaluate as workflow
     from orchestration.workspace import Workspace
@@ -162,6 +172,7 @@ def evaluate(
         steps=steps,
         seed=seed,
         stride=stride,
+        metrics=_names(metrics),
         workers=workers,
         codec=codec,
         encoders=encoders,
@@ -174,9 +185,11 @@ def evaluate(
     with counting(err(), READING) as on_progress:
         planned = workflow.plan(request, on_progress)
     finished = planned.report.exists()
-    with only_results_on_stdout(), counting(err(), "evaluate") as on_progress:
-        report = workflow.evaluate(planned, on_progress)
-    print_result(report, partial(_print_evaluation, planned, report["results"], finished), as_json)
+    with only_results_on_stdout(), counting(err(), "generate") as on_progress:
+        workflow.generate(planned, on_progress)
+    with only_results_on_stdout(), counting(err(), "measure") as on_progress:
+        report = workflow.measure(planned, on_progress)
+    print_result(report, partial(_print_evaluation, planned, report, finished), as_json)
 
 
 def _evaluate_job(options: EvaluateOptions, _: JobServer) -> JobRequest:
@@ -200,22 +213,35 @@ def _print_clips(result: AnimateResult, playback: float) -> None:
         )
 
 
-def _print_evaluation(planned: EvaluationPlan, results: Results, finished: bool) -> None:
+def _names(text: str | None) -> tuple[str, ...] | None:
+    """The names in a comma-separated list. Raises AnimaticError for an empty one."""
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise AnimaticError("--metrics names none: leave it out for all that can be measured")
+    return names
+
+
+def _print_evaluation(planned: EvaluationPlan, report: EvaluationReport, finished: bool) -> None:
     if finished:
         out().print("nothing left to do: every clip was evaluated before")
-    out().print(f"bundle {short(planned.bundle.id)} on {results['psnr_first_frame']['n']} clips")
-    _print_results(results)
+    system = report["system"]
+    out().print(f"{system['kind']} {short(system['digest'])} on {len(report['clips'])} clips")
+    print_table(
+        ("metric", "value", "95 % interval", "unit", "better", "clips"),
+        [_metric_row(name, value) for name, value in report["metrics"].items()],
+    )
+    for state in ("frozen", "black"):
+        if keys := report[state]:
+            out().print(
+                f"{len(keys)} {state}: {', '.join(keys[:LISTED])}{', …' if len(keys) > LISTED else ''}"
+            )
     out().print(f"report {display_path(planned.report)}")
 
 
-def _print_results(results: Results) -> None:
-    fidelity, direction = results["psnr_first_frame"], results["direction"]
-    out().print(
-        f"first frame {fidelity['mean']:.1f} dB PSNR "
-        f"(95 % interval {fidelity['low']:.1f} to {fidelity['high']:.1f})"
-    )
-    if direction:
-        out().print(
-            f"direction right in {direction['correct']} of {direction['n']} "
-            f"({direction['accuracy']:.0%}; chance {direction['chance']:.0%})"
-        )
+def _metric_row(name: str, value: MetricValue) -> tuple[object, ...]:
+    low, high = value["low"], value["high"]
+    interval = None if low is None or high is None else f"{low:.4g} to {high:.4g}"
+    better = None if value["better"] == "neither" else value["better"]
+    return name, f"{value['value']:.4g}", interval, value["unit"], better, value["n"]

@@ -8,18 +8,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from models.bundle import open_bundle
+from orchestration.demo.footage import DIRECTIONS
 from orchestration.demo.outputs import DemoOutputs
 from orchestration.demo.step_timings import StepTimings
 from orchestration.registry import Ancestor, trace_lineage
-from pipelines.evaluate.metrics import mean_interval
+from pipelines.evaluate import EvaluationReport, MetricValue, read_report
+from pipelines.evaluate.statistics.intervals import Interval, mean_interval
 from training.journal import curves, read_journal
 from training.run_folder import RunFolder
-
-if TYPE_CHECKING:
-    from pipelines.evaluate import Accuracy, EvaluationReport, Mean
 
 STAGES = {1: "context", 2: "adaptation", 3: "detail guidance"}
 
@@ -56,6 +54,22 @@ class DatasetCounts:
     digest: str
 
 
+@dataclass(frozen=True)
+class Accuracy:
+    """The share of ``n`` clips that move as their caption names, with its 95 % interval.
+
+    ``still`` counts the clips that do not move; ``chance`` is the accuracy of guessing.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    n: int
+    correct: int
+    still: int
+    chance: float = 1 / len(DIRECTIONS)
+
+
 @dataclass
 class Figures:
     """All numbers of the page. ``missing``: what could not be read, one line each."""
@@ -69,23 +83,51 @@ class Figures:
 
     def direction(self, stage: int) -> Accuracy | None:
         """How often the motion agrees with the caption; None where no caption names a direction."""
-        report = self.evaluations.get(stage)
-        return report["results"]["direction"] if report else None
+        return accuracy(self.evaluations[stage]) if stage in self.evaluations else None
 
-    def fidelity(self, stage: int) -> Mean | None:
+    def detector(self, stage: int) -> Accuracy | None:
+        """How often the detector of motion finds the caption's direction in the real clips."""
+        return accuracy(self.evaluations[stage], real=True) if stage in self.evaluations else None
+
+    def fidelity(self, stage: int) -> MetricValue | None:
         """PSNR of the first frame against the input."""
         report = self.evaluations.get(stage)
-        return report["results"]["psnr_first_frame"] if report else None
+        return report["metrics"].get("first_frame_psnr") if report else None
 
-    def gain(self) -> tuple[float, float, float] | None:
+    def travel(self, stage: int) -> tuple[float, float]:
+        """How far the generated and the real clips move, in frame sides."""
+        metrics = self.evaluations[stage]["metrics"]
+        return metrics["travel"]["value"], metrics["travel_on_real"]["value"]
+
+    def gain(self) -> Interval | None:
         """PSNR of stage 3 minus that of stage 2, paired by clip: mean and 95 % interval in dB."""
         if 2 not in self.evaluations or 3 not in self.evaluations:
             return None
         before, after = (
-            {row["key"]: row["psnr_first_frame"] for row in self.evaluations[stage]["clips"]}
+            {row["key"]: row["metrics"]["first_frame_psnr"] for row in self.evaluations[stage]["clips"]}
             for stage in (2, 3)
         )
-        return mean_interval([after[key] - before[key] for key in after if key in before])
+        pairs = [(before.get(key), value) for key, value in after.items()]
+        gains = [new - old for old, new in pairs if old is not None and new is not None]
+        return mean_interval(gains) if gains else None
+
+
+def accuracy(report: EvaluationReport, *, real: bool = False) -> Accuracy | None:
+    """How often the generated clips, or the real ones, move as their caption names; None if none names it."""
+    suffix = "_on_real" if real else ""
+    name, moving = f"direction{suffix}", f"dynamic_degree{suffix}"
+    value = report["metrics"].get(name)
+    if value is None or value["low"] is None or value["high"] is None:
+        return None
+    rows = [row["metrics"] for row in report["clips"]]
+    return Accuracy(
+        accuracy=value["value"],
+        low=value["low"],
+        high=value["high"],
+        n=value["n"],
+        correct=sum(row[name] == 1 for row in rows),
+        still=sum(row[name] is not None and row[moving] == 0 for row in rows),
+    )
 
 
 def gather(outputs: DemoOutputs) -> Figures:
@@ -104,7 +146,7 @@ def gather(outputs: DemoOutputs) -> Figures:
         if folder is None or not (folder / "report.json").exists():
             figures.missing.append(f"Stage {stage} has not been evaluated{_at(folder)}.")
             continue
-        figures.evaluations[stage] = json.loads((folder / "report.json").read_text())
+        figures.evaluations[stage] = read_report(folder / "report.json")
     for name, folder in outputs.datasets.items():
         if not (folder / "dataset.json").exists():
             figures.missing.append(f"The {name} footage has not been ingested{_at(folder)}.")

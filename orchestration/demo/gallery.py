@@ -13,9 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from orchestration import media
 from orchestration.demo import animated_pictures
+from pipelines.evaluate.metrics import caption_direction, motion_direction
 
 if TYPE_CHECKING:
-    from pipelines.evaluate import ClipResult, EvaluationReport
+    from pipelines.evaluate import ClipRow, EvaluationReport
 
 SIDE = 256  # pixels of clips on the page
 FOLDER = "media"
@@ -67,7 +68,7 @@ def pairs(
     if not reports:
         return []
     last = max(reports)
-    rows = {stage: {row["key"]: row for row in report["clips"]} for stage, report in reports.items()}
+    captions = {row["key"]: row["caption"] for row in reports[last]["clips"]}
     arrays = {stage: dict(_generated(evaluations[stage])) for stage in reports}
     made = []
     for key in _selection(reports[last]["clips"]):
@@ -80,9 +81,9 @@ def pairs(
             if key in arrays[stage]:
                 generated[stage] = f"{FOLDER}/{key}-stage-{stage}.mp4"
                 media.write_mp4(enlarge(arrays[stage][key][1]), out / generated[stage], fps)
-        row = rows[last][key]
-        found = {stage: rows[stage][key]["generated"] for stage in generated}
-        made.append(Pair(row["caption"], picture, generated, truth, row["expected"], found))
+        caption = captions[key]
+        found = {stage: motion_direction(arrays[stage][key][1]) for stage in generated}
+        made.append(Pair(caption, picture, generated, truth, caption_direction(caption), found))
     return made
 
 
@@ -146,10 +147,10 @@ def read_frames(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
-def _selection(rows: list[ClipResult]) -> list[str]:
+def _selection(rows: list[ClipRow]) -> list[str]:
     chosen: dict[str, list[str]] = {}
     for row in rows:
-        chosen.setdefault(row["expected"] or "film", []).append(row["key"])
+        chosen.setdefault(caption_direction(row["caption"]) or "film", []).append(row["key"])
     films = chosen.pop("film", [])[:FILM_PAIRS]
     return [key for direction in sorted(chosen) for key in chosen[direction][:PER_DIRECTION]] + films
 

@@ -95,10 +95,11 @@ def evaluate_stage(demo: Demo, stage: int) -> StepResult:
     planned = evaluate.plan(evaluate.prepare_evaluation(evaluation_options(demo, stage), demo.workspace))
     fresh = not planned.report.exists()
     with demo.progress.counting("held-out clips", visible=fresh) as count:
-        results = evaluate.evaluate(planned, count)["results"]
-    summary = f"first frame {results['psnr_first_frame']['mean']:.1f} dB"
-    if results["direction"]:
-        summary += f", direction right in {results['direction']['correct']} of {results['direction']['n']}"
+        metrics = evaluate.evaluate(planned, count)["metrics"]
+    summary = f"first frame {metrics['first_frame_psnr']['value']:.1f} dB"
+    if "direction" in metrics:
+        right, n = metrics["direction"]["value"], metrics["direction"]["n"]
+        summary += f", direction right in {round(right * n)} of {n}"
     return StepResult(planned.config.output, summary, fresh)
 
 

@@ -18,7 +18,7 @@ from models import PRIOR
 from models.bundle import Bundle, open_bundle, write_bundle
 from orchestration.demo import curves, footage
 from orchestration.demo.collection import HELD_OUT_SEED
-from orchestration.demo.figures import read_losses
+from orchestration.demo.figures import accuracy, read_losses
 from orchestration.monitoring import MonitoringOptions
 from orchestration.monitoring.progress import TrainingDisplay, counting
 from orchestration.workflows.evaluate import EvaluateOptions, evaluate, plan, prepare_evaluation
@@ -173,6 +173,8 @@ def card(
         seed=SEED,
         curve=CURVE,
         losses=[(step, smooth[step]) for step in listed],
-        protocol=report["protocol"],
-        results=report["results"],
+        sampling=report["system"]["sampling"],
+        detector=report["metrics"]["direction"]["details"]["detector"],
+        direction=accuracy(report),
+        on_real=accuracy(report, real=True),
     )

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from core.files import write_text
 from orchestration.demo import animated_pictures, curves, footage, gallery
 from orchestration.demo.figures import Figures, gather
 from orchestration.demo.outputs import STEP_TITLES, DemoOutputs
 from orchestration.workspace import display_path
-
-if TYPE_CHECKING:
-    from pipelines.evaluate import Accuracy
+from pipelines.evaluate import MetricValue
 
 TEMPLATE = "report.html"
 README_GIF = "readme.gif"
@@ -79,19 +77,19 @@ def headline(figures: Figures) -> list[Headline]:
     if direction:
         top.append(
             Headline(
-                value=f"{direction['accuracy']:.0%}",
+                value=f"{direction.accuracy:.0%}",
                 label="of held-out clips move the way their caption says",
-                note=f"{direction['correct']} of {direction['n']}; 95 % interval {direction['low']:.0%} "
-                f"to {direction['high']:.0%}; chance is {direction['chance']:.0%}",
+                note=f"{direction.correct} of {direction.n}; 95 % interval {direction.low:.0%} "
+                f"to {direction.high:.0%}; chance is {direction.chance:.0%}",
             )
         )
     if after:
-        note = f"95 % interval {after['low']:.1f} to {after['high']:.1f} dB over {after['n']} clips"
+        note = f"{_interval(after)}over {after['n']} clips"
         if before:
-            note = f"stage 2, without detail guidance: {before['mean']:.1f} dB; " + note
+            note = f"stage 2, without detail guidance: {before['value']:.1f} dB; " + note
         top.append(
             Headline(
-                value=f"{after['mean']:.1f} dB",
+                value=f"{after['value']:.1f} dB",
                 label="first frame against the picture given (PSNR)",
                 note=note,
             )
@@ -112,23 +110,24 @@ def headline(figures: Figures) -> list[Headline]:
 def verdicts(figures: Figures) -> list[str]:
     """What the figures mean, in sentences, including poor results."""
     sentences = []
-    direction, real = figures.direction(3), _real(figures)
+    direction = figures.direction(3)
+    real = figures.detector(3) or figures.detector(2)
     if direction:
-        chance = direction["chance"]
-        if direction["low"] > chance:
+        chance = direction.chance
+        if direction.low > chance:
             sentences.append("The text steers the motion: the whole interval is above chance.")
         else:
             sentences.append("The text does not demonstrably steer the motion: the interval includes chance.")
-        if direction["still"]:
-            sentences.append(f"{direction['still']:.0f} clips do not move and count as wrong.")
+        if direction.still:
+            sentences.append(f"{direction.still:.0f} clips do not move and count as wrong.")
     if real:
         sentences.append(
-            f"The direction detector agrees with the caption of {real['correct']:.0f} of "
-            f"{real['n']:.0f} real clips, an upper bound for generated ones."
+            f"The direction detector agrees with the caption of {real.correct:.0f} of "
+            f"{real.n:.0f} real clips, an upper bound for generated ones."
         )
     gain = figures.gain()
-    if gain is not None:
-        mean, low, high = gain
+    if gain is not None and gain.low is not None and gain.high is not None:
+        mean, low, high = gain.value, gain.low, gain.high
         change = f"From stage 2 to stage 3 the first frame comes {abs(mean):.1f} dB"
         if low > 0:
             sentences.append(f"{change} closer to the picture, which is what detail guidance is for.")
@@ -159,6 +158,7 @@ def _embedded(path: Path) -> str:
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def _real(figures: Figures) -> Accuracy | None:
-    report = figures.evaluations.get(3) or figures.evaluations.get(2)
-    return report["results"]["detector_on_real"] if report else None
+def _interval(value: MetricValue) -> str:
+    if value["low"] is None or value["high"] is None:
+        return ""
+    return f"95 % interval {value['low']:.1f} to {value['high']:.1f} {value['unit']} "

@@ -26,12 +26,12 @@ def _results(figures: Figures) -> list[str]:
     lines = []
     for stage in sorted(figures.evaluations):
         fidelity, direction = figures.fidelity(stage), figures.direction(stage)
-        line = f"stage {stage}: first frame {fidelity['mean']:.1f} dB PSNR" if fidelity else f"stage {stage}"
+        line = f"stage {stage}: first frame {fidelity['value']:.1f} dB PSNR" if fidelity else f"stage {stage}"
         if direction:
             line += (
-                f", direction right in {direction['correct']:.0f} of {direction['n']:.0f} "
-                f"({direction['accuracy']:.0%}, 95 % interval {direction['low']:.0%} to "
-                f"{direction['high']:.0%}, chance {direction['chance']:.0%})"
+                f", direction right in {direction.correct:.0f} of {direction.n:.0f} "
+                f"({direction.accuracy:.0%}, 95 % interval {direction.low:.0%} to "
+                f"{direction.high:.0%}, chance {direction.chance:.0%})"
             )
         lines.append(line)
     return lines

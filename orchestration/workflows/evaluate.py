@@ -18,8 +18,10 @@ from pipelines.evaluate import (
     EvaluateConfig,
     EvaluationPlan,
     EvaluationReport,
+    bundle_system,
+    generate_clips,
+    measure_clips,
     plan_evaluation,
-    run_evaluation,
 )
 from training.config import presets, resolve
 
@@ -33,9 +35,9 @@ class EvaluateOptions:
     ``data``: a held-out dataset, or a folder of NAME.mp4 with NAME.txt; ``bundle``: a folder or an id, the
     champion if None; ``folder``: if None, one named by bundle and protocol in ``parent_folder``, which is
     ``runs/evaluations`` if None; ``clips``: all if None; ``seed`` of the choice of clips and the noise;
-    ``stride``: distance between the real clips' frames, the configuration's if None; ``workers``: Ray actors,
-    one for each GPU or core if None; ``codec`` and ``encoders``: files for a bundle that contains none;
-    ``values``: more settings of
+    ``stride``: distance between the real clips' frames, the configuration's if None; ``metrics``: names, all
+    whose needs are met if None; ``workers``: Ray actors, one for each GPU or core if None; ``codec`` and
+    ``encoders``: files for a bundle that contains none; ``values``: more settings of
     :class:`pipelines.evaluate.EvaluateConfig`, by name.
     """
 
@@ -47,6 +49,7 @@ class EvaluateOptions:
     steps: int | None = None
     seed: int = 0
     stride: int | None = None
+    metrics: tuple[str, ...] | None = None
     workers: int | None = None
     address: str | None = None
     codec: str | None = None
@@ -83,6 +86,7 @@ def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> Evalua
         "seed": options.seed,
         "sampling": _sampling(bundle, options.steps),
         "fps_condition": _fps_condition(bundle.info.preset),
+        "metrics": options.metrics,
         **({} if options.stride is None else {"stride": options.stride}),
         **actor_settings(options.workers, options.address),
         **options.values,
@@ -101,18 +105,35 @@ def plan(
     Raises:
         AnimaticError: the clips cannot be read, there are too few, or the bundle cannot animate.
     """
-    planned = plan_evaluation(request.bundle, request.config, on_progress)
+    planned = plan_evaluation(bundle_system(request.bundle, request.config, on_progress), request.config)
     return planned.in_own_folder() if request.own_folder else planned
 
 
-def evaluate(planned: EvaluationPlan, on_progress: Callable[[int, int], None]) -> EvaluationReport:
-    """Animate the clips' first frames and measure the results; ``on_progress`` gets (clips done, clips).
+def generate(planned: EvaluationPlan, on_progress: Callable[[int, int], None]) -> None:
+    """Animate the clips' first frames; ``on_progress`` gets (clips done, clips).
 
     Raises:
         AnimaticError: a clip cannot be decoded, the folder contains another evaluation, or the network
             generates pixels that are not finite.
     """
-    return run_evaluation(planned, on_progress)
+    generate_clips(planned, on_progress)
+
+
+def measure(
+    planned: EvaluationPlan, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> EvaluationReport:
+    """Measure the generated clips and write the report; ``on_progress`` gets (clips done, clips).
+
+    Raises:
+        AnimaticError: a stored chunk is damaged, or a figure is not finite.
+    """
+    return measure_clips(planned, on_progress)
+
+
+def evaluate(planned: EvaluationPlan, on_progress: Callable[[int, int], None]) -> EvaluationReport:
+    """Generate, with progress, and measure."""
+    generate(planned, on_progress)
+    return measure(planned)
 
 
 def _sampling(bundle: Bundle, steps: int | None) -> SamplingSettings:

@@ -154,6 +154,7 @@ def evaluate_job(options: EvaluateOptions, workspace: Workspace) -> JobRequest:
             steps=options.steps,
             seed=options.seed,
             stride=options.stride,
+            metrics=None if options.metrics is None else ",".join(options.metrics),
             codec=_location(options.codec),
             encoders=_location(options.encoders),
         ),

@@ -11,12 +11,19 @@ from models.diffusion.settings import SamplingSettings
 
 
 class EvaluateConfig(Section):
-    """What a bundle is evaluated on, and how."""
+    """What is evaluated on which clips, and how."""
 
     data: str = Field(description="held-out dataset, or a folder of NAME.mp4 with NAME.txt beside each")
     output: Path = Field(description="folder for the report and the generated clips")
     codec: str | None = Field(None, description="autoencoder for a bundle that contains none")
     encoders: str | None = Field(None, description="CLIP weights for a bundle that contains none")
+    protocol: Literal["held-out"] = Field("held-out", description="how the data is read")
+    metrics: tuple[str, ...] | None = Field(
+        None, description="names of the metrics; null: all that need no extractor but those given"
+    )
+    extractors: dict[str, str] = Field(
+        default_factory=dict, description="networks that features come from: name and PATH or PATH@SHA256"
+    )
     clips: int | None = Field(None, ge=1, description="how many clips, chosen by the seed; null: all")
     stride: int = Field(1, ge=1, description="distance between the real clips' frames")
     fps_condition: Literal["fps", "stride"] = Field("fps", description="as the bundle was trained")

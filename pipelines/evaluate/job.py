@@ -1,63 +1,143 @@
-"""The evaluation job: a bundle and held-out clips in, generated clips and a report out.
+"""The evaluation job: a system and held-out clips in, generated clips and a report out.
 
-Clips are cut into fixed chunks; each is animated and measured by one of a few Ray actors and stored before
-the next begins, so an interrupted evaluation continues. Noise depends on the seed and a clip's position in
-the evaluation, so the report does not depend on the number of workers.
+Clips are cut into fixed chunks. In the first phase each chunk is generated, in the second measured, by one of
+a few Ray actors that stores it before it takes the next, so an interrupted evaluation continues. The noise of
+a clip depends on the seed and its key, so the report does not depend on the number of workers.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TypeVar
 
 from models.bundle import Bundle
-from pipelines.cluster.actors import run_on_actors
-from pipelines.evaluate.chunk_worker import ChunkWorker
+from pipelines.cluster.actors import Worker, run_on_actors
+from pipelines.evaluate.clips import SampleShape
 from pipelines.evaluate.config import EvaluateConfig
+from pipelines.evaluate.features import ChunkFeatures
+from pipelines.evaluate.generating import ChunkGenerator, Generating
+from pipelines.evaluate.measuring import ChunkMeasurer, Measuring
+from pipelines.evaluate.metrics import REGISTRY, Reduced, SetMetric
 from pipelines.evaluate.plan import EvaluationPlan, plan_evaluation
-from pipelines.evaluate.records import EvaluationReport
-from pipelines.evaluate.report import build_report
+from pipelines.evaluate.records import EvaluationReport, Timings
+from pipelines.evaluate.report import build_report, encode_report
 from pipelines.evaluate.storage import EvaluationFolder
+from pipelines.evaluate.systems import bundle_system
 
 Progress = Callable[[int, int], None]
+T = TypeVar("T")
 
 
 def evaluate(
-    bundle: Bundle, config: EvaluateConfig, progress: Progress = lambda done, total: None
+    bundle: Bundle,
+    config: EvaluateConfig,
+    on_generated: Progress = lambda done, total: None,
+    on_measured: Progress = lambda done, total: None,
 ) -> EvaluationReport:
-    """Plan an evaluation and run it: see :func:`plan_evaluation` and :func:`run_evaluation`."""
-    return run_evaluation(plan_evaluation(bundle, config), progress)
+    """Plan the evaluation of a bundle and run it; errors as those of the functions that it calls."""
+    plan = plan_evaluation(bundle_system(bundle, config), config)
+    generate_clips(plan, on_generated)
+    return measure_clips(plan, on_measured)
 
 
-def run_evaluation(plan: EvaluationPlan, progress: Progress = lambda done, total: None) -> EvaluationReport:
-    """Animate the first frames of the plan's clips and measure the results.
+def generate_clips(plan: EvaluationPlan, progress: Progress = lambda done, total: None) -> None:
+    """Have the system make a clip for the first frame of each of the plan's clips.
 
-    Writes the clips and the report into ``config.output`` (see :class:`EvaluationFolder`); finished chunks
-    are kept. ``progress`` is called with (clips done, clips).
+    They are written into ``config.output`` (see :class:`EvaluationFolder`); finished chunks are kept.
+    ``progress`` is called with (clips done, clips).
 
     Raises AnimaticError if a clip cannot be decoded, if the output folder contains another evaluation, or if
     the network generates pixels that are not finite.
     """
     folder = EvaluationFolder(plan.config.output)
-    folder.require_protocol(plan.protocol)
-    total, size = len(plan.clips), plan.config.chunk
-    chunks = [plan.clips[start : start + size] for start in range(0, total, size)]
-    missing = {number: clips for number, clips in enumerate(chunks) if not folder.has_chunk(number)}
-    done = total - sum(map(len, missing.values()))
-    progress(done, total)
-    for number in _make_chunks(plan, missing):
-        done += len(chunks[number])
-        progress(done, total)
-    report = build_report(plan.protocol, [folder.read_chunk(number) for number in range(len(chunks))])
-    folder.write_report(report)
+    folder.require_identity(plan.identity)
+    missing = {
+        number: (number, clips) for number, clips in enumerate(plan.chunks) if not folder.has_chunk(number)
+    }
+    protocol = plan.protocol
+    work = Generating(
+        system=plan.system,
+        protocol=plan.config.protocol,
+        data=plan.config.data,
+        shape=SampleShape(protocol["frames"], protocol["height"], protocol["width"], protocol["stride"]),
+        seed=plan.config.seed,
+        output=plan.config.output,
+        device=_device(plan),
+    )
+    _on_actors(plan, ChunkGenerator, work, missing, progress)
+
+
+def measure_clips(plan: EvaluationPlan, progress: Progress = lambda done, total: None) -> EvaluationReport:
+    """Measure the generated clips with the plan's metrics, and write the report.
+
+    Rows and features that are stored are kept. ``progress`` is called with (clips done, clips).
+
+    Raises AnimaticError if a chunk is missing or damaged, or a figure is not finite.
+    """
+    folder, name = EvaluationFolder(plan.config.output), plan.measurement
+    numbers = range(len(plan.chunks))
+    missing = {number: number for number in numbers if not folder.has_measured(name, number)}
+    work = Measuring(
+        metrics=plan.metrics,
+        extractors=plan.extractors,
+        system=plan.system,
+        seed=plan.config.seed,
+        output=plan.config.output,
+        measurement=name,
+        device=_device(plan),
+    )
+    _on_actors(plan, ChunkMeasurer, work, missing, progress)
+    measured = [folder.read_measured(name, number) for number in numbers]
+    report = build_report(
+        plan.identity,
+        [REGISTRY[metric] for metric in plan.metrics],
+        [row for chunk in measured for row in chunk["rows"]],
+        _reduce(plan, folder),
+        plan.extractors,
+    )
+    timings: Timings = {
+        "generate_s": round(sum(folder.chunk_record(number)["seconds"] for number in numbers), 3),
+        "measure_s": round(sum(chunk["seconds"] for chunk in measured), 3),
+    }
+    folder.write_report(encode_report(report), timings)
     return report
 
 
-def _make_chunks(plan: EvaluationPlan, missing: dict[int, list[int]]) -> Iterator[int]:
-    """Have actors make the missing chunks; yields their numbers as they finish."""
-    if missing:
-        yield from run_on_actors(
-            ChunkWorker,
-            (plan.bundle.folder.resolve(), plan.config.model_dump_json(), plan.protocol),
-            missing.items(),
-            workers=min(plan.config.workers, len(missing)),
-            gpus_per_worker=plan.config.gpus_per_worker,
-            address=plan.config.address,
-        )
+def _reduce(plan: EvaluationPlan, folder: EvaluationFolder) -> dict[str, Reduced]:
+    """The values of the metrics of all clips, from the stored features."""
+
+    def chunks(extractor: str) -> Iterator[ChunkFeatures]:
+        identity = plan.extractors[extractor].identity
+        for number in range(len(plan.chunks)):
+            yield folder.read_features(identity, number)
+
+    metrics = [metric for name in plan.metrics if isinstance(metric := REGISTRY[name], SetMetric)]
+    return {metric.name: metric.reduce(partial(chunks, metric.extractor)) for metric in metrics}
+
+
+def _on_actors(
+    plan: EvaluationPlan,
+    worker: Callable[..., Worker[T, int]],
+    work: object,
+    tasks: Mapping[int, T],
+    progress: Progress,
+) -> None:
+    """Have actors do the tasks of the chunks with these numbers; the clips of all others are done."""
+    chunks, total = plan.chunks, len(plan.clips)
+    done = total - sum(len(chunks[number]) for number in tasks)
+    progress(done, total)
+    if not tasks:
+        return
+    for number in run_on_actors(
+        worker,
+        (work,),
+        tasks.values(),
+        workers=min(plan.config.workers, len(tasks)),
+        gpus_per_worker=plan.config.gpus_per_worker,
+        address=plan.config.address,
+    ):
+        done += len(chunks[number])
+        progress(done, total)
+
+
+def _device(plan: EvaluationPlan) -> str:
+    return "cuda" if plan.config.gpus_per_worker else "cpu"

@@ -9,7 +9,7 @@ from core.canonical_json import digest_of
 from core.errors import AnimaticError
 from models.diffusion.settings import SamplingSettings
 from pipelines.dataset.latent_records import LatentKey
-from pipelines.evaluate.plan import RECORDED_SAMPLING
+from pipelines.evaluate.systems.bundle import RECORDED_SAMPLING
 from pipelines.ingest import IngestConfig, inputs
 from pipelines.ingest.inputs import IngestInputs, rows_digest
 from pipelines.loader.selection import IDENTITY, Selection

@@ -12,9 +12,8 @@ from orchestration.demo.outputs import STEP_TITLES, DemoOutputs
 from orchestration.demo.step_timings import StepTimings
 from orchestration.media import film_strip, write_clip, write_png
 from orchestration.registry import Ledger, accept
-from pipelines.evaluate.chunk_worker import measure
-from pipelines.evaluate.heldout import RealClip
-from pipelines.evaluate.report import build_report
+from pipelines.evaluate.clips import ClipPair, RealClip
+from tests.support.evaluations import write_report
 from tests.support.small_stages import make_bundle
 
 SIDE, FRAMES = 64, 8
@@ -61,25 +60,16 @@ def _dataset(folder: Path, rows: int, rejected: int) -> Path:
 
 def _evaluation(out: Path, stage: int, clips: int, wrong: int) -> Path:
     folder = out / "evaluation" / f"stage-{stage}-abcdef01"
-    (folder / "chunks").mkdir(parents=True)
     rng = np.random.default_rng(stage)
-    real, generated, rows = [], [], []
+    pairs: list[ClipPair] = []
     for index in footage.balanced(HELD_OUT_SEED, clips // 4):
         scene = footage.draw_scene(HELD_OUT_SEED, index)
         pixels = footage.render(scene, frames=FRAMES, size=SIDE)
         noisy = np.clip(pixels + rng.normal(0, 40 / stage**2, pixels.shape), 0, 255).astype(np.uint8)
-        if len(real) < wrong:
+        if len(pairs) < wrong:
             noisy = noisy[::-1]
-        clip = RealClip(f"clip-{index}", scene.caption, 6.0, pixels)
-        real.append(pixels)
-        generated.append(noisy)
-        rows.append(measure(clip, noisy))
-    keys = np.array([row["key"] for row in rows])
-    np.savez_compressed(folder / "chunks" / "chunk-00000.npz", keys=keys, real=real, generated=generated)
-    sampling = {"steps": 25, "text_guidance": 4.0, "image_guidance": None}
-    protocol = {"stage": stage, "n": len(rows), "sampling": sampling}
-    report = build_report(protocol, [{"rows": rows, "seconds": 1.0}])
-    (folder / "report.json").write_text(json.dumps(report))
+        pairs.append(ClipPair(RealClip(f"clip-{index}", scene.caption, 6.0, pixels, f"clip-{index}"), noisy))
+    write_report(folder, pairs, {"stage": stage, "digest": f"{stage}" * 64})
     return folder
 
 

@@ -1,1 +1,13 @@
-"""What is measured on: UCF-101 and MSR-VTT in the layouts of their users, and what others have published."""
+"""Protocols: how a published or own set of clips is read, and what its clips are asked for.
+
+A reader turns a location into a :class:`pipelines.evaluate.clips.HeldOutSet`; ``READERS`` has them by name.
+"""
+
+from collections.abc import Callable
+
+from pipelines.evaluate.clips import HeldOutSet
+from pipelines.evaluate.protocols.held_out import open_held_out
+
+READERS: dict[str, Callable[[str], HeldOutSet]] = {"held-out": open_held_out}
+
+__all__ = ["READERS", "open_held_out"]

@@ -69,7 +69,7 @@ WORK = (
     "orchestration.workflows.sync.sync",
     "orchestration.registry.mirror_champion",
     "orchestration.workflows.animate.animate",
-    "orchestration.workflows.evaluate.evaluate",
+    "orchestration.workflows.evaluate.generate",
     "orchestration.demo.steps.run",
     "orchestration.demo.prior.make_prior",
 )

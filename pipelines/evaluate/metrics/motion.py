@@ -1,35 +1,26 @@
-"""Metrics of generated clips: fidelity of the first frame, direction of motion, and their intervals."""
+"""Motion of a clip without any weights: its direction and how far its moving parts travel."""
 
 import math
-import re
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipelines.evaluate.clips import Pixels
+
 Floats = npt.NDArray[np.floating]
 Direction = Literal["left", "right", "up", "down"]
 DIRECTIONS: tuple[Direction, ...] = ("left", "right", "up", "down")
-DETECTOR = "global-lucas-kanade/1"  # part of every protocol: detectors' figures are not comparable
-PSNR_OF_EQUALS = 100.0  # dB; of equal images it is infinite, which JSON cannot express
+DETECTOR = "global-lucas-kanade/1"
 
 _FLOW_SIDE = 32  # pixels; clips are reduced to this before motion is measured
 _FLOW_BLUR = 1.5  # of these pixels; makes displacements of a few pixels linear
 _FLOW_CHANGE = 0.02  # of full brightness; less counts as noise
-_MIN_TRAVEL = 0.03  # of the frame's side over the clip; less counts as no motion
-_Z95 = 1.959964
+MIN_TRAVEL = 0.03  # of the frame's side over the clip; less counts as no motion
 
 
-def psnr(image: npt.NDArray[np.uint8], reference: npt.NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio in dB of two uint8 images of one shape; equal images get PSNR_OF_EQUALS."""
-    if image.shape != reference.shape:
-        raise ValueError(f"images of shapes {image.shape} and {reference.shape} cannot be compared")
-    error = float(np.mean((image.astype(np.float64) - reference.astype(np.float64)) ** 2))
-    return min(PSNR_OF_EQUALS, 10 * math.log10(255**2 / error)) if error > 0 else PSNR_OF_EQUALS
-
-
-def travel(clip: npt.NDArray[np.uint8]) -> tuple[float, float]:
+def displacement(clip: Pixels) -> tuple[float, float]:
     """How far moving parts of a clip [t h w 3] travel between first and last frame: (right, down), in sides.
 
     One least-squares optical flow (Lucas and Kanade 1981) over all frames and all pixels that change, so a
@@ -55,40 +46,17 @@ def travel(clip: npt.NDArray[np.uint8]) -> tuple[float, float]:
     return float(right * scale), float(down * scale)
 
 
-def motion_direction(clip: npt.NDArray[np.uint8]) -> Direction | None:
+def motion_direction(clip: Pixels) -> Direction | None:
     """Main direction of motion in a clip [t h w 3], or None if it does not move."""
-    right, down = travel(clip)
-    if max(abs(right), abs(down)) < _MIN_TRAVEL:
+    right, down = displacement(clip)
+    if max(abs(right), abs(down)) < MIN_TRAVEL:
         return None
     if abs(right) > abs(down):
         return "right" if right > 0 else "left"
     return "down" if down > 0 else "up"
 
 
-def caption_direction(caption: str) -> Direction | None:
-    """The one direction that a caption names, or None if it names none or several."""
-    named = {word for word in DIRECTIONS if re.search(rf"\b{word}\b", caption, re.IGNORECASE)}
-    return named.pop() if len(named) == 1 else None
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """95 % score interval of a share (Wilson 1927). Raises ValueError without trials."""
-    if not 0 <= successes <= trials or trials == 0:
-        raise ValueError(f"{successes} successes in {trials} trials")
-    share, z2 = successes / trials, _Z95**2
-    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = _Z95 * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2)) / (1 + z2 / trials)
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def mean_interval(values: list[float]) -> tuple[float, float, float]:
-    """Mean and its 95 % interval by the normal approximation; the mean alone for a single value."""
-    mean = float(np.mean(values))
-    half = _Z95 * float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
-    return mean, mean - half, mean + half
-
-
-def _reduce(frame: npt.NDArray[np.uint8]) -> Floats:
+def _reduce(frame: Pixels) -> Floats:
     small = Image.fromarray(frame).resize((_FLOW_SIDE, _FLOW_SIDE), Image.Resampling.BOX)
     return np.asarray(small, np.float32) / 255
 

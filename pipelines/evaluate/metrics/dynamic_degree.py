@@ -1,0 +1,37 @@
+"""Share of clips that move."""
+
+from pydantic import JsonValue
+
+from pipelines.evaluate.clips import ClipPair
+from pipelines.evaluate.metrics.metric import ClipMetric, Column
+from pipelines.evaluate.metrics.motion import DETECTOR, MIN_TRAVEL, motion_direction
+from pipelines.evaluate.records import Values
+
+
+class DynamicDegree(ClipMetric):
+    """Share of clips whose moving parts travel at least 0.03 of the frame's side from first to last frame.
+
+    1 for a clip that moves, 0 for one that does not; from 0 to 1. ``dynamic_degree_on_real`` is the same of
+    the real clips. VBench's measure of this name needs the weights of RAFT; this one needs none.
+    """
+
+    name = "dynamic_degree"
+    unit = "1"
+    better = "higher"
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Of the generated and of the real clip."""
+        own = Column(self.name, self.unit, self.better, "wilson-by-source")
+        return own, own.on_real()
+
+    def measure(self, pair: ClipPair) -> Values:
+        """Of both clips."""
+        return {
+            self.name: float(motion_direction(pair.generated) is not None),
+            f"{self.name}_on_real": float(motion_direction(pair.real) is not None),
+        }
+
+    def details(self) -> dict[str, JsonValue]:
+        """The detector and its threshold."""
+        return {"detector": DETECTOR, "threshold": MIN_TRAVEL}
