@@ -107,6 +107,8 @@ def _kind(annotation: Any, limits: str = "") -> str:
         return f"[{', '.join(map(_kind, inner))}]"
     if origin in (list, tuple):
         return f"[{_kind(inner[0])}, …]"
+    if origin is dict:
+        return f"{{{_kind(inner[0])}: {_kind(inner[1])}, …}}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
     return _KINDS[annotation] + (limits if annotation in (int, float) else "")

@@ -35,8 +35,8 @@ class Column:
 
     Attributes:
         unit: of the values; "1" for shares and similarities.
-        interval: of the mean over clips, see :mod:`pipelines.evaluate.statistics.intervals`: "wilson-by-source"
-            for a share of values that are 0 or 1.
+        interval: of the mean over clips, by :mod:`pipelines.evaluate.statistics.intervals`;
+            "wilson-by-source" for a share of values that are 0 or 1.
     """
 
     name: str
