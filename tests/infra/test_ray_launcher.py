@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import yaml
 from moto import mock_aws
@@ -154,10 +155,17 @@ def test_ray_launches_every_kind_of_node_on_a_simulated_ec2(
         for name, node_type in types.items():
             provider.create_node(node_type["node_config"], {"ray-node-name": name}, 1)
         launched = provider.non_terminated_nodes({})
+        machines = boto3.client("ec2")
+        disks = machines.describe_volumes()["Volumes"]
+        instances = [
+            each for group in machines.describe_instances()["Reservations"] for each in group["Instances"]
+        ]
         misspelt = types["gpu"]["node_config"] | {"InstanceMarketOption": {"MarketType": "spot"}}
         with pytest.raises(Exception, match='Unknown parameter in input: "InstanceMarketOption"'):
             provider.create_node(misspelt, {}, 1)
-    assert len(launched) == len(types)
+    assert len(launched) == len(types) == len(instances) == len(disks)
+    assert all(disk["Encrypted"] for disk in disks)
+    assert {each["MetadataOptions"]["HttpTokens"] for each in instances} == {"required"}
     assert {
         name: (each["resources"]["CPU"], each["resources"].get("GPU", 0)) for name, each in types.items()
     } == {

@@ -61,7 +61,11 @@ def test_scripts_pass_shellcheck(script: str, shellcheck: Tool) -> None:
 def test_the_first_node_trains_the_stages_with_the_settings_as_they_are(tmp_path: Path) -> None:
     commands = tmp_path / ".venv/bin"
     commands.mkdir(parents=True)
-    for name, does in {"ray": "exec sleep 600", "python": ":", "animatic": 'printf "%s\\n" "$@" end'}.items():
+    for name, does in {
+        "ray": "exec sleep 600",
+        "python": ":",
+        "animatic": 'test -s "$RAY_AUTH_TOKEN_PATH" && printf "%s\\n" "$@" end',
+    }.items():
         (commands / name).write_text(f"#!/bin/sh\n{does}\n")
         (commands / name).chmod(0o755)
     (tmp_path / "seed=1").touch()  # which the setting below would match as a pattern
@@ -86,6 +90,7 @@ def test_the_first_node_trains_the_stages_with_the_settings_as_they_are(tmp_path
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "shared/runs/sky/1/token").exists()
     settings = ["launch.workers=16", "launch.gpus_per_worker=1", "seed=?", "a.b=*"]
     options = ["--preset", "512", "--data", "/data", *(word for each in settings for word in ("--set", each))]
     assert done.stdout.splitlines() == [
