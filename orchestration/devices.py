@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import AnimaticError
+
 # Device files of NVIDIA, AMD and WSL drivers.
 _DEVICE_FILES = ("nvidia[0-9]*", "kfd", "dxg")
 
@@ -38,7 +40,7 @@ def processors() -> Processors:
     The head of a cluster often has no GPU, and one machine of many has a part of them.
     Raises AnimaticError if the cluster does not answer.
     """
-    if os.environ.get("RAY_ADDRESS", "local") in ("", "local"):
+    if _is_alone():
         return Processors(device_count(), os.cpu_count() or 1)
     import ray
 
@@ -59,12 +61,40 @@ def default_preset() -> str:
     return preset_for(processors().gpus)
 
 
-def actor_settings(workers: int | None, address: str | None) -> dict[str, object]:
-    """Settings of a job on Ray actors: by default one for each GPU, or for each core where there is none."""
+def actor_settings(workers: int | None, gpus: int | None, address: str | None) -> dict[str, object]:
+    """Settings of a job on Ray actors: by default one for each GPU, or for each core where there is none.
+
+    Args:
+        gpus: so many actors with one each, though a cluster has fewer at the moment: nodes may join; 0: none.
+
+    Raises:
+        AnimaticError: ``workers`` is another number, or this machine alone has fewer GPUs.
+    """
+    if gpus:
+        _check_gpus(workers, gpus, address)
+        return {"workers": gpus, "gpus_per_worker": 1, "address": address}
     local = workers == 0 or address is not None
     found = Processors(device_count(), os.cpu_count() or 1) if local else processors()
+    with_gpus = gpus is None and found.gpus > 0
     return {
-        "workers": workers if workers is not None else found.gpus or found.cpus,
-        "gpus_per_worker": 1 if found.gpus else 0,
+        "workers": workers if workers is not None else found.gpus if with_gpus else found.cpus,
+        "gpus_per_worker": 1 if with_gpus else 0,
         "address": address,
     }
+
+
+def _check_gpus(workers: int | None, gpus: int, address: str | None) -> None:
+    if workers not in (None, gpus):
+        raise AnimaticError(
+            f"--gpus {gpus} is as many workers, with a GPU each: leave out --workers {workers}"
+        )
+    if address is None and _is_alone() and gpus > device_count():
+        raise AnimaticError(
+            f"--gpus is {gpus}, but this machine has {device_count()} GPUs that torch can use: name a "
+            "cluster with --address, or pass --gpus 0 for the CPU"
+        )
+
+
+def _is_alone() -> bool:
+    """Whether Ray would start on this machine."""
+    return os.environ.get("RAY_ADDRESS", "local") in ("", "local")

@@ -43,6 +43,14 @@ Workers = Annotated[
     int | None,
     typer.Option(min=0, help="Ray actors: one for each GPU or core if not given; 0: none, in this process."),
 ]
+Gpus = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Ray actors with a GPU each, for which a cluster may have to add nodes; 0: the CPU; as many as "
+        "there are if not given.",
+    ),
+]
 Codec = Annotated[
     str | None, typer.Option(help="Autoencoder, where the bundle has none: diffusers folder or file.")
 ]

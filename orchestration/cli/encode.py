@@ -11,6 +11,7 @@ import typer
 from orchestration.cli.common import (
     Address,
     AsJson,
+    Gpus,
     Preset,
     Workers,
     check_workers,
@@ -66,6 +67,7 @@ def encode(
     text: Annotated[bool, typer.Option("--text", help="Store text features of the captions too.")] = False,
     precision: Annotated[str, typer.Option(hidden=True, help="Of the codec: float32.")] = "float32",
     workers: Workers = None,
+    gpus: Gpus = None,
     address: Address = None,
     environment: Environment = Packages.AUTO,
     as_json: AsJson = False,
@@ -84,6 +86,7 @@ def encode(
         text=text,
         precision=precision,
         workers=workers,
+        gpus=gpus,
     )
     cluster = Cluster(address, environment, as_json)
     if submitted(context, cluster, partial(_encode_job, options)):
@@ -111,6 +114,7 @@ def score(
     model: Annotated[str, typer.Option(help="open_clip's name of the model.")] = "ViT-H-14",
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
     workers: Workers = None,
+    gpus: Gpus = None,
     address: Address = None,
     environment: Environment = Packages.AUTO,
     as_json: AsJson = False,
@@ -119,7 +123,7 @@ def score(
     check_workers(context, workers)
     from orchestration.workflows import score as workflow
 
-    options = workflow.ScoreOptions(dataset, weights, model, batch, workers=workers)
+    options = workflow.ScoreOptions(dataset, weights, model, batch, workers=workers, gpus=gpus)
     cluster = Cluster(address, environment, as_json)
     if submitted(context, cluster, partial(_score_job, options)):
         return

@@ -14,6 +14,7 @@ from orchestration.cli.common import (
     AsJson,
     Codec,
     Encoders,
+    Gpus,
     Workers,
     bundle_fields,
     check_workers,
@@ -153,6 +154,7 @@ def evaluate(
         ),
     ] = None,
     workers: Workers = None,
+    gpus: Gpus = None,
     address: Address = None,
     environment: Environment = Packages.AUTO,
     codec: Codec = None,
@@ -174,6 +176,7 @@ def evaluate(
         stride=stride,
         metrics=_names(metrics),
         workers=workers,
+        gpus=gpus,
         codec=codec,
         encoders=encoders,
     )

@@ -10,7 +10,7 @@ from core.config.validation import configure
 from core.errors import AnimaticError
 from models.architecture import Architecture
 from models.bundle import open_bundle
-from orchestration.devices import actor_settings, default_preset
+from orchestration.devices import actor_settings, default_preset, preset_for
 from pipelines.encode import EncodeConfig, EncodeReport
 from pipelines.encode import encode as run
 from training.config import resolve
@@ -21,7 +21,8 @@ class EncodeOptions:
     """Size and codec come from ``bundle``, or from ``preset`` with ``sets``.
 
     ``stills``: only the condition frames, which is all that stage 1 needs; ``text``: text features too;
-    ``precision`` of the codec; ``workers``: Ray actors, one for each GPU or core if None, 0 for none.
+    ``precision`` of the codec; ``workers``: Ray actors, one for each GPU or core if None, 0 for none;
+    ``gpus``: as many actors with one each.
     """
 
     dataset: str
@@ -33,6 +34,7 @@ class EncodeOptions:
     text: bool = False
     precision: str = "float32"
     workers: int | None = None
+    gpus: int | None = None
     address: str | None = None
 
 
@@ -52,7 +54,7 @@ def prepare_encode(options: EncodeOptions) -> EncodeConfig:
         "encoders": model.encoders if options.text else None,
         "clips": not options.stills,
         "precision": options.precision,
-        **actor_settings(options.workers, options.address),
+        **actor_settings(options.workers, options.gpus, options.address),
     }
     return configure(EncodeConfig, values=values)
 
@@ -68,7 +70,8 @@ def encode(config: EncodeConfig, on_progress: Callable[[int, int], None]) -> Enc
 
 def _architecture(options: EncodeOptions) -> Architecture:
     if options.bundle is None:
-        return resolve(3, options.preset or default_preset(), options.sets).model
+        preset = options.preset or (default_preset() if options.gpus is None else preset_for(options.gpus))
+        return resolve(3, preset, options.sets).model
     if options.preset is not None or options.sets:
         raise AnimaticError("--bundle decides size and codec: leave out --preset and --set")
     return open_bundle(options.bundle).complete_architecture()

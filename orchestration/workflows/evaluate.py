@@ -36,9 +36,9 @@ class EvaluateOptions:
     champion if None; ``folder``: if None, one named by bundle and protocol in ``parent_folder``, which is
     ``runs/evaluations`` if None; ``clips``: all if None; ``seed`` of the choice of clips and the noise;
     ``stride``: distance between the real clips' frames, the configuration's if None; ``metrics``: names, all
-    whose needs are met if None; ``workers``: Ray actors, one for each GPU or core if None; ``codec`` and
-    ``encoders``: files for a bundle that contains none; ``values``: more settings of
-    :class:`pipelines.evaluate.EvaluateConfig`, by name.
+    whose needs are met if None; ``workers``: Ray actors, one for each GPU or core if None; ``gpus``: as many
+    actors with one each; ``codec`` and ``encoders``: files for a bundle that contains none; ``values``: more
+    settings of :class:`pipelines.evaluate.EvaluateConfig`, by name.
     """
 
     data: str
@@ -51,6 +51,7 @@ class EvaluateOptions:
     stride: int | None = None
     metrics: tuple[str, ...] | None = None
     workers: int | None = None
+    gpus: int | None = None
     address: str | None = None
     codec: str | None = None
     encoders: str | None = None
@@ -88,7 +89,7 @@ def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> Evalua
         "fps_condition": _fps_condition(bundle.info.preset),
         "metrics": options.metrics,
         **({} if options.stride is None else {"stride": options.stride}),
-        **actor_settings(options.workers, options.address),
+        **actor_settings(options.workers, options.gpus, options.address),
         **options.values,
     }
     config = configure(EvaluateConfig, values=values)

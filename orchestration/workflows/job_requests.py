@@ -107,7 +107,7 @@ def encode_job(options: EncodeOptions, workspace: Workspace, cluster: Resources)
     """Store latents. Raises AnimaticError for options that contradict each other, or an unfit value."""
     preset, sets = options.preset, options.sets
     if options.bundle is None:
-        preset = preset or preset_for(cluster.gpus)
+        preset = preset or preset_for(cluster.gpus if options.gpus is None else options.gpus)
         config = with_absolute_paths(resolve(_LAST_STAGE, preset, sets))
         sets = tuple(_changes(config, resolve(_LAST_STAGE, preset)))
     elif preset is not None or sets:
@@ -124,7 +124,7 @@ def encode_job(options: EncodeOptions, workspace: Workspace, cluster: Resources)
             text=options.text,
             precision=options.precision,
         ),
-        processes=_options(workers=options.workers),
+        processes=_options(workers=options.workers, gpus=options.gpus),
         arguments=(absolute(options.dataset),),
         runs=_runs(workspace),
     )
@@ -136,7 +136,7 @@ def score_job(options: ScoreOptions, workspace: Workspace) -> JobRequest:
         verb="score",
         subject=_short(options.dataset),
         options=_options(weights=_path(options.weights), model=options.model, batch=options.batch),
-        processes=_options(workers=options.workers),
+        processes=_options(workers=options.workers, gpus=options.gpus),
         arguments=(absolute(options.dataset),),
         runs=_runs(workspace),
     )
@@ -158,7 +158,7 @@ def evaluate_job(options: EvaluateOptions, workspace: Workspace) -> JobRequest:
             codec=_location(options.codec),
             encoders=_location(options.encoders),
         ),
-        processes=_options(workers=options.workers),
+        processes=_options(workers=options.workers, gpus=options.gpus),
         arguments=(absolute(options.data),),
         runs=_runs(workspace),
     )

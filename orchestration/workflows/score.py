@@ -16,13 +16,14 @@ from pipelines.score import score as run
 @dataclass(frozen=True)
 class ScoreOptions:
     """``weights`` and ``model``: a CLIP model of open_clip; ``batch``: images at a time; ``workers``: Ray
-    actors, one for each GPU or core if None, 0 for none."""
+    actors, one for each GPU or core if None, 0 for none; ``gpus``: as many actors with one each."""
 
     dataset: str
     weights: Path
     model: str = "ViT-H-14"
     batch: int = 64
     workers: int | None = None
+    gpus: int | None = None
     address: str | None = None
 
 
@@ -36,7 +37,7 @@ def prepare_score(options: ScoreOptions) -> ScoreConfig:
         "dataset": options.dataset,
         "encoders": EncoderConfig(kind="open_clip", model=options.model, path=str(options.weights)),
         "batch": options.batch,
-        **actor_settings(options.workers, options.address),
+        **actor_settings(options.workers, options.gpus, options.address),
     }
     return configure(ScoreConfig, values=values)
 
