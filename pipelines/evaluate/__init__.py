@@ -18,35 +18,66 @@ from pipelines.evaluate.records import (
 from pipelines.evaluate.report import read_report
 
 if TYPE_CHECKING:
+    from pipelines.evaluate.clips import SampleShape
     from pipelines.evaluate.job import evaluate, generate_clips, measure_clips
-    from pipelines.evaluate.plan import EvaluationPlan, plan_evaluation
-    from pipelines.evaluate.systems import System, bundle_system
+    from pipelines.evaluate.pictures import export_pictures
+    from pipelines.evaluate.plan import EvaluationPlan, check_metrics, plan_evaluation
+    from pipelines.evaluate.protocols.public_datasets import PublicData, prepare_public_data
+    from pipelines.evaluate.systems import (
+        BASELINES,
+        BaselineName,
+        BaselineSettings,
+        System,
+        baseline_system,
+        bundle_system,
+        generated_system,
+    )
 
 __all__ = [
+    "BASELINES",
+    "BaselineName",
+    "BaselineSettings",
     "ClipRow",
     "EvaluateConfig",
     "EvaluationPlan",
     "EvaluationReport",
     "MetricValue",
     "ProtocolRecord",
+    "PublicData",
+    "SampleShape",
     "System",
     "SystemRecord",
+    "baseline_system",
     "bundle_system",
+    "check_metrics",
     "evaluate",
+    "export_pictures",
     "generate_clips",
+    "generated_system",
     "measure_clips",
     "plan_evaluation",
+    "prepare_public_data",
     "read_report",
 ]
 
 _IMPORTED_ON_USE = {
+    "BASELINES": "systems",
+    "BaselineName": "systems",
+    "BaselineSettings": "systems",
     "EvaluationPlan": "plan",
+    "PublicData": "protocols.public_datasets",
+    "SampleShape": "clips",
     "System": "systems",
+    "baseline_system": "systems",
     "bundle_system": "systems",
+    "check_metrics": "plan",
     "evaluate": "job",
+    "export_pictures": "pictures",
     "generate_clips": "job",
+    "generated_system": "systems",
     "measure_clips": "job",
     "plan_evaluation": "plan",
+    "prepare_public_data": "protocols.public_datasets",
 }
 
 

@@ -125,7 +125,14 @@ class HeldOutSet:
         if not usable or wanted > len(usable):
             raise AnimaticError(
                 f"{len(usable)} of {len(self.clips)} held-out clips have the {min_frames} frames needed, "
-                f"{wanted or 'at least 1'} requested; add clips or request fewer"
+                f"{wanted or 'at least 1'} requested{self._unusable()}; add clips or request fewer"
             )
         order = Permutation(len(usable), derive_key("evaluate", self.digest, seed))
         return [usable[order[n]] for n in range(wanted)]
+
+    def _unusable(self) -> str:
+        """What else the set lists, for a message."""
+        if not self.missing:
+            return ""
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(self.missing.items()))
+        return f" ({sum(self.missing.values())} more are listed and unusable: {reasons})"

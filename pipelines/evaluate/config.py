@@ -17,7 +17,9 @@ class EvaluateConfig(Section):
     output: Path = Field(description="folder for the report and the generated clips")
     codec: str | None = Field(None, description="autoencoder for a bundle that contains none")
     encoders: str | None = Field(None, description="CLIP weights for a bundle that contains none")
-    protocol: Literal["held-out"] = Field("held-out", description="how the data is read")
+    protocol: Literal["held-out", "ucf101", "msrvtt"] = Field(
+        "held-out", description="how the data is read; ucf101 and msrvtt: a prepared set"
+    )
     metrics: tuple[str, ...] | None = Field(
         None, description="names of the metrics; null: all that need no extractor but those given"
     )

@@ -63,26 +63,56 @@ def plan_evaluation(system: System, config: EvaluateConfig) -> EvaluationPlan:
     """Open the held-out clips, choose among them and fix the protocol; nothing is decoded or written.
 
     Raises AnimaticError if the clips cannot be read, if there are too few of them, if the system makes no
-    clips, or if a metric lacks its extractor.
+    clips or lacks some, or if a metric lacks its extractor.
     """
     config = config.absolute()
     extractors = identify(config.extractors)
     metrics = choose(config.metrics, extractors, system.record["kind"] == "bundle")
-    shape = system.shape(config.stride)
-    held_out = READERS[config.protocol](config.data)
-    clips = held_out.choose(config.clips, shape.frames_needed, config.seed)
-    protocol = _protocol(held_out, clips, shape, config)
+    chosen = choose_clips(config, system.shape(config.stride))
+    system.check(chosen.keys)
+    protocol = _protocol(chosen, config)
+    clips = chosen.numbers
     return EvaluationPlan(system, config, protocol, clips, [metric.name for metric in metrics], extractors)
 
 
-def _protocol(
-    held_out: HeldOutSet, clips: Sequence[int], shape: SampleShape, config: EvaluateConfig
-) -> ProtocolRecord:
+def check_metrics(config: EvaluateConfig, network: bool) -> None:
+    """Raise AnimaticError for a metric that does not exist or lacks what it needs.
+
+    ``network``: whether a bundle generates the clips.
+    """
+    choose(config.metrics, identify(config.extractors), network)
+
+
+@dataclass(frozen=True)
+class ChosenClips:
+    """The clips of an evaluation: ``numbers`` of those of a set, in order, and how they are sampled."""
+
+    held_out: HeldOutSet
+    numbers: list[int]
+    shape: SampleShape
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the clips, in order."""
+        return [self.held_out.clips[number].key for number in self.numbers]
+
+
+def choose_clips(config: EvaluateConfig, shape: SampleShape) -> ChosenClips:
+    """Open the held-out clips and choose among them.
+
+    Raises AnimaticError if they cannot be read, or there are too few.
+    """
+    held_out = READERS[config.protocol](config.data)
+    return ChosenClips(held_out, held_out.choose(config.clips, shape.frames_needed, config.seed), shape)
+
+
+def _protocol(chosen: ChosenClips, config: EvaluateConfig) -> ProtocolRecord:
+    held_out, shape = chosen.held_out, chosen.shape
     return {
         "name": config.protocol,
         "data": held_out.digest,
-        "clips": digest_of_keys([held_out.clips[number].key for number in clips]),
-        "n": len(clips),
+        "clips": digest_of_keys(chosen.keys),
+        "n": len(chosen.numbers),
         "frames": shape.frames,
         "height": shape.height,
         "width": shape.width,

@@ -14,6 +14,7 @@ from pipelines.cluster.actors import run_on_actors
 from pipelines.evaluate.protocols.listing import ListedVideo, Listing
 from pipelines.evaluate.protocols.prepared import (
     FORMAT,
+    NORMALISED,
     Outcome,
     PreparedClip,
     PreparedFolder,
@@ -22,12 +23,8 @@ from pipelines.evaluate.protocols.prepared import (
     read_prepared,
     set_digest,
 )
-from pipelines.video import ClipRecord, ClipSettings, VideoSandbox
+from pipelines.video import ClipRecord, VideoSandbox
 
-# The videos keep their size, up to this, and their rate: an evaluation scales the frames that it samples.
-NORMALISED = ClipSettings(
-    short_side=1080, small="keep", fps_max=240.0, max_clips=1, min_frames=1, crf=10, preset="veryfast"
-)
 _DEADLINE_S = 120.0  # of a processor, for each minute of video
 _MEMORY = 4 << 30  # bytes, for one video
 _BATCH = 16  # videos for which a worker starts one decoder

@@ -16,9 +16,16 @@ from core.canonical_json import canonical_json, digest_of
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.evaluate.protocols.listing import PublicDataset
+from pipelines.video import ClipSettings
 
 INDEX = "held-out.json"
 FORMAT: Literal[1] = 1
+
+
+# The videos keep their size, up to this, and their rate: an evaluation scales the frames that it samples.
+NORMALISED = ClipSettings(
+    short_side=1080, small="keep", fps_max=240.0, max_clips=1, min_frames=1, crf=10, preset="veryfast"
+)
 
 
 class PreparedClip(TypedDict):
@@ -121,5 +128,6 @@ def read_prepared(folder: Path) -> PreparedSet:
 
 
 def set_digest(clips: list[PreparedClip]) -> str:
-    """Identifies clips with their captions, in order."""
-    return digest_of([[clip["key"], clip["caption"], clip["source_sha256"]] for clip in clips])
+    """Identifies clips with their captions, in order, and how they were normalised."""
+    listed = [[clip["key"], clip["caption"], clip["source_sha256"]] for clip in clips]
+    return digest_of([NORMALISED.model_dump(mode="json"), listed])

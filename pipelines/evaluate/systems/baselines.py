@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from PIL import Image
 from pydantic import JsonValue
 
 from core.errors import AnimaticError
 from core.files import content_digests
-from pipelines.video.frames import fit_image
 
-if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
-
-Clip = npt.NDArray[np.uint8]
 BaselineName = Literal["i2vgen-xl", "stable-video-diffusion"]
 
-_SIDE_STEP = 64  # pixels: the networks halve the latents, an eighth of this, three times
 _LIBRARIES = (None, "diffusers", "transformers")  # None: an optional part that is not used
 
 
@@ -145,127 +132,3 @@ class BaselineSettings:
                 f"{self.weights}/unet has no safetensors: pickled weights are not loaded, as they run code; "
                 "download the safetensors"
             )
-
-
-class BaselineGenerator:
-    """Animates pictures one by one; the noise depends on the seed of the clip alone."""
-
-    def __init__(self, settings: BaselineSettings, device: str) -> None:
-        """``device``: cpu (float32) or cuda (float16). Raises AnimaticError as ``check``, and where loading
-        fails."""
-        settings.check()
-        self._settings, self._device = settings, device
-        self._pipeline = _load(settings, device)
-
-    def animate(self, picture: Clip, prompt: str, frames: int, seed: int) -> Clip:
-        """Frames uint8 [t h w 3] from a picture [h w 3], at the picture's size; see :class:`Baseline`.
-
-        Raises AnimaticError if the result is not finite.
-        """
-        pixels = self._settings.pixels or self._settings.baseline.pixels
-        height, width = generated_size(picture.shape[:2], pixels)
-        image = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
-        # I2VGen-XL draws the latents of the picture without its generator.
-        devices = [] if self._device == "cpu" else [torch.cuda.current_device()]
-        with torch.random.fork_rng(devices=devices), torch.inference_mode():
-            torch.manual_seed(seed)
-            result = self._pipeline(
-                image=image,
-                height=height,
-                width=width,
-                num_frames=max(frames, self._native_frames()),
-                generator=torch.Generator("cpu").manual_seed(seed),
-                output_type="np",
-                **self._arguments(prompt),
-            )
-        return self._at_size(np.asarray(result.frames)[0][:frames], (picture.shape[0], picture.shape[1]))
-
-    def _arguments(self, prompt: str) -> dict[str, object]:
-        """The recommended parameters, and the texts where the system takes any."""
-        arguments: dict[str, object] = {**self._settings.call_parameters()}
-        if self._settings.baseline.takes_prompt:
-            negative = str(arguments.pop("negative_prompt"))
-            arguments["prompt_embeds"] = _text_embeddings(self._pipeline, prompt)
-            arguments["negative_prompt_embeds"] = _text_embeddings(self._pipeline, negative)
-        return arguments
-
-    def _at_size(self, clip: npt.NDArray[np.floating], size: tuple[int, int]) -> Clip:
-        if not np.isfinite(clip).all():
-            raise AnimaticError(
-                f"--baseline {self._settings.name} generated pixels that are not finite: check its weights"
-            )
-        pixels = np.rint(np.clip(clip, 0, 1) * 255).astype(np.uint8)
-        return np.stack([fit_image(Image.fromarray(frame), size) for frame in pixels])
-
-    def _native_frames(self) -> int:
-        native = self._settings.baseline.frames
-        return int(self._pipeline.unet.config.num_frames) if native is None else native
-
-
-def clip_seed(seed: int, key: str) -> int:
-    """Seed of a clip's noise, of 40 bits: whatever the chunk, the workers and the other clips."""
-    return int.from_bytes(hashlib.sha256(f"baseline\0{seed}\0{key}".encode()).digest()[:5], "little")
-
-
-def generated_size(picture: tuple[int, ...], pixels: int) -> tuple[int, int]:
-    """(height, width) with about ``pixels`` in the aspect of a picture (h, w), multiples of 64."""
-    aspect = picture[1] / picture[0]
-    height, width = math.sqrt(pixels / aspect), math.sqrt(pixels * aspect)
-    sides = [max(_SIDE_STEP, round(side / _SIDE_STEP) * _SIDE_STEP) for side in (height, width)]
-    return sides[0], sides[1]
-
-
-def _text_embeddings(pipeline: DiffusionPipeline, text: str) -> torch.Tensor:
-    """CLIP's states before its last layer, normalised, (1 tokens width): what I2VGen-XL was trained with.
-
-    The pipeline of diffusers computes the same, but not with the text encoder of transformers 5.
-    """
-    tokens = pipeline.tokenizer(
-        text,
-        padding="max_length",
-        max_length=pipeline.tokenizer.model_max_length,
-        truncation=True,
-        return_tensors="pt",
-    )
-    encoder = pipeline.text_encoder
-    states = encoder(tokens.input_ids.to(encoder.device), output_hidden_states=True).hidden_states
-    normalise = getattr(encoder, "text_model", encoder).final_layer_norm
-    return normalise(states[-2])
-
-
-def _load(settings: BaselineSettings, device: str) -> DiffusionPipeline:
-    import diffusers
-
-    kind = getattr(diffusers, settings.baseline.pipeline)
-    try:
-        with _quiet():
-            pipeline = kind.from_pretrained(
-                str(settings.weights),
-                variant=settings.variant(),
-                local_files_only=True,
-                use_safetensors=True,
-            ).to(device, torch.float32 if device == "cpu" else torch.float16)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        first = str(error).strip().splitlines() or [type(error).__name__]
-        raise AnimaticError(f"{settings.weights} cannot be loaded as {settings.name}: {first[0]}") from error
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the libraries' bars, and their advice on how to load."""
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
-
-    libraries = (of_diffusers, of_transformers)
-    levels = [library.get_verbosity() for library in libraries]
-    for library in libraries:
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, level in zip(libraries, levels, strict=True):
-            library.set_verbosity(level)
-            library.enable_progress_bar()

@@ -61,6 +61,9 @@ class BundleSystem:
             self.sample_shape.frames, self.sample_shape.height, self.sample_shape.width, stride
         )
 
+    def check(self, keys: Sequence[str]) -> None:
+        """A network animates any picture."""
+
     def open(self, device: str) -> OpenBundle:
         """Load the network. Raises AnimaticError if the bundle has changed since it was described."""
         bundle = open_bundle(self.folder, verify=False)

@@ -3,17 +3,17 @@
 import re
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from core.errors import AnimaticError, RejectedError
 from core.files import content_digests
+from pipelines.evaluate.clips import Pixels, RealClip, SampleShape
+from pipelines.evaluate.records import SystemRecord
 from pipelines.video import ClipSettings, VideoSandbox
 from pipelines.video.frames import UndecodableError, read_clip, read_image
-
-Clips = npt.NDArray[np.uint8]
 
 RESIZE = "aspect kept, centre cropped"
 _FRAMES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
@@ -24,6 +24,63 @@ _EXACT = ClipSettings(
 _DEADLINE_S = 120.0
 _MEMORY = 4 << 30
 _LISTED = 3  # names in a message
+
+
+@dataclass(frozen=True)
+class GeneratedSystem:
+    """A folder of clips as a system: see :func:`generated_system`."""
+
+    folder: Path
+    record: SystemRecord
+    sample_shape: SampleShape
+
+    def shape(self, stride: int) -> SampleShape:
+        """The frames and pixels at which its clips are compared."""
+        return replace(self.sample_shape, stride=stride)
+
+    def check(self, keys: Sequence[str]) -> None:
+        """Raise AnimaticError unless the folder has a clip for each key, and nothing else."""
+        GeneratedFolder(self.folder).require_keys(keys)
+
+    def open(self, device: str) -> "OpenGenerated":
+        """The clips of the folder. Raises AnimaticError if they have changed since they were described."""
+        clips = GeneratedFolder(self.folder)
+        if clips.digest() != self.record["digest"]:
+            raise AnimaticError(f"{self.folder} has changed since the evaluation began: rerun it")
+        return OpenGenerated(clips, self.sample_shape)
+
+
+@dataclass(frozen=True)
+class OpenGenerated:
+    """Reads clips in place of generating them."""
+
+    clips: "GeneratedFolder"
+    sample_shape: SampleShape
+    animator: None = None
+
+    def generate(self, clips: Sequence[RealClip], seed: int) -> Pixels:
+        """The clips with these keys, uint8 [n t h w 3]; errors as of :meth:`GeneratedFolder.read`."""
+        size = (self.sample_shape.height, self.sample_shape.width)
+        return self.clips.read([clip.key for clip in clips], self.sample_shape.frames, size)
+
+
+def generated_system(
+    folder: Path, shape: SampleShape, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> GeneratedSystem:
+    """Describe the clips of a folder, compared at ``shape``.
+
+    ``on_progress`` gets (megabytes read, megabytes): the folder is identified by all its files.
+    Raises AnimaticError if there is no such folder.
+    """
+    clips = GeneratedFolder(folder)
+    clips.require_folder()
+    record: SystemRecord = {
+        "kind": "generated",
+        "name": folder.resolve().name,
+        "digest": clips.digest(on_progress),
+        "sampling": {"resize": RESIZE, "frames": "the first"},
+    }
+    return GeneratedSystem(folder.resolve(), record, shape)
 
 
 class GeneratedFolder:
@@ -51,7 +108,7 @@ class GeneratedFolder:
         """Identifies all files by names and contents; ``on_progress`` gets (megabytes read, megabytes)."""
         return content_digests({"generated": self._folder}, on_progress)["generated"]
 
-    def read(self, keys: Sequence[str], frames: int, size: tuple[int, int]) -> Clips:
+    def read(self, keys: Sequence[str], frames: int, size: tuple[int, int]) -> Pixels:
         """The first ``frames`` of each clip at ``size`` (height, width), uint8 [n t h w 3]: see RESIZE.
 
         Raises AnimaticError if a clip cannot be decoded, or is shorter.
@@ -67,9 +124,13 @@ class GeneratedFolder:
                     clips.append(_read_video(video, frames, size, sandbox, Path(scratch)))
             return np.stack(clips)
 
-    def _keys(self) -> set[str]:
+    def require_folder(self) -> None:
+        """Raise AnimaticError if there is no such folder."""
         if not self._folder.is_dir():
             raise AnimaticError(f"{self._folder} is not a folder with generated clips")
+
+    def _keys(self) -> set[str]:
+        self.require_folder()
         keys: set[str] = set()
         for path in self._folder.iterdir():
             key = path.name.removesuffix(".mp4") if path.is_file() else path.name
@@ -79,7 +140,7 @@ class GeneratedFolder:
         return keys
 
 
-def _read_pictures(folder: Path, frames: int, size: tuple[int, int]) -> Clips:
+def _read_pictures(folder: Path, frames: int, size: tuple[int, int]) -> Pixels:
     found = sorted((path for path in folder.iterdir() if path.suffix.lower() in _FRAMES), key=_number)
     if len(found) < frames:
         raise AnimaticError(f"{folder} has {len(found)} frames, {frames} are needed")
@@ -91,7 +152,7 @@ def _read_pictures(folder: Path, frames: int, size: tuple[int, int]) -> Clips:
 
 def _read_video(
     path: Path, frames: int, size: tuple[int, int], sandbox: VideoSandbox, scratch: Path
-) -> Clips:
+) -> Pixels:
     try:
         record = sandbox.normalise(path.resolve(), "clip", scratch)[0]
         if record["frames"] < frames:

@@ -31,6 +31,10 @@ class System(Protocol):
         """
         ...
 
+    def check(self, keys: Sequence[str]) -> None:
+        """Raise AnimaticError if it has no clips for the held-out clips with these keys."""
+        ...
+
     def open(self, device: str) -> OpenSystem:
         """Load it to a device ("cpu", "cuda"). Raises AnimaticError if it has changed since."""
         ...

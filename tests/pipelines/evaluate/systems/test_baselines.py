@@ -8,13 +8,10 @@ import numpy as np
 import pytest
 
 from core.errors import AnimaticError
-from pipelines.evaluate.systems.baselines import (
-    BASELINES,
-    BaselineGenerator,
-    BaselineSettings,
-    clip_seed,
-    generated_size,
-)
+from pipelines.evaluate.clips import RealClip, SampleShape
+from pipelines.evaluate.systems import BaselineSettings, baseline_system
+from pipelines.evaluate.systems.baseline_pipeline import generated_size
+from pipelines.evaluate.systems.baselines import BASELINES
 from tests.support.small_pipelines import write_pipeline
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
@@ -26,15 +23,28 @@ def settings(request, tmp_path_factory):
     return BaselineSettings(request.param, weights, steps=1, pixels=64 * 64)
 
 
-def test_a_clip_depends_on_picture_prompt_and_its_own_seed(settings):
-    generator = BaselineGenerator(settings, "cpu")
-    clip = generator.animate(PICTURE, "a boat", 3, clip_seed(0, "a"))
-    assert clip.shape == (3, 32, 32, 3)
-    assert clip.dtype == np.uint8
-    assert clip.std() > 1
-    other = generator.animate(PICTURE, "a red ball", 3, clip_seed(0, "b"))
-    assert not np.array_equal(other, clip)
-    assert np.array_equal(generator.animate(PICTURE, "a boat", 3, clip_seed(0, "a")), clip)
+def clip_of(key: str, caption: str) -> RealClip:
+    return RealClip(key, caption, 8.0, PICTURE[None], source=key)
+
+
+def test_a_clip_depends_on_its_picture_prompt_and_key_alone(settings):
+    system = baseline_system(settings, SampleShape(3, 32, 32))
+    assert system.record["name"] == settings.name
+    opened = system.open("cpu")
+    assert opened.animator is None
+    both = opened.generate([clip_of("a", "a boat"), clip_of("b", "a red ball")], seed=0)
+    assert both.shape == (2, 3, 32, 32, 3)
+    assert both.dtype == np.uint8
+    assert both[0].std() > 1
+    assert not np.array_equal(both[0], both[1])
+    assert np.array_equal(opened.generate([clip_of("a", "a boat")], seed=0), both[:1])
+
+    unet = next((settings.weights / "unet").glob("*.safetensors"))
+    content = unet.read_bytes()
+    unet.write_bytes(content[:-1])
+    with pytest.raises(AnimaticError, match="has changed since the evaluation began: rerun it"):
+        system.open("cpu")
+    unet.write_bytes(content)
 
 
 def test_recommended_parameters_are_recorded_and_overridden(settings):
@@ -61,7 +71,7 @@ def test_weights_that_are_not_the_systems_are_refused(settings, tmp_path):
     for path in (weights / "unet").glob("*.safetensors"):
         path.rename(path.with_suffix(".bin"))
     with pytest.raises(AnimaticError, match="unet has no safetensors: pickled weights are not loaded"):
-        BaselineGenerator(copied, "cpu")
+        baseline_system(copied, SampleShape(3, 32, 32))
     index.unlink()
     with pytest.raises(AnimaticError, match=r"has no model_index\.json: pass the folder of a"):
         copied.check()

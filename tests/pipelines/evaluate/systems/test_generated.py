@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from core.errors import AnimaticError
+from pipelines.evaluate.clips import RealClip, SampleShape
+from pipelines.evaluate.systems import generated_system
 from pipelines.evaluate.systems.generated import GeneratedFolder
 from tests.support.footage import coded_frame, ffmpeg, frame_number, write_coded
 
@@ -66,3 +68,17 @@ def test_the_digest_is_that_of_all_names_and_contents(folder, tmp_path):
     assert GeneratedFolder(copy).digest() == GeneratedFolder(folder).digest()
     ffmpeg(copy / "a.mp4", "-i", str(folder / "a.mp4"), "-crf", "30")
     assert GeneratedFolder(copy).digest() != GeneratedFolder(folder).digest()
+
+
+def test_as_a_system_it_returns_the_clips_with_the_keys(folder):
+    system = generated_system(folder, SampleShape(4, 48, 80))
+    assert system.record["kind"] == "generated"
+    assert system.record["digest"] == GeneratedFolder(folder).digest()
+    system.check(["a", "b"])
+    stills = [RealClip(key, "a square", 8.0, coded_frame(0)[None], source=key) for key in ("b", "a")]
+    clips = system.open("cpu").generate(stills, seed=0)
+    assert clips.shape == (2, 4, 48, 80, 3)
+    assert [frame_number(clip[3]) for clip in clips] == [3, 3]
+    (folder / "b" / "frame-9.png").unlink()
+    with pytest.raises(AnimaticError, match="has changed since the evaluation began: rerun it"):
+        system.open("cpu")
