@@ -1,9 +1,9 @@
-"""Measure a bundle on held-out clips."""
+"""Measure a system on held-out clips: a bundle, clips made elsewhere, or a baseline."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,17 +11,25 @@ from core.config.validation import configure
 from models.bundle import Bundle
 from models.diffusion.settings import SamplingSettings
 from orchestration.devices import actor_settings
-from orchestration.registry import check_complete, select_bundle
+from orchestration.registry import check_complete
+from orchestration.workflows.evaluate_system import (
+    PUBLIC_DEFAULTS,
+    ChosenSystem,
+    SystemOptions,
+    choose_system,
+)
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workspace import Workspace
+from pipelines import evaluate as evaluation
 from pipelines.evaluate import (
     EvaluateConfig,
     EvaluationPlan,
     EvaluationReport,
-    bundle_system,
+    check_metrics,
     generate_clips,
     measure_clips,
     plan_evaluation,
+    prepare_public_data,
 )
 from training.config import presets, resolve
 
@@ -37,8 +45,9 @@ class EvaluateOptions:
     ``runs/evaluations`` if None; ``clips``: all if None; ``seed`` of the choice of clips and the noise;
     ``stride``: distance between the real clips' frames, the configuration's if None; ``metrics``: names, all
     whose needs are met if None; ``workers``: Ray actors, one for each GPU or core if None; ``gpus``: as many
-    actors with one each; ``codec`` and ``encoders``: files for a bundle that contains none; ``values``: more
-    settings of :class:`pipelines.evaluate.EvaluateConfig`, by name.
+    actors with one each; ``codec`` and ``encoders``: files for a bundle that contains none; ``system``: what
+    generates in place of the bundle, and on which public dataset; ``values``: more settings of
+    :class:`pipelines.evaluate.EvaluateConfig`, by name.
     """
 
     data: str
@@ -55,45 +64,99 @@ class EvaluateOptions:
     address: str | None = None
     codec: str | None = None
     encoders: str | None = None
+    system: SystemOptions = field(default_factory=SystemOptions)
     values: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """The opened bundle and the resolved configuration.
+    """What generates, opened, and the resolved configuration.
 
+    ``options``: which part of a public dataset ``config.data`` is, until :func:`prepare_data`;
     ``own_folder``: the evaluation gets a folder of its own below ``config.output``.
     """
 
-    bundle: Bundle
+    system: ChosenSystem
     config: EvaluateConfig
+    options: SystemOptions
     own_folder: bool
 
 
+@dataclass(frozen=True)
+class PicturesResult:
+    """A folder with pictures and ``prompts.csv``, and the number of pictures."""
+
+    folder: Path
+    pictures: int
+
+
 def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> EvaluateRequest:
-    """Open the bundle and resolve the configuration.
+    """Open the bundle, or what generates in its place, and resolve the configuration.
 
     Raises:
-        AnimaticError: no such bundle, one that fails verification, or a value that does not fit.
+        AnimaticError: no such bundle, one that fails verification, options that contradict each other, or a
+            value that does not fit.
     """
-    bundle = select_bundle(workspace.ledger, options.bundle)
-    check_complete(bundle, options.codec, options.encoders)
+    system = choose_system(options.system, options.bundle, options.steps, workspace)
+    if system.bundle is not None:
+        check_complete(system.bundle, options.codec, options.encoders)
+    own = {"clips": options.clips, "stride": options.stride}
     values = {
         "data": options.data,
         "output": options.folder or options.parent_folder or workspace.root / "evaluations",
         "codec": options.codec,
         "encoders": options.encoders,
-        "clips": options.clips,
         "seed": options.seed,
-        "sampling": _sampling(bundle, options.steps),
-        "fps_condition": _fps_condition(bundle.info.preset),
+        "protocol": options.system.protocol,
         "metrics": options.metrics,
-        **({} if options.stride is None else {"stride": options.stride}),
+        **({} if options.system.protocol == "held-out" else PUBLIC_DEFAULTS),
+        **{name: value for name, value in own.items() if value is not None},
+        **({} if system.bundle is None else _of_bundle(system.bundle, options.steps)),
         **actor_settings(options.workers, options.gpus, options.address),
         **options.values,
     }
     config = configure(EvaluateConfig, values=values)
-    return EvaluateRequest(bundle, config, own_folder=options.folder is None)
+    return EvaluateRequest(system, config, options.system, own_folder=options.folder is None)
+
+
+def prepare_data(
+    request: EvaluateRequest,
+    workspace: Workspace,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> EvaluateRequest:
+    """Normalise the videos of a public dataset into ``runs/protocols``: the request on what results.
+
+    Nothing is done for other data. ``on_progress`` gets (videos done, videos).
+
+    Raises:
+        AnimaticError: the dataset is not in its users' layout, no video is usable, or a metric lacks its
+            extractor.
+    """
+    if request.config.protocol == "held-out":
+        return request
+    config = request.config
+    # It is known before hours of decoding.
+    check_metrics(config, request.system.bundle is not None)
+    folder = prepare_public_data(
+        request.options.public_data(config.data),
+        workspace.root / "protocols",
+        workers=config.workers,
+        address=config.address,
+        on_progress=on_progress,
+    )
+    return replace(request, config=config.model_copy(update={"data": str(folder)}))
+
+
+def export_pictures(
+    request: EvaluateRequest, folder: Path, on_progress: Callable[[int, int], None]
+) -> PicturesResult:
+    """Write the pictures and prompts of the clips; ``on_progress`` gets (pictures done, pictures).
+
+    Raises:
+        AnimaticError: the folder exists, the clips cannot be read, or there are too few.
+    """
+    shape = request.system.compared_at(request.config.stride)
+    return PicturesResult(folder, evaluation.export_pictures(request.config, shape, folder, on_progress))
 
 
 def plan(
@@ -101,12 +164,13 @@ def plan(
 ) -> EvaluationPlan:
     """Choose the clips and the folder; nothing is decoded or written.
 
-    ``on_progress`` gets (megabytes read, megabytes) of the codec and encoders that were named.
+    ``on_progress`` gets (megabytes read, megabytes) of what is identified by content: codec and encoders,
+    generated clips, weights.
 
     Raises:
-        AnimaticError: the clips cannot be read, there are too few, or the bundle cannot animate.
+        AnimaticError: the clips cannot be read, there are too few, or the system cannot make them.
     """
-    planned = plan_evaluation(bundle_system(request.bundle, request.config, on_progress), request.config)
+    planned = plan_evaluation(request.system.describe(request.config, on_progress), request.config)
     return planned.in_own_folder() if request.own_folder else planned
 
 
@@ -135,6 +199,10 @@ def evaluate(planned: EvaluationPlan, on_progress: Callable[[int, int], None]) -
     """Generate, with progress, and measure."""
     generate(planned, on_progress)
     return measure(planned)
+
+
+def _of_bundle(bundle: Bundle, steps: int | None) -> dict[str, object]:
+    return {"sampling": _sampling(bundle, steps), "fps_condition": _fps_condition(bundle.info.preset)}
 
 
 def _sampling(bundle: Bundle, steps: int | None) -> SamplingSettings:
