@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from core.canonical_json import digest_of
 from core.config.section import Section
 
 _VAE_NORM_GROUPS = 32
@@ -219,6 +220,17 @@ class Architecture(Section):
     def size_step(self) -> int:
         """Pixels that height and width are multiples of: a cell of the UNet's coarsest level."""
         return self.codec.patch * 2 ** (len(self.unet.channel_mult) - 1)
+
+    @property
+    def denoising_target(self) -> str:
+        """Names what the network predicts, on which latents: prediction errors compare where it is equal.
+
+        As "v:1f0c77a2": the parameterisation, and a digest of it, the noise schedule and the settings of the
+        codec. The codec's weights do not count.
+        """
+        codec = self.codec.model_dump(mode="json", exclude={"path", "slicing", "decode_tile"})
+        digest = digest_of({"diffusion": self.diffusion.model_dump(mode="json"), "codec": codec})
+        return f"{self.diffusion.parameterization}:{digest[:8]}"
 
     @property
     def latent_size(self) -> tuple[int, int]:

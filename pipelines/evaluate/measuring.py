@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.errors import AnimaticError
-from pipelines.evaluate.clips import ClipPair
+from pipelines.evaluate.clips import ClipPair, RealClip
 from pipelines.evaluate.degenerate import is_black, is_frozen
 from pipelines.evaluate.features import EXTRACTORS, ChunkFeatures, Extractor, ExtractorFile
 from pipelines.evaluate.metrics import REGISTRY, ClipMetric, FeatureMetric, Metric, NetworkMetric
@@ -79,10 +79,16 @@ class ChunkMeasurer:
         if isinstance(metric, ClipMetric):
             return [metric.measure(pair) for pair in pairs]
         if isinstance(metric, NetworkMetric):
-            return metric.measure(pairs, self._animator(), self._work.seed)
+            rates = [self._rate(pair.clip) for pair in pairs]
+            return metric.measure(pairs, rates, self._animator(), self._work.seed)
         if isinstance(metric, FeatureMetric):
             return [metric.measure(features[metric.extractor].clip(n)) for n in range(len(pairs))]
         return [{} for _ in pairs]
+
+    def _rate(self, clip: RealClip) -> float:
+        """The rate input of the network."""
+        by_stride = self._work.system.record.get("fps_condition") == "stride"
+        return float(clip.stride) if by_stride else clip.fps
 
     def _needed(self) -> list[str]:
         """Names of the extractors whose features the metrics read."""

@@ -41,7 +41,7 @@ class EvaluationPlan:
     def measurement(self) -> str:
         """Identifies the set of metrics: their versions, which the files of extractors are part of."""
         chosen = [REGISTRY[name] for name in self.metrics]
-        return digest_of(versions(chosen, self.extractors))[:12]
+        return digest_of(versions(chosen, self.extractors, self.system.record))[:12]
 
     @property
     def chunks(self) -> list[list[int]]:

@@ -84,6 +84,7 @@ class SystemRecord(TypedDict):
     ``digest`` identifies it: the id of a bundle, or the digest of generated files or of weights.
     ``frozen_parts`` are the digests of an autoencoder and encoders that a bundle does not contain;
     ``chunk`` is the number of clips in one batch, on which the last bits of the network's results may depend.
+    ``predicts`` is :attr:`models.architecture.Architecture.denoising_target`.
     """
 
     kind: Literal["bundle", "generated", "baseline"]
@@ -97,6 +98,7 @@ class SystemRecord(TypedDict):
     fps_condition: NotRequired[Literal["fps", "stride"]]
     frozen_parts: NotRequired[dict[str, str]]
     chunk: NotRequired[int]
+    predicts: NotRequired[str]
 
 
 @with_config(_EXACT)

@@ -11,8 +11,15 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from core.canonical_json import canonical_json, digest_of
 from core.errors import AnimaticError
 from pipelines.evaluate.features.extractor import ExtractorFile
-from pipelines.evaluate.metrics.metric import Column, Metric, Reduced
-from pipelines.evaluate.records import REPORT_FORMAT, ClipRow, EvaluationReport, Identity, MetricValue
+from pipelines.evaluate.metrics.metric import Column, Metric, NetworkMetric, Reduced
+from pipelines.evaluate.records import (
+    REPORT_FORMAT,
+    ClipRow,
+    EvaluationReport,
+    Identity,
+    MetricValue,
+    SystemRecord,
+)
 from pipelines.evaluate.statistics.intervals import Interval, mean_interval, share_interval
 
 _REPORT = TypeAdapter(EvaluationReport)
@@ -24,9 +31,11 @@ def digest_of_keys(keys: Sequence[str]) -> str:
     return digest_of(list(keys))
 
 
-def versions(metrics: Sequence[Metric], extractors: Mapping[str, ExtractorFile]) -> dict[str, str]:
-    """The version of each metric's values: its own, and that of its extractor's file."""
-    return {metric.name: _version(metric, extractors) for metric in metrics}
+def versions(
+    metrics: Sequence[Metric], extractors: Mapping[str, ExtractorFile], system: SystemRecord
+) -> dict[str, str]:
+    """The version of each metric's values: its own, and that of what it reads besides clips."""
+    return {metric.name: _version(metric, extractors, system) for metric in metrics}
 
 
 def build_report(
@@ -42,7 +51,7 @@ def build_report(
     """
     values: dict[str, MetricValue] = {}
     for metric in metrics:
-        version = _version(metric, extractors)
+        version = _version(metric, extractors, identity["system"])
         details = _details(identity, metric, extractors)
         for column in metric.columns:
             value = _over_clips(column, rows, version, details)
@@ -108,8 +117,11 @@ def read_report(path: Path) -> EvaluationReport:
     return report
 
 
-def _version(metric: Metric, extractors: Mapping[str, ExtractorFile]) -> str:
+def _version(metric: Metric, extractors: Mapping[str, ExtractorFile], system: SystemRecord) -> str:
     own = f"{metric.name}/{metric.version}"
+    if isinstance(metric, NetworkMetric):
+        # What a network's figures mean depends on what it predicts.
+        return f"{own}+{system['predicts']}"
     return own if metric.extractor is None else f"{own}+{extractors[metric.extractor].identity}"
 
 

@@ -6,6 +6,7 @@
 from collections.abc import Collection, Sequence
 
 from core.errors import AnimaticError
+from pipelines.evaluate.metrics.denoising_loss import DenoisingLoss
 from pipelines.evaluate.metrics.direction import DirectionOfMotion, caption_direction
 from pipelines.evaluate.metrics.dynamic_degree import DynamicDegree
 from pipelines.evaluate.metrics.first_frame_psnr import FirstFramePsnr
@@ -47,6 +48,7 @@ REGISTRY: dict[str, Metric] = {
         Travel(),
         Flicker(),
         DirectionOfMotion(),
+        DenoisingLoss(),
     )
 }
 

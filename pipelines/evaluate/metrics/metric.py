@@ -86,8 +86,13 @@ class NetworkMetric(Metric):
     """Reads the network that made the clips; for bundles alone."""
 
     @abstractmethod
-    def measure(self, pairs: Sequence[ClipPair], animator: Animator, seed: int) -> list[Values]:
-        """The values of each clip. What is drawn must depend on ``seed`` and the clip's key alone."""
+    def measure(
+        self, pairs: Sequence[ClipPair], rates: Sequence[float], animator: Animator, seed: int
+    ) -> list[Values]:
+        """The values of each clip. What is drawn must depend on ``seed`` and the clip's key alone.
+
+        ``rates`` are the frame rates (or strides) that the network is given.
+        """
 
 
 class FeatureMetric(Metric):

@@ -131,6 +131,7 @@ def bundle_system(
         "sampling": RECORDED_SAMPLING.values(config.sampling),
         "fps_condition": config.fps_condition,
         "chunk": config.chunk,
+        "predicts": architecture.denoising_target,
     }
     parts = {name: Path(path) for name, path in config.frozen_parts.items() if path is not None}
     if parts:

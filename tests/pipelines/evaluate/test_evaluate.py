@@ -115,6 +115,8 @@ def test_report_covers_every_clip_and_does_not_depend_on_workers_or_interruption
     assert metrics["direction"]["n"] == CLIPS
     psnr = metrics["first_frame_psnr"]
     assert psnr["low"] <= psnr["value"] <= psnr["high"]
+    assert metrics["denoising_loss"]["n"] == CLIPS
+    assert metrics["denoising_loss"]["version"] == f"denoising_loss/1+{ARCHITECTURE.denoising_target}"
     assert seen[0] == (0, CLIPS)
     assert seen[-1] == (CLIPS, CLIPS)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
