@@ -12,6 +12,7 @@ from orchestration.cli import (
     inference,
     inspect,
     jobs,
+    metric,
     operations,
     promotion,
     training,
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (data, inspect, encode, training, promotion, inference, checkpoints, jobs, operations):
+for module in (data, inspect, encode, training, promotion, inference, metric, checkpoints, jobs, operations):
     module.register(app)
 
 

@@ -49,6 +49,7 @@ COMMANDS = {
     "registry": "",
     "animate": "still.png ball",
     "evaluate": "data",
+    "metric": "frechet features.npy features.npy",
     "import-checkpoint": "file",
     "export-checkpoint": "bundle --as dynamicrafter",
     "jobs": "list --address http://127.0.0.1:1",
@@ -70,6 +71,8 @@ WORK = (
     "orchestration.registry.mirror_champion",
     "orchestration.workflows.animate.animate",
     "orchestration.workflows.evaluate.generate",
+    "orchestration.workflows.metric.frechet_distance",
+    "orchestration.workflows.metric.kernel_distance",
     "orchestration.demo.steps.run",
     "orchestration.demo.prior.make_prior",
 )
@@ -145,6 +148,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         accept(ledger, open_bundle(folder / name))
         promote(ledger, open_bundle(folder / name))
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(folder / "still.png")
+    np.save(folder / "features.npy", np.zeros((4, 3), np.float32))
     (folder / "run").mkdir()
     (folder / "run" / "journal.jsonl").touch()
     (folder / "run" / "config.yaml").write_text(dump_yaml(resolve(0, "tiny")))

@@ -30,6 +30,8 @@ COMMANDS = (
     "train --stage 3 --preset tiny --print-config",
     "train --stage 3 --preset tiny --print-initialisation --set init.base=first --set init.parent=first",
     "animate still.png ball --steps 1",
+    "metric frechet features.npy features.npy",
+    "metric kernel features.npy features.npy",
     "doctor",
 )
 
@@ -54,6 +56,7 @@ def printed(here: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, 
     for seed, name in enumerate(("first", "second")):
         make_bundle(here / name, seed=seed)
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save("still.png")
+    np.save("features.npy", np.eye(4))
     results = {}
     for command in COMMANDS:
         sets = SETS if "--preset tiny" in command else []

@@ -52,6 +52,11 @@ VERBS = {
         "train --stage 3 --print-config": 0,
         "sync nowhere": 1,
     },
+    "metric": {
+        "metric frechet features.npy features.npy": 0,
+        "metric kernel features.npy features.npy": 0,
+        "metric kernel nowhere.npy features.npy": 1,
+    },
     "animate": {
         "animate": 2,
         "animate nowhere.png prompt": 1,
@@ -74,6 +79,7 @@ def folder(tmp_path_factory) -> Path:
         make_bundle(folder / f"champion-{seed}", seed=seed)
         promote(workspace.ledger, open_bundle(folder / f"champion-{seed}"))
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(folder / "still.png")
+    np.save(folder / "features.npy", np.eye(4))
     return folder
 
 
