@@ -48,12 +48,7 @@ def generate_clips(plan: EvaluationPlan, progress: Progress = lambda done, total
     Raises AnimaticError if a clip cannot be decoded, if the output folder contains another evaluation, or if
     the network generates pixels that are not finite.
     """
-    folder = EvaluationFolder(plan.config.output)
-    folder.require_identity(plan.identity)
-    missing = {
-        number: (number, clips) for number, clips in enumerate(plan.chunks) if not folder.has_chunk(number)
-    }
-    protocol = plan.protocol
+    folder, protocol = EvaluationFolder(plan.config.output), plan.protocol
     work = Generating(
         system=plan.system,
         protocol=plan.config.protocol,
@@ -63,7 +58,11 @@ def generate_clips(plan: EvaluationPlan, progress: Progress = lambda done, total
         output=plan.config.output,
         device=_device(plan),
     )
-    _on_actors(plan, ChunkGenerator, work, missing, progress)
+    with folder.writing():
+        folder.require_identity(plan.identity)
+        chunks = enumerate(plan.chunks)
+        missing = {number: (number, clips) for number, clips in chunks if not folder.has_chunk(number)}
+        _on_actors(plan, ChunkGenerator, work, missing, progress)
 
 
 def measure_clips(plan: EvaluationPlan, progress: Progress = lambda done, total: None) -> EvaluationReport:
@@ -75,7 +74,6 @@ def measure_clips(plan: EvaluationPlan, progress: Progress = lambda done, total:
     """
     folder, name = EvaluationFolder(plan.config.output), plan.measurement
     numbers = range(len(plan.chunks))
-    missing = {number: number for number in numbers if not folder.has_measured(name, number)}
     work = Measuring(
         metrics=plan.metrics,
         extractors=plan.extractors,
@@ -85,21 +83,35 @@ def measure_clips(plan: EvaluationPlan, progress: Progress = lambda done, total:
         measurement=name,
         device=_device(plan),
     )
-    _on_actors(plan, ChunkMeasurer, work, missing, progress)
-    measured = [folder.read_measured(name, number) for number in numbers]
-    report = build_report(
-        plan.identity,
-        [REGISTRY[metric] for metric in plan.metrics],
-        [row for chunk in measured for row in chunk["rows"]],
-        _reduce(plan, folder),
-        plan.extractors,
-    )
-    timings: Timings = {
-        "generate_s": round(sum(folder.chunk_record(number)["seconds"] for number in numbers), 3),
-        "measure_s": round(sum(chunk["seconds"] for chunk in measured), 3),
-    }
-    folder.write_report(encode_report(report), timings)
+    with folder.writing():
+        missing = {number: number for number in numbers if not _is_measured(plan, folder, number)}
+        _on_actors(plan, ChunkMeasurer, work, missing, progress)
+        measured = [folder.read_measured(name, number) for number in numbers]
+        report = build_report(
+            plan.identity,
+            [REGISTRY[metric] for metric in plan.metrics],
+            [row for chunk in measured for row in chunk["rows"]],
+            _reduce(plan, folder),
+            plan.extractors,
+        )
+        timings: Timings = {
+            "generate_s": round(sum(folder.chunk_record(number)["seconds"] for number in numbers), 3),
+            "measure_s": round(sum(chunk["seconds"] for chunk in measured), 3),
+        }
+        folder.write_report(encode_report(report), timings)
     return report
+
+
+def _is_measured(plan: EvaluationPlan, folder: EvaluationFolder, number: int) -> bool:
+    """Whether the rows of a chunk are stored, and the features that metrics of all clips read."""
+    extractors = {metric.extractor for metric in _set_metrics(plan)}
+    return folder.has_measured(plan.measurement, number) and all(
+        folder.has_features(plan.extractors[name].identity, number) for name in extractors
+    )
+
+
+def _set_metrics(plan: EvaluationPlan) -> list[SetMetric]:
+    return [metric for name in plan.metrics if isinstance(metric := REGISTRY[name], SetMetric)]
 
 
 def _reduce(plan: EvaluationPlan, folder: EvaluationFolder) -> dict[str, Reduced]:
@@ -110,8 +122,7 @@ def _reduce(plan: EvaluationPlan, folder: EvaluationFolder) -> dict[str, Reduced
         for number in range(len(plan.chunks)):
             yield folder.read_features(identity, number)
 
-    metrics = [metric for name in plan.metrics if isinstance(metric := REGISTRY[name], SetMetric)]
-    return {metric.name: metric.reduce(partial(chunks, metric.extractor)) for metric in metrics}
+    return {metric.name: metric.reduce(partial(chunks, metric.extractor)) for metric in _set_metrics(plan)}
 
 
 def _on_actors(

@@ -5,6 +5,7 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.canonical_json import canonical_json
 from core.errors import AnimaticError
+from core.lock import exclusive_lock
 from core.storage import Folder
 from pipelines.evaluate.clips import ClipPair, Pixels, RealClip
 from pipelines.evaluate.features.extractor import ChunkFeatures
@@ -58,9 +60,12 @@ class EvaluationFolder:
                 "choose another output folder"
             )
 
-    def remove_leftovers(self) -> None:
-        """Delete what killed writers left. Call it only while nothing writes here."""
-        self._folder.remove_leftovers()
+    def writing(self) -> AbstractContextManager[None]:
+        """Keep other evaluations out of the folder, and delete what killed writers left.
+
+        Raises AnimaticError if another evaluation is writing to it, or it cannot be created.
+        """
+        return exclusive_lock(self._folder, "evaluation")
 
     def has_chunk(self, number: int) -> bool:
         """Whether the clips of a chunk are stored."""

@@ -5,75 +5,16 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 
 from core.errors import AnimaticError
 from models.animate import animate
-from models.animator import Animator
-from models.architecture import (
-    Architecture,
-    CodecConfig,
-    ContextConfig,
-    EncoderConfig,
-    TowerConfig,
-    UNetConfig,
-)
-from models.bundle import open_bundle, write_bundle
-from models.diffusion.settings import SamplingSettings
-from models.network.parameter_names import public_state
 from orchestration.demo.footage import FPS, draw_scene, encode, render
-from pipelines.evaluate import EvaluateConfig, bundle_system, evaluate, plan_evaluation, read_report
+from pipelines.evaluate import bundle_system, evaluate, plan_evaluation, read_report
 from pipelines.evaluate.protocols import open_held_out
 from pipelines.evaluate.systems import noise_seed
+from tests.support.small_evaluation import ARCHITECTURE, configure, make_bundle, make_clips
 
-ARCHITECTURE = Architecture(
-    unet=UNetConfig(
-        latent_channels=6,
-        model_channels=32,
-        channel_mult=(1,),
-        num_res_blocks=1,
-        attention_resolutions=(1,),
-        num_head_channels=32,
-        context_dim=32,
-        norm_groups=8,
-        detail_guidance=True,
-    ),
-    context=ContextConfig(
-        dim=32, depth=1, heads=1, dim_head=32, queries=4, frames=4, image_dim=32, context_dim=32
-    ),
-    encoders=EncoderConfig(
-        kind="random",
-        text=TowerConfig(width=32, layers=1, heads=1),
-        image=TowerConfig(width=32, layers=1, heads=1, image_size=32),
-    ),
-    codec=CodecConfig(kind="dct", luma=4, chroma=1),
-    frames=4,
-    height=32,
-    width=32,
-)
 CLIPS = 5
-
-
-def make_bundle(folder, spoil=False, seed=0):
-    torch.manual_seed(seed)
-    animator = Animator(ARCHITECTURE)
-    with torch.no_grad():
-        for parameter in animator.network.parameters():
-            parameter.normal_(0, 0.02)  # a fresh network outputs zero
-            if spoil:
-                parameter.fill_(torch.nan)
-    write_bundle(
-        folder,
-        public_state(animator.network),
-        architecture=ARCHITECTURE,
-        stage=3,
-        preset="tiny",
-        config_hash="0" * 64,
-        dataset_digest=None,
-        parent=None,
-        model_card="A network for tests.",
-    )
-    return open_bundle(folder)
 
 
 @pytest.fixture(scope="module")
@@ -83,23 +24,12 @@ def bundle(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("clips")
-    for index in range(CLIPS):
-        scene = draw_scene(3, index)
-        encode(render(scene, size=64), folder / f"scene-{index}.mp4", FPS)
-        (folder / f"scene-{index}.txt").write_text(scene.caption)
-    return folder
+    return make_clips(tmp_path_factory.mktemp("clips"), CLIPS)
 
 
 @pytest.fixture
 def config(clips, tmp_path):
-    return EvaluateConfig(
-        data=str(clips),
-        output=tmp_path / "evaluation",
-        stride=3,
-        chunk=2,
-        sampling=SamplingSettings(steps=2),
-    )
+    return configure(clips, tmp_path / "evaluation")
 
 
 def test_report_covers_every_clip_and_does_not_depend_on_workers_or_interruption(bundle, config):
