@@ -6,6 +6,7 @@ import typer
 
 from core.signals import raise_on_signals
 from orchestration.cli import (
+    ablation,
     checkpoints,
     data,
     encode,
@@ -28,7 +29,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (data, inspect, encode, training, promotion, inference, metric, checkpoints, jobs, operations):
+for module in (
+    data,
+    inspect,
+    encode,
+    training,
+    ablation,
+    promotion,
+    inference,
+    metric,
+    checkpoints,
+    jobs,
+    operations,
+):
     module.register(app)
 
 

@@ -54,6 +54,7 @@ def test_a_rate_that_no_file_can_have_is_refused(here: Path) -> None:
         "encode data --to out --preset tiny2",
         "inspect data --batch --preset tin",
         "animate a.png x --preset tiy",
+        "ablation --preset tni",
         "promote --preset tinny",
         "rollback --preset tinyy",
         "lineage --preset t1ny",
