@@ -30,6 +30,8 @@ def environment(folder: Path, **variables: str) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "disabled",
+        # What else this machine does with its memory ends no worker of a test.
+        "RAY_memory_monitor_refresh_ms": "0",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "WANDB_MODE": "offline",
         **variables,
