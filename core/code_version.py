@@ -22,7 +22,12 @@ def code_version(checkout: Path = CHECKOUT) -> str:
     In a job, that of the checkout that it was submitted from. The first call of a process decides, since a
     checkout may change while its old code still runs.
     """
-    return os.environ.get(VARIABLE) or version("animatic") + _revision(checkout)
+    submitted = os.environ.get(VARIABLE)
+    if submitted:
+        return submitted
+    # The installed version names a commit in an image, from which a mounted checkout may run other code.
+    installed, revision = version("animatic"), _revision(checkout)
+    return installed.partition("+")[0] + revision if revision else installed
 
 
 def _revision(folder: Path) -> str:

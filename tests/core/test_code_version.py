@@ -31,6 +31,19 @@ def test_a_checkout_adds_its_commit(checkout):
     assert code_version(checkout) == f"{VERSION}+git.{_git(checkout, 'rev-parse', 'HEAD')}"
 
 
+def test_a_checkout_in_an_image_of_another_commit_names_its_own(checkout, monkeypatch):
+    monkeypatch.setattr("core.code_version.version", lambda _: "0.1.0+git.1a2b3c")
+    assert code_version(checkout) == f"0.1.0+git.{_git(checkout, 'rev-parse', 'HEAD')}"
+
+
+def test_a_job_records_the_code_that_was_submitted_and_not_that_of_its_image(checkout, monkeypatch):
+    monkeypatch.setattr("core.code_version.version", lambda _: "0.1.0+git.1a2b3c")
+    assert code_version(checkout / "image") == "0.1.0+git.1a2b3c"
+    code_version.cache_clear()
+    monkeypatch.setenv("ANIMATIC_CODE_VERSION", "0.1.0+git.4d5e6f.dirty")
+    assert code_version(checkout / "image") == "0.1.0+git.4d5e6f.dirty"
+
+
 def test_a_changed_checkout_is_marked_as_such(checkout):
     (checkout / "code.py").write_text("a = 2\n")
     assert code_version(checkout) == f"{VERSION}+git.{_git(checkout, 'rev-parse', 'HEAD')}.dirty"
