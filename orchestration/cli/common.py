@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +17,7 @@ from core.disk_errors import explain
 from core.errors import AnimaticError
 from core.signals import as_signal_exit
 from core.urls import is_url, without_credentials
+from orchestration.cli.library_output import LibraryOutput
 from orchestration.cli.streams import PlainConsole, Results, printable, write_json
 from orchestration.cli.tables import write_table
 from orchestration.job_log import current_job, marked
@@ -139,9 +138,11 @@ def check_workers(context: typer.Context, workers: int | None) -> None:
         refuse(given(context, "address"), "with --workers 0, which uses no Ray")
 
 
-def only_results_on_stdout() -> AbstractContextManager[object]:
-    """Inside, output of libraries goes to stderr: Ray, for one, reports lost workers on stdout."""
-    return contextlib.redirect_stdout(sys.stderr)
+@contextlib.contextmanager
+def only_results_on_stdout() -> Iterator[None]:
+    """Inside, output of libraries goes to stderr: Ray, for one, reports lost nodes on stdout, in colour."""
+    with contextlib.closing(LibraryOutput()) as output, contextlib.redirect_stdout(output):
+        yield
 
 
 def print_warning(message: str, console: Console | None = None) -> None:
