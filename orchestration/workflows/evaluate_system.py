@@ -31,6 +31,7 @@ class SystemOptions:
     At most one of ``generated``, a folder of clips that another system made, and ``baseline``, which needs
     ``weights``; a bundle if neither is given. ``size``: FRAMESxHEIGHTxWIDTH of clips that no bundle makes,
     that of the bundle or champion if None. ``split`` and ``captions`` choose from a public dataset.
+    ``elsewhere``: the pictures are exported, for a system that runs elsewhere.
     """
 
     protocol: str = "held-out"
@@ -40,6 +41,7 @@ class SystemOptions:
     baseline: str | None = None
     weights: Path | None = None
     size: str | None = None
+    elsewhere: bool = False
 
     def check(self, steps: int | None = None) -> None:
         """Raise AnimaticError for options that contradict each other, or values that do not exist."""
@@ -49,6 +51,8 @@ class SystemOptions:
             )
         if self.generated is not None and self.baseline is not None:
             raise AnimaticError("--generated measures clips that exist and --baseline generates: pass one")
+        if self.elsewhere and (self.generated is not None or self.baseline is not None):
+            raise AnimaticError("--export-pictures measures nothing: leave out --generated and --baseline")
         if (self.weights is None) != (self.baseline is None):
             raise AnimaticError("--baseline needs --weights, the folder of its pipeline, and only it does")
         if self.generated is not None and steps is not None:
@@ -68,12 +72,13 @@ class SystemOptions:
     @property
     def needs_bundle(self) -> bool:
         """Whether a bundle generates the clips."""
-        return self.generated is None and self.baseline is None
+        return self.generated is None and self.baseline is None and not self.elsewhere
 
 
 @dataclass(frozen=True)
 class ChosenSystem:
-    """What generates: a bundle, unless one of the others is given; those are compared at ``shape``."""
+    """What generates: a bundle, or one of the others, which are compared at ``shape``; nothing, where the
+    pictures are exported."""
 
     bundle: Bundle | None = None
     generated: Path | None = None
@@ -116,9 +121,9 @@ def choose_system(
             raise AnimaticError("--size is that of clips which no bundle generates: leave it out")
         return ChosenSystem(bundle=select_bundle(workspace.ledger, bundle))
     shape = compared_shape(options.size, bundle, workspace)
-    if options.generated is not None:
-        return ChosenSystem(generated=options.generated, shape=shape)
-    return ChosenSystem(baseline=_baseline(options, steps), shape=shape)
+    if options.baseline is not None:
+        return ChosenSystem(baseline=_baseline(options, steps), shape=shape)
+    return ChosenSystem(generated=options.generated, shape=shape)
 
 
 def compared_shape(size: str | None, bundle: str | None, workspace: Workspace) -> SampleShape:

@@ -143,7 +143,9 @@ def score_job(options: ScoreOptions, workspace: Workspace) -> JobRequest:
 
 
 def evaluate_job(options: EvaluateOptions, workspace: Workspace) -> JobRequest:
-    """Measure a bundle: the one named, or the champion of the ledger that the cluster sees."""
+    """Measure a system: the one named, or the champion of the ledger that the cluster sees."""
+    system = options.system
+    system.check(options.steps)
     return JobRequest(
         verb="evaluate",
         subject=_short(options.data),
@@ -157,6 +159,13 @@ def evaluate_job(options: EvaluateOptions, workspace: Workspace) -> JobRequest:
             metrics=None if options.metrics is None else ",".join(options.metrics),
             codec=_location(options.codec),
             encoders=_location(options.encoders),
+            protocol=None if system.protocol == "held-out" else system.protocol,
+            split=system.split,
+            captions=system.captions,
+            generated=_path(system.generated),
+            baseline=system.baseline,
+            weights=_path(system.weights),
+            size=system.size,
         ),
         processes=_options(workers=options.workers, gpus=options.gpus),
         arguments=(absolute(options.data),),

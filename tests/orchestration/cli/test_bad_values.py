@@ -72,6 +72,7 @@ WORK = (
     "orchestration.workflows.ablation.run_ablation",
     "orchestration.registry.mirror_champion",
     "orchestration.workflows.animate.animate",
+    "orchestration.workflows.evaluate.export_pictures",
     "orchestration.workflows.evaluate.generate",
     "orchestration.workflows.metric.frechet_distance",
     "orchestration.workflows.metric.kernel_distance",

@@ -1,0 +1,246 @@
+"""The verb that measures: evaluate."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from core.errors import AnimaticError
+from orchestration.cli.common import (
+    Address,
+    AsJson,
+    Codec,
+    Encoders,
+    Gpus,
+    Workers,
+    check_workers,
+    err,
+    local_path,
+    local_source,
+    only_results_on_stdout,
+    out,
+    print_json,
+    print_result,
+    print_table,
+    print_warning,
+    short,
+)
+from orchestration.cli.inference import PANEL, READING
+from orchestration.cli.submission import Cluster, Environment, Packages, submitted
+from orchestration.cli.verb import add_verbs
+from orchestration.workspace import Workspace, display_path
+
+if TYPE_CHECKING:
+    from orchestration.launch.jobs import JobRequest, JobServer
+    from orchestration.workflows.evaluate import EvaluateOptions, EvaluateRequest
+    from pipelines.evaluate import EvaluationPlan, EvaluationReport, MetricValue
+
+LISTED = 10  # keys of frozen or black clips
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command."""
+    add_verbs(app, PANEL, (evaluate,))
+
+
+def evaluate(
+    context: typer.Context,
+    data: Annotated[str, typer.Argument(help="Held-out dataset, or a folder of NAME.mp4 with NAME.txt.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            parser=local_path,
+            metavar="PATH",
+            help="Where to write; runs/evaluations/BUNDLE-PROTOCOL if not given.",
+        ),
+    ] = None,
+    bundle: Annotated[
+        str | None, typer.Option(help="Bundle folder or id; the champion if not given.")
+    ] = None,
+    clips: Annotated[int | None, typer.Option(min=1, help="How many; all if not given.")] = None,
+    steps: Annotated[int | None, typer.Option(help="DDIM steps.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the choice of clips and the noise.")] = 0,
+    stride: Annotated[
+        int | None,
+        typer.Option(min=1, help="Take every n-th frame of the real clips; the network gets their rate."),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…",
+            help="Which to measure; all that need no weights or have their extractor if not given.",
+        ),
+    ] = None,
+    workers: Workers = None,
+    gpus: Gpus = None,
+    address: Address = None,
+    environment: Environment = Packages.AUTO,
+    codec: Codec = None,
+    encoders: Encoders = None,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="held-out; ucf101 or msrvtt: DATA is that dataset as unpacked, 2048 clips at stride 3.",
+        ),
+    ] = "held-out",
+    split: Annotated[
+        str | None,
+        typer.Option(help="Videos of a public dataset; testlist01 or test if not given, or all."),
+    ] = None,
+    captions: Annotated[
+        str | None,
+        typer.Option(help="Which of MSR-VTT's captions is the prompt: first (default) or longest."),
+    ] = None,
+    generated: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_source,
+            metavar="FOLDER",
+            help="Measure these clips, KEY.mp4 or frames in KEY/, that another system made of the pictures.",
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Generate with i2vgen-xl or stable-video-diffusion."),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_source, metavar="FOLDER", help="Pipeline of --baseline, as diffusers stores it."
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FxHxW",
+            help="Frames, height and width of clips that no bundle generates; the bundle's if not given.",
+        ),
+    ] = None,
+    export_pictures: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_path,
+            metavar="FOLDER",
+            help="Write KEY.png and prompts.csv, for a system elsewhere, and measure nothing.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Animate held-out clips and measure the results: first-frame fidelity, motion, flicker."""
+    check_workers(context, workers)
+    from orchestration.workflows import evaluate as workflow
+
+    options = workflow.EvaluateOptions(
+        data=data,
+        bundle=bundle,
+        folder=folder,
+        clips=clips,
+        steps=steps,
+        seed=seed,
+        stride=stride,
+        metrics=_names(metrics),
+        workers=workers,
+        gpus=gpus,
+        codec=codec,
+        encoders=encoders,
+        system=workflow.SystemOptions(
+            protocol, split, captions, generated, baseline, weights, size, export_pictures is not None
+        ),
+    )
+    if export_pictures is not None:
+        if address is not None:
+            raise AnimaticError("--export-pictures writes to this machine: leave out --address")
+        _export(options, export_pictures, as_json)
+        return
+    if submitted(context, Cluster(address, environment, as_json), partial(_evaluate_job, options)):
+        return
+    from orchestration.monitoring.progress import counting
+
+    request = _prepared(options)
+    with counting(err(), READING) as on_progress:
+        planned = workflow.plan(request, on_progress)
+    _warn_of_missing(planned)
+    finished = planned.report.exists()
+    with only_results_on_stdout(), counting(err(), "generate") as on_progress:
+        workflow.generate(planned, on_progress)
+    with only_results_on_stdout(), counting(err(), "measure") as on_progress:
+        report = workflow.measure(planned, on_progress)
+    print_result(report, partial(_print_evaluation, planned, report, finished), as_json)
+
+
+def _prepared(options: EvaluateOptions) -> EvaluateRequest:
+    """The request, with the videos of a public dataset normalised."""
+    from orchestration.monitoring.progress import counting
+    from orchestration.workflows import evaluate as workflow
+
+    workspace = Workspace.current()
+    request = workflow.prepare_evaluation(options, workspace)
+    with only_results_on_stdout(), counting(err(), "videos") as on_progress:
+        return workflow.prepare_data(request, workspace, on_progress)
+
+
+def _export(options: EvaluateOptions, folder: Path, as_json: bool) -> None:
+    from orchestration.monitoring.progress import counting
+    from orchestration.workflows import evaluate as workflow
+
+    request = _prepared(options)
+    with counting(err(), "pictures") as on_progress:
+        result = workflow.export_pictures(request, folder, on_progress)
+    if as_json:
+        print_json(result)
+    else:
+        out().print(f"{result.pictures} pictures and prompts.csv in {display_path(folder)}")
+
+
+def _warn_of_missing(planned: EvaluationPlan) -> None:
+    if missing := planned.protocol["missing"]:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in missing.items())
+        print_warning(
+            f"{sum(missing.values())} listed videos cannot be used ({reasons}): they are named in "
+            f"{display_path(Path(planned.config.data))}/held-out.json"
+        )
+
+
+def _evaluate_job(options: EvaluateOptions, _: JobServer) -> JobRequest:
+    from orchestration.workflows.job_requests import evaluate_job
+
+    return evaluate_job(options, Workspace.current())
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    """The names in a comma-separated list. Raises AnimaticError for an empty one."""
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise AnimaticError("--metrics names none: leave it out for all that can be measured")
+    return names
+
+
+def _print_evaluation(planned: EvaluationPlan, report: EvaluationReport, finished: bool) -> None:
+    if finished:
+        out().print("nothing left to do: every clip was evaluated before")
+    system = report["system"]
+    out().print(f"{system['kind']} {short(system['digest'])} on {len(report['clips'])} clips")
+    print_table(
+        ("metric", "value", "95 % interval", "unit", "better", "clips"),
+        [_metric_row(name, value) for name, value in report["metrics"].items()],
+    )
+    for state in ("frozen", "black"):
+        if keys := report[state]:
+            out().print(
+                f"{len(keys)} {state}: {', '.join(keys[:LISTED])}{', …' if len(keys) > LISTED else ''}"
+            )
+    out().print(f"report {display_path(planned.report)}")
+
+
+def _metric_row(name: str, value: MetricValue) -> tuple[object, ...]:
+    low, high = value["low"], value["high"]
+    interval = None if low is None or high is None else f"{low:.4g} to {high:.4g}"
+    better = None if value["better"] == "neither" else value["better"]
+    return name, f"{value['value']:.4g}", interval, value["unit"], better, value["n"]
