@@ -37,7 +37,9 @@ options-animate := OUT BUNDLE PRESET STEPS ETA TEXT_GUIDANCE IMAGE_GUIDANCE FPS 
 arguments-animate := IMAGE PROMPT
 options-evaluate := OUT BUNDLE CLIPS STEPS SEED STRIDE METRICS PROTOCOL SPLIT CAPTIONS GENERATED BASELINE WEIGHTS SIZE EXPORT_PICTURES WORKERS GPUS ADDRESS ENVIRONMENT CODEC ENCODERS +JSON
 arguments-evaluate := DATA
-options-promote := PRESET ACTOR NOTE +JSON
+options-compare := GATE +JSON
+arguments-compare := REPORT_A REPORT_B
+options-promote := PRESET REPORT GATE CHAMPION_REPORT +FORCE REASON ACTOR NOTE +JSON
 arguments-promote := BUNDLE
 options-rollback := PRESET ACTOR NOTE +JSON
 options-import-checkpoint := AS OUT +INCOMPLETE +EMA +JSON
@@ -49,7 +51,7 @@ options-prior := SET
 options-jobs := ADDRESS +JSON
 arguments-jobs := ACTION JOB
 options-doctor := ADDRESS DATA ENVIRONMENT +JSON
-VERBS := data inspect verify encode score train animate evaluate promote rollback import-checkpoint export-checkpoint jobs demo prior doctor
+VERBS := data inspect verify encode score train animate evaluate compare promote rollback import-checkpoint export-checkpoint jobs demo prior doctor
 
 # $(call variables,TARGET): what the user may give.
 variables = $(sort $(arguments-$(1)) $(patsubst +%,%,$(patsubst :%,%,$(options-$(1)))))
@@ -102,7 +104,7 @@ read_options = options=(); \
 VERB = $(read_options) $(BIN)/animatic
 OPTIONS = "$${options[@]}"
 
-.PHONY: help setup demo prior data inspect verify encode score train animate evaluate promote rollback \
+.PHONY: help setup demo prior data inspect verify encode score train animate evaluate compare promote rollback \
 	import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference dashboards \
 	bench mutants image clean
 
@@ -172,7 +174,12 @@ evaluate: setup ## measure the champion (or BUNDLE=...) on held-out clips: DATA=
 	$(call need,DATA,make evaluate DATA=dataset [BUNDLE=folder])
 	@$(VERB) evaluate $(OPTIONS) -- "$$DATA"
 
-promote: setup ## make the newest stage-3 bundle (or BUNDLE=...) champion
+compare: setup ## two evaluation reports, paired by clip: REPORT_A=report.json REPORT_B=report.json
+	$(call need,REPORT_A,make compare REPORT_A=report.json REPORT_B=report.json)
+	$(call need,REPORT_B,make compare REPORT_A=report.json REPORT_B=report.json)
+	@$(VERB) compare $(OPTIONS) -- "$$REPORT_A" "$$REPORT_B"
+
+promote: setup ## make the newest stage-3 bundle (or BUNDLE=...) champion, if its report passes the gate
 	@$(VERB) promote $(OPTIONS) -- $(call given,BUNDLE)
 
 rollback: setup ## reinstate the previous champion

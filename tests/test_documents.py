@@ -17,6 +17,7 @@ from typer.main import get_command
 from core.config.reference import sections
 from orchestration.cli import app
 from orchestration.config_reference import CONFIGURATIONS
+from pipelines.evaluate.gate import read_policy
 from pipelines.ingest import IngestConfig
 from tests.bench.__main__ import BENCHES
 from tests.support.command import run
@@ -158,11 +159,17 @@ def _expanded(names: list[str]) -> Iterator[str]:
         yield section + name if name.startswith(".") else name
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "yaml" and not b.for_chart], ids=str)
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "yaml" and not b.other], ids=str)
 def test_configuration_files_are_accepted(block: Block, tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text(block.text)
     resolved = resolve(3, "512", files=[tmp_path / "my.yaml"]).model_dump(mode="json")
     assert _contains(resolved, yaml.safe_load(block.text))
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.for_gate], ids=str)
+def test_gates_are_accepted(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "gate.yaml").write_text(block.text)
+    assert _contains(read_policy(tmp_path / "gate.yaml").model_dump(), yaml.safe_load(block.text))
 
 
 def _contains(whole: object, part: object) -> bool:

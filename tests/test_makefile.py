@@ -26,6 +26,7 @@ ARGUMENTS = {
     "train": [],
     "animate": ["IMAGE", "PROMPT"],
     "evaluate": ["DATA"],
+    "compare": ["REPORT_A", "REPORT_B"],
     "promote": ["BUNDLE"],
     "rollback": [],
     "import-checkpoint": ["CHECKPOINT"],
@@ -144,7 +145,16 @@ def test_what_is_not_given_is_left_out_and_what_is_needed_is_named(folder: Path)
     assert passed(folder, "promote") == ["promote", "--"]
     # Make's own AS is the assembler.
     assert passed(folder, "import-checkpoint", "CHECKPOINT=x") == ["import-checkpoint", "--", "x"]
-    needing = {"data", "encode", "score", "animate", "evaluate", "import-checkpoint", "export-checkpoint"}
+    needing = {
+        "data",
+        "encode",
+        "score",
+        "animate",
+        "evaluate",
+        "compare",
+        "import-checkpoint",
+        "export-checkpoint",
+    }
     for target in needing:
         done = make(folder, target)
         assert done.returncode == 2

@@ -97,6 +97,8 @@ def animate(
         request = workflow.prepare_animation(options, Workspace.current(), on_progress)
     if request.bundle.info.sampling is None:
         print_warning("the bundle records no sampling settings: general defaults apply to those not given")
+    if request.forced:
+        print_warning(f"the champion was promoted without the gate's consent: {request.forced}")
     if request.lost_words:
         print_warning(
             f"the prompt has more than the 77 tokens that are read; cut before: {request.lost_words}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,18 +13,23 @@ from orchestration.cli.common import (
     AsJson,
     Note,
     bundle_fields,
+    given,
+    local_source,
     out,
     print_json,
     print_table,
     print_warning,
+    refuse,
     short,
 )
+from orchestration.cli.gate import ChampionReport, GateFile, print_grounds, print_refusal
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
     from orchestration.registry import Ancestor
     from orchestration.workflows.promotion import PromotionResult
+    from orchestration.workflows.registry_listing import ListedEntry
 
 PANEL = "Promotion"
 LedgerPreset = Annotated[str | None, typer.Option("--preset", help="Only this preset.")]
@@ -35,23 +41,48 @@ def register(app: typer.Typer) -> None:
 
 
 def promote(
+    context: typer.Context,
     bundle: Annotated[
         str | None,
         typer.Argument(help="Bundle folder or id; the newest accepted stage-3 bundle if not given."),
     ] = None,
     preset: LedgerPreset = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_source,
+            metavar="PATH",
+            help="Evaluation report of the bundle; the newest one in runs/evaluations if not given.",
+        ),
+    ] = None,
+    gate: GateFile = None,
+    champion_report: ChampionReport = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote without the gate's consent; needs --reason.")
+    ] = False,
+    reason: Annotated[str | None, typer.Option(help="Why, with --force; the ledger keeps it.")] = None,
     actor: Actor = None,
     note: Note = "",
     as_json: AsJson = False,
 ) -> None:
-    """Make a bundle the champion of its preset."""
+    """Make a bundle the champion of its preset, if its report passes the gate."""
+    if force and reason is None:
+        raise typer.BadParameter("give the reason: --reason TEXT", ctx=context, param_hint="--force")
+    if not force:
+        refuse(given(context, "reason"), "without --force")
     from orchestration.workflows import promotion
+    from orchestration.workflows.gate_records import GateOptions
     from orchestration.workspace import Workspace
 
-    options = promotion.PromoteOptions(bundle, preset, actor, note)
-    result = promotion.promote(options, Workspace.current())
+    options = promotion.PromoteOptions(
+        bundle, preset, actor, note, GateOptions(report, gate, champion_report), forced=reason or ""
+    )
+    with print_refusal(as_json):
+        result = promotion.promote(options, Workspace.current())
     entry = result.entry
     replaced = f", replacing {short(entry.replaced)}" if entry.replaced else ""
+    if not as_json:
+        print_grounds(entry)
     _print(result, f"{short(entry.bundle_id)} (stage {entry.stage}){replaced}", as_json)
 
 
@@ -96,6 +127,9 @@ def lineage(
             for link in chain
         ],
     )
+    for link in chain:
+        if link.forced:
+            out().print(f"{short(link.id)} was promoted by force: {link.forced}")
 
 
 def registry(preset: LedgerPreset = None, as_json: AsJson = False) -> None:
@@ -120,12 +154,14 @@ def registry(preset: LedgerPreset = None, as_json: AsJson = False) -> None:
                 row.entry.preset,
                 row.entry.actor,
                 display_path(row.folder),
-                "champion" if row.champion else "",
+                _state(row),
             )
             for row in listing.entries
         ],
     )
     head = short(listing.head) if listing.head else "empty"
+    for problem in listing.problems:
+        print_warning(problem)
     count = f"{len(listing.entries)} of " if preset else ""
     out().print(f"{count}{listing.total} entries in {listing.ledger}, chain verified, head {head}")
 
@@ -138,6 +174,14 @@ def _print(result: PromotionResult, change: str, as_json: bool) -> None:
         out().print(f"bundle {display_path(result.folder)}")
     if result.warning:
         print_warning(result.warning)
+
+
+def _state(row: ListedEntry) -> str:
+    """What became of an entry, and how it was decided."""
+    decided = "gate passed" if row.entry.gate is not None and row.entry.gate.outcome == "PASS" else ""
+    if row.entry.forced:
+        decided = f"forced: {row.entry.forced}"
+    return ", ".join(filter(None, ("champion" if row.champion else "", decided)))
 
 
 def _link_fields(link: Ancestor) -> dict[str, object]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.bundle import open_bundle
+from orchestration.demo import promoting
 from orchestration.demo.footage import DIRECTIONS
 from orchestration.demo.outputs import DemoOutputs
 from orchestration.demo.step_timings import StepTimings
-from orchestration.registry import Ancestor, trace_lineage
+from orchestration.registry import Ancestor, GateRecord, trace_lineage
 from pipelines.evaluate import EvaluationReport, MetricValue, read_report
 from pipelines.evaluate.statistics.intervals import Interval, mean_interval
 from training.journal import curves, read_journal
@@ -79,6 +80,7 @@ class Figures:
     data: list[DatasetCounts] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     lineage: list[Ancestor] = field(default_factory=list)
+    gate: GateRecord | None = None
     missing: list[str] = field(default_factory=list)
 
     def direction(self, stage: int) -> Accuracy | None:
@@ -152,6 +154,10 @@ def gather(outputs: DemoOutputs) -> Figures:
             figures.missing.append(f"The {name} footage has not been ingested{_at(folder)}.")
             continue
         figures.data.append(_data(name, folder))
+    if 3 in outputs.runs and figures.trainings and figures.trainings[-1].stage == 3:
+        figures.gate = promoting.read(outputs.out, figures.trainings[-1].bundle_id)
+        if figures.gate is None:
+            figures.missing.append("The bundle of stage 3 has not been promoted through a gate.")
     if figures.trainings:
         figures.lineage = trace_lineage(outputs.ledger, open_bundle(figures.trainings[-1].bundle))
     return figures

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.bundle import open_bundle
+from orchestration.demo import promoting
 from orchestration.demo.collection import write_collection
 from orchestration.demo.settings import PRESET, STRIDE, Demo
 from orchestration.devices import device_count
 from orchestration.monitoring import MonitoringOptions
 from orchestration.monitoring.progress import TrainingDisplay
-from orchestration.workflows import evaluate, ingest, promotion, train
+from orchestration.workflows import evaluate, ingest, train
+from orchestration.workflows.gate_records import GateOptions
+from orchestration.workflows.reports import REPORT
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workflows.train_request import TrainOptions, prepare_training, resolve_config
 
@@ -79,15 +82,20 @@ def train_stage(demo: Demo, stage: int) -> StepResult:
 
 
 def promote_champion(demo: Demo) -> StepResult:
-    """Promote the last stage's bundle, unless it was promoted before: a later choice is the user's."""
+    """Promote the last stage's bundle if its report passes the gate, unless it was promoted before: a later
+    choice is the user's."""
     ledger, bundle = demo.workspace.ledger, open_bundle(demo.bundle(3))
     if any(entry.kind == "promoted" and entry.bundle_id == bundle.id for entry in ledger.entries()):
         return StepResult(bundle.folder, f"{bundle.id[:12]} in {ledger.path}", fresh=False)
-    options = promotion.PromoteOptions(bundle.folder, note="made by the demo")
-    warning = promotion.promote(options, demo.workspace).warning
-    if warning:
-        demo.progress.warn(warning)
-    return StepResult(bundle.folder, f"{bundle.id[:12]} is champion in {ledger.path}", fresh=True)
+    report = demo.products["evaluate 3"] / REPORT
+    options = GateOptions(report=report, gate=demo.settings.gate)
+    made = promoting.promote(demo.out, bundle.folder, options, demo.workspace)
+    if made.warning:
+        demo.progress.warn(made.warning)
+    passed = made.gate.outcome == "PASS"
+    what = f"is champion in {ledger.path}" if passed else f"is not champion: see {demo.outputs().page}"
+    summary = f"gate {made.gate.gate_name}: {made.gate.outcome}, {bundle.id[:12]} {what}"
+    return StepResult(bundle.folder, summary, fresh=True)
 
 
 def evaluate_stage(demo: Demo, stage: int) -> StepResult:

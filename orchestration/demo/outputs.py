@@ -13,9 +13,9 @@ STEP_TITLES = {
     "stage 1": "stage 1, context",
     "stage 2": "stage 2, adaptation",
     "stage 3": "stage 3, detail guidance",
-    "promote": "promotion",
     "evaluate 2": "evaluation of stage 2",
     "evaluate 3": "evaluation of stage 3",
+    "promote": "promotion",
     "animate": "animations",
     "report": "report",
 }

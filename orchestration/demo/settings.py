@@ -19,13 +19,14 @@ class Settings:
     """What may be changed, for tests and experiments.
 
     ``sets``: assignments over the preset for every stage; ``sampling_steps``: DDIM steps of evaluation and
-    animations, the bundle's if None.
+    animations, the bundle's if None. ``gate``: a file in place of the preset's gate.
     """
 
     amounts: Amounts = field(default_factory=Amounts)
     sets: tuple[str, ...] = ()
     sampling_steps: int | None = None
     unit_rows: int = 29  # eight units: two workers finish together
+    gate: Path | None = None
 
 
 @dataclass

@@ -23,7 +23,7 @@ def print_summary(outputs: DemoOutputs, console: Console) -> None:
 
 
 def _results(figures: Figures) -> list[str]:
-    lines = []
+    lines = [] if figures.gate is None else [f"gate {figures.gate.gate_name}: {figures.gate.outcome}"]
     for stage in sorted(figures.evaluations):
         fidelity, direction = figures.fidelity(stage), figures.direction(stage)
         line = f"stage {stage}: first frame {fidelity['value']:.1f} dB PSNR" if fidelity else f"stage {stage}"

@@ -1,11 +1,20 @@
 """Accepted bundles and champions: the ledger and its changes, lineage, the mirror in MLflow."""
 
 from orchestration.registry.entry import Entry
+from orchestration.registry.evidence import Evidence
+from orchestration.registry.gate_record import CheckRecord, GateRecord
 from orchestration.registry.ledger import Ledger
 from orchestration.registry.lineage import Ancestor, trace_lineage
 from orchestration.registry.mlflow_registry import mirror_champion
 from orchestration.registry.preset_names import check_preset
-from orchestration.registry.promotion import accept, check_animates, check_complete, promote, rollback
+from orchestration.registry.promotion import (
+    Grounds,
+    accept,
+    check_animates,
+    check_complete,
+    promote,
+    rollback,
+)
 from orchestration.registry.selection import (
     champion_bundle,
     named_bundle,
@@ -16,7 +25,11 @@ from orchestration.registry.selection import (
 
 __all__ = [
     "Ancestor",
+    "CheckRecord",
     "Entry",
+    "Evidence",
+    "GateRecord",
+    "Grounds",
     "Ledger",
     "accept",
     "champion_bundle",

@@ -56,6 +56,11 @@ class History(ABC):
         stack = self.champions(preset)
         return stack[-1] if stack else None
 
+    def forced(self, bundle_id: str) -> str:
+        """Why the bundle was promoted without the gate's consent; empty if its last promotion was not."""
+        promotions = [e for e in self.entries() if e.kind == "promoted" and e.bundle_id == bundle_id]
+        return promotions[-1].forced if promotions else ""
+
     def path_of(self, entry: Entry) -> Path:
         """The folder of an entry's bundle; paths below the ledger's folder are stored relative to it."""
         path = Path(entry.bundle_path)

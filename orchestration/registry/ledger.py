@@ -20,6 +20,7 @@ from core.errors import AnimaticError
 from core.journal import JournalWriter, complete_last_line, torn_line, whole_lines
 from core.lock import file_lock
 from orchestration.registry.entry import GENESIS, Entry, Kind
+from orchestration.registry.gate_record import GateRecord
 from orchestration.registry.history import History
 
 LOCK_TIMEOUT_S = 30.0
@@ -134,6 +135,8 @@ class LedgerWriter(History):
         actor: str | None = None,
         replaced: str | None = None,
         note: str = "",
+        gate: GateRecord | None = None,
+        forced: str = "",
     ) -> Entry:
         """Add one event durably and return it."""
         draft = Entry(
@@ -147,13 +150,15 @@ class LedgerWriter(History):
             actor=actor or whoami(),
             replaced=replaced,
             note=note,
+            gate=gate,
+            forced=forced,
             previous=self._entries[-1].hash if self._entries else GENESIS,
         )
         entry = draft.model_copy(update={"hash": draft.digest()})
         if _parsed(torn_line(_content(self.path))):
             complete_last_line(self.path)
         with JournalWriter(self.path) as file:
-            file.append_line(entry.model_dump_json().encode())
+            file.append_line(entry.line())
         self._entries.append(entry)
         return entry
 

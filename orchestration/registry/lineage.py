@@ -15,6 +15,7 @@ class Ancestor:
     """One link of a lineage; everything but ``id`` is None if the bundle is not on this machine any more.
 
     ``continued``: the checkpoint of another run that its run continued; None if it began by itself.
+    ``forced``: why it was promoted without the gate's consent, if it was.
     """
 
     id: str
@@ -24,6 +25,7 @@ class Ancestor:
     config_hash: str | None
     dataset_digest: str | None
     continued: ContinuedRun | None = None
+    forced: str = ""
 
 
 def trace_lineage(ledger: Ledger, bundle: Bundle) -> list[Ancestor]:
@@ -40,7 +42,9 @@ def trace_lineage(ledger: Ledger, bundle: Bundle) -> list[Ancestor]:
             continue
         found = bundle if bundle_id == bundle.id else _find(ledger, bundle_id)
         if found is None:
-            chain[bundle_id] = Ancestor(bundle_id, None, None, None, None, None)
+            chain[bundle_id] = Ancestor(
+                bundle_id, None, None, None, None, None, forced=ledger.forced(bundle_id)
+            )
             continue
         info = found.info
         chain[bundle_id] = Ancestor(
@@ -51,6 +55,7 @@ def trace_lineage(ledger: Ledger, bundle: Bundle) -> list[Ancestor]:
             info.config_hash,
             info.dataset_digest,
             info.extra.get("continued"),
+            ledger.forced(bundle_id),
         )
         waiting += [parent for parent in (info.parent, info.extra.get("base")) if parent]
     return list(chain.values())

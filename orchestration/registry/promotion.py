@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from core.errors import AnimaticError
 from models.bundle import Bundle, open_bundle
 from orchestration.registry.entry import Entry
+from orchestration.registry.gate_record import GateRecord
 from orchestration.registry.history import History
 from orchestration.registry.ledger import Ledger, LedgerWriter
 
@@ -24,30 +28,67 @@ def accept(ledger: Ledger, bundle: Bundle, *, actor: str | None = None, note: st
         return _accepted(writer, bundle, actor=actor, note=note)
 
 
-def promote(ledger: Ledger, bundle: Bundle, *, actor: str | None = None, note: str = "") -> Entry:
+@dataclass(frozen=True)
+class Grounds:
+    """Why a bundle may become champion: the decision of a gate, or the reason of whoever forces it.
+
+    Both, where a promotion is forced against the gate's decision.
+    """
+
+    gate: GateRecord | None = None
+    forced: str = ""
+
+    def __post_init__(self) -> None:
+        passed = self.gate is not None and self.gate.outcome == "PASS"
+        if not passed and not self.forced:
+            raise ValueError("a promotion needs a gate that passed, or a reason to force it")
+
+
+def promote(
+    ledger: Ledger,
+    bundle: Bundle,
+    judge: Callable[[Entry | None], Grounds],
+    *,
+    actor: str | None = None,
+    note: str = "",
+) -> Entry:
     """Make an opened bundle the champion of its preset; it is accepted first if it was not.
 
     Promoting the champion again changes nothing and returns its entry.
+
+    Args:
+        judge: the grounds for promoting the bundle over the present champion (None: there is none). It may
+            take its time: it is asked again if another process has changed the champion meanwhile. What it
+            raises ends the promotion.
 
     Raises:
         AnimaticError: the bundle cannot animate; the ledger is damaged, or locked by another process.
     """
     check_animates(bundle)
-    with ledger.writing() as writer:
-        accepted = _accepted(writer, bundle, actor=actor)
-        champion = writer.champion(accepted.preset)
-        if champion is not None and champion.bundle_id == accepted.bundle_id:
-            return champion
-        return writer.append(
-            "promoted",
-            bundle_id=accepted.bundle_id,
-            bundle_path=bundle.folder,
-            stage=accepted.stage,
-            preset=accepted.preset,
-            actor=actor,
-            replaced=champion.bundle_id if champion else None,
-            note=note,
-        )
+    preset = bundle.info.preset
+    while True:
+        champion = ledger.champion(preset)
+        again = champion is not None and champion.bundle_id == bundle.id
+        grounds = None if again else judge(champion)
+        with ledger.writing() as writer:
+            if writer.champion(preset) != champion:
+                continue
+            accepted = _accepted(writer, bundle, actor=actor)
+            if champion is not None and grounds is None:
+                return champion
+            assert grounds is not None
+            return writer.append(
+                "promoted",
+                bundle_id=accepted.bundle_id,
+                bundle_path=bundle.folder,
+                stage=accepted.stage,
+                preset=accepted.preset,
+                actor=actor,
+                replaced=champion.bundle_id if champion else None,
+                note=note,
+                gate=grounds.gate,
+                forced=grounds.forced,
+            )
 
 
 def rollback(ledger: Ledger, *, preset: str | None = None, actor: str | None = None, note: str = "") -> Entry:

@@ -60,7 +60,8 @@ class AnimateRequest:
 
     ``stem``: path of the clips without seed and suffix; ``file``: the only file to write, in place of those
     named after ``stem``; ``last``: None unless it differs from ``first``; ``lost_words``: the end of the
-    prompt, which the text encoder does not read.
+    prompt, which the text encoder does not read; ``forced``: why the champion was promoted without the
+    gate's consent, if it was.
     """
 
     bundle: Bundle
@@ -77,6 +78,7 @@ class AnimateRequest:
     lost_words: str
     codec: str | None
     encoders: str | None
+    forced: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ def prepare_animation(
         lost_words=unread_words(options.prompt),
         codec=options.codec,
         encoders=options.encoders,
+        forced=workspace.ledger.forced(bundle.id) if options.bundle is None else "",
     )
 
 

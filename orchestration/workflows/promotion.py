@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from models.bundle import Bundle
 from orchestration import registry
+from orchestration.workflows.gate_records import GateOptions, GateRefusalError
 from orchestration.workspace import Workspace
 
 
@@ -13,13 +15,17 @@ from orchestration.workspace import Workspace
 class PromoteOptions:
     """``bundle``: a folder or an id; the newest accepted bundle of the last stage (of ``preset``) if None.
 
-    ``actor`` and ``note`` are recorded in the ledger; the login name and nothing if not given.
+    ``actor`` and ``note`` are recorded in the ledger; the login name and nothing if not given. ``gate``: the
+    report and what it is compared with. ``forced``: the reason for promoting without the gate's consent,
+    which the ledger keeps; empty: the gate must pass.
     """
 
     bundle: str | Path | None = None
     preset: str | None = None
     actor: str | None = None
     note: str = ""
+    gate: GateOptions = field(default_factory=GateOptions)
+    forced: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,17 +47,24 @@ class PromotionResult:
 
 
 def promote(options: PromoteOptions, workspace: Workspace) -> PromotionResult:
-    """Verify a bundle and make it the champion of its preset.
+    """Verify a bundle and make it the champion of its preset, if the gate passes its report.
 
     Raises:
-        AnimaticError: no such bundle, one that fails verification, or a damaged ledger.
+        GateRefusalError: the gate does not pass.
+        AnimaticError: no such bundle, one that fails verification, no report of it, or a damaged ledger.
     """
     ledger = workspace.ledger
     if options.bundle is None:
         bundle = registry.newest_final_bundle(ledger, options.preset)
     else:
         bundle = registry.named_bundle(ledger, options.bundle, options.preset)
-    return _mirrored(registry.promote(ledger, bundle, actor=options.actor, note=options.note), workspace)
+
+    def judge(champion: registry.Entry | None) -> registry.Grounds:
+        return _grounds(bundle, champion, options, workspace)
+
+    return _mirrored(
+        registry.promote(ledger, bundle, judge, actor=options.actor, note=options.note), workspace
+    )
 
 
 def rollback(options: RollbackOptions, workspace: Workspace) -> PromotionResult:
@@ -69,3 +82,22 @@ def rollback(options: RollbackOptions, workspace: Workspace) -> PromotionResult:
 def _mirrored(entry: registry.Entry, workspace: Workspace) -> PromotionResult:
     folder = workspace.ledger.path_of(entry)
     return PromotionResult(entry, folder, registry.mirror_champion(workspace.mlflow_uri, entry, folder))
+
+
+def _grounds(
+    bundle: Bundle, champion: registry.Entry | None, options: PromoteOptions, workspace: Workspace
+) -> registry.Grounds:
+    """The decision of the gate. Where it does not pass, or there is no report, a reason must force it."""
+    from orchestration.workflows.gate import Gatekeeper
+    from orchestration.workflows.reports import reports_of
+
+    if options.forced and options.gate.report is None and not reports_of(bundle.id, workspace):
+        return registry.Grounds(forced=options.forced)
+    keeper = Gatekeeper(bundle.id, bundle.info.preset, options.gate, workspace)
+    judgement = keeper.judge(champion)
+    passed = judgement.decision.outcome == "PASS"
+    if not passed and not options.forced:
+        raise GateRefusalError(judgement)
+    keeper.keep(judgement)
+    forced = "" if passed else options.forced
+    return registry.Grounds(registry.GateRecord.of(judgement.decision), forced)

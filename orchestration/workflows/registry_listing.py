@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.registry import Entry, check_preset
+from orchestration.registry import Entry, Evidence, check_preset
 from orchestration.workspace import Workspace
 
 
@@ -23,6 +23,7 @@ class RegistryListing:
     """Entries in the order of the ledger; ``champions``: by preset, None where all were rolled back.
 
     ``total`` entries, and the hash of the last of them, ``head``, are those of the whole ledger.
+    ``problems``: reports, gates and studies of listed promotions that are missing or changed.
     """
 
     ledger: Path
@@ -30,6 +31,7 @@ class RegistryListing:
     champions: dict[str, Entry | None]
     total: int
     head: str | None
+    problems: list[str]
 
 
 def list_registry(workspace: Workspace, preset: str | None = None) -> RegistryListing:
@@ -51,4 +53,8 @@ def list_registry(workspace: Workspace, preset: str | None = None) -> RegistryLi
         for entry in entries
     ]
     head = everything[-1].hash if everything else None
-    return RegistryListing(ledger.path, listed, champions, len(everything), head)
+    evidence = Evidence(ledger.path)
+    problems = [problem for entry in entries if entry.gate for problem in evidence.problems(entry.gate)]
+    return RegistryListing(
+        ledger.path, listed, champions, len(everything), head, list(dict.fromkeys(problems))
+    )

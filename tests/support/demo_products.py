@@ -5,13 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from models.bundle import open_bundle
-from orchestration.demo import animated_pictures, footage
+from models.bundle import Bundle, open_bundle
+from orchestration.demo import animated_pictures, footage, promoting
 from orchestration.demo.collection import HELD_OUT_SEED, Amounts, Collection, write_collection
 from orchestration.demo.outputs import STEP_TITLES, DemoOutputs
 from orchestration.demo.step_timings import StepTimings
 from orchestration.media import film_strip, write_clip, write_png
-from orchestration.registry import Ledger, accept
+from orchestration.registry import GateRecord, Ledger, accept
+from orchestration.workflows.gate import Gatekeeper
+from orchestration.workflows.gate_records import GateOptions
+from orchestration.workspace import Workspace
 from pipelines.evaluate.clips import ClipPair, RealClip
 from tests.support.evaluations import write_report
 from tests.support.small_stages import make_bundle
@@ -29,13 +32,24 @@ def make_outputs(root: Path, clips: int = 8, wrong: int = 1) -> DemoOutputs:
         (run / "journal.jsonl").write_text("".join(_journal(stage)))
         accept(ledger, open_bundle(run / "bundle"))
         runs[stage] = run
-    evaluations = {stage: _evaluation(out, stage, clips, wrong) for stage in (2, 3)}
+    ids = {stage: open_bundle(runs[stage] / "bundle").id for stage in runs}
+    evaluations = {stage: _evaluation(out, stage, ids[stage], clips, wrong) for stage in (2, 3)}
     datasets = {"training": _dataset(out / "data", 231, 3), "held-out": _dataset(out / "held-out", clips, 0)}
     _animations(out)
     for name in STEP_TITLES:
         with StepTimings(out).timing(name):
             pass
+    _promotion(out, open_bundle(runs[3] / "bundle"), evaluations[3], ledger)
     return DemoOutputs(out=out, datasets=datasets, runs=runs, evaluations=evaluations, ledger=ledger)
+
+
+def _promotion(out: Path, bundle: Bundle, evaluation: Path, ledger: Ledger) -> None:
+    (out / "gate.yaml").write_text("name: small\nfloors: {clips: 8}\nmargins: {direction: 0.2}\n")
+    options = GateOptions(report=evaluation / "report.json", gate=out / "gate.yaml")
+    keeper = Gatekeeper(bundle.id, bundle.info.preset, options, Workspace(ledger.path.parent))
+    gate = GateRecord.of(keeper.judge(None).decision)
+    made = promoting.Promotion(bundle_id=bundle.id, gate=gate)
+    (out / promoting.RECORD).write_text(made.model_dump_json())
 
 
 def _journal(stage: int):
@@ -58,7 +72,7 @@ def _dataset(folder: Path, rows: int, rejected: int) -> Path:
     return folder
 
 
-def _evaluation(out: Path, stage: int, clips: int, wrong: int) -> Path:
+def _evaluation(out: Path, stage: int, bundle_id: str, clips: int, wrong: int) -> Path:
     folder = out / "evaluation" / f"stage-{stage}-abcdef01"
     rng = np.random.default_rng(stage)
     pairs: list[ClipPair] = []
@@ -69,7 +83,7 @@ def _evaluation(out: Path, stage: int, clips: int, wrong: int) -> Path:
         if len(pairs) < wrong:
             noisy = noisy[::-1]
         pairs.append(ClipPair(RealClip(f"clip-{index}", scene.caption, 6.0, pixels, f"clip-{index}"), noisy))
-    write_report(folder, pairs, {"stage": stage, "digest": f"{stage}" * 64})
+    write_report(folder, pairs, {"stage": stage, "digest": bundle_id})
     return folder
 
 

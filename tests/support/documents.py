@@ -32,6 +32,16 @@ class Block:
         """Whether these are values of the Helm chart, which `tests/infra` checks, not a configuration."""
         return self.text.startswith("# my-values.yaml")
 
+    @property
+    def for_gate(self) -> bool:
+        """Whether a YAML block is a promotion gate."""
+        return self.text.startswith("# my-gate.yaml")
+
+    @property
+    def other(self) -> bool:
+        """Whether a YAML block is no configuration of a run."""
+        return self.for_chart or self.for_gate
+
 
 @dataclass(frozen=True)
 class Command:

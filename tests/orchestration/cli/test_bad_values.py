@@ -15,10 +15,11 @@ from typer.main import get_command
 
 from models.bundle import open_bundle
 from orchestration.cli import app
-from orchestration.registry import accept, promote
+from orchestration.registry import accept
 from orchestration.workspace import Workspace
 from tests.support.coded_clips import build_dataset
 from tests.support.command import run
+from tests.support.promotions import GATE, promote, report_for, store
 from tests.support.small_stages import make_bundle
 from training.config import resolve
 from training.config.run import dump_yaml
@@ -44,7 +45,9 @@ COMMANDS = {
     "train": "--stage 0 --preset tiny --data data",
     "sync": "run",
     "ablation": "--data data --held-out data",
-    "promote": "bundle",
+    "promote": "bundle --gate gate.yaml",
+    "compare": "report.json report.json",
+    "gate": "report.json --gate gate.yaml",
     "rollback": "",
     "lineage": "bundle",
     "registry": "",
@@ -152,6 +155,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         promote(ledger, open_bundle(folder / name))
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(folder / "still.png")
     np.save(folder / "features.npy", np.zeros((4, 3), np.float32))
+    store(report_for("a" * 64), folder / "report.json")
+    (folder / "gate.yaml").write_text(GATE)
     (folder / "run").mkdir()
     (folder / "run" / "journal.jsonl").touch()
     (folder / "run" / "config.yaml").write_text(dump_yaml(resolve(0, "tiny")))

@@ -14,8 +14,10 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from models.bundle import open_bundle
-from orchestration.registry import Ledger, promote
+from orchestration.registry import Ledger
+from orchestration.workspace import Workspace
 from tests.support.command import fails, run
+from tests.support.promotions import evaluated, promote
 from tests.support.small_stages import make_bundle, small_sets, tamper
 
 
@@ -93,6 +95,7 @@ def shape_of(path: str) -> tuple[int, int, int]:
 
 def test_the_champion_animates_an_image(here):
     make_bundle(here / "bundle")
+    evaluated(open_bundle("bundle"), Workspace(here / "runs"), clips=24)
     promoted = run("promote", "bundle", "--json")
     assert json.loads(promoted.stdout)["kind"] == "promoted"
     assert "champion" in run("registry").stdout

@@ -8,18 +8,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.bundle import open_bundle
+from orchestration.workspace import Workspace
 from pipelines.evaluate.records import EvaluationReport
 from pipelines.ingest import IngestReport
 from pipelines.score.job import ScoreReport
 from tests.support.coded_clips import build_dataset
 from tests.support.command import run
+from tests.support.promotions import GATE, evaluated, report_for, store
 from tests.support.small_stages import make_bundle, small_sets
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 SETS = [part for text in small_sets(3) for part in ("--set", text)]
 COMMANDS = (
-    "promote first",
-    "promote second",
+    "promote first --gate gate.yaml",
+    "promote second --gate gate.yaml",
+    "gate report.json --gate gate.yaml",
+    "compare report.json report.json",
     "rollback",
     "registry",
     "lineage",
@@ -55,6 +60,10 @@ def printed(here: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, 
     build_dataset(here / "data", [40] * 4)
     for seed, name in enumerate(("first", "second")):
         make_bundle(here / name, seed=seed)
+        evaluated(open_bundle(here / name), Workspace(here / "runs"))
+    report = store(report_for("a" * 64, preset="tiny"), here / "report.json")
+    assert report.exists()
+    (here / "gate.yaml").write_text(GATE)
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save("still.png")
     np.save("features.npy", np.eye(4))
     results = {}

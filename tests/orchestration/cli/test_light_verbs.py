@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from models.bundle import open_bundle
-from orchestration.registry import accept, promote
+from orchestration.registry import accept
 from orchestration.workspace import Workspace
 from tests.support.coded_clips import build_dataset
+from tests.support.promotions import promote
 from tests.support.small_stages import make_bundle
 
 # The mirror in MLflow is not under test: its store takes seconds to create.

@@ -16,8 +16,8 @@ from orchestration.demo.step_timings import StepTimings
 from orchestration.workspace import Workspace
 from tests.support.small_stages import make_bundle, small_sets
 
-DONE = ["footage", "ingest", "stage 1", "stage 2", "stage 3", "promote"]
-NAMES = [*DONE, "evaluate 2", "evaluate 3", "animate", "report"]
+DONE = ["footage", "ingest", "stage 1", "stage 2", "stage 3", "evaluate 2"]
+NAMES = [*DONE, "evaluate 3", "promote", "animate", "report"]
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +28,15 @@ def base(tmp_path_factory) -> Path:
 
 
 def settings(base: Path) -> Settings:
+    gate = base.parent / "gate.yaml"
+    gate.write_text("name: small\nfloors: {clips: 4}\nmargins: {first_frame_psnr: 1, direction: 0.2}\n")
     sets = (*small_sets(3), "train.steps=2", "train.checkpoint_every=1", f"init.base={base}")
     return Settings(
         amounts=Amounts(rendered=8, held_out_each=1, films=False),
         sets=(*sets, "tracking.wandb=disabled"),
         sampling_steps=2,
         unit_rows=6,
+        gate=gate,
     )
 
 
@@ -71,7 +74,12 @@ def test_demo_goes_from_footage_to_a_page_and_then_has_nothing_left_to_do(base, 
     assert champion is not None
     assert champion.stage == 3
     assert [entry.kind for entry in workspace.ledger.entries()] == [*["accepted"] * 3, "promoted"]
+    assert champion.gate is not None
+    report = json.loads(next(demo.glob(f"evaluation/{champion.bundle_id[:12]}-*/report.json")).read_text())
+    assert (champion.gate.outcome, champion.gate.report) == ("PASS", report["digest"])
+    assert (workspace.root / "promotions" / f"report-{report['digest']}.json").exists()
     page = (demo / "index.html").read_text()
+    assert "passed the gate" in page and "4, at least 4 are required" in page
     assert champion.bundle_id[:12] in page
     assert "has not been" not in page
     assert (demo / "readme.gif").read_bytes().startswith(b"GIF")
@@ -127,7 +135,7 @@ def test_demo_interrupted_between_and_inside_steps_carries_on(base, tmp_path, mo
     monkeypatch.setattr(jobs, "evaluate_stage", evaluate)
     second = run(workspace, base)
 
-    assert second.count("already done") == len(DONE) + 1
+    assert second.count("already done") == len(DONE)
     kept = products(workspace.root)
     assert {name: kept[name] for name in before} == before
     assert StepTimings(demo).read()["evaluate 3"].complete

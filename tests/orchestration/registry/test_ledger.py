@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import AnimaticError
-from orchestration.registry import Entry, Ledger
+from orchestration.registry import CheckRecord, Entry, GateRecord, Ledger
 from orchestration.registry.entry import GENESIS
 from tests.support.grown_models import ADDED, grown
 
@@ -58,6 +58,8 @@ def test_tampering_is_located_and_stops_further_use(ledger, change, named):
         ledger.champion()
 
 
+CHECK = CheckRecord(kind="margin", name="flicker", outcome="PASS", text="0.1", value=0.1, low=-0.5, n=12)
+DECISION = GateRecord(outcome="PASS", gate="f" * 64, gate_name="tiny", report="e" * 64, checks=(CHECK,))
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 FIELDS = {
     "seq": st.integers(0, 9),
@@ -70,6 +72,8 @@ FIELDS = {
     "actor": TEXT,
     "replaced": st.none() | TEXT,
     "note": TEXT,
+    "gate": st.sampled_from([None, *(DECISION.model_copy(update={"report": name * 64}) for name in "ab")]),
+    "forced": TEXT,
     "previous": TEXT,
 }
 
@@ -79,6 +83,16 @@ def chain(tmp_path_factory) -> Ledger:
     ledger = Ledger(tmp_path_factory.mktemp("chain") / "ledger.jsonl")
     for name in ("a", "b", "c"):
         record(ledger, "accepted", name, actor="tester", replaced=name, note="n")
+    with ledger.writing() as writer:
+        writer.append(
+            "promoted",
+            bundle_id="c" * 8,
+            bundle_path=ledger.path.parent / "c",
+            stage=3,
+            preset="tiny",
+            gate=DECISION,
+            forced="why",
+        )
     return ledger
 
 

@@ -7,10 +7,11 @@ import pytest
 from mlflow import MlflowClient
 
 from models.bundle import open_bundle
-from orchestration.registry import mirror_champion, promote
+from orchestration.registry import mirror_champion
 from orchestration.tracking import mlflow_client, sync
 from orchestration.tracking.backends import MlflowBackend
 from orchestration.workspace import Workspace
+from tests.support.promotions import promote
 from tests.support.small_stages import make_bundle
 from tests.support.tracked_runs import PROJECT, make_run, runs_at
 

@@ -11,6 +11,7 @@ from models.bundle import open_bundle, with_paths
 from orchestration import registry
 from orchestration.registry import Ledger
 from orchestration.workspace import Workspace
+from tests.support import promotions
 from tests.support.layouts import hollow_bundle
 from tests.support.published import small_published_architecture
 from tests.support.small_stages import make_bundle, tamper
@@ -31,12 +32,12 @@ def bundles(tmp_path, ledger) -> dict[str, str]:
 
 
 def promote(ledger: Ledger, name: str | Path, **more) -> registry.Entry:
-    return registry.promote(ledger, registry.named_bundle(ledger, name), **more)
+    return promotions.promote(ledger, registry.named_bundle(ledger, name), **more)
 
 
 def test_promotion_and_rollback_move_the_champion_and_record_what_they_replaced(tmp_path, ledger, bundles):
     first = promote(ledger, tmp_path / "runs" / "a", actor="ann", note="first")
-    second = registry.promote(ledger, registry.newest_final_bundle(ledger))
+    second = promotions.promote(ledger, registry.newest_final_bundle(ledger))
     assert (first.bundle_id, first.replaced, first.actor) == (bundles["a"], None, "ann")
     assert (second.bundle_id, second.replaced) == (bundles["b"], bundles["a"])
     assert registry.champion_bundle(ledger).id == bundles["b"]
@@ -84,7 +85,7 @@ def test_a_promotion_during_a_rollback_is_what_is_rolled_back(tmp_path, ledger, 
 
     def slow(folder: Path):
         if waiting:
-            registry.promote(ledger, open_bundle(waiting.pop()))
+            promotions.promote(ledger, open_bundle(waiting.pop()))
         return open_bundle(folder)
 
     monkeypatch.setattr("orchestration.registry.promotion.open_bundle", slow)

@@ -3,9 +3,10 @@
 import pytest
 
 from models.bundle import open_bundle
-from orchestration.registry import accept, promote
+from orchestration.registry import accept
 from orchestration.workflows.doctor import Check, examine
 from orchestration.workspace import Workspace
+from tests.support.promotions import promote
 from tests.support.small_stages import make_bundle
 
 PROMOTED = [("bundle", "tiny"), ("other", "256")]

@@ -1,0 +1,120 @@
+"""Whether a bundle may be promoted: the gate between its report and the champion's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.canonical_json import canonical_json
+from core.errors import AnimaticError
+from orchestration.registry import Entry, Evidence
+from orchestration.workflows.gate_records import GateOptions, Judgement
+from orchestration.workflows.reports import newest_report, report_of, reports_of
+from orchestration.workspace import Workspace, display_path
+from pipelines.evaluate import read_report
+from pipelines.evaluate.comparison import mismatch
+from pipelines.evaluate.gate import (
+    Champion,
+    decide,
+    read_policy,
+    shipped_policy,
+)
+from pipelines.evaluate.report import encode_report
+
+
+class Gatekeeper:
+    """One gate and the report of one bundle, applied to whatever champion the ledger names."""
+
+    def __init__(self, bundle_id: str, preset: str, options: GateOptions, workspace: Workspace) -> None:
+        """Read and verify the report, the gate and the study.
+
+        Raises AnimaticError if one of them is missing, damaged, or about something else.
+        """
+        self._workspace, self._options = workspace, options
+        self._path = options.report or newest_report(bundle_id, workspace)
+        self._report = report_of(self._path, bundle_id)
+        self._policy = shipped_policy(preset) if options.gate is None else read_policy(options.gate)
+
+    def judge(self, champion: Entry | None) -> Judgement:
+        """The decision against this champion; None: the preset has none.
+
+        Raises AnimaticError for a report of the champion that was named and is missing, damaged, or of
+        another bundle.
+        """
+        rival, path = (None, None) if champion is None else self._rival(champion)
+        decision = decide(self._policy, self._report, rival)
+        against = None if rival is None else rival.report
+        return Judgement(decision, self._path, self._report, path, against)
+
+    def keep(self, judgement: Judgement) -> None:
+        """Store what the decision depends on beside the ledger."""
+        evidence = Evidence(self._workspace.ledger.path)
+        for report in (judgement.report, judgement.champion_report):
+            if report is not None:
+                evidence.keep("report", report["digest"], encode_report(report))
+        evidence.keep("gate", self._policy.digest(), canonical_json(self._policy.content()))
+
+    def _rival(self, champion: Entry) -> tuple[Champion, Path | None]:
+        """The champion with the first of its reports that compares with this one."""
+        reasons, incomplete = [], None
+        for path in self._candidates(champion):
+            try:
+                report = report_of(path, champion.bundle_id)
+            except AnimaticError as error:
+                if path == self._options.champion_report:
+                    raise
+                reasons.append(str(error))
+                continue
+            difference = mismatch(report, self._report, only=self._policy.margins)
+            if difference is not None:
+                reasons.append(f"of {display_path(path)} and {display_path(self._path)} {difference}")
+            elif all(name in report["metrics"] for name in self._required):
+                return Champion(champion.bundle_id, report), path
+            else:
+                incomplete = incomplete or (Champion(champion.bundle_id, report), path)
+        missing = Champion(champion.bundle_id, None, self._missing(champion, reasons))
+        return incomplete or (missing, None)
+
+    def _candidates(self, champion: Entry) -> Iterator[Path]:
+        """The report that was named; or else the one that the champion was promoted with, then newer ones."""
+        if self._options.champion_report is not None:
+            yield self._options.champion_report
+            return
+        if champion.gate is not None:
+            yield Evidence(self._workspace.ledger.path).path("report", champion.gate.report)
+        yield from reports_of(champion.bundle_id, self._workspace)
+
+    @property
+    def _required(self) -> list[str]:
+        """The metrics that the gate compares."""
+        wanted = [*self._policy.margins, *self._policy.floors.losses]
+        return [name for name in wanted if name in self._report["metrics"]]
+
+    def _missing(self, champion: Entry, reasons: list[str]) -> str:
+        protocol, name = self._report["protocol"], champion.bundle_id[:12]
+        options = f"--bundle {name} --stride {protocol['stride']} --seed {protocol['seed']}"
+        if protocol["name"] != "held-out":
+            options += f" --protocol {protocol['name']}"
+        why = f" ({reasons[0]})" if reasons else ""
+        return (
+            f"champion {name} has no report that compares{why}: run `animatic evaluate DATA {options} "
+            f"--clips {protocol['n']}` on the data of the report"
+        )
+
+
+def check(options: GateOptions, workspace: Workspace) -> Judgement:
+    """Apply the gate to ``options.report`` as a promotion would, and write nothing.
+
+    Raises:
+        AnimaticError: the report is missing, damaged, or not of a bundle.
+    """
+    assert options.report is not None
+    system = read_report(options.report)["system"]
+    if "preset" not in system or system["kind"] != "bundle":
+        raise AnimaticError(
+            f"report {display_path(options.report)} is of {system['kind']} {system['name']}: only bundles "
+            "are promoted"
+        )
+    keeper = Gatekeeper(system["digest"], system["preset"], options, workspace)
+    champion = workspace.ledger.champion(system["preset"])
+    return keeper.judge(champion)

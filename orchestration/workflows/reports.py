@@ -1,0 +1,56 @@
+"""The evaluation reports of a bundle in the workspace."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from core.errors import AnimaticError
+from orchestration.workspace import Workspace, display_path
+from pipelines.evaluate import EvaluationReport, read_report
+
+EVALUATIONS = "evaluations"
+REPORT = "report.json"
+
+
+def reports_of(bundle_id: str, workspace: Workspace) -> list[Path]:
+    """The reports of a bundle below ``runs/evaluations``, the newest first; their content is not verified."""
+    found = [path for path in (workspace.root / EVALUATIONS).glob(f"*/{REPORT}") if _names(path, bundle_id)]
+    return sorted(found, key=lambda path: (-path.stat().st_mtime_ns, path))
+
+
+def newest_report(bundle_id: str, workspace: Workspace) -> Path:
+    """The newest report of a bundle. Raises AnimaticError if there is none."""
+    found = reports_of(bundle_id, workspace)
+    if not found:
+        raise AnimaticError(
+            f"bundle {bundle_id[:12]} has no report in {workspace.root / EVALUATIONS}: run `animatic "
+            f"evaluate DATA --bundle {bundle_id[:12]}` on held-out clips, or name one with --report"
+        )
+    return found[0]
+
+
+def report_of(path: Path, bundle_id: str) -> EvaluationReport:
+    """A verified report of this bundle.
+
+    Raises AnimaticError for a report that is missing, damaged or edited, or of something else.
+    """
+    report = read_report(path)
+    system = report["system"]
+    if (system["kind"], system["digest"]) != ("bundle", bundle_id):
+        raise AnimaticError(
+            f"report {display_path(path)} is of {system['kind']} {system['digest'][:12]}, not of bundle "
+            f"{bundle_id[:12]}: name a report of that bundle, or run `animatic evaluate DATA --bundle "
+            f"{bundle_id[:12]}`"
+        )
+    return report
+
+
+def _names(path: Path, bundle_id: str) -> bool:
+    """Whether a report is of this bundle, by its content or, if that is damaged, by its folder's name: then
+    reading it fails, and no older one takes its part."""
+    try:
+        document = json.loads(path.read_bytes())
+        return bool(document["system"]["digest"] == bundle_id)
+    except (ValueError, LookupError, TypeError):
+        return path.parent.name.startswith(bundle_id[:12])
