@@ -11,7 +11,7 @@ from orchestration.registry import Entry, Evidence
 from orchestration.workflows.gate_records import GateOptions, Judgement
 from orchestration.workflows.reports import newest_report, report_of, reports_of
 from orchestration.workspace import Workspace, display_path
-from pipelines.evaluate import read_report
+from pipelines.evaluate import encode_report, read_report
 from pipelines.evaluate.comparison import mismatch
 from pipelines.evaluate.gate import (
     Champion,
@@ -19,7 +19,6 @@ from pipelines.evaluate.gate import (
     read_policy,
     shipped_policy,
 )
-from pipelines.evaluate.report import encode_report
 
 
 class Gatekeeper:

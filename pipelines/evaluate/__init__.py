@@ -15,7 +15,7 @@ from pipelines.evaluate.records import (
     ProtocolRecord,
     SystemRecord,
 )
-from pipelines.evaluate.report import read_report
+from pipelines.evaluate.report import encode_report, read_report
 
 if TYPE_CHECKING:
     from pipelines.evaluate.clips import SampleShape
@@ -50,6 +50,7 @@ __all__ = [
     "baseline_system",
     "bundle_system",
     "check_metrics",
+    "encode_report",
     "evaluate",
     "export_pictures",
     "generate_clips",
