@@ -78,10 +78,11 @@ def test_torchrun_and_ray_train_the_same_bundle_though_a_process_is_killed(here,
         Ledger(here / "runs" / "ledger.jsonl").newest(0, "tiny").bundle_id == printed["result"]["bundle_id"]
     )
 
-    on_ray = json.loads(run(*command("--out", "ray", sets=sets)).stdout)["result"]["bundle_id"]
+    on_ray = run(*command("--out", "ray", sets=sets))
+    assert on_ray.exit_code == 0, on_ray.output
     weights = [(here / name / "bundle" / "model.safetensors").read_bytes() for name in ("ray", "torchrun")]
     assert weights[0] == weights[1]
-    assert on_ray == printed["result"]["bundle_id"]
+    assert json.loads(on_ray.stdout)["result"]["bundle_id"] == printed["result"]["bundle_id"]
 
 
 def train_and_kill(killed: list[int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
