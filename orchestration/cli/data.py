@@ -49,6 +49,23 @@ Assignments = Annotated[
     ),
 ]
 
+_Source = Annotated[
+    str,
+    typer.Argument(
+        help="CSV, JSON, JSONL or Parquet with WebVid's columns (videoid, contentUrl, page_dir, name …): "
+        "a file, a quoted glob, a folder or a URL."
+    ),
+]
+_Videos = Annotated[
+    str | None, typer.Option(help="Folder of {page_dir}/{videoid}.mp4; contentUrl alone if not given.")
+]
+_Output = Annotated[str | None, typer.Option("--out", help="Dataset folder or URL; runs/data if not given.")]
+_Where = Annotated[
+    str | None, typer.Option(help="Rows to take, as \"dynamic_confidence > 0.5 and 'cat' in name\".")
+]
+_Replace = Annotated[bool, typer.Option("--replace", help="Rebuild what a changed table or setting affects.")]
+_Preset = Annotated[str | None, typer.Option(help="Size the clips for this preset's resolution and length.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
@@ -57,28 +74,12 @@ def register(app: typer.Typer) -> None:
 
 def ingest(
     context: typer.Context,
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="CSV, JSON, JSONL or Parquet with WebVid's columns (videoid, contentUrl, page_dir, name …): "
-            "a file, a quoted glob, a folder or a URL."
-        ),
-    ],
-    videos: Annotated[
-        str | None, typer.Option(help="Folder of {page_dir}/{videoid}.mp4; contentUrl alone if not given.")
-    ] = None,
-    output: Annotated[
-        str | None, typer.Option("--out", help="Dataset folder or URL; runs/data if not given.")
-    ] = None,
-    where: Annotated[
-        str | None, typer.Option(help="Rows to take, as \"dynamic_confidence > 0.5 and 'cat' in name\".")
-    ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Rebuild what a changed table or setting affects.")
-    ] = False,
-    preset: Annotated[
-        str | None, typer.Option(help="Size the clips for this preset's resolution and length.")
-    ] = None,
+    source: _Source,
+    videos: _Videos = None,
+    output: _Output = None,
+    where: _Where = None,
+    replace: _Replace = False,
+    preset: _Preset = None,
     seed: Annotated[int | None, typer.Option(help="Of the randomly drawn conditioning frames.")] = None,
     workers: Workers = None,
     address: Address = None,
@@ -115,9 +116,7 @@ def ingest(
     with _display("ingest") as (on_progress, on_message):
         result = workflow.ingest(request, workspace, monitoring, on_progress, on_message)
     print_result(result, partial(_print_result, result), as_json)
-    if not result.report.samples:
-        rejects = f"{result.dataset}/rejects.parquet"
-        raise AnimaticError(f"none of {result.report.rows} rows became a sample: see {rejects}")
+    _check_samples(result)
 
 
 def index_images(
@@ -207,6 +206,12 @@ def verify(
         raise AnimaticError(f"{result.dataset} is damaged: {number}")
     if not as_json:
         out().print(f"{result.dataset} is intact")
+
+
+def _check_samples(result: IngestResult) -> None:
+    if not result.report.samples:
+        rejects = f"{result.dataset}/rejects.parquet"
+        raise AnimaticError(f"none of {result.report.rows} rows became a sample: see {rejects}")
 
 
 def _ingest_job(options: IngestOptions, monitoring: MonitoringOptions, _: JobServer) -> JobRequest:

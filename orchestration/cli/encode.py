@@ -36,6 +36,24 @@ if TYPE_CHECKING:
 
 PANEL = "Data"
 
+_Bundle = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_source,
+        metavar="PATH",
+        help="Take size and codec from this bundle instead of a preset.",
+    ),
+]
+_Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="MODEL.KEY=VALUE", help="As for train: model.codec.path=FOLDER; repeatable."
+    ),
+]
+_Stills = Annotated[
+    bool, typer.Option("--stills", help="Only the stored images, which is all that stage 1 needs.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
@@ -47,23 +65,9 @@ def encode(
     dataset: Annotated[str, typer.Argument(help="Dataset folder or URL, made by `animatic ingest`.")],
     output: Annotated[str, typer.Option("--to", help="Folder or URL for the latents.")],
     preset: Preset = None,
-    bundle: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_source,
-            metavar="PATH",
-            help="Take size and codec from this bundle instead of a preset.",
-        ),
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="MODEL.KEY=VALUE", help="As for train: model.codec.path=FOLDER; repeatable."
-        ),
-    ] = None,
-    stills: Annotated[
-        bool, typer.Option("--stills", help="Only the stored images, which is all that stage 1 needs.")
-    ] = False,
+    bundle: _Bundle = None,
+    assignments: _Assignments = None,
+    stills: _Stills = False,
     text: Annotated[bool, typer.Option("--text", help="Store text features of the captions too.")] = False,
     precision: Annotated[str, typer.Option(hidden=True, help="Of the codec: float32.")] = "float32",
     workers: Workers = None,

@@ -23,11 +23,27 @@ from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
-    from orchestration.workflows.animate import AnimateResult
+    from orchestration.workflows.animate import AnimateOptions, AnimateResult
 
 PANEL = "Inference"
 READING = "MB of the codec and encoders"
 _NOTABLE_RATE_ERROR = 0.05  # the nearest delay of usual rates is within it
+
+_Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        parser=local_path,
+        metavar="PATH",
+        help="Folder, or the name of an mp4 or GIF; runs/animations if not given.",
+    ),
+]
+_Bundle = Annotated[str | None, typer.Option(help="Bundle folder or id; the champion if not given.")]
+_Fps = Annotated[float | None, typer.Option(help="Frame rate (256 model: stride) given to the network.")]
+_Frames = Annotated[
+    int | None,
+    typer.Option(min=1, max=10_000, help="Frames of the clip; the network's own number if not given."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,33 +54,18 @@ def register(app: typer.Typer) -> None:
 def animate(
     image: Annotated[Path, typer.Argument(help="PNG, JPEG or WebP.")],
     prompt: Annotated[str, typer.Argument(help="What should happen.")],
-    path: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            parser=local_path,
-            metavar="PATH",
-            help="Folder, or the name of an mp4 or GIF; runs/animations if not given.",
-        ),
-    ] = None,
-    bundle: Annotated[
-        str | None, typer.Option(help="Bundle folder or id; the champion if not given.")
-    ] = None,
+    path: _Output = None,
+    bundle: _Bundle = None,
     preset: Annotated[str | None, typer.Option(help="Champion of this preset.")] = None,
     steps: Annotated[int | None, typer.Option(help="DDIM steps.")] = None,
     eta: Annotated[float | None, typer.Option(help="0 deterministic, 1 ancestral noise.")] = None,
     text_guidance: Annotated[float | None, typer.Option(help="Guidance towards the prompt.")] = None,
     image_guidance: Annotated[float | None, typer.Option(help="Separate guidance towards the image.")] = None,
-    fps: Annotated[
-        float | None, typer.Option(help="Frame rate (256 model: stride) given to the network.")
-    ] = None,
+    fps: _Fps = None,
     playback: Annotated[float, typer.Option(min=0.1, max=1000, help="Frames per second of the files.")] = 8.0,
     seed: Annotated[int | None, typer.Option(help="Of the noise; one more for each further clip.")] = None,
     count: Annotated[int, typer.Option(min=1, help="Clips to make.")] = 1,
-    frames: Annotated[
-        int | None,
-        typer.Option(min=1, max=10_000, help="Frames of the clip; the network's own number if not given."),
-    ] = None,
+    frames: _Frames = None,
     last: Annotated[Path | None, typer.Option(help="Image to end at (interpolation).")] = None,
     loop: Annotated[bool, typer.Option("--loop", help="End where the clip begins.")] = False,
     codec: Codec = None,
@@ -72,11 +73,10 @@ def animate(
     as_json: AsJson = False,
 ) -> None:
     """Animate an image as a prompt says; settings not given are the bundle's."""
-    from orchestration.workflows import animate as workflow
+    from orchestration.workflows.animate import AnimateOptions
     from orchestration.workflows.sampling import SamplingOptions
-    from orchestration.workspace import Workspace
 
-    options = workflow.AnimateOptions(
+    options = AnimateOptions(
         image=image,
         prompt=prompt,
         bundle=bundle,
@@ -91,7 +91,13 @@ def animate(
         codec=codec,
         encoders=encoders,
     )
+    _animate(options, as_json)
+
+
+def _animate(options: AnimateOptions, as_json: bool) -> None:
     from orchestration.monitoring.progress import counting
+    from orchestration.workflows import animate as workflow
+    from orchestration.workspace import Workspace
 
     with counting(err(), READING) as on_progress:
         request = workflow.prepare_animation(options, Workspace.current(), on_progress)
@@ -109,7 +115,7 @@ def animate(
         made_by = bundle_fields(result.bundle.id, result.bundle.folder)
         print_json({**made_by, "sampling": result.settings, "clips": result.clips})
     else:
-        _print_clips(result, playback)
+        _print_clips(result, options.playback)
 
 
 def _print_clips(result: AnimateResult, playback: float) -> None:

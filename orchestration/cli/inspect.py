@@ -28,6 +28,32 @@ if TYPE_CHECKING:
 
 PANEL = "Data"
 
+_Dataset = Annotated[str | None, typer.Argument(help="Dataset folder or URL; the newest if not given.")]
+_Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", parser=local_path, metavar="PATH", help="File to write; under runs/inspect if not given."
+    ),
+]
+_Seed = Annotated[
+    int | None,
+    typer.Option(help="Of the choice of these clips, 0 if not given; with --batch, the run's seed."),
+]
+_Batch = Annotated[
+    bool, typer.Option("--batch", help="Draw a training batch instead, as PNG: the network's input.")
+]
+_Preset = Annotated[
+    str | None,
+    typer.Option(help="With --batch: tiny, 256, 512 or 1024; tiny if there is no GPU."),
+]
+_Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="With --batch: a setting; repeatable."),
+]
+_Config = Annotated[
+    list[Path] | None, typer.Option(help="With --batch: YAML file with settings; repeatable.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command."""
@@ -36,36 +62,16 @@ def register(app: typer.Typer) -> None:
 
 def inspect(
     context: typer.Context,
-    dataset: Annotated[
-        str | None, typer.Argument(help="Dataset folder or URL; the newest if not given.")
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", parser=local_path, metavar="PATH", help="File to write; under runs/inspect if not given."
-        ),
-    ] = None,
+    dataset: _Dataset = None,
+    report: _Report = None,
     clips: Annotated[int, typer.Option(min=0, help="Clips on the contact sheet.")] = 24,
-    seed: Annotated[
-        int | None,
-        typer.Option(help="Of the choice of these clips, 0 if not given; with --batch, the run's seed."),
-    ] = None,
-    batch: Annotated[
-        bool, typer.Option("--batch", help="Draw a training batch instead, as PNG: the network's input.")
-    ] = False,
+    seed: _Seed = None,
+    batch: _Batch = False,
     stage: Annotated[int, typer.Option(min=0, max=3, help="With --batch: the stage.")] = 3,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="With --batch: tiny, 256, 512 or 1024; tiny if there is no GPU."),
-    ] = None,
+    preset: _Preset = None,
     position: Annotated[int, typer.Option(min=0, help="With --batch: steps before it.")] = 0,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="With --batch: a setting; repeatable."),
-    ] = None,
-    config: Annotated[
-        list[Path] | None, typer.Option(help="With --batch: YAML file with settings; repeatable.")
-    ] = None,
+    assignments: _Assignments = None,
+    config: _Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Summarise a dataset and write a report: counts, reasons, histograms, a contact sheet, throughput."""

@@ -37,6 +37,42 @@ if TYPE_CHECKING:
 
 PANEL = "Training"
 
+_Stage = Annotated[
+    int, typer.Option(min=0, max=3, help="0 prior, 1 context, 2 adaptation, 3 detail guidance.")
+]
+_Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting; repeatable."),
+]
+_Config = Annotated[
+    list[Path] | None, typer.Option(help="YAML file with settings over the preset's; repeatable.")
+]
+_Data = Annotated[
+    str | None,
+    typer.Option(help="Dataset made by `animatic ingest`; the newest under runs/ if not given."),
+]
+_Run = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        parser=local_path,
+        metavar="PATH",
+        help="Run folder; named after preset, stage and inputs if not given.",
+    ),
+]
+_Launcher = Annotated[
+    LauncherName,
+    typer.Option(help="Starts the processes: Ray, or torchrun, on this machine and without Ray."),
+]
+_PrintConfig = Annotated[
+    bool, typer.Option("--print-config", help="Print the complete configuration and stop.")
+]
+_PrintInitialisation = Annotated[
+    bool,
+    typer.Option("--print-initialisation", help="Print where every weight comes from and stop."),
+]
+_Verbose = Annotated[bool, typer.Option("--verbose", help="With --print-initialisation: list every tensor.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
@@ -45,60 +81,24 @@ def register(app: typer.Typer) -> None:
 
 def train(
     context: typer.Context,
-    stage: Annotated[
-        int, typer.Option(min=0, max=3, help="0 prior, 1 context, 2 adaptation, 3 detail guidance.")
-    ],
+    stage: _Stage,
     preset: Preset = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting; repeatable."),
-    ] = None,
-    config: Annotated[
-        list[Path] | None, typer.Option(help="YAML file with settings over the preset's; repeatable.")
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(help="Dataset made by `animatic ingest`; the newest under runs/ if not given."),
-    ] = None,
-    run: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            parser=local_path,
-            metavar="PATH",
-            help="Run folder; named after preset, stage and inputs if not given.",
-        ),
-    ] = None,
+    assignments: _Assignments = None,
+    config: _Config = None,
+    data: _Data = None,
+    run: _Run = None,
     address: Address = None,
     environment: Environment = Packages.AUTO,
-    launcher: Annotated[
-        LauncherName,
-        typer.Option(help="Starts the processes: Ray, or torchrun, on this machine and without Ray."),
-    ] = LauncherName.RAY,
+    launcher: _Launcher = LauncherName.RAY,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to train on; all if not given.")] = None,
     metrics_port: MetricsPort = None,
-    print_config: Annotated[
-        bool, typer.Option("--print-config", help="Print the complete configuration and stop.")
-    ] = False,
-    print_initialisation: Annotated[
-        bool,
-        typer.Option("--print-initialisation", help="Print where every weight comes from and stop."),
-    ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="With --print-initialisation: list every tensor.")
-    ] = False,
+    print_config: _PrintConfig = False,
+    print_initialisation: _PrintInitialisation = False,
+    verbose: _Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Train one stage; an interrupted run resumes from its newest checkpoint."""
-    if not print_initialisation:
-        refuse(given(context, "verbose"), "without --print-initialisation")
-    elif print_config:
-        refuse(["--print-config"], "with --print-initialisation: print one of them")
-    if print_config or print_initialisation:
-        without = ("run", "address", "environment", "launcher", "metrics_port")
-        refuse(given(context, *without), "where nothing is trained")
-    if launcher is LauncherName.TORCHRUN:
-        refuse(given(context, "address"), "with --launcher torchrun, which trains on this machine")
+    _check_options(context, launcher, print_config=print_config, print_initialisation=print_initialisation)
     from orchestration.workflows.train_request import TrainOptions
 
     options = TrainOptions(
@@ -142,6 +142,21 @@ def sync(
     failed = [f"{report.backend}: {report.error}" for report in reports if report.error]
     if failed:
         raise AnimaticError("; ".join(failed))
+
+
+def _check_options(
+    context: typer.Context, launcher: LauncherName, *, print_config: bool, print_initialisation: bool
+) -> None:
+    """Refuse options of `train` that would be without effect beside others."""
+    if not print_initialisation:
+        refuse(given(context, "verbose"), "without --print-initialisation")
+    elif print_config:
+        refuse(["--print-config"], "with --print-initialisation: print one of them")
+    if print_config or print_initialisation:
+        without = ("run", "address", "environment", "launcher", "metrics_port")
+        refuse(given(context, *without), "where nothing is trained")
+    if launcher is LauncherName.TORCHRUN:
+        refuse(given(context, "address"), "with --launcher torchrun, which trains on this machine")
 
 
 def _print_config(options: TrainOptions, as_json: bool) -> None:
