@@ -4,15 +4,17 @@ from pydantic import JsonValue
 
 from pipelines.evaluate.clips import ClipPair
 from pipelines.evaluate.metrics.metric import ClipMetric, Column
-from pipelines.evaluate.metrics.motion import DETECTOR, MIN_TRAVEL, motion_direction
+from pipelines.evaluate.metrics.motion import LOCAL_DETECTOR, MIN_TRAVEL, path_length
 from pipelines.evaluate.records import Values
 
 
 class DynamicDegree(ClipMetric):
-    """Share of clips whose moving parts travel at least 0.03 of the frame's side from first to last frame.
+    """Share of clips of which a part moves by at least 0.03 of the frame's side.
 
-    1 for a clip that moves, 0 for one that does not; from 0 to 1. ``dynamic_degree_on_real`` is the same of
-    the real clips. VBench's measure of this name needs the weights of RAFT; this one needs none.
+    1 for a clip that moves, 0 for one that does not; from 0 to 1. What moves may turn, or come back: the
+    length of its path counts (:func:`pipelines.evaluate.metrics.motion.path_length`).
+    ``dynamic_degree_on_real`` is the same of the real clips. VBench's measure of this name needs the weights
+    of RAFT; this one needs none.
     """
 
     name = "dynamic_degree"
@@ -28,10 +30,10 @@ class DynamicDegree(ClipMetric):
     def measure(self, pair: ClipPair) -> Values:
         """Of both clips."""
         return {
-            self.name: float(motion_direction(pair.generated) is not None),
-            f"{self.name}_on_real": float(motion_direction(pair.real) is not None),
+            self.name: float(path_length(pair.generated) >= MIN_TRAVEL),
+            f"{self.name}_on_real": float(path_length(pair.real) >= MIN_TRAVEL),
         }
 
     def details(self) -> dict[str, JsonValue]:
         """The detector and its threshold."""
-        return {"detector": DETECTOR, "threshold": MIN_TRAVEL}
+        return {"detector": LOCAL_DETECTOR, "threshold": MIN_TRAVEL}

@@ -1,22 +1,29 @@
-"""Motion of a clip without any weights: its direction and how far its moving parts travel."""
+"""Motion of a clip without any weights: where its moving parts go, and whether anything moves at all.
 
-import math
+Both detectors are least-squares optical flow (Lucas and Kanade 1981) of clips that are reduced to 32 × 32
+pixels and blurred: one over everything that changes, one in cells of the frame and of time.
+"""
+
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy import ndimage
 
 from pipelines.evaluate.clips import Pixels
 
 Floats = npt.NDArray[np.floating]
 Direction = Literal["left", "right", "up", "down"]
 DIRECTIONS: tuple[Direction, ...] = ("left", "right", "up", "down")
-DETECTOR = "global-lucas-kanade/1"
+DETECTOR, LOCAL_DETECTOR = "global-lucas-kanade/1", "local-lucas-kanade/1"
 
 _FLOW_SIDE = 32  # pixels; clips are reduced to this before motion is measured
 _FLOW_BLUR = 1.5  # of these pixels; makes displacements of a few pixels linear
 _FLOW_CHANGE = 0.02  # of full brightness; less counts as noise
+_CELL = 8  # of these pixels: a side of the local detector's cells
+_CELL_PAIRS = 5  # pairs of frames in one cell
+_EXPLAINED = 0.7  # least share of a cell's change that its flow explains; noise and fading explain less
 MIN_TRAVEL = 0.03  # of the frame's side over the clip; less counts as no motion
 
 
@@ -27,13 +34,7 @@ def displacement(clip: Pixels) -> tuple[float, float]:
     still background of any texture has no influence and shapes need not be found. Raises ValueError for
     arrays that are not a clip.
     """
-    if clip.ndim != 4 or len(clip) < 2 or clip.shape[-1] != 3:
-        raise ValueError(f"a clip is [t >= 2, h, w, 3], got {clip.shape}")
-    video = _steady(_blur(np.stack([_reduce(frame) for frame in clip])))
-    change, middle = video[1:] - video[:-1], (video[1:] + video[:-1]) / 2
-    along_x, along_y = np.gradient(middle, axis=2), np.gradient(middle, axis=1)
-    strength = np.abs(change).max(axis=-1, keepdims=True)
-    weight = np.where(strength > _FLOW_CHANGE, strength, 0)
+    change, along_x, along_y, weight = _gradients(clip)
 
     def product(a: Floats, b: Floats) -> float:
         return float((weight * a * b).sum())
@@ -46,6 +47,36 @@ def displacement(clip: Pixels) -> tuple[float, float]:
     return float(right * scale), float(down * scale)
 
 
+def path_length(clip: Pixels) -> float:
+    """How far the fastest part of a clip [t h w 3] moves in any directions, in sides of the frame.
+
+    The flow in cells of 8 × 8 of the reduced pixels and five pairs of frames; the sum over time of the
+    largest length. Parts that move against each other, turn, or go and come back do not cancel, as they
+    do in :func:`displacement`. A cell whose flow explains less than 70 % of its change counts as still: noise
+    and flicker are no motion. Raises ValueError for arrays that are not a clip.
+    """
+    change, along_x, along_y, weight = _gradients(clip)
+    starts = np.arange(0, len(change), _CELL_PAIRS)
+    cells, side = _FLOW_SIDE // _CELL, _CELL
+
+    def product(a: Floats, b: Floats) -> Floats:
+        every: Floats = (weight * a * b).sum(axis=-1)
+        in_cells = every.reshape(len(every), cells, side, cells, side).sum(axis=(2, 4))
+        return np.add.reduceat(in_cells, starts, axis=0)
+
+    xx, yy, xy = product(along_x, along_x), product(along_y, along_y), product(along_x, along_y)
+    xt, yt, tt = product(along_x, change), product(along_y, change), product(change, change)
+    ridge = 0.01 * (xx + yy) + 1e-6  # an edge has no flow along itself
+    determinant = (xx + ridge) * (yy + ridge) - xy**2
+    right = (xy * yt - (yy + ridge) * xt) / determinant
+    down = (xy * xt - (xx + ridge) * yt) / determinant
+    rest = tt + 2 * (right * xt + down * yt) + right**2 * xx + 2 * right * down * xy + down**2 * yy
+    pairs = np.diff(np.append(starts, len(change)))[:, None, None]
+    length = np.hypot(right, down) * pairs / _FLOW_SIDE
+    moving = rest <= (1 - _EXPLAINED) * tt
+    return float(np.where(moving & (tt > 0), length, 0).max(axis=(1, 2)).sum())
+
+
 def motion_direction(clip: Pixels) -> Direction | None:
     """Main direction of motion in a clip [t h w 3], or None if it does not move."""
     right, down = displacement(clip)
@@ -54,6 +85,20 @@ def motion_direction(clip: Pixels) -> Direction | None:
     if abs(right) > abs(down):
         return "right" if right > 0 else "left"
     return "down" if down > 0 else "up"
+
+
+def _gradients(clip: Pixels) -> tuple[Floats, Floats, Floats, Floats]:
+    """Change between frames [t-1 h w 3], gradients along x and y between them, and weights of the pixels.
+
+    Pixels that change less than noise weigh nothing.
+    """
+    if clip.ndim != 4 or len(clip) < 2 or clip.shape[-1] != 3:
+        raise ValueError(f"a clip is [t >= 2, h, w, 3], got {clip.shape}")
+    video = _steady(_blur(np.stack([_reduce(frame) for frame in clip])))
+    change, middle = video[1:] - video[:-1], (video[1:] + video[:-1]) / 2
+    strength = np.abs(change).max(axis=-1, keepdims=True)
+    weight: Floats = np.where(strength > _FLOW_CHANGE, strength, 0)
+    return change, np.gradient(middle, axis=2), np.gradient(middle, axis=1), weight
 
 
 def _reduce(frame: Pixels) -> Floats:
@@ -70,13 +115,4 @@ def _steady(video: Floats) -> Floats:
 
 def _blur(video: Floats) -> Floats:
     """Gaussian blur of [t h w c] along h and w, edges repeated."""
-    radius = math.ceil(3 * _FLOW_BLUR)
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1, dtype=np.float32) / _FLOW_BLUR) ** 2)
-    kernel /= kernel.sum()
-    for axis in (1, 2):
-        padding = [(radius, radius) if each == axis else (0, 0) for each in range(4)]
-        windows = np.lib.stride_tricks.sliding_window_view(
-            np.pad(video, padding, mode="edge"), len(kernel), axis=axis
-        )
-        video = windows @ kernel
-    return video
+    return ndimage.gaussian_filter(video, (0, _FLOW_BLUR, _FLOW_BLUR, 0), truncate=3, mode="nearest")

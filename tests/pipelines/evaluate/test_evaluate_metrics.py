@@ -6,7 +6,9 @@ import pytest
 from orchestration.demo.footage import draw_scene, render
 from pipelines.evaluate.metrics import caption_direction, motion_direction
 from pipelines.evaluate.metrics.first_frame_psnr import psnr
-from pipelines.evaluate.metrics.motion import displacement
+from pipelines.evaluate.metrics.first_frame_ssim import ssim
+from pipelines.evaluate.metrics.flicker import flicker
+from pipelines.evaluate.metrics.motion import MIN_TRAVEL, displacement, path_length
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +82,57 @@ def test_psnr_of_known_errors():
     assert psnr(np.zeros_like(image), np.full_like(image, 255)) == 0
     with pytest.raises(ValueError, match="cannot be compared"):
         psnr(image, image[:4])
+
+
+@pytest.fixture(scope="module")
+def moving(scenes):
+    """Share of clips that count as moving after a change to each."""
+
+    def share(change):
+        return np.mean([path_length(change(clip)) >= MIN_TRAVEL for _, clip in scenes[:30]])
+
+    return share
+
+
+def test_what_moves_counts_whatever_its_directions(moving):
+    assert moving(lambda clip: clip[:16]) >= 0.95
+    there = slice(None, 24, 3)
+    assert moving(lambda clip: np.concatenate([clip[there], clip[there][::-1]])) >= 0.95
+    left = np.s_[::3, :, :32]
+    assert moving(lambda clip: np.concatenate([clip[left], clip[left][:, :, ::-1]], axis=2)) >= 0.9
+
+
+def test_a_still_picture_does_not_move_for_noise_or_flicker(moving):
+    rng = np.random.default_rng(0)
+
+    def still(clip, brightness=1.0, noise=0.0):
+        changed = clip[:1] * np.reshape(brightness, (-1, 1, 1, 1)) + rng.normal(0, noise, (16, 64, 64, 3))
+        return np.clip(changed, 0, 255).astype(np.uint8)
+
+    assert moving(still) == 0
+    assert moving(lambda clip: still(clip, noise=4)) <= 0.1
+    assert moving(lambda clip: still(clip, noise=16)) <= 0.3
+    assert moving(lambda clip: still(clip, 1 + 0.1 * (-1.0) ** np.arange(16))) <= 0.1
+
+
+def test_ssim_is_the_published_one():
+    """scikit-image 0.26: structural_similarity(a, b, data_range=255, channel_axis=-1, gaussian_weights=True,
+    sigma=1.5, use_sample_covariance=False)."""
+    rng = np.random.default_rng(7)
+    image = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    noisy = np.clip(image + rng.normal(0, 30, image.shape), 0, 255).astype(np.uint8)
+    assert ssim(image, image) == 1
+    assert ssim(image, noisy) == pytest.approx(0.9247656035541842, abs=1e-9)
+    assert ssim(image, 255 - image) == pytest.approx(-0.9679736976395127, abs=1e-9)
+    assert ssim(image[:10], image[:10]) is None
+    with pytest.raises(ValueError, match="cannot be compared"):
+        ssim(image, image[:20])
+
+
+def test_flicker_is_what_alternates():
+    ramp = np.arange(0, 48, 3, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2).repeat(3, 3)
+    assert flicker(ramp) == 0
+    alternating = ramp.copy()
+    alternating[1::2] += 5
+    assert flicker(alternating) == 5
+    assert flicker(ramp[:2]) is None
