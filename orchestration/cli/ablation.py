@@ -72,7 +72,7 @@ def ablation(
             "--out",
             parser=local_path,
             metavar="PATH",
-            help="Where results and evaluations are written; runs/ablation-PRESET if not given.",
+            help="Where everything is written; runs/ablation-PRESET if not given.",
         ),
     ] = None,
     seeds: Annotated[
@@ -113,11 +113,11 @@ def ablation(
     options, complete = _with_data(options, workspace)
     request = prepare_ablation(options, workspace)
     if print_plan:
-        _print_plan(request, workspace, as_json)
+        _print_plan(request, as_json)
         return
     if not complete:
         request = prepare_ablation(_with_created_data(options, workspace), workspace)
-    _run(request, workspace, as_json)
+    _run(request, as_json)
 
 
 def _with_data(options: AblationOptions, workspace: Workspace) -> tuple[AblationOptions, bool]:
@@ -180,11 +180,11 @@ class _Display:
         print_warning(message, self._console)
 
 
-def _run(request: AblationRequest, workspace: Workspace, as_json: bool) -> None:
+def _run(request: AblationRequest, as_json: bool) -> None:
     from orchestration.workflows.ablation import failed, run_ablation
 
     with only_results_on_stdout():
-        record = run_ablation(request, workspace, _Display(err()))
+        record = run_ablation(request, _Display(err()))
     print_result(record, partial(_print_record, request, record), as_json)
     failures = failed(record)
     if failures:
@@ -205,11 +205,11 @@ def _print_record(request: AblationRequest, record: AblationRecord) -> None:
         out().print(display_path(request.folder / name))
 
 
-def _print_plan(request: AblationRequest, workspace: Workspace, as_json: bool) -> None:
+def _print_plan(request: AblationRequest, as_json: bool) -> None:
     from orchestration.workflows.ablation import plan_ablation
 
     with only_results_on_stdout():
-        plan = plan_ablation(request, workspace)
+        plan = plan_ablation(request)
     if as_json:
         print_json({"seconds": plan.seconds, "cells": [_cell_json(cell) for cell in plan.cells]})
         return

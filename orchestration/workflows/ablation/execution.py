@@ -30,7 +30,6 @@ from orchestration.workflows.ablation.records import (
 from orchestration.workflows.ablation.request import AblationRequest
 from orchestration.workflows.ablation.variants import FULL, Variant
 from orchestration.workflows.train_request import prepare_training
-from orchestration.workspace import Workspace
 from pipelines.evaluate import EvaluationReport
 
 RESULTS, DOCUMENT = "ablation.json", "ablation.md"
@@ -68,9 +67,7 @@ class _Progress:
     dataset: str | None = None
 
 
-def run_ablation(
-    request: AblationRequest, workspace: Workspace, observer: AblationObserver
-) -> AblationRecord:
+def run_ablation(request: AblationRequest, observer: AblationObserver) -> AblationRecord:
     """Train what is missing, evaluate every cell, and write ``ablation.json`` and ``ablation.md`` after each.
 
     A cell that fails has its cause in the record and does not stop the others; a run that failed is not
@@ -82,7 +79,7 @@ def run_ablation(
     folder, progress = usable_folder(request.folder), _Progress()
     with named_lock(folder / LOCK, "ablation", folder=folder):
         for cell in request.matrix.cells:
-            _finish_cell(request, workspace, observer, progress, cell)
+            _finish_cell(request, observer, progress, cell)
             record = _record(request, progress)
             write_text(folder / RESULTS, canonical_json(record).decode())
             write_text(folder / DOCUMENT, markdown(record))
@@ -91,7 +88,6 @@ def run_ablation(
 
 def _finish_cell(
     request: AblationRequest,
-    workspace: Workspace,
     observer: AblationObserver,
     progress: _Progress,
     cell: Cell,
@@ -99,8 +95,8 @@ def _finish_cell(
     error: str | None = None
     try:
         for run in cell.runs:
-            _finish_run(request, workspace, observer, progress, run)
-        _evaluate(request, workspace, observer, progress, cell)
+            _finish_run(request, observer, progress, run)
+        _evaluate(request, observer, progress, cell)
     except AnimaticError as failure:
         error = str(failure)
         observer.warn(f"{_title(request, cell)} failed: {error}")
@@ -116,7 +112,6 @@ def _finish_cell(
 
 def _finish_run(
     request: AblationRequest,
-    workspace: Workspace,
     observer: AblationObserver,
     progress: _Progress,
     run: Run,
@@ -127,10 +122,10 @@ def _finish_run(
         raise AnimaticError(progress.failures[run])
     parent = None if run.parent is None else progress.bundles[run.parent]
     try:
-        training = prepare_training(request.train_options(run, parent), workspace)
+        training = prepare_training(request.train_options(run, parent), request.workspace)
         with observer.training(run.title) as on_progress:
             outcome = train.train(
-                training, workspace, on_progress, observer.warn, launcher=request.options.launcher
+                training, request.workspace, on_progress, observer.warn, launcher=request.options.launcher
             )
     except AnimaticError as error:
         progress.failures[run] = f"{run.title}: {error}"
@@ -142,13 +137,13 @@ def _finish_run(
 
 def _evaluate(
     request: AblationRequest,
-    workspace: Workspace,
     observer: AblationObserver,
     progress: _Progress,
     cell: Cell,
 ) -> None:
     bundle = open_bundle(progress.bundles[cell.runs[-1]])
-    planned = evaluate.plan(evaluate.prepare_evaluation(request.evaluate_options(bundle), workspace))
+    options = request.evaluate_options(bundle)
+    planned = evaluate.plan(evaluate.prepare_evaluation(options, request.workspace))
     fresh, title = not planned.report.exists(), f"evaluation of {_title(request, cell)}"
     with observer.evaluating(title) as on_progress:
         progress.reports[cell] = evaluate.evaluate(planned, on_progress)

@@ -11,13 +11,12 @@ from orchestration.workflows.ablation.pace import Paces
 from orchestration.workflows.ablation.request import AblationRequest
 from orchestration.workflows.ablation.states import AblationPlan, CellPlan, RunPlan
 from orchestration.workflows.train_request import prepare_training
-from orchestration.workspace import Workspace
 from training.checkpoints import complete_checkpoints, read_manifest
 from training.publish import finished_bundle
 from training.run_folder import RunFolder
 
 
-def plan_ablation(request: AblationRequest, workspace: Workspace) -> AblationPlan:
+def plan_ablation(request: AblationRequest) -> AblationPlan:
     """Look at what exists; nothing is trained or written.
 
     Raises:
@@ -25,20 +24,20 @@ def plan_ablation(request: AblationRequest, workspace: Workspace) -> AblationPla
     """
     found: dict[Run, RunPlan] = {}
     for run in request.matrix.runs:
-        found[run] = _look(request, workspace, run, found)
+        found[run] = _look(request, run, found)
     paces = Paces.measured(request, [plan for plan in found.values() if plan.folder is not None])
-    cells = tuple(_cell(request, workspace, cell, found, paces) for cell in request.matrix.cells)
+    cells = tuple(_cell(request, cell, found, paces) for cell in request.matrix.cells)
     timed = {plan.run: plan.seconds for cell in cells for plan in cell.runs}
     left = [*timed.values(), *(cell.seconds for cell in cells)]
     known = [seconds for seconds in left if seconds is not None]
     return AblationPlan(cells, sum(known) if len(known) == len(left) else None)
 
 
-def _look(request: AblationRequest, workspace: Workspace, run: Run, found: Mapping[Run, RunPlan]) -> RunPlan:
+def _look(request: AblationRequest, run: Run, found: Mapping[Run, RunPlan]) -> RunPlan:
     parent = None if run.parent is None else found[run.parent].bundle
     if request.options.data is None or (run.parent is not None and parent is None):
         return RunPlan(run, "to do")
-    training = prepare_training(request.train_options(run, parent), workspace)
+    training = prepare_training(request.train_options(run, parent), request.workspace)
     folder = RunFolder(training.run_dir)
     if finished_bundle(training.config, folder, training.dataset_digest, training.sources) is not None:
         return RunPlan(run, "finished", folder.path, run.steps)
@@ -49,7 +48,6 @@ def _look(request: AblationRequest, workspace: Workspace, run: Run, found: Mappi
 
 def _cell(
     request: AblationRequest,
-    workspace: Workspace,
     cell: Cell,
     found: Mapping[Run, RunPlan],
     paces: Paces,
@@ -59,6 +57,6 @@ def _cell(
     if bundle is None or request.options.held_out is None:
         return CellPlan(cell, runs, evaluated=False, seconds=paces.evaluation())
     options = request.evaluate_options(open_bundle(bundle))
-    planned = evaluate.plan(evaluate.prepare_evaluation(options, workspace))
+    planned = evaluate.plan(evaluate.prepare_evaluation(options, request.workspace))
     evaluated = planned.report.exists()
     return CellPlan(cell, runs, evaluated, 0.0 if evaluated else paces.evaluation())

@@ -44,7 +44,7 @@ class AblationOptions:
         seeds: how many; the first is the configuration's own.
         clips: held-out clips; all if None.
         sampling_steps: DDIM steps of the evaluations; the preset's if None.
-        folder: of results and evaluations; ``ablation-PRESET`` in the workspace if None.
+        folder: of everything that is written; ``ablation-PRESET`` in the workspace if None.
         gpus: to train on; all if None.
         launcher: of the training processes.
         workers: Ray actors of the evaluations; one for each GPU or core if None, this process if 0.
@@ -71,7 +71,7 @@ class AblationRequest:
 
     Attributes:
         configs: of stage 1 to 3 of the whole method.
-        folder: of the results.
+        folder: of everything that is written.
         clips: of an evaluation; None where that is not known.
     """
 
@@ -81,6 +81,11 @@ class AblationRequest:
     configs: Mapping[int, RunConfig]
     folder: Path
     clips: int | None
+
+    @property
+    def workspace(self) -> Workspace:
+        """The ablation's own: no variant becomes the parent, or the champion, of other work."""
+        return Workspace(self.folder)
 
     @property
     def seeds(self) -> list[int]:

@@ -93,8 +93,10 @@ def work(tmp_path, monkeypatch) -> Work:
 
 def ablate(work: Work) -> tuple[AblationRecord, Observer]:
     workspace, observer = Workspace(work.root), Observer()
-    request = prepare_ablation(AblationOptions("tiny", data="data", held_out=None), workspace)
-    return run_ablation(request, workspace, observer), observer
+    request = prepare_ablation(
+        AblationOptions("tiny", data="data", held_out=None, folder=work.root), workspace
+    )
+    return run_ablation(request, observer), observer
 
 
 def test_each_run_is_trained_once_and_then_found(work):
@@ -150,7 +152,7 @@ def test_results_are_written_after_every_cell(work, monkeypatch):
     monkeypatch.setattr(execution.evaluate, "evaluate", interrupt)
     with pytest.raises(KeyboardInterrupt):
         ablate(work)
-    record = json.loads((work.root / "ablation-tiny" / RESULTS).read_text())
+    record = json.loads((work.root / RESULTS).read_text())
     assert [len(variant["cells"]) for variant in record["variants"]] == [1, 1, 0, 0, 0, 0, 0]
     monkeypatch.setattr(execution.evaluate, "evaluate", evaluate)
     ablate(work)

@@ -82,8 +82,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_trained(sets, variants,
 
 
 def test_a_plan_before_the_data_exists_estimates_everything(tmp_path):
-    found = request(expected_clips=60)
-    plan = plan_ablation(found, Workspace(tmp_path))
+    found = request(expected_clips=60, folder=tmp_path)
+    plan = plan_ablation(found)
     assert {run.state for cell in plan.cells for run in cell.runs} == {"to do"}
     assert plan.seconds is not None and 20 * 60 < plan.seconds < 90 * 60
     assert list(tmp_path.iterdir()) == []
