@@ -42,6 +42,8 @@ arguments-compare := REPORT_A REPORT_B
 options-promote := PRESET REPORT GATE CHAMPION_REPORT +FORCE REASON ACTOR NOTE +JSON
 arguments-promote := BUNDLE
 options-rollback := PRESET ACTOR NOTE +JSON
+options-study := OUT PAIRS RATERS SEED ATTENTION +JSON
+arguments-study := ACTION REPORT_A REPORT_B STUDY ANSWERS
 options-import-checkpoint := AS OUT +INCOMPLETE +EMA +JSON
 arguments-import-checkpoint := CHECKPOINT
 options-export-checkpoint := OUT CODEC ENCODERS +JSON
@@ -51,7 +53,7 @@ options-prior := SET
 options-jobs := ADDRESS +JSON
 arguments-jobs := ACTION JOB
 options-doctor := ADDRESS DATA ENVIRONMENT +JSON
-VERBS := data inspect verify encode score train animate evaluate compare promote rollback import-checkpoint export-checkpoint jobs demo prior doctor
+VERBS := data inspect verify encode score train animate evaluate compare promote rollback study import-checkpoint export-checkpoint jobs demo prior doctor
 
 # $(call variables,TARGET): what the user may give.
 variables = $(sort $(arguments-$(1)) $(patsubst +%,%,$(patsubst :%,%,$(options-$(1)))))
@@ -104,7 +106,7 @@ read_options = options=(); \
 VERB = $(read_options) $(BIN)/animatic
 OPTIONS = "$${options[@]}"
 
-.PHONY: help setup demo prior data inspect verify encode score train animate evaluate compare promote rollback \
+.PHONY: help setup demo prior data inspect verify encode score train animate evaluate compare promote rollback study \
 	import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference dashboards \
 	bench mutants image clean
 
@@ -184,6 +186,9 @@ promote: setup ## make the newest stage-3 bundle (or BUNDLE=...) champion, if it
 
 rollback: setup ## reinstate the previous champion
 	@$(VERB) rollback $(OPTIONS)
+
+study: setup ## a preference study: REPORT_A=report REPORT_B=report OUT=folder, or ACTION=score STUDY=folder ANSWERS=folder
+	@$(VERB) study $(OPTIONS) -- "$${ACTION:-make}" $(call given,REPORT_A) $(call given,REPORT_B) $(call given,STUDY) $(call given,ANSWERS)
 
 import-checkpoint: setup ## published weights → a bundle: CHECKPOINT=model.ckpt [AS=dynamicrafter-512]
 	$(call need,CHECKPOINT,make import-checkpoint CHECKPOINT=model.ckpt [OUT=folder])

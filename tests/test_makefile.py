@@ -29,6 +29,7 @@ ARGUMENTS = {
     "compare": ["REPORT_A", "REPORT_B"],
     "promote": ["BUNDLE"],
     "rollback": [],
+    "study": ["ACTION", "REPORT_A", "REPORT_B", "STUDY", "ANSWERS"],
     "import-checkpoint": ["CHECKPOINT"],
     "export-checkpoint": ["BUNDLE"],
     "jobs": ["ACTION", "JOB"],

@@ -18,6 +18,7 @@ from orchestration.cli import (
     metric,
     operations,
     promotion,
+    study,
     training,
 )
 from orchestration.cli.common import CommandGroup
@@ -42,6 +43,7 @@ for module in (
     inference,
     evaluate,
     metric,
+    study,
     checkpoints,
     jobs,
     operations,

@@ -54,6 +54,7 @@ COMMANDS = {
     "animate": "still.png ball",
     "evaluate": "data",
     "metric": "frechet features.npy features.npy",
+    "study": "make folder --out new",
     "import-checkpoint": "file",
     "export-checkpoint": "bundle --as dynamicrafter",
     "jobs": "list --address http://127.0.0.1:1",
@@ -79,6 +80,7 @@ WORK = (
     "orchestration.workflows.evaluate.generate",
     "orchestration.workflows.metric.frechet_distance",
     "orchestration.workflows.metric.kernel_distance",
+    "orchestration.workflows.study.make",
     "orchestration.demo.steps.run",
     "orchestration.demo.prior.make_prior",
 )

@@ -11,6 +11,7 @@ from PIL import Image
 from models.bundle import open_bundle
 from orchestration.workspace import Workspace
 from pipelines.evaluate.records import EvaluationReport
+from pipelines.evaluate.study import StudyResult
 from pipelines.ingest import IngestReport
 from pipelines.score.job import ScoreReport
 from tests.support.coded_clips import build_dataset
@@ -80,7 +81,7 @@ def test_every_key_has_one_kind_of_value_and_is_documented(printed: dict[str, di
     for content in printed.values():
         add_types(found, content)
     assert {key: kinds for key, kinds in found.items() if len(kinds) > 1} == {}
-    keys = found.keys() | EvaluationReport.__annotations__.keys()
+    keys = found.keys() | EvaluationReport.__annotations__.keys() | StudyResult.__annotations__.keys()
     assert keys - documented() == set()
     reports = IngestReport.__annotations__.keys() | ScoreReport.__annotations__.keys()
     assert reports - documented() == set()
