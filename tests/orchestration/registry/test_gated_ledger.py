@@ -1,0 +1,145 @@
+"""Promotions keep the decision of their gate, and ledgers from before there was one stay valid."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from core.errors import AnimaticError
+from models.bundle import open_bundle
+from orchestration import registry
+from orchestration.registry import CheckRecord, Evidence, GateRecord, Grounds, Ledger
+from tests.support import promotions
+from tests.support.small_stages import make_bundle
+
+WITHOUT_GATES = Path(__file__).parent / "ledgers" / "without-gates.jsonl"
+REFUSED = GateRecord(
+    outcome="FAIL",
+    gate="f" * 64,
+    gate_name="tests",
+    report="e" * 64,
+    checks=(
+        CheckRecord(kind="floor", name="frozen", outcome="FAIL", text="1 of 12 clips", value=1, bound=0),
+    ),
+)
+
+
+@pytest.fixture
+def ledger(tmp_path) -> Ledger:
+    return Ledger(tmp_path / "runs" / "ledger.jsonl")
+
+
+def bundle_at(folder: Path, seed: int = 0):
+    make_bundle(folder, seed=seed)
+    return open_bundle(folder)
+
+
+def test_a_ledger_from_before_gates_is_valid_and_grows(tmp_path, ledger):
+    ledger.path.parent.mkdir()
+    shutil.copy(WITHOUT_GATES, ledger.path)
+    before = ledger.path.read_bytes()
+    assert ledger.verify() == []
+    champion = ledger.champion("tiny")
+    assert (champion.bundle_id, champion.gate, champion.forced) == ("a" * 64, None, "")
+    grounds = Grounds(forced="the champion has no report")
+    entry = registry.promote(ledger, bundle_at(tmp_path / "new"), lambda _: grounds)
+    assert entry.replaced == "a" * 64
+    assert ledger.path.read_bytes().startswith(before)
+    assert ledger.verify() == []
+
+
+def test_an_event_without_a_gate_is_written_as_before_there_was_one(tmp_path, ledger):
+    registry.accept(ledger, bundle_at(tmp_path / "new"))
+    written = json.loads(ledger.path.read_text())
+    assert written.keys() == json.loads(WITHOUT_GATES.read_text().splitlines()[0]).keys()
+
+
+def test_a_promotion_keeps_every_number_and_what_it_was_decided_on(tmp_path, ledger):
+    for seed, name in enumerate(("first", "second")):
+        promotions.promote(ledger, bundle_at(tmp_path / name, seed))
+    gate = ledger.entries()[-1].gate
+    checks = {check.name: check for check in gate.checks}
+    margin = checks["first_frame_psnr"]
+    assert (gate.outcome, gate.gate_name, gate.champion_bundle) == (
+        "PASS", "tests", ledger.entries()[1].bundle_id,
+    )  # fmt: skip
+    assert (margin.bound, margin.difference, margin.low, margin.high, margin.n) == (1, 0, 0, 0, 12)
+    assert (checks["clips"].value, checks["frozen"].value) == (12, 0)
+
+    evidence = Evidence(ledger.path)
+    assert evidence.problems(gate) == []
+    assert gate.champion_report == ledger.entries()[1].gate.report
+    kept = {("report", gate.report), ("report", gate.champion_report), ("gate", gate.gate)}
+    assert {evidence.path(kind, digest).name for kind, digest in kept} == {
+        path.name for path in evidence.folder.iterdir()
+    }
+    shutil.rmtree(tmp_path / "runs" / "evaluations")
+    assert evidence.problems(gate) == []
+
+
+def test_evidence_that_is_deleted_or_edited_is_reported(tmp_path, ledger):
+    promotions.promote(ledger, bundle_at(tmp_path / "first"))
+    gate, evidence = ledger.entries()[-1].gate, Evidence(ledger.path)
+    report = evidence.path("report", gate.report)
+    content = json.loads(report.read_text())
+    content["clips"][0]["caption"] = "edited"
+    report.write_text(json.dumps(content))
+    evidence.path("gate", gate.gate).unlink()
+    problems = evidence.problems(gate)
+    assert problems == [
+        f"report {report} does not match its digest",
+        f"gate {evidence.path('gate', gate.gate)} is missing",
+    ]
+    report.write_bytes(b"{")
+    assert evidence.problems(gate)[0] == f"report {report} is damaged"
+
+
+def test_the_reason_of_a_forced_promotion_stays_in_the_ledger_and_in_lineages(tmp_path, ledger):
+    bundle = bundle_at(tmp_path / "first")
+    registry.promote(ledger, bundle, lambda _: Grounds(REFUSED, "a demonstration tomorrow"))
+    entry = ledger.champion("tiny")
+    assert (entry.gate, entry.forced) == (REFUSED, "a demonstration tomorrow")
+    assert ledger.forced(bundle.id) == "a demonstration tomorrow"
+    assert registry.trace_lineage(ledger, bundle)[0].forced == "a demonstration tomorrow"
+    registry.promote(ledger, bundle_at(tmp_path / "second", 1), lambda _: Grounds(forced="no report"))
+    registry.rollback(ledger)
+    assert ledger.champion("tiny").forced == "a demonstration tomorrow"
+    assert ledger.verify() == []
+
+
+@pytest.mark.parametrize("grounds", [{}, {"gate": REFUSED}, {"forced": ""}])
+def test_a_promotion_needs_a_gate_that_passed_or_a_reason(grounds):
+    with pytest.raises(ValueError, match="needs a gate that passed, or a reason"):
+        Grounds(**grounds)
+
+
+def test_what_the_gate_refuses_leaves_the_ledger_as_it_was(tmp_path, ledger):
+    def refuse(_):
+        raise AnimaticError("gate: FAIL")
+
+    with pytest.raises(AnimaticError, match="gate: FAIL"):
+        registry.promote(ledger, bundle_at(tmp_path / "first"), refuse)
+    assert ledger.entries() == []
+
+
+def test_a_champion_that_changes_while_the_gate_decides_is_decided_against_again(tmp_path, ledger):
+    first, second, third = (bundle_at(tmp_path / name, seed) for seed, name in enumerate("abc"))
+    promotions.promote(ledger, first)
+    asked = []
+
+    def judge(champion):
+        asked.append(champion.bundle_id)
+        if len(asked) == 1:
+            promotions.promote(ledger, second)
+        return Grounds(forced=f"over {champion.bundle_id[:6]}")
+
+    entry = registry.promote(ledger, third, judge)
+    assert asked == [first.id, second.id]
+    assert (entry.replaced, entry.forced) == (second.id, f"over {second.id[:6]}")
+
+
+def test_the_champion_is_promoted_again_without_asking_the_gate(tmp_path, ledger):
+    bundle = bundle_at(tmp_path / "first")
+    first = promotions.promote(ledger, bundle)
+    assert registry.promote(ledger, bundle, lambda _: pytest.fail("asked")) == first

@@ -1,0 +1,205 @@
+"""Promotion finds the reports of a bundle and of the champion, or says which command produces them."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import AnimaticError
+from models.bundle import Bundle, open_bundle
+from orchestration.registry import Evidence
+from orchestration.workflows import promotion
+from orchestration.workflows.gate import check
+from orchestration.workflows.gate_records import GateOptions, GateRefusalError
+from orchestration.workspace import Workspace
+from tests.support.promotions import GATE, digested, evaluated, report_for, store
+from tests.support.small_stages import make_bundle
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch) -> Workspace:
+    monkeypatch.setattr("orchestration.registry.mirror_champion", lambda *_: None)
+    (tmp_path / "gate.yaml").write_text(GATE)
+    return Workspace(tmp_path / "runs")
+
+
+def bundle_at(tmp_path: Path, name: str, **more: Any) -> Bundle:
+    make_bundle(tmp_path / name, made_for=name, **more)
+    return open_bundle(tmp_path / name)
+
+
+def promote(bundle: Bundle, workspace: Workspace, forced: str = "", **gate: Any):
+    options = GateOptions(**{"gate": workspace.root.parent / "gate.yaml", **gate})
+    return promotion.promote(
+        promotion.PromoteOptions(bundle.folder, gate=options, forced=forced), workspace
+    ).entry
+
+
+@pytest.fixture
+def champion(tmp_path, workspace) -> Bundle:
+    bundle = bundle_at(tmp_path, "champion")
+    evaluated(bundle, workspace)
+    promote(bundle, workspace)
+    return bundle
+
+
+@pytest.fixture
+def challenger(tmp_path, champion) -> Bundle:
+    return bundle_at(tmp_path, "challenger")
+
+
+def refused(message: str, outcome: str, bundle: Bundle, workspace: Workspace, **gate: Any) -> None:
+    before = workspace.ledger.path.read_bytes()
+    with pytest.raises(GateRefusalError, match=message) as caught:
+        promote(bundle, workspace, **gate)
+    assert caught.value.judgement.decision.outcome == outcome
+    assert "\n" not in str(caught.value)
+    assert workspace.ledger.path.read_bytes() == before
+
+
+def test_the_newest_report_of_the_bundle_decides(workspace, champion, challenger):
+    old = evaluated(challenger, workspace, "old", noise=12.0)
+    os.utime(old, (1, 1))
+    new = evaluated(challenger, workspace, "new")
+    entry = promote(challenger, workspace)
+    assert entry.gate.report == json.loads(new.read_text())["digest"]
+    assert entry.gate.champion_bundle == entry.replaced == champion.id
+
+
+def test_a_worse_bundle_is_refused_and_the_ledger_stays_as_it_is(workspace, champion, challenger):
+    evaluated(challenger, workspace, noise=12.0)
+    refused(r"gate tests: FAIL: first_frame_psnr: .* margin 1 dB: worse$", "FAIL", challenger, workspace)
+
+
+def test_a_bundle_without_a_report_is_refused_with_the_command_that_makes_one(workspace, challenger):
+    with pytest.raises(
+        AnimaticError, match=rf"has no report in .*evaluate DATA --bundle {challenger.id[:12]}`"
+    ):
+        promote(challenger, workspace)
+
+
+def altered(report: Any, **changes: Any) -> Any:
+    return digested({**report, **changes})
+
+
+@pytest.mark.parametrize(
+    ("alter", "message"),
+    [
+        (lambda r: {**r, "system": {**r["system"], "digest": "c" * 64}}, "does not match its digest"),
+        (
+            lambda r: altered(r, system={**r["system"], "digest": "c" * 64}),
+            "is of bundle c{12}, not of bundle",
+        ),
+        (lambda r: altered(r, system={**r["system"], "kind": "generated"}), "is of generated"),
+        (lambda r: altered(r, clips=r["clips"][:6]), "its clips are not those of its protocol"),
+        (lambda r: {**r, "format": 1}, "is of format 1.*rerun animatic evaluate"),
+        (
+            lambda r: altered(
+                r, metrics={**r["metrics"], "flicker": {**r["metrics"]["flicker"], "value": 0.5, "low": 0.4}}
+            ),
+            "was edited: the value of flicker is not that of its clips",
+        ),
+    ],
+)
+def test_a_report_of_something_else_or_an_edited_one_is_refused(
+    workspace, champion, challenger, tmp_path, alter, message
+):
+    report = report_for(challenger.id, preset="tiny", stage=3)
+    path = store(alter(report), tmp_path / "report.json")
+    with pytest.raises(AnimaticError, match=message) as caught:
+        promote(challenger, workspace, report=path)
+    assert not isinstance(caught.value, GateRefusalError) and "\n" not in str(caught.value)
+
+
+def test_a_report_with_nan_is_refused(workspace, champion, challenger):
+    path = evaluated(challenger, workspace)
+    value = json.loads(path.read_text())["metrics"]["flicker"]["value"]
+    path.write_text(path.read_text().replace(str(value), "NaN"))
+    with pytest.raises(AnimaticError, match=r"report .* is damaged \(NaN"):
+        promote(challenger, workspace)
+
+
+def test_the_newest_report_is_not_passed_over_because_it_is_damaged(workspace, champion, challenger):
+    os.utime(evaluated(challenger, workspace, "good"), (1, 1))
+    bad = evaluated(challenger, workspace, "bad")
+    bad.write_bytes(bad.read_bytes()[:100])
+    with pytest.raises(AnimaticError, match=r"bad/report\.json is damaged"):
+        promote(challenger, workspace)
+
+
+def test_a_champion_without_a_report_that_compares_is_inconclusive_with_the_command(
+    workspace, champion, challenger
+):
+    report = report_for(challenger.id, preset="tiny", stage=3, clips=15)
+    path = store(report, workspace.root / "evaluations" / "other" / "report.json")
+    command = rf"animatic evaluate DATA --bundle {champion.id[:12]} --stride 1 --seed 0 --clips 15`"
+    refused(rf"protocol\.data differs.*: run `{command}", "INCONCLUSIVE", challenger, workspace)
+    # As that command does:
+    store(
+        report_for(champion.id, preset="tiny", stage=3, clips=15),
+        workspace.root / "evaluations" / "newer" / "report.json",
+    )
+    assert promote(challenger, workspace).gate.report == report["digest"]
+    assert path.exists()
+
+
+def test_the_champions_report_is_that_of_its_promotion_wherever_its_evaluation_went(
+    workspace, champion, challenger
+):
+    recorded = workspace.ledger.champion("tiny").gate.report
+    shutil.rmtree(workspace.root / "evaluations")
+    # A worse report of the champion, made later, would let anything pass.
+    evaluated(champion, workspace, "worse", noise=30.0)
+    evaluated(challenger, workspace, noise=12.0)
+    refused("first_frame_psnr: .* worse", "FAIL", challenger, workspace)
+    stored = Evidence(workspace.ledger.path).path("report", recorded)
+    stored.write_text(stored.read_text().replace("moves right", "moves left"))
+    shutil.rmtree(workspace.root / "evaluations")
+    evaluated(challenger, workspace)
+    refused("does not match its digest: it was edited", "INCONCLUSIVE", challenger, workspace)
+
+
+def test_a_named_report_of_the_champion_must_be_one(workspace, champion, challenger, tmp_path):
+    evaluated(challenger, workspace)
+    other = store(report_for("c" * 64), tmp_path / "other.json")
+    with pytest.raises(AnimaticError, match=r"other\.json is of bundle cccccccccccc, not of bundle"):
+        promote(challenger, workspace, champion_report=other)
+    right = evaluated(champion, workspace, "named")
+    assert promote(challenger, workspace, champion_report=right).gate.outcome == "PASS"
+
+
+def test_force_promotes_with_or_without_a_report_and_is_recorded(workspace, champion, challenger, tmp_path):
+    evaluated(challenger, workspace, noise=12.0)
+    entry = promote(challenger, workspace, forced="the old one is unsafe")
+    assert (entry.gate.outcome, entry.forced) == ("FAIL", "the old one is unsafe")
+    assert Evidence(workspace.ledger.path).problems(entry.gate) == []
+    published = promote(bundle_at(tmp_path, "published"), workspace, forced="published weights")
+    assert (published.gate, published.forced) == (None, "published weights")
+
+
+def test_force_is_not_recorded_where_the_gate_passes(workspace, champion, challenger):
+    evaluated(challenger, workspace)
+    assert promote(challenger, workspace, forced="in a hurry").forced == ""
+
+
+def test_force_promotes_no_bundle_on_an_edited_report(workspace, champion, challenger):
+    path = evaluated(challenger, workspace)
+    path.write_text(path.read_text().replace("moves right", "moves left"))
+    with pytest.raises(AnimaticError, match="does not match its digest"):
+        promote(challenger, workspace, forced="why")
+
+
+def test_check_applies_the_gate_and_writes_nothing(workspace, champion, challenger):
+    path = evaluated(challenger, workspace, noise=12.0)
+    before = sorted(workspace.root.rglob("*"))
+    gate = workspace.root.parent / "gate.yaml"
+    judgement = check(GateOptions(report=path, gate=gate), workspace)
+    assert judgement.decision.outcome == "FAIL"
+    assert judgement.decision.champion_bundle == champion.id
+    assert sorted(workspace.root.rglob("*")) == before
+    generated = store(report_for(challenger.id, kind="generated"), workspace.root / "generated.json")
+    with pytest.raises(AnimaticError, match=r"is of generated .*: only bundles are promoted"):
+        check(GateOptions(report=generated), workspace)
