@@ -5,7 +5,7 @@ a few Ray actors that stores it before it takes the next, so an interrupted eval
 a clip depends on the seed and its key, so the report does not depend on the number of workers.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -87,11 +87,12 @@ def measure_clips(plan: EvaluationPlan, progress: Progress = lambda done, total:
         missing = {number: number for number in numbers if not _is_measured(plan, folder, number)}
         _on_actors(plan, ChunkMeasurer, work, missing, progress)
         measured = [folder.read_measured(name, number) for number in numbers]
+        rows = [row for chunk in measured for row in chunk["rows"]]
         report = build_report(
             plan.identity,
             [REGISTRY[metric] for metric in plan.metrics],
-            [row for chunk in measured for row in chunk["rows"]],
-            _reduce(plan, folder),
+            rows,
+            _reduce(plan, folder, [row["source"] for row in rows]),
             plan.extractors,
         )
         timings: Timings = {
@@ -114,7 +115,7 @@ def _set_metrics(plan: EvaluationPlan) -> list[SetMetric]:
     return [metric for name in plan.metrics if isinstance(metric := REGISTRY[name], SetMetric)]
 
 
-def _reduce(plan: EvaluationPlan, folder: EvaluationFolder) -> dict[str, Reduced]:
+def _reduce(plan: EvaluationPlan, folder: EvaluationFolder, sources: Sequence[str]) -> dict[str, Reduced]:
     """The values of the metrics of all clips, from the stored features."""
 
     def chunks(extractor: str) -> Iterator[ChunkFeatures]:
@@ -122,7 +123,10 @@ def _reduce(plan: EvaluationPlan, folder: EvaluationFolder) -> dict[str, Reduced
         for number in range(len(plan.chunks)):
             yield folder.read_features(identity, number)
 
-    return {metric.name: metric.reduce(partial(chunks, metric.extractor)) for metric in _set_metrics(plan)}
+    return {
+        metric.name: metric.reduce(partial(chunks, metric.extractor), sources)
+        for metric in _set_metrics(plan)
+    }
 
 
 def _on_actors(

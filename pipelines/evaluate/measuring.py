@@ -14,7 +14,7 @@ import numpy as np
 from core.errors import AnimaticError
 from pipelines.evaluate.clips import ClipPair, RealClip
 from pipelines.evaluate.degenerate import is_black, is_frozen
-from pipelines.evaluate.features import EXTRACTORS, ChunkFeatures, Extractor, ExtractorFile
+from pipelines.evaluate.features import ChunkFeatures, Extractor, ExtractorFile, open_extractor
 from pipelines.evaluate.metrics import REGISTRY, ClipMetric, FeatureMetric, Metric, NetworkMetric
 from pipelines.evaluate.records import ClipRow, Values
 from pipelines.evaluate.storage import EvaluationFolder
@@ -109,7 +109,7 @@ class ChunkMeasurer:
         return features
 
     def _open_extractor(self, name: str) -> Extractor:
-        return EXTRACTORS[name].open(self._work.extractors[name].path, self._work.device)
+        return open_extractor(self._work.extractors[name], self._work.device)
 
     def _open_animator(self) -> Animator:
         animator = self._work.system.open(self._work.device).animator

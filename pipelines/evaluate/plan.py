@@ -7,7 +7,7 @@ from pathlib import Path
 from core.canonical_json import digest_of
 from pipelines.evaluate.clips import HeldOutSet, SampleShape
 from pipelines.evaluate.config import EvaluateConfig
-from pipelines.evaluate.features import ExtractorFile, identify
+from pipelines.evaluate.features import ExtractorFile, check_frames, identify
 from pipelines.evaluate.metrics import REGISTRY, choose
 from pipelines.evaluate.protocols import READERS
 from pipelines.evaluate.records import Identity, ProtocolRecord
@@ -69,6 +69,7 @@ def plan_evaluation(system: System, config: EvaluateConfig) -> EvaluationPlan:
     extractors = identify(config.extractors)
     metrics = choose(config.metrics, extractors, system.record["kind"] == "bundle")
     chosen = choose_clips(config, system.shape(config.stride))
+    check_frames(extractors, chosen.shape.frames)
     system.check(chosen.keys)
     protocol = _protocol(chosen, config)
     clips = chosen.numbers

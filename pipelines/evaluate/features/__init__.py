@@ -5,6 +5,8 @@ from pathlib import Path
 
 from core.errors import AnimaticError
 from core.files import content_digests
+from pipelines.evaluate.features.clip import CLIP
+from pipelines.evaluate.features.dreamsim import DREAMSIM
 from pipelines.evaluate.features.extractor import (
     ChunkFeatures,
     ClipFeatures,
@@ -12,8 +14,10 @@ from pipelines.evaluate.features.extractor import (
     ExtractorFile,
     ExtractorKind,
 )
+from pipelines.evaluate.features.i3d import I3D
+from pipelines.evaluate.features.videomae import VIDEOMAE
 
-EXTRACTORS: dict[str, ExtractorKind] = {}
+EXTRACTORS: dict[str, ExtractorKind] = {kind.name: kind for kind in (I3D, VIDEOMAE, DREAMSIM, CLIP)}
 
 __all__ = [
     "EXTRACTORS",
@@ -22,7 +26,9 @@ __all__ = [
     "Extractor",
     "ExtractorFile",
     "ExtractorKind",
+    "check_frames",
     "identify",
+    "open_extractor",
 ]
 
 
@@ -48,3 +54,27 @@ def identify(given: Mapping[str, str]) -> dict[str, ExtractorFile]:
             )
         found[name] = ExtractorFile(name, path, digest, EXTRACTORS[name].describe(path))
     return found
+
+
+def check_frames(extractors: Mapping[str, ExtractorFile], frames: int) -> None:
+    """Raise AnimaticError for an extractor whose network reads clips of another length."""
+    for file in extractors.values():
+        wanted = EXTRACTORS[file.name].frames(file.path)
+        if wanted is not None and wanted != frames:
+            raise AnimaticError(
+                f"extractor {file.name}: {file.path} reads clips of {wanted} frames, these have {frames}: "
+                f"leave --extractor {file.name} out, or name a network for {frames} frames"
+            )
+
+
+def open_extractor(file: ExtractorFile, device: str) -> Extractor:
+    """Load an identified extractor to a device ("cpu", "cuda").
+
+    Raises AnimaticError if its file has changed since, or is not what it describes.
+    """
+    if not file.path.exists() or content_digests({file.name: file.path})[file.name] != file.digest:
+        raise AnimaticError(
+            f"extractor {file.name}: {file.path} changed while the evaluation was running: restore it, and "
+            "rerun the same command"
+        )
+    return EXTRACTORS[file.name].open(file.path, device)

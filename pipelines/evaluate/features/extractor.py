@@ -66,11 +66,13 @@ class ExtractorKind:
         describe: what every value records about the file (resize, frames, …), read without loading it.
             Raises AnimaticError if the file is not of this kind.
         open: loads the network to a device ("cpu", "cuda").
+        frames: of the clips that the network reads; None: any number.
     """
 
     name: str
     describe: Callable[[Path], dict[str, JsonValue]]
     open: Callable[[Path, str], Extractor]
+    frames: Callable[[Path], int | None] = lambda path: None
 
 
 @dataclass(frozen=True)

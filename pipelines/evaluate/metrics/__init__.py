@@ -6,12 +6,17 @@
 from collections.abc import Collection, Sequence
 
 from core.errors import AnimaticError
+from pipelines.evaluate.metrics.clip_consistency import ClipConsistency
+from pipelines.evaluate.metrics.clip_pic import ClipPic
+from pipelines.evaluate.metrics.clip_text import ClipText
 from pipelines.evaluate.metrics.denoising_loss import DenoisingLoss
 from pipelines.evaluate.metrics.direction import DirectionOfMotion, caption_direction
 from pipelines.evaluate.metrics.dynamic_degree import DynamicDegree
 from pipelines.evaluate.metrics.first_frame_psnr import FirstFramePsnr
 from pipelines.evaluate.metrics.first_frame_ssim import FirstFrameSsim
 from pipelines.evaluate.metrics.flicker import Flicker
+from pipelines.evaluate.metrics.fvd import Fvd
+from pipelines.evaluate.metrics.kvd import Kvd
 from pipelines.evaluate.metrics.metric import (
     ClipMetric,
     Column,
@@ -22,7 +27,10 @@ from pipelines.evaluate.metrics.metric import (
     SetMetric,
 )
 from pipelines.evaluate.metrics.motion import Direction, motion_direction
+from pipelines.evaluate.metrics.pic import Pic
 from pipelines.evaluate.metrics.travel import Travel
+from pipelines.evaluate.metrics.videomae_frechet import VideoMaeFrechet
+from pipelines.evaluate.metrics.videomae_kernel import VideoMaeKernel
 
 __all__ = [
     "REGISTRY",
@@ -49,6 +57,14 @@ REGISTRY: dict[str, Metric] = {
         Flicker(),
         DirectionOfMotion(),
         DenoisingLoss(),
+        Fvd(),
+        Kvd(),
+        VideoMaeFrechet(),
+        VideoMaeKernel(),
+        Pic(),
+        ClipPic(),
+        ClipText(),
+        ClipConsistency(),
     )
 }
 

@@ -126,8 +126,9 @@ class SetMetric(Metric):
         return ()
 
     @abstractmethod
-    def reduce(self, chunks: Callable[[], Iterator[ChunkFeatures]]) -> Reduced:
-        """The value; ``chunks`` reads the stored features of all clips again in each call.
+    def reduce(self, chunks: Callable[[], Iterator[ChunkFeatures]], sources: Sequence[str]) -> Reduced:
+        """The value; ``chunks`` reads the stored features of all clips again in each call, and ``sources``
+        are the source videos of the clips, in the same order.
 
         Raises AnimaticError for fewer than two clips or features that are not finite.
         """

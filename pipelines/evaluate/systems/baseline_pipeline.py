@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image
 
 from core.errors import AnimaticError
 from pipelines.evaluate.clips import Pixels, RealClip
+from pipelines.evaluate.quiet_loading import quiet_loading
 from pipelines.evaluate.systems.baselines import BaselineSettings
 from pipelines.evaluate.systems.system import noise_seed
 from pipelines.video.frames import fit_image
@@ -120,7 +120,7 @@ def _load(settings: BaselineSettings, device: str) -> DiffusionPipeline:
 
     kind = getattr(diffusers, settings.baseline.pipeline)
     try:
-        with _quiet():
+        with quiet_loading():
             pipeline = kind.from_pretrained(
                 str(settings.weights),
                 variant=settings.variant(),
@@ -132,22 +132,3 @@ def _load(settings: BaselineSettings, device: str) -> DiffusionPipeline:
         raise AnimaticError(f"{settings.weights} cannot be loaded as {settings.name}: {first[0]}") from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the libraries' bars, and their advice on how to load."""
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
-
-    libraries = (of_diffusers, of_transformers)
-    levels = [library.get_verbosity() for library in libraries]
-    for library in libraries:
-        library.set_verbosity_error()
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, level in zip(libraries, levels, strict=True):
-            library.set_verbosity(level)
-            library.enable_progress_bar()
