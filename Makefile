@@ -35,7 +35,7 @@ options-train := PRESET SET CONFIG DATA OUT ADDRESS ENVIRONMENT LAUNCHER GPUS ME
 arguments-train := STAGE
 options-animate := OUT BUNDLE PRESET STEPS ETA TEXT_GUIDANCE IMAGE_GUIDANCE FPS PLAYBACK SEED COUNT FRAMES LAST +LOOP CODEC ENCODERS +JSON
 arguments-animate := IMAGE PROMPT
-options-evaluate := OUT BUNDLE CLIPS STEPS SEED STRIDE METRICS PROTOCOL SPLIT CAPTIONS GENERATED BASELINE WEIGHTS SIZE EXPORT_PICTURES WORKERS GPUS ADDRESS ENVIRONMENT CODEC ENCODERS +JSON
+options-evaluate := OUT BUNDLE CLIPS STEPS SEED STRIDE METRICS EXTRACTOR PROTOCOL SPLIT CAPTIONS GENERATED BASELINE WEIGHTS SIZE EXPORT_PICTURES WORKERS GPUS ADDRESS ENVIRONMENT CODEC ENCODERS +JSON
 arguments-evaluate := DATA
 options-compare := GATE +JSON
 arguments-compare := REPORT_A REPORT_B
@@ -88,14 +88,14 @@ given = $${$(1):+"$$$(1)"}
 # $(call need,DATA,usage): ends the recipe if DATA is not given.
 need = @test -n "$${$(1):-}" || { echo 'error: $(2)' >&2; exit 2; }
 # Fills `options` with what is given of this target's options. SET="a.b=1 c=[x, y] d=2": an assignment ends where the
-# next KEY= begins, so values may contain blanks.
+# next KEY= begins, so values may contain blanks. EXTRACTOR="i3d=FILE clip=FOLDER" is read in the same way.
 read_options = options=(); \
 	for name in $(options-$@); do \
 		kind=$${name%%[A-Z]*}; name=$${name\#$$kind}; option=$${name,,}; option=$${option//_/-}; value=$${!name:-}; \
 		case "$$kind$$name$${value:+=}" in \
-			SET=) sets=(); while [[ $$value =~ ^(.*[^[:space:]])[[:space:]]+([A-Za-z_][A-Za-z0-9_.]*=.*)$$ ]]; do \
-				value=$${BASH_REMATCH[1]}; sets=(--set "$${BASH_REMATCH[2]}" "$${sets[@]}"); done; \
-				options+=(--set "$$value" "$${sets[@]}");; \
+			SET= | EXTRACTOR=) sets=(); while [[ $$value =~ ^(.*[^[:space:]])[[:space:]]+([A-Za-z_][A-Za-z0-9_.]*=.*)$$ ]]; do \
+				value=$${BASH_REMATCH[1]}; sets=("--$$option" "$${BASH_REMATCH[2]}" "$${sets[@]}"); done; \
+				options+=("--$$option" "$$value" "$${sets[@]}");; \
 			[A-Z]*=) options+=("--$$option=$$value");; \
 			*=) case "$$kind$$value" in \
 				?1 | ?yes | ?true) options+=("--$$option");; \

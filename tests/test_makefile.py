@@ -140,6 +140,16 @@ def test_settings_keep_the_blanks_in_their_values(folder: Path) -> None:
         "--set", "seed=1 ",
     ]  # fmt: skip
     assert passed(folder, "train") == ["train", "--stage=3"]
+    extractors = passed(folder, "evaluate", "DATA=x", "EXTRACTOR=i3d=my file.pt clip=folder")
+    assert extractors == [
+        "evaluate",
+        "--extractor",
+        "i3d=my file.pt",
+        "--extractor",
+        "clip=folder",
+        "--",
+        "x",
+    ]
 
 
 def test_what_is_not_given_is_left_out_and_what_is_needed_is_named(folder: Path) -> None:

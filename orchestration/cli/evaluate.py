@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,6 +76,13 @@ def evaluate(
             help="Which to measure; all that need no weights or have their extractor if not given.",
         ),
     ] = None,
+    extractor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH[@SHA256]",
+            help="A network that features come from: i3d, videomae, dreamsim or clip; repeatable.",
+        ),
+    ] = None,
     workers: Workers = None,
     gpus: Gpus = None,
     address: Address = None,
@@ -144,6 +152,7 @@ def evaluate(
         seed=seed,
         stride=stride,
         metrics=_names(metrics),
+        extractors=_extractors(extractor or []),
         workers=workers,
         gpus=gpus,
         codec=codec,
@@ -220,6 +229,19 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     if not names:
         raise AnimaticError("--metrics names none: leave it out for all that can be measured")
     return names
+
+
+def _extractors(texts: Sequence[str]) -> dict[str, str]:
+    """Paths, with digests, by name. Raises AnimaticError for other texts, and a name given twice."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, separator, path = text.partition("=")
+        if not (name and separator and path):
+            raise AnimaticError(f"--extractor {text} is not of the form NAME=PATH or NAME=PATH@SHA256")
+        if name in found:
+            raise AnimaticError(f"--extractor {name} is given twice: name one network")
+        found[name] = str(local_source(path))
+    return found
 
 
 def _print_evaluation(planned: EvaluationPlan, report: EvaluationReport, finished: bool) -> None:

@@ -44,9 +44,10 @@ class EvaluateOptions:
     champion if None; ``folder``: if None, one named by bundle and protocol in ``parent_folder``, which is
     ``runs/evaluations`` if None; ``clips``: all if None; ``seed`` of the choice of clips and the noise;
     ``stride``: distance between the real clips' frames, the configuration's if None; ``metrics``: names, all
-    whose needs are met if None; ``workers``: Ray actors, one for each GPU or core if None; ``gpus``: as many
-    actors with one each; ``codec`` and ``encoders``: files for a bundle that contains none; ``system``: what
-    generates in place of the bundle, and on which public dataset; ``values``: more settings of
+    whose needs are met if None; ``extractors``: PATH or PATH@SHA256 by name; ``workers``: Ray actors, one for
+    each GPU or core if None; ``gpus``: as many actors with one each; ``codec`` and ``encoders``: files for a
+    bundle that contains none; ``system``: what generates in place of the bundle, and on which public dataset;
+    ``values``: more settings of
     :class:`pipelines.evaluate.EvaluateConfig`, by name.
     """
 
@@ -59,6 +60,7 @@ class EvaluateOptions:
     seed: int = 0
     stride: int | None = None
     metrics: tuple[str, ...] | None = None
+    extractors: Mapping[str, str] = field(default_factory=dict)
     workers: int | None = None
     gpus: int | None = None
     address: str | None = None
@@ -109,6 +111,7 @@ def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> Evalua
         "seed": options.seed,
         "protocol": options.system.protocol,
         "metrics": options.metrics,
+        "extractors": dict(options.extractors),
         **({} if options.system.protocol == "held-out" else PUBLIC_DEFAULTS),
         **{name: value for name, value in own.items() if value is not None},
         **({} if system.bundle is None else _of_bundle(system.bundle, options.steps)),

@@ -157,6 +157,7 @@ def evaluate_job(options: EvaluateOptions, workspace: Workspace) -> JobRequest:
             seed=options.seed,
             stride=options.stride,
             metrics=None if options.metrics is None else ",".join(options.metrics),
+            extractor=[f"{name}={absolute(path)}" for name, path in options.extractors.items()],
             codec=_location(options.codec),
             encoders=_location(options.encoders),
             protocol=None if system.protocol == "held-out" else system.protocol,

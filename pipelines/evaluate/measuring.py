@@ -105,6 +105,7 @@ class ChunkMeasurer:
             generated=extractor.clips(np.stack([pair.generated for pair in pairs])),
             text=extractor.texts([pair.clip.caption for pair in pairs]),
         )
+        _require_finite(name, features, pairs)
         self._folder.write_features(identity, number, features)
         return features
 
@@ -116,6 +117,17 @@ class ChunkMeasurer:
         if animator is None:
             raise AnimaticError(f"{self._work.system.record['name']} has no network that can be measured")
         return animator
+
+
+def _require_finite(extractor: str, features: ChunkFeatures, pairs: Sequence[ClipPair]) -> None:
+    """Raise AnimaticError for the first clip with features that are not finite."""
+    for number, pair in enumerate(pairs):
+        of_clip = features.clip(number)
+        if not all(np.isfinite(each).all() for each in (of_clip.real, of_clip.generated)):
+            raise AnimaticError(
+                f"clip {pair.clip.key}: extractor {extractor} makes features of it that are not finite; "
+                "check that its file is the published one"
+            )
 
 
 def _row(pair: ClipPair, values: Values) -> ClipRow:

@@ -9,6 +9,7 @@ import numpy as np
 from core.canonical_json import digest_of
 from pipelines.evaluate import EvaluateConfig, EvaluationReport, measure_clips
 from pipelines.evaluate.clips import ClipPair
+from pipelines.evaluate.features import identify
 from pipelines.evaluate.metrics import choose
 from pipelines.evaluate.plan import EvaluationPlan
 from pipelines.evaluate.records import ProtocolRecord, SystemRecord
@@ -67,17 +68,20 @@ def plan_of(
     pairs: Sequence[ClipPair],
     system: Mapping[str, Any] | None = None,
     metrics: Sequence[str] | None = None,
+    extractors: Mapping[str, str] | None = None,
     **protocol: object,
 ) -> EvaluationPlan:
-    """A plan whose clips are stored: measuring is what remains. Default: every metric without needs."""
+    """A plan whose clips are stored: measuring is what remains. Default: every metric whose needs are met."""
     evaluation = EvaluationFolder(folder)
+    files = identify(extractors or {})
     config = EvaluateConfig(data="held-out", output=folder, workers=0, chunk=CHUNK)
     plan = EvaluationPlan(
         system=cast(Any, GivenSystem(system_of(**(system or {})))),
         config=config,
         protocol=protocol_of(pairs, **protocol),
         clips=list(range(len(pairs))),
-        metrics=[metric.name for metric in choose(metrics, (), network=False)],
+        metrics=[metric.name for metric in choose(metrics, files, network=False)],
+        extractors=files,
     )
     evaluation.require_identity(plan.identity)
     for number, clips in enumerate(plan.chunks):
@@ -92,7 +96,8 @@ def write_report(
     pairs: Sequence[ClipPair],
     system: Mapping[str, Any] | None = None,
     metrics: Sequence[str] | None = None,
+    extractors: Mapping[str, str] | None = None,
     **protocol: object,
 ) -> EvaluationReport:
     """Measure these clips: ``folder`` is as the job leaves it, ``report.json`` included."""
-    return measure_clips(plan_of(folder, pairs, system, metrics, **protocol))
+    return measure_clips(plan_of(folder, pairs, system, metrics, extractors, **protocol))

@@ -1,5 +1,6 @@
 """Feature extractors, by name; each is loaded from a file whose sha256 its values record."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from pipelines.evaluate.features.i3d import I3D
 from pipelines.evaluate.features.videomae import VIDEOMAE
 
 EXTRACTORS: dict[str, ExtractorKind] = {kind.name: kind for kind in (I3D, VIDEOMAE, DREAMSIM, CLIP)}
+
+_SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 __all__ = [
     "EXTRACTORS",
@@ -42,7 +45,7 @@ def identify(given: Mapping[str, str]) -> dict[str, ExtractorFile]:
     for name, location in given.items():
         if name not in EXTRACTORS:
             raise AnimaticError(f"no extractor is named {name!r}; there are {', '.join(sorted(EXTRACTORS))}")
-        text, _, expected = location.partition("@")
+        text, expected = _split(location)
         path = Path(text).expanduser().absolute()
         if not path.exists():
             raise AnimaticError(f"extractor {name}: {path} does not exist; name its file or folder")
@@ -54,6 +57,14 @@ def identify(given: Mapping[str, str]) -> dict[str, ExtractorFile]:
             )
         found[name] = ExtractorFile(name, path, digest, EXTRACTORS[name].describe(path))
     return found
+
+
+def _split(location: str) -> tuple[str, str]:
+    """Path and digest, which is empty where none is given. A path may contain an @."""
+    path, _, digest = location.rpartition("@")
+    if path and _SHA256.fullmatch(digest):
+        return path, digest.lower()
+    return location, ""
 
 
 def check_frames(extractors: Mapping[str, ExtractorFile], frames: int) -> None:

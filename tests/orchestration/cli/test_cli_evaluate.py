@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from core.files import sha256
 from tests.support.coded_clips import build_dataset
 from tests.support.command import run
+from tests.support.extractors import write_i3d
 from tests.support.public_datasets import UCF101, ucf101_line, write_ucf101
 from tests.support.small_stages import make_bundle
 
@@ -59,6 +61,23 @@ def test_clips_of_another_system_are_measured_on_the_exported_pictures(here: Pat
     assert "2048 requested (1 more are listed and unusable: missing_file 1)" in too_many.stderr
 
 
+def test_metrics_on_features_are_measured_with_the_extractors_given(here: Path) -> None:
+    build_dataset(here / "data", [40] * 3)
+    make_bundle(here / "bundle")
+    digest = sha256(write_i3d(here / "i3d@4.pt"))
+    command = ("evaluate", "data", "--bundle", "bundle", "--steps", 1, "--workers", 0)
+    refused = run(*command, "--metrics", "kvd,clip_text", "--extractor", "i3d=i3d@4.pt")
+    assert "metric clip_text needs the extractor clip: add --extractor clip=PATH" in refused.stderr
+    assert "has sha256" in run(*command, "--extractor", f"i3d=i3d@4.pt@{'0' * 64}").stderr
+    assert not (here / "runs" / "evaluations").exists()
+
+    found = run(*command, "--metrics", "kvd,fvd", "--extractor", f"i3d=i3d@4.pt@{digest.upper()}", "--json")
+    assert found.exit_code == 0, found.output
+    metrics = json.loads(found.stdout)["metrics"]
+    assert list(metrics) == ["fvd", "kvd"]
+    assert metrics["fvd"]["details"]["extractor_sha256"] == digest
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -87,6 +106,9 @@ def test_clips_of_another_system_are_measured_on_the_exported_pictures(here: Pat
             ["--generated", "a", "--size", "3x32x32", "--protocol", "ucf101"],
             "missing is not a folder with the videos of ucf101",
         ),
+        (["--extractor", "i3d"], "--extractor i3d is not of the form NAME=PATH or NAME=PATH@SHA256"),
+        (["--extractor", "i3d=a", "--extractor", "i3d=b"], "--extractor i3d is given twice"),
+        (["--extractor", "clip=https://h/w"], "https://h/w is a URL, but this is read from a local path"),
         (["--export-pictures", "p", "--address", "http://h:1"], "leave out --address"),
         (["--export-pictures", "p", "--generated", "a"], "--export-pictures measures nothing: leave out"),
     ],

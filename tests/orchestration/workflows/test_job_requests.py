@@ -128,7 +128,10 @@ def test_data_verbs_name_absolute_paths_and_urls_as_they_are(here: Path) -> None
         encode_job(EncodeOptions("d", "l", stills=True, workers=3), WORKSPACE, GPUS),
         encode_job(EncodeOptions("d", "l", gpus=8), WORKSPACE, CPUS),
         score_job(ScoreOptions("d", Path("w.pt"), gpus=8), WORKSPACE),
-        evaluate_job(EvaluateOptions("d", bundle="bundle", steps=2), WORKSPACE),
+        evaluate_job(
+            EvaluateOptions("d", bundle="bundle", steps=2, extractors={"i3d": "a.pt@1f", "clip": "/c"}),
+            WORKSPACE,
+        ),
         evaluate_job(EvaluateOptions("d", bundle="1a2b3c", gpus=8), WORKSPACE),
     ]
     assert {request.runs for request in requests} == {f"{here}/runs"}
@@ -139,6 +142,7 @@ def test_data_verbs_name_absolute_paths_and_urls_as_they_are(here: Path) -> None
         f"encode --to={here}/l --preset=256 --stills --precision=float32 --workers=3 -- {here}/d",
         f"encode --to={here}/l --preset=256 --precision=float32 --gpus=8 -- {here}/d",
         f"score --weights={here}/w.pt --model=ViT-H-14 --batch=64 --gpus=8 -- {here}/d",
-        f"evaluate --bundle={here}/bundle --steps=2 --seed=0 -- {here}/d",
+        f"evaluate --bundle={here}/bundle --steps=2 --seed=0 --extractor=i3d={here}/a.pt@1f "
+        f"--extractor=clip=/c -- {here}/d",
         f"evaluate --bundle=1a2b3c --seed=0 --gpus=8 -- {here}/d",
     ]
