@@ -20,6 +20,7 @@ from orchestration.cli import (
     promotion,
     study,
     training,
+    vbench,
 )
 from orchestration.cli.common import CommandGroup
 from orchestration.cli.streams import prepare_streams
@@ -44,6 +45,7 @@ for module in (
     evaluate,
     metric,
     study,
+    vbench,
     checkpoints,
     jobs,
     operations,

@@ -205,7 +205,7 @@ def evaluate(planned: EvaluationPlan, on_progress: Callable[[int, int], None]) -
 
 
 def _of_bundle(bundle: Bundle, steps: int | None) -> dict[str, object]:
-    return {"sampling": _sampling(bundle, steps), "fps_condition": _fps_condition(bundle.info.preset)}
+    return {"sampling": _sampling(bundle, steps), "fps_condition": fps_condition(bundle.info.preset)}
 
 
 def _sampling(bundle: Bundle, steps: int | None) -> SamplingSettings:
@@ -215,7 +215,7 @@ def _sampling(bundle: Bundle, steps: int | None) -> SamplingSettings:
     return settings.model_copy(update={"fps": None})
 
 
-def _fps_condition(preset: str) -> Literal["fps", "stride"]:
+def fps_condition(preset: str) -> Literal["fps", "stride"]:
     """What the networks of a preset receive as their rate."""
     if preset not in presets():
         return "fps"

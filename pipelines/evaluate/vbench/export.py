@@ -22,7 +22,8 @@ from core.storage import Folder
 from pipelines.cluster.actors import run_on_actors
 from pipelines.evaluate.clips import Pixels, RealClip, SampleShape
 from pipelines.evaluate.records import StoredClip
-from pipelines.evaluate.storage import EvaluationFolder
+from pipelines.evaluate.report import read_report
+from pipelines.evaluate.storage import REPORT, EvaluationFolder
 from pipelines.evaluate.systems import OpenSystem, System, noise_seed
 from pipelines.evaluate.vbench.layout import (
     CLIPS_OF_PROMPT,
@@ -65,8 +66,10 @@ class VBenchWork:
 
 def export_for_prompts(
     work: VBenchWork, prompts: Sequence[VBenchPrompt], on_progress: Progress = lambda done, total: None
-) -> None:
-    """Generate five clips for each prompt; ``on_progress`` is called with (clips done, clips).
+) -> int:
+    """Generate five clips for each prompt; returns the number of clips.
+
+    ``on_progress`` is called with (clips done, clips).
 
     Raises AnimaticError if the folder has clips of another system or seed, or a picture cannot be decoded.
     """
@@ -90,6 +93,7 @@ def export_for_prompts(
             on_progress(done, len(tasks))
     names = [clip_name(prompt.text, index) for prompt, index in tasks]
     Folder(work.output).write(SEEDS, _json({name: noise_seed(work.seed, name) for name in names}))
+    return len(tasks)
 
 
 class VBenchWorker:
@@ -128,26 +132,35 @@ class VBenchWorker:
 
 
 def export_evaluation(
-    evaluation: Path, chunks: int, output: Path, fps: float, on_progress: Progress = lambda done, total: None
-) -> None:
+    evaluation: Path, output: Path, fps: float, on_progress: Progress = lambda done, total: None
+) -> int:
     """Write the generated clips of an evaluation, and their pictures, in VBench's layout for own pictures.
 
     ``videos/CAPTION-0.mp4`` and ``images/CAPTION.png``; a caption that several clips share is followed by the
-    clip's key. ``on_progress`` is called with (chunks done, ``chunks``).
+    clip's key. ``on_progress`` is called with (clips done, clips). Returns the number of clips.
 
-    Raises AnimaticError if a chunk is missing or damaged, or a caption cannot be the name of a file.
+    Raises AnimaticError if the folder has no finished evaluation, a file of it is missing or damaged, or a
+    caption cannot be the name of a file.
     """
+    total = len(read_report(evaluation / REPORT)["clips"])
     folder = EvaluationFolder(evaluation)
-    names = _names([folder.chunk_record(number)["clips"] for number in range(chunks)])
+    chunks = list(itertools.takewhile(folder.has_chunk, itertools.count()))
+    names = _names([folder.chunk_record(number)["clips"] for number in chunks])
+    if len(names) != total:
+        raise AnimaticError(f"{evaluation} has {len(names)} of the {total} clips of its report: rerun it")
     create_folder(output / VIDEOS)
     create_folder(output / PICTURES)
-    for number in range(chunks):
+    done = 0
+    for number in chunks:
         for pair in folder.read_chunk(number):
+            on_progress(done, total)
             name = names[pair.clip.key]
             _write_clip(pair.generated, output / VIDEOS / clip_name(name, 0), fps)
             with atomic_file(output / PICTURES / f"{name}.png") as partial:
                 Image.fromarray(pair.real[0]).save(partial, "PNG")
-        on_progress(number + 1, chunks)
+            done += 1
+    on_progress(done, total)
+    return total
 
 
 def _names(chunks: Sequence[Sequence[StoredClip]]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """VBench's result files → one typed record beside a report."""
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from core.errors import AnimaticError
-from core.files import sha256
+from core.files import create_folder, sha256, write_text
 from pipelines.evaluate.vbench.scores import DIMENSIONS, DimensionScore, Totals, dimension_scores, totals
 
 RECORD = "vbench.json"
@@ -31,6 +32,14 @@ class VBenchRecord(TypedDict):
     unweighted: dict[str, float]
     missing: list[str]
     totals: Totals
+
+
+def write_results(record: VBenchRecord, folder: Path) -> Path:
+    """Store a record as ``vbench.json`` in a folder; returns the file."""
+    create_folder(folder)
+    path = folder / RECORD
+    write_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    return path
 
 
 def import_results(paths: Sequence[Path]) -> VBenchRecord:
