@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import logsumexp, stdtrit
 
-Floats = npt.NDArray[np.float64]
+from pipelines.evaluate.statistics.intervals import LEAST_SOURCES, Floats
 
 # Standard deviation of the normal prior on log strengths and on the log of the propensity to ties: wide
 # beside what votes leave open, and finite, so that a system that won every vote has a finite strength.
 PRIOR_DEVIATION = 3.0
-LEAST_RATERS = 5
 
 
 class Votes(NamedTuple):
@@ -43,14 +41,14 @@ def strengths(votes: Sequence[Votes], systems: int) -> Strengths:
     ν √(π_i π_j). The log likelihood is concave; log π and log ν have a normal prior of deviation
     ``PRIOR_DEVIATION``. The votes of one rater depend on each other, so the variance is the sandwich estimate
     with raters as clusters, times G / (G - 1), and Student's distribution of G - 1 degrees of freedom gives
-    the intervals of G raters; fewer than ``LEAST_RATERS`` give none.
+    the intervals of G raters; fewer than ``LEAST_SOURCES`` give none.
     """
     design = _Design(votes, systems)
     fitted = minimize(design.loss, np.zeros(systems + 1), jac=True, method="L-BFGS-B", options={"gtol": 1e-9})
     parameters = np.asarray(fitted.x, np.float64)
     centring = np.eye(systems + 1)[:systems] - np.append(np.full(systems, 1 / systems), 0.0)
     raters = sorted({each.rater for each in votes})
-    if len(raters) < LEAST_RATERS:
+    if len(raters) < LEAST_SOURCES:
         return Strengths(centring @ parameters, None)
     scores = design.scores(parameters, raters)
     inverse = np.linalg.inv(design.information(parameters))

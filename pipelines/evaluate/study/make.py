@@ -9,6 +9,7 @@ from pathlib import Path
 from core.canonical_json import canonical_json
 from core.errors import AnimaticError
 from core.files import atomic_folder
+from pipelines.evaluate.comparison import mismatch
 from pipelines.evaluate.records import EvaluationReport
 from pipelines.evaluate.report import read_report
 from pipelines.evaluate.study.design import (
@@ -85,13 +86,11 @@ def check_comparable(reports: Mapping[Path, EvaluationReport]) -> None:
         raise AnimaticError("a study compares two or more systems: name a report of each")
     (first_path, first), *others = reports.items()
     for path, report in others:
-        ours, theirs = first["protocol"], report["protocol"]
-        differing = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
-        if differing:
-            name = differing[0]
+        difference = mismatch(first, report, only=())
+        if difference is not None:
             raise AnimaticError(
-                f"{path} and {first_path} are not comparable: their {name} is {theirs.get(name)} and "
-                f"{ours.get(name)}; evaluate both systems alike"
+                f"{first_path} and {path} are not of the same clips: their {difference}; evaluate both "
+                "systems on the same data, with the same options"
             )
     seen: dict[str, Path] = {}
     for path, report in reports.items():
