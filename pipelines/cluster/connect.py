@@ -4,7 +4,9 @@ import logging
 import os
 
 import ray
+from ray.job_config import JobConfig
 
+from core.code_version import CHECKOUT
 from core.errors import AnimaticError
 from core.signals import raise_on_signals
 from pipelines.cluster.address import check_cluster, check_token
@@ -12,6 +14,23 @@ from pipelines.cluster.temporary_folder import check_temporary_folder, logs_fold
 
 OBJECT_STORE_BYTES = 256 << 20  # jobs pass paths and counts through it, never clips
 _QUIET = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+
+
+class _OwnCode(JobConfig):
+    """Has workers import the code that this process runs.
+
+    Ray itself has them look in the current folder first, where a package of the user may be called ``models``
+    or ``training`` too.
+    """
+
+    def __init__(self) -> None:
+        # Installed packages are found by every Python; a checkout need not be installed.
+        is_checkout = (CHECKOUT / "pyproject.toml").is_file()
+        super().__init__(_py_driver_sys_path=[str(CHECKOUT)] if is_checkout else [])
+
+    def _runtime_env_has_working_dir(self) -> bool:
+        """By which Ray decides whether to add the current folder, and that of the script."""
+        return True
 
 
 def ensure_ray(address: str | None = None, num_cpus: int | None = None) -> None:
@@ -45,7 +64,14 @@ def _start(cpus: int | None) -> None:
     check_temporary_folder()
     store = OBJECT_STORE_BYTES
     try:
-        ray.init("local", num_cpus=cpus, object_store_memory=store, include_dashboard=False, **_QUIET)
+        ray.init(
+            "local",
+            num_cpus=cpus,
+            object_store_memory=store,
+            include_dashboard=False,
+            job_config=_OwnCode(),
+            **_QUIET,
+        )
     except Exception as error:  # Ray has no narrower type for a node that is not up within its 30 s
         ray.shutdown()
         raise AnimaticError(
@@ -58,7 +84,9 @@ def _connect(address: str, setting: str) -> None:
     check_cluster(address, setting)
     check_token(address, setting)
     try:
-        ray.init(address, **_QUIET)
+        # The server of interactive clients would have to unpickle it.
+        own_code = None if address.startswith("ray://") else _OwnCode()
+        ray.init(address, job_config=own_code, **_QUIET)
     except (ConnectionError, ImportError, RuntimeError, ValueError) as error:
         raise AnimaticError(
             f"no connection to the Ray cluster at {address} ({setting}): {_reason(error)}"

@@ -29,6 +29,16 @@ except AnimaticError as error:
     print(error)
 """
 
+IN_A_WORKER = """
+import ray
+
+from core.urls import absolute
+from pipelines.cluster.connect import ensure_ray
+
+ensure_ray(num_cpus=1)
+print(ray.get(ray.remote(absolute).remote("x")))
+"""
+
 
 def test_a_local_ray_that_does_not_start_is_a_clear_error(monkeypatch):
     def late(*_: object, **__: object) -> None:
@@ -67,3 +77,16 @@ def test_a_ray_whose_processes_die_is_reported_in_one_line_with_its_logs():
         assert (Path(logs) / "raylet.err").exists()
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.mark.slow  # starts a Ray of its own
+def test_workers_import_our_code_in_a_folder_with_packages_of_the_same_names(tmp_path):
+    for name in ("core", "pipelines"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise ImportError('not this one')")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
+    environment.pop("RAY_ADDRESS", None)
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_WORKER], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == f"{tmp_path}/x\n", done.stderr[-2000:]
