@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from orchestration.workflows.ablation.records import (
@@ -11,14 +12,16 @@ from orchestration.workflows.ablation.records import (
     VariantRecord,
 )
 from orchestration.workflows.ablation.variants import FULL
+from pipelines.evaluate.metrics import REGISTRY
 
-# Measurements of the real clips say nothing about a variant.
-_ON_REAL = "_on_real"
 _ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 
 
 def table(record: AblationRecord) -> tuple[list[str], list[list[str | None]]]:
-    """Columns and rows: the whole method's figures, then the differences of each variant from it."""
+    """Columns and rows: the whole method's figures, then the differences of each variant from it.
+
+    Of a metric with several columns, the one of its name; ``ablation.json`` has all.
+    """
     names = _metrics(record)
     shown = {
         name: next(v["metrics"][name] for v in record["variants"] if name in v["metrics"]) for name in names
@@ -81,7 +84,7 @@ def _cell_name(record: AblationRecord, variant: VariantRecord, cell: CellRecord)
 
 def _metrics(record: AblationRecord) -> list[str]:
     names = dict.fromkeys(name for variant in record["variants"] for name in variant["metrics"])
-    return [name for name in names if not name.endswith(_ON_REAL)]
+    return [name for name in names if name in REGISTRY]
 
 
 def _heading(name: str, metric: VariantMetric) -> str:
@@ -94,17 +97,22 @@ def _cell(variant: VariantRecord, name: str) -> str | None:
     if metric is None:
         return None
     if variant["name"] == FULL.name:
-        return f"{metric['value']:.3g}{_range(metric['low'], metric['high'], '')}"
+        return _figure(metric["value"], metric["low"], metric["high"])
     difference = metric["difference"]
     if difference is None:  # the whole method failed
         return f"({metric['value']:.3g})"
     low, high = difference["low"], difference["high"]
     mark = "*" if low is not None and high is not None and (low > 0 or high < 0) else ""
-    return f"{difference['value']:+.3g}{mark}{_range(low, high, '+')}"
+    return _figure(difference["value"], low, high, sign="+", mark=mark)
 
 
-def _range(low: float | None, high: float | None, sign: str) -> str:
-    return "" if low is None or high is None else f" [{low:{sign}.3g}, {high:{sign}.3g}]"
+def _figure(value: float, low: float | None, high: float | None, sign: str = "", mark: str = "") -> str:
+    """A value with its interval, to the second digit of half of its width."""
+    if low is None or high is None:
+        return f"{value:{sign}.3g}{mark}"
+    width = max((high - low) / 2, 1e-6 * abs(value)) or 1.0
+    form = f"{sign}.{max(0, 1 - math.floor(math.log10(width)))}f"
+    return f"{value:{form}}{mark} [{low:{form}}, {high:{form}}]"
 
 
 def _steps(variant: VariantRecord) -> str | None:
