@@ -42,6 +42,84 @@ if TYPE_CHECKING:
 LISTED = 10  # keys of frozen or black clips
 
 
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        parser=local_path,
+        metavar="PATH",
+        help="Where to write; runs/evaluations/BUNDLE-PROTOCOL if not given.",
+    ),
+]
+BundleName = Annotated[str | None, typer.Option(help="Bundle folder or id; the champion if not given.")]
+Stride = Annotated[
+    int | None,
+    typer.Option(min=1, help="Take every n-th frame of the real clips; the network gets their rate."),
+]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,…",
+        help="Which to measure; all that need no weights or have their extractor if not given.",
+    ),
+]
+Extractors = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=PATH[@SHA256]",
+        help="A network that features come from: i3d, videomae, dreamsim or clip; repeatable.",
+    ),
+]
+Protocol = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="held-out; ucf101 or msrvtt: DATA is that dataset as unpacked, 2048 clips at stride 3.",
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(help="Videos of a public dataset; testlist01 or test if not given, or all."),
+]
+Captions = Annotated[
+    str | None,
+    typer.Option(help="Which of MSR-VTT's captions is the prompt: first (default) or longest."),
+]
+Generated = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_source,
+        metavar="FOLDER",
+        help="Measure these clips, KEY.mp4 or frames in KEY/, that another system made of the pictures.",
+    ),
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Generate with i2vgen-xl or stable-video-diffusion."),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_source, metavar="FOLDER", help="Pipeline of --baseline, as diffusers stores it."
+    ),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FxHxW",
+        help="Frames, height and width of clips that no bundle generates; the bundle's if not given.",
+    ),
+]
+Pictures = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_path,
+        metavar="FOLDER",
+        help="Write KEY.png and prompts.csv, for a system elsewhere, and measure nothing.",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb to the command."""
     add_verbs(app, PANEL, (evaluate,))
@@ -50,93 +128,28 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     context: typer.Context,
     data: Annotated[str, typer.Argument(help="Held-out dataset, or a folder of NAME.mp4 with NAME.txt.")],
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            parser=local_path,
-            metavar="PATH",
-            help="Where to write; runs/evaluations/BUNDLE-PROTOCOL if not given.",
-        ),
-    ] = None,
-    bundle: Annotated[
-        str | None, typer.Option(help="Bundle folder or id; the champion if not given.")
-    ] = None,
+    folder: Folder = None,
+    bundle: BundleName = None,
     clips: Annotated[int | None, typer.Option(min=1, help="How many; all if not given.")] = None,
     steps: Annotated[int | None, typer.Option(help="DDIM steps.")] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of clips and the noise.")] = 0,
-    stride: Annotated[
-        int | None,
-        typer.Option(min=1, help="Take every n-th frame of the real clips; the network gets their rate."),
-    ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME,…",
-            help="Which to measure; all that need no weights or have their extractor if not given.",
-        ),
-    ] = None,
-    extractor: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=PATH[@SHA256]",
-            help="A network that features come from: i3d, videomae, dreamsim or clip; repeatable.",
-        ),
-    ] = None,
+    stride: Stride = None,
+    metrics: Metrics = None,
+    extractor: Extractors = None,
     workers: Workers = None,
     gpus: Gpus = None,
     address: Address = None,
     environment: Environment = Packages.AUTO,
     codec: Codec = None,
     encoders: Encoders = None,
-    protocol: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="held-out; ucf101 or msrvtt: DATA is that dataset as unpacked, 2048 clips at stride 3.",
-        ),
-    ] = "held-out",
-    split: Annotated[
-        str | None,
-        typer.Option(help="Videos of a public dataset; testlist01 or test if not given, or all."),
-    ] = None,
-    captions: Annotated[
-        str | None,
-        typer.Option(help="Which of MSR-VTT's captions is the prompt: first (default) or longest."),
-    ] = None,
-    generated: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_source,
-            metavar="FOLDER",
-            help="Measure these clips, KEY.mp4 or frames in KEY/, that another system made of the pictures.",
-        ),
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Generate with i2vgen-xl or stable-video-diffusion."),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_source, metavar="FOLDER", help="Pipeline of --baseline, as diffusers stores it."
-        ),
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FxHxW",
-            help="Frames, height and width of clips that no bundle generates; the bundle's if not given.",
-        ),
-    ] = None,
-    export_pictures: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_path,
-            metavar="FOLDER",
-            help="Write KEY.png and prompts.csv, for a system elsewhere, and measure nothing.",
-        ),
-    ] = None,
+    protocol: Protocol = "held-out",
+    split: Split = None,
+    captions: Captions = None,
+    generated: Generated = None,
+    baseline: Baseline = None,
+    weights: Weights = None,
+    size: Size = None,
+    export_pictures: Pictures = None,
     as_json: AsJson = False,
 ) -> None:
     """Animate held-out clips and measure the results: first-frame fidelity, motion, flicker."""
