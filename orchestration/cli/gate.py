@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from orchestration.workflows.gate import Judgement
 
 PANEL = "Promotion"
+Study = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_source, metavar="FILE", help="study.json of the preference study that the gate requires."
+    ),
+]
 GateFile = Annotated[
     Path | None,
     typer.Option(
@@ -74,6 +80,7 @@ def gate(
     ],
     gate_file: GateFile = None,
     champion_report: ChampionReport = None,
+    study: Study = None,
     as_json: AsJson = False,
 ) -> None:
     """Apply the promotion gate to a report, and promote nothing."""
@@ -81,7 +88,7 @@ def gate(
     from orchestration.workflows.gate_records import GateOptions, GateRefusalError
     from orchestration.workspace import Workspace
 
-    judgement = workflow.check(GateOptions(report, gate_file, champion_report), Workspace.current())
+    judgement = workflow.check(GateOptions(report, gate_file, champion_report, study), Workspace.current())
     _print_judgement(judgement, as_json)
     if judgement.decision.outcome != "PASS":
         raise GateRefusalError(judgement)

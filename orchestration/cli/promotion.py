@@ -22,7 +22,7 @@ from orchestration.cli.common import (
     refuse,
     short,
 )
-from orchestration.cli.gate import ChampionReport, GateFile, print_grounds, print_refusal
+from orchestration.cli.gate import ChampionReport, GateFile, Study, print_grounds, print_refusal
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
@@ -57,6 +57,7 @@ def promote(
     ] = None,
     gate: GateFile = None,
     champion_report: ChampionReport = None,
+    study: Study = None,
     force: Annotated[
         bool, typer.Option("--force", help="Promote without the gate's consent; needs --reason.")
     ] = False,
@@ -75,7 +76,7 @@ def promote(
     from orchestration.workspace import Workspace
 
     options = promotion.PromoteOptions(
-        bundle, preset, actor, note, GateOptions(report, gate, champion_report), forced=reason or ""
+        bundle, preset, actor, note, GateOptions(report, gate, champion_report, study), forced=reason or ""
     )
     with print_refusal(as_json):
         result = promotion.promote(options, Workspace.current())

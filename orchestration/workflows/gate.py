@@ -16,9 +16,11 @@ from pipelines.evaluate.comparison import mismatch
 from pipelines.evaluate.gate import (
     Champion,
     decide,
+    findings_of,
     read_policy,
     shipped_policy,
 )
+from pipelines.evaluate.study import read_study
 
 
 class Gatekeeper:
@@ -33,6 +35,7 @@ class Gatekeeper:
         self._path = options.report or newest_report(bundle_id, workspace)
         self._report = report_of(self._path, bundle_id)
         self._policy = shipped_policy(preset) if options.gate is None else read_policy(options.gate)
+        self._study = None if options.study is None else read_study(options.study)
 
     def judge(self, champion: Entry | None) -> Judgement:
         """The decision against this champion; None: the preset has none.
@@ -41,7 +44,8 @@ class Gatekeeper:
         another bundle.
         """
         rival, path = (None, None) if champion is None else self._rival(champion)
-        decision = decide(self._policy, self._report, rival)
+        findings = [] if self._study is None else list(findings_of(self._study))
+        decision = decide(self._policy, self._report, rival, findings)
         against = None if rival is None else rival.report
         return Judgement(decision, self._path, self._report, path, against)
 
@@ -52,6 +56,8 @@ class Gatekeeper:
             if report is not None:
                 evidence.keep("report", report["digest"], encode_report(report))
         evidence.keep("gate", self._policy.digest(), canonical_json(self._policy.content()))
+        if self._study is not None:
+            evidence.keep("study", self._study["digest"], canonical_json(self._study))
 
     def _rival(self, champion: Entry) -> tuple[Champion, Path | None]:
         """The champion with the first of its reports that compares with this one."""

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 class GateOptions:
     """``report``: of the bundle, the newest one below ``runs/evaluations`` if None; ``gate``: a file, the
     preset's own gate if None; ``champion_report``: in place of the one that the ledger recorded or the newest
-    that fits."""
+    that fits; ``study``: the ``study.json`` of a preference study."""
 
     report: Path | None = None
     gate: Path | None = None
     champion_report: Path | None = None
+    study: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def decide(
 
     Args:
         champion: of the report's preset; None if it has none.
-        study: what a preference study found, for each question and pair.
+        study: what a preference study found, for each question and pair of reports.
         set_difference: as of :func:`pipelines.evaluate.comparison.compare`, champion first.
 
     Raises:
@@ -50,7 +50,7 @@ def decide(
     if champion is not None and checks[0].outcome == "PASS":
         checks += _against(policy, report, champion, set_difference)
         if policy.study is not None:
-            checks.append(_study(policy.study, report["system"]["digest"], champion.bundle, study))
+            checks.append(_study(policy.study, report, champion, study))
     outcomes = {check.outcome for check in checks}
     undecided: Outcome = "INCONCLUSIVE" if "INCONCLUSIVE" in outcomes else "PASS"
     against = champion.report if champion is not None else None
@@ -156,19 +156,22 @@ def _improvement(names: Sequence[str], comparison: Comparison) -> Check:
     return Check("improvement", "improve", outcome, text, p=best.p_better if best else None)
 
 
-def _study(rule: StudyRule, bundle: str, champion: str, findings: Sequence[StudyFinding]) -> Check:
+def _study(
+    rule: StudyRule, report: EvaluationReport, champion: Champion, findings: Sequence[StudyFinding]
+) -> Check:
+    against = champion.report["digest"] if champion.report is not None else None
     wanted = f"a win rate above {rule.win_rate:.0%} in {rule.question} by {rule.raters} raters or more"
     found = next(
         (
             each
             for each in findings
-            if (each.bundle, each.against, each.question) == (bundle, champion, rule.question)
+            if (each.report, each.against, each.question) == (report["digest"], against, rule.question)
         ),
         None,
     )
     if found is None:
-        have = "the study is not of this bundle against the champion" if findings else "no study was given"
-        how = "run animatic study make and score with both reports, and add --study"
+        have = "the study is not of these two reports" if findings else "no study was given"
+        how = "run animatic study make and score with both reports, and add --study FILE"
         return Check("study", rule.question, "INCONCLUSIVE", f"{wanted} is required, {have}: {how}")
     known = found.low is not None and found.high is not None
     interval = f" ({found.low:.0%} to {found.high:.0%})" if known else ""

@@ -73,14 +73,15 @@ class Champion:
 
 @dataclass(frozen=True)
 class StudyFinding:
-    """What a preference study found of one bundle against another, for one question.
+    """What a preference study found of the clips of one report against those of another, for one question.
 
-    ``win_rate``: of ``bundle`` against ``against``, a tie being half a win, with its 95 % interval, which is
+    ``report`` and ``against`` are digests of reports, ``digest`` that of the study. ``win_rate``: a tie is
+    half a win, with its 95 % interval, which is
     None with too few raters.
     """
 
     digest: str
-    bundle: str
+    report: str
     against: str
     question: str
     win_rate: float

@@ -102,7 +102,7 @@ class Rate(TypedDict):
 
 @with_config(_EXACT)
 class PairResult(TypedDict):
-    """Votes on one question between two systems, which are named by their digests.
+    """Votes on one question between two systems, which are named by the digests of their reports.
 
     ``wins`` are votes for ``first``, ``losses`` for ``second``. ``win_rate`` counts a tie as half a win;
     ``preference`` leaves ties out, and is None if all votes are ties.

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from core.canonical_json import canonical_json
 from core.errors import AnimaticError
 from models.bundle import Bundle, open_bundle
 from orchestration.registry import Evidence
@@ -15,8 +16,13 @@ from orchestration.workflows import promotion
 from orchestration.workflows.gate import check
 from orchestration.workflows.gate_records import GateOptions, GateRefusalError
 from orchestration.workspace import Workspace
+from pipelines.evaluate import EvaluationReport
+from pipelines.evaluate.study.design import StudySettings
+from pipelines.evaluate.study.make import design_study
+from pipelines.evaluate.study.score import score
 from tests.support.promotions import GATE, digested, evaluated, report_for, store
 from tests.support.small_stages import make_bundle
+from tests.support.studies import answers_of
 
 
 @pytest.fixture
@@ -203,3 +209,39 @@ def test_check_applies_the_gate_and_writes_nothing(workspace, champion, challeng
     generated = store(report_for(challenger.id, kind="generated"), workspace.root / "generated.json")
     with pytest.raises(AnimaticError, match=r"is of generated .*: only bundles are promoted"):
         check(GateOptions(report=generated), workspace)
+
+
+def scored(path: Path, reports: list[EvaluationReport], liked: EvaluationReport) -> Path:
+    """A preference study of these reports, by eight raters who like one of them."""
+    key = design_study(reports, StudySettings(pairs=12, raters=8))
+
+    def taste(rater: str, first: str, second: str) -> float:
+        return 4.0 if first == liked["digest"] else -4.0
+
+    path.write_bytes(canonical_json(score(key, [answers_of(key, rater, taste) for rater in key["raters"]])))
+    return path
+
+
+def test_a_required_study_of_both_reports_decides_and_is_kept(workspace, champion, challenger, tmp_path):
+    gate = tmp_path / "study-gate.yaml"
+    gate.write_text(GATE + "study: {question: motion, win_rate: 0.5, raters: 5}\n")
+    evaluated(challenger, workspace)
+    old, new = (report_for(each.id, preset="tiny", stage=3) for each in (champion, challenger))
+    refused("no study was given: run animatic study make", "INCONCLUSIVE", challenger, workspace, gate=gate)
+    other = scored(tmp_path / "other.json", [report_for("c" * 64), new], liked=new)
+    refused("the study is not of these two reports", "INCONCLUSIVE", challenger, workspace, gate=gate,
+            study=other)  # fmt: skip
+    lost = scored(tmp_path / "lost.json", [old, new], liked=old)
+    refused(r"motion: \d+% \(.* by 8 raters", "FAIL", challenger, workspace, gate=gate, study=lost)
+    edited = tmp_path / "edited.json"
+    edited.write_text(lost.read_text().replace('"wins":', '"wins":1'))
+    with pytest.raises(AnimaticError, match="it was edited: rerun animatic study score"):
+        promote(challenger, workspace, gate=gate, study=edited)
+
+    won = scored(tmp_path / "won.json", [old, new], liked=new)
+    entry = promote(challenger, workspace, gate=gate, study=won)
+    (check_,) = [each for each in entry.gate.checks if each.kind == "study"]
+    assert check_.value > 0.8 and check_.low > 0.5 and check_.n == 8
+    assert entry.gate.study == json.loads(won.read_text())["digest"]
+    won.unlink()
+    assert Evidence(workspace.ledger.path).problems(entry.gate) == []

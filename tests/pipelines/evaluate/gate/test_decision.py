@@ -195,8 +195,10 @@ def test_an_improvement_is_required_only_where_the_gate_says_so():
 )
 def test_a_study_that_is_required_decides_by_its_interval(low, high, raters, against, outcome):
     wanted = policy(study={"question": "motion", "win_rate": 0.5, "raters": 5})
-    finding = StudyFinding("d" * 64, CHALLENGER, against, "motion", 0.6, low, high, raters)
-    decision = decide(wanted, report_for(CHALLENGER), champion(), [finding])
+    report = report_for(CHALLENGER)
+    rival = report_for(against)["digest"]
+    finding = StudyFinding("d" * 64, report["digest"], rival, "motion", 0.6, low, high, raters)
+    decision = decide(wanted, report, champion(), [finding])
     assert decision.outcome == outcome
     assert decision.study == "d" * 64
     missing = decide(wanted, report_for(CHALLENGER), champion())
