@@ -102,7 +102,7 @@ def animate(
 
 def _write(out: Path, number: int, picture: Path, prompt: str, frames: np.ndarray) -> PictureAnimation:
     """Write frames (t h w 3) in every format, and detect their direction of motion."""
-    from pipelines.evaluate.metrics import caption_direction, motion_direction
+    from pipelines.evaluate.metrics import caption_direction, detect_motion
 
     stem = out / FOLDER / f"{number:02d}-{'-'.join(prompt.replace(',', '').split()[:7])}"
     files = media.write_clip(frames, stem, PLAYBACK_FPS)
@@ -118,7 +118,7 @@ def _write(out: Path, number: int, picture: Path, prompt: str, frames: np.ndarra
         gif=str(gif.relative_to(out)),
         strip=str(strip.relative_to(out)),
         expected=expected,
-        found=motion_direction(frames) if expected else None,
+        found=detect_motion(frames).direction if expected else None,
     )
 
 

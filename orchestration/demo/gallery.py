@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from orchestration import media
 from orchestration.demo import animated_pictures
-from pipelines.evaluate.metrics import caption_direction, motion_direction
+from pipelines.evaluate.metrics import caption_direction, detect_motion
 
 if TYPE_CHECKING:
     from pipelines.evaluate import ClipRow, EvaluationReport
@@ -82,7 +82,7 @@ def pairs(
                 generated[stage] = f"{FOLDER}/{key}-stage-{stage}.mp4"
                 media.write_mp4(enlarge(arrays[stage][key][1]), out / generated[stage], fps)
         caption = captions[key]
-        found = {stage: motion_direction(arrays[stage][key][1]) for stage in generated}
+        found = {stage: detect_motion(arrays[stage][key][1]).direction for stage in generated}
         made.append(Pair(caption, picture, generated, truth, caption_direction(caption), found))
     return made
 

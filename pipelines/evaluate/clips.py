@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-
-import numpy as np
-import numpy.typing as npt
+from functools import cached_property
 
 from core.errors import AnimaticError
+from pipelines.evaluate.motion import Motion, Pixels, detect_motion
 from pipelines.evaluate.records import StoredClip
 from pipelines.loader import ClipSampling, Permutation, derive_key, draw_params
 from pipelines.video.frames import ClipShape, UndecodableError, read_clip
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -65,6 +62,16 @@ class ClipPair:
     def real(self) -> Pixels:
         """The pixels of the real clip."""
         return self.clip.pixels
+
+    @cached_property
+    def motion(self) -> Motion:
+        """That of the generated clip, detected once for all metrics that read it."""
+        return detect_motion(self.generated)
+
+    @cached_property
+    def motion_of_real(self) -> Motion:
+        """That of the real clip."""
+        return detect_motion(self.real)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 
 from core.errors import AnimaticError
 from tests.bench import comparisons
+from tests.bench.evaluation import evaluation
 from tests.bench.full_size import full_size
 from tests.bench.ingest import ingest
 from tests.bench.loader import loader
@@ -33,6 +34,7 @@ BENCHES: dict[str, Callable[[argparse.Namespace], list[Result]]] = {
     "ingest": lambda o: ingest(o.clips),
     "loader": lambda o: loader(o.clips, o.rounds),
     "planning": lambda o: planning(o.rows),
+    "evaluation": lambda o: evaluation(),
     "full-size": lambda o: full_size(o.rounds, o.steps),
     "training-step": lambda o: training_steps(o.rounds),
 }

@@ -12,6 +12,7 @@ from models.network.attention import attend
 from pipelines.loader import ClipSampling
 from tests.bench.__main__ import main
 from tests.bench.decoders import decode_with_decord, decode_with_pyav, members
+from tests.bench.evaluation import RenderedClips, measured
 from tests.bench.full_size import measure
 from tests.bench.memory import LiveMemory
 from tests.bench.plain import einsum_attend
@@ -95,3 +96,13 @@ def test_the_decoders_that_are_compared_give_the_same_frames(tmp_path):
     sampling = ClipSampling(frames=5, height=HEIGHT, width=WIDTH, stride=(2, 4))
     for stored in itertools.islice(members(dataset, sampling, "mp4"), 6):
         np.testing.assert_array_equal(decode_with_decord(*stored), decode_with_pyav(*stored))
+
+
+def test_metrics_are_measured_over_as_many_clips_as_asked_for():
+    row = measured(9)
+    assert (row.variant, row.speedup) == ("9 clips", 1)
+    assert row.seconds > 0 and row.peak_mib > 50
+    clips = RenderedClips(100)
+    assert len({pair.clip.key for pair in clips}) == 100
+    assert len({pair.clip.source for pair in clips}) == 25
+    assert not np.array_equal(clips[0].generated, clips[64].generated)

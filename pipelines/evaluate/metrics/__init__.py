@@ -26,11 +26,11 @@ from pipelines.evaluate.metrics.metric import (
     Reduced,
     SetMetric,
 )
-from pipelines.evaluate.metrics.motion import Direction, motion_direction
 from pipelines.evaluate.metrics.pic import Pic
 from pipelines.evaluate.metrics.travel import Travel
 from pipelines.evaluate.metrics.videomae_frechet import VideoMaeFrechet
 from pipelines.evaluate.metrics.videomae_kernel import VideoMaeKernel
+from pipelines.evaluate.motion import Direction, detect_motion
 
 __all__ = [
     "REGISTRY",
@@ -44,7 +44,7 @@ __all__ = [
     "SetMetric",
     "caption_direction",
     "choose",
-    "motion_direction",
+    "detect_motion",
 ]
 
 REGISTRY: dict[str, Metric] = {

@@ -6,7 +6,7 @@ from pydantic import JsonValue
 
 from pipelines.evaluate.clips import ClipPair
 from pipelines.evaluate.metrics.metric import ClipMetric, Column
-from pipelines.evaluate.metrics.motion import DETECTOR, DIRECTIONS, Direction, motion_direction
+from pipelines.evaluate.motion import DETECTOR, DIRECTIONS, Direction
 from pipelines.evaluate.records import Values
 
 
@@ -15,7 +15,7 @@ class DirectionOfMotion(ClipMetric):
 
     1 for a clip that does, 0 for one that moves elsewhere or not at all, None for a caption that names no
     direction or several. From 0 to 1; guessing gives 0.25. ``direction_on_real`` is the same of the real
-    clips: how often the detector (:func:`pipelines.evaluate.metrics.motion.displacement`) finds the direction
+    clips: how often the detector (:func:`pipelines.evaluate.motion.detect_motion`) finds the direction
     where it is known, which bounds what can be believed of the generated ones.
     """
 
@@ -35,8 +35,8 @@ class DirectionOfMotion(ClipMetric):
         if expected is None:
             return dict.fromkeys((self.name, f"{self.name}_on_real"))
         return {
-            self.name: float(motion_direction(pair.generated) == expected),
-            f"{self.name}_on_real": float(motion_direction(pair.real) == expected),
+            self.name: float(pair.motion.direction == expected),
+            f"{self.name}_on_real": float(pair.motion_of_real.direction == expected),
         }
 
     def details(self) -> dict[str, JsonValue]:

@@ -4,7 +4,7 @@ from pydantic import JsonValue
 
 from pipelines.evaluate.clips import ClipPair
 from pipelines.evaluate.metrics.metric import ClipMetric, Column
-from pipelines.evaluate.metrics.motion import LOCAL_DETECTOR, MIN_TRAVEL, path_length
+from pipelines.evaluate.motion import LOCAL_DETECTOR, MIN_TRAVEL
 from pipelines.evaluate.records import Values
 
 
@@ -12,7 +12,7 @@ class DynamicDegree(ClipMetric):
     """Share of clips of which a part moves by at least 0.03 of the frame's side.
 
     1 for a clip that moves, 0 for one that does not; from 0 to 1. What moves may turn, or come back: the
-    length of its path counts (:func:`pipelines.evaluate.metrics.motion.path_length`).
+    length of its path counts (:func:`pipelines.evaluate.motion.detect_motion`).
     ``dynamic_degree_on_real`` is the same of the real clips. VBench's measure of this name needs the weights
     of RAFT; this one needs none.
     """
@@ -30,8 +30,8 @@ class DynamicDegree(ClipMetric):
     def measure(self, pair: ClipPair) -> Values:
         """Of both clips."""
         return {
-            self.name: float(path_length(pair.generated) >= MIN_TRAVEL),
-            f"{self.name}_on_real": float(path_length(pair.real) >= MIN_TRAVEL),
+            self.name: float(pair.motion.path >= MIN_TRAVEL),
+            f"{self.name}_on_real": float(pair.motion_of_real.path >= MIN_TRAVEL),
         }
 
     def details(self) -> dict[str, JsonValue]:

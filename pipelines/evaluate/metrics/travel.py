@@ -1,11 +1,10 @@
 """How far the moving parts of clips travel."""
 
-import numpy as np
 from pydantic import JsonValue
 
 from pipelines.evaluate.clips import ClipPair
 from pipelines.evaluate.metrics.metric import ClipMetric, Column
-from pipelines.evaluate.metrics.motion import DETECTOR, displacement
+from pipelines.evaluate.motion import DETECTOR
 from pipelines.evaluate.records import Values
 
 
@@ -29,8 +28,8 @@ class Travel(ClipMetric):
     def measure(self, pair: ClipPair) -> Values:
         """Of both clips."""
         return {
-            self.name: float(np.hypot(*displacement(pair.generated))),
-            f"{self.name}_on_real": float(np.hypot(*displacement(pair.real))),
+            self.name: pair.motion.distance,
+            f"{self.name}_on_real": pair.motion_of_real.distance,
         }
 
     def details(self) -> dict[str, JsonValue]:

@@ -9,7 +9,7 @@ import pytest
 
 from orchestration.demo import films, footage
 from orchestration.demo.collection import HELD_OUT_SEED, TRAINING_SEED, Amounts, Collection, write_collection
-from pipelines.evaluate.metrics import caption_direction, motion_direction
+from pipelines.evaluate.metrics import caption_direction, detect_motion
 
 AMOUNTS = Amounts(rendered=6, held_out_each=1)
 
@@ -59,7 +59,7 @@ def test_rendered_clips_move_as_their_captions_say():
     for index in range(24):
         scene = footage.draw_scene(TRAINING_SEED, index)
         clip = footage.render(scene, frames=8, size=64)
-        assert motion_direction(clip) == caption_direction(scene.caption) == scene.direction
+        assert detect_motion(clip).direction == caption_direction(scene.caption) == scene.direction
         assert scene.colour in scene.caption
         assert scene.shape in scene.caption
 

@@ -4,6 +4,8 @@ Both detectors are least-squares optical flow (Lucas and Kanade 1981) of clips t
 pixels and blurred: one over everything that changes, one in cells of the frame and of time.
 """
 
+import math
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -11,8 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
-from pipelines.evaluate.clips import Pixels
-
+Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
 Direction = Literal["left", "right", "up", "down"]
 DIRECTIONS: tuple[Direction, ...] = ("left", "right", "up", "down")
@@ -27,14 +28,49 @@ _EXPLAINED = 0.7  # least share of a cell's change that its flow explains; noise
 MIN_TRAVEL = 0.03  # of the frame's side over the clip; less counts as no motion
 
 
-def displacement(clip: Pixels) -> tuple[float, float]:
-    """How far moving parts of a clip [t h w 3] travel between first and last frame: (right, down), in sides.
+@dataclass(frozen=True)
+class Motion:
+    """How a clip moves, in sides of the frame.
 
-    One least-squares optical flow (Lucas and Kanade 1981) over all frames and all pixels that change, so a
-    still background of any texture has no influence and shapes need not be found. Raises ValueError for
-    arrays that are not a clip.
+    Attributes:
+        right, down: how far what moves gets between first and last frame.
+        path: how far the fastest part moves in any directions.
     """
-    change, along_x, along_y, weight = _gradients(clip)
+
+    right: float
+    down: float
+    path: float
+
+    @property
+    def distance(self) -> float:
+        """From first to last frame."""
+        return math.hypot(self.right, self.down)
+
+    @property
+    def direction(self) -> Direction | None:
+        """The main direction, or None if nothing gets anywhere."""
+        if max(abs(self.right), abs(self.down)) < MIN_TRAVEL:
+            return None
+        if abs(self.right) > abs(self.down):
+            return "right" if self.right > 0 else "left"
+        return "down" if self.down > 0 else "up"
+
+
+def detect_motion(clip: Pixels) -> Motion:
+    """The motion of a clip [t h w 3]. Raises ValueError for arrays that are not a clip."""
+    if clip.ndim != 4 or len(clip) < 2 or clip.shape[-1] != 3:
+        raise ValueError(f"a clip is [t >= 2, h, w, 3], got {clip.shape}")
+    gradients = _gradients(clip)
+    right, down = _displacement(*gradients)
+    return Motion(right, down, _path(*gradients))
+
+
+def _displacement(change: Floats, along_x: Floats, along_y: Floats, weight: Floats) -> tuple[float, float]:
+    """How far what moves gets between first and last frame: (right, down), in sides.
+
+    One flow over all frames and all pixels that change, so a still background of any texture has no
+    influence and shapes need not be found.
+    """
 
     def product(a: Floats, b: Floats) -> float:
         return float((weight * a * b).sum())
@@ -43,19 +79,18 @@ def displacement(clip: Pixels) -> tuple[float, float]:
     normal: Floats = np.array([[product(along_x, along_x), mixed], [mixed, product(along_y, along_y)]])
     slopes: Floats = np.array([-product(along_x, change), -product(along_y, change)])
     right, down = np.linalg.solve(normal + 1e-6 * np.eye(2), slopes)
-    scale = (len(clip) - 1) / _FLOW_SIDE
+    scale = len(change) / _FLOW_SIDE
     return float(right * scale), float(down * scale)
 
 
-def path_length(clip: Pixels) -> float:
-    """How far the fastest part of a clip [t h w 3] moves in any directions, in sides of the frame.
+def _path(change: Floats, along_x: Floats, along_y: Floats, weight: Floats) -> float:
+    """How far the fastest part moves in any directions, in sides.
 
     The flow in cells of 8 × 8 of the reduced pixels and five pairs of frames; the sum over time of the
     largest length. Parts that move against each other, turn, or go and come back do not cancel, as they
-    do in :func:`displacement`. A cell whose flow explains less than 70 % of its change counts as still: noise
-    and flicker are no motion. Raises ValueError for arrays that are not a clip.
+    do in a displacement. A cell whose flow explains less than 70 % of its change counts as still: noise and
+    flicker are no motion.
     """
-    change, along_x, along_y, weight = _gradients(clip)
     starts = np.arange(0, len(change), _CELL_PAIRS)
     cells, side = _FLOW_SIDE // _CELL, _CELL
 
@@ -73,18 +108,8 @@ def path_length(clip: Pixels) -> float:
     rest = tt + 2 * (right * xt + down * yt) + right**2 * xx + 2 * right * down * xy + down**2 * yy
     pairs = np.diff(np.append(starts, len(change)))[:, None, None]
     length = np.hypot(right, down) * pairs / _FLOW_SIDE
-    moving = rest <= (1 - _EXPLAINED) * tt
-    return float(np.where(moving & (tt > 0), length, 0).max(axis=(1, 2)).sum())
-
-
-def motion_direction(clip: Pixels) -> Direction | None:
-    """Main direction of motion in a clip [t h w 3], or None if it does not move."""
-    right, down = displacement(clip)
-    if max(abs(right), abs(down)) < MIN_TRAVEL:
-        return None
-    if abs(right) > abs(down):
-        return "right" if right > 0 else "left"
-    return "down" if down > 0 else "up"
+    moving = (tt > 0) & (rest <= (1 - _EXPLAINED) * tt)
+    return float(np.where(moving, length, 0).max(axis=(1, 2)).sum())
 
 
 def _gradients(clip: Pixels) -> tuple[Floats, Floats, Floats, Floats]:
@@ -92,8 +117,6 @@ def _gradients(clip: Pixels) -> tuple[Floats, Floats, Floats, Floats]:
 
     Pixels that change less than noise weigh nothing.
     """
-    if clip.ndim != 4 or len(clip) < 2 or clip.shape[-1] != 3:
-        raise ValueError(f"a clip is [t >= 2, h, w, 3], got {clip.shape}")
     video = _steady(_blur(np.stack([_reduce(frame) for frame in clip])))
     change, middle = video[1:] - video[:-1], (video[1:] + video[:-1]) / 2
     strength = np.abs(change).max(axis=-1, keepdims=True)
