@@ -65,7 +65,7 @@ class RenderedClips(Sequence[ClipPair]):
         real = self._pixels[number % len(self._pixels)]
         caption = self._scenes[number % len(self._scenes)].caption
         clip = RealClip(f"clip-{number:05d}", caption, 8.0, real, f"video-{number // 4}")
-        return ClipPair(clip, np.maximum(real, self._noise + np.uint8(number % 31)))
+        return ClipPair(clip, np.bitwise_xor(real, self._noise ^ np.uint8(number % 31)))
 
 
 def main(count: int, folder: Path) -> None:
