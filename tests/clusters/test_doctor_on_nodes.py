@@ -10,7 +10,7 @@ from tests.support.paths import ROOT
 from tests.support.ray_nodes import BIN, RayNodes, environment
 from tests.support.two_nodes import Nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 # A Python without animatic, wherever it is installed.
 WITHOUT_ANIMATIC = """
@@ -59,7 +59,7 @@ def ray_nodes(folder: Path, nodes_possible: None) -> Iterator[RayNodes]:
 
 def doctor(cluster: RayNodes, folder: Path, *arguments: str) -> tuple[int, str]:
     running = cluster.animatic("doctor", "--data", folder / "data" / "table.csv", *arguments)
-    return running.wait(120), running.text
+    return running.wait(240), running.text
 
 
 def test_each_fault_of_a_node_is_found(ray_nodes: RayNodes, folder: Path) -> None:
@@ -87,7 +87,7 @@ def test_the_table_lists_every_node(ray_nodes: RayNodes, folder: Path) -> None:
 
 def test_a_job_examines_the_cluster_from_outside(ray_nodes: RayNodes, folder: Path) -> None:
     running = ray_nodes.client(ray_nodes.nodes.join(), "doctor", "--json")
-    assert running.wait(240) == 1, running.text
+    assert running.wait(480) == 1, running.text
     result = json.loads(next(line for line in running.text.splitlines() if line.startswith("{")))
     failed = {check["name"] for check in result["checks"] if check["needed"] and not check["ok"]}
     assert failed == {"run folder", "interfaces"}

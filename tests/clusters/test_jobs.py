@@ -11,7 +11,7 @@ from tests.support.dataset_files import contents
 from tests.support.ray_nodes import RayNodes, until
 from tests.support.small_stages import small_sets
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def test_ingest_train_and_evaluate_as_jobs_of_which_one_outlives_its_client(
@@ -21,7 +21,7 @@ def test_ingest_train_and_evaluate_as_jobs_of_which_one_outlives_its_client(
     data, run = tmp_path / "data", tmp_path / "run"
     options = ["--videos", footage / "videos", "--preset", "tiny", "--set", "unit_rows=1", "--no-track"]
     ingest = cluster.client(desk, "ingest", footage / "table.csv", "--out", data, *options)
-    assert ingest.wait(240) == 0, ingest.text
+    assert ingest.wait(480) == 0, ingest.text
     assert contents(data) == contents(dataset)
 
     sets = [*small_sets(0), "train.steps=40", "tracking.wandb=disabled", "launch.workers=2"]
@@ -37,7 +37,7 @@ def test_ingest_train_and_evaluate_as_jobs_of_which_one_outlives_its_client(
     [job] = [each for each in _json(listed.text)["jobs"] if each["verb"] == "train"]
     assert job["state"] == "running"
     logs = cluster.client(desk, "jobs", "logs", job["job"])
-    assert logs.wait(240) == 0, logs.text
+    assert logs.wait(480) == 0, logs.text
     assert "stage 0 trained: 40 steps" in logs.text
     assert [line["event"] for line in read_records(run / "journal.jsonl")[0]].count("start") == 1
 
@@ -56,7 +56,7 @@ def test_ingest_train_and_evaluate_as_jobs_of_which_one_outlives_its_client(
         report,
         "--json",
     )
-    assert evaluate.wait(240) == 0, evaluate.text
+    assert evaluate.wait(480) == 0, evaluate.text
     assert json.loads((report / "report.json").read_text()) == _json(evaluate.text)
 
 

@@ -11,7 +11,7 @@ from tests.support.ray_nodes import RayNodes, hosts_of, until
 from tests.support.small_stages import small_sets
 from tests.support.training_jobs import run_stage
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 STEPS = 60
 
 
@@ -33,7 +33,7 @@ def test_training_waits_for_a_node_in_place_of_a_lost_one_and_ends_as_if_undistu
     lost = next(line for line in training.text.splitlines() if " was lost, with " in line)
     cluster.start_worker(cluster.nodes.join())
 
-    assert training.wait(240) == 0, training.text
+    assert training.wait(480) == 0, training.text
     assert events("resume") == 1 and events("end") == 1
     assert "node 10.77.0.3 was lost, with worker " in lost and "(node3, pid " in lost
     assert hosts_of(run) == {"node2", "node3", "node4"}
@@ -53,5 +53,5 @@ def test_a_dataset_is_the_same_where_a_node_is_lost_while_it_is_made(
     cluster.nodes[2].close()
     assert not (output / "dataset.json").exists(), "ended before the node was lost"
 
-    assert ingest.wait(240) == 0, ingest.text
+    assert ingest.wait(480) == 0, ingest.text
     assert contents(output) == contents(dataset)

@@ -29,5 +29,5 @@ def test_processes_find_each_other_where_a_node_s_name_is_an_address_of_its_loop
         for rank, node in enumerate(two.nodes)
     ]
     for each in running:
-        assert each.wait(120) == 0, each.text
+        assert each.wait(240) == 0, each.text
         assert "gathered [0, 1]" in each.text

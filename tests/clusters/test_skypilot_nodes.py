@@ -10,7 +10,7 @@ from tests.support.paths import ROOT
 from tests.support.ray_nodes import environment
 from tests.support.two_nodes import Nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def variables(folder: Path, nodes: Nodes, rank: int, data: Path) -> dict[str, str]:
@@ -47,8 +47,8 @@ def test_stages_are_trained_in_order_on_the_nodes_of_a_task(
         two[rank].start(command, variables(tmp_path, two, rank, dataset), ROOT) for rank in (1, 0)
     )
 
-    assert first.wait(400) == 0, first.text[-6000:]
-    assert second.wait(120) == 0, second.text[-6000:]
+    assert first.wait(800) == 0, first.text[-6000:]
+    assert second.wait(240) == 0, second.text[-6000:]
     ledger = Ledger(tmp_path / "runs" / "ledger.jsonl")
     for stage in (1, 2):
         assert (tmp_path / "runs" / ledger.newest(stage, "tiny").bundle_path / "bundle.json").exists()
