@@ -272,6 +272,7 @@ def _print_evaluation(planned: EvaluationPlan, report: EvaluationReport, finishe
                 f"{len(keys)} {state}: {', '.join(keys[:LISTED])}{', …' if len(keys) > LISTED else ''}"
             )
     out().print(f"report {display_path(planned.report)}")
+    out().print(f"page {display_path(planned.report.with_name('index.html'))}")
 
 
 def _metric_row(name: str, value: MetricValue) -> tuple[object, ...]:

@@ -18,6 +18,7 @@ from orchestration.workflows.evaluate_system import (
     SystemOptions,
     choose_system,
 )
+from orchestration.workflows.evaluation_page import write_own_page
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workspace import Workspace
 from pipelines import evaluate as evaluation
@@ -190,12 +191,14 @@ def generate(planned: EvaluationPlan, on_progress: Callable[[int, int], None]) -
 def measure(
     planned: EvaluationPlan, on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> EvaluationReport:
-    """Measure the generated clips and write the report; ``on_progress`` gets (clips done, clips).
+    """Measure the generated clips, write the report and its page; ``on_progress`` gets (clips done, clips).
 
     Raises:
         AnimaticError: a stored chunk is damaged, or a figure is not finite.
     """
-    return measure_clips(planned, on_progress)
+    report = measure_clips(planned, on_progress)
+    write_own_page(report, planned.config.output)
+    return report
 
 
 def evaluate(planned: EvaluationPlan, on_progress: Callable[[int, int], None]) -> EvaluationReport:

@@ -53,6 +53,7 @@ COMMANDS = {
     "registry": "",
     "animate": "still.png ball",
     "evaluate": "data",
+    "page": "features.npy",
     "metric": "frechet features.npy features.npy",
     "study": "make folder --out new",
     "vbench": "import results.json",
@@ -83,6 +84,7 @@ WORK = (
     "orchestration.workflows.metric.frechet_distance",
     "orchestration.workflows.metric.kernel_distance",
     "orchestration.workflows.study.make",
+    "orchestration.workflows.evaluation_page.read_report",
     "orchestration.demo.steps.run",
     "orchestration.demo.prior.make_prior",
 )

@@ -58,6 +58,7 @@ VERBS = {
         "metric kernel features.npy features.npy": 0,
         "metric kernel nowhere.npy features.npy": 1,
     },
+    "page": {"page nowhere/report.json": 1},
     "animate": {
         "animate": 2,
         "animate nowhere.png prompt": 1,
