@@ -1,7 +1,9 @@
 """The comparison of two reports, metric by metric, paired by clip."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+
+from pydantic import TypeAdapter
 
 from pipelines.evaluate.comparison.records import Comparison, Method, MetricComparison
 from pipelines.evaluate.comparison.verdicts import (
@@ -13,10 +15,15 @@ from pipelines.evaluate.comparison.verdicts import (
 )
 from pipelines.evaluate.records import EvaluationReport, MetricValue
 from pipelines.evaluate.statistics.holm import holm
-from pipelines.evaluate.statistics.intervals import Estimate, bootstrap_by_source, paired_share
+from pipelines.evaluate.statistics.intervals import (
+    LEAST_SOURCES,
+    Estimate,
+    bootstrap_by_source,
+    jackknife,
+    paired_share,
+)
 
-# The difference second - first of a metric over the whole set, by its name; None: none can be estimated.
-SetDifference = Callable[[str], Estimate | None]
+_LEFT_OUT = TypeAdapter(list[float])
 
 
 @dataclass(frozen=True)
@@ -38,20 +45,18 @@ def compare(
     first: EvaluationReport,
     second: EvaluationReport,
     margins: Mapping[str, float],
-    set_difference: SetDifference = lambda name: None,
     only: Collection[str] | None = None,
 ) -> Comparison:
     """Compare two reports that :func:`pipelines.evaluate.comparison.matching.require_match` accepts.
 
     Args:
         margins: by metric, the largest difference for the worse that counts as none; 0 for others.
-        set_difference: the difference of a metric over the whole set, from its stored features.
         only: the metrics to compare; None: all that both reports have.
     """
     common = [
         name for name in first["metrics"] if name in second["metrics"] and (only is None or name in only)
     ]
-    pairings = [_pair(name, first, second, set_difference) for name in common]
+    pairings = [_pair(name, first, second) for name in common]
     tests = [
         tests_of(each.estimate, each.first["better"], margins.get(each.name, 0.0))
         for each in pairings
@@ -71,9 +76,7 @@ def compare(
     )
 
 
-def _pair(
-    name: str, first: EvaluationReport, second: EvaluationReport, set_difference: SetDifference
-) -> _Pairing:
+def _pair(name: str, first: EvaluationReport, second: EvaluationReport) -> _Pairing:
     rows = [
         (a["metrics"].get(name), b["metrics"].get(name), a["source"])
         for a, b in zip(first["clips"], second["clips"], strict=True)
@@ -81,7 +84,7 @@ def _pair(
     paired = [(a, b, source) for a, b, source in rows if a is not None and b is not None]
     values = first["metrics"][name], second["metrics"][name]
     if not paired:
-        estimate = set_difference(name)
+        estimate = _of_sets(*values)
         difference = values[1]["value"] - values[0]["value"]
         method: Method = "value alone" if estimate is None else "jackknife"
         sources = len({source for _, _, source in rows})
@@ -94,6 +97,19 @@ def _pair(
         method, found = "paired by clip", bootstrap_by_source(changes, sources_of)
     unpaired = sum((a is None) != (b is None) for a, b, _ in rows)
     return _Pairing(name, *values, method, found, found.value, len(paired), len(set(sources_of)), unpaired)
+
+
+def _of_sets(first: MetricValue, second: MetricValue) -> Estimate | None:
+    """The difference of two values over the whole set, from their values without each block of source videos.
+
+    Both leave out the same blocks, so that the variance which the real clips and the pictures cause cancels.
+    None for a metric that has no such values, as Fréchet distances.
+    """
+    without = [_LEFT_OUT.validate_python(value["details"].get("left_out", ())) for value in (first, second)]
+    if len(without[0]) != len(without[1]) or len(without[0]) < LEAST_SOURCES:
+        return None
+    changes = [b - a for a, b in zip(*without, strict=True)]
+    return jackknife(changes, second["value"] - first["value"])
 
 
 def _judged(pairing: _Pairing, margin: float, adjusted: Tests | None) -> MetricComparison:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pipelines.evaluate.comparison import (
     Comparison,
     MetricComparison,
-    SetDifference,
     compare,
     require_match,
 )
@@ -27,7 +26,6 @@ def decide(
     report: EvaluationReport,
     champion: Champion | None,
     study: Sequence[StudyFinding] = (),
-    set_difference: SetDifference = lambda name: None,
 ) -> Decision:
     """Apply a gate to a report, as :func:`pipelines.evaluate.report.read_report` returns it.
 
@@ -39,7 +37,6 @@ def decide(
     Args:
         champion: of the report's preset; None if it has none.
         study: what a preference study found, for each question and pair of reports.
-        set_difference: as of :func:`pipelines.evaluate.comparison.compare`, champion first.
 
     Raises:
         AnimaticError: the champion's report is of another protocol.
@@ -48,7 +45,7 @@ def decide(
     checks += [_absent(name, report) for name in policy.margins if name not in report["metrics"]]
     # Numbers that are not finite cannot be compared with anything.
     if champion is not None and checks[0].outcome == "PASS":
-        checks += _against(policy, report, champion, set_difference)
+        checks += _against(policy, report, champion)
         if policy.study is not None:
             checks.append(_study(policy.study, report, champion, study))
     outcomes = {check.outcome for check in checks}
@@ -66,20 +63,18 @@ def decide(
     )
 
 
-def _against(
-    policy: GatePolicy, report: EvaluationReport, champion: Champion, set_difference: SetDifference
-) -> Iterator[Check]:
+def _against(policy: GatePolicy, report: EvaluationReport, champion: Champion) -> Iterator[Check]:
     """The losses and margins, and the improvement that is required."""
     if champion.report is None:
         if policy.margins or policy.floors.losses or policy.improve:
             yield Check("champion", "champion's report", "INCONCLUSIVE", champion.missing)
         return
     require_match(champion.report, report, ("the champion's report", "the report"))
-    losses = compare(champion.report, report, {}, set_difference, only=policy.floors.losses)
+    losses = compare(champion.report, report, {}, only=policy.floors.losses)
     for name, largest in policy.floors.losses.items():
         yield _loss(name, largest, losses)
     # Holm's correction is over the metrics that the gate asks for.
-    comparison = compare(champion.report, report, policy.margins, set_difference, only=policy.margins)
+    comparison = compare(champion.report, report, policy.margins, only=policy.margins)
     for name in policy.margins:
         metric = comparison.of(name)
         if metric is not None:

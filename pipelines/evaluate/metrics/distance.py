@@ -66,6 +66,8 @@ class KernelMetric(SetMetric):
             "interval": "jackknife",
             "blocks": found.blocks,
             "sources": len(set(sources)),
+            # For comparisons: two reports of the same clips leave out the same blocks.
+            "left_out": list(found.left_out),
         }
         return Reduced(value, low, high, details)
 

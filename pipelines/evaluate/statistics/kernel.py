@@ -22,10 +22,15 @@ _ROWS = 1024  # of both sides at once: kernel values of 8 MB
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """MMD² with the 95 % interval of its block jackknife; ``blocks`` were left out, one at a time."""
+    """MMD² with the 95 % interval of its block jackknife; ``blocks`` were left out, one at a time.
+
+    ``left_out``: of paired rows, the estimates without each block; empty if one of them has none. From those
+    of two systems on the same real clips follows the interval of their difference.
+    """
 
     interval: Interval
     blocks: int
+    left_out: tuple[float, ...] = ()
 
     @property
     def value(self) -> float:
@@ -56,19 +61,18 @@ def kernel_distance(
     Raises AnimaticError for fewer than two rows, dimensions that differ, and rows that are not finite.
     """
     _check_shapes(first, second)
-    paired = blocks is not None
     of_first = _runs(len(first)) if blocks is None else blocks
     of_second = _runs(len(second)) if blocks is None else blocks
     sums = _Sums.of(first, second, of_first, of_second, names)
     value = sums.estimate()
-    if paired:
+    if blocks is not None:
         left_out = [sums.estimate(block, block) for block in range(len(sums.count_first))]
-        estimates = [_jackknifed(left_out, value)]
-    else:
-        estimates = [
-            _jackknifed([sums.estimate(block, None) for block in range(len(sums.count_first))], value),
-            _jackknifed([sums.estimate(None, block) for block in range(len(sums.count_second))], value),
-        ]
+        known = tuple(left_out) if np.isfinite(left_out).all() else ()
+        return KernelDistance(_combined(value, [_jackknifed(left_out, value)]), len(left_out), known)
+    estimates = [
+        _jackknifed([sums.estimate(block, None) for block in range(len(sums.count_first))], value),
+        _jackknifed([sums.estimate(None, block) for block in range(len(sums.count_second))], value),
+    ]
     return KernelDistance(_combined(value, estimates), min(len(sums.count_first), len(sums.count_second)))
 
 

@@ -14,7 +14,7 @@ from pipelines.evaluate import EvaluationReport
 from pipelines.evaluate.comparison import compare, mismatch, require_match
 from pipelines.evaluate.comparison.verdicts import more_clips
 from pipelines.evaluate.statistics import intervals
-from pipelines.evaluate.statistics.intervals import StudentEstimate, bootstrap_by_source, jackknife
+from pipelines.evaluate.statistics.intervals import StudentEstimate, bootstrap_by_source
 from tests.support.promotions import report_for
 
 NAMES = ("a.json", "b.json")
@@ -173,22 +173,44 @@ def test_holm_makes_a_claim_among_many_metrics_harder():
     assert found(8).p_better == pytest.approx(9 * found(0).p_better)
 
 
-def test_a_metric_over_the_whole_set_is_compared_by_value_and_never_better_by_that():
-    def with_set_value(value: float) -> Any:
-        report = deepcopy(report_for("a" * 64))
-        report["metrics"]["distance"] = {**report["metrics"]["flicker"], "value": value}
-        return report
+def with_distance(value: float, left_out: list[float] | None = None) -> Any:
+    """A report with a metric over the whole set, and its values without each block."""
+    report = deepcopy(report_for("a" * 64))
+    details = {} if left_out is None else {"left_out": left_out}
+    report["metrics"]["distance"] = {**report["metrics"]["flicker"], "value": value, "details": details}
+    return report
 
-    def found(first: float, second: float, set_difference=lambda name: None):
-        reports = with_set_value(first), with_set_value(second)
-        return compare(*reports, {"distance": 5.0}, set_difference).of("distance")
 
+def distance(first: Any, second: Any):
+    return compare(first, second, {"distance": 5.0}).of("distance")
+
+
+def test_a_frechet_distance_is_compared_by_value_and_never_better():
     for second, expected in ((104.0, "not worse"), (106.0, "worse"), (10.0, "not worse")):
-        one = found(100.0, second)
-        assert (one.method, one.verdict, one.low, one.p_worse) == ("value alone", expected, None, None)
-    estimate = jackknife(list(np.random.default_rng(0).normal(-90, 0.1, 10)), -90.0)
-    one = found(100.0, 10.0, lambda name: estimate if name == "distance" else None)
-    assert (one.method, one.verdict) == ("jackknife", "better")
+        found = distance(with_distance(100.0), with_distance(second))
+        assert (found.method, found.verdict, found.low, found.p_worse) == (
+            "value alone",
+            expected,
+            None,
+            None,
+        )
+
+
+def test_kernel_distances_are_compared_by_leaving_out_the_same_clips_of_both():
+    """What the choice of real clips adds to both cancels."""
+    rng = np.random.default_rng(0)
+    common, own = rng.normal(0, 50, 20), rng.normal(0, 0.1, 20)
+    first = with_distance(100.0, list(100 + common))
+    found = distance(first, with_distance(90.0, list(90 + common + own)))
+    assert (found.method, found.verdict, found.difference) == ("jackknife", "better", -10.0)
+    assert -12 < found.low < found.high < -8
+    assert distance(first, with_distance(103.0, list(103 + common + own))).verdict == "not worse"
+    assert distance(first, with_distance(112.0, list(112 + common + own))).verdict == "worse"
+    unpaired = distance(first, with_distance(90.0, list(90 + rng.permutation(common))))
+    assert unpaired.verdict == "undecided"
+    assert (
+        distance(with_distance(100.0, [100.0] * 4), with_distance(90.0, [90.0] * 4)).method == "value alone"
+    )
 
 
 def test_reports_that_do_not_compare_are_refused_with_what_differs():
