@@ -10,7 +10,7 @@ import numpy as np
 from orchestration.demo.footage import draw_scene, render
 from pipelines.evaluate.clips import ClipPair, RealClip
 from pipelines.evaluate.study.answers import COLUMNS, RaterAnswers
-from pipelines.evaluate.study.records import QUESTIONS, Answer, StudyKey
+from pipelines.evaluate.study.records import QUESTIONS, Answer, Question, Rate, StudyKey, StudyResult
 from tests.support.evaluations import write_report
 
 FRAMES, FPS = 8, 8.0
@@ -99,6 +99,16 @@ def write_answers(folder: Path, key: StudyKey, given: RaterAnswers) -> Path:
     folder.mkdir(exist_ok=True)
     path.write_bytes("".join(line + "\r\n" for line in lines).encode())
     return path
+
+
+def win_rate(result: StudyResult, question: Question, first: str, second: str) -> Rate:
+    """The rate of two of the systems of ``DIGESTS``."""
+    reports = {system["digest"]: system["report"] for system in result["systems"]}
+    wanted = (reports[DIGESTS[first]], reports[DIGESTS[second]], question)
+    (found,) = [
+        each for each in result["pairs"] if (each["first"], each["second"], each["question"]) == wanted
+    ]
+    return found["win_rate"]
 
 
 def prefer_first(rater: str, first: str, second: str) -> float:

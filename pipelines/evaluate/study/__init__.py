@@ -3,7 +3,7 @@
 from pipelines.evaluate.study.design import StudySettings
 from pipelines.evaluate.study.make import MadeStudy, make_study
 from pipelines.evaluate.study.records import QUESTIONS, Question, Rate, StudyResult, StudySystem
-from pipelines.evaluate.study.score import read_study, score_study, win_rate
+from pipelines.evaluate.study.score import read_study, score_study
 
 __all__ = [
     "QUESTIONS",
@@ -16,5 +16,4 @@ __all__ = [
     "make_study",
     "read_study",
     "score_study",
-    "win_rate",
 ]

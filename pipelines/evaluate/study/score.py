@@ -82,19 +82,6 @@ def read_study(path: Path) -> StudyResult:
     return result
 
 
-def win_rate(result: StudyResult, question: Question, system: str, rival: str) -> Rate:
-    """How often ``system`` wins against ``rival`` on a question, a tie being half a win; both are digests of
-    systems, as bundle ids.
-
-    Raises AnimaticError if the study does not compare them, or has several systems with one of these digests.
-    """
-    reports = [_report_of(result, digest) for digest in (system, rival)]
-    for each in result["pairs"]:
-        if each["question"] == question and {each["first"], each["second"]} == set(reports):
-            return each["win_rate"] if each["first"] == reports[0] else _reversed(each["win_rate"])
-    raise AnimaticError(f"study {result['study']} has no votes on {question} between {system} and {rival}")
-
-
 def score(key: StudyKey, raters: Sequence[RaterAnswers]) -> StudyResult:
     """The result of a study from complete answers. Raises AnimaticError if no rater's votes count."""
     checked = [_attention(key, each) for each in raters]
@@ -228,23 +215,3 @@ def _agreement(votes: Sequence[_Vote], question: Question) -> float | None:
         if each.question == question:
             ratings[each.pair].append(round(2 - 2 * each.outcome))
     return krippendorff_alpha(list(ratings.values()), categories=3)
-
-
-def _report_of(result: StudyResult, digest: str) -> str:
-    """The report of the one system with this digest."""
-    reports = [system["report"] for system in result["systems"] if system["digest"] == digest]
-    if len(reports) != 1:
-        raise AnimaticError(
-            f"study {result['study']} has {len(reports) or 'no'} systems with digest {digest}, one is needed"
-        )
-    return reports[0]
-
-
-def _reversed(rate: Rate) -> Rate:
-    low, high = rate["low"], rate["high"]
-    return {
-        **rate,
-        "value": 1 - rate["value"],
-        "low": None if high is None else 1 - high,
-        "high": None if low is None else 1 - low,
-    }
