@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pipelines.evaluate.study import MadeStudy, Rate, StudyResult, StudySettings, StudySystem
 
@@ -121,7 +122,7 @@ def _print_made(made: MadeStudy) -> None:
     key = made.key
     if made.existed:
         out().print("nothing left to do: the study was made before")
-    names = " and ".join(map(_label, key["systems"]))
+    names = " and ".join(_names(key["systems"]).values())
     tasks = len(next(iter(key["raters"].values())))
     attention = len(key["attention"])
     out().print(f"study {key['study']} of {names} on {key['protocol']['n']} clips")
@@ -141,7 +142,7 @@ def _print_score(result: StudyResult, folder: Path) -> None:
                 f"rater {rater['rater']} is excluded: {rater['right']} of {rater['checked']} attention "
                 "checks were right"
             )
-    names = {system["report"]: _label(system) for system in result["systems"]}
+    names = _names(result["systems"])
     print_table(
         ("question", "system", "against", "win rate", "wins", "ties", "losses"),
         list(_pair_rows(result, names)),
@@ -163,7 +164,8 @@ def _pair_rows(result: StudyResult, names: dict[str, str]) -> Iterator[tuple[obj
 
 
 def _system_rows(result: StudyResult, names: dict[str, str]) -> Iterator[tuple[object, ...]]:
-    for each in sorted(result["results"], key=lambda row: (row["question"], row["rank"])):
+    order = list(result["agreement"])  # of the questions
+    for each in sorted(result["results"], key=lambda row: (order.index(row["question"]), row["rank"])):
         low, high = each["strength"]["low"], each["strength"]["high"]
         interval = "" if low is None or high is None else f" ({low:+.2f} to {high:+.2f})"
         strength = f"{each['strength']['value']:+.2f}{interval}"
@@ -177,5 +179,12 @@ def _share(rate: Rate) -> str:
     return f"{rate['value']:.0%}{interval}"
 
 
-def _label(system: StudySystem) -> str:
-    return f"{system['name']} {short(system['digest'])}"
+def _names(systems: Sequence[StudySystem]) -> dict[str, str]:
+    """By report, the name of a system with its digest; with that of the report, where one was evaluated
+    twice."""
+    names = {system["report"]: f"{system['name']} {short(system['digest'])}" for system in systems}
+    often = Counter(names.values())
+    return {
+        report: f"{name}, report {short(report)}" if often[name] > 1 else name
+        for report, name in names.items()
+    }

@@ -6,7 +6,8 @@ from pathlib import Path
 from pipelines.evaluate.study import read_study
 from pipelines.evaluate.study.key import read_key
 from tests.support.command import fails, run
-from tests.support.studies import answers_of, prefer_first, write_answers, write_reports
+from tests.support.evaluations import write_report
+from tests.support.studies import answers_of, make_pairs, prefer_first, write_answers, write_reports
 
 SIZE = ("--pairs", 2, "--raters", 6, "--attention", 2)
 
@@ -37,6 +38,15 @@ def test_a_study_is_made_answered_and_scored(here: Path) -> None:
         run("study", "score", "study", *sorted((here / "answers").iterdir()), "--json").stdout
     )
     assert result == read_study(here / "study" / "study.json")
+
+
+def test_a_system_that_was_evaluated_twice_is_named_with_its_reports(here: Path) -> None:
+    for number, folder in enumerate(("first", "second")):
+        write_report(here / folder, make_pairs(2, 10.0 * number), metrics=["flicker"])
+    command = ("study", "make", "first", "second", "--out", "study", "--pairs", 1, "--attention", 0)
+    made = run(*command)
+    for system in read_key(here / "study")["systems"]:
+        assert f"tiny stage 3 bbbbbbbbbbbb, report {system['report'][:12]}" in made.stdout
 
 
 def test_what_cannot_be_made_or_scored_is_an_error_of_one_line(here: Path) -> None:
