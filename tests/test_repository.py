@@ -65,14 +65,13 @@ def test_every_package_of_the_pipelines_is_entered_by_its_public_names() -> None
 def _tree_of_readme() -> list[str]:
     """Paths in the annotated tree: folders end in a slash, modules have neither slash nor suffix."""
     block = (ROOT / "README.md").read_text().split("## Layout")[1].split("```")[1]
-    paths, parent = [], ""
+    paths, folders = [], [""]  # the folder of each level
     for line in block.strip("\n").splitlines():
+        level = (len(line) - len(line.lstrip())) // 2
         names = re.split(r",? ", re.split(r"\s{2,}", line.strip())[0])
-        if not line.startswith(" "):
-            (parent,) = names
-            paths.append(parent)
-        else:
-            paths.extend(parent + name for name in names)
+        listed = [folders[level] + name for name in names]
+        paths.extend(listed)
+        folders[level + 1 :] = listed[:1]
     return paths
 
 
