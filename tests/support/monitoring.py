@@ -15,7 +15,7 @@ MONITORING = ROOT / "infra/monitoring"
 DASHBOARDS = sorted((MONITORING / "grafana").glob("*.json"))
 _OF_PROMETHEUS = {"up"}
 # Exported by DCGM, or by Ray only on nodes with GPUs.
-_OF_GPUS = re.compile(r"DCGM_FI_|ray_node_(gpu|gram)")
+_OF_GPUS = re.compile(r"DCGM_FI_|ray_node_(gpu|gram)|animatic_\w+_gpu_")
 
 
 def alerts() -> dict[str, dict[str, Any]]:
