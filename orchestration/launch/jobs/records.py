@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, cast
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
@@ -12,6 +12,17 @@ if TYPE_CHECKING:
 State = Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"]
 _ENDED: tuple[State, ...] = ("STOPPED", "SUCCEEDED", "FAILED")
 _PREFIX = "animatic_"
+
+
+class RuntimeEnv(TypedDict):
+    """Ray's description of the environment in which the processes of a job run, as far as jobs here use it.
+
+    ``uv``: ``packages``, requirements to install first; ``config``: ``setup_timeout_seconds`` for that.
+    """
+
+    env_vars: dict[str, str]
+    uv: NotRequired[dict[str, list[str]]]
+    config: NotRequired[dict[str, int]]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from core.deadline import within
 from core.errors import AnimaticError, TemporaryError, last_line
 from core.urls import without_credentials
 from orchestration.launch.jobs.address import checked_version, dashboard_url, only_given_address
-from orchestration.launch.jobs.records import Job
+from orchestration.launch.jobs.records import Job, RuntimeEnv
 from orchestration.launch.jobs.token import token_error, token_headers
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class JobServer:
         job_id: str,
         entrypoint: str,
         package: Path,
-        runtime_env: Mapping[str, Any],
+        runtime_env: RuntimeEnv,
         metadata: dict[str, str],
     ) -> None:
         """Start a job from a zip of its files, which is sent if the cluster does not have it.

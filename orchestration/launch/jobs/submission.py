@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from core.code_version import VARIABLE as CODE_VERSION
 from core.errors import AnimaticError
 from orchestration.job_log import VARIABLE as JOB_ID
 from orchestration.launch.jobs.package import LOCK, Code, names
-from orchestration.launch.jobs.records import Description, Job
+from orchestration.launch.jobs.records import Description, Job, RuntimeEnv
 from orchestration.launch.jobs.request import JobRequest, attempt_id, attempt_of
 from orchestration.launch.jobs.server import JobServer, TakenIdError
 
@@ -153,7 +153,7 @@ def _check_lock(server: JobServer, code: Code) -> None:
         )
 
 
-def _runtime_env(request: JobRequest, code: Code, environment: Environment, job_id: str) -> dict[str, Any]:
+def _runtime_env(request: JobRequest, code: Code, environment: Environment, job_id: str) -> RuntimeEnv:
     """Ray's description of the environment in which all processes of the job run; without any secret."""
     variables = {
         "ANIMATIC_RUNS": request.runs,
@@ -162,7 +162,7 @@ def _runtime_env(request: JobRequest, code: Code, environment: Environment, job_
         JOB_ID: job_id,
         STOP_VARIABLE: _stop_wait(),
     }
-    env: dict[str, Any] = {"env_vars": variables}
+    env: RuntimeEnv = {"env_vars": variables}
     if environment == "lock":
         # By its path within the package: Ray passes the environment to every process as one argument.
         env["uv"] = {"packages": [f"-r ${{RAY_RUNTIME_ENV_CREATE_WORKING_DIR}}/{LOCK}"]}
