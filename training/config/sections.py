@@ -124,8 +124,8 @@ class LaunchConfig(Section):
     wait_s: float = Field(
         1800,
         gt=0,
-        description="longest wait for processors of the cluster to become free, or for a node in place of a "
-        "lost one, in seconds",
+        description="longest wait for processors of the cluster to become free, or for nodes to join, in "
+        "seconds",
     )
     restarts: int = Field(
         2,
