@@ -64,6 +64,8 @@ def test_a_noisier_system_is_worse_and_the_cleaner_one_better():
         (1.0, 0.1, "higher", "better"),
         (-1.0, 0.1, "higher", "worse"),
         (0.0, 3.0, "higher", "undecided"),
+        (-0.6, 1.0, "higher", "undecided"),
+        (0.6, 1.0, "lower", "undecided"),
         (-1.0, 0.1, "lower", "better"),
         (1.0, 0.1, "lower", "worse"),
         (0.2, 0.1, "lower", "not worse"),
