@@ -216,7 +216,7 @@ def _export(options: EvaluateOptions, folder: Path, as_json: bool) -> None:
     if as_json:
         print_json(result)
     else:
-        out().print(f"{result.pictures} pictures and prompts.csv in {display_path(folder)}")
+        out().print(f"{result.exported} pictures and prompts.csv in {display_path(folder)}")
 
 
 def _warn_of_missing(planned: EvaluationPlan) -> None:

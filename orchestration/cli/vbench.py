@@ -130,7 +130,7 @@ def vbench(
     with only_results_on_stdout(), counting(err(), "clips") as on_progress:
         result = workflow.export(options, Workspace.current(), on_progress)
     print_result(
-        result, lambda: out().print(f"{result.clips} clips in {display_path(folder)}/videos"), as_json
+        result, lambda: out().print(f"{result.exported} clips in {display_path(folder)}/videos"), as_json
     )
 
 

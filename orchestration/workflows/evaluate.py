@@ -90,7 +90,7 @@ class PicturesResult:
     """A folder with pictures and ``prompts.csv``, and the number of pictures."""
 
     folder: Path
-    pictures: int
+    exported: int
 
 
 def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> EvaluateRequest:

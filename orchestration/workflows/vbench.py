@@ -46,7 +46,7 @@ class VBenchExport:
     """The folder, and the number of clips in it."""
 
     folder: Path
-    clips: int
+    exported: int
 
 
 @dataclass(frozen=True)

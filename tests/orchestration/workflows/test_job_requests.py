@@ -8,7 +8,7 @@ import pytest
 from orchestration.launch.jobs import JobRequest, Resources
 from orchestration.monitoring import MonitoringOptions
 from orchestration.workflows.encode import EncodeOptions
-from orchestration.workflows.evaluate import EvaluateOptions
+from orchestration.workflows.evaluate import EvaluateOptions, SystemOptions
 from orchestration.workflows.ingest import IngestOptions, RetryOptions
 from orchestration.workflows.job_requests import (
     encode_job,
@@ -133,6 +133,16 @@ def test_data_verbs_name_absolute_paths_and_urls_as_they_are(here: Path) -> None
             WORKSPACE,
         ),
         evaluate_job(EvaluateOptions("d", bundle="1a2b3c", gpus=8), WORKSPACE),
+        evaluate_job(
+            EvaluateOptions(
+                "d",
+                system=SystemOptions(
+                    "msrvtt", "all", "longest", baseline="i2vgen-xl", weights=Path("w"), size="16x256x256"
+                ),
+            ),
+            WORKSPACE,
+        ),
+        evaluate_job(EvaluateOptions("d", system=SystemOptions(generated=Path("g"))), WORKSPACE),
     ]
     assert {request.runs for request in requests} == {f"{here}/runs"}
     assert [" ".join(words(request)) for request in requests] == [
@@ -145,4 +155,7 @@ def test_data_verbs_name_absolute_paths_and_urls_as_they_are(here: Path) -> None
         f"evaluate --bundle={here}/bundle --steps=2 --seed=0 --extractor=i3d={here}/a.pt@1f "
         f"--extractor=clip=/c -- {here}/d",
         f"evaluate --bundle=1a2b3c --seed=0 --gpus=8 -- {here}/d",
+        f"evaluate --seed=0 --protocol=msrvtt --split=all --captions=longest --baseline=i2vgen-xl "
+        f"--weights={here}/w --size=16x256x256 -- {here}/d",
+        f"evaluate --seed=0 --generated={here}/g -- {here}/d",
     ]

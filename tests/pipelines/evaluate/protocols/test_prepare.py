@@ -61,6 +61,17 @@ def test_every_listed_video_has_a_clip_or_a_reason(ucf101, tmp_path):
         read_prepared(folder)
 
 
+@pytest.mark.slow
+def test_workers_on_ray_prepare_the_same_set(tmp_path, monkeypatch):
+    listing = list_ucf101(write_ucf101(tmp_path / "data"), "all")
+    names = [f"{video.key}.{suffix}" for video in listing.videos for suffix in ("json", "mp4")]
+    monkeypatch.setattr("pipelines.evaluate.protocols.prepare._BATCH", 2)
+    folders = [prepare(listing, tmp_path / str(workers), workers=workers) for workers in (0, 2)]
+    here, on_ray = ([(folder / "clips" / name).read_bytes() for name in names] for folder in folders)
+    assert here == on_ray
+    assert read_prepared(folders[0]) == read_prepared(folders[1])
+
+
 def test_odd_videos_become_upright_with_square_pixels(tmp_path):
     data = write_msrvtt(tmp_path / "msrvtt")
     prepared = read_prepared(prepare(list_msrvtt(data), tmp_path))

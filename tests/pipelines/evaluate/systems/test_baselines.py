@@ -20,7 +20,7 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
 @pytest.fixture(scope="module", params=BASELINES)
 def settings(request, tmp_path_factory):
     weights = write_pipeline(request.param, tmp_path_factory.mktemp("weights") / request.param)
-    return BaselineSettings(request.param, weights, steps=1, pixels=64 * 64)
+    return BaselineSettings(request.param, weights, steps=2, pixels=64 * 64)
 
 
 def clip_of(key: str, caption: str) -> RealClip:
@@ -38,6 +38,8 @@ def test_a_clip_depends_on_its_picture_prompt_and_key_alone(settings):
     assert both[0].std() > 1
     assert not np.array_equal(both[0], both[1])
     assert np.array_equal(opened.generate([clip_of("a", "a boat")], seed=0), both[:1])
+    prompted = opened.generate([clip_of("a", "a red ball flies over the green hill")], seed=0)
+    assert np.array_equal(prompted, both[:1]) is not BASELINES[settings.name].takes_prompt
 
     unet = next((settings.weights / "unet").glob("*.safetensors"))
     content = unet.read_bytes()
@@ -51,7 +53,7 @@ def test_recommended_parameters_are_recorded_and_overridden(settings):
     recommended = BaselineSettings(settings.name, settings.weights).sampling()
     assert recommended["num_inference_steps"] in (25, 50)
     assert recommended["pixels"] == BASELINES[settings.name].pixels
-    assert settings.sampling() == {**recommended, "num_inference_steps": 1, "pixels": 4096}
+    assert settings.sampling() == {**recommended, "num_inference_steps": 2, "pixels": 4096}
 
 
 def test_weights_that_are_not_the_systems_are_refused(settings, tmp_path):
