@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.launch.jobs.package import PACKAGES
 from tests.support.paths import ROOT
 from tests.support.ray_nodes import BIN, RayNodes, environment
 from tests.support.two_nodes import Nodes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-# A Python without animatic, wherever it is installed.
+# A Python without animatic, wherever it is installed; on its node, the folders of the checkout are empty.
 WITHOUT_ANIMATIC = """
 import sys
 
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder)]
-sys.path[:] = [path for path in sys.path if path != {root!r}]
 """
 PROBE = """
 import sys
@@ -43,15 +43,15 @@ def ray_nodes(folder: Path, nodes_possible: None) -> Iterator[RayNodes]:
     """A head, a worker as it should be, and one without run folder, animatic and NCCL's interface."""
     for name in ("runs", "data", "site"):
         (folder / name).mkdir()
-    (folder / "site" / "sitecustomize.py").write_text(WITHOUT_ANIMATIC.format(root=str(ROOT)))
+    (folder / "site" / "sitecustomize.py").write_text(WITHOUT_ANIMATIC)
     (folder / "data" / "table.csv").touch()
     with Nodes(2, folder / "logs") as nodes:
         cluster = RayNodes(nodes, folder)
         cluster.start()
         other = nodes.join()
         variables = environment(folder, NCCL_SOCKET_IFNAME="ib0", PYTHONPATH=str(folder / "site"))
-        for path in ("runs", "data"):
-            other.run(["mount", "-t", "tmpfs", "tmpfs", str(folder / path)], variables)
+        for path in (folder / "runs", folder / "data", *(ROOT / package for package in PACKAGES)):
+            other.run(["mount", "-t", "tmpfs", "tmpfs", str(path)], variables)
         command = [str(BIN / "ray"), "start", f"--address={cluster.address}", "--num-cpus=1"]
         other.run([*command, "--object-store-memory=100000000", "--disable-usage-stats"], variables)
         yield cluster
