@@ -136,7 +136,7 @@ def test_an_equal_bundle_is_not_worse_and_a_damaged_one_is(place: Path) -> None:
         measured = run("evaluate", "clips", "--bundle", name, "--steps", 1, "--workers", 0, "--metrics",
                        "denoising_loss,first_frame_psnr")  # fmt: skip
         assert measured.exit_code == 0, measured.output
-        assert run("promote", "first", "--gate", "gate.yaml").exit_code == 0
+    assert run("promote", "first", "--gate", "gate.yaml").exit_code == 0
 
     passed = run("promote", "equal", "--gate", "gate.yaml", "--json")
     assert passed.exit_code == 0, passed.output
