@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from core.errors import AnimaticError
 from pipelines.evaluate.clips import RealClip, SampleShape
@@ -37,6 +38,7 @@ def test_a_clip_depends_on_its_picture_prompt_and_key_alone(settings):
     assert both.dtype == np.uint8
     assert both[0].std() > 1
     assert not np.array_equal(both[0], both[1])
+    torch.manual_seed(7)  # what others draw has no influence
     assert np.array_equal(opened.generate([clip_of("a", "a boat")], seed=0), both[:1])
     prompted = opened.generate([clip_of("a", "a red ball flies over the green hill")], seed=0)
     assert np.array_equal(prompted, both[:1]) is not BASELINES[settings.name].takes_prompt
