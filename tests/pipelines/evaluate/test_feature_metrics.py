@@ -1,18 +1,20 @@
 """Metrics on features, through the job with tiny networks: values, what they record, floors and ceilings."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 
 from core.errors import AnimaticError
+from pipelines.evaluate import measure_clips
 from pipelines.evaluate.clips import ClipPair, RealClip
 from pipelines.evaluate.features import identify, open_extractor
 from pipelines.evaluate.metrics import REGISTRY
 from pipelines.evaluate.statistics.frechet import frechet_distance
 from pipelines.evaluate.statistics.kernel import blocks_of_sources, kernel_distance
 from pipelines.evaluate.statistics.moments import Moments
-from tests.support.evaluations import CHUNK, write_report
+from tests.support.evaluations import CHUNK, plan_of, write_report
 from tests.support.extractors import FRAMES, write_clip, write_dreamsim, write_i3d, write_videomae
 
 CLIPS = CHUNK + 3
@@ -168,3 +170,14 @@ def test_features_that_are_not_finite_are_refused_by_clip(tmp_path, extractors):
         AnimaticError, match="clip clip-0: extractor i3d makes features of it that are not finite"
     ):
         write_report(tmp_path / "broken", PAIRS[:3], metrics=["fvd"], extractors={"i3d": str(path)})
+
+
+@pytest.mark.slow
+def test_one_and_two_workers_write_the_same_report(extractors, tmp_path):
+    written = []
+    for workers in (1, 2):
+        plan = plan_of(tmp_path / str(workers), PAIRS, metrics=NAMES, extractors=extractors)
+        config = plan.config.model_copy(update={"workers": workers})
+        measure_clips(dataclasses.replace(plan, config=config))
+        written.append(plan.report.read_bytes())
+    assert written[0] == written[1]
