@@ -162,7 +162,7 @@ def _observe(head: Head, dashboard: str, job: Running, since: float) -> None:
     except AssertionError as error:
         raise AssertionError(f"no data for {empty}: {error}") from error
     job.send(signal.SIGTERM)
-    assert job.wait(240) == 128 + signal.SIGTERM
+    assert job.wait(240) == 128 + signal.SIGTERM, job.text[-4000:]
 
 
 def _long_table(footage: Path, folder: Path) -> list[object]:
