@@ -11,7 +11,7 @@ from orchestration.registry import Entry, Evidence
 from orchestration.workflows.gate_records import GateOptions, Judgement
 from orchestration.workflows.reports import newest_report, report_of, reports_of
 from orchestration.workspace import Workspace, display_path
-from pipelines.evaluate import encode_report, read_report
+from pipelines.evaluate import EvaluationReport, encode_report, read_report
 from pipelines.evaluate.comparison import mismatch
 from pipelines.evaluate.gate import (
     Champion,
@@ -64,13 +64,13 @@ class Gatekeeper:
         reasons, incomplete = [], None
         for path in self._candidates(champion):
             try:
-                report = report_of(path, champion.bundle_id)
+                report = self._champion_report(path, champion)
             except AnimaticError as error:
                 if path == self._options.champion_report:
                     raise
                 reasons.append(str(error))
                 continue
-            difference = mismatch(report, self._report, only=self._policy.margins)
+            difference = mismatch(report, self._report, only=self._policy.compared)
             if difference is not None:
                 reasons.append(f"of {display_path(path)} and {display_path(self._path)} {difference}")
             elif all(name in report["metrics"] for name in self._required):
@@ -85,15 +85,32 @@ class Gatekeeper:
         if self._options.champion_report is not None:
             yield self._options.champion_report
             return
-        if champion.gate is not None:
-            yield Evidence(self._workspace.ledger.path).path("report", champion.gate.report)
+        recorded = self._recorded(champion)
+        if recorded is not None:
+            yield recorded
         yield from reports_of(champion.bundle_id, self._workspace)
+
+    def _recorded(self, champion: Entry) -> Path | None:
+        """The file of the report that the champion was promoted with; None if it was promoted without one."""
+        if champion.gate is None:
+            return None
+        return Evidence(self._workspace.ledger.path).path("report", champion.gate.report)
+
+    def _champion_report(self, path: Path, champion: Entry) -> EvaluationReport:
+        """A verified report of the champion. Raises AnimaticError for another one in the place of the one
+        that the ledger recorded, besides the errors of :func:`report_of`."""
+        report = report_of(path, champion.bundle_id)
+        gate = champion.gate
+        if gate is not None and path == self._recorded(champion) and report["digest"] != gate.report:
+            raise AnimaticError(
+                f"report {display_path(path)} is not the one that the ledger recorded: restore that file"
+            )
+        return report
 
     @property
     def _required(self) -> list[str]:
         """The metrics that the gate compares."""
-        wanted = [*self._policy.margins, *self._policy.floors.losses]
-        return [name for name in wanted if name in self._report["metrics"]]
+        return [name for name in self._policy.compared if name in self._report["metrics"]]
 
     def _missing(self, champion: Entry, reasons: list[str]) -> str:
         protocol, name = self._report["protocol"], champion.bundle_id[:12]

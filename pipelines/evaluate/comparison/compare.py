@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from pipelines.evaluate.comparison.records import Comparison, Method, MetricComparison
+from pipelines.evaluate.comparison.records import Comparison, Method, MetricComparison, Verdict
 from pipelines.evaluate.comparison.verdicts import (
     Tests,
     more_clips,
@@ -83,19 +83,19 @@ def _pair(name: str, first: EvaluationReport, second: EvaluationReport) -> _Pair
     ]
     paired = [(a, b, source) for a, b, source in rows if a is not None and b is not None]
     values = first["metrics"][name], second["metrics"][name]
+    unpaired = sum((a is None) != (b is None) for a, b, _ in rows)
     if not paired:
         estimate = _of_sets(*values)
         difference = values[1]["value"] - values[0]["value"]
         method: Method = "value alone" if estimate is None else "jackknife"
         sources = len({source for _, _, source in rows})
-        return _Pairing(name, *values, method, estimate, difference, values[1]["n"], sources, 0)
+        return _Pairing(name, *values, method, estimate, difference, values[1]["n"], sources, unpaired)
     before, after, sources_of = (list(column) for column in zip(*paired, strict=True))
     if set(before) | set(after) <= {0, 1}:
         method, found = "paired shares", paired_share(before, after, sources_of)
     else:
         changes = [b - a for a, b, _ in paired]
         method, found = "paired by clip", bootstrap_by_source(changes, sources_of)
-    unpaired = sum((a is None) != (b is None) for a, b, _ in rows)
     return _Pairing(name, *values, method, found, found.value, len(paired), len(set(sources_of)), unpaired)
 
 
@@ -115,7 +115,10 @@ def _of_sets(first: MetricValue, second: MetricValue) -> Estimate | None:
 def _judged(pairing: _Pairing, margin: float, adjusted: Tests | None) -> MetricComparison:
     better, estimate = pairing.first["better"], pairing.estimate
     low, high, missing = None, None, None
-    if estimate is None or adjusted is None:
+    verdict: Verdict
+    if estimate is None and pairing.unpaired:
+        verdict = "undecided"  # two values of other clips each
+    elif estimate is None or adjusted is None:
         verdict = verdict_by_value(pairing.difference, better, margin)
     else:
         _, low, high = estimate.interval()

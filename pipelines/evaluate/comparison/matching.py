@@ -21,12 +21,17 @@ def mismatch(
     return _protocols(first, second) or _clips(first, second) or _metrics(first, second, only)
 
 
-def require_match(first: EvaluationReport, second: EvaluationReport, names: tuple[str, str]) -> None:
+def require_match(
+    first: EvaluationReport,
+    second: EvaluationReport,
+    names: tuple[str, str],
+    only: Collection[str] | None = None,
+) -> None:
     """Raise AnimaticError, naming what differs, for reports whose figures do not compare.
 
-    ``names``: of the two reports, for the message.
+    ``names``: of the two reports, for the message; ``only`` as of :func:`mismatch`.
     """
-    found = mismatch(first, second)
+    found = mismatch(first, second, only)
     if found is not None:
         raise AnimaticError(
             f"{names[0]} and {names[1]} cannot be compared: their {found}; evaluate both systems on the same "

@@ -42,7 +42,8 @@ def decide(
         AnimaticError: the champion's report is of another protocol.
     """
     checks = list(floor_checks(policy, report))
-    checks += [_absent(name, report) for name in policy.margins if name not in report["metrics"]]
+    against = champion.report if champion is not None else None
+    checks += [_absent(name, report, against) for name in policy.margins if name not in report["metrics"]]
     # Numbers that are not finite cannot be compared with anything.
     if champion is not None and checks[0].outcome == "PASS":
         checks += _against(policy, report, champion)
@@ -50,7 +51,6 @@ def decide(
             checks.append(_study(policy.study, report, champion, study))
     outcomes = {check.outcome for check in checks}
     undecided: Outcome = "INCONCLUSIVE" if "INCONCLUSIVE" in outcomes else "PASS"
-    against = champion.report if champion is not None else None
     return Decision(
         outcome="FAIL" if "FAIL" in outcomes else undecided,
         gate=policy.digest(),
@@ -69,7 +69,8 @@ def _against(policy: GatePolicy, report: EvaluationReport, champion: Champion) -
         if policy.margins or policy.floors.losses or policy.improve:
             yield Check("champion", "champion's report", "INCONCLUSIVE", champion.missing)
         return
-    require_match(champion.report, report, ("the champion's report", "the report"))
+    names = ("the champion's report", "the report")
+    require_match(champion.report, report, names, only=policy.compared)
     losses = compare(champion.report, report, {}, only=policy.floors.losses)
     for name, largest in policy.floors.losses.items():
         yield _loss(name, largest, losses)
@@ -86,9 +87,15 @@ def _against(policy: GatePolicy, report: EvaluationReport, champion: Champion) -
         yield _improvement(policy.improve, comparison)
 
 
-def _absent(name: str, report: EvaluationReport) -> Check:
+def _absent(name: str, report: EvaluationReport, champion: EvaluationReport | None) -> Check:
     """The check of a metric without a value: it was not measured, or applies to no clip of the data."""
     if all(name in row["metrics"] for row in report["clips"]):
+        if champion is not None and name in champion["metrics"]:
+            n = champion["metrics"][name]["n"]
+            text = (
+                f"it applies to {n} clips of the champion's report and none of this one: evaluate both again"
+            )
+            return Check("margin", name, "INCONCLUSIVE", text, n=0)
         return Check("margin", name, "PASS", "it applies to no clip of this data", n=0)
     return lacking("margin", name)
 

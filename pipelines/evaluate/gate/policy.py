@@ -66,6 +66,11 @@ class GatePolicy(Section):
     )
     study: StudyRule | None = Field(None, description="null: none is required")
 
+    @property
+    def compared(self) -> list[str]:
+        """The metrics that must be measured as the champion's were."""
+        return list(dict.fromkeys([*self.margins, *self.floors.losses]))
+
     def content(self) -> dict[str, JsonValue]:
         """What identifies the gate: its settings, not the comments and the order of its file."""
         return IDENTITY.values(self)

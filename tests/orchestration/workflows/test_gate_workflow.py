@@ -166,6 +166,20 @@ def test_the_champions_report_is_that_of_its_promotion_wherever_its_evaluation_w
     shutil.rmtree(workspace.root / "evaluations")
     evaluated(challenger, workspace)
     refused("does not match its digest: it was edited", "INCONCLUSIVE", challenger, workspace)
+    store(report_for(champion.id, preset="tiny", stage=3, noise=30.0), stored)
+    refused("is not the one that the ledger recorded: restore", "INCONCLUSIVE", challenger, workspace)
+
+
+def test_a_champions_report_with_another_version_of_a_metric_is_compared_by_the_others(
+    workspace, champion, challenger, tmp_path
+):
+    report: Any = report_for(challenger.id, preset="tiny", stage=3)
+    flicker = {**report["metrics"]["flicker"], "version": "flicker/2"}
+    path = store(altered(report, metrics={**report["metrics"], "flicker": flicker}), tmp_path / "newer.json")
+    gate = tmp_path / "loss.yaml"
+    gate.write_text(GATE.replace("clips: 12", "clips: 12, losses: {flicker: 1}"))
+    refused(r"version of flicker differs", "INCONCLUSIVE", challenger, workspace, report=path, gate=gate)
+    assert promote(challenger, workspace, report=path).gate.outcome == "PASS"
 
 
 def test_a_named_report_of_the_champion_must_be_one(workspace, champion, challenger, tmp_path):

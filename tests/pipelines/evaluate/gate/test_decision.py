@@ -165,6 +165,42 @@ def test_a_metric_that_applies_to_no_clip_of_the_data_is_no_obstacle():
     )
 
 
+def without(report: Any, name: str, rows: slice = slice(None)) -> Any:
+    """The report as if a metric applied to none of these clips."""
+    report = deepcopy(report)
+    for row in report["clips"][rows]:
+        row["metrics"][name] = None
+    if all(row["metrics"][name] is None for row in report["clips"]):
+        del report["metrics"][name]
+    return report
+
+
+def test_a_metric_that_applies_to_clips_of_the_champions_report_alone_is_not_overlooked():
+    report = without(report_for(CHALLENGER), "first_frame_psnr")
+    decision = decide(policy(), report, champion())
+    assert decision.outcome == "INCONCLUSIVE"
+    assert "applies to 12 clips of the champion's report and none of this one:" in decision.because()
+
+
+def test_values_of_no_common_clip_decide_nothing():
+    first = without(report_for(CHAMPION), "first_frame_psnr", slice(0, 6))
+    second = without(report_for(CHALLENGER), "first_frame_psnr", slice(6, None))
+    decision = decide(policy(), second, Champion(CHAMPION, first))
+    assert decision.outcome == "INCONCLUSIVE"
+    assert check_of(decision, "first_frame_psnr").verdict == "undecided"
+    assert "it applies to 12 clips in one report and not in the other" in decision.because()
+
+
+def test_a_metric_that_the_gate_does_not_ask_for_may_be_of_another_version():
+    """As distances are whose features come from another file."""
+    report: Any = deepcopy(report_for(CHALLENGER))
+    report["metrics"]["flicker"]["version"] = "flicker/2"
+    assert decide(policy(), report, champion()).outcome == "PASS"
+    for asks in ({"margins": {"flicker": 1.0}}, {"floors": {"clips": 12, "losses": {"flicker": 1.0}}}):
+        with pytest.raises(AnimaticError, match="version of flicker differs"):
+            decide(policy(**asks), report, champion())
+
+
 def test_clips_without_a_value_in_one_report_only_are_not_overlooked():
     report: Any = deepcopy(report_for(CHALLENGER))
     for row in report["clips"][:3]:
