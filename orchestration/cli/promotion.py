@@ -67,7 +67,7 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Make a bundle the champion of its preset, if its report passes the gate."""
-    if force and reason is None:
+    if force and not (reason or "").strip():
         raise typer.BadParameter("give the reason: --reason TEXT", ctx=context, param_hint="--force")
     if not force:
         refuse(given(context, "reason"), "without --force")

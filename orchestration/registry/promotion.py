@@ -40,7 +40,7 @@ class Grounds:
 
     def __post_init__(self) -> None:
         passed = self.gate is not None and self.gate.outcome == "PASS"
-        if not passed and not self.forced:
+        if not passed and not self.forced.strip():
             raise ValueError("a promotion needs a gate that passed, or a reason to force it")
 
 

@@ -77,6 +77,7 @@ def test_force_needs_a_reason_and_is_printed_for_ever(place: Path) -> None:
     make_bundle(place / "bundle")
     fails("has no report in", "promote", "bundle")
     assert run("promote", "bundle", "--force").exit_code == 2
+    assert run("promote", "bundle", "--force", "--reason", "  ").exit_code == 2
     fails("--reason is without effect without --force", "promote", "bundle", "--reason", "why")
     forced = run("promote", "bundle", "--force", "--reason", "published weights")
     assert forced.exit_code == 0, forced.output
