@@ -18,7 +18,7 @@ from core.lock import exclusive_lock
 from core.storage import Folder
 from pipelines.evaluate.clips import ClipPair, Pixels, RealClip
 from pipelines.evaluate.features.extractor import ChunkFeatures
-from pipelines.evaluate.records import GeneratedChunk, Identity, MeasuredChunk, Timings
+from pipelines.evaluate.records import EvaluationReport, GeneratedChunk, Identity, MeasuredChunk, Timings
 
 PROTOCOL, REPORT, TIMINGS = "protocol.json", "report.json", "timings.json"
 
@@ -47,17 +47,24 @@ class EvaluationFolder:
         if not self._folder.exists(PROTOCOL):
             self._folder.write(PROTOCOL, canonical_json(identity))
             return
-        try:
-            found = json.loads(self._folder.read(PROTOCOL))
-        except ValueError as error:
-            raise AnimaticError(
-                f"{self._folder}/{PROTOCOL} is damaged ({error}): delete the folder and rerun the evaluation"
-            ) from error
-        differing = _differing(found, json.loads(canonical_json(identity)))
+        differing = self._differing(identity)
         if differing:
             raise AnimaticError(
                 f"{self._folder} holds an evaluation with another {', '.join(differing)}; "
                 "choose another output folder"
+            )
+
+    def require_clips_of(self, report: EvaluationReport) -> None:
+        """Raise AnimaticError unless the folder has the clips that a report is about."""
+        if not self._folder.exists(PROTOCOL):
+            raise AnimaticError(
+                f"{self._folder} has no clips of the report: name the report in the folder of its evaluation"
+            )
+        differing = self._differing({"protocol": report["protocol"], "system": report["system"]})
+        if differing:
+            raise AnimaticError(
+                f"the clips in {self._folder} are not those of the report: they have another "
+                f"{', '.join(differing)}; name the report in the folder of its own evaluation"
             )
 
     def writing(self) -> AbstractContextManager[None]:
@@ -138,6 +145,16 @@ class EvaluationFolder:
         if not self._folder.exists(REPORT) or self._folder.read(REPORT) != content:
             self._folder.write(TIMINGS, canonical_json(timings))
             self._folder.write(REPORT, content)
+
+    def _differing(self, identity: Identity) -> list[str]:
+        """In what the stored identity differs. Raises AnimaticError if it is missing or damaged."""
+        try:
+            found = json.loads(self._read(PROTOCOL))
+        except ValueError as error:
+            raise AnimaticError(
+                f"{self._folder}/{PROTOCOL} is damaged ({error}): delete the folder and rerun the evaluation"
+            ) from error
+        return _differing(found, json.loads(canonical_json(identity)))
 
     def _record(self, adapter: TypeAdapter[T], name: str) -> T:
         try:

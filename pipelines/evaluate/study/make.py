@@ -12,6 +12,7 @@ from core.files import atomic_folder
 from pipelines.evaluate.comparison import mismatch
 from pipelines.evaluate.records import EvaluationReport
 from pipelines.evaluate.report import read_report
+from pipelines.evaluate.storage import EvaluationFolder
 from pipelines.evaluate.study.design import (
     Names,
     StudySettings,
@@ -60,6 +61,8 @@ def make_study(
     if len(opened) < len(reports):
         raise AnimaticError("a report is named twice: name one report of each system")
     check_comparable(opened)
+    for path, report in opened.items():
+        EvaluationFolder(path.parent).require_clips_of(report)
     key = design_study(list(opened.values()), settings)
     if folder.exists():
         return MadeStudy(folder, _require_same(folder, key), existed=True)

@@ -142,8 +142,9 @@ def export_evaluation(
     Raises AnimaticError if the folder has no finished evaluation, a file of it is missing or damaged, or a
     caption cannot be the name of a file.
     """
-    total = len(read_report(evaluation / REPORT)["clips"])
-    folder = EvaluationFolder(evaluation)
+    report, folder = read_report(evaluation / REPORT), EvaluationFolder(evaluation)
+    folder.require_clips_of(report)
+    total = len(report["clips"])
     chunks = list(itertools.takewhile(folder.has_chunk, itertools.count()))
     names = _names([folder.chunk_record(number)["clips"] for number in chunks])
     if len(names) != total:

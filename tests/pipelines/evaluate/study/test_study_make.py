@@ -103,7 +103,11 @@ def test_reports_that_do_not_compare_are_refused(reports: list[Path], tmp_path: 
     refused(r"their protocol.data differs", reports[0], tmp_path / "fewer" / "report.json")
     (tmp_path / "alone").mkdir()
     (tmp_path / "alone" / "report.json").write_bytes(reports[1].read_bytes())
-    refused("study needs the clips beside the report", reports[0], tmp_path / "alone" / "report.json")
+    refused("alone has no clips of the report", reports[0], tmp_path / "alone" / "report.json")
+    write_report(tmp_path / "other", alike, {"digest": DIGESTS["worst"]}, ["flicker"])
+    (tmp_path / "other" / "report.json").write_bytes(reports[1].read_bytes())
+    refused("clips in .*other are not those of the report: they have another system",
+            reports[0], tmp_path / "other" / "report.json")  # fmt: skip
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / "report.json").write_bytes(reports[0].read_bytes())
     refused("are the same report", reports[0], tmp_path / "copy" / "report.json")
