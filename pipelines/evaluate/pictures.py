@@ -36,7 +36,10 @@ def export_pictures(
     shape = replace(shape, stride=config.stride)
     chosen = choose_clips(config.absolute(), shape)
     total = len(chosen.numbers)
-    with atomic_folder(folder) as partial, (partial / PROMPTS).open("w", newline="") as file:
+    with (
+        atomic_folder(folder) as partial,
+        (partial / PROMPTS).open("w", encoding="utf-8", newline="") as file,
+    ):
         rows = csv.writer(file)
         rows.writerow(COLUMNS)
         for done, number in enumerate(chosen.numbers):

@@ -44,7 +44,12 @@ def _open_folder(folder: Path) -> HeldOutSet:
         text, mp4 = path.with_suffix(".txt"), path.read_bytes()
         if not text.exists():
             raise AnimaticError(f"held-out clip {path} has no caption: write it to {text.name} beside it")
-        caption = text.read_text().strip()
+        try:
+            caption = text.read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise AnimaticError(
+                f"{text} is not UTF-8 text (byte {error.start}): store it as UTF-8"
+            ) from error
         try:
             shape = describe_clip(mp4)
         except UndecodableError as error:

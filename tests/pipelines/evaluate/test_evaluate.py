@@ -136,6 +136,9 @@ def test_a_clip_without_a_caption_is_named(bundle, config, tmp_path):
     (folder / "a.mp4").write_bytes(b"")
     with pytest.raises(AnimaticError, match=r"a\.mp4 has no caption: write it to a\.txt"):
         evaluate(bundle, config.model_copy(update={"data": str(folder)}))
+    (folder / "a.txt").write_bytes("un café".encode("latin-1"))
+    with pytest.raises(AnimaticError, match=r"a\.txt is not UTF-8 text \(byte 6\): store it as UTF-8"):
+        evaluate(bundle, config.model_copy(update={"data": str(folder)}))
     (folder / "a.txt").write_text("a boat")
     with pytest.raises(AnimaticError, match=r"a\.mp4 is not a video"):
         evaluate(bundle, config.model_copy(update={"data": str(folder)}))
