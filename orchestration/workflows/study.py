@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestration.workflows.reports import REPORT
 from pipelines.evaluate.study import (
     MadeStudy,
     StudyResult,
@@ -13,8 +14,6 @@ from pipelines.evaluate.study import (
     make_study,
     score_study,
 )
-
-REPORT = "report.json"
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,7 @@ class StudyFinding:
     """What a preference study found of the clips of one report against those of another, for one question.
 
     ``report`` and ``against`` are digests of reports, ``digest`` that of the study. ``win_rate``: a tie is
-    half a win, with its 95 % interval, which is
-    None with too few raters.
+    half a win; its 95 % interval is None with too few raters.
     """
 
     digest: str

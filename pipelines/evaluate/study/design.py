@@ -57,7 +57,7 @@ class Names:
         return self._name("s", "study")
 
     def clip(self, source: str, key: str) -> str:
-        """The id of a clip; ``source`` is a system's digest, or names what was done to a real clip."""
+        """The id of a clip; ``source`` is a report's digest, or names what was done to a real clip."""
         return self._name("c", "clip", source, key)
 
     def picture(self, key: str) -> str:
@@ -84,8 +84,8 @@ class Names:
 
 
 def comparisons(names: Names, systems: Sequence[str], keys: Sequence[str]) -> list[Comparison]:
-    """All comparisons of two of the systems (digests) on one clip, in an order of which each run of ``k`` has
-    every pair of systems as often, within one, and as many different clips as possible."""
+    """All comparisons of two of the systems (digests of their reports) on one clip, in an order of which each
+    run of ``k`` has every pair of systems as often, within one, and as many different clips as possible."""
     rivals = list(itertools.combinations(systems, 2))
     orders = []
     for first, second in rivals:

@@ -35,7 +35,7 @@ class StudySystem(TypedDict):
 @with_config(_EXACT)
 class Comparison(TypedDict):
     """Two systems' clips for one picture; ``files`` are the ids of the clips of ``first`` and ``second``,
-    which are digests of systems; ``key`` is that of the held-out clip."""
+    which are digests of reports; ``key`` is that of the held-out clip."""
 
     pair: str
     key: str
