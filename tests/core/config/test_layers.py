@@ -93,6 +93,8 @@ def test_all_unfit_values_are_reported_at_once() -> None:
         (b"- a\n", "must contain sections of keys, not a list"),
         (b"a: [\n", "is not valid YAML"),
         (b"a: \xff\n", "is not valid YAML"),
+        (b"a: {b: 1}\na: {b: 2}\n", "is not valid YAML: the key 'a' occurs twice in .* line 2"),
+        (b"a: {b: 1, b: 2}\n", "is not valid YAML: the key 'b' occurs twice"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, content: bytes, message: str) -> None:
