@@ -27,7 +27,9 @@ def floor_checks(policy: GatePolicy, report: EvaluationReport) -> Iterator[Check
     yield _degenerate("black", report["black"], floors.black, n)
     for name, wanted in floors.protocol.items():
         found = dict(report["protocol"]).get(name)
-        yield Check("floor", f"protocol.{name}", _outcome(found == wanted), f"{found}, {wanted} is required")
+        yield Check(
+            "floor", f"protocol.{name}", _outcome(found == wanted), f"{found!r}, {wanted!r} is required"
+        )
     for name, bounds in floors.values.items():
         yield from _bounded(name, bounds, report)
 

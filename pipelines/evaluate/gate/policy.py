@@ -55,7 +55,7 @@ class StudyRule(Section):
 class GatePolicy(Section):
     """A promotion gate: hard floors, margins against the champion, and a preference study if required."""
 
-    name: str = Field(description="for messages and the ledger")
+    name: str = Field(min_length=1, description="for messages and the ledger")
     floors: Floors
     margins: dict[str, float] = Field(
         default_factory=dict,
@@ -128,6 +128,11 @@ def _problem(policy: GatePolicy) -> str | None:
         for name, loss in losses.items():
             if loss < 0:
                 return f"{section}.{name} is {loss}: an accepted loss is 0 or more"
+    for name, bounds in floors.values.items():
+        if bounds.at_least is None and bounds.at_most is None:
+            return f"floors.values.{name} has no bound: give at_least, at_most or both"
+        if bounds.at_least is not None and bounds.at_most is not None and bounds.at_least > bounds.at_most:
+            return f"floors.values.{name} lets no value pass: at_least is above at_most"
     for name in policy.improve:
         if name not in policy.margins:
             return f"improve lists {name}, which has no margin: add it to margins, with 0 or more"

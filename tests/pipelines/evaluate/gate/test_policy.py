@@ -55,6 +55,13 @@ def test_every_preset_has_a_gate_that_is_named_after_it_and_forbids_frozen_and_b
             "name: m\nfloors: {clips: 1, protocol: {strid: 3}}\n",
             "floors.protocol has no 'strid': did you mean",
         ),
+        ("name: m\nfloors: {clips: 1, values: {flicker: {}}}\n", "floors.values.flicker has no bound: give"),
+        (
+            "name: m\nfloors: {clips: 1, values: {flicker: {at_least: 3, at_most: 2}}}\n",
+            "floors.values.flicker lets no value pass",
+        ),
+        (LEAST + "margins: {flicker: 1, flicker: 100}\n", "the key 'flicker' occurs twice"),
+        ("name: ''\nfloors: {clips: 1}\n", "name: String should have at least 1 character"),
         ("- 1", "must contain sections of keys"),
     ],
 )
