@@ -88,10 +88,13 @@ def read_report(path: Path) -> EvaluationReport:
     Raises AnimaticError, naming the cause, for a report that cannot be read or does not pass.
     """
     try:
-        document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        document = json.loads(
+            path.read_bytes().decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique
+        )
+        canonical_json(document)  # refuses text that is not Unicode, which no digest can be of
     except OSError as error:
         raise AnimaticError(f"report {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AnimaticError(f"report {path} is damaged ({error}): rerun animatic evaluate") from error
     found = document.get("format") if isinstance(document, dict) else None
     if found != REPORT_FORMAT:
@@ -230,3 +233,11 @@ def _equal(computed: float | None, stated: float | None) -> bool:
 
 def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is no figure")
+
+
+def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    """An object of JSON, refused if it has the same key twice: its digest would be that of the last only."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("it has the same key twice")
+    return found

@@ -151,8 +151,14 @@ def test_what_is_no_report_is_refused(document, refused, tmp_path):
     del document["clips"][0]["metrics"]["flicker"]
     document["metrics"]["flicker"]["value"] = 0.0
     refused(document, "its clips have different metrics")
-    (tmp_path / "report.json").write_bytes(b"\xff")
-    with pytest.raises(AnimaticError, match="is damaged"):
-        read_report(tmp_path / "report.json")
+    for content in (
+        b"\xff",
+        b"[" * 100_000,
+        b'{"format": 2, "name": "\\ud800"}',
+        b'{"format": 1, "format": 2}',
+    ):
+        (tmp_path / "report.json").write_bytes(content)
+        with pytest.raises(AnimaticError, match=r"is damaged \("):
+            read_report(tmp_path / "report.json")
     with pytest.raises(AnimaticError, match="cannot be read: No such file"):
         read_report(tmp_path / "none.json")
