@@ -13,6 +13,8 @@ from core.errors import AnimaticError
 Floats = npt.NDArray[np.float64]
 Covariance = Literal["n", "n-1"]
 COVARIANCES: tuple[Covariance, ...] = get_args(Covariance)
+# Every float32 is below it, and the sixth powers of which distances are sums stay finite in float64.
+LARGEST = 1e40
 
 
 class Moments:
@@ -69,10 +71,12 @@ class Moments:
 def finite_rows(block: npt.NDArray[np.floating], what: str, first: int = 0) -> Floats:
     """A block [n d] as float64; its first row has the number ``first``.
 
-    Raises AnimaticError that names the first row with a value that is not finite.
+    Raises AnimaticError that names the first row with a value that is not finite, or beyond ``LARGEST``.
     """
     rows = np.asarray(block, np.float64)
-    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    bad = np.flatnonzero(~(np.abs(rows) <= LARGEST).all(axis=1))
     if len(bad):
-        raise AnimaticError(f"{what}: row {first + bad[0]} is not finite; a distance needs finite features")
+        row = rows[bad[0]]
+        wrong = f"has values beyond ±{LARGEST:g}" if np.isfinite(row).all() else "is not finite"
+        raise AnimaticError(f"{what}: row {first + bad[0]} {wrong}; a distance needs finite features")
     return rows

@@ -78,6 +78,9 @@ def test_distance_is_symmetric_and_depends_on_neither_order_blocks_nor_rotation(
 
 def test_the_row_that_is_not_finite_is_named():
     rows = np.ones((10, 3))
+    rows[8, 1] = 1e200
+    with pytest.raises(AnimaticError, match=r"generated clips: row 8 has values beyond ±1e\+40"):
+        Moments.of([rows], "generated clips")
     rows[7, 1] = np.nan
     with pytest.raises(AnimaticError, match="generated clips: row 7 is not finite"):
         Moments.of(np.array_split(rows, 4), "generated clips")
