@@ -26,14 +26,23 @@ from pipelines.evaluate.study import read_study
 class Gatekeeper:
     """One gate and the report of one bundle, applied to whatever champion the ledger names."""
 
-    def __init__(self, bundle_id: str, preset: str, options: GateOptions, workspace: Workspace) -> None:
+    def __init__(
+        self,
+        bundle_id: str,
+        preset: str,
+        options: GateOptions,
+        workspace: Workspace,
+        name: str | None = None,
+    ) -> None:
         """Read and verify the report, the gate and the study.
+
+        ``name``: what commands in messages name the bundle by; the beginning of its id if None.
 
         Raises AnimaticError if one of them is missing, damaged, or about something else.
         """
         self._workspace, self._options = workspace, options
-        self._path = options.report or newest_report(bundle_id, workspace)
-        self._report = report_of(self._path, bundle_id)
+        self._path = options.report or newest_report(bundle_id, workspace, name or bundle_id[:12])
+        self._report = report_of(self._path, bundle_id, name)
         self._policy = shipped_policy(preset) if options.gate is None else read_policy(options.gate)
         self._study = None if options.study is None else read_study(options.study)
 

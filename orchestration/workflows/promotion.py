@@ -89,11 +89,13 @@ def _grounds(
 ) -> registry.Grounds:
     """The decision of the gate. Where it does not pass, or there is no report, a reason must force it."""
     from orchestration.workflows.gate import Gatekeeper
-    from orchestration.workflows.reports import reports_of
+    from orchestration.workflows.reports import name_of, reports_of
 
     if options.forced and options.gate.report is None and not reports_of(bundle.id, workspace):
         return registry.Grounds(forced=options.forced)
-    keeper = Gatekeeper(bundle.id, bundle.info.preset, options.gate, workspace)
+    keeper = Gatekeeper(
+        bundle.id, bundle.info.preset, options.gate, workspace, name_of(bundle, workspace.ledger)
+    )
     judgement = keeper.judge(champion)
     passed = judgement.decision.outcome == "PASS"
     if not passed and not options.forced:

@@ -11,7 +11,7 @@ import pytest
 from core.canonical_json import canonical_json
 from core.errors import AnimaticError
 from models.bundle import Bundle, open_bundle
-from orchestration.registry import Evidence
+from orchestration.registry import Evidence, accept
 from orchestration.workflows import promotion
 from orchestration.workflows.gate import check
 from orchestration.workflows.gate_records import GateOptions, GateRefusalError
@@ -81,6 +81,11 @@ def test_a_worse_bundle_is_refused_and_the_ledger_stays_as_it_is(workspace, cham
 
 
 def test_a_bundle_without_a_report_is_refused_with_the_command_that_makes_one(workspace, challenger):
+    with pytest.raises(
+        AnimaticError, match=rf"has no report in .*evaluate DATA --bundle {challenger.folder}`"
+    ):
+        promote(challenger, workspace)
+    accept(workspace.ledger, challenger)
     with pytest.raises(
         AnimaticError, match=rf"has no report in .*evaluate DATA --bundle {challenger.id[:12]}`"
     ):
