@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 REPORT_FORMAT: Literal[2] = 2
 Better = Literal["higher", "lower", "neither"]
+ON_REAL = "_on_real"  # ends the names of figures of the real clips, which are equal for all systems
 Values = dict[str, float | None]  # of one clip, by column; None: the column does not apply to the clip
 
 _EXACT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)

@@ -13,7 +13,7 @@ from pipelines.evaluate.comparison.verdicts import (
     verdict_by_value,
     verdict_of,
 )
-from pipelines.evaluate.records import EvaluationReport, MetricValue
+from pipelines.evaluate.records import ON_REAL, EvaluationReport, MetricValue
 from pipelines.evaluate.statistics.holm import holm
 from pipelines.evaluate.statistics.intervals import (
     LEAST_SOURCES,
@@ -51,11 +51,11 @@ def compare(
 
     Args:
         margins: by metric, the largest difference for the worse that counts as none; 0 for others.
-        only: the metrics to compare; None: all that both reports have.
+        only: the metrics to compare; None: all that both reports have of what the systems made. Those of the
+            real clips compare nothing.
     """
-    common = [
-        name for name in first["metrics"] if name in second["metrics"] and (only is None or name in only)
-    ]
+    own = [name for name in first["metrics"] if not name.endswith(ON_REAL)] if only is None else only
+    common = [name for name in first["metrics"] if name in second["metrics"] and name in own]
     pairings = [_pair(name, first, second) for name in common]
     tests = [
         tests_of(each.estimate, each.first["better"], margins.get(each.name, 0.0))

@@ -23,7 +23,7 @@ from pydantic import JsonValue
 
 from pipelines.evaluate.clips import ClipPair
 from pipelines.evaluate.features.extractor import ChunkFeatures, ClipFeatures
-from pipelines.evaluate.records import Better, Values
+from pipelines.evaluate.records import ON_REAL, Better, Values
 
 if TYPE_CHECKING:
     from models.animator import Animator
@@ -46,7 +46,7 @@ class Column:
 
     def on_real(self) -> Column:
         """The same measurement of the real clips: what the generated ones are compared with."""
-        return Column(f"{self.name}_on_real", self.unit, "neither", self.interval)
+        return Column(f"{self.name}{ON_REAL}", self.unit, "neither", self.interval)
 
 
 class Metric(ABC):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.evaluate.page.names import is_share, number, own_columns, title, unit
-from pipelines.evaluate.records import EvaluationReport
+from pipelines.evaluate.records import ON_REAL, EvaluationReport
 
 _LOSS = "denoising_loss"
 _BINS = 24
@@ -107,7 +107,7 @@ def distributions(reports: Sequence[EvaluationReport]) -> list[Chart]:
 
 
 def _distribution(name: str, unit_text: str, reports: Sequence[EvaluationReport]) -> Chart:
-    real = _values(reports[0], f"{name}_on_real")
+    real = _values(reports[0], name + ON_REAL)
     values: list[tuple[int | None, list[float]]] = [
         (None, real),
         *((index, _values(report, name)) for index, report in enumerate(reports)),

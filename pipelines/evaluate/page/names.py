@@ -3,11 +3,10 @@
 import re
 
 from pipelines.evaluate.metrics import REGISTRY
-from pipelines.evaluate.records import EvaluationReport, MetricValue
+from pipelines.evaluate.records import ON_REAL, EvaluationReport, MetricValue
 
 _ACRONYMS = {"psnr", "ssim", "fvd", "kvd", "pic", "clip", "i3d"}
 _WORDS = {"videomae": "VideoMAE", "dreamsim": "DreamSim"}
-_ON_REAL = "_on_real"
 _QUANTILE = re.compile(r"_q\d+$")
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 
@@ -36,12 +35,12 @@ def own_columns(reports: list[EvaluationReport]) -> list[str]:
     ]
     found = {name for report in reports for name in report["metrics"]}
     ordered = [*dict.fromkeys(name for name in known if name in found), *sorted(found - set(known))]
-    return [name for name in ordered if not name.endswith(_ON_REAL) and not _QUANTILE.search(name)]
+    return [name for name in ordered if not name.endswith(ON_REAL) and not _QUANTILE.search(name)]
 
 
 def on_real(report: EvaluationReport, name: str) -> MetricValue | None:
     """The same figure of the real clips, where there is one."""
-    return report["metrics"].get(name + _ON_REAL)
+    return report["metrics"].get(name + ON_REAL)
 
 
 def is_share(value: MetricValue) -> bool:
