@@ -82,7 +82,9 @@ def promote(
         result = promotion.promote(options, Workspace.current())
     entry = result.entry
     replaced = f", replacing {short(entry.replaced)}" if entry.replaced else ""
-    if not as_json:
+    if result.unchanged:
+        print_warning(f"{short(entry.bundle_id)} is champion already: no report was judged, nothing recorded")
+    elif not as_json:
         print_grounds(entry)
     _print(result, f"{short(entry.bundle_id)} (stage {entry.stage}){replaced}", as_json)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,11 +40,15 @@ class RollbackOptions:
 
 @dataclass(frozen=True)
 class PromotionResult:
-    """The present champion: its ledger entry and folder; ``warning`` if MLflow could not be updated."""
+    """The present champion: its ledger entry and folder; ``warning`` if MLflow could not be updated.
+
+    ``unchanged``: the bundle was champion before, so that no report was judged and nothing recorded.
+    """
 
     entry: registry.Entry
     folder: Path
     warning: str | None
+    unchanged: bool = False
 
 
 def promote(options: PromoteOptions, workspace: Workspace) -> PromotionResult:
@@ -59,12 +64,13 @@ def promote(options: PromoteOptions, workspace: Workspace) -> PromotionResult:
     else:
         bundle = registry.named_bundle(ledger, options.bundle, options.preset)
 
+    before = ledger.entries()
+
     def judge(champion: registry.Entry | None) -> registry.Grounds:
         return _grounds(bundle, champion, options, workspace)
 
-    return _mirrored(
-        registry.promote(ledger, bundle, judge, actor=options.actor, note=options.note), workspace
-    )
+    entry = registry.promote(ledger, bundle, judge, actor=options.actor, note=options.note)
+    return dataclasses.replace(_mirrored(entry, workspace), unchanged=entry in before)
 
 
 def rollback(options: RollbackOptions, workspace: Workspace) -> PromotionResult:

@@ -93,6 +93,9 @@ def test_the_registry_warns_of_evidence_that_was_changed(place: Path) -> None:
     make_bundle(place / "bundle")
     evaluated(open_bundle("bundle"), Workspace(place / "runs"))
     run("promote", "bundle", "--gate", "gate.yaml")
+    again = run("promote", "bundle", "--report", "none.json")
+    assert "is champion already: no report was judged" in " ".join(again.stderr.split())
+    assert "PASS" not in again.stdout
     assert run("registry").stderr == ""
     for path in (place / "runs" / "promotions").iterdir():
         path.unlink()
