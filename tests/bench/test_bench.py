@@ -80,6 +80,7 @@ def test_live_memory_counts_what_is_alive_at_once():
     assert memory.peak == 2 * 4 * 1000
 
 
+@pytest.mark.slow
 def test_full_size_figures_are_complete(ticking):
     config = resolve(3, "tiny", ["model.unet.model_channels=32", "model.unet.num_head_channels=8"])
     result = measure("trial", config, "cpu", rounds=1, steps=1)

@@ -13,7 +13,14 @@ def follow(pair, folder, *sets, steps=3, fp16=True):
 
 @pytest.mark.parametrize(
     ("precision", "zero_stage"),
-    [("fp32", 0), ("autocast-bf16", 1), ("bf16", 1), ("bf16", 2), ("bf16", 3), ("fp16", 2)],
+    [
+        ("fp32", 0),
+        pytest.param("autocast-bf16", 1, marks=pytest.mark.slow),
+        pytest.param("bf16", 1, marks=pytest.mark.slow),
+        pytest.param("bf16", 2, marks=pytest.mark.slow),
+        ("bf16", 3),
+        ("fp16", 2),
+    ],
 )
 def test_masters_start_exactly_and_sharded_averages_are_whole_ones(pair, tmp_path, precision, zero_stage):
     sets = (f"train.precision={precision}", f"train.zero_stage={zero_stage}", "train.image_batches=0")

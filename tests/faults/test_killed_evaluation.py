@@ -46,7 +46,9 @@ def run_until_killed(bundle, clips, output, phase, at, workers):
     assert not (output / "report.json").exists()
 
 
-@pytest.mark.parametrize(("phase", "at"), [("generate", 4), ("measure", 2)])
+@pytest.mark.parametrize(
+    ("phase", "at"), [pytest.param("generate", 4, marks=pytest.mark.slow), ("measure", 2)]
+)
 def test_a_killed_job_continues_and_ends_with_the_same_bytes(bundle, clips, expected, tmp_path, phase, at):
     output = tmp_path / "evaluation"
     run_until_killed(bundle, clips, output, phase, at, workers=0)

@@ -145,6 +145,7 @@ def assert_mlflow_equals(lines: list[dict], store: Path) -> None:
     assert tracked.info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_a_worker_that_stands_still_is_named_and_sigterm_ends_the_run_with_a_checkpoint(here, monkeypatch):
     """The worker is halted after the first steps; once it is named, it goes on, and SIGTERM arrives here."""
     monkeypatch.setattr(watch, "PATIENCE_S", 2 * BEAT_S)
