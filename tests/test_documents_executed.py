@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from models.animator import Animator
-from models.bundle import write_bundle
+from models.bundle import BundleOrigin, write_bundle
 from models.network.parameter_names import public_state
 from orchestration.demo.footage import draw_scene, render, write_csv, write_rendered
 from orchestration.media import write_png
@@ -92,14 +92,16 @@ class Untrained:
         bundle_id = write_bundle(
             self._folder.bundle,
             public_state(Animator(config.model).network),
-            architecture=config.model,
-            stage=config.stage,
-            preset=config.preset,
-            config_hash=config_hash(config),
-            dataset_digest=DatasetSource(config).digest,
-            parent=origin.id,
+            BundleOrigin(
+                architecture=config.model,
+                stage=config.stage,
+                preset=config.preset,
+                config_hash=config_hash(config),
+                dataset_digest=DatasetSource(config).digest,
+                parent=origin.id,
+                sampling=config.validation.sampling,
+            ),
             model_card="# Untrained\n",
-            sampling=config.validation.sampling,
         )
         return TrainResult(bundle_id, self._folder.bundle, config.train.steps, None, None)
 

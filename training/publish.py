@@ -7,7 +7,7 @@ from torch import Tensor
 
 from core.disk_errors import explaining_full_disk
 from core.errors import AnimaticError
-from models.bundle import Bundle, BundleExtra, ContinuedRun, open_bundle, write_bundle
+from models.bundle import Bundle, BundleExtra, BundleOrigin, ContinuedRun, open_bundle, write_bundle
 from training.config import RunConfig, config_hash
 from training.continuation import Continuation, find_continuation
 from training.initialisation import Initialisation, SourceBundles, open_source_bundles
@@ -112,15 +112,17 @@ def publish(
         return write_bundle(
             folder.bundle,
             {keys[name]: value for name, value in weights.items()},
-            architecture=config.model,
-            stage=config.stage,
-            preset=config.preset,
-            config_hash=config_hash(config),
-            dataset_digest=dataset_digest,
-            parent=initialisation.parent or initialisation.base,
+            BundleOrigin(
+                architecture=config.model,
+                stage=config.stage,
+                preset=config.preset,
+                config_hash=config_hash(config),
+                dataset_digest=dataset_digest,
+                parent=initialisation.parent or initialisation.base,
+                sampling=config.validation.sampling,
+                extra=_origin(config, initialisation, continuation),
+            ),
             model_card=model_card(config, initialisation, dataset_digest, folder.journal),
-            sampling=config.validation.sampling,
-            extra=_origin(config, initialisation, continuation),
             dtype=_DTYPES[config.train.bundle_dtype],
             before_commit=before_commit,
         )

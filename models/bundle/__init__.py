@@ -10,7 +10,7 @@ Torch is imported only where tensors are read or written: describing and verifyi
 """
 
 from models.bundle.frozen_parts import with_paths
-from models.bundle.info import BundleExtra, BundleInfo, ContinuedRun, ImportedFile
+from models.bundle.info import BundleExtra, BundleInfo, BundleOrigin, ContinuedRun, ImportedFile
 from models.bundle.reading import Bundle, open_bundle
 from models.bundle.writing import write_bundle
 
@@ -18,6 +18,7 @@ __all__ = [
     "Bundle",
     "BundleExtra",
     "BundleInfo",
+    "BundleOrigin",
     "ContinuedRun",
     "ImportedFile",
     "open_bundle",

@@ -55,32 +55,40 @@ class BundleExtra(TypedDict, total=False):
     left_out: dict[str, int]
 
 
-class BundleInfo(BaseModel):
-    """Content of ``bundle.json``.
+class BundleOrigin(BaseModel):
+    """What a bundle is and where it comes from.
 
     Attributes:
         preset: name of the preset that it was trained with, or whose size a published checkpoint has.
         config_hash: of the training run; "" for an imported checkpoint.
         dataset_digest: of the data that it was trained on; None where that is not known.
         parent: id of the bundle that training started from.
-        code_version: version, and commit where it is known: see :func:`core.code_version.code_version`.
-        files: name -> sha256 of every other file.
         sampling: settings that suit the model; None in bundles from before they were recorded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: int = FORMAT
     architecture: Architecture
     stage: int
     preset: str
     config_hash: str
     dataset_digest: str | None
     parent: str | None
-    code_version: str
-    files: dict[str, str]
     extra: BundleExtra = {}
     sampling: SamplingSettings | None = None
+
+
+class BundleInfo(BundleOrigin):
+    """Content of ``bundle.json``.
+
+    Attributes:
+        code_version: version, and commit where it is known: see :func:`core.code_version.code_version`.
+        files: name -> sha256 of every other file.
+    """
+
+    format: int = FORMAT
+    code_version: str
+    files: dict[str, str]
 
     @property
     def sampling_defaults(self) -> SamplingSettings:

@@ -11,9 +11,7 @@ from core.canonical_json import INDENTED_ESCAPED
 from core.code_version import code_version
 from core.errors import AnimaticError
 from core.files import atomic_folder, sha256
-from models.architecture import Architecture
-from models.bundle.info import CARD, INFO, WEIGHTS, BundleExtra, BundleInfo
-from models.diffusion.settings import SamplingSettings
+from models.bundle.info import CARD, INFO, WEIGHTS, BundleInfo, BundleOrigin
 
 if TYPE_CHECKING:
     import torch
@@ -23,16 +21,9 @@ if TYPE_CHECKING:
 def write_bundle(
     folder: Path,
     weights: Mapping[str, Tensor] | Path,
+    origin: BundleOrigin,
     *,
-    architecture: Architecture,
-    stage: int,
-    preset: str,
-    config_hash: str,
-    dataset_digest: str | None,
-    parent: str | None,
     model_card: str,
-    sampling: SamplingSettings | None = None,
-    extra: BundleExtra | None = None,
     dtype: torch.dtype | None = None,
     before_commit: Callable[[], None] | None = None,
 ) -> str:
@@ -44,8 +35,6 @@ def write_bundle(
         dtype: stored type of weights in memory; None keeps theirs.
         before_commit: called when all is written, just before ``folder`` appears; what it raises keeps it
             from appearing.
-        architecture, stage, preset, config_hash, dataset_digest, parent, sampling, extra: see
-            :class:`BundleInfo`.
 
     Returns:
         The bundle's id.
@@ -60,18 +49,8 @@ def write_bundle(
     with atomic_folder(folder) as partial:
         _store(weights, partial / WEIGHTS, dtype)
         (partial / CARD).write_text(model_card)
-        info = BundleInfo(
-            architecture=architecture,
-            stage=stage,
-            preset=preset,
-            config_hash=config_hash,
-            dataset_digest=dataset_digest,
-            parent=parent,
-            code_version=code_version(),
-            files={name: sha256(partial / name) for name in (WEIGHTS, CARD)},
-            extra=extra or {},
-            sampling=sampling,
-        )
+        files = {name: sha256(partial / name) for name in (WEIGHTS, CARD)}
+        info = BundleInfo(**dict(origin), code_version=code_version(), files=files)
         (partial / INFO).write_bytes(INDENTED_ESCAPED.encode(info.model_dump(mode="json")) + b"\n")
         if before_commit is not None:
             before_commit()

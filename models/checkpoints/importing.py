@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core.errors import AnimaticError
 from core.files import sha256
-from models.bundle import write_bundle
+from models.bundle import BundleOrigin, write_bundle
 from models.checkpoints.checkpoint_file import CheckpointFile, open_checkpoint
 from models.checkpoints.layout import part_of
 from models.checkpoints.matching import VariantMatch, match_variant
@@ -86,21 +86,23 @@ def _write(folder: Path, weights: Path, file: CheckpointFile, match: VariantMatc
     return write_bundle(
         folder,
         weights,
-        architecture=match.variant.architecture,
-        stage=match.variant.stage,
-        preset=match.variant.preset,
-        config_hash="",
-        dataset_digest=None,
-        parent=None,
+        BundleOrigin(
+            architecture=match.variant.architecture,
+            stage=match.variant.stage,
+            preset=match.variant.preset,
+            config_hash="",
+            dataset_digest=None,
+            parent=None,
+            sampling=match.variant.sampling,
+            extra={
+                "variant": match.variant.name,
+                "container": file.container,
+                "source": {"name": file.path.name, "format": file.format, "sha256": digest},
+                "legacy_names": {key: name for key, name in match.names.items() if key != name},
+                "left_out": dict(match.left_out),
+            },
+        ),
         model_card=_card(file, match, digest),
-        sampling=match.variant.sampling,
-        extra={
-            "variant": match.variant.name,
-            "container": file.container,
-            "source": {"name": file.path.name, "format": file.format, "sha256": digest},
-            "legacy_names": {key: name for key, name in match.names.items() if key != name},
-            "left_out": dict(match.left_out),
-        },
     )
 
 

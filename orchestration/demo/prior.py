@@ -15,7 +15,7 @@ from rich.console import Console
 
 from core.errors import AnimaticError
 from models import PRIOR
-from models.bundle import Bundle, open_bundle, write_bundle
+from models.bundle import Bundle, BundleOrigin, open_bundle, write_bundle
 from orchestration.demo import curves, footage
 from orchestration.demo.collection import HELD_OUT_SEED
 from orchestration.demo.figures import accuracy, read_losses
@@ -131,15 +131,17 @@ def publish(run: Path, report: EvaluationReport, sets: Sequence[str], target: Pa
     write_bundle(
         target,
         trained.state(),
-        architecture=info.architecture,
-        stage=info.stage,
-        preset=info.preset,
-        config_hash=info.config_hash,
-        dataset_digest=info.dataset_digest,
-        parent=info.parent,
+        BundleOrigin(
+            architecture=info.architecture,
+            stage=info.stage,
+            preset=info.preset,
+            config_hash=info.config_hash,
+            dataset_digest=info.dataset_digest,
+            parent=info.parent,
+            sampling=info.sampling,
+            extra={**info.extra, "run": trained.id},
+        ),
         model_card=card(trained, run, losses, report, sets),
-        sampling=info.sampling,
-        extra={**info.extra, "run": trained.id},
     )
     # Beside the bundle and not part of it: the card's table has the same figures.
     curves.png([("Stage 0, prior", losses)], target / CURVE)

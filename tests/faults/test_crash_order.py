@@ -13,7 +13,7 @@ from core.errors import AnimaticError
 from core.files import atomic_folder, write_text
 from core.journal import JournalWriter
 from core.storage import Folder
-from models.bundle import open_bundle, write_bundle
+from models.bundle import BundleOrigin, open_bundle, write_bundle
 from orchestration import media
 from orchestration.registry import Ledger
 from pipelines.dataset import Dataset
@@ -195,12 +195,14 @@ def a_bundle(folder: Path) -> None:
     write_bundle(
         folder / "bundle",
         {"conv.weight": torch.zeros(2, 2)},
-        architecture=resolve(1, "tiny").model,
-        stage=1,
-        preset="tiny",
-        config_hash="c" * 64,
-        dataset_digest=None,
-        parent=None,
+        BundleOrigin(
+            architecture=resolve(1, "tiny").model,
+            stage=1,
+            preset="tiny",
+            config_hash="c" * 64,
+            dataset_digest=None,
+            parent=None,
+        ),
         model_card="# card",
     )
 

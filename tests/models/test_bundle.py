@@ -12,7 +12,7 @@ from core.errors import AnimaticError
 from models import PRIOR
 from models.animator import Animator
 from models.architecture import Architecture, EncoderConfig
-from models.bundle import open_bundle, write_bundle
+from models.bundle import BundleOrigin, open_bundle, write_bundle
 from models.diffusion.settings import SamplingSettings
 from models.network.network import Network
 from models.network.parameter_names import public_state
@@ -28,14 +28,16 @@ def written(small: Architecture, tmp_path):
     bundle_id = write_bundle(
         folder,
         public_state(animator.network),
-        architecture=small,
-        stage=2,
-        preset="tiny",
-        config_hash="c" * 64,
-        dataset_digest="d" * 64,
-        parent=None,
+        BundleOrigin(
+            architecture=small,
+            stage=2,
+            preset="tiny",
+            config_hash="c" * 64,
+            dataset_digest="d" * 64,
+            parent=None,
+            sampling=SAMPLING,
+        ),
         model_card="# A model\n",
-        sampling=SAMPLING,
     )
     return animator, folder, bundle_id
 
@@ -79,12 +81,14 @@ def test_a_bundle_uses_the_encoders_in_its_file_if_they_are_all_that_its_network
     write_bundle(
         tmp_path / "bundle",
         public_state(Network(architecture)) | {"cond_stage_model.model.ln_final.bias": torch.zeros(1024)},
-        architecture=architecture,
-        stage=0,
-        preset="tiny",
-        config_hash="",
-        dataset_digest=None,
-        parent=None,
+        BundleOrigin(
+            architecture=architecture,
+            stage=0,
+            preset="tiny",
+            config_hash="",
+            dataset_digest=None,
+            parent=None,
+        ),
         model_card="# A model\n",
     )
     bundle = open_bundle(tmp_path / "bundle")
@@ -111,19 +115,19 @@ def test_a_bundle_is_read_and_verified_without_torch():
 
 def test_the_id_is_a_function_of_the_content(written, small, tmp_path):
     animator, _, bundle_id = written
-    arguments = {
-        "architecture": small,
-        "stage": 2,
-        "preset": "tiny",
-        "parent": None,
-        "model_card": "# A model\n",
-        "sampling": SAMPLING,
-    }
-    hashes = {"config_hash": "c" * 64, "dataset_digest": "d" * 64}
+    origin = BundleOrigin(
+        architecture=small,
+        stage=2,
+        preset="tiny",
+        config_hash="c" * 64,
+        dataset_digest="d" * 64,
+        parent=None,
+        sampling=SAMPLING,
+    )
     state = public_state(animator.network)
-    assert write_bundle(tmp_path / "same", state, **arguments, **hashes) == bundle_id
+    assert write_bundle(tmp_path / "same", state, origin, model_card="# A model\n") == bundle_id
     state["image_proj_model.latents"] = state["image_proj_model.latents"] + 1
-    assert write_bundle(tmp_path / "other", state, **arguments, **hashes) != bundle_id
+    assert write_bundle(tmp_path / "other", state, origin, model_card="# A model\n") != bundle_id
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "README.md"])
@@ -163,27 +167,22 @@ def test_a_bundle_is_never_overwritten(written, small):
         write_bundle(
             folder,
             public_state(animator.network),
-            architecture=small,
-            stage=1,
-            preset="tiny",
-            config_hash="",
-            dataset_digest=None,
-            parent=None,
+            BundleOrigin(
+                architecture=small,
+                stage=1,
+                preset="tiny",
+                config_hash="",
+                dataset_digest=None,
+                parent=None,
+            ),
             model_card="",
         )
 
 
 def test_a_failed_write_leaves_nothing(small, tmp_path):
-    with pytest.raises(ValueError):
-        write_bundle(
-            tmp_path / "bundle",
-            {"x": torch.zeros(1)},
-            architecture=small,
-            stage="third",  # type: ignore[arg-type]
-            preset="tiny",
-            config_hash="",
-            dataset_digest=None,
-            parent=None,
-            model_card="",
-        )
+    origin = BundleOrigin(
+        architecture=small, stage=3, preset="tiny", config_hash="", dataset_digest=None, parent=None
+    )
+    with pytest.raises(FileNotFoundError):
+        write_bundle(tmp_path / "bundle", tmp_path / "absent.safetensors", origin, model_card="")
     assert list(tmp_path.iterdir()) == []

@@ -18,7 +18,7 @@ from models.architecture import (
     TowerConfig,
     UNetConfig,
 )
-from models.bundle import Bundle, open_bundle, write_bundle
+from models.bundle import Bundle, BundleOrigin, open_bundle, write_bundle
 from models.diffusion.settings import SamplingSettings
 from models.network.parameter_names import public_state
 from orchestration.demo.footage import FPS, draw_scene, encode, render
@@ -66,12 +66,14 @@ def make_bundle(folder: Path, spoil: bool = False, seed: int = 0) -> Bundle:
     write_bundle(
         folder,
         public_state(animator.network),
-        architecture=ARCHITECTURE,
-        stage=3,
-        preset="tiny",
-        config_hash="0" * 64,
-        dataset_digest=None,
-        parent=None,
+        BundleOrigin(
+            architecture=ARCHITECTURE,
+            stage=3,
+            preset="tiny",
+            config_hash="0" * 64,
+            dataset_digest=None,
+            parent=None,
+        ),
         model_card="A network for tests.",
     )
     return open_bundle(folder)

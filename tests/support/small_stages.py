@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from models.animator import Animator
-from models.bundle import write_bundle
+from models.bundle import BundleOrigin, write_bundle
 from models.network.parameter_names import public_state
 from training.config import RunConfig, resolve
 from training.config.identity import config_hash
@@ -65,15 +65,17 @@ def make_bundle(
     return write_bundle(
         folder,
         {name: value + seed for name, value in _weights(stage).items()},
-        architecture=config.model,
-        stage=stage,
-        preset=preset,
-        config_hash=config_hash(config),
-        dataset_digest="d" * 64,
-        parent=parent,
+        BundleOrigin(
+            architecture=config.model,
+            stage=stage,
+            preset=preset,
+            config_hash=config_hash(config),
+            dataset_digest="d" * 64,
+            parent=parent,
+            sampling=config.validation.sampling.model_copy(update={"fps": fps}),
+            extra=extra,
+        ),
         model_card="# test\n",
-        sampling=config.validation.sampling.model_copy(update={"fps": fps}),
-        extra=extra,
     )
 
 

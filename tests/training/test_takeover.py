@@ -12,7 +12,7 @@ import torch
 
 from core.fencing import SupersededError, Token, register_launch, superseding, take_token
 from core.files import remove_partials
-from models.bundle import open_bundle, write_bundle
+from models.bundle import BundleOrigin, open_bundle, write_bundle
 from tests.support.small_stages import small_config
 from training.checkpoints import CheckpointIdentity, CheckpointStore, find_damage, read_manifest
 from training.events import Warned
@@ -75,12 +75,14 @@ class Attempt:
         write_bundle(
             self.folder.bundle,
             WEIGHTS,
-            architecture=CONFIG.model,
-            stage=0,
-            preset=self.name,
-            config_hash="c",
-            dataset_digest="d",
-            parent=None,
+            BundleOrigin(
+                architecture=CONFIG.model,
+                stage=0,
+                preset=self.name,
+                config_hash="c",
+                dataset_digest="d",
+                parent=None,
+            ),
             model_card=self.name,
             before_commit=before_commit,
         )

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from core.errors import AnimaticError
 from models import checkpoints
 from models.animator import Animator
-from models.bundle import open_bundle, write_bundle
+from models.bundle import BundleOrigin, open_bundle, write_bundle
 from models.checkpoints import export_checkpoint, import_checkpoint
 from models.checkpoints.schedule import schedule_buffers
 from models.encoders.clip import ClipEncoders
@@ -235,12 +235,14 @@ def _trained(folder: Path, animator: Animator) -> Path:
     write_bundle(
         folder,
         public_state(animator.network),
-        architecture=animator.architecture,
-        stage=3,
-        preset="tiny",
-        config_hash="c",
-        dataset_digest=None,
-        parent=None,
+        BundleOrigin(
+            architecture=animator.architecture,
+            stage=3,
+            preset="tiny",
+            config_hash="c",
+            dataset_digest=None,
+            parent=None,
+        ),
         model_card="",
     )
     return folder

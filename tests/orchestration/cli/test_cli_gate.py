@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from models.bundle import open_bundle, write_bundle
+from models.bundle import BundleOrigin, open_bundle, write_bundle
 from orchestration.demo.footage import FPS, draw_scene, encode, render
 from orchestration.workspace import Workspace
 from tests.support.command import fails, run
@@ -114,14 +114,16 @@ def with_noise(source: str, folder: Path, scale: float) -> None:
     write_bundle(
         folder,
         state,
-        architecture=info.architecture,
-        stage=info.stage,
-        preset=info.preset,
-        config_hash=info.config_hash,
-        dataset_digest=info.dataset_digest,
-        parent=None,
+        BundleOrigin(
+            architecture=info.architecture,
+            stage=info.stage,
+            preset=info.preset,
+            config_hash=info.config_hash,
+            dataset_digest=info.dataset_digest,
+            parent=None,
+            sampling=info.sampling,
+        ),
         model_card="# damaged\n",
-        sampling=info.sampling,
     )
 
 

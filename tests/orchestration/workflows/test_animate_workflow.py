@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from core.errors import AnimaticError
 from models.animator import Animator
-from models.bundle import write_bundle
+from models.bundle import BundleOrigin, write_bundle
 from models.diffusion.settings import MAX_SEED, SamplingSettings
 from models.network.network import Network
 from models.network.parameter_names import public_state
@@ -38,14 +38,16 @@ def bundle(folder: Path, sampling: SamplingSettings | None) -> str:
     write_bundle(
         folder,
         Animator(model).network.state_dict(),
-        architecture=model,
-        stage=3,
-        preset="tiny",
-        config_hash="0" * 64,
-        dataset_digest=None,
-        parent=None,
+        BundleOrigin(
+            architecture=model,
+            stage=3,
+            preset="tiny",
+            config_hash="0" * 64,
+            dataset_digest=None,
+            parent=None,
+            sampling=sampling,
+        ),
         model_card="# test\n",
-        sampling=sampling,
     )
     return str(folder)
 
@@ -204,12 +206,14 @@ def test_a_bundle_without_autoencoder_is_refused_at_the_start_or_gets_one(worksp
     write_bundle(
         tmp_path / "bundle",
         public_state(network),
-        architecture=model,
-        stage=3,
-        preset="tiny",
-        config_hash="0" * 64,
-        dataset_digest=None,
-        parent=None,
+        BundleOrigin(
+            architecture=model,
+            stage=3,
+            preset="tiny",
+            config_hash="0" * 64,
+            dataset_digest=None,
+            parent=None,
+        ),
         model_card="# test\n",
     )
     chosen = options(workspace, str(tmp_path / "bundle"), sampling=SamplingOptions(steps=1))

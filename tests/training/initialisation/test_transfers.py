@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from core.errors import AnimaticError
 from models.animator import Animator
-from models.bundle import write_bundle
+from models.bundle import BundleOrigin, write_bundle
 from models.network.parameter_names import public_state
 from orchestration.cli import app
 from training.config import RunConfig, resolve
@@ -44,12 +44,14 @@ def small_bundle(folder: Path, config: RunConfig, dtype: torch.dtype | None = No
     write_bundle(
         folder,
         {key: torch.randn_like(value) for key, value in state.items()},
-        architecture=config.model,
-        stage=config.stage,
-        preset="tiny",
-        config_hash="0" * 64,
-        dataset_digest=None,
-        parent=None,
+        BundleOrigin(
+            architecture=config.model,
+            stage=config.stage,
+            preset="tiny",
+            config_hash="0" * 64,
+            dataset_digest=None,
+            parent=None,
+        ),
         model_card="# test\n",
         dtype=dtype,
     )
