@@ -41,55 +41,64 @@ PANEL = "Training"
 PRESET = "tiny"
 
 
+_Preset = Annotated[str, typer.Option(help="tiny, 256, 512 or 1024.")]
+_Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting of every run; repeatable."),
+]
+_Variant = Annotated[
+    list[str] | None,
+    typer.Option(help="Only this variant, and the whole method; repeatable. All if not given."),
+]
+_Data = Annotated[
+    str | None,
+    typer.Option(help="Dataset to train on; with preset tiny the demo's if not given, created if missing."),
+]
+_HeldOut = Annotated[
+    str | None,
+    typer.Option(help="Held-out dataset, or a folder of NAME.mp4 with NAME.txt; likewise."),
+]
+_Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        parser=local_path,
+        metavar="PATH",
+        help="Where everything is written; runs/ablation-PRESET if not given.",
+    ),
+]
+_Seeds = Annotated[
+    int,
+    typer.Option(min=1, max=100, help="Seeds of training, each for every variant; first the preset's."),
+]
+_Launcher = Annotated[
+    LauncherName,
+    typer.Option(help="Starts the training processes: Ray, or torchrun, which needs no Ray."),
+]
+_PrintPlan = Annotated[
+    bool, typer.Option("--print-plan", help="Print the runs, what exists and the time left, and stop.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb to the command."""
     add_verbs(app, PANEL, (ablation,))
 
 
 def ablation(
-    preset: Annotated[str, typer.Option(help="tiny, 256, 512 or 1024.")] = PRESET,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting of every run; repeatable."),
-    ] = None,
-    variant: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this variant, and the whole method; repeatable. All if not given."),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Dataset to train on; with preset tiny the demo's if not given, created if missing."
-        ),
-    ] = None,
-    held_out: Annotated[
-        str | None,
-        typer.Option(help="Held-out dataset, or a folder of NAME.mp4 with NAME.txt; likewise."),
-    ] = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            parser=local_path,
-            metavar="PATH",
-            help="Where everything is written; runs/ablation-PRESET if not given.",
-        ),
-    ] = None,
-    seeds: Annotated[
-        int,
-        typer.Option(min=1, max=100, help="Seeds of training, each for every variant; first the preset's."),
-    ] = 1,
+    preset: _Preset = PRESET,
+    assignments: _Assignments = None,
+    variant: _Variant = None,
+    data: _Data = None,
+    held_out: _HeldOut = None,
+    folder: _Folder = None,
+    seeds: _Seeds = 1,
     clips: Annotated[int | None, typer.Option(min=1, help="Held-out clips; all if not given.")] = None,
     steps: Annotated[int | None, typer.Option(help="DDIM steps of the evaluations.")] = None,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to train on; all if not given.")] = None,
-    launcher: Annotated[
-        LauncherName,
-        typer.Option(help="Starts the training processes: Ray, or torchrun, which needs no Ray."),
-    ] = LauncherName.RAY,
+    launcher: _Launcher = LauncherName.RAY,
     workers: Workers = None,
-    print_plan: Annotated[
-        bool, typer.Option("--print-plan", help="Print the runs, what exists and the time left, and stop.")
-    ] = False,
+    print_plan: _PrintPlan = False,
     as_json: AsJson = False,
 ) -> None:
     """Train and evaluate the method without each of its parts; an interrupted matrix resumes."""

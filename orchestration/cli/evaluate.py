@@ -156,6 +156,8 @@ def evaluate(
     check_workers(context, workers)
     from orchestration.workflows import evaluate as workflow
 
+    exports = export_pictures is not None
+    system = workflow.SystemOptions(protocol, split, captions, generated, baseline, weights, size, exports)
     options = workflow.EvaluateOptions(
         data=data,
         bundle=bundle,
@@ -170,18 +172,17 @@ def evaluate(
         gpus=gpus,
         codec=codec,
         encoders=encoders,
-        system=workflow.SystemOptions(
-            protocol, split, captions, generated, baseline, weights, size, export_pictures is not None
-        ),
+        system=system,
     )
     if export_pictures is not None:
-        if address is not None:
-            raise AnimaticError("--export-pictures writes to this machine: leave out --address")
-        _export(options, export_pictures, as_json)
-        return
-    if submitted(context, Cluster(address, environment, as_json), partial(_evaluate_job, options)):
-        return
+        _export(options, export_pictures, address, as_json)
+    elif not submitted(context, Cluster(address, environment, as_json), partial(_evaluate_job, options)):
+        _run(options, as_json)
+
+
+def _run(options: EvaluateOptions, as_json: bool) -> None:
     from orchestration.monitoring.progress import counting
+    from orchestration.workflows import evaluate as workflow
 
     request = _prepared(options)
     with counting(err(), READING) as on_progress:
@@ -206,7 +207,9 @@ def _prepared(options: EvaluateOptions) -> EvaluateRequest:
         return workflow.prepare_data(request, workspace, on_progress)
 
 
-def _export(options: EvaluateOptions, folder: Path, as_json: bool) -> None:
+def _export(options: EvaluateOptions, folder: Path, address: str | None, as_json: bool) -> None:
+    if address is not None:
+        raise AnimaticError("--export-pictures writes to this machine: leave out --address")
     from orchestration.monitoring.progress import counting
     from orchestration.workflows import evaluate as workflow
 

@@ -23,10 +23,10 @@ def table(record: AblationRecord) -> tuple[list[str], list[list[str | None]]]:
     Of a metric with several columns, the one of its name; ``ablation.json`` has all.
     """
     names = _metrics(record)
-    shown = {
+    described = {
         name: next(v["metrics"][name] for v in record["variants"] if name in v["metrics"]) for name in names
     }
-    columns = ["variant", *(_heading(name, shown[name]) for name in names)]
+    columns = ["variant", *(_heading(name, described[name]) for name in names)]
     return columns, [
         [variant["name"], *(_cell(variant, name) for name in names)] for variant in record["variants"]
     ]

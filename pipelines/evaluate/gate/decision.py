@@ -152,8 +152,8 @@ def _improvement(names: Sequence[str], comparison: Comparison) -> Check:
     found = [metric for name in names if (metric := comparison.of(name)) is not None]
     better = [metric for metric in found if metric.verdict == "better"]
     best = min(found, key=lambda metric: 1.0 if metric.p_better is None else metric.p_better, default=None)
-    shown = f"{', '.join(each.name for each in better)} is" if better else "none is so far"
-    text = f"one of {', '.join(names)} must be better than the champion's: {shown}"
+    found_so_far = f"{', '.join(each.name for each in better)} is" if better else "none is so far"
+    text = f"one of {', '.join(names)} must be better than the champion's: {found_so_far}"
     outcome: Outcome = "PASS" if better else "INCONCLUSIVE"
     return Check("improvement", "improve", outcome, text, p=best.p_better if best else None)
 

@@ -87,8 +87,8 @@ def _headline(report: EvaluationReport, name: str, value: MetricValue) -> Headli
         notes.append(f"real clips {number(real['value'], is_share(real))}")
     if isinstance(chance, float):
         notes.append(f"chance {number(chance, share=True)}")
-    shown = number(value["value"], is_share(value))
-    return Headline(shown, unit(value), title(name), ARROWS[value["better"]], "; ".join(notes))
+    text = number(value["value"], is_share(value))
+    return Headline(text, unit(value), title(name), ARROWS[value["better"]], "; ".join(notes))
 
 
 def figure_rows(reports: Sequence[EvaluationReport]) -> list[FigureRow]:
@@ -140,5 +140,5 @@ class _Scale:
 
 def _cell(value: MetricValue, scale: _Scale) -> Cell:
     low, high = (None if bound is None else scale.at(bound) for bound in (value["low"], value["high"]))
-    shown = number(value["value"], is_share(value))
-    return Cell(shown, interval(value), value["n"], scale.at(value["value"]), low, high)
+    text = number(value["value"], is_share(value))
+    return Cell(text, interval(value), value["n"], scale.at(value["value"]), low, high)

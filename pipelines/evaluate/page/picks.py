@@ -52,8 +52,8 @@ def pick_clips(reports: Sequence[EvaluationReport]) -> Picks:
         if len(chosen) >= MOST:
             break
         chosen.setdefault(number)
-    shown = [_only(ranking, set(chosen)) for ranking in rankings]
-    return Picks(first, shown, sorted(chosen))
+    ranked = [_only(ranking, set(chosen)) for ranking in rankings]
+    return Picks(first, ranked, sorted(chosen))
 
 
 def _ranking(report: EvaluationReport, column: str) -> Ranking:

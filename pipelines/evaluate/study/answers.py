@@ -39,7 +39,7 @@ class RaterAnswers:
 
 
 def read_all_answers(paths: Sequence[Path], key: StudyKey) -> list[RaterAnswers]:
-    """The answers in these files, in the order of raters' codes; a folder stands for the CSV files in it.
+    """The answers in these files, in the order of raters' codes; a folder means the CSV files in it.
 
     Raises AnimaticError as :func:`read_answers`, if there is no file, and for two files of one rater.
     """

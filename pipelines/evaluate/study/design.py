@@ -38,7 +38,7 @@ class StudySettings:
 
 @dataclass(frozen=True)
 class Names:
-    """Names that only the holder of ``secret`` can connect to what they stand for.
+    """Names that only the holder of ``secret`` can connect to what they name.
 
     They begin with a letter, so that no spreadsheet takes one for a number or a date.
     """

@@ -77,8 +77,8 @@ def write_media(
             if key in made:
                 files.append((made.pop(key), None, pair.generated))
             for name, damage, frames in files:
-                shown = frames if damage is None else damaged(frames, damage)
-                write_mp4(enlarged(shown), page / "clips" / f"{name}.mp4", fps, _ENCODING)
+                clip = frames if damage is None else damaged(frames, damage)
+                write_mp4(enlarged(clip), page / "clips" / f"{name}.mp4", fps, _ENCODING)
                 done += 1
                 on_progress(done, wanted.clips)
             if key in pictures:

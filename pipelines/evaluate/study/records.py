@@ -71,7 +71,7 @@ class Task(TypedDict):
 
 @with_config(_EXACT)
 class StudyKey(TypedDict):
-    """Content of ``key.json``: what every name of the page stands for, and what each rater sees, in order.
+    """Content of ``key.json``: what every name of the page means, and what each rater sees, in order.
 
     ``study`` is the id that the page and the answers contain; ``raters`` are the tasks by rater's code;
     ``digest`` is the sha256 of the canonical JSON of everything else.

@@ -89,10 +89,10 @@ function open(step) {
   state.step = step;
   save();
   const [pair, a, b] = task();
-  const shown = study.pairs[pair];
+  const current = study.pairs[pair];
   show("rating");
-  find("picture").src = `pictures/${shown.picture}.png`;
-  find("caption").textContent = shown.caption;
+  find("picture").src = `pictures/${current.picture}.png`;
+  find("caption").textContent = current.caption;
   ready = false;
   videos[0].src = clip(a);
   videos[1].src = clip(b);
