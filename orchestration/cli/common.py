@@ -81,6 +81,13 @@ def local_source(text: str) -> Path:
     return Path(text)
 
 
+def local_report(text: str) -> Path:
+    """Parser of options that name a report or the folder of an evaluation. Raises AnimaticError for a URL."""
+    from pipelines.evaluate.storage import report_file
+
+    return report_file(local_source(text))
+
+
 class CommandGroup(TyperGroup):
     """Prints an error that the user can fix as one line on stderr, and Ctrl-C as another."""
 

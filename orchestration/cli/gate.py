@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestration.cli.common import AsJson, local_source, out, print_json, print_table, short
+from orchestration.cli.common import AsJson, local_report, local_source, out, print_json, print_table, short
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
@@ -34,7 +34,7 @@ GateFile = Annotated[
 ChampionReport = Annotated[
     Path | None,
     typer.Option(
-        parser=local_source,
+        parser=local_report,
         metavar="PATH",
         help="Of the champion; the one it was promoted with, or a newer one that compares, if not given.",
     ),
@@ -48,10 +48,10 @@ def register(app: typer.Typer) -> None:
 
 def compare(
     first: Annotated[
-        Path, typer.Argument(parser=local_source, metavar="REPORT_A", help="Report to start from.")
+        Path, typer.Argument(parser=local_report, metavar="REPORT_A", help="Report to start from.")
     ],
     second: Annotated[
-        Path, typer.Argument(parser=local_source, metavar="REPORT_B", help="Report to judge against it.")
+        Path, typer.Argument(parser=local_report, metavar="REPORT_B", help="Report to judge against it.")
     ],
     gate: Annotated[
         Path | None,
@@ -76,7 +76,7 @@ def compare(
 
 def gate(
     report: Annotated[
-        Path, typer.Argument(parser=local_source, metavar="REPORT", help="Evaluation report of a bundle.")
+        Path, typer.Argument(parser=local_report, metavar="REPORT", help="Evaluation report of a bundle.")
     ],
     gate_file: GateFile = None,
     champion_report: ChampionReport = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestration.cli.common import AsJson, local_path, local_source, out, print_result
+from orchestration.cli.common import AsJson, local_path, local_report, out, print_result
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
@@ -27,9 +27,9 @@ def page(
     reports: Annotated[
         list[Path],
         typer.Argument(
-            parser=local_source,
+            parser=local_report,
             metavar="REPORT...",
-            help="Files report.json of evaluations on the same clips, that of interest first.",
+            help="Evaluations of the same clips, their report.json or folders; that of interest first.",
         ),
     ],
     folder: Annotated[

@@ -14,7 +14,7 @@ from orchestration.cli.common import (
     Note,
     bundle_fields,
     given,
-    local_source,
+    local_report,
     out,
     print_json,
     print_table,
@@ -50,7 +50,7 @@ def promote(
     report: Annotated[
         Path | None,
         typer.Option(
-            parser=local_source,
+            parser=local_report,
             metavar="PATH",
             help="Evaluation report of the bundle; the newest one in runs/evaluations if not given.",
         ),

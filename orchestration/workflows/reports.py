@@ -11,9 +11,9 @@ from models.bundle import Bundle
 from orchestration.registry import Ledger
 from orchestration.workspace import Workspace, display_path
 from pipelines.evaluate import EvaluationReport, read_report
+from pipelines.evaluate.storage import REPORT
 
 EVALUATIONS = "evaluations"
-REPORT = "report.json"
 
 
 def reports_of(bundle_id: str, workspace: Workspace) -> list[Path]:

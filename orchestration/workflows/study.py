@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestration.workflows.reports import REPORT
+from pipelines.evaluate.storage import report_file
 from pipelines.evaluate.study import (
     MadeStudy,
     StudyResult,
@@ -34,7 +34,7 @@ def make(
         AnimaticError: a report cannot be read, the reports are not comparable, or the folder has other
         content.
     """
-    reports = [path / REPORT if path.is_dir() else path for path in options.reports]
+    reports = [report_file(path) for path in options.reports]
     return make_study(reports, options.folder, options.settings, on_progress)
 
 

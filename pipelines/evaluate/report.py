@@ -11,6 +11,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from core.canonical_json import canonical_json, digest_of
 from core.errors import AnimaticError
 from pipelines.evaluate.features.extractor import ExtractorFile
+from pipelines.evaluate.metrics import REGISTRY
 from pipelines.evaluate.metrics.metric import Column, Metric, NetworkMetric, Reduced
 from pipelines.evaluate.records import (
     REPORT_FORMAT,
@@ -203,7 +204,23 @@ def _contradiction(report: EvaluationReport) -> str | None:
     columns = set(rows[0]["metrics"]) if rows else set()
     if any(set(row["metrics"]) != columns for row in rows):
         return "its clips have different metrics"
-    return next(filter(None, (_contradicted_column(report, name) for name in sorted(columns))), None)
+    found = (_contradicted_column(report, name) for name in sorted(columns))
+    return next(filter(None, (*found, _foreign_description(report))), None)
+
+
+def _foreign_description(report: EvaluationReport) -> str | None:
+    """A value with another unit or better direction than its metric has, which no row contradicts; verdicts
+    depend on the direction."""
+    for metric in REGISTRY.values():
+        own = (Column(metric.name, metric.unit, metric.better),)
+        for column in metric.columns or own:
+            stated = report["metrics"].get(column.name)
+            # Another version of a metric may have another unit.
+            if stated is None or stated["version"].partition("+")[0] != f"{metric.name}/{metric.version}":
+                continue
+            if (stated["unit"], stated["better"]) != (column.unit, column.better):
+                return f"the unit or the better direction of {column.name} is not that of the metric"
+    return None
 
 
 def _contradicted_column(report: EvaluationReport, name: str) -> str | None:

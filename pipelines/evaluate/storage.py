@@ -25,6 +25,11 @@ PROTOCOL, REPORT, TIMINGS = "protocol.json", "report.json", "timings.json"
 T = TypeVar("T")
 
 
+def report_file(path: Path) -> Path:
+    """The report that a path names: itself, or that of the evaluation in a folder."""
+    return path / REPORT if path.is_dir() else path
+
+
 class EvaluationFolder:
     """The files of one evaluation.
 

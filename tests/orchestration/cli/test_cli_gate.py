@@ -45,6 +45,15 @@ def test_compare_prints_a_verdict_for_each_metric(place: Path) -> None:
     fails("report none.json cannot be read: No such file", "compare", "a.json", "none.json")
 
 
+def test_a_folder_names_the_report_in_it(place: Path) -> None:
+    for name in ("one", "two"):
+        (place / name).mkdir()
+        store(report_for(name[0] * 64), place / name / "report.json")
+    assert run("compare", "one", "two/report.json").exit_code == 0
+    assert "gate tiny" in run("gate", "one").output
+    fails("report two/none/report.json cannot be read", "compare", "one", "two/none/report.json")
+
+
 def test_a_refused_promotion_prints_every_check_and_one_error(place: Path) -> None:
     workspace = Workspace(place / "runs")
     for name, noise in (("good", 4.0), ("bad", 12.0)):

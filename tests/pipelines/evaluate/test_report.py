@@ -127,6 +127,12 @@ def test_a_changed_interval_is_refused(document, refused, name):
     refused(document, "was edited: the value of dynamic_degree is not that of its clips")
 
 
+@pytest.mark.parametrize(("field", "value"), [("better", "lower"), ("unit", "1")])
+def test_another_direction_or_unit_than_the_metrics_is_refused(document, refused, field, value):
+    document["metrics"]["first_frame_psnr"][field] = value
+    refused(document, "was edited: the unit or the better direction of first_frame_psnr is not that of the")
+
+
 def test_missing_or_repeated_clips_are_refused(document, refused):
     clips = document["clips"]
     refused({**document, "clips": clips[1:]}, "its clips are not those of its protocol")
