@@ -83,7 +83,7 @@ def local_source(text: str) -> Path:
 
 def local_report(text: str) -> Path:
     """Parser of options that name a report or the folder of an evaluation. Raises AnimaticError for a URL."""
-    from pipelines.evaluate.storage import report_file
+    from pipelines.evaluate import report_file
 
     return report_file(local_source(text))
 

@@ -10,8 +10,7 @@ from core.errors import AnimaticError
 from models.bundle import Bundle
 from orchestration.registry import Ledger
 from orchestration.workspace import Workspace, display_path
-from pipelines.evaluate import EvaluationReport, read_report
-from pipelines.evaluate.storage import REPORT
+from pipelines.evaluate import REPORT, EvaluationReport, read_report
 
 EVALUATIONS = "evaluations"
 

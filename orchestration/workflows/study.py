@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.evaluate.storage import report_file
+from pipelines.evaluate import report_file
 from pipelines.evaluate.study import (
     MadeStudy,
     StudyResult,

@@ -15,7 +15,7 @@ from pipelines.evaluate.records import (
     ProtocolRecord,
     SystemRecord,
 )
-from pipelines.evaluate.report import encode_report, read_report
+from pipelines.evaluate.report import REPORT, encode_report, read_report, report_file
 
 if TYPE_CHECKING:
     from pipelines.evaluate.clips import SampleShape
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASELINES",
+    "REPORT",
     "BaselineName",
     "BaselineSettings",
     "ClipRow",
@@ -59,6 +60,7 @@ __all__ = [
     "plan_evaluation",
     "prepare_public_data",
     "read_report",
+    "report_file",
 ]
 
 _IMPORTED_ON_USE = {

@@ -11,8 +11,7 @@ from pipelines.evaluate.features import ExtractorFile, check_frames, identify
 from pipelines.evaluate.metrics import REGISTRY, choose
 from pipelines.evaluate.protocols import READERS
 from pipelines.evaluate.records import Identity, ProtocolRecord
-from pipelines.evaluate.report import digest_of_keys, versions
-from pipelines.evaluate.storage import REPORT
+from pipelines.evaluate.report import REPORT, digest_of_keys, versions
 from pipelines.evaluate.systems import System
 
 

@@ -23,6 +23,7 @@ from pipelines.evaluate.records import (
 )
 from pipelines.evaluate.statistics.intervals import Interval, mean_interval, share_interval
 
+REPORT = "report.json"
 _REPORT = TypeAdapter(EvaluationReport)
 _INTERVALS = {"bootstrap-by-source": mean_interval, "wilson-by-source": share_interval}
 
@@ -81,6 +82,11 @@ def report_digest(report: EvaluationReport) -> str:
 def encode_report(report: EvaluationReport) -> bytes:
     """The bytes of ``report.json``: equal reports have equal bytes."""
     return canonical_json(report)
+
+
+def report_file(path: Path) -> Path:
+    """The report that a path names: itself, or that of the evaluation in a folder."""
+    return path / REPORT if path.is_dir() else path
 
 
 def read_report(path: Path) -> EvaluationReport:

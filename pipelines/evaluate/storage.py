@@ -19,15 +19,11 @@ from core.storage import Folder
 from pipelines.evaluate.clips import ClipPair, Pixels, RealClip
 from pipelines.evaluate.features.extractor import ChunkFeatures
 from pipelines.evaluate.records import EvaluationReport, GeneratedChunk, Identity, MeasuredChunk, Timings
+from pipelines.evaluate.report import REPORT
 
-PROTOCOL, REPORT, TIMINGS = "protocol.json", "report.json", "timings.json"
+PROTOCOL, TIMINGS = "protocol.json", "timings.json"
 
 T = TypeVar("T")
-
-
-def report_file(path: Path) -> Path:
-    """The report that a path names: itself, or that of the evaluation in a folder."""
-    return path / REPORT if path.is_dir() else path
 
 
 class EvaluationFolder:
