@@ -21,9 +21,9 @@ from orchestration.monitoring import MonitoringOptions
 from orchestration.monitoring.progress import TrainingDisplay
 from orchestration.workflows import evaluate, ingest, train
 from orchestration.workflows.gate_records import GateOptions
-from orchestration.workflows.reports import REPORT
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workflows.train_request import TrainOptions, prepare_training, resolve_config
+from pipelines.evaluate import REPORT
 
 if TYPE_CHECKING:
     from models.bundle import Bundle

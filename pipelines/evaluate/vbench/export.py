@@ -22,8 +22,8 @@ from core.storage import Folder
 from pipelines.cluster.actors import run_on_actors
 from pipelines.evaluate.clips import Pixels, RealClip, SampleShape
 from pipelines.evaluate.records import StoredClip
-from pipelines.evaluate.report import read_report
-from pipelines.evaluate.storage import REPORT, EvaluationFolder
+from pipelines.evaluate.report import REPORT, read_report
+from pipelines.evaluate.storage import EvaluationFolder
 from pipelines.evaluate.systems import OpenSystem, System, noise_seed
 from pipelines.evaluate.vbench.layout import (
     CLIPS_OF_PROMPT,
