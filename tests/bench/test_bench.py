@@ -32,6 +32,7 @@ def ticking(monkeypatch):
 COMPARISONS = ("attention", "guidance", "context-cache", "memory-format", "recompute", "sampling")
 
 
+@pytest.mark.slow
 def test_comparisons_run_and_their_variants_agree(tmp_path, capsys, ticking):
     path = tmp_path / "figures.json"
     chosen = [part for name in COMPARISONS for part in ("--only", name)]

@@ -14,7 +14,7 @@ def follow(pair, folder, *sets, steps=3, fp16=True):
 @pytest.mark.parametrize(
     ("precision", "zero_stage"),
     [
-        ("fp32", 0),
+        pytest.param("fp32", 0, marks=pytest.mark.slow),
         pytest.param("autocast-bf16", 1, marks=pytest.mark.slow),
         pytest.param("bf16", 1, marks=pytest.mark.slow),
         pytest.param("bf16", 2, marks=pytest.mark.slow),
