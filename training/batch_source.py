@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from core.canonical_json import digest_of
 from core.errors import AnimaticError, TemporaryError
 from core.retry import RetryPolicy
+from models.bundle import TrainedOn
 from pipelines.loader import Bucket, Weight, WeightedDataset
+from pipelines.loader.training_data import training_digest
 from training.config import RunConfig
 from training.config.data import DataConfig, OtherDataset
 
@@ -26,9 +27,11 @@ class BatchSource(Protocol):
 
     Attributes:
         digest: identifies the data.
+        datasets: what ``digest`` is computed from; none where batches come from elsewhere.
     """
 
     digest: str
+    datasets: Sequence[TrainedOn]
 
     def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
         """The process's shares of global batches ``position``, ``position + 1``, …, without end.
@@ -68,9 +71,8 @@ class DatasetSource:
         self._config, self._datasets = config, [_open(each) for each in (main, *data.others)]
         for dataset in self._datasets:
             dataset.check_sampling(data.sampling)
-        digests = [dataset.digest for dataset in self._datasets]
-        weights = [dataset.weights for dataset in self._datasets]
-        self.digest: str = digest_of([digests, weights]) if data.others else digests[0]
+        self.datasets: Sequence[TrainedOn] = [dataset.record() for dataset in self._datasets]
+        self.digest: str = training_digest(self.datasets)
 
     def check_encoders(self, animator: Animator) -> None:
         """See :class:`BatchSource`."""

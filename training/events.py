@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from models.bundle import TrainedOn
+
 
 @dataclass(frozen=True)
 class Started:
@@ -13,6 +15,7 @@ class Started:
         parameters: tensors of the network; ``trainable`` of them are trained.
         base, parent: ids of the bundles that the initial weights came from.
         code: version and commit of the code: see :func:`core.code_version.code_version`.
+        data: what ``dataset_digest`` is computed from.
     """
 
     event: ClassVar[str] = "start"
@@ -28,6 +31,7 @@ class Started:
     base: str | None
     parent: str | None
     code: str
+    data: Sequence[TrainedOn] = ()
 
 
 @dataclass(frozen=True)

@@ -225,16 +225,16 @@ class _Run:
         return bundle_id
 
     def _write_bundle(self, weights: Mapping[str, Tensor]) -> str:
-        config, folder, digest = self._config, self._folder, self._source.digest
+        config, folder, source = self._config, self._folder, self._source
         if not self._group.is_first:
             return ""
         # An earlier attempt can have reached its end just before this one took over.
-        bundle = finished_bundle(config, folder, digest)
+        bundle = finished_bundle(config, folder, source.digest)
         if bundle is not None:
             return bundle.id
         check = self._token.check
         with superseding(self._token):
-            return publish(folder, weights, config, self._initialisation, digest, self._continuation, check)
+            return publish(folder, weights, config, self._initialisation, source, self._continuation, check)
 
     def _announce(self, begun: int) -> None:
         config, initialisation = self._config, self._initialisation
@@ -256,6 +256,7 @@ class _Run:
             base=initialisation.base,
             parent=initialisation.parent,
             code=code_version(),
+            data=self._source.datasets,
         )
         self._journal.record(begun, event)
 

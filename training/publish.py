@@ -8,6 +8,7 @@ from torch import Tensor
 from core.disk_errors import explaining_full_disk
 from core.errors import AnimaticError
 from models.bundle import Bundle, BundleExtra, BundleOrigin, ContinuedRun, open_bundle, write_bundle
+from training.batch_source import BatchSource
 from training.config import RunConfig, config_hash
 from training.continuation import Continuation, find_continuation
 from training.initialisation import Initialisation, SourceBundles, open_source_bundles
@@ -82,7 +83,7 @@ def publish(
     weights: Mapping[str, Tensor],
     config: RunConfig,
     initialisation: Initialisation,
-    dataset_digest: str,
+    source: BatchSource,
     continuation: Continuation | None = None,
     before_commit: Callable[[], None] | None = None,
 ) -> str:
@@ -90,6 +91,7 @@ def publish(
 
     Args:
         weights: the whole network by name.
+        source: the data that they were trained on.
         continuation: the checkpoint of another run that it began with.
         before_commit: called just before the bundle appears; what it raises keeps it from appearing.
 
@@ -117,24 +119,29 @@ def publish(
                 stage=config.stage,
                 preset=config.preset,
                 config_hash=config_hash(config),
-                dataset_digest=dataset_digest,
+                dataset_digest=source.digest,
                 parent=initialisation.parent or initialisation.base,
                 sampling=config.validation.sampling,
-                extra=_origin(config, initialisation, continuation),
+                extra=_origin(config, initialisation, source, continuation),
             ),
-            model_card=model_card(config, initialisation, dataset_digest, folder.journal),
+            model_card=model_card(config, initialisation, source.digest, folder.journal),
             dtype=_DTYPES[config.train.bundle_dtype],
             before_commit=before_commit,
         )
 
 
 def _origin(
-    config: RunConfig, initialisation: Initialisation, continuation: Continuation | None
+    config: RunConfig,
+    initialisation: Initialisation,
+    source: BatchSource,
+    continuation: Continuation | None,
 ) -> BundleExtra:
     """Where the weights came from, beyond the bundle's own fields."""
     extra = BundleExtra(seed=config.seed, steps=config.train.steps, ema=config.train.ema_decay)
     if initialisation.base and initialisation.parent:
         extra["base"] = initialisation.base
+    if source.datasets and [data["digest"] for data in source.datasets] != [source.digest]:
+        extra["datasets"] = list(source.datasets)
     if continuation is not None:
         extra["continued"] = ContinuedRun(
             checkpoint=continuation.digest,

@@ -10,7 +10,7 @@ Torch is imported only where tensors are read or written: describing and verifyi
 """
 
 from models.bundle.frozen_parts import with_paths
-from models.bundle.info import BundleExtra, BundleInfo, BundleOrigin, ContinuedRun, ImportedFile
+from models.bundle.info import BundleExtra, BundleInfo, BundleOrigin, ContinuedRun, ImportedFile, TrainedOn
 from models.bundle.reading import Bundle, open_bundle
 from models.bundle.writing import write_bundle
 
@@ -21,6 +21,7 @@ __all__ = [
     "BundleOrigin",
     "ContinuedRun",
     "ImportedFile",
+    "TrainedOn",
     "open_bundle",
     "with_paths",
     "write_bundle",

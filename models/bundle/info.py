@@ -30,6 +30,21 @@ class ContinuedRun(TypedDict):
     config_hash: str
 
 
+class TrainedOn(TypedDict):
+    """One of the datasets that a run trains on, so that the digest of its data can be computed again.
+
+    ``digest`` and ``latents`` are those of the dataset and of its latents, if these were read in place of
+    pixels; ``weights`` are [step from which it holds, weight]; ``selection`` are settings that leave clips
+    out, and ``scores`` the digest of the scores that they use.
+    """
+
+    digest: str
+    latents: str | None
+    weights: list[tuple[int, float]]
+    selection: dict[str, bool | float | None]
+    scores: str | None
+
+
 # Keys that a newer version adds are kept: they do not change the meaning of the others.
 @with_config(ConfigDict(extra="allow"))
 class BundleExtra(TypedDict, total=False):
@@ -37,7 +52,8 @@ class BundleExtra(TypedDict, total=False):
 
     Trained bundles have ``seed``, ``steps`` (of the optimizer) and ``ema`` (the decay, if averaged);
     ``base`` is the id of a second source bundle besides the parent, ``run`` of the trained bundle that the
-    shipped prior is a copy of; ``continued`` describes the checkpoint of another run that theirs continued.
+    shipped prior is a copy of; ``continued`` describes the checkpoint of another run that theirs continued;
+    ``datasets`` what ``dataset_digest`` is computed from, where it is not the digest of one dataset.
     Imported bundles have the others: see :mod:`models.checkpoints`.
     """
 
@@ -47,6 +63,7 @@ class BundleExtra(TypedDict, total=False):
     base: str
     run: str
     continued: ContinuedRun
+    datasets: list[TrainedOn]
 
     variant: str
     container: str

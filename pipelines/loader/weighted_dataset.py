@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from core.canonical_json import digest_of
 from core.errors import AnimaticError
+from models.bundle import TrainedOn
 from models.encoders.digests import codec_digest, text_digest
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import Latents
@@ -19,6 +19,7 @@ from pipelines.loader.mixture import Weight
 from pipelines.loader.sample_reader import check_latents
 from pipelines.loader.sampling import ClipSampling
 from pipelines.loader.selection import EVERYTHING, IDENTITY, Selection
+from pipelines.loader.training_data import selected_digest
 
 if TYPE_CHECKING:
     from models.encoders.clip import ClipEncoders
@@ -64,11 +65,21 @@ class WeightedDataset:
 
         Raises AnimaticError if the selection needs scores that the dataset lacks.
         """
-        if self.selection == EVERYTHING:
-            return self.dataset.digest
+        return selected_digest(self.record())
+
+    def record(self) -> TrainedOn:
+        """What identifies the clips that are trained on, and how often they are.
+
+        Raises AnimaticError if the selection needs scores that the dataset lacks.
+        """
         needs_scores = self.selection.min_clip_similarity is not None
-        scores = read_similarity(self.dataset)[1] if needs_scores else None
-        return digest_of([self.dataset.digest, IDENTITY.values(self.selection), scores])
+        return TrainedOn(
+            digest=self.dataset.digest,
+            latents=self.latents.digest if self.latents else None,
+            weights=[(change.step, change.weight) for change in self.weights],
+            selection={} if self.selection == EVERYTHING else IDENTITY.values(self.selection),
+            scores=read_similarity(self.dataset)[1] if needs_scores else None,
+        )
 
     def selected(self) -> npt.NDArray[np.bool_]:
         """For each sample whether it is trained on, (samples).

@@ -7,7 +7,7 @@ import os
 import pkgutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -16,6 +16,7 @@ import torch
 
 from models.animator import Animator
 from models.batch import Batch
+from models.bundle import TrainedOn
 from training.backends import DeepSpeedBackend, Ema
 from training.checkpoints import CheckpointIdentity, CheckpointStore
 from training.config import RunConfig, dump_yaml, load, resolve
@@ -82,6 +83,7 @@ class SyntheticSource:
 
     def __init__(self, config: RunConfig, bad_steps: tuple[int, ...] = ()) -> None:
         self.digest = "synthetic"
+        self.datasets: Sequence[TrainedOn] = ()
         self._config, self._bad = config, bad_steps
 
     def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
