@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from core.errors import AnimaticError, TemporaryError
 from core.retry import RetryPolicy
 from models.bundle import TrainedOn
-from pipelines.loader import Bucket, Weight, WeightedDataset
-from pipelines.loader.training_data import training_digest
+from pipelines.loader import Bucket, Weight, WeightedDataset, training_digest
 from training.config import RunConfig
 from training.config.data import DataConfig, OtherDataset
 

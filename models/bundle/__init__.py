@@ -10,11 +10,20 @@ Torch is imported only where tensors are read or written: describing and verifyi
 """
 
 from models.bundle.frozen_parts import with_paths
-from models.bundle.info import BundleExtra, BundleInfo, BundleOrigin, ContinuedRun, ImportedFile, TrainedOn
+from models.bundle.info import (
+    INFO,
+    BundleExtra,
+    BundleInfo,
+    BundleOrigin,
+    ContinuedRun,
+    ImportedFile,
+    TrainedOn,
+)
 from models.bundle.reading import Bundle, open_bundle
 from models.bundle.writing import write_bundle
 
 __all__ = [
+    "INFO",
     "Bundle",
     "BundleExtra",
     "BundleInfo",
