@@ -1,5 +1,6 @@
 """Published checkpoints in and out: DynamiCrafter, VideoCrafter2 and Stable Diffusion 2.1."""
 
+from models.checkpoints.diffusers import DiffusersExport, check_diffusers, export_diffusers
 from models.checkpoints.exporting import ExportResult, export_checkpoint
 from models.checkpoints.importing import ImportResult, import_checkpoint
 from models.checkpoints.layout import published_layout
@@ -8,10 +9,13 @@ from models.checkpoints.variants import VARIANTS, Variant
 
 __all__ = [
     "VARIANTS",
+    "DiffusersExport",
     "ExportResult",
     "ImportResult",
     "Variant",
+    "check_diffusers",
     "export_checkpoint",
+    "export_diffusers",
     "import_checkpoint",
     "load",
     "published_layout",

@@ -24,8 +24,8 @@ from models.file_kind import PICKLE
 if TYPE_CHECKING:
     from open_clip.model import CLIP
 
-_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_STD = (0.26862954, 0.26130258, 0.27577711)
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class ClipEncoders(nn.Module):
@@ -89,7 +89,7 @@ def preprocess(pixels: Tensor, size: int) -> Tensor:
         pixels = _low_pass(pixels, factors)
     if pixels.shape[-2:] != (size, size):
         pixels = F.interpolate(pixels, (size, size), mode="bicubic", align_corners=True)
-    mean, std = (torch.tensor(x).to(pixels.device, non_blocking=True).view(3, 1, 1) for x in (_MEAN, _STD))
+    mean, std = (torch.tensor(x).to(pixels.device, non_blocking=True).view(3, 1, 1) for x in (MEAN, STD))
     return ((pixels + 1) / 2 - mean) / std
 
 
