@@ -12,7 +12,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from core.errors import AnimaticError, TemporaryError
-from core.files import atomic_file, remove_partials, sync
+from core.files import atomic_file, remove_partials, sha256_of, sync
 from core.store_errors import PROGRAMMING_ERRORS, is_final
 from core.urls import with_plain_scheme
 
@@ -90,6 +90,22 @@ class Folder:
         files = (entry for entry in self._entries("") if entry["type"] == "file")
         return {PurePosixPath(file["name"]).name: int(file["size"]) for file in files}
 
+    def tree(self, subfolder: str = "") -> dict[str, int]:
+        """Bytes of every file under ``subfolder`` and in its subfolders, by their names from there on."""
+        path = self._path(subfolder).rstrip("/")
+        self._fs.invalidate_cache(path)
+        with self._store_errors(subfolder):
+            found = cast(dict[str, _Entry], self._fs.find(path, detail=True))
+        files = {PurePosixPath(name): int(entry["size"]) for name, entry in found.items()}
+        # The file system of memory names its files from a root on.
+        root = PurePosixPath(self._fs._strip_protocol(path))
+        return {name.relative_to(root).as_posix(): size for name, size in files.items() if name != root}
+
+    def sha256(self, name: str) -> str:
+        """Digest of the file's content, in hex, read in parts. Raises FileNotFoundError."""
+        with self._store_errors(name), self._fs.open(self._path(name), "rb") as file:
+            return sha256_of(cast(BinaryIO, file))
+
     def read(self, name: str) -> bytes:
         """The whole file. Raises FileNotFoundError."""
         with self._store_errors(name):
@@ -132,6 +148,15 @@ class Folder:
                 with self._store_errors(name):
                     self._fs.put_file(str(partial), self._path(name))
 
+    def store(self, name: str, path: Path) -> None:
+        """Create or replace the file by a copy of a local one, atomically and durably."""
+        if self._local:
+            with self.creating(name) as partial, self._store_errors(name):
+                shutil.copyfile(path, partial)
+        else:
+            with self._store_errors(name):
+                self._fs.put_file(str(path), self._path(name))
+
     def write(self, name: str, data: bytes) -> None:
         """Create or replace the file, atomically and durably."""
         with self.creating(name) as partial, self._store_errors(name):
@@ -143,6 +168,13 @@ class Folder:
             self._fs.rm_file(self._path(name))
             if self._local:
                 sync(Path(self._path(name)).parent)
+
+    def remove_tree(self, subfolder: str) -> None:
+        """Delete a subfolder with everything in it; nothing if there is none."""
+        with contextlib.suppress(FileNotFoundError), self._store_errors(subfolder):
+            self._fs.rm(self._path(subfolder), recursive=True)
+            if self._local:
+                sync(Path(self._path(subfolder)).parent)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -1,6 +1,7 @@
 """Local folders and object stores alike: files are complete or absent, and errors are not absence."""
 
 import errno
+import hashlib
 import pickle
 import tempfile
 from collections.abc import Iterator
@@ -37,6 +38,24 @@ def test_what_is_written_is_read(folder: Folder, tmp_path: Path) -> None:
     folder.fetch("a.txt", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == b"content"
     assert pickle.loads(pickle.dumps(folder)).names() == ["a.txt", "units"]
+
+
+def test_a_local_file_is_stored_and_read_through_again(folder: Folder, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 4096
+    (tmp_path / "source").write_bytes(content)
+    folder.store("a/b/c.bin", tmp_path / "source")
+    folder.write("a/d", b"dd")
+    folder.write("e", b"")
+    assert folder.read("a/b/c.bin") == content
+    assert folder.sha256("a/b/c.bin") == hashlib.sha256(content).hexdigest()
+    assert folder.tree() == {"a/b/c.bin": len(content), "a/d": 2, "e": 0}
+    assert folder.tree("a") == {"b/c.bin": len(content), "d": 2}
+    for _ in range(2):
+        folder.remove_tree("a")
+    assert folder.tree() == {"e": 0}
+    assert folder.tree("missing") == {}
+    with pytest.raises(FileNotFoundError):
+        folder.sha256("a/d")
 
 
 def test_what_is_absent(folder: Folder, tmp_path: Path) -> None:
