@@ -44,6 +44,10 @@ class BatchSource(Protocol):
         """The first samples, of ``data.sampling``'s own size."""
         ...
 
+    def size(self) -> int:
+        """Number of clips that batches are drawn from."""
+        ...
+
     def check_encoders(self, animator: Animator) -> None:
         """Raise AnimaticError where batches contain latents that are not of this animator's encoders."""
         ...
@@ -72,6 +76,10 @@ class DatasetSource:
             dataset.check_sampling(data.sampling)
         self.datasets: Sequence[TrainedOn] = [dataset.record() for dataset in self._datasets]
         self.digest: str = training_digest(self.datasets)
+
+    def size(self) -> int:
+        """See :class:`BatchSource`."""
+        return sum(int(dataset.selected().sum()) for dataset in self._datasets)
 
     def check_encoders(self, animator: Animator) -> None:
         """See :class:`BatchSource`."""

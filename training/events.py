@@ -1,10 +1,15 @@
 """What a run records in its journal, one event a line; the fields of an event are those of its line."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from models.bundle import TrainedOn
+
+if TYPE_CHECKING:
+    from training.processes.environment import Host
 
 
 @dataclass(frozen=True)
@@ -13,6 +18,8 @@ class Started:
 
     Attributes:
         parameters: tensors of the network; ``trainable`` of them are trained.
+        weights: numbers in these tensors; ``trainable_weights`` of them are trained.
+        clips: that are trained on, of all datasets.
         base, parent: ids of the bundles that the initial weights came from.
         code: version and commit of the code: see :func:`core.code_version.code_version`.
         data: what ``dataset_digest`` is computed from.
@@ -27,11 +34,32 @@ class Started:
     device: str
     parameters: int
     trainable: int
+    weights: int
+    trainable_weights: int
+    clips: int
     dataset_digest: str
     base: str | None
     parent: str | None
     code: str
     data: Sequence[TrainedOn] = ()
+
+
+@dataclass(frozen=True)
+class EnvironmentFound:
+    """What the processes run on: see :class:`training.processes.environment.Environment`.
+
+    Attributes:
+        packages: number of them; ``environment.json`` of the run folder lists them.
+        hosts: machines, each with its processes and their GPUs.
+    """
+
+    event: ClassVar[str] = "environment"
+    python: str
+    platform: str
+    cuda: str | None
+    lock: str
+    packages: int
+    hosts: Sequence[Host]
 
 
 @dataclass(frozen=True)

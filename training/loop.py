@@ -4,26 +4,27 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from core.code_version import code_version
 from core.fencing import Token, superseding
 from core.files import remove_partials, write_text
 from training import events
+from training.announcement import started, surroundings
 from training.backends import DeepSpeedBackend, Ema
 from training.batch_shares import batch_shares
 from training.batch_source import BatchSource, open_patiently
 from training.checkpoints import CheckpointIdentity, CheckpointStore, Stateful
-from training.config import RunConfig, config_hash, dump_yaml, trajectory_hash
+from training.config import RunConfig, dump_yaml, trajectory_hash
 from training.continuation import find_continuation, resume
 from training.control import SUPERSEDED, Phase, RunControl, StoppedBySignal
 from training.initialisation import initialise
 from training.journal import Journal
 from training.memory import peak_memory
 from training.objectives.denoising import DenoisingObjective
+from training.processes.environment import Environment, gathered_environment
 from training.processes.group import ProcessGroup, join_process_group
 from training.processes.preflight import Setup, check_equal_setups
 from training.publish import finished_bundle, finished_result, publish
@@ -184,7 +185,8 @@ class _Run:
 
     def train(self, begun: int) -> None:
         """All steps after ``begun``."""
-        self._group.together(lambda: self._announce(begun))
+        environment, warnings = gathered_environment(self._group, self._backend.device)
+        self._group.together(lambda: self._announce(begun, environment, warnings))
         config, group, control = self._config.train, self._group, self._control
         self._stop_if_asked(begun, saved=True, signum=group.largest_later(control.stop_signal)())
         batches = self._source.batches(group.rank, group.size, begun, config.global_batch)
@@ -236,29 +238,25 @@ class _Run:
         with superseding(self._token):
             return publish(folder, weights, config, self._initialisation, source, self._continuation, check)
 
-    def _announce(self, begun: int) -> None:
-        config, initialisation = self._config, self._initialisation
+    def _announce(self, begun: int, environment: Environment, warnings: Sequence[str]) -> None:
         if not self._group.is_first:
             return
         with superseding(self._token):
             remove_partials(self._folder.path, before=self._token.check)
-            write_text(self._folder.config, dump_yaml(config))
-        event = events.Started(
-            config_hash=config_hash(config),
-            stage=config.stage,
-            preset=config.preset,
-            steps=config.train.steps,
+            write_text(self._folder.config, dump_yaml(self._config))
+            write_text(self._folder.environment, environment.as_json().decode())
+        begin = started(
+            self._config,
+            self._initialisation,
+            self._backend.trainable,
+            self._source,
             workers=self._group.size,
             device=str(self._backend.device),
-            parameters=len(initialisation.transfers),
-            trainable=len(self._backend.trainable),
-            dataset_digest=self._source.digest,
-            base=initialisation.base,
-            parent=initialisation.parent,
-            code=code_version(),
-            data=self._source.datasets,
         )
-        self._journal.record(begun, event)
+        self._journal.record(begun, begin)
+        self._journal.record(begun, surroundings(environment))
+        for warning in warnings:
+            self._journal.record(begun, events.Warned(warning))
 
     def _stop_if_asked(self, step: int, saved: bool, signum: int) -> None:
         """End the run with a checkpoint of ``step`` where a signal asked for it. Collective.

@@ -34,6 +34,11 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @property
+    def environment(self) -> Path:
+        """Python, packages, machines and GPUs; see :mod:`training.processes.environment`."""
+        return self.path / "environment.json"
+
+    @property
     def journal(self) -> Path:
         """What happened; see :mod:`training.journal`."""
         return self.path / "journal.jsonl"

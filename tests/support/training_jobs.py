@@ -94,6 +94,10 @@ class SyntheticSource:
     def first(self, count: int) -> Batch:
         return self.samples(list(range(count)))
 
+    def size(self) -> int:
+        """As good as endless."""
+        return 1 << 20
+
     def check_encoders(self, animator: Animator) -> None:
         """Its batches contain pixels alone."""
 

@@ -29,7 +29,7 @@ FIGURES = {
     "throughput/step_s": 0.5,
     "throughput/data_wait": 0.125,
 }
-STARTED = events.Started("h", 1, "tiny", 3, 1, "cpu", 9, 4, "d", None, None, "0.1.0")
+STARTED = events.Started("h", 1, "tiny", 3, 1, "cpu", 9, 4, 90, 40, 7, "d", None, None, "0.1.0")
 
 
 class Run:
