@@ -119,6 +119,22 @@ def atomic_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def create_file(path: Path, data: bytes) -> None:
+    """Create a file that does not exist, atomically and durably; of several writers one succeeds.
+
+    Raises:
+        FileExistsError: the file exists.
+    """
+    partial = _partial(path)
+    try:
+        partial.write_bytes(data)
+        sync(partial)
+        os.link(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync(path.parent)
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A partial folder to fill; it becomes ``path``, durably, when the block ends without an error.

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypedDict, cast
 
@@ -12,7 +12,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from core.errors import AnimaticError, TemporaryError
-from core.files import atomic_file, remove_partials, sha256_of, sync
+from core.files import atomic_file, create_file, remove_partials, sha256_of, sync
 from core.store_errors import PROGRAMMING_ERRORS, is_final
 from core.urls import with_plain_scheme
 
@@ -111,6 +111,20 @@ class Folder:
         with self._store_errors(name):
             return bytes(self._fs.cat_file(self._path(name)))
 
+    def read_all(self, names: Sequence[str]) -> list[bytes]:
+        """Whole files in the order of ``names``, many at a time where a store allows it.
+
+        Raises FileNotFoundError.
+        """
+        if self._local:
+            return [self.read(name) for name in names]
+        if not names:
+            return []
+        paths = [self._path(name) for name in names]
+        with self._store_errors(names[0]):
+            contents = cast(dict[str, bytes], self._fs.cat(paths))
+        return [contents[path] for path in paths]
+
     def read_range(self, name: str, offset: int, size: int) -> bytes:
         """``size`` bytes from ``offset`` on, fewer at the end of the file. Raises FileNotFoundError."""
         with self._store_errors(name):
@@ -161,6 +175,26 @@ class Folder:
         """Create or replace the file, atomically and durably."""
         with self.creating(name) as partial, self._store_errors(name):
             partial.write_bytes(data)
+
+    def create(self, name: str, data: bytes) -> None:
+        """Create a file that does not exist, atomically and durably; of several writers one succeeds.
+
+        Only for stores whose file system sends the condition: s3, gs and az do.
+
+        Raises:
+            FileExistsError: the file exists.
+        """
+        existing: FileExistsError | None = None
+        with self._store_errors(name):
+            try:
+                if self._local:
+                    create_file(Path(self._path(name)), data)
+                else:
+                    self._fs.pipe_file(self._path(name), data, mode="create")
+            except FileExistsError as error:
+                existing = error
+        if existing is not None:
+            raise existing
 
     def remove(self, name: str) -> None:
         """Delete the file durably; nothing if there is none."""

@@ -11,14 +11,19 @@ from core.urls import is_url, without_credentials
 from orchestration.registry import Ledger, newest_folder
 
 RUNS_VARIABLE = "ANIMATIC_RUNS"
+REGISTRY_VARIABLE = "ANIMATIC_REGISTRY"
 MLFLOW_VARIABLE = "ANIMATIC_MLFLOW_URI"
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """One folder (``$ANIMATIC_RUNS`` if set, otherwise ``runs/``) for runs, datasets and the ledger."""
+    """One folder (``$ANIMATIC_RUNS`` if set, otherwise ``runs/``) for runs and datasets.
+
+    ``registry``: the folder or URL of the ledger and its evidence (``$ANIMATIC_REGISTRY``); ``root`` if None.
+    """
 
     root: Path
+    registry: str | None = None
 
     @classmethod
     def current(cls) -> Workspace:
@@ -29,11 +34,12 @@ class Workspace:
                 f"{RUNS_VARIABLE}={without_credentials(folder)} is a URL, but runs are written to a local "
                 "folder: name one"
             )
-        return cls(Path(folder))
+        return cls(Path(folder), os.environ.get(REGISTRY_VARIABLE) or None)
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.root / "ledger.jsonl")
+        """Raises AnimaticError for a URL of a kind that cannot contain a ledger."""
+        return Ledger(self.registry or self.root)
 
     @property
     def mlflow_uri(self) -> str:
@@ -80,7 +86,7 @@ class Workspace:
         folder = newest_folder(self.ledger, stage, preset)
         if folder is None:
             raise AnimaticError(
-                f"this stage continues a stage-{stage} bundle of preset {preset}, and {self.ledger.path} "
+                f"this stage continues a stage-{stage} bundle of preset {preset}, and {self.ledger} "
                 f"lists none: run `make train STAGE={stage} PRESET={preset}` first, "
                 "or pass --set init.parent=FOLDER"
             )

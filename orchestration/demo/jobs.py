@@ -86,14 +86,14 @@ def promote_champion(demo: Demo) -> StepResult:
     choice is the user's."""
     ledger, bundle = demo.workspace.ledger, open_bundle(demo.bundle(3))
     if any(entry.kind == "promoted" and entry.bundle_id == bundle.id for entry in ledger.entries()):
-        return StepResult(bundle.folder, f"{bundle.id[:12]} in {ledger.path}", fresh=False)
+        return StepResult(bundle.folder, f"{bundle.id[:12]} in {ledger}", fresh=False)
     report = demo.products["evaluate 3"] / REPORT
     options = GateOptions(report=report, gate=demo.settings.gate)
     made = promoting.promote(demo.out, bundle.folder, options, demo.workspace)
     if made.warning:
         demo.progress.warn(made.warning)
     passed = made.gate.outcome == "PASS"
-    what = f"is champion in {ledger.path}" if passed else f"is not champion: see {demo.outputs().page}"
+    what = f"is champion in {ledger}" if passed else f"is not champion: see {demo.outputs().page}"
     summary = f"gate {made.gate.gate_name}: {made.gate.outcome}, {bundle.id[:12]} {what}"
     return StepResult(bundle.folder, summary, fresh=True)
 

@@ -25,7 +25,7 @@ STEP_TITLES = {
 class DemoOutputs:
     """Folders of a demo. The report names those that are missing.
 
-    ``datasets``: name → dataset; ``runs`` and ``evaluations``: stage → folder.
+    ``datasets``: name → dataset; ``runs`` and ``evaluations``: stage → folder; ``root``: of the workspace.
     """
 
     out: Path
@@ -33,6 +33,7 @@ class DemoOutputs:
     runs: dict[int, Path]
     evaluations: dict[int, Path]
     ledger: Ledger
+    root: Path
 
     @property
     def page(self) -> Path:

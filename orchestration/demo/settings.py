@@ -66,6 +66,7 @@ class Demo:
             runs=self._by_stage("stage"),
             evaluations=self._by_stage("evaluate"),
             ledger=self.workspace.ledger,
+            root=self.workspace.root,
         )
 
     def _by_stage(self, kind: str) -> dict[int, Path]:

@@ -45,7 +45,7 @@ def _locations(outputs: DemoOutputs, figures: Figures) -> list[tuple[str, str]]:
     if figures.trainings:
         last = figures.trainings[-1]
         locations.append(("bundle", f"{display_path(last.bundle)} ({last.bundle_id[:12]})"))
-    store = display_path(outputs.ledger.path.parent / "mlflow.db")
+    store = display_path(outputs.root / "mlflow.db")
     locations.append(("training runs", f".venv/bin/mlflow ui --backend-store-uri sqlite:///{store}"))
     own = 'make animate IMAGE=my.png PROMPT="a red ball moves left"'
     locations.append(("your own picture", own))

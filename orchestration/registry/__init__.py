@@ -1,41 +1,55 @@
-"""Accepted bundles and champions: the ledger and its changes, lineage, the mirror in MLflow."""
+"""Accepted bundles and their aliases: the ledger and its changes, lineage, the mirror in MLflow."""
 
-from orchestration.registry.entry import Entry
+from orchestration.registry.aliases import CHALLENGER, PREVIOUS, check_alias
+from orchestration.registry.chain import Chain
+from orchestration.registry.checks import check_animates, check_complete, check_in_use
+from orchestration.registry.entry import CHAMPION, Draft, Entry, Kind
 from orchestration.registry.evidence import Evidence
 from orchestration.registry.gate_record import CheckRecord, GateRecord
+from orchestration.registry.history import History
 from orchestration.registry.ledger import Ledger
 from orchestration.registry.lineage import Ancestor, trace_lineage
 from orchestration.registry.mlflow_registry import mirror_champion
 from orchestration.registry.preset_names import check_preset
-from orchestration.registry.promotion import (
-    Grounds,
-    accept,
-    check_animates,
-    check_complete,
-    promote,
-    rollback,
-)
+from orchestration.registry.promotion import ConflictError, Grounds, accept, give_alias, promote
+from orchestration.registry.rolling_back import rollback
 from orchestration.registry.selection import (
+    by_alias,
     champion_bundle,
+    known_bundle,
     named_bundle,
     newest_final_bundle,
     newest_folder,
     select_bundle,
 )
+from orchestration.registry.withdrawal import withdraw
 
 __all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "PREVIOUS",
     "Ancestor",
+    "Chain",
     "CheckRecord",
+    "ConflictError",
+    "Draft",
     "Entry",
     "Evidence",
     "GateRecord",
     "Grounds",
+    "History",
+    "Kind",
     "Ledger",
     "accept",
+    "by_alias",
     "champion_bundle",
+    "check_alias",
     "check_animates",
     "check_complete",
+    "check_in_use",
     "check_preset",
+    "give_alias",
+    "known_bundle",
     "mirror_champion",
     "named_bundle",
     "newest_final_bundle",
@@ -44,4 +58,5 @@ __all__ = [
     "rollback",
     "select_bundle",
     "trace_lineage",
+    "withdraw",
 ]

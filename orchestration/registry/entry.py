@@ -1,48 +1,53 @@
-"""One entry of the ledger, and what its hash covers."""
+"""One entry of the ledger, and the draft that it is written from."""
 
 from __future__ import annotations
 
-from typing import Literal
+import getpass
+import os
+import uuid
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from core.canonical_json import COMPACT_ESCAPED
-from core.config.identity import IdentityFormat
+from core.urls import without_credentials
 from orchestration.registry.gate_record import GateRecord
 
-Kind = Literal["accepted", "promoted", "rolled_back"]
-GENESIS = "0" * 64
-# What a hash covers. Fields that are added to Entry later count only once they leave their default, so that
-# the chain of an older ledger stays valid.
-HASHED = IdentityFormat(
-    {
-        "": (
-            "seq",
-            "time",
-            "kind",
-            "bundle_id",
-            "bundle_path",
-            "stage",
-            "preset",
-            "actor",
-            "replaced",
-            "note",
-            "previous",
-        )
-    },
-    excluded={"hash"},
-)
+if TYPE_CHECKING:
+    from models.bundle import Bundle
+
+Kind = Literal["accepted", "promoted", "rolled_back", "exported", "deployed", "withdrawn"]
+FORMAT = 2
+CHAMPION = "champion"
 
 
 class Entry(BaseModel):
-    """One event. ``previous`` and ``hash`` chain it; ``replaced`` is the id of the previous champion.
+    """One event. Fields that this version does not know are kept: they are covered by the hash all the same.
 
-    ``gate`` is the decision that a promotion was made on; ``forced`` the reason of one that was made without
-    its consent. Both are empty for other events, and in promotions of earlier versions, which had no gate.
+    Attributes:
+        format: of the line; 1 for those of earlier versions, which lack it.
+        id: unique, so that two equal drafts never are one entry; empty in format 1.
+        seq: number of the entry, from 0.
+        kind: what happened to the bundle.
+        bundle_path: its folder, relative to the registry if it is below it, and absolute otherwise.
+        replaced: id of the bundle that had the alias before.
+        gate: the decision that a promotion was made on; None for other events, and for promotions of earlier
+            versions, which had no gate.
+        forced: why something was done that would have been refused; empty if nothing was.
+        alias: that was moved (promoted, rolled_back) or removed (withdrawn); empty in format 1, whose only
+            one is ``champion``, and where a bundle was withdrawn from use.
+        location: URL of an export's pointer, or of what serves a deployment.
+        digest: of an export's manifest.
+        export_format: version of an export's layout.
+        previous, hash: chain the entries.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
+    format: int = 1
+    id: str = ""
     seq: int
     time: str
     kind: Kind
@@ -55,15 +60,75 @@ class Entry(BaseModel):
     note: str = ""
     gate: GateRecord | None = None
     forced: str = ""
+    alias: str = ""
+    location: str = ""
+    digest: str = ""
+    export_format: str = ""
     previous: str
     hash: str = ""
 
-    def digest(self) -> str:
-        """sha256 of the fields in ``HASHED``, as ``COMPACT_ESCAPED`` writes them."""
-        return COMPACT_ESCAPED.digest(HASHED.values(self))
+    @property
+    def moved_alias(self) -> str:
+        """The alias that a promotion, rollback or removal is about; empty for other events."""
+        return self.alias or (CHAMPION if self.kind in ("promoted", "rolled_back") else "")
 
-    def line(self) -> bytes:
-        """The entry as the ledger stores it. Fields that were added later are left out while they are empty,
-        so that lines without them stay readable for the versions before."""
-        empty = {name for name in ("gate", "forced") if not getattr(self, name)}
-        return self.model_dump_json(exclude=empty).encode()
+
+@dataclass(frozen=True)
+class Draft:
+    """An event that is to be recorded; fields as of :class:`Entry`.
+
+    Attributes:
+        bundle_path: folder of the bundle.
+        actor: who acts; ``ANIMATIC_ACTOR`` or the login name if None.
+    """
+
+    kind: Kind
+    bundle_id: str
+    bundle_path: Path
+    stage: int
+    preset: str
+    actor: str | None = None
+    replaced: str | None = None
+    note: str = ""
+    gate: GateRecord | None = None
+    forced: str = ""
+    alias: str = ""
+    location: str = ""
+    digest: str = ""
+    export_format: str = ""
+
+    @classmethod
+    def of(cls, kind: Kind, bundle: Bundle, *, actor: str | None = None, note: str = "") -> Draft:
+        """An event of an opened bundle; :func:`dataclasses.replace` adds the rest."""
+        info = bundle.info
+        return cls(kind, bundle.id, bundle.folder, info.stage, info.preset, actor, note=note)
+
+    def entry(self, seq: int, previous: str, bundle_path: str) -> Entry:
+        """The entry that follows the one with the hash ``previous``, still without its own.
+
+        Passwords, tokens and signatures of URLs are left out: an entry can never be changed.
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("note", "forced", "location"):
+            values[name] = without_credentials(values[name])
+        return Entry(
+            **{
+                **values,
+                "format": FORMAT,
+                "id": uuid.uuid4().hex,
+                "seq": seq,
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+                "bundle_path": bundle_path,
+                "actor": self.actor or whoami(),
+                "previous": previous,
+            }
+        )
+
+
+def whoami() -> str:
+    """Who acts: ``ANIMATIC_ACTOR`` if set, otherwise the login name."""
+    try:
+        return os.environ.get("ANIMATIC_ACTOR") or getpass.getuser()
+    except (KeyError, OSError):
+        # Containers often run under a user id without a name.
+        return f"uid-{os.getuid()}"

@@ -8,6 +8,8 @@ from typing import Literal
 
 from core.canonical_json import digest_of
 from core.files import atomic_file
+from core.storage import Folder
+from core.urls import without_credentials
 from orchestration.registry.gate_record import GateRecord
 
 FOLDER = "promotions"
@@ -22,18 +24,29 @@ class Evidence:
     its content.
     """
 
-    def __init__(self, ledger: Path) -> None:
-        self.folder = ledger.parent / FOLDER
+    def __init__(self, registry: Folder) -> None:
+        self._registry = registry
 
-    def path(self, kind: Kind, digest: str) -> Path:
-        """The file of a digest."""
-        return self.folder / f"{kind}-{digest}.json"
+    def name(self, kind: Kind, digest: str) -> str:
+        """The file of a digest, relative to the registry's folder."""
+        return f"{FOLDER}/{kind}-{digest}.json"
 
     def keep(self, kind: Kind, digest: str, content: bytes) -> None:
         """Store a document, unless it is stored intact."""
         if self._problem(kind, digest) is not None:
-            with atomic_file(self.path(kind, digest)) as partial:
-                partial.write_bytes(content)
+            self._registry.write(self.name(kind, digest), content)
+
+    def local(self, kind: Kind, digest: str, cache: Path) -> Path:
+        """A local copy of a document: the document itself, or what was fetched below ``cache``.
+
+        A document that is missing has no copy either: the path then does not exist.
+        """
+        folder = self._registry.local_path
+        path = (cache if folder is None else folder) / self.name(kind, digest)
+        if folder is None and self._registry.exists(self.name(kind, digest)):
+            with atomic_file(path) as partial:
+                self._registry.fetch(self.name(kind, digest), partial)
+        return path
 
     def problems(self, record: GateRecord) -> list[str]:
         """Which documents of a decision are missing or changed, one line each."""
@@ -47,13 +60,14 @@ class Evidence:
         return [problem for problem in found if problem is not None]
 
     def _problem(self, kind: Kind, digest: str) -> str | None:
-        path = self.path(kind, digest)
-        if not path.is_file():
-            return f"{kind} {path} is missing"
+        name = self.name(kind, digest)
+        where = f"{kind} {without_credentials(f'{self._registry}/{name}')}"
         try:
-            document = json.loads(path.read_bytes())
+            document = json.loads(self._registry.read(name))
+        except FileNotFoundError:
+            return f"{where} is missing"
         except ValueError:
-            return f"{kind} {path} is damaged"
+            return f"{where} is damaged"
         if kind != "gate" and isinstance(document, dict):
             document.pop("digest", None)
-        return None if digest_of(document) == digest else f"{kind} {path} does not match its digest"
+        return None if digest_of(document) == digest else f"{where} does not match its digest"

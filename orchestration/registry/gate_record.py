@@ -1,4 +1,7 @@
-"""What the ledger keeps of a gate's decision: the outcome, every number, and digests of all it depends on."""
+"""What the ledger keeps of a gate's decision: the outcome, every number, and digests of all it depends on.
+
+Later versions may add fields, which are ignored here: the hash of an entry covers its bytes.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ Outcome = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 class CheckRecord(BaseModel):
     """One check; the fields are those of :class:`pipelines.evaluate.gate.Check`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     kind: str
     name: str
@@ -39,7 +42,7 @@ class GateRecord(BaseModel):
     ``gate``, ``report``, ``champion_report`` and ``study`` are digests.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     outcome: Outcome
     gate: str

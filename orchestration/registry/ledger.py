@@ -1,187 +1,156 @@
-"""The append-only, hash-chained record of which bundle was accepted, promoted or rolled back.
+"""The append-only, hash-chained record of what became of bundles.
 
-One JSON object a line. Every entry carries the hash of the entry before it, so an edit, a removal or a
-reordering anywhere but at the very end breaks the chain. Writers hold a lock from their first look at the
-entries until their own entry is on disk: a returned entry survives a crash.
+Every entry carries the hash of the entry before it, so an edit, a removal or a reordering anywhere but at the
+very end breaks the chain. Two writers never both add one entry: a local file is written under a lock, an
+object store creates the next numbered object only if it is absent.
 """
 
 from __future__ import annotations
 
-import getpass
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
-
-from pydantic import ValidationError
+from typing import TypeVar
 
 from core.errors import AnimaticError
-from core.journal import JournalWriter, complete_last_line, torn_line, whole_lines
-from core.lock import file_lock
-from orchestration.registry.entry import GENESIS, Entry, Kind
-from orchestration.registry.gate_record import GateRecord
-from orchestration.registry.history import History
+from core.storage import Folder
+from core.urls import is_url, scheme_of, without_credentials
+from orchestration.registry.chain import Chain, check_chain
+from orchestration.registry.entry import Draft, Entry
+from orchestration.registry.history import History, Snapshot
+from orchestration.registry.lines import GENESIS, seal
+from orchestration.registry.local_store import LocalStore
+from orchestration.registry.object_store import ObjectStore
+from orchestration.registry.store import LedgerStore
 
-LOCK_TIMEOUT_S = 30.0
+T = TypeVar("T")
+# Whose file systems send the condition of a create with the request; others look first and write then.
+CONDITIONAL_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
+# A writer is only ever delayed by others that succeed: of as many, each has its turn.
+_MOST_LOSSES = 1000
+_LEAST_HEAD = 12
 
 
 class Ledger(History):
-    """The ledger file at ``path``, created by the first append."""
+    """The ledger in the folder of a registry: a local path, or a URL of an object store."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+    def __init__(self, registry: str | Path, store: LedgerStore | None = None) -> None:
+        """Read nothing yet.
 
-    @contextmanager
-    def writing(self) -> Iterator[LedgerWriter]:
-        """Hold the ledger's lock: what is read and appended inside is one step for all other writers.
+        Args:
+            store: in place of the one for ``registry``.
 
         Raises:
-            AnimaticError: the ledger is damaged, or another process holds its lock for too long.
+            AnimaticError: a URL of a kind that cannot create an object only if it is absent.
         """
-        with file_lock(self.path.with_name(f"{self.path.name}.lock"), LOCK_TIMEOUT_S):
-            yield LedgerWriter(self.path, self.entries())
+        self.store = store or open_store(registry)
 
-    def append(
-        self,
-        kind: Kind,
-        *,
-        bundle_id: str,
-        bundle_path: Path,
-        stage: int,
-        preset: str,
-        actor: str | None = None,
-        replaced: str | None = None,
-        note: str = "",
-    ) -> Entry:
-        """Add one event that depends on no other; arguments and errors as of :meth:`LedgerWriter.append`."""
-        with self.writing() as writer:
-            return writer.append(
-                kind,
-                bundle_id=bundle_id,
-                bundle_path=bundle_path,
-                stage=stage,
-                preset=preset,
-                actor=actor,
-                replaced=replaced,
-                note=note,
-            )
+    def __str__(self) -> str:
+        return without_credentials(str(self.store))
+
+    @property
+    def folder(self) -> Folder:
+        """The folder of the registry, which contains the evidence of promotions too."""
+        return self.store.folder
+
+    @property
+    def base(self) -> Path | None:
+        """The folder of the registry on this machine; None in an object store."""
+        return self.store.base
+
+    def check(self) -> Chain:
+        """Everything in the ledger, verified; damage is in the result. Raises AnimaticError only where the
+        store cannot be read."""
+        return check_chain(self.store.read())
+
+    def verify(self, expect_head: str | None = None) -> list[str]:
+        """What is wrong with the ledger, one line each; empty if it is intact.
+
+        Args:
+            expect_head: the hash of an entry that must be there, or its first 12 digits or more: without it,
+                entries that are cut off the end are not missed.
+        """
+        chain = self.check()
+        problems = list(chain.problems)
+        if expect_head is not None and not any(found.startswith(expect_head) for found in chain.hashes):
+            problems.append(f"no entry has the hash {expect_head}: the end was cut off or replaced since")
+        return problems
 
     def entries(self) -> list[Entry]:
         """All events, oldest first.
 
         Raises:
-            AnimaticError: an entry does not parse or does not match the chain.
+            AnimaticError: an entry does not parse or does not match the chain, or a later version wrote it.
         """
-        entries, problems = self._read()
-        if problems:
-            raise AnimaticError(
-                f"the ledger {self.path} cannot be trusted: {problems[0]}; restore it from a backup"
-            )
-        return entries
+        return self._trusted(self.check())
 
-    def verify(self) -> list[str]:
-        """Defects of the chain, one line each; empty if it is intact."""
-        return self._read()[1]
+    def update(self, decide: Callable[[History], Draft | T]) -> Entry | T:
+        """Add one event that depends on those before it, durably.
 
-    def interrupted(self) -> bool:
-        """Whether the file ends in a part of a line, which counts for nothing: a writer was killed, or the
-        end was lost."""
-        last = torn_line(_content(self.path))
-        return bool(last) and _parsed(last) is None
+        Args:
+            decide: the event, given all entries; anything else that it returns is returned as it is, and
+                nothing is added. Where another writer was first, it is asked again, with the new entries. It
+                must be quick: other writers may wait. What it raises ends the update.
 
-    def _read(self) -> tuple[list[Entry], list[str]]:
-        entries: list[Entry] = []
-        problems: list[str] = []
-        previous = GENESIS
-        for number, line in enumerate(self._lines(), start=1):
-            entry = _parsed(line)
-            if entry is None:
-                problems.append(f"line {number} is not a ledger entry")
-                break
-            if entry.hash != entry.digest():
-                problems.append(f"line {number} does not match its own hash")
-            if entry.previous != previous or entry.seq != number - 1:
-                problems.append(f"line {number} does not follow line {number - 1}")
-            previous = entry.hash
-            entries.append(entry)
-        return entries, problems
+        Raises:
+            AnimaticError: the ledger is damaged, locked for too long, or does not answer.
+        """
+        for _ in range(_MOST_LOSSES):
+            with self.store.writing():
+                chain = self.check()
+                entries = self._trusted(chain)
+                draft = decide(Snapshot(str(self), self.base, tuple(entries)))
+                if not isinstance(draft, Draft):
+                    return draft
+                path = self._portable(draft.bundle_path)
+                entry, line = seal(draft.entry(len(entries), chain.head or GENESIS, path))
+                if self.store.append(entry.seq, line):
+                    return entry
+        raise AnimaticError(f"other writers were first {_MOST_LOSSES} times at {self}: run the command again")
 
-    def _lines(self) -> list[bytes]:
-        """Whole lines, and a last one that lacks nothing but its newline, as some editors leave it."""
-        content = _content(self.path)  # read once, since a writer may be at work
-        last = torn_line(content)
-        return [*whole_lines(content), *([last] if _parsed(last) else [])]
-
-
-class LedgerWriter(History):
-    """The ledger as its only writer sees it, from :meth:`Ledger.writing`."""
-
-    def __init__(self, path: Path, entries: list[Entry]) -> None:
-        self.path, self._entries = path, entries
-
-    def entries(self) -> list[Entry]:
-        """All events, oldest first, those appended here included."""
-        return list(self._entries)
-
-    def append(
-        self,
-        kind: Kind,
-        *,
-        bundle_id: str,
-        bundle_path: Path,
-        stage: int,
-        preset: str,
-        actor: str | None = None,
-        replaced: str | None = None,
-        note: str = "",
-        gate: GateRecord | None = None,
-        forced: str = "",
-    ) -> Entry:
-        """Add one event durably and return it."""
-        draft = Entry(
-            seq=len(self._entries),
-            time=datetime.now(UTC).isoformat(timespec="seconds"),
-            kind=kind,
-            bundle_id=bundle_id,
-            bundle_path=self._portable(bundle_path),
-            stage=stage,
-            preset=preset,
-            actor=actor or whoami(),
-            replaced=replaced,
-            note=note,
-            gate=gate,
-            forced=forced,
-            previous=self._entries[-1].hash if self._entries else GENESIS,
-        )
-        entry = draft.model_copy(update={"hash": draft.digest()})
-        if _parsed(torn_line(_content(self.path))):
-            complete_last_line(self.path)
-        with JournalWriter(self.path) as file:
-            file.append_line(entry.line())
-        self._entries.append(entry)
+    def append(self, draft: Draft) -> Entry:
+        """Add one event that depends on no other. Raises as :meth:`update`."""
+        entry = self.update(lambda _: draft)
+        assert isinstance(entry, Entry)
         return entry
 
+    def _trusted(self, chain: Chain) -> list[Entry]:
+        if chain.problems:
+            raise AnimaticError(
+                f"the ledger {self} cannot be trusted: {chain.problems[0]}; restore it from a backup "
+                "(`animatic registry verify` lists all problems)"
+            )
+        if chain.newer is not None:
+            raise AnimaticError(
+                f"{chain.newer} of the ledger {self} was written by a newer version of animatic: update this "
+                "installation (`animatic registry verify` works)"
+            )
+        return list(chain.entries)
+
     def _portable(self, bundle: Path) -> str:
-        base, bundle = self.path.parent.resolve(), Path(bundle).resolve()
-        return bundle.relative_to(base).as_posix() if bundle.is_relative_to(base) else str(bundle)
+        """Relative to a local registry where the bundle is below it, so that both can move together."""
+        bundle = Path(bundle).resolve()
+        base = None if self.base is None else self.base.resolve()
+        if base is not None and bundle.is_relative_to(base):
+            return bundle.relative_to(base).as_posix()
+        return str(bundle)
 
 
-def whoami() -> str:
-    """Who acts: ``ANIMATIC_ACTOR`` if set, otherwise the login name."""
-    try:
-        return os.environ.get("ANIMATIC_ACTOR") or getpass.getuser()
-    except (KeyError, OSError):
-        # Containers often run under a user id without a name.
-        return f"uid-{os.getuid()}"
+def open_store(registry: str | Path) -> LedgerStore:
+    """The store of a registry's folder.
 
-
-def _content(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b""
-
-
-def _parsed(line: bytes) -> Entry | None:
-    try:
-        return Entry.model_validate_json(line)
-    except ValidationError:
-        return None
+    Raises:
+        AnimaticError: a URL of a kind that cannot create an object only if it is absent.
+    """
+    location = str(registry)
+    if not is_url(location):
+        return LocalStore(Path(registry))
+    folder = Folder(location)
+    if folder.local_path is not None:
+        return LocalStore(folder.local_path)
+    if scheme_of(location) not in CONDITIONAL_SCHEMES:
+        raise AnimaticError(
+            f"a ledger cannot be in {without_credentials(location)}: {scheme_of(location)}:// has no way to "
+            "create a file only if it is absent, so two writers could both win; use a local folder, s3://, "
+            "gs:// or az://"
+        )
+    return ObjectStore(folder)

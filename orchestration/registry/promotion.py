@@ -1,31 +1,23 @@
-"""Changes of the registry: acceptance, promotion and rollback, each one entry of the ledger."""
+"""Acceptance and promotion: a bundle becomes usable, or gets an alias."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.errors import AnimaticError
-from models.bundle import Bundle, open_bundle
-from orchestration.registry.entry import Entry
+from models.bundle import Bundle
+from orchestration.registry.aliases import check_alias
+from orchestration.registry.checks import check_animates, check_in_use
+from orchestration.registry.entry import CHAMPION, Draft, Entry
 from orchestration.registry.gate_record import GateRecord
 from orchestration.registry.history import History
-from orchestration.registry.ledger import Ledger, LedgerWriter
-
-# Bundles of the stages before it lack temporal layers, or draw single images.
-FIRST_ANIMATING_STAGE = 2
+from orchestration.registry.ledger import Ledger
 
 
-def accept(ledger: Ledger, bundle: Bundle, *, actor: str | None = None, note: str = "") -> Entry:
-    """Record an opened bundle, whose files have been verified, as usable by later stages.
-
-    Accepting the same bundle in the same folder again returns the existing entry.
-
-    Raises:
-        AnimaticError: the ledger is damaged, or locked by another process.
-    """
-    with ledger.writing() as writer:
-        return _accepted(writer, bundle, actor=actor, note=note)
+class ConflictError(AnimaticError):
+    """Another process has moved the alias meanwhile; nothing was recorded."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +36,18 @@ class Grounds:
             raise ValueError("a promotion needs a gate that passed, or a reason to force it")
 
 
+def accept(ledger: Ledger, bundle: Bundle, *, actor: str | None = None, note: str = "") -> Entry:
+    """Record an opened bundle, whose files have been verified, as usable by later stages.
+
+    Accepting the same bundle in the same folder again returns the existing entry.
+
+    Raises:
+        AnimaticError: the ledger is damaged, or locked by another process.
+    """
+
+    return ledger.update(lambda history: _acceptance(history, bundle, actor, note))
+
+
 def promote(
     ledger: Ledger,
     bundle: Bundle,
@@ -58,133 +62,94 @@ def promote(
 
     Args:
         judge: the grounds for promoting the bundle over the present champion (None: there is none). It may
-            take its time: it is asked again if another process has changed the champion meanwhile. What it
-            raises ends the promotion.
+            take its time. What it raises ends the promotion.
 
     Raises:
-        AnimaticError: the bundle cannot animate; the ledger is damaged, or locked by another process.
+        ConflictError: another process has changed the champion meanwhile.
+        AnimaticError: the bundle cannot animate, or was withdrawn; the ledger is damaged, or locked by
+            another process.
     """
     check_animates(bundle)
-    preset = bundle.info.preset
-    while True:
-        champion = ledger.champion(preset)
-        again = champion is not None and champion.bundle_id == bundle.id
-        grounds = None if again else judge(champion)
-        with ledger.writing() as writer:
-            if writer.champion(preset) != champion:
-                continue
-            accepted = _accepted(writer, bundle, actor=actor)
-            if champion is not None and grounds is None:
-                return champion
-            assert grounds is not None
-            return writer.append(
-                "promoted",
-                bundle_id=accepted.bundle_id,
-                bundle_path=bundle.folder,
-                stage=accepted.stage,
-                preset=accepted.preset,
-                actor=actor,
-                replaced=champion.bundle_id if champion else None,
-                note=note,
-                gate=grounds.gate,
-                forced=grounds.forced,
-            )
+    history = ledger.snapshot()
+    check_in_use(history, bundle.id, "promoted")
+    champion = history.champion(bundle.info.preset)
+    again = champion is not None and champion.bundle_id == bundle.id
+    grounds = Grounds(forced="champion already") if again else judge(champion)
+    draft = dataclasses.replace(
+        Draft.of("promoted", bundle, actor=actor, note=note),
+        alias=CHAMPION,
+        gate=grounds.gate,
+        forced=grounds.forced,
+    )
+    return _give(ledger, bundle, draft, champion)
 
 
-def rollback(ledger: Ledger, *, preset: str | None = None, actor: str | None = None, note: str = "") -> Entry:
-    """Withdraw the champion and reinstate the previous one, after verifying its files.
+def give_alias(
+    ledger: Ledger, bundle: Bundle, alias: str, *, actor: str | None = None, note: str = ""
+) -> Entry:
+    """Give an opened bundle an alias of its preset other than ``champion``, which needs no gate.
+
+    Giving it again changes nothing and returns the entry.
 
     Raises:
-        AnimaticError: there is no champion, or no previous one, or the previous one fails verification.
+        ConflictError: another process has moved the alias meanwhile.
+        AnimaticError: as :func:`promote`, or the name cannot be an alias.
     """
-    while True:
-        champion, previous = _last_two(ledger, preset)
-        folder = _verified(ledger, previous).folder
-        with ledger.writing() as writer:
-            # Verifying reads all weights, which takes too long for a lock. Start over if another process has
-            # promoted or rolled back meanwhile.
-            if _last_two(writer, preset) == (champion, previous):
-                return writer.append(
-                    "rolled_back",
-                    bundle_id=previous.bundle_id,
-                    bundle_path=folder,
-                    stage=previous.stage,
-                    preset=previous.preset,
-                    actor=actor,
-                    replaced=champion.bundle_id,
-                    note=note,
-                )
+    check_alias(alias)
+    if alias == CHAMPION:
+        raise ValueError("a champion is promoted through the gate")
+    check_animates(bundle)
+    holder = ledger.alias(bundle.info.preset, alias)
+    draft = dataclasses.replace(Draft.of("promoted", bundle, actor=actor, note=note), alias=alias)
+    return _give(ledger, bundle, draft, holder)
 
 
-def check_animates(bundle: Bundle) -> None:
-    """Raise AnimaticError for a bundle that no picture can be animated with."""
-    info = bundle.info
-    if info.stage < FIRST_ANIMATING_STAGE:
-        raise AnimaticError(
-            f"bundle {bundle.folder} is of stage {info.stage} and cannot animate: promote a bundle of stage 3"
-        )
-    check_complete(bundle)
-
-
-def check_complete(bundle: Bundle, codec: str | None = None, encoders: str | None = None) -> None:
-    """Raise AnimaticError for a bundle without an autoencoder or encoders, or for unused paths.
-
-    Args:
-        codec, encoders: paths of those to use, as of :meth:`models.bundle.Bundle.animator`.
-    """
-    architecture = bundle.info.architecture
-    for option, path, part in (
-        ("--codec", codec, architecture.codec),
-        ("--encoders", encoders, architecture.encoders),
-    ):
-        if path is not None and part.kind not in ("vae", "open_clip"):
-            raise AnimaticError(
-                f"{option} is without effect: bundle {bundle.folder} computes that part without a file "
-                f"(kind {part.kind}); leave the option out"
-            )
-    missing = bundle.missing_parts(codec, encoders)
-    if missing:
-        raise AnimaticError(
-            f"bundle {bundle.folder} cannot animate, it lacks {' and '.join(missing)}: import a checkpoint "
-            "file that contains them, or name others to animate and evaluate with --codec and --encoders"
-        )
-
-
-def _accepted(writer: LedgerWriter, bundle: Bundle, *, actor: str | None, note: str = "") -> Entry:
-    known = writer.accepted(bundle.id)
-    if known is not None and writer.path_of(known).resolve() == bundle.folder.resolve():
-        return known
-    return writer.append(
-        "accepted",
-        bundle_id=bundle.id,
-        bundle_path=bundle.folder,
-        stage=bundle.info.stage,
-        preset=bundle.info.preset,
-        actor=actor,
-        note=note,
+def refuse_conflict(history: History, preset: str, alias: str, expected: Entry | None) -> None:
+    """Raise ConflictError, with who moved it, where an alias is no longer by the promotion ``expected``."""
+    if history.alias(preset, alias) == expected:
+        return
+    gone = expected.bundle_id if expected else None
+    moves = [
+        entry
+        for entry in history.entries()
+        if entry.preset == preset
+        and (entry.moved_alias == alias or (entry.kind == "withdrawn" and entry.bundle_id == gone))
+    ]
+    last = moves[-1]
+    what = {"promoted": "promoted", "rolled_back": "rolled back to"}.get(last.kind, "withdrew")
+    raise ConflictError(
+        f"{last.actor} {what} {last.bundle_id[:12]} as {alias} of {preset} meanwhile, at {last.time}: "
+        "nothing was recorded; run the command again to decide against the present one"
     )
 
 
-def _last_two(history: History, preset: str | None) -> tuple[Entry, Entry]:
-    """The champion and the one before it."""
-    champion = history.champion(preset)
-    if champion is None:
-        wanted = f" of preset {preset}" if preset else ""
-        raise AnimaticError(f"{history.path} has no champion{wanted}, so nothing can be rolled back")
-    earlier = history.champions(champion.preset)[:-1]
-    if not earlier:
-        raise AnimaticError(
-            f"champion {champion.bundle_id[:12]} is the first of preset {champion.preset}: "
-            "there is no earlier one to return to"
-        )
-    return champion, earlier[-1]
+def _give(ledger: Ledger, bundle: Bundle, draft: Draft, expected: Entry | None) -> Entry:
+    """Record a promotion, unless the bundle has the alias, or another one has got it since."""
+    preset, alias = draft.preset, draft.alias
+
+    def present(history: History) -> Entry | None:
+        check_in_use(history, bundle.id, "promoted")
+        holder = history.alias(preset, alias)
+        if holder is not None and holder.bundle_id == bundle.id:
+            return holder
+        refuse_conflict(history, preset, alias, expected)
+        return None
+
+    def acceptance(history: History) -> Draft | Entry:
+        present(history)
+        return _acceptance(history, bundle, draft.actor, "")
+
+    def promotion(history: History) -> Draft | Entry:
+        replaced = expected.bundle_id if expected else None
+        return present(history) or dataclasses.replace(draft, replaced=replaced)
+
+    ledger.update(acceptance)
+    return ledger.update(promotion)
 
 
-def _verified(ledger: Ledger, previous: Entry) -> Bundle:
-    found = open_bundle(ledger.path_of(previous))
-    if found.id != previous.bundle_id:
-        raise AnimaticError(
-            f"{found.folder} contains bundle {found.id[:12]}, but the previous champion is "
-            f"{previous.bundle_id[:12]}: restore that bundle, or promote another one"
-        )
-    return found
+def _acceptance(history: History, bundle: Bundle, actor: str | None, note: str) -> Draft | Entry:
+    """The newest acceptance of the bundle, if it names this folder, or else one that does."""
+    known = history.accepted(bundle.id)
+    if known is not None and history.path_of(known).resolve() == bundle.folder.resolve():
+        return known
+    return Draft.of("accepted", bundle, actor=actor, note=note)

@@ -60,7 +60,7 @@ class Gatekeeper:
 
     def keep(self, judgement: Judgement) -> None:
         """Store what the decision depends on beside the ledger."""
-        evidence = Evidence(self._workspace.ledger.path)
+        evidence = Evidence(self._workspace.ledger.folder)
         for report in (judgement.report, judgement.champion_report):
             if report is not None:
                 evidence.keep("report", report["digest"], encode_report(report))
@@ -103,7 +103,8 @@ class Gatekeeper:
         """The file of the report that the champion was promoted with; None if it was promoted without one."""
         if champion.gate is None:
             return None
-        return Evidence(self._workspace.ledger.path).path("report", champion.gate.report)
+        evidence = Evidence(self._workspace.ledger.folder)
+        return evidence.local("report", champion.gate.report, self._workspace.root)
 
     def _champion_report(self, path: Path, champion: Entry) -> EvaluationReport:
         """A verified report of the champion. Raises AnimaticError for another one in the place of the one

@@ -26,7 +26,7 @@ class RegistryListing:
     ``problems``: reports, gates and studies of listed promotions that are missing or changed.
     """
 
-    ledger: Path
+    ledger: str
     entries: list[ListedEntry]
     champions: dict[str, Entry | None]
     total: int
@@ -53,8 +53,8 @@ def list_registry(workspace: Workspace, preset: str | None = None) -> RegistryLi
         for entry in entries
     ]
     head = everything[-1].hash if everything else None
-    evidence = Evidence(ledger.path)
+    evidence = Evidence(ledger.folder)
     problems = [problem for entry in entries if entry.gate for problem in evidence.problems(entry.gate)]
     return RegistryListing(
-        ledger.path, listed, champions, len(everything), head, list(dict.fromkeys(problems))
+        str(ledger), listed, champions, len(everything), head, list(dict.fromkeys(problems))
     )

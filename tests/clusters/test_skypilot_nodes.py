@@ -49,7 +49,7 @@ def test_stages_are_trained_in_order_on_the_nodes_of_a_task(
 
     assert first.wait(800) == 0, first.text[-6000:]
     assert second.wait(240) == 0, second.text[-6000:]
-    ledger = Ledger(tmp_path / "runs" / "ledger.jsonl")
+    ledger = Ledger(tmp_path / "runs")
     for stage in (1, 2):
         assert (tmp_path / "runs" / ledger.newest(stage, "tiny").bundle_path / "bundle.json").exists()
     assert not list((tmp_path / "runs/sky/sky-task").iterdir())  # the token is gone

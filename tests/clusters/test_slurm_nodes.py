@@ -49,7 +49,7 @@ def test_three_stages_across_two_nodes_equal_those_of_one_node(two: Nodes, tmp_p
     job = stand_ins.run(SCRIPT, output, ROOT, settings)
 
     assert job.wait(800) == 0, job.text[-6000:]
-    ledger = Ledger(tmp_path / "runs" / "ledger.jsonl")
+    ledger = Ledger(tmp_path / "runs")
     with Workers(2, tmp_path / "pair") as pair:
         for stage in (1, 2, 3):
             run = (tmp_path / "runs" / ledger.newest(stage, "tiny").bundle_path).parent

@@ -68,7 +68,7 @@ def test_the_bundle_and_the_journal_record_the_checkpoint(original, train_in_pai
     manifest = checkpoint_of(original) / "manifest.json"
     expected = {"checkpoint": sha256(manifest), "step": 2, "config_hash": config_hash(original.config)}
     assert bundle.info.extra["continued"] == expected
-    assert trace_lineage(Ledger(tmp_path / "ledger.jsonl"), bundle)[0].continued == expected
+    assert trace_lineage(Ledger(tmp_path), bundle)[0].continued == expected
     (resumed,) = [e for e in read_journal(continued.run_dir / "journal.jsonl") if e.event == "resume"]
     assert resumed.content["uri"] == str(checkpoint_of(original))
     assert "continued" not in open_bundle(original.bundle).info.extra

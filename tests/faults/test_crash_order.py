@@ -15,7 +15,7 @@ from core.journal import JournalWriter
 from core.storage import Folder
 from models.bundle import BundleOrigin, open_bundle, write_bundle
 from orchestration import media
-from orchestration.registry import Ledger
+from orchestration.registry import Draft, Ledger
 from pipelines.dataset import Dataset
 from pipelines.dataset.clip_units import commit_clips
 from pipelines.dataset.commit import commit_dataset
@@ -219,16 +219,10 @@ def test_a_bundle_is_named_when_all_its_files_are_on_disk(tmp_path: Path) -> Non
 
 
 def test_a_ledger_s_entry_is_on_disk_when_append_returns(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger = Ledger(tmp_path)
     for number in range(2):
         with recorded_files(tmp_path) as record:
-            ledger.append(
-                "accepted",
-                bundle_id=f"{number}" * 64,
-                bundle_path=tmp_path / "bundle",
-                stage=3,
-                preset="tiny",
-            )
+            ledger.append(Draft("accepted", f"{number}" * 64, tmp_path / "bundle", 3, "tiny"))
         assert record.calls[-1] == "sync ledger.jsonl"
         assert "sync ." in record.calls  # its name
     assert len(ledger.entries()) == 2

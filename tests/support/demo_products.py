@@ -24,7 +24,7 @@ SIDE, FRAMES = 64, 8
 
 def make_outputs(root: Path, clips: int = 8, wrong: int = 1) -> DemoOutputs:
     """A finished demo in ``root``; ``wrong`` of its generated clips move the other way."""
-    out, ledger = root / "demo", Ledger(root / "ledger.jsonl")
+    out, ledger = root / "demo", Ledger(root)
     runs, parent = {}, None
     for stage in (1, 2, 3):
         run = root / f"stage-{stage}"
@@ -40,13 +40,15 @@ def make_outputs(root: Path, clips: int = 8, wrong: int = 1) -> DemoOutputs:
         with StepTimings(out).timing(name):
             pass
     _promotion(out, open_bundle(runs[3] / "bundle"), evaluations[3], ledger)
-    return DemoOutputs(out=out, datasets=datasets, runs=runs, evaluations=evaluations, ledger=ledger)
+    return DemoOutputs(
+        out=out, datasets=datasets, runs=runs, evaluations=evaluations, ledger=ledger, root=root
+    )
 
 
 def _promotion(out: Path, bundle: Bundle, evaluation: Path, ledger: Ledger) -> None:
     (out / "gate.yaml").write_text("name: small\nfloors: {clips: 8}\nmargins: {direction: 0.2}\n")
     options = GateOptions(report=evaluation / "report.json", gate=out / "gate.yaml")
-    keeper = Gatekeeper(bundle.id, bundle.info.preset, options, Workspace(ledger.path.parent))
+    keeper = Gatekeeper(bundle.id, bundle.info.preset, options, Workspace(ledger.base))
     gate = GateRecord.of(keeper.judge(None).decision)
     made = promoting.Promotion(bundle_id=bundle.id, gate=gate)
     (out / promoting.RECORD).write_text(made.model_dump_json())

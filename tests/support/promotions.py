@@ -80,7 +80,7 @@ def evaluated(bundle: Bundle, workspace: Workspace, name: str = "tests", **measu
 
 def promote(ledger: Ledger, bundle: Bundle, **more: Any) -> Entry:
     """Promote through a gate with a report of the bundle."""
-    workspace = Workspace(ledger.path.parent)
+    workspace = Workspace(ledger.base)
 
     def judge(champion: Entry | None) -> Grounds:
         evaluated(bundle, workspace)

@@ -107,18 +107,21 @@ def _prior() -> Check:
 
 def _ledger(workspace: Workspace) -> Check:
     ledger = workspace.ledger
-    problems = ledger.verify()
-    if problems:
-        return Check("ledger", False, f"{ledger.path}: {problems[0]}")
-    if ledger.interrupted():
-        return Check("ledger", False, f"{ledger.path} ends within an entry: restore it, or remove that line")
-    return Check("ledger", True, f"{len(ledger.entries())} entries, chain verified")
+    chain = ledger.check()
+    if chain.problems:
+        return Check("ledger", False, f"{ledger}: {chain.problems[0]}")
+    if chain.newer is not None:
+        return Check("ledger", False, f"{chain.newer} of {ledger} is of a newer version: update animatic")
+    if chain.remarks:
+        return Check("ledger", False, f"{chain.remarks[0]}; the next entry replaces it")
+    return Check("ledger", True, f"{len(chain.entries)} entries, chain verified")
 
 
 def _champion(workspace: Workspace) -> Check:
     """Whether each preset's champion is still the bundle that was promoted: all its digests are compared."""
     ledger = workspace.ledger
-    presets = list(dict.fromkeys(entry.preset for entry in ledger.entries() if entry.kind != "accepted"))
+    history = ledger.snapshot()
+    presets = [preset for preset in history.presets() if history.champion(preset) is not None]
     if not presets:
         return Check("champion", True, "none yet", needed=False)
     found = [f"{champion_bundle(ledger, preset).id[:12]} ({preset})" for preset in presets]

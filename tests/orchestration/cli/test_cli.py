@@ -69,7 +69,7 @@ def test_a_tampered_bundle_is_refused_by_every_verb(here):
 def test_a_tampered_ledger_stops_promotion(here):
     make_bundle(here / "bundle")
     ledger = here / "runs" / "ledger.jsonl"
-    promote(Ledger(ledger), open_bundle("bundle"))
+    promote(Ledger(ledger.parent), open_bundle("bundle"))
     ledger.write_text(ledger.read_text().replace('"stage":3', '"stage":2'))
     fails("cannot be trusted", "rollback")
     fails("cannot be trusted", "registry")

@@ -44,7 +44,8 @@ def outputs(made, tmp_path):
         datasets={name: moved(path) for name, path in made.datasets.items()},
         runs={stage: moved(path) for stage, path in made.runs.items()},
         evaluations={stage: moved(path) for stage, path in made.evaluations.items()},
-        ledger=type(made.ledger)(moved(made.ledger.path)),
+        ledger=type(made.ledger)(moved(made.ledger.base)),
+        root=moved(made.root),
     )
 
 
@@ -129,7 +130,7 @@ def test_missing_results_are_listed_and_the_rest_is_displayed(outputs):
     assert "Stage 2, adaptation" in page
     output = io.StringIO()
     print_summary(outputs, Console(file=output, width=40))
-    store = outputs.ledger.path.parent / "mlflow.db"
+    store = outputs.root / "mlflow.db"
     command = f".venv/bin/mlflow ui --backend-store-uri sqlite:///{store}"
     assert f"training runs     {command}" in output.getvalue().splitlines()
     assert "Stage 3 has not been evaluated" in output.getvalue()

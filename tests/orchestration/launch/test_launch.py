@@ -110,7 +110,7 @@ def test_a_killed_worker_is_replaced_and_the_finished_run_is_accepted_and_mirror
     assert events[-1] == "end"
     printed = parsed(result)
     assert printed["result"]["steps"] == STEPS
-    entry = Ledger(here / "runs" / "ledger.jsonl").newest(0, "tiny")
+    entry = Ledger(here / "runs").newest(0, "tiny")
     assert entry.bundle_id == printed["result"]["bundle_id"] == printed["accepted"]["bundle_id"]
     assert_mlflow_equals(lines, here / "runs" / "mlflow.db")
     assert list(folder.glob("wandb/offline-run-*/run-*.wandb"))

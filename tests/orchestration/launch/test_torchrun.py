@@ -74,9 +74,7 @@ def test_torchrun_and_ray_train_the_same_bundle_though_a_process_is_killed(here,
     assert killed and progressed
     printed = json.loads(result.stdout)
     assert [entry.event for entry in read_journal(here / "torchrun" / "journal.jsonl")].count("resume") == 1
-    assert (
-        Ledger(here / "runs" / "ledger.jsonl").newest(0, "tiny").bundle_id == printed["result"]["bundle_id"]
-    )
+    assert Ledger(here / "runs").newest(0, "tiny").bundle_id == printed["result"]["bundle_id"]
 
     on_ray = run(*command("--out", "ray", sets=sets))
     assert on_ray.exit_code == 0, on_ray.output

@@ -9,7 +9,7 @@ import pytest
 from core.errors import AnimaticError
 from models.bundle import open_bundle
 from orchestration import registry
-from orchestration.registry import CheckRecord, Evidence, GateRecord, Grounds, Ledger
+from orchestration.registry import CheckRecord, ConflictError, Evidence, GateRecord, Grounds, Ledger
 from tests.support import promotions
 from tests.support.small_stages import make_bundle
 
@@ -27,7 +27,7 @@ REFUSED = GateRecord(
 
 @pytest.fixture
 def ledger(tmp_path) -> Ledger:
-    return Ledger(tmp_path / "runs" / "ledger.jsonl")
+    return Ledger(tmp_path / "runs")
 
 
 def bundle_at(folder: Path, seed: int = 0):
@@ -36,23 +36,24 @@ def bundle_at(folder: Path, seed: int = 0):
 
 
 def test_a_ledger_from_before_gates_is_valid_and_grows(tmp_path, ledger):
-    ledger.path.parent.mkdir()
-    shutil.copy(WITHOUT_GATES, ledger.path)
-    before = ledger.path.read_bytes()
+    ledger.base.mkdir()
+    shutil.copy(WITHOUT_GATES, ledger.store.path)
+    before = ledger.store.path.read_bytes()
     assert ledger.verify() == []
     champion = ledger.champion("tiny")
     assert (champion.bundle_id, champion.gate, champion.forced) == ("a" * 64, None, "")
     grounds = Grounds(forced="the champion has no report")
     entry = registry.promote(ledger, bundle_at(tmp_path / "new"), lambda _: grounds)
     assert entry.replaced == "a" * 64
-    assert ledger.path.read_bytes().startswith(before)
+    assert ledger.store.path.read_bytes().startswith(before)
     assert ledger.verify() == []
 
 
-def test_an_event_without_a_gate_is_written_as_before_there_was_one(tmp_path, ledger):
+def test_an_event_is_written_without_the_fields_that_it_does_not_use(tmp_path, ledger):
     registry.accept(ledger, bundle_at(tmp_path / "new"))
-    written = json.loads(ledger.path.read_text())
-    assert written.keys() == json.loads(WITHOUT_GATES.read_text().splitlines()[0]).keys()
+    written = json.loads(ledger.store.path.read_text())
+    before = json.loads(WITHOUT_GATES.read_text().splitlines()[0])
+    assert [*written] == ["format", "id", *before]
 
 
 def test_a_promotion_keeps_every_number_and_what_it_was_decided_on(tmp_path, ledger):
@@ -67,29 +68,28 @@ def test_a_promotion_keeps_every_number_and_what_it_was_decided_on(tmp_path, led
     assert (margin.bound, margin.difference, margin.low, margin.high, margin.n) == (1, 0, 0, 0, 12)
     assert (checks["clips"].value, checks["frozen"].value) == (12, 0)
 
-    evidence = Evidence(ledger.path)
+    evidence = Evidence(ledger.folder)
     assert evidence.problems(gate) == []
     assert gate.champion_report == ledger.entries()[1].gate.report
     kept = {("report", gate.report), ("report", gate.champion_report), ("gate", gate.gate)}
-    assert {evidence.path(kind, digest).name for kind, digest in kept} == {
-        path.name for path in evidence.folder.iterdir()
-    }
+    stored = {f"promotions/{path.name}" for path in (ledger.base / "promotions").iterdir()}
+    assert {evidence.name(kind, digest) for kind, digest in kept} == stored
     shutil.rmtree(tmp_path / "runs" / "evaluations")
     assert evidence.problems(gate) == []
 
 
 def test_evidence_that_is_deleted_or_edited_is_reported(tmp_path, ledger):
     promotions.promote(ledger, bundle_at(tmp_path / "first"))
-    gate, evidence = ledger.entries()[-1].gate, Evidence(ledger.path)
-    report = evidence.path("report", gate.report)
+    gate, evidence = ledger.entries()[-1].gate, Evidence(ledger.folder)
+    report = evidence.local("report", gate.report, tmp_path)
     content = json.loads(report.read_text())
     content["clips"][0]["caption"] = "edited"
     report.write_text(json.dumps(content))
-    evidence.path("gate", gate.gate).unlink()
+    evidence.local("gate", gate.gate, tmp_path).unlink()
     problems = evidence.problems(gate)
     assert problems == [
         f"report {report} does not match its digest",
-        f"gate {evidence.path('gate', gate.gate)} is missing",
+        f"gate {evidence.local('gate', gate.gate, tmp_path)} is missing",
     ]
     report.write_bytes(b"{")
     assert evidence.problems(gate)[0] == f"report {report} is damaged"
@@ -123,20 +123,32 @@ def test_what_the_gate_refuses_leaves_the_ledger_as_it_was(tmp_path, ledger):
     assert ledger.entries() == []
 
 
-def test_a_champion_that_changes_while_the_gate_decides_is_decided_against_again(tmp_path, ledger):
+def test_of_two_promotions_at_once_the_second_is_refused_with_the_name_of_the_first(tmp_path, ledger):
     first, second, third = (bundle_at(tmp_path / name, seed) for seed, name in enumerate("abc"))
     promotions.promote(ledger, first)
-    asked = []
 
     def judge(champion):
-        asked.append(champion.bundle_id)
-        if len(asked) == 1:
-            promotions.promote(ledger, second)
+        promotions.promote(ledger, second, actor="ann")
         return Grounds(forced=f"over {champion.bundle_id[:6]}")
 
-    entry = registry.promote(ledger, third, judge)
-    assert asked == [first.id, second.id]
-    assert (entry.replaced, entry.forced) == (second.id, f"over {second.id[:6]}")
+    with pytest.raises(
+        ConflictError, match=f"ann promoted {second.id[:12]} as champion of tiny meanwhile, at .* nothing was"
+    ):
+        registry.promote(ledger, third, judge)
+    assert third.id not in {entry.bundle_id for entry in ledger.entries()}
+    assert ledger.champion("tiny").bundle_id == second.id
+
+
+def test_a_champion_that_is_withdrawn_while_the_gate_decides_is_a_conflict(tmp_path, ledger):
+    first, second = (bundle_at(tmp_path / name, seed) for seed, name in enumerate("ab"))
+    known = promotions.promote(ledger, first)
+
+    def judge(champion):
+        registry.withdraw(ledger, known, "broken", force=True, actor="ann")
+        return Grounds(forced="better")
+
+    with pytest.raises(ConflictError, match=f"ann withdrew {first.id[:12]} as champion of tiny meanwhile"):
+        registry.promote(ledger, second, judge)
 
 
 def test_the_champion_is_promoted_again_without_asking_the_gate(tmp_path, ledger):

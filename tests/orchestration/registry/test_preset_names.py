@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import AnimaticError
-from orchestration.registry import Ledger
+from orchestration.registry import Draft, Ledger
 from orchestration.registry.selection import champion_bundle, named_bundle, newest_final_bundle
 
 ASK: dict[str, Callable[[Ledger, str], object]] = {
@@ -18,8 +18,8 @@ ASK: dict[str, Callable[[Ledger, str], object]] = {
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    ledger = Ledger(tmp_path / "ledger.jsonl")
-    ledger.append("accepted", bundle_id="a" * 64, bundle_path=tmp_path / "a", stage=2, preset="our-own")
+    ledger = Ledger(tmp_path)
+    ledger.append(Draft("accepted", "a" * 64, tmp_path / "a", 2, "our-own"))
     return ledger
 
 

@@ -9,7 +9,7 @@ import pytest
 from core.errors import AnimaticError
 from models.bundle import open_bundle, with_paths
 from orchestration import registry
-from orchestration.registry import Ledger
+from orchestration.registry import ConflictError, Draft, Ledger
 from orchestration.workspace import Workspace
 from tests.support import promotions
 from tests.support.layouts import hollow_bundle
@@ -19,7 +19,7 @@ from tests.support.small_stages import make_bundle, tamper
 
 @pytest.fixture
 def ledger(tmp_path) -> Ledger:
-    return Ledger(tmp_path / "runs" / "ledger.jsonl")
+    return Ledger(tmp_path / "runs")
 
 
 @pytest.fixture
@@ -51,10 +51,10 @@ def test_promotion_and_rollback_move_the_champion_and_record_what_they_replaced(
 
 def test_repeating_an_acceptance_or_promotion_adds_nothing(tmp_path, ledger, bundles):
     promote(ledger, bundles["b"][:10])
-    before = ledger.path.read_bytes()
+    before = ledger.store.path.read_bytes()
     promote(ledger, bundles["b"])
     registry.accept(ledger, open_bundle(tmp_path / "runs" / "b"))
-    assert ledger.path.read_bytes() == before
+    assert ledger.store.path.read_bytes() == before
 
 
 def test_a_rollback_returns_to_the_champion_just_before(tmp_path, ledger):
@@ -70,14 +70,16 @@ def test_promotions_at_the_same_time_enter_a_bundle_once_and_roll_back_to_the_on
 ):
     promote(ledger, bundles["a"])
     with ThreadPoolExecutor(8) as pool:
-        promoted = list(pool.map(lambda _: promote(Ledger(ledger.path), bundles["b"]), range(8)))
+        promoted = list(pool.map(lambda _: promote(Ledger(ledger.base), bundles["b"]), range(8)))
     assert len({entry.hash for entry in promoted}) == 1
     kinds = [(entry.kind, entry.bundle_id) for entry in ledger.entries()]
     assert kinds.count(("promoted", bundles["b"])) == 1
     assert registry.rollback(ledger).bundle_id == bundles["a"]
 
 
-def test_a_promotion_during_a_rollback_is_what_is_rolled_back(tmp_path, ledger, bundles, monkeypatch):
+def test_a_rollback_during_which_another_bundle_is_promoted_is_refused(
+    tmp_path, ledger, bundles, monkeypatch
+):
     promote(ledger, bundles["a"])
     promote(ledger, bundles["b"])
     make_bundle(tmp_path / "runs" / "c", seed=5)
@@ -88,8 +90,10 @@ def test_a_promotion_during_a_rollback_is_what_is_rolled_back(tmp_path, ledger, 
             promotions.promote(ledger, open_bundle(waiting.pop()))
         return open_bundle(folder)
 
-    monkeypatch.setattr("orchestration.registry.promotion.open_bundle", slow)
-    assert registry.rollback(ledger).bundle_id == bundles["b"]
+    monkeypatch.setattr("orchestration.registry.rolling_back.open_bundle", slow)
+    with pytest.raises(ConflictError, match=r"promoted .* as champion of tiny meanwhile"):
+        registry.rollback(ledger)
+    assert registry.champion_bundle(ledger).folder == tmp_path / "runs" / "c"
 
 
 def test_a_moved_bundle_is_accepted_where_it_is_now(tmp_path, ledger, bundles):
@@ -221,7 +225,7 @@ def test_a_parent_whose_folder_contains_another_bundle_is_not_trained_from(tmp_p
 
 def test_a_beginning_shared_by_two_ids_is_refused(ledger):
     for name in ("ab1", "ab2"):
-        ledger.append("accepted", bundle_id=name * 20, bundle_path=Path(name), stage=3, preset="tiny")
+        ledger.append(Draft("accepted", name * 20, Path(name), 3, "tiny"))
     with pytest.raises(AnimaticError, match="ab is the beginning of 2 bundle ids"):
         registry.named_bundle(ledger, "ab")
 

@@ -58,12 +58,12 @@ def challenger(tmp_path, champion) -> Bundle:
 
 
 def refused(message: str, outcome: str, bundle: Bundle, workspace: Workspace, **gate: Any) -> None:
-    before = workspace.ledger.path.read_bytes()
+    before = workspace.ledger.store.path.read_bytes()
     with pytest.raises(GateRefusalError, match=message) as caught:
         promote(bundle, workspace, **gate)
     assert caught.value.judgement.decision.outcome == outcome
     assert "\n" not in str(caught.value)
-    assert workspace.ledger.path.read_bytes() == before
+    assert workspace.ledger.store.path.read_bytes() == before
 
 
 def test_the_newest_report_of_the_bundle_decides(workspace, champion, challenger):
@@ -166,7 +166,7 @@ def test_the_champions_report_is_that_of_its_promotion_wherever_its_evaluation_w
     evaluated(champion, workspace, "worse", noise=30.0)
     evaluated(challenger, workspace, noise=12.0)
     refused("first_frame_psnr: .* worse", "FAIL", challenger, workspace)
-    stored = Evidence(workspace.ledger.path).path("report", recorded)
+    stored = Evidence(workspace.ledger.folder).local("report", recorded, workspace.root)
     stored.write_text(stored.read_text().replace("moves right", "moves left"))
     shutil.rmtree(workspace.root / "evaluations")
     evaluated(challenger, workspace)
@@ -200,7 +200,7 @@ def test_force_promotes_with_or_without_a_report_and_is_recorded(workspace, cham
     evaluated(challenger, workspace, noise=12.0)
     entry = promote(challenger, workspace, forced="the old one is unsafe")
     assert (entry.gate.outcome, entry.forced) == ("FAIL", "the old one is unsafe")
-    assert Evidence(workspace.ledger.path).problems(entry.gate) == []
+    assert Evidence(workspace.ledger.folder).problems(entry.gate) == []
     published = promote(bundle_at(tmp_path, "published"), workspace, forced="published weights")
     assert (published.gate, published.forced) == (None, "published weights")
 
@@ -263,4 +263,4 @@ def test_a_required_study_of_both_reports_decides_and_is_kept(workspace, champio
     assert check_.value > 0.8 and check_.low > 0.5 and check_.n == 8
     assert entry.gate.study == json.loads(won.read_text())["digest"]
     won.unlink()
-    assert Evidence(workspace.ledger.path).problems(entry.gate) == []
+    assert Evidence(workspace.ledger.folder).problems(entry.gate) == []

@@ -56,7 +56,7 @@ def test_the_champions_of_all_presets_are_verified(workspace, tmp_path):
 
 
 def test_a_ledger_that_ends_within_an_entry_fails(workspace):
-    path = workspace.ledger.path
+    path = workspace.ledger.store.path
     path.write_bytes(path.read_bytes() + b'{"seq": 2, "kin')
     ledger = found(workspace)["ledger"]
     assert not ledger.ok and "ends within an entry" in ledger.found

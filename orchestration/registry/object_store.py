@@ -1,0 +1,65 @@
+"""A ledger in an object store: one object for each entry, which only one writer can create."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AbstractContextManager, nullcontext
+
+from core.retry import RetryPolicy
+from core.storage import Folder, UnavailableError
+from orchestration.registry.store import StoredLines
+
+FOLDER = "ledger"
+_NAME = re.compile(r"\d{8,}\.json")
+# An answer that does not come leaves open whether the object was created: it is read back in each attempt.
+_ATTEMPTS = RetryPolicy(attempts=5, pause_s=0.5, jitter=True, on=(UnavailableError,))
+
+
+class ObjectStore:
+    """The objects ``ledger/00000000.json``, ``ledger/00000001.json`` … below a URL.
+
+    The store must honour *create only if absent*: see :func:`orchestration.registry.ledger.open_store`.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self.base = None
+
+    def __str__(self) -> str:
+        return f"{self.folder}/{FOLDER}"
+
+    def read(self) -> StoredLines:
+        """Every object, in the order of the names."""
+        names = [name for name in self.folder.names(FOLDER) if _NAME.fullmatch(name)]
+        names.sort(key=lambda name: int(name.partition(".")[0]))
+        expected = [_name(number) for number in range(len(names))]
+        problems = [f"{name} is missing" for name in expected if name not in names][:1]
+        contents = self.folder.read_all([f"{FOLDER}/{name}" for name in names])
+        return StoredLines(tuple(contents), tuple(names), tuple(problems))
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Nothing: :meth:`append` finds other writers."""
+        return nullcontext()
+
+    def append(self, number: int, line: bytes) -> bool:
+        """Create the object of an entry, unless another writer has.
+
+        Raises:
+            UnavailableError: the store does not answer, so that it is unknown whether the entry was recorded.
+            StoreError: the store refuses.
+        """
+        name = f"{FOLDER}/{_name(number)}"
+
+        def create() -> bool:
+            try:
+                self.folder.create(name, line)
+                return True
+            except FileExistsError:
+                # Also what a repeated request gets whose first answer was lost: ids make every line unique.
+                return self.folder.read(name) == line
+
+        return _ATTEMPTS.call(create)
+
+
+def _name(number: int) -> str:
+    return f"{number:08d}.json"
