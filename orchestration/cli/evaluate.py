@@ -52,6 +52,10 @@ Folder = Annotated[
     ),
 ]
 BundleName = Annotated[str | None, typer.Option(help="Bundle folder or id; the champion if not given.")]
+Newest = Annotated[
+    bool,
+    typer.Option("--newest", help="The stage-3 bundle that was accepted last, in place of the champion."),
+]
 Stride = Annotated[
     int | None,
     typer.Option(min=1, help="Take every n-th frame of the real clips; the network gets their rate."),
@@ -130,6 +134,7 @@ def evaluate(
     data: Annotated[str, typer.Argument(help="Held-out dataset, or a folder of NAME.mp4 with NAME.txt.")],
     folder: Folder = None,
     bundle: BundleName = None,
+    newest: Newest = False,
     clips: Annotated[int | None, typer.Option(min=1, help="How many; all if not given.")] = None,
     steps: Annotated[int | None, typer.Option(help="DDIM steps.")] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of clips and the noise.")] = 0,
@@ -157,7 +162,9 @@ def evaluate(
     from orchestration.workflows import evaluate as workflow
 
     exports = export_pictures is not None
-    system = workflow.SystemOptions(protocol, split, captions, generated, baseline, weights, size, exports)
+    system = workflow.SystemOptions(
+        protocol, split, captions, generated, baseline, weights, size, exports, newest
+    )
     options = workflow.EvaluateOptions(
         data=data,
         bundle=bundle,

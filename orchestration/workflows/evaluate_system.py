@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from core.errors import AnimaticError
 from models.bundle import Bundle
-from orchestration.registry import select_bundle
+from orchestration.registry import newest_final_bundle, select_bundle
 from orchestration.workspace import Workspace
 from pipelines.evaluate import EvaluateConfig
 
@@ -31,7 +31,8 @@ class SystemOptions:
     At most one of ``generated``, a folder of clips that another system made, and ``baseline``, which needs
     ``weights``; a bundle if neither is given. ``size``: FRAMESxHEIGHTxWIDTH of clips that no bundle makes,
     that of the bundle or champion if None. ``split`` and ``captions`` choose from a public dataset.
-    ``elsewhere``: the pictures are exported, for a system that runs elsewhere.
+    ``elsewhere``: the pictures are exported, for a system that runs elsewhere. ``newest``: the bundle is the
+    one of the last stage that was accepted last, in place of the champion.
     """
 
     protocol: str = "held-out"
@@ -42,6 +43,7 @@ class SystemOptions:
     weights: Path | None = None
     size: str | None = None
     elsewhere: bool = False
+    newest: bool = False
 
     def check(self, steps: int | None = None) -> None:
         """Raise AnimaticError for options that contradict each other, or values that do not exist."""
@@ -53,6 +55,8 @@ class SystemOptions:
             raise AnimaticError("--generated measures clips that exist and --baseline generates: pass one")
         if self.elsewhere and (self.generated is not None or self.baseline is not None):
             raise AnimaticError("--export-pictures measures nothing: leave out --generated and --baseline")
+        if self.newest and not self.needs_bundle:
+            raise AnimaticError("--newest chooses the bundle that generates: leave it out, no bundle does")
         if (self.weights is None) != (self.baseline is None):
             raise AnimaticError("--baseline needs --weights, the folder of its pipeline, and only it does")
         if self.generated is not None and steps is not None:
@@ -119,7 +123,11 @@ def choose_system(
     if options.needs_bundle:
         if options.size is not None:
             raise AnimaticError("--size is that of clips which no bundle generates: leave it out")
-        return ChosenSystem(bundle=select_bundle(workspace.ledger, bundle))
+        if not options.newest:
+            return ChosenSystem(bundle=select_bundle(workspace.ledger, bundle))
+        if bundle is not None:
+            raise AnimaticError("--bundle names a bundle, --newest chooses the one accepted last: pass one")
+        return ChosenSystem(bundle=newest_final_bundle(workspace.ledger))
     shape = compared_shape(options.size, bundle, workspace)
     if options.baseline is not None:
         return ChosenSystem(baseline=_baseline(options, steps), shape=shape)

@@ -152,6 +152,7 @@ def evaluate_job(options: EvaluateOptions, workspace: Workspace) -> JobRequest:
         options=_options(
             out=_path(options.folder),
             bundle=_bundle(options.bundle),
+            newest=system.newest,
             clips=options.clips,
             steps=options.steps,
             seed=options.seed,

@@ -1,11 +1,15 @@
 """The command's evaluation compares clips of one rate, and has a folder of its own for each protocol."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
+from core.errors import AnimaticError
+from models.bundle import open_bundle
+from orchestration import registry
 from orchestration.demo.footage import FPS, draw_scene, encode, render
-from orchestration.workflows.evaluate import EvaluateOptions, plan, prepare_evaluation
+from orchestration.workflows.evaluate import EvaluateOptions, SystemOptions, plan, prepare_evaluation
 from orchestration.workspace import Workspace
 from tests.support.small_stages import make_bundle
 
@@ -23,6 +27,29 @@ def test_a_stride_decides_the_rate_of_both_sides(tmp_path):
     options = EvaluateOptions(data="held-out", bundle=str(tmp_path / "bundle"), stride=3)
     config = prepare_evaluation(options, Workspace(tmp_path / "runs")).config
     assert (config.sampling.fps, config.stride) == (None, 3)
+
+
+def test_the_newest_bundle_is_the_stage_3_bundle_that_was_accepted_last(tmp_path):
+    workspace = Workspace(tmp_path / "runs")
+    for seed, (name, stage) in enumerate((("old", 3), ("new", 3), ("unfinished", 2))):
+        make_bundle(tmp_path / name, stage=stage, seed=seed)
+        registry.accept(workspace.ledger, open_bundle(tmp_path / name))
+    request = prepare_evaluation(EvaluateOptions("held-out", system=SystemOptions(newest=True)), workspace)
+    assert request.system.bundle is not None
+    assert request.system.bundle.folder == tmp_path / "new"
+
+
+@pytest.mark.parametrize(
+    ("bundle", "system", "refusal"),
+    [
+        ("old", SystemOptions(newest=True), "--bundle names a bundle, --newest chooses"),
+        (None, SystemOptions(generated=Path("clips"), newest=True), "--newest chooses the bundle that"),
+        (None, SystemOptions(elsewhere=True, newest=True), "--newest chooses the bundle that"),
+    ],
+)
+def test_the_newest_bundle_is_refused_beside_another_system(tmp_path, bundle, system, refusal):
+    with pytest.raises(AnimaticError, match=refusal):
+        prepare_evaluation(EvaluateOptions("d", bundle, system=system), Workspace(tmp_path / "runs"))
 
 
 def _held_out(folder, count):
