@@ -7,7 +7,16 @@ package is entered through the names below, and ``timings`` for the rates of the
 
 from pipelines.ingest.job import IngestReport, ingest
 from pipelines.ingest.progress import IngestProgress
+from pipelines.ingest.recorded_table import RecordedTable, recorded_table
 from pipelines.ingest.retry_rejected import retry
 from pipelines.ingest.unit import IngestConfig
 
-__all__ = ["IngestConfig", "IngestProgress", "IngestReport", "ingest", "retry"]
+__all__ = [
+    "IngestConfig",
+    "IngestProgress",
+    "IngestReport",
+    "RecordedTable",
+    "ingest",
+    "recorded_table",
+    "retry",
+]

@@ -112,7 +112,7 @@ class IngestInputs:
 
         Raises AnimaticError for settings of a later version, which this one would not apply.
         """
-        return digest_of([UNIT_SETTINGS.values(_recorded(self.config)), self.videos])
+        return digest_of([UNIT_SETTINGS.values(recorded_config(self.config)), self.videos])
 
     def source_of(self, rows: list[SourceRow]) -> UnitSource:
         """What the manifest of a unit with these rows records."""
@@ -121,7 +121,7 @@ class IngestInputs:
     @property
     def unit_rows(self) -> int:
         """Rows of a unit."""
-        return _recorded(self.config).unit_rows
+        return recorded_config(self.config).unit_rows
 
     @property
     def units(self) -> int:
@@ -167,7 +167,7 @@ def _settings(config: IngestConfig) -> Settings:
     return {"format": FORMAT, **RECORDED.values(config)}
 
 
-def _recorded(settings: Settings) -> IngestConfig:
+def recorded_config(settings: Settings) -> IngestConfig:
     """The configuration with these ``_settings``."""
     recorded = {name: value for name, value in settings.items() if name not in ("format", "source_sha256")}
     try:

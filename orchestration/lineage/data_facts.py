@@ -1,0 +1,75 @@
+"""What is displayed of datasets, latents and mixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import JsonValue
+
+from models.bundle import TrainedOn
+from orchestration.lineage.records import Fact
+from pipelines.dataset.latent_records import LatentsRecord
+from pipelines.dataset.records import DatasetRecord
+
+_SHORT = 12
+
+
+def dataset_facts(record: DatasetRecord) -> tuple[Fact, ...]:
+    """Counts, filters and takedowns of a dataset."""
+    counts, config, shards = record["counts"], record["config"], record["shards"]
+    rejected = "; ".join(f"{reason} {n:,}" for reason, n in sorted(counts["reasons"].items(), key=_by_count))
+    facts = [
+        Fact("rows", f"{counts['rows']:,}"),
+        Fact("clips", f"{counts['samples']:,}"),
+        Fact("rejected", f"{counts['rejected_rows']:,}" + (f" ({rejected})" if rejected else "")),
+        Fact("shards", f"{len(shards):,}, {sum(shard['bytes'] for shard in shards):,} bytes"),
+    ]
+    filters = config.get("filters")
+    settings = _given(filters if isinstance(filters, dict) else {})
+    if config.get("where"):
+        settings = [f"where {config['where']}", *settings]
+    if config.get("kind") != "images":
+        facts.append(Fact("filters", ", ".join(settings) or "none"))
+    return tuple(facts)
+
+
+def latent_facts(record: LatentsRecord) -> tuple[Fact, ...]:
+    """Counts and codec of latents."""
+    config, counts = record["config"], record["counts"]
+    return (
+        Fact("codec", str(config["codec"])[:_SHORT]),
+        Fact("text tower", str(config["text"])[:_SHORT] if config["text"] else "no text features"),
+        Fact("frames of", f"{config['height']} x {config['width']} pixels"),
+        Fact("encoded", f"{counts['encoded']:,} of {counts['samples']:,} clips"),
+    )
+
+
+def mixture_facts(records: Sequence[TrainedOn]) -> tuple[Fact, ...]:
+    """Weight and selection of each dataset."""
+    return tuple(Fact(f"dataset {n}", _mixed(record)) for n, record in enumerate(records, start=1))
+
+
+def selection_text(record: TrainedOn) -> str:
+    """Which clips of a dataset a mix takes, and how often, for an edge."""
+    weights = [weight for _, weight in record["weights"]]
+    weight = f"weight {' → '.join(f'{weight:g}' for weight in weights)}"
+    return f"{weight}, selected" if record["selection"] else weight
+
+
+def _mixed(record: TrainedOn) -> str:
+    weights = [f"{weight:g}" + (f" from step {step:,}" if step else "") for step, weight in record["weights"]]
+    selection = ", ".join(_given(record["selection"])) or "all clips"
+    return f"{record['digest'][:_SHORT]}, weight {', '.join(weights)}, {selection}"
+
+
+def _given(settings: Mapping[str, JsonValue]) -> list[str]:
+    """Settings that are not at their default, which is null or false for all of these."""
+    return [
+        name.replace("_", " ") if value is True else f"{name.replace('_', ' ')} {value}"
+        for name, value in settings.items()
+        if value is not None and value is not False
+    ]
+
+
+def _by_count(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]
