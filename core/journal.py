@@ -95,8 +95,12 @@ def complete_last_line(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def read_records(path: Path, offset: int = 0, limit: int | None = None) -> tuple[list[dict[str, Any]], int]:
+def read_records(
+    path: Path, offset: int = 0, limit: int | None = None, *, without: bytes | None = None
+) -> tuple[list[dict[str, Any]], int]:
     """The JSON objects of a journal from a byte offset on; arguments and result as of ``read_lines``.
+
+    Lines that contain ``without`` are left out and not parsed.
 
     A line that is none, as a disk error or an editor leaves it, is logged and skipped: it must not make the
     rest unreadable.
@@ -104,6 +108,8 @@ def read_records(path: Path, offset: int = 0, limit: int | None = None) -> tuple
     lines, end = read_lines(path, offset, limit)
     records = []
     for line in lines:
+        if without is not None and without in line:
+            continue
         try:
             record = json.loads(line)
         except ValueError:

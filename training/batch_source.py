@@ -68,10 +68,7 @@ class DatasetSource:
                 "--set data.dataset=FOLDER"
             )
         data = config.data
-        main = OtherDataset(
-            dataset=config.data.dataset, latents=data.latents, weight=data.weight, selection=data.selection
-        )
-        self._config, self._datasets = config, [_open(each) for each in (main, *data.others)]
+        self._config, self._datasets = config, [open_configured(each) for each in data.datasets]
         for dataset in self._datasets:
             dataset.check_sampling(data.sampling)
         self.datasets: Sequence[TrainedOn] = [dataset.record() for dataset in self._datasets]
@@ -125,7 +122,8 @@ class DatasetSource:
             yield from loader
 
 
-def _open(chosen: OtherDataset) -> WeightedDataset:
+def open_configured(chosen: OtherDataset) -> WeightedDataset:
+    """The dataset that a configuration names. Raises AnimaticError as :meth:`WeightedDataset.open` does."""
     changes = chosen.weight if isinstance(chosen.weight, list) else [(0, chosen.weight)]
     return WeightedDataset.open(
         chosen.dataset,

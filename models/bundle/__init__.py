@@ -19,7 +19,7 @@ from models.bundle.info import (
     ImportedFile,
     TrainedOn,
 )
-from models.bundle.reading import Bundle, open_bundle
+from models.bundle.reading import Bundle, open_bundle, read_info
 from models.bundle.writing import write_bundle
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "ImportedFile",
     "TrainedOn",
     "open_bundle",
+    "read_info",
     "with_paths",
     "write_bundle",
 ]

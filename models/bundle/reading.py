@@ -112,7 +112,7 @@ def open_bundle(folder: Path | str, *, verify: bool = True) -> Bundle:
     path = folder / INFO
     if not path.is_file():
         raise AnimaticError(f"no bundle at {folder}: {INFO} is missing")
-    info = _read_info(path)
+    info = read_info(path)
     for name, digest in info.files.items():
         if not (folder / name).is_file():
             raise AnimaticError(f"bundle {folder} is incomplete: {name} is missing; restore it from a copy")
@@ -124,7 +124,12 @@ def open_bundle(folder: Path | str, *, verify: bool = True) -> Bundle:
     return Bundle(folder, sha256(path), info)
 
 
-def _read_info(path: Path) -> BundleInfo:
+def read_info(path: Path) -> BundleInfo:
+    """The description in a ``bundle.json``, whatever became of the files beside it.
+
+    Raises:
+        AnimaticError: it is none, is damaged, or of another format.
+    """
     try:
         document = json.loads(path.read_text())
         found = document.get("format") if isinstance(document, dict) else None

@@ -27,7 +27,7 @@ from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
-    from orchestration.registry import Ancestor
+    from orchestration.lineage import Ancestor
     from orchestration.workflows.promotion import PromotionResult
     from orchestration.workflows.registry_listing import ListedEntry
 

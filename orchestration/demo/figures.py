@@ -14,7 +14,8 @@ from orchestration.demo import promoting
 from orchestration.demo.footage import DIRECTIONS
 from orchestration.demo.outputs import DemoOutputs
 from orchestration.demo.step_timings import StepTimings
-from orchestration.registry import Ancestor, GateRecord, trace_lineage
+from orchestration.lineage import Ancestor, trace_lineage
+from orchestration.registry import GateRecord
 from pipelines.evaluate import EvaluationReport, MetricValue, read_report
 from pipelines.evaluate.statistics.intervals import Interval, mean_interval
 from training.journal import curves, read_journal

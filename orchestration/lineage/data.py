@@ -21,6 +21,8 @@ from pipelines.dataset.latent_records import LATENTS, LatentsRecord, read_latent
 from pipelines.dataset.records import DatasetRecord
 from pipelines.ingest import recorded_table
 from pipelines.loader import training_digest
+from training.batch_source import open_configured
+from training.config.data import OtherDataset
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class DataCollector:
         if url not in self._records:
             self._records[url] = self._looker.look(url, partial(_existing, url), absent="missing")
         return self._records[url]
+
+    def read_digest(self, chosen: OtherDataset) -> TrainedOn | None:
+        """What a run would record of a configured dataset today; None if it cannot be read."""
+        found = self._looker.look(chosen.dataset, lambda: open_configured(chosen).record())
+        return None if isinstance(found, Check) else found
 
     def _unknown(self, digest: str) -> str:
         """A dataset that nothing but its digest is known of; found if the workspace has it."""

@@ -1,4 +1,4 @@
-"""Accepted bundles and their aliases: the ledger and its changes, lineage, the mirror in MLflow."""
+"""Accepted bundles and their aliases: the ledger and its changes, the mirror in MLflow."""
 
 from orchestration.registry.aliases import CHALLENGER, PREVIOUS, check_alias
 from orchestration.registry.chain import Chain
@@ -8,7 +8,6 @@ from orchestration.registry.evidence import Evidence
 from orchestration.registry.gate_record import CheckRecord, GateRecord
 from orchestration.registry.history import History
 from orchestration.registry.ledger import Ledger
-from orchestration.registry.lineage import Ancestor, trace_lineage
 from orchestration.registry.mlflow_registry import mirror_champion
 from orchestration.registry.preset_names import check_preset
 from orchestration.registry.promotion import ConflictError, Grounds, accept, give_alias, promote
@@ -28,7 +27,6 @@ __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "PREVIOUS",
-    "Ancestor",
     "Chain",
     "CheckRecord",
     "ConflictError",
@@ -57,6 +55,5 @@ __all__ = [
     "promote",
     "rollback",
     "select_bundle",
-    "trace_lineage",
     "withdraw",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestration.registry import Ancestor, select_bundle, trace_lineage
+from orchestration.lineage import Ancestor, trace_lineage
+from orchestration.registry import select_bundle
 from orchestration.workspace import Workspace
 
 

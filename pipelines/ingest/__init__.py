@@ -7,8 +7,8 @@ package is entered through the names below, and ``timings`` for the rates of the
 
 from pipelines.ingest.job import IngestReport, ingest
 from pipelines.ingest.progress import IngestProgress
-from pipelines.ingest.recorded_table import RecordedTable, recorded_table
 from pipelines.ingest.retry_rejected import retry
+from pipelines.ingest.source_record import RecordedTable, recorded_table
 from pipelines.ingest.unit import IngestConfig
 
 __all__ = [

@@ -9,7 +9,8 @@ import torch
 from core.errors import AnimaticError
 from core.files import sha256
 from models.bundle import open_bundle
-from orchestration.registry import Ledger, trace_lineage
+from orchestration.lineage import trace_lineage
+from orchestration.registry import Ledger
 from tests.support.process_group import WorkerError
 from tests.support.training_jobs import small_config
 from training.config import config_hash

@@ -65,6 +65,16 @@ class DataConfig(Section):
     )
     cache: CacheConfig = CacheConfig()
 
+    @property
+    def datasets(self) -> list[OtherDataset]:
+        """All that are mixed, the main one first; empty where none is set."""
+        if self.dataset is None:
+            return []
+        main = OtherDataset(
+            dataset=self.dataset, latents=self.latents, weight=self.weight, selection=self.selection
+        )
+        return [main, *self.others]
+
     @model_validator(mode="after")
     def _buckets_differ(self) -> Self:
         by_shape: dict[tuple[Fraction, int], Bucket] = {}

@@ -9,6 +9,7 @@ import pytest
 from core.errors import AnimaticError
 from models.bundle import open_bundle
 from orchestration import registry
+from orchestration.lineage import trace_lineage
 from orchestration.registry import CheckRecord, ConflictError, Evidence, GateRecord, Grounds, Ledger
 from tests.support import promotions
 from tests.support.small_stages import make_bundle
@@ -101,7 +102,7 @@ def test_the_reason_of_a_forced_promotion_stays_in_the_ledger_and_in_lineages(tm
     entry = ledger.champion("tiny")
     assert (entry.gate, entry.forced) == (REFUSED, "a demonstration tomorrow")
     assert ledger.forced(bundle.id) == "a demonstration tomorrow"
-    assert registry.trace_lineage(ledger, bundle)[0].forced == "a demonstration tomorrow"
+    assert trace_lineage(ledger, bundle)[0].forced == "a demonstration tomorrow"
     registry.promote(ledger, bundle_at(tmp_path / "second", 1), lambda _: Grounds(forced="no report"))
     registry.rollback(ledger)
     assert ledger.champion("tiny").forced == "a demonstration tomorrow"

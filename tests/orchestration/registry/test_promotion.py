@@ -1,6 +1,5 @@
-"""Acceptance, promotion, rollback and lineage use verified bundles and record every change in the ledger."""
+"""Acceptance, promotion and rollback use verified bundles and record every change in the ledger."""
 
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -162,56 +161,6 @@ def test_an_exchanged_folder_is_refused_under_the_id_of_its_former_bundle(tmp_pa
         registry.named_bundle(ledger, bundles["a"])
     with pytest.raises(AnimaticError, match=f"the previous champion is {bundles['a'][:12]}"):
         registry.rollback(ledger)
-
-
-def test_lineage_follows_parents_and_bases_and_names_missing_ones(tmp_path, ledger):
-    base = make_bundle(tmp_path / "runs" / "base", stage=0)
-    one = make_bundle(tmp_path / "runs" / "one", stage=1, parent=base)
-    two = make_bundle(tmp_path / "runs" / "two", stage=2, parent=one, base=base)
-    three = make_bundle(tmp_path / "runs" / "three", stage=3, parent=two)
-    for name in ("one", "two", "three"):
-        registry.accept(ledger, open_bundle(tmp_path / "runs" / name))
-
-    chain = registry.trace_lineage(ledger, open_bundle(tmp_path / "runs" / "three"))
-
-    assert [link.id for link in chain] == [three, two, one, base]
-    assert [link.stage for link in chain] == [3, 2, 1, None]
-    assert chain[-1].path is None
-
-
-def test_lineage_never_reports_another_bundle_under_an_ancestors_id(tmp_path, ledger):
-    two = make_bundle(tmp_path / "runs" / "two", stage=2)
-    make_bundle(tmp_path / "runs" / "three", parent=two)
-    registry.accept(ledger, open_bundle(tmp_path / "runs" / "two"))
-    child = open_bundle(tmp_path / "runs" / "three")
-    assert registry.trace_lineage(ledger, child)[1].path == tmp_path / "runs" / "two"
-    (tmp_path / "runs" / "two").rename(tmp_path / "runs" / "kept")
-    make_bundle(tmp_path / "runs" / "two", stage=2, seed=3)
-    assert registry.trace_lineage(ledger, child)[1] == registry.Ancestor(two, None, None, None, None, None)
-    registry.accept(ledger, open_bundle(tmp_path / "runs" / "kept"))
-    assert registry.trace_lineage(ledger, child)[1].path == tmp_path / "runs" / "kept"
-
-
-def test_lineage_disregards_damage_of_another_bundle_in_an_ancestors_folder(tmp_path, ledger):
-    runs = tmp_path / "runs"
-    two = make_bundle(runs / "kept", stage=2)
-    make_bundle(runs / "three", parent=two)
-    shutil.copytree(runs / "kept", runs / "copy")
-    for name in ("kept", "copy"):
-        registry.accept(ledger, open_bundle(runs / name))
-    shutil.rmtree(runs / "copy")
-    make_bundle(runs / "copy", stage=2, seed=3)
-    tamper(runs / "copy")
-    assert registry.trace_lineage(ledger, open_bundle(runs / "three"))[1].path == runs / "kept"
-
-
-def test_lineage_verifies_every_ancestor(tmp_path, ledger):
-    two = make_bundle(tmp_path / "runs" / "two", stage=2)
-    make_bundle(tmp_path / "runs" / "three", parent=two)
-    registry.accept(ledger, open_bundle(tmp_path / "runs" / "two"))
-    tamper(tmp_path / "runs" / "two")
-    with pytest.raises(AnimaticError, match="two was tampered with"):
-        registry.trace_lineage(ledger, open_bundle(tmp_path / "runs" / "three"))
 
 
 def test_a_parent_whose_folder_contains_another_bundle_is_not_trained_from(tmp_path, ledger, bundles):

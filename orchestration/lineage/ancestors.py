@@ -1,0 +1,139 @@
+"""The bundles that a bundle descends from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import AnimaticError
+from core.files import sha256
+from models import PRIOR
+from models.bundle import INFO, Bundle, BundleInfo, ContinuedRun, open_bundle, read_info
+from orchestration.registry import Ledger
+from orchestration.workspace import display_path
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """One link of a lineage; everything but ``id`` is None if the bundle is not on this machine any more.
+
+    ``continued``: the checkpoint of another run that its run continued; None if it began by itself.
+    ``forced``: why it was promoted without the gate's consent, if it was.
+    """
+
+    id: str
+    path: Path | None
+    stage: int | None
+    preset: str | None
+    config_hash: str | None
+    dataset_digest: str | None
+    continued: ContinuedRun | None = None
+    forced: str = ""
+
+
+@dataclass(frozen=True)
+class FoundBundle:
+    """A bundle of a lineage.
+
+    Attributes:
+        folder: None if it is in none of the folders that it was in.
+        info: its description; None where that cannot be read.
+        damage: why its files are not those that the description records; empty if they are.
+        absence: what is in the recorded folders in its stead, if anything is.
+    """
+
+    id: str
+    folder: Path | None = None
+    info: BundleInfo | None = None
+    damage: str = ""
+    absence: str = ""
+
+    @property
+    def sources(self) -> list[str]:
+        """Ids of its parent and base."""
+        if self.info is None:
+            return []
+        return [source for source in (self.info.parent, self.info.extra.get("base")) if source]
+
+
+def trace_bundles(ledger: Ledger, bundle_id: str, folders: Sequence[Path]) -> list[FoundBundle]:
+    """A bundle and all that it descends from, nearest first, each verified where it is found.
+
+    Args:
+        folders: to look in before those that the ledger recorded.
+    """
+    chain: dict[str, FoundBundle] = {}
+    waiting = [bundle_id]
+    while waiting:
+        bundle_id = waiting.pop(0)
+        if bundle_id not in chain:
+            found = _find(bundle_id, [*folders, *ledger.folders_of(bundle_id), PRIOR])
+            chain[bundle_id] = found
+            waiting += found.sources
+    return list(chain.values())
+
+
+def trace_lineage(ledger: Ledger, bundle: Bundle) -> list[Ancestor]:
+    """An opened bundle and everything it descends from, nearest first; each found ancestor is verified.
+
+    Raises:
+        AnimaticError: an ancestor that is still on disk fails verification.
+    """
+    chain = trace_bundles(ledger, bundle.id, [bundle.folder])
+    for found in chain:
+        if found.damage:
+            raise AnimaticError(found.damage)
+    return [as_ancestor(found, ledger) for found in chain]
+
+
+def as_ancestor(found: FoundBundle, ledger: Ledger) -> Ancestor:
+    """A bundle as one link of a lineage."""
+    info, forced = found.info, ledger.forced(found.id)
+    if info is None:
+        return Ancestor(found.id, None, None, None, None, None, forced=forced)
+    return Ancestor(
+        found.id,
+        found.folder,
+        info.stage,
+        info.preset,
+        info.config_hash,
+        info.dataset_digest,
+        info.extra.get("continued"),
+        forced,
+    )
+
+
+def _find(bundle_id: str, folders: Sequence[Path]) -> FoundBundle:
+    """The bundle with this id in the first of the folders that contains it intact, else damaged.
+
+    A folder may contain another bundle by now, which is never reported under this id.
+    """
+    damaged, absence = None, ""
+    for folder in dict.fromkeys(folders):
+        if not (folder / INFO).is_file():
+            continue
+        if (found := sha256(folder / INFO)) != bundle_id:
+            if folder != PRIOR and not absence:
+                absence = f"{display_path(folder)} contains bundle {found[:12]} now"
+            continue
+        intact = _opened(bundle_id, folder)
+        if not intact.damage:
+            return intact
+        damaged = damaged or intact
+    return damaged or FoundBundle(bundle_id, absence=absence)
+
+
+def _opened(bundle_id: str, folder: Path) -> FoundBundle:
+    try:
+        return FoundBundle(bundle_id, folder, open_bundle(folder).info)
+    except (AnimaticError, OSError) as error:
+        return FoundBundle(bundle_id, folder, _description(folder), damage=str(error))
+
+
+def _description(folder: Path) -> BundleInfo | None:
+    """What a damaged bundle states; None for one that a later version wrote."""
+    try:
+        return read_info(folder / INFO)
+    except (AnimaticError, OSError):
+        return None

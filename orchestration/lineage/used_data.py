@@ -1,0 +1,48 @@
+"""The datasets of a run: as it recorded them, or in earlier versions as its configuration names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from models.bundle import BundleInfo, TrainedOn
+from orchestration.lineage.data import UsedData
+from orchestration.lineage.runs import RecordedRun
+from pipelines.loader import EVERYTHING, training_digest
+from training.config import RunConfig
+from training.config.data import OtherDataset
+
+
+def used_data(
+    digest: str,
+    run: RecordedRun | None,
+    info: BundleInfo | None,
+    recorded_now: Callable[[OtherDataset], TrainedOn | None],
+) -> list[UsedData]:
+    """The datasets that the data with this digest consists of; empty where that cannot be found out.
+
+    Args:
+        run, info: the run, and the description of its bundle; None where they are gone.
+        recorded_now: what a run would record of a configured dataset today; None if it cannot be read.
+    """
+    config = run.config if run is not None else None
+    chosen = config.data.datasets if isinstance(config, RunConfig) else []
+    recorded = (run.data if run is not None else []) or (info.extra.get("datasets", []) if info else [])
+    if not recorded and len(chosen) == 1 and chosen[0].selection == EVERYTHING:
+        recorded = [TrainedOn(digest=digest, latents=None, weights=[(0, 1.0)], selection={}, scores=None)]
+    if not recorded and chosen:
+        recorded = _as_now(digest, chosen, recorded_now)
+    urls: Sequence[OtherDataset | None] = chosen if len(chosen) == len(recorded) else [None] * len(recorded)
+    return [
+        UsedData(record, each.dataset if each else None, each.latents if each else None)
+        for record, each in zip(recorded, urls, strict=True)
+    ]
+
+
+def _as_now(
+    digest: str, chosen: Sequence[OtherDataset], recorded_now: Callable[[OtherDataset], TrainedOn | None]
+) -> list[TrainedOn]:
+    """Today's datasets, if they still are what the digest was computed from."""
+    found = [recorded_now(each) for each in chosen]
+    complete = [record for record in found if record is not None]
+    same = len(complete) == len(found) and training_digest(complete) == digest
+    return complete if same else []
