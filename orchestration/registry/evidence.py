@@ -66,7 +66,7 @@ class Evidence:
             document = json.loads(self._registry.read(name))
         except FileNotFoundError:
             return f"{where} is missing"
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter: nested more deeply than any document
             return f"{where} is damaged"
         if kind != "gate" and isinstance(document, dict):
             document.pop("digest", None)

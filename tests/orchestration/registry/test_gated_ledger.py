@@ -94,6 +94,8 @@ def test_evidence_that_is_deleted_or_edited_is_reported(tmp_path, ledger):
     ]
     report.write_bytes(b"{")
     assert evidence.problems(gate)[0] == f"report {report} is damaged"
+    report.write_bytes(b"[" * 1_000_000)
+    assert evidence.problems(gate)[0] == f"report {report} is damaged"
 
 
 def test_the_reason_of_a_forced_promotion_stays_in_the_ledger_and_in_lineages(tmp_path, ledger):
