@@ -8,7 +8,7 @@ from orchestration.registry.evidence import Evidence
 from orchestration.registry.gate_record import CheckRecord, GateRecord
 from orchestration.registry.history import History
 from orchestration.registry.ledger import Ledger
-from orchestration.registry.mlflow_registry import mirror_champion
+from orchestration.registry.mirror import MirroredStore, mirror_change, mirror_ledger
 from orchestration.registry.preset_names import check_preset
 from orchestration.registry.promotion import ConflictError, Grounds, accept, give_alias, promote
 from orchestration.registry.rolling_back import rollback
@@ -38,6 +38,7 @@ __all__ = [
     "History",
     "Kind",
     "Ledger",
+    "MirroredStore",
     "accept",
     "by_alias",
     "champion_bundle",
@@ -48,7 +49,8 @@ __all__ = [
     "check_preset",
     "give_alias",
     "known_bundle",
-    "mirror_champion",
+    "mirror_change",
+    "mirror_ledger",
     "named_bundle",
     "newest_final_bundle",
     "newest_folder",

@@ -86,8 +86,9 @@ def rollback(options: RollbackOptions, workspace: Workspace) -> PromotionResult:
 
 
 def _mirrored(entry: registry.Entry, workspace: Workspace) -> PromotionResult:
-    folder = workspace.ledger.path_of(entry)
-    return PromotionResult(entry, folder, registry.mirror_champion(workspace.mlflow_uri, entry, folder))
+    ledger = workspace.ledger
+    warning = registry.mirror_change(ledger, workspace.mlflow_uri, entry)
+    return PromotionResult(entry, ledger.path_of(entry), warning)
 
 
 def _grounds(

@@ -76,7 +76,7 @@ WORK = (
     "orchestration.workflows.train.train",
     "orchestration.workflows.sync.sync",
     "orchestration.workflows.ablation.run_ablation",
-    "orchestration.registry.mirror_champion",
+    "orchestration.registry.mirror_change",
     "orchestration.workflows.animate.animate",
     "orchestration.workflows.evaluate.export_pictures",
     "orchestration.workflows.evaluate.generate",

@@ -20,7 +20,7 @@ from tests.support.small_stages import make_bundle
 @pytest.fixture
 def place(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with a gate, without the mirror in MLflow."""
-    monkeypatch.setattr("orchestration.registry.mirror_champion", lambda *_: None)
+    monkeypatch.setattr("orchestration.registry.mirror_change", lambda *_: None)
     (here / "gate.yaml").write_text(GATE)
     return here
 

@@ -57,7 +57,7 @@ def add_types(found: dict[str, set[str]], content: dict[str, object]) -> None:
 @pytest.fixture
 def printed(here: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, object]]:
     """The JSON of each command."""
-    monkeypatch.setattr("orchestration.registry.mirror_champion", lambda *_: None)
+    monkeypatch.setattr("orchestration.registry.mirror_change", lambda *_: None)
     build_dataset(here / "data", [40] * 4)
     for seed, name in enumerate(("first", "second")):
         make_bundle(here / name, seed=seed)

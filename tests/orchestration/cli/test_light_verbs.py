@@ -25,7 +25,7 @@ import shlex, sys
 from typer.testing import CliRunner
 from orchestration import registry
 from orchestration.cli import app
-registry.mirror_champion = lambda *_: None
+registry.mirror_change = lambda *_: None
 for command in sys.argv[1:]:
     code = CliRunner().invoke(app, shlex.split(command)).exit_code
     print(command, code, *(name for name in ("torch", "ray") if name in sys.modules), sep=" -> ")

@@ -27,7 +27,7 @@ from tests.support.studies import answers_of
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch) -> Workspace:
-    monkeypatch.setattr("orchestration.registry.mirror_champion", lambda *_: None)
+    monkeypatch.setattr("orchestration.registry.mirror_change", lambda *_: None)
     (tmp_path / "gate.yaml").write_text(GATE)
     return Workspace(tmp_path / "runs")
 
