@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from core.code_version import code_version
+from models.bundle import card_head
 from training.config import RunConfig, config_hash
 from training.initialisation import Initialisation
 from training.journal import curves
@@ -36,7 +37,7 @@ def model_card(config: RunConfig, initialisation: Initialisation, dataset_digest
         ("Command", f"`animatic train --stage {config.stage} --preset {config.preset}`"),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
-    return (
+    return card_head(config.model, config.preset) + (
         f"# {config.preset}, stage {stage.number}: {stage.name}\n\n| | |\n|---|---|\n{table}\n\n"
         f"## Training loss\n\n{_loss_table(journal)}\n"
     )

@@ -10,6 +10,7 @@ Torch is imported only where tensors are read or written: describing and verifyi
 """
 
 from models.bundle.frozen_parts import with_paths
+from models.bundle.hub_head import LIBRARY, card_head, card_tags, pipeline_tag
 from models.bundle.info import (
     INFO,
     BundleExtra,
@@ -24,6 +25,7 @@ from models.bundle.writing import write_bundle
 
 __all__ = [
     "INFO",
+    "LIBRARY",
     "Bundle",
     "BundleExtra",
     "BundleInfo",
@@ -31,7 +33,10 @@ __all__ = [
     "ContinuedRun",
     "ImportedFile",
     "TrainedOn",
+    "card_head",
+    "card_tags",
     "open_bundle",
+    "pipeline_tag",
     "read_info",
     "with_paths",
     "write_bundle",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core.errors import AnimaticError
 from core.files import sha256
-from models.bundle import BundleOrigin, write_bundle
+from models.bundle import BundleOrigin, card_head, write_bundle
 from models.checkpoints.checkpoint_file import CheckpointFile, open_checkpoint
 from models.checkpoints.layout import part_of
 from models.checkpoints.matching import VariantMatch, match_variant
@@ -114,7 +114,7 @@ def _card(file: CheckpointFile, match: VariantMatch, digest: str) -> str:
     types = ", ".join(sorted({file.types[stored] for stored in match.names.values()}))
     parts = "\n".join(f"| {part} | {count:,} | {sizes[part]:,} |" for part, count in counts.items())
     model = match.variant.architecture
-    return (
+    return card_head(model, match.variant.preset) + (
         f"# {match.variant.title}\n\n"
         f"Imported from `{file.path.name}` (sha256 {digest}) with `animatic import-checkpoint`. The "
         f"tensors are those of the file ({types}), byte for byte. Its licence applies.\n\n"
