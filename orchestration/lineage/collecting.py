@@ -10,6 +10,7 @@ from orchestration.lineage.ancestors import FoundBundle, trace_bundles
 from orchestration.lineage.building import GraphBuilder
 from orchestration.lineage.content import content_of
 from orchestration.lineage.data import DataCollector
+from orchestration.lineage.decisions import DecisionCollector
 from orchestration.lineage.looking import LIMIT_S, Looker
 from orchestration.lineage.origin_nodes import bundle_node, continued_node, published_node, run_node
 from orchestration.lineage.records import LineageGraph
@@ -45,7 +46,9 @@ class _Collector:
         self._builder, content = GraphBuilder(), content_of(workspace.root)
         self._content = content
         self._runs = RunIndex(content.runs)
-        self._data = DataCollector(self._builder, Looker(limit_s), content, deep=deep)
+        looker = Looker(limit_s)
+        self._data = DataCollector(self._builder, looker, content, deep=deep)
+        self._decisions = DecisionCollector(self._builder, looker, content, workspace.ledger, deep=deep)
 
     def collect(self, bundle: Bundle) -> LineageGraph:
         """The graph of one bundle."""
@@ -62,6 +65,7 @@ class _Collector:
         for found in added:
             if found.info is not None:
                 self._add_origin(found, found.info)
+            self._decisions.add(found.id)
 
     def _add_origin(self, found: FoundBundle, info: BundleInfo) -> None:
         """The run or file that a bundle is the product of."""

@@ -33,7 +33,7 @@ class Evidence:
 
     def keep(self, kind: Kind, digest: str, content: bytes) -> None:
         """Store a document, unless it is stored intact."""
-        if self._problem(kind, digest) is not None:
+        if self.problem(kind, digest) is not None:
             self._registry.write(self.name(kind, digest), content)
 
     def local(self, kind: Kind, digest: str, cache: Path) -> Path:
@@ -56,12 +56,17 @@ class Evidence:
             ("gate", record.gate),
             ("study", record.study),
         ]
-        found = (self._problem(kind, digest) for kind, digest in named if digest is not None)
+        found = (self.problem(kind, digest) for kind, digest in named if digest is not None)
         return [problem for problem in found if problem is not None]
 
-    def _problem(self, kind: Kind, digest: str) -> str | None:
+    def where(self, kind: Kind, digest: str) -> str:
+        """The path or URL of a document, for display."""
+        return without_credentials(f"{self._registry}/{self.name(kind, digest)}")
+
+    def problem(self, kind: Kind, digest: str) -> str | None:
+        """In one line that a document is missing, or changed; None if it is intact."""
         name = self.name(kind, digest)
-        where = f"{kind} {without_credentials(f'{self._registry}/{name}')}"
+        where = f"{kind} {self.where(kind, digest)}"
         try:
             document = json.loads(self._registry.read(name))
         except FileNotFoundError:
