@@ -1,4 +1,4 @@
-"""Verbs over the registry: promote, rollback, lineage, registry."""
+"""Verbs that change who has an alias: promote, rollback, withdraw; and lineage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ from orchestration.workspace import display_path
 if TYPE_CHECKING:
     from orchestration.lineage import Ancestor
     from orchestration.workflows.promotion import PromotionResult
-    from orchestration.workflows.registry_listing import ListedEntry
 
 PANEL = "Promotion"
 LedgerPreset = Annotated[str | None, typer.Option("--preset", help="Only this preset.")]
@@ -37,14 +36,14 @@ LedgerPreset = Annotated[str | None, typer.Option("--preset", help="Only this pr
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    add_verbs(app, PANEL, (promote, rollback, lineage, registry))
+    add_verbs(app, PANEL, (promote, rollback, withdraw, lineage))
 
 
 def promote(
     context: typer.Context,
     bundle: Annotated[
         str | None,
-        typer.Argument(help="Bundle folder or id; the newest accepted stage-3 bundle if not given."),
+        typer.Argument(help="Bundle folder, id or alias; the newest accepted stage-3 bundle if not given."),
     ] = None,
     preset: LedgerPreset = None,
     report: Annotated[
@@ -62,11 +61,17 @@ def promote(
         bool, typer.Option("--force", help="Promote without the gate's consent; needs --reason.")
     ] = False,
     reason: Annotated[str | None, typer.Option(help="Why, with --force; the ledger keeps it.")] = None,
+    to: Annotated[
+        str, typer.Option(metavar="ALIAS", help="The alias to give; others than champion need no report.")
+    ] = "champion",
     actor: Actor = None,
     note: Note = "",
     as_json: AsJson = False,
 ) -> None:
-    """Make a bundle the champion of its preset, if its report passes the gate."""
+    """Make a bundle the champion of its preset, if its report passes the gate; or give it another alias."""
+    if to != "champion":
+        unused = given(context, "report", "gate", "champion_report", "study", "force", "reason")
+        refuse(unused, f"with --to {to}: only the champion goes through the gate")
     if force and not (reason or "").strip():
         raise typer.BadParameter("give the reason: --reason TEXT", ctx=context, param_hint="--force")
     if not force:
@@ -75,15 +80,14 @@ def promote(
     from orchestration.workflows.gate_records import GateOptions
     from orchestration.workspace import Workspace
 
-    options = promotion.PromoteOptions(
-        bundle, preset, actor, note, GateOptions(report, gate, champion_report, study), forced=reason or ""
-    )
+    judged = GateOptions(report, gate, champion_report, study)
+    options = promotion.PromoteOptions(bundle, preset, actor, note, judged, forced=reason or "", alias=to)
     with print_refusal(as_json):
         result = promotion.promote(options, Workspace.current())
     entry = result.entry
     replaced = f", replacing {short(entry.replaced)}" if entry.replaced else ""
     if result.unchanged:
-        print_warning(f"{short(entry.bundle_id)} is champion already: no report was judged, nothing recorded")
+        print_warning(f"{short(entry.bundle_id)} is {to} already: no report was judged, nothing recorded")
     elif not as_json:
         print_grounds(entry)
     _print(result, f"{short(entry.bundle_id)} (stage {entry.stage}){replaced}", as_json)
@@ -103,7 +107,7 @@ def rollback(
 
 def lineage(
     bundle: Annotated[
-        str | None, typer.Argument(help="Bundle folder or id; the champion if not given.")
+        str | None, typer.Argument(help="Bundle folder, id or alias; the champion if not given.")
     ] = None,
     preset: LedgerPreset = None,
     as_json: AsJson = False,
@@ -135,56 +139,47 @@ def lineage(
             out().print(f"{short(link.id)} was promoted by force: {link.forced}")
 
 
-def registry(preset: LedgerPreset = None, as_json: AsJson = False) -> None:
-    """List accepted bundles and champions, after checking the ledger's chain."""
-    from orchestration.workflows.registry_listing import list_registry
+def withdraw(
+    bundle: Annotated[str, typer.Argument(help="Bundle folder, id or alias.")],
+    reason: Annotated[str, typer.Option(help="Why; the ledger keeps it.")],
+    alias: Annotated[
+        str | None,
+        typer.Option("--from", metavar="ALIAS", help="Only remove this alias from the bundle."),
+    ] = None,
+    preset: LedgerPreset = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also if aliases point at the bundle, which are removed.")
+    ] = False,
+    actor: Actor = None,
+    as_json: AsJson = False,
+) -> None:
+    """Withdraw a bundle from use for good, or remove an alias from it."""
+    if alias is not None and force:
+        refuse(["--force"], "with --from, which removes one alias in any case")
+    from orchestration.workflows import withdrawal
     from orchestration.workspace import Workspace
 
-    listing = list_registry(Workspace.current(), preset)
+    options = withdrawal.WithdrawOptions(bundle, reason, alias, preset, force, actor)
+    entry, warning = withdrawal.withdraw(options, Workspace.current())
     if as_json:
-        entries = [row.entry for row in listing.entries]
-        found = {"ledger": listing.ledger, "head": listing.head, "champions": listing.champions}
-        print_json({**found, "entries": entries})
-        return
-    print_table(
-        ("when", "event", "bundle", "stage", "preset", "who", "where", ""),
-        [
-            (
-                row.entry.time,
-                row.entry.kind,
-                short(row.entry.bundle_id),
-                row.entry.stage,
-                row.entry.preset,
-                row.entry.actor,
-                display_path(row.folder),
-                _state(row),
-            )
-            for row in listing.entries
-        ],
-    )
-    head = short(listing.head) if listing.head else "empty"
-    for problem in listing.problems:
-        print_warning(problem)
-    count = f"{len(listing.entries)} of " if preset else ""
-    out().print(f"{count}{listing.total} entries in {listing.ledger}, chain verified, head {head}")
+        print_json(entry)
+    elif entry.alias:
+        out().print(f"{short(entry.bundle_id)} is no longer {entry.alias} of {entry.preset}")
+    else:
+        aliases = f"; it {entry.forced}" if entry.forced else ""
+        out().print(f"{short(entry.bundle_id)} is withdrawn from use{aliases}")
+    if warning:
+        print_warning(warning)
 
 
 def _print(result: PromotionResult, change: str, as_json: bool) -> None:
     if as_json:
         print_json(result.entry)
     else:
-        out().print(f"champion of {result.entry.preset}: {change}")
+        out().print(f"{result.entry.moved_alias} of {result.entry.preset}: {change}")
         out().print(f"bundle {display_path(result.folder)}")
     if result.warning:
         print_warning(result.warning)
-
-
-def _state(row: ListedEntry) -> str:
-    """What became of an entry, and how it was decided."""
-    decided = "gate passed" if row.entry.gate is not None and row.entry.gate.outcome == "PASS" else ""
-    if row.entry.forced:
-        decided = f"forced: {row.entry.forced}"
-    return ", ".join(filter(None, ("champion" if row.champion else "", decided)))
 
 
 def _link_fields(link: Ancestor) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from orchestration.registry.aliases import CHALLENGER, PREVIOUS, check_alias
 from orchestration.registry.chain import Chain
 from orchestration.registry.checks import check_animates, check_complete, check_in_use
+from orchestration.registry.deployment import record_deployment
 from orchestration.registry.entry import CHAMPION, Draft, Entry, Kind
 from orchestration.registry.evidence import Evidence
 from orchestration.registry.gate_record import CheckRecord, GateRecord
@@ -55,6 +56,7 @@ __all__ = [
     "newest_final_bundle",
     "newest_folder",
     "promote",
+    "record_deployment",
     "rollback",
     "select_bundle",
     "withdraw",

@@ -7,6 +7,8 @@ object store creates the next numbered object only if it is absent.
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -27,7 +29,7 @@ T = TypeVar("T")
 CONDITIONAL_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
 # A writer is only ever delayed by others that succeed: of as many, each has its turn.
 _MOST_LOSSES = 1000
-_LEAST_HEAD = 12
+_HEAD = re.compile(r"[0-9a-f]{12,64}")
 
 
 class Ledger(History):
@@ -57,23 +59,30 @@ class Ledger(History):
         """The folder of the registry on this machine; None in an object store."""
         return self.store.base
 
-    def check(self) -> Chain:
-        """Everything in the ledger, verified; damage is in the result. Raises AnimaticError only where the
-        store cannot be read."""
-        return check_chain(self.store.read())
-
-    def verify(self, expect_head: str | None = None) -> list[str]:
-        """What is wrong with the ledger, one line each; empty if it is intact.
+    def check(self, expect_head: str | None = None) -> Chain:
+        """Everything in the ledger, verified; damage is in the result.
 
         Args:
             expect_head: the hash of an entry that must be there, or its first 12 digits or more: without it,
                 entries that are cut off the end are not missed.
+
+        Raises:
+            AnimaticError: the store cannot be read, or ``expect_head`` is no such hash.
         """
-        chain = self.check()
-        problems = list(chain.problems)
-        if expect_head is not None and not any(found.startswith(expect_head) for found in chain.hashes):
-            problems.append(f"no entry has the hash {expect_head}: the end was cut off or replaced since")
-        return problems
+        if expect_head is not None and not _HEAD.fullmatch(expect_head):
+            raise AnimaticError(
+                f"{expect_head!r} is not the hash of an entry: give 12 to 64 hexadecimal digits, as "
+                "`animatic registry verify` prints"
+            )
+        chain = check_chain(self.store.read())
+        if expect_head is None or any(found.startswith(expect_head) for found in chain.hashes):
+            return chain
+        missing = f"no entry has the hash {expect_head}: the end was cut off, or replaced"
+        return dataclasses.replace(chain, problems=(*chain.problems, missing))
+
+    def verify(self, expect_head: str | None = None) -> list[str]:
+        """What is wrong with the ledger, one line each; empty if it is intact. As :meth:`check`."""
+        return list(self.check(expect_head).problems)
 
     def entries(self) -> list[Entry]:
         """All events, oldest first.

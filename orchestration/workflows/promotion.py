@@ -1,4 +1,4 @@
-"""Promote a bundle to champion, or return to the previous champion."""
+"""Give a bundle an alias, through the gate to champion, or return to the previous champion."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class PromoteOptions:
 
     ``actor`` and ``note`` are recorded in the ledger; the login name and nothing if not given. ``gate``: the
     report and what it is compared with. ``forced``: the reason for promoting without the gate's consent,
-    which the ledger keeps; empty: the gate must pass.
+    which the ledger keeps; empty: the gate must pass. ``alias``: the one to give; only ``champion`` needs the
+    gate.
     """
 
     bundle: str | Path | None = None
@@ -27,6 +28,7 @@ class PromoteOptions:
     note: str = ""
     gate: GateOptions = field(default_factory=GateOptions)
     forced: str = ""
+    alias: str = registry.CHAMPION
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,9 @@ class RollbackOptions:
 
 @dataclass(frozen=True)
 class PromotionResult:
-    """The present champion: its ledger entry and folder; ``warning`` if MLflow could not be updated.
+    """Whose alias it is now: its ledger entry and folder; ``warning`` if MLflow could not be updated.
 
-    ``unchanged``: the bundle was champion before, so that no report was judged and nothing recorded.
+    ``unchanged``: the bundle had the alias before, so that no report was judged and nothing recorded.
     """
 
     entry: registry.Entry
@@ -52,12 +54,14 @@ class PromotionResult:
 
 
 def promote(options: PromoteOptions, workspace: Workspace) -> PromotionResult:
-    """Verify a bundle and make it the champion of its preset, if the gate passes its report.
+    """Verify a bundle and give it an alias of its preset: to be champion, the gate must pass its report.
 
     Raises:
         GateRefusalError: the gate does not pass.
-        AnimaticError: no such bundle, one that fails verification, no report of it, or a damaged ledger.
+        AnimaticError: no such bundle, one that fails verification, no report of it, no possible alias, a
+            conflict with another process, or a damaged ledger.
     """
+    registry.check_alias(options.alias)
     ledger = workspace.ledger
     if options.bundle is None:
         bundle = registry.newest_final_bundle(ledger, options.preset)
@@ -69,7 +73,10 @@ def promote(options: PromoteOptions, workspace: Workspace) -> PromotionResult:
     def judge(champion: registry.Entry | None) -> registry.Grounds:
         return _grounds(bundle, champion, options, workspace)
 
-    entry = registry.promote(ledger, bundle, judge, actor=options.actor, note=options.note)
+    if options.alias == registry.CHAMPION:
+        entry = registry.promote(ledger, bundle, judge, actor=options.actor, note=options.note)
+    else:
+        entry = registry.give_alias(ledger, bundle, options.alias, actor=options.actor, note=options.note)
     return dataclasses.replace(_mirrored(entry, workspace), unchanged=entry in before)
 
 

@@ -28,7 +28,12 @@ COMMANDS = (
     "compare report.json report.json",
     "rollback",
     "registry",
+    "registry verify",
+    "registry log champion",
+    "registry record-deployment champion --at http://127.0.0.1:1",
+    "promote second --to challenger",
     "lineage",
+    "withdraw challenger --reason broken --force",
     "verify data",
     "inspect data --clips 0",
     "inspect data --batch --preset tiny --set data.sampling.stride=[1,1]",
@@ -86,6 +91,6 @@ def test_every_key_has_one_kind_of_value_and_is_documented(printed: dict[str, di
     reports = IngestReport.__annotations__.keys() | ScoreReport.__annotations__.keys()
     assert reports - documented() == set()
     bundles = [content for content in printed.values() if "bundle_id" in content]
-    assert len(bundles) == 4
+    assert len(bundles) == 8
     assert {"bundle_id", "bundle_path"} <= printed["lineage"]["lineage"][0].keys()  # type: ignore[index]
     assert printed["registry"]["head"] == printed["rollback"]["hash"]
