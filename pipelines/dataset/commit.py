@@ -22,6 +22,7 @@ from pipelines.dataset.records import (
     UnitSource,
 )
 from pipelines.dataset.tables import SAMPLES, DatasetTables, rejected, writing_tables
+from pipelines.dataset.takedowns import hashes_in, holds_any, read_takedowns
 from pipelines.dataset.units import read_units, unit_name
 
 
@@ -35,11 +36,13 @@ def commit_dataset(
         sources: what each unit must have been made from; None does not check.
 
     Raises:
-        AnimaticError: if a row is not accounted for, or a unit was made from something else.
+        AnimaticError: if a row is not accounted for, a unit was made from something else, or one has a video
+            that was taken down.
     """
+    history = read_takedowns(folder)["takedowns"]
     with contextlib.ExitStack() as files:
         tables = files.enter_context(writing_tables(folder))
-        collected = _Units(folder, units, sources)
+        collected = _Units(folder, units, sources, hashes_in(history))
         counts = _accounted(folder, collected.outcomes(tables), rows)
         if counts["samples"] != sum(shard["samples"] for shard in collected.shards):
             raise AnimaticError(f"{folder}: the unit manifests contradict themselves; ingest it again")
@@ -50,7 +53,7 @@ def commit_dataset(
             samples = pq.read_table(paths[SAMPLES], columns=["key", "phash"])
             pq.write_table(find_duplicates(samples, distance), paths[DUPLICATES], compression="zstd")
         digests = collected.digests | {name: sha256(path) for name, path in paths.items()}
-    return write_dataset_record(folder, config, counts, collected.shards, digests)
+    return write_dataset_record(folder, config, counts, collected.shards, digests, history)
 
 
 class _Units:
@@ -61,8 +64,11 @@ class _Units:
         digests: of these manifests, by file name.
     """
 
-    def __init__(self, folder: Folder, units: int, sources: Sequence[UnitSource] | None) -> None:
+    def __init__(
+        self, folder: Folder, units: int, sources: Sequence[UnitSource] | None, taken_down: frozenset[str]
+    ) -> None:
         self._folder, self._units, self._sources = folder, units, sources
+        self._taken_down = taken_down
         self.shards: list[ShardRecord] = []
         self.digests: dict[str, str] = {}
 
@@ -70,6 +76,7 @@ class _Units:
         """Outcomes of all rows; those of a unit follow once its rows of both tables are written."""
         for manifest in read_units(self._folder, range(self._units), UnitManifest):
             self._require_source(manifest)
+            self._require_absence(manifest)
             self.shards.append(manifest["shard"])
             self.digests[unit_name(manifest["unit"])] = digest_of(manifest)
             tables.samples.add(manifest["samples"])
@@ -84,6 +91,14 @@ class _Units:
             raise AnimaticError(
                 f"{self._folder}/{unit_name(unit)} has other rows or settings than this job: another job, or "
                 "a worker of one that was stopped, wrote here meanwhile; run animatic ingest again"
+            )
+
+    def _require_absence(self, manifest: UnitManifest) -> None:
+        if self._taken_down and holds_any(manifest, self._taken_down):
+            raise AnimaticError(
+                f"{self._folder}/{unit_name(manifest['unit'])} has a video that was taken down: another job, "
+                "or a worker of one that was stopped, wrote here meanwhile; delete this file and run "
+                "animatic ingest again"
             )
 
 

@@ -6,7 +6,8 @@ from core.canonical_json import canonical_json, digest_of
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset.record_files import read_completion_record
-from pipelines.dataset.records import FORMAT, Counts, DatasetRecord, Settings, ShardRecord
+from pipelines.dataset.records import FORMAT, Counts, DatasetRecord, Settings, ShardRecord, Takedown
+from pipelines.dataset.takedowns import read_takedowns
 
 DATASET = "dataset.json"
 REMEDY = "delete dataset.json and run ingest (for images index-images) again"
@@ -18,7 +19,12 @@ def dataset_digest(config: Settings, shards: list[ShardRecord]) -> str:
 
 
 def write_dataset_record(
-    folder: Folder, config: Settings, counts: Counts, shards: list[ShardRecord], files: dict[str, str]
+    folder: Folder,
+    config: Settings,
+    counts: Counts,
+    shards: list[ShardRecord],
+    files: dict[str, str],
+    history: list[Takedown] | None = None,
 ) -> DatasetRecord:
     """Complete a dataset whose other files are written; ``files`` are their sha256 by name."""
     record: DatasetRecord = {
@@ -29,6 +35,8 @@ def write_dataset_record(
         "files": files,
         "digest": dataset_digest(config, shards),
     }
+    if history:
+        record["history"] = history
     folder.write(DATASET, json.dumps(record, indent=1, ensure_ascii=False).encode())
     return record
 
@@ -45,9 +53,12 @@ def read_dataset_record(folder: Folder) -> DatasetRecord:
             remedy=REMEDY,
         )
     except FileNotFoundError as error:
-        cause = (
-            "its ingest did not finish: run it again"
-            if folder.exists("ingest.json")
-            else "create one with animatic ingest"
-        )
-        raise AnimaticError(f"no dataset at {folder} ({cause})") from error
+        raise AnimaticError(f"no dataset at {folder} ({_cause_of_absence(folder)})") from error
+
+
+def _cause_of_absence(folder: Folder) -> str:
+    if "unfinished" in read_takedowns(folder):
+        return "a takedown is changing it, or did not finish: wait for it, or run the same takedown again"
+    if folder.exists("ingest.json"):
+        return "its ingest did not finish: run it again"
+    return "create one with animatic ingest"

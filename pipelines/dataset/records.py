@@ -155,10 +155,35 @@ class UnitCounts(Counts):
     bytes: int
 
 
+class ReplacedShard(TypedDict):
+    """A tar as it was before samples were removed from it."""
+
+    name: str
+    sha256: str
+
+
+class Takedown(TypedDict):
+    """Source videos that were removed from a dataset.
+
+    ``digest`` and ``shards`` are those before: of the dataset, None if its ingest had not finished, and of
+    the tars that were rewritten. ``samples`` and ``rows`` count what was removed; ``source_ids`` are the
+    sha256 of the videos' ids.
+    """
+
+    date: str
+    reason: str
+    digest: str | None
+    samples: int
+    rows: int
+    shards: list[ReplacedShard]
+    source_ids: list[str]
+
+
 class DatasetRecord(TypedDict):
     """dataset.json: the completion record of a dataset.
 
-    ``config`` are the settings that decided its bytes; ``files`` are sha256 of manifests and tables by name.
+    ``config`` are the settings that decided its bytes; ``files`` are sha256 of manifests and tables by name;
+    ``history``: what was taken down, if anything was.
     """
 
     format: int
@@ -167,3 +192,4 @@ class DatasetRecord(TypedDict):
     shards: list[ShardRecord]
     files: dict[str, str]
     digest: str
+    history: NotRequired[list[Takedown]]

@@ -23,6 +23,7 @@ from core.retry import RetryPolicy
 from core.storage import Folder, StoreError, UnavailableError
 from pipelines.dataset.bounded_folder import BoundedFolder
 from pipelines.dataset.cache_config import CacheConfig
+from pipelines.dataset.changed import require_current_shard
 from pipelines.dataset.records import ShardRecord
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 _PAUSE_S, _MOST_PAUSE_S = 1.0, 30.0
 _SETTINGS = "set data.cache.folder or ANIMATIC_CACHE to another folder"
 _USE_RESOLUTION_S = 60.0  # how exactly the last use of a file is known
+
+_State = tuple[int, int, int]
 
 
 class ShardFiles:
@@ -46,6 +49,7 @@ class ShardFiles:
         self._checked = cache.path / "checked"
         self._patience_s = cache.patience_s
         self._ready: dict[str, Path] = {}
+        self._states: dict[Path, _State] = {}
         self._used: dict[str, float] = {}
         largest = max((shard["bytes"] for shard in shards), default=0)
         if folder.local_path is None and largest > self._fetched.limit:
@@ -76,8 +80,10 @@ class ShardFiles:
             path = self._ready.get(shard) or self._prepared(shard)
             try:
                 with path.open("rb", buffering=0) as file:
-                    self._note_use(shard, path)
-                    return os.pread(file.fileno(), size, offset)
+                    if self.remote or _state(os.fstat(file.fileno())) == self._states[path]:
+                        self._note_use(shard, path)
+                        return os.pread(file.fileno(), size, offset)
+                    self._ready.pop(shard, None)  # the file was replaced since it was checked
             except FileNotFoundError:
                 if not self.remote:
                     raise
@@ -99,13 +105,14 @@ class ShardFiles:
 
     def _checked_local(self, path: Path, shard: ShardRecord) -> Path:
         """A local shard, checked unless that was done before."""
-        state = path.stat()
-        known = f"{path.resolve()}\n{state.st_ino} {state.st_size} {state.st_mtime_ns} {shard['sha256']}"
+        state = _state(path.stat())
+        known = f"{path.resolve()}\n{' '.join(map(str, state))} {shard['sha256']}"
         name = hashlib.sha256(known.encode()).hexdigest()
         mark = self._checked / name
         with contextlib.ExitStack() as held:
             try:
                 if mark.exists():
+                    self._states[path] = state
                     return path
                 held.enter_context(file_lock(mark.with_suffix(".lock")))
                 known_now = mark.exists()
@@ -117,6 +124,7 @@ class ShardFiles:
                 self._check(path, shard)
                 with contextlib.suppress(OSError):
                     mark.touch()
+        self._states[path] = state
         return path
 
     def _fetch(self, shard: ShardRecord) -> Path:
@@ -163,19 +171,26 @@ class ShardFiles:
     def _check(self, path: Path, shard: ShardRecord) -> None:
         name, size, expected = f"{self._folder}/{shard['name']}", path.stat().st_size, shard["sha256"]
         remedy = f"restore the file, or run `animatic verify {self._folder}`"
-        if size != shard["bytes"]:
+        found = sha256(path) if size == shard["bytes"] else None
+        if found == expected:
+            return
+        require_current_shard(self._folder, shard)
+        if found is None:
             raise AnimaticError(f"shard {name} has {size} bytes, not {shard['bytes']}: {remedy}")
-        found = sha256(path)
-        if found != expected:
-            raise AnimaticError(
-                f"shard {name} is damaged: its sha256 is {found[:12]}…, not {expected[:12]}…: {remedy}"
-            )
+        raise AnimaticError(
+            f"shard {name} is damaged: its sha256 is {found[:12]}…, not {expected[:12]}…: {remedy}"
+        )
 
     def _note_use(self, shard: str, path: Path) -> None:
         now = time.monotonic()
         if self.remote and now - self._used.get(shard, -_USE_RESOLUTION_S) >= _USE_RESOLUTION_S:
             self._used[shard] = now
             os.utime(path, ns=(time.time_ns(),) * 2)  # finer than the file system's own clock
+
+
+def _state(stat: os.stat_result) -> _State:
+    """What changes when a file is replaced: inode, size, time of the last change."""
+    return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 def _require_cache(folder: Path) -> None:

@@ -15,6 +15,7 @@ from pipelines.dataset.dataset_record import DATASET, read_dataset_record
 from pipelines.dataset.integrity import digest_problems, mismatch, unexpected
 from pipelines.dataset.records import MEMBERS, DatasetRecord, RowOutcome, SampleRow, UnitManifest
 from pipelines.dataset.tables import REJECTS, SAMPLES
+from pipelines.dataset.takedowns import TAKEDOWNS, hashes_in, holds_any, read_takedowns
 from pipelines.dataset.units import committed_units, read_unit, read_units, unit_name
 from pipelines.dataset.verify_samples import shard_problems
 
@@ -87,12 +88,15 @@ def _contradictions(folder: Folder, info: DatasetRecord) -> list[str]:
     """Differences between the unit manifests, the tables and dataset.json."""
     problems: list[str] = []
     table = _table_rows(folder)
+    history, taken_down = info.get("history", []), hashes_in(info.get("history", []))
     units = range(len(info["shards"]))
 
     def outcomes() -> Iterator[RowOutcome]:
         for unit, manifest in zip(units, read_units(folder, units, UnitManifest), strict=True):
             if manifest["shard"] != info["shards"][unit]:
                 problems.append(f"{unit_name(unit)}: its shard is not that of {DATASET}")
+            if taken_down and holds_any(manifest, taken_down):
+                problems.append(f"{unit_name(unit)}: has a video that was taken down")
             if any(_location(row) != next(table, None) for row in manifest["samples"]):
                 problems.append(f"{SAMPLES}: not the samples of {unit_name(unit)}")
             yield from manifest["rows"]
@@ -101,6 +105,8 @@ def _contradictions(folder: Folder, info: DatasetRecord) -> list[str]:
     problems += mismatch(DATASET, "its counts", info["counts"], counts)
     samples = sum(shard["samples"] for shard in info["shards"])
     problems += mismatch(DATASET, "number of samples in shards", samples, counts["samples"])
+    if read_takedowns(folder)["takedowns"] != history:
+        problems.append(f"{TAKEDOWNS}: its takedowns are not the history of {DATASET}")
     if next(table, None) is not None:
         problems.append(f"{SAMPLES}: more samples than in the units")
     rejects = pq.ParquetFile(io.BytesIO(folder.read(REJECTS))).metadata.num_rows

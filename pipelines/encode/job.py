@@ -8,10 +8,9 @@ has grown only what has changed.
 import time
 from dataclasses import dataclass
 
-from core.canonical_json import canonical_json, digest_of
+from core.canonical_json import canonical_json
 from core.config.locations import with_absolute_paths
 from core.errors import AnimaticError
-from core.files import sha256
 from core.lock import exclusive_lock
 from core.storage import Folder
 from pipelines.cluster.shard_jobs import Progress, run_by_shard
@@ -19,24 +18,18 @@ from pipelines.dataset import Dataset
 from pipelines.dataset.latent_records import (
     ENCODE,
     LATENTS,
-    SCHEMA,
-    TABLE,
-    FailedSample,
-    LatentCounts,
     LatentKey,
     LatentManifest,
-    LatentRow,
     LatentsRecord,
     latent_shard_name,
     read_latents_record,
-    write_latents_record,
 )
+from pipelines.dataset.latent_units import commit_latents, is_made_of
 from pipelines.dataset.record_files import read_job_record
-from pipelines.dataset.records import Settings, ShardRecord
-from pipelines.dataset.tables import TableWriter
+from pipelines.dataset.records import Settings
 from pipelines.dataset.units import committed_units, read_units, unit_name
 from pipelines.encode.decoding import ClipRow
-from pipelines.encode.unit import EncodeConfig, UnitEncoder, load_models, source_of
+from pipelines.encode.unit import EncodeConfig, UnitEncoder, load_models
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,7 @@ def encode(config: EncodeConfig, progress: Progress = lambda done, total: None) 
             finished=finished,
             progress=progress,
         )
-        info = _commit(folder, dataset, key)
+        info = commit_latents(folder, dataset, key)
     return _report(info, started, skipped=len(finished))
 
 
@@ -116,13 +109,9 @@ def _current_units(folder: Folder, dataset: Dataset, key: LatentKey) -> set[int]
     return {
         manifest["unit"]
         for manifest in read_units(folder, units, LatentManifest)
-        if _is_of(manifest, key, shards[manifest["unit"]])
+        if is_made_of(manifest, key, shards[manifest["unit"]])
         and sizes.get(manifest["shard"]["name"]) == manifest["shard"]["bytes"]
     }
-
-
-def _is_of(manifest: LatentManifest, key: LatentKey, shard: ShardRecord) -> bool:
-    return source_of(key, shard) == {"source": manifest["source"], "key": manifest["key"]}
 
 
 def _remove_beyond(folder: Folder, units: int) -> None:
@@ -131,40 +120,6 @@ def _remove_beyond(folder: Folder, units: int) -> None:
         if unit >= units:
             folder.remove(unit_name(unit))
             folder.remove(latent_shard_name(unit))
-
-
-def _commit(folder: Folder, dataset: Dataset, key: LatentKey) -> LatentsRecord:
-    """Build the table from the manifests, in the dataset's order, and write latents.json."""
-    shards, files = list[ShardRecord](), dict[str, str]()
-    samples = failed = 0
-    units = range(len(dataset.info["shards"]))
-    with folder.creating(TABLE) as part:
-        with TableWriter(part, SCHEMA) as table:
-            manifests = read_units(folder, units, LatentManifest)
-            for source, manifest in zip(dataset.info["shards"], manifests, strict=True):
-                keys = dataset.samples["key"].slice(samples, source["samples"]).to_pylist()
-                table.add(_rows(folder, manifest, key, source, keys))
-                files[unit_name(manifest["unit"])] = digest_of(manifest)
-                shards.append(manifest["shard"])
-                samples += len(keys)
-                failed += len(manifest["failed"])
-        files[TABLE] = sha256(part)
-    counts: LatentCounts = {"samples": samples, "encoded": samples - failed, "failed": failed}
-    return write_latents_record(folder, dataset.digest, key.identity(), counts, shards, files)
-
-
-def _rows(
-    folder: Folder, manifest: LatentManifest, key: LatentKey, source: ShardRecord, keys: list[str]
-) -> list[LatentRow | FailedSample]:
-    """Rows of the table for the samples of one shard of the dataset, ``source``, in its order."""
-    rows: dict[str, LatentRow | FailedSample] = {row["key"]: row for row in manifest["samples"]}
-    rows |= {row["key"]: row for row in manifest["failed"]}
-    if rows.keys() != set(keys) or not _is_of(manifest, key, source):
-        raise AnimaticError(
-            f"{folder}/{unit_name(manifest['unit'])} is not of {source['name']} as it is in the dataset: "
-            "another job, or a worker of one that was stopped, wrote here meanwhile; encode again"
-        )
-    return [rows[key] for key in keys]
 
 
 def _report(info: LatentsRecord, started: float, skipped: int) -> EncodeReport:

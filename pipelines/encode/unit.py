@@ -13,7 +13,6 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from core.canonical_json import digest_of
 from core.errors import AnimaticError
 from core.storage import Folder
 from models.architecture import CodecConfig, EncoderConfig
@@ -30,10 +29,10 @@ from pipelines.dataset.latent_records import (
     LatentKey,
     LatentManifest,
     LatentRow,
-    LatentSource,
     latent_shard_name,
 )
-from pipelines.dataset.records import ShardRecord, range_columns
+from pipelines.dataset.latent_units import source_of
+from pipelines.dataset.records import range_columns
 from pipelines.dataset.shard_cache import ShardFiles
 from pipelines.dataset.shard_writer import ShardWriter
 from pipelines.dataset.units import commit_unit
@@ -76,11 +75,6 @@ def load_models(config: EncodeConfig) -> tuple[Codec, ClipEncoders | None, Laten
         precision=config.precision,
     )
     return codec, encoders, key
-
-
-def source_of(key: LatentKey, shard: ShardRecord) -> LatentSource:
-    """What the manifest of a unit records as its source: a shard of the dataset, and what encoded it."""
-    return {"source": shard["sha256"], "key": digest_of(key.identity())}
 
 
 class UnitEncoder:

@@ -13,11 +13,13 @@ from pipelines.dataset.clip_units import counts_of, source_matches
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.dataset_record import DATASET, read_dataset_record
 from pipelines.dataset.records import UnitCounts, UnitManifest, UnitSource
+from pipelines.dataset.takedowns import finished_takedowns, hashes_in
 from pipelines.dataset.units import committed_units, read_units
 from pipelines.ingest.changes import apply_changes, units_of
 from pipelines.ingest.inputs import IngestInputs
 from pipelines.ingest.needs import check_videos, needs_of
 from pipelines.ingest.progress import Progress, Tally
+from pipelines.ingest.taken_down import without_taken_down
 from pipelines.ingest.timings import timings_of
 from pipelines.ingest.unit import IngestConfig, make_unit
 from pipelines.sources import SourceTable
@@ -71,13 +73,14 @@ def ingest(
     if not inputs.rows:
         raise AnimaticError(f"{config.source} has no rows")
     with exclusive_lock(folder, "ingest"):
+        takedowns = finished_takedowns(folder)
         recorded = IngestInputs.recorded(folder)  # another ingest may have ended meanwhile
         if recorded is not None and recorded.changes(inputs):
             apply_changes(folder, recorded, inputs, table, replace)
         inputs.write(folder)
         if folder.exists(DATASET):
             return report_of(folder, started, None)
-        skipped = _complete(folder, inputs, config, table, progress)
+        skipped = _complete(folder, inputs, config, table, hashes_in(takedowns), progress)
     return report_of(folder, started, skipped)
 
 
@@ -99,9 +102,17 @@ def report_of(folder: Folder, started: float, skipped: int | None) -> IngestRepo
 
 
 def _complete(
-    folder: Folder, inputs: IngestInputs, config: IngestConfig, table: SourceTable, progress: Progress | None
+    folder: Folder,
+    inputs: IngestInputs,
+    config: IngestConfig,
+    table: SourceTable,
+    taken_down: frozenset[str],
+    progress: Progress | None,
 ) -> int:
-    """Make the missing units and commit the dataset; returns how many units were finished before."""
+    """Make the missing units and commit the dataset; returns how many units were finished before.
+
+    ``taken_down``: sha256 of the ids whose rows are rejected.
+    """
     # Ray takes seconds to import; who only reads configurations and records does not wait for it.
     from pipelines.cluster.tasks import run_tasks
 
@@ -121,7 +132,8 @@ def _complete(
                     skipped += 1
                     tally.add_present(found.counts)
                 else:
-                    yield unit, functools.partial(make_unit, config, unit, rows, source)
+                    accepted = without_taken_down(rows, taken_down)
+                    yield unit, functools.partial(make_unit, config, unit, accepted, source)
 
         for done in run_tasks(missing(), workers=config.workers, address=config.address):
             tally.add_finished(done.unit, done.seconds, done.result)

@@ -13,6 +13,7 @@ from pipelines.dataset.clip_units import counts_of
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.dataset_record import DATASET
 from pipelines.dataset.records import UnitCounts, UnitManifest, UnitSource
+from pipelines.dataset.takedowns import TAKEN_DOWN, finished_takedowns
 from pipelines.dataset.units import committed_units, read_units, unit_name
 from pipelines.ingest.inputs import INGEST, NON_IDENTITY_FIELDS, IngestInputs
 from pipelines.ingest.job import IngestReport, report_of
@@ -46,6 +47,7 @@ def retry(
     from pipelines.cluster.tasks import run_tasks  # Ray takes seconds to import: errors come first
 
     with exclusive_lock(folder, "ingest"):
+        finished_takedowns(folder)
         if committed_units(folder) != set(range(inputs.units)):
             raise AnimaticError(f"the ingest of {folder} did not finish; run animatic ingest again first")
         with timings_of(folder) as timings:
@@ -77,6 +79,9 @@ def _units(
     folder: Folder, inputs: IngestInputs, reasons: set[str]
 ) -> tuple[list[int], list[UnitSource], list[UnitCounts]]:
     """Units with rejected rows of these classes, the source of every unit, and the counts of the others."""
+    if TAKEN_DOWN in reasons:
+        raise AnimaticError(f"rows that were taken down stay so: leave out --class {TAKEN_DOWN}")
+
     if reasons & TABLE_REASONS:
         raise AnimaticError(
             f"{min(reasons & TABLE_REASONS)} is a fault of the table: fix the table and ingest it again"

@@ -18,7 +18,8 @@ from models.encoders.digests import tensors_digest
 from pipelines.cluster.shard_jobs import Progress, run_by_shard
 from pipelines.dataset import Dataset
 from pipelines.dataset.similarity import read_similarity, similarity_source, write_similarity
-from pipelines.score.unit import ImageRow, Score, ScoreConfig, UnitScorer, stored_scores, unit_name
+from pipelines.dataset.unit_scores import Score, current_scores, scores_name
+from pipelines.score.unit import ImageRow, ScoreConfig, UnitScorer
 
 Scores = npt.NDArray[np.float32]
 
@@ -79,7 +80,7 @@ def _score_all(config: ScoreConfig, dataset: Dataset, weights: str, progress: Pr
 
     def stored() -> list[list[Score] | None]:
         shards = enumerate(dataset.info["shards"])
-        return [stored_scores(dataset.folder, unit, shard, weights) for unit, shard in shards]
+        return [current_scores(dataset.folder, unit, shard, weights) for unit, shard in shards]
 
     finished = {unit for unit, scores in enumerate(stored()) if scores is not None}
     run_by_shard(
@@ -95,7 +96,7 @@ def _score_all(config: ScoreConfig, dataset: Dataset, weights: str, progress: Pr
     for unit, part in enumerate(stored()):
         if part is None:
             raise AnimaticError(
-                f"{dataset.folder}/{unit_name(unit)} is of another model or another state of the dataset: "
+                f"{dataset.folder}/{scores_name(unit)} is of another model or another state of the dataset: "
                 "another job wrote here meanwhile; score again"
             )
         scores += (np.nan if score is None else score for score in part)

@@ -17,11 +17,8 @@ from models.encoders.clip import ClipEncoders, preprocess
 from models.encoders.digests import tensors_digest
 from models.pixels import to_signed
 from pipelines.cluster.shard_jobs import ShardJob, ShardTask
-from pipelines.dataset.record_files import DamagedRecordError, parse_record
-from pipelines.dataset.records import ShardRecord
+from pipelines.dataset.unit_scores import Score, UnitScores, scores_name
 from pipelines.video.frames import Frames, UndecodableError, read_image
-
-Score = float | None
 
 
 class ScoreConfig(ShardJob):
@@ -38,34 +35,6 @@ class ImageRow(TypedDict):
     caption: str
     jpg_offset: int
     jpg_size: int
-
-
-class UnitScores(TypedDict):
-    """similarity/unit-….json: sha256 of the shard, digest of the CLIP weights, and a score for each sample.
-
-    The score is None where the image cannot be read.
-    """
-
-    shard: str
-    weights: str
-    scores: list[Score]
-
-
-def unit_name(unit: int) -> str:
-    """Name of the file of a unit's scores."""
-    return f"similarity/unit-{unit:06d}.json"
-
-
-def stored_scores(folder: Folder, unit: int, shard: ShardRecord, weights: str) -> list[Score] | None:
-    """Scores of a unit, None if they are missing, damaged, or of another shard or other weights."""
-    try:
-        content = folder.read(unit_name(unit))
-        stored = parse_record(UnitScores, content, f"{folder}/{unit_name(unit)}", "score again")
-    except (FileNotFoundError, DamagedRecordError):
-        return None
-    scores = stored["scores"]
-    current = (stored["shard"], stored["weights"]) == (shard["sha256"], weights)
-    return scores if current and len(scores) == shard["samples"] else None
 
 
 class UnitScorer:
@@ -106,7 +75,7 @@ class UnitScorer:
                     decoding.append(pool.submit(self._images, batches[number + 1]))
                 scores += self._score(decoding.pop(0).result(), batch)
         record: UnitScores = {"shard": task.shard["sha256"], "weights": self._weights, "scores": scores}
-        self._folder.write(unit_name(task.number), canonical_json(record))
+        self._folder.write(scores_name(task.number), canonical_json(record))
         return len(rows)
 
     def _images(self, rows: list[ImageRow]) -> list[Frames | None]:
