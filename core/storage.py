@@ -85,6 +85,11 @@ class Folder:
         """Sorted names of the files and folders right under ``subfolder``; none if it does not exist."""
         return sorted(PurePosixPath(entry["name"]).name for entry in self._entries(subfolder))
 
+    def subfolders(self) -> list[str]:
+        """Sorted names of the folders right in this folder."""
+        folders = (entry for entry in self._entries("") if entry["type"] == "directory")
+        return sorted(PurePosixPath(entry["name"].rstrip("/")).name for entry in folders)
+
     def sizes(self) -> dict[str, int]:
         """Bytes of every file right in this folder, by name, in one listing."""
         files = (entry for entry in self._entries("") if entry["type"] == "file")

@@ -3,15 +3,11 @@
 All bytes depend on the source rows, the configuration and the seed alone.
 """
 
-import contextlib
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 from typing import BinaryIO
 
-from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset.records import (
     FORMAT,
@@ -26,7 +22,7 @@ from pipelines.dataset.records import (
 )
 from pipelines.dataset.samples import Sample, StoredSample, add_sample
 from pipelines.dataset.shard_writer import ShardWriter
-from pipelines.dataset.units import commit_unit, unit_name
+from pipelines.dataset.units import commit_unit
 
 
 def shard_name(unit: int) -> str:
@@ -67,32 +63,6 @@ def stored_shards(folder: Folder) -> set[int]:
     """Numbers of the tars in the folder, with a manifest or without."""
     found = (re.fullmatch(r"shard-(\d{6,})\.tar", name) for name in folder.names())
     return {int(match[1]) for match in found if match}
-
-
-@contextlib.contextmanager
-def opened_shard(folder: Folder, manifest: UnitManifest, scratch: Path) -> Iterator[BinaryIO]:
-    """The tar of a unit, copied to ``scratch`` if it is remote.
-
-    Its content stays the same until it is closed, even if the file is replaced meanwhile.
-    Raises AnimaticError if it does not match the manifest.
-    """
-    shard, local = manifest["shard"], folder.local_path
-    path = scratch / "shard.tar" if local is None else local / shard["name"]
-    remedy = f"delete {unit_name(manifest['unit'])} and run animatic ingest again"
-    try:
-        if local is None:
-            folder.fetch(shard["name"], path)
-        file = path.open("rb")
-    except FileNotFoundError as error:
-        raise AnimaticError(f"{folder}/{shard['name']} is missing: {remedy}") from error
-    with file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != shard["sha256"]:
-            raise AnimaticError(
-                f"{folder}/{shard['name']} is damaged: its sha256 is {found[:12]}…, not "
-                f"{shard['sha256'][:12]}…: {remedy}"
-            )
-        yield file
 
 
 def stored_sample(tar: BinaryIO, row: SampleRow) -> StoredSample:

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from core.canonical_json import digest_of
@@ -20,10 +21,25 @@ def write_similarity(dataset: Dataset, scores: npt.NDArray[np.float32], source: 
     """Write scores, one for each sample in order and NaN where a sample has none, and their ``source``."""
     columns = [dataset.samples["key"].combine_chunks(), pa.array(scores, from_pandas=True)]
     table = pa.table(dict(zip(SIMILARITY_SCHEMA.names, columns, strict=True)), SIMILARITY_SCHEMA)
-    table = table.replace_schema_metadata(source)
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    dataset.folder.write(SIMILARITY, buffer.getvalue())
+    _write(dataset.folder, table, source)
+
+
+def follow_takedown(dataset: Dataset, before: str | None) -> None:
+    """Remove the scores of samples that a dataset no longer has, if it has scores.
+
+    Those that were of its state ``before``, a digest, are of the present state then.
+
+    Raises AnimaticError if the table is damaged.
+    """
+    if not dataset.folder.exists(SIMILARITY):
+        return
+    table = _read(dataset.folder)
+    source, keys = _source(table), dataset.samples["key"]
+    kept = table.filter(pc.is_in(table["key"], value_set=keys.combine_chunks())).combine_chunks()
+    if source.get("dataset") == before and kept["key"].equals(keys):
+        source["dataset"] = dataset.digest
+    if len(kept) < len(table) or source != _source(table):
+        _write(dataset.folder, kept, source)
 
 
 def similarity_source(folder: Folder) -> dict[str, str]:
@@ -46,6 +62,12 @@ def read_similarity(dataset: Dataset) -> tuple[npt.NDArray[np.float32], str]:
     if source.get("dataset") != dataset.digest or not table["key"].equals(dataset.samples["key"]):
         raise AnimaticError(f"{dataset.folder}/{SIMILARITY} is of an earlier state of the dataset: {remedy}")
     return table["clip_similarity"].to_numpy(), digest_of(source)
+
+
+def _write(folder: Folder, table: pa.Table, source: dict[str, str]) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(source), buffer, compression="zstd")
+    folder.write(SIMILARITY, buffer.getvalue())
 
 
 def _read(folder: Folder) -> pa.Table:

@@ -5,15 +5,18 @@ share this; what their manifests record besides the shard is their own.
 """
 
 import contextlib
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 from core.canonical_json import canonical_json
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset.record_files import parse_record
+from pipelines.dataset.records import ShardRecord
 from pipelines.dataset.shard_writer import ShardWriter
 
 READ_AHEAD = 8
@@ -50,6 +53,31 @@ def _withdraw_other(folder: Folder, unit: int, content: bytes) -> None:
     with contextlib.suppress(FileNotFoundError):
         if folder.read(name) != content:
             folder.remove(name)
+
+
+@contextlib.contextmanager
+def opened_shard(folder: Folder, shard: ShardRecord, scratch: Path, remedy: str) -> Iterator[BinaryIO]:
+    """The tar of a unit, copied to ``scratch`` if it is remote.
+
+    Its content stays the same until it is closed, even if the file is replaced meanwhile.
+    Raises AnimaticError, with the ``remedy``, if it does not match its record.
+    """
+    local = folder.local_path
+    path = scratch / "shard.tar" if local is None else local / shard["name"]
+    try:
+        if local is None:
+            folder.fetch(shard["name"], path)
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise AnimaticError(f"{folder}/{shard['name']} is missing: {remedy}") from error
+    with file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != shard["sha256"]:
+            raise AnimaticError(
+                f"{folder}/{shard['name']} is damaged: its sha256 is {found[:12]}…, not "
+                f"{shard['sha256'][:12]}…: {remedy}"
+            )
+        yield file
 
 
 def committed_units(folder: Folder) -> set[int]:

@@ -10,12 +10,11 @@ from core.storage import Folder
 from pipelines.dataset.clip_units import (
     commit_clips,
     counts_of,
-    opened_shard,
     stored_sample,
 )
 from pipelines.dataset.records import RowOutcome, UnitCounts, UnitManifest, UnitSource
 from pipelines.dataset.samples import Sample, StoredSample
-from pipelines.dataset.units import read_unit
+from pipelines.dataset.units import opened_shard, read_unit, unit_name
 from pipelines.ingest.samples import SampleSettings, samples_of
 from pipelines.sources import ColumnNames, CsvSettings, SourceRow
 
@@ -81,7 +80,8 @@ def retry_unit(config: IngestConfig, unit: int, reasons: Collection[str]) -> Uni
             new = {outcome["row"]: outcome for outcome in retried}
             outcomes.extend(new.get(outcome["row"], outcome) for outcome in old["rows"])
 
-        with opened_shard(folder, old, scratch) as tar:
+        remedy = f"delete {unit_name(unit)} and run animatic ingest again"
+        with opened_shard(folder, old["shard"], scratch, remedy) as tar:
             source = old.get("source", {})
             return counts_of(commit_clips(folder, unit, samples(tar), outcomes, source))
 

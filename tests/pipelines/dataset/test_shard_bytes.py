@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from core.storage import Folder
-from pipelines.dataset.clip_units import commit_clips, opened_shard, stored_sample
+from pipelines.dataset.clip_units import commit_clips, stored_sample
 from pipelines.dataset.records import SampleInfo
 from pipelines.dataset.samples import Sample
 from pipelines.dataset.shard_writer import ShardWriter
+from pipelines.dataset.units import opened_shard
 
 INFO: SampleInfo = {
     "width": 96,
@@ -65,7 +66,7 @@ def test_the_tar_of_a_unit_has_the_recorded_digest(tmp_path: Path, unit: str) ->
 def test_copied_samples_have_the_same_tar(tmp_path: Path) -> None:
     samples, digest = UNITS["eleven images"]
     old = commit_clips(Folder(tmp_path / "old"), 0, samples, [])
-    with opened_shard(Folder(tmp_path / "old"), old, tmp_path) as tar:
+    with opened_shard(Folder(tmp_path / "old"), old["shard"], tmp_path, "ingest again") as tar:
         copies = [stored_sample(tar, row) for row in old["samples"]]
         new = commit_clips(Folder(tmp_path / "new"), 0, copies, [])
     assert new == old

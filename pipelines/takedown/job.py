@@ -1,0 +1,169 @@
+"""The job: source videos are removed from a dataset, its tables and scores, and from latents of it.
+
+``takedowns.json`` records it before anything is removed, then dataset.json is deleted, the units that have
+the videos are rewritten, and dataset.json is written again: a reader finds the dataset as it was, as it is
+now, or none. Stopped at any moment, the same call continues, with the same bytes at the end.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from core.lock import exclusive_lock
+from core.storage import Folder
+from core.urls import relative_to, resolve
+from pipelines.dataset import Dataset
+from pipelines.dataset.commit import commit_dataset
+from pipelines.dataset.dataset_record import DATASET
+from pipelines.dataset.latent_records import holds_latents
+from pipelines.dataset.records import Takedown, UnitManifest
+from pipelines.dataset.similarity import follow_takedown
+from pipelines.dataset.tables import SAMPLES
+from pipelines.dataset.takedowns import (
+    TAKEDOWNS_FORMAT,
+    TakedownsRecord,
+    UnfinishedTakedown,
+    hash_of_id,
+    hashes_in,
+    holds_any,
+    read_takedowns,
+    write_takedowns,
+)
+from pipelines.dataset.units import committed_units, read_units
+from pipelines.takedown.cached import drop_shards, drop_tables
+from pipelines.takedown.clips import remove_videos
+from pipelines.takedown.latents import follow_dataset
+from pipelines.takedown.latents_plan import ShardVersions
+from pipelines.takedown.plan import DatasetPlan, plan_takedown
+from pipelines.takedown.rewriting import complete_units
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class TakedownResult:
+    """What was done to one dataset.
+
+    Attributes:
+        plan: what was found and removed by this call; what a stopped one had begun is not part of it.
+        digest: of the dataset afterwards; None if its ingest did not finish: `animatic ingest` continues it.
+        incomplete_latents: locations of latents that lack shards: `animatic encode` makes them.
+    """
+
+    plan: DatasetPlan
+    digest: str | None
+    incomplete_latents: tuple[str, ...]
+
+
+def take_down(
+    dataset: str,
+    source_ids: Sequence[str],
+    *,
+    latents: Sequence[str] = (),
+    reason: str = "",
+    date: str,
+    progress: Progress = lambda done, total: None,
+) -> TakedownResult:
+    """Remove videos from a dataset, and first what a takedown that was stopped has left.
+
+    Args:
+        latents: locations of latents of this dataset that are not below its folder.
+        date: when it was asked for, in ISO 8601; recorded with the ``reason``.
+        progress: gets (units done, units that are rewritten).
+
+    Raises:
+        AnimaticError: as :func:`plan_takedown`; another job is writing to the dataset or latents; a tar that
+            is to be rewritten is damaged.
+    """
+    folder = Folder(dataset)
+    plan = plan_takedown(dataset, source_ids, latents)
+    with contextlib.ExitStack() as held:
+        held.enter_context(exclusive_lock(folder, "takedown"))
+        record = read_takedowns(folder)
+        for url in _latents(folder, plan, record):
+            held.enter_context(exclusive_lock(Folder(url), "takedown"))
+        if "unfinished" in record:
+            _finish(folder, record, progress)
+        if plan.unfinished or plan.units:
+            plan = plan_takedown(dataset, source_ids, latents)  # as it is under the lock
+        if plan.units:
+            _finish(folder, _begin(folder, plan, reason, date), progress)
+        return _follow(folder, plan)
+
+
+def _latents(folder: Folder, plan: DatasetPlan, record: TakedownsRecord) -> list[str]:
+    """The latents that follow, now or to finish a takedown that was stopped."""
+    pending = record["unfinished"]["latents"] if "unfinished" in record else []
+    stopped = [url for url in (resolve(each, folder.url) for each in pending) if holds_latents(url)]
+    return list(dict.fromkeys([*(each.latents for each in plan.latents), *stopped]))
+
+
+def _begin(folder: Folder, plan: DatasetPlan, reason: str, date: str) -> TakedownsRecord:
+    """Record what will be removed: from here on it does not come back."""
+    takedown: Takedown = {
+        "date": date,
+        "reason": reason,
+        "digest": plan.digest,
+        "samples": plan.samples,
+        "rows": plan.rows,
+        "shards": [{"name": unit.shard, "sha256": unit.sha256} for unit in plan.units if unit.keys],
+        "source_ids": sorted(map(hash_of_id, plan.found)),
+    }
+    info = plan.info
+    unfinished: UnfinishedTakedown = {
+        "config": info["config"] if info else None,
+        "units": len(info["shards"]) if info else 0,
+        "rows": info["counts"]["rows"] if info else 0,
+        "tables": [info["files"][SAMPLES]] if info else [],
+        "latents": [relative_to(each.latents, folder.url) for each in plan.latents],
+    }
+    takedowns = [*read_takedowns(folder)["takedowns"], takedown]
+    record: TakedownsRecord = {"format": TAKEDOWNS_FORMAT, "takedowns": takedowns, "unfinished": unfinished}
+    write_takedowns(folder, record)
+    return record
+
+
+def _finish(folder: Folder, record: TakedownsRecord, progress: Progress) -> None:
+    """Do what a takedown has recorded, from whatever point it was stopped at."""
+    unfinished, takedowns = record["unfinished"], record["takedowns"]
+    folder.remove(DATASET)
+    complete_units(folder, UnitManifest)
+    _rewrite_units(folder, hashes_in(takedowns), progress)
+    dataset = _commit(folder, unfinished)
+    if dataset is not None:
+        follow_takedown(dataset, takedowns[-1]["digest"])
+    for url in unfinished["latents"]:
+        follow_dataset(resolve(url, folder.url), folder, dataset, ShardVersions.of(takedowns))
+    drop_shards(shard["sha256"] for shard in takedowns[-1]["shards"])
+    drop_tables(unfinished["tables"])
+    write_takedowns(folder, {"format": TAKEDOWNS_FORMAT, "takedowns": takedowns})
+
+
+def _rewrite_units(folder: Folder, hashes: frozenset[str], progress: Progress) -> None:
+    units = sorted(committed_units(folder))
+    manifests = read_units(folder, units, UnitManifest)
+    affected = [manifest["unit"] for manifest in manifests if holds_any(manifest, hashes)]
+    progress(0, len(affected))
+    for done, manifest in enumerate(read_units(folder, affected, UnitManifest), start=1):
+        with folder.scratch() as scratch:
+            remove_videos(folder, manifest, hashes, scratch)
+        progress(done, len(affected))
+
+
+def _commit(folder: Folder, unfinished: UnfinishedTakedown) -> Dataset | None:
+    """Complete the dataset; None if units of it are missing, which `animatic ingest` makes."""
+    units, config = unfinished["units"], unfinished["config"]
+    if config is None or committed_units(folder) != set(range(units)):
+        return None
+    commit_dataset(folder, config, units, unfinished["rows"])
+    return Dataset.open(folder.url)
+
+
+def _follow(folder: Folder, plan: DatasetPlan) -> TakedownResult:
+    """Bring latents up to date that were named for the first time after the takedown of their dataset."""
+    dataset = Dataset.open(folder.url) if folder.exists(DATASET) else None
+    versions = ShardVersions.of(read_takedowns(folder)["takedowns"])
+    incomplete = [
+        each.latents for each in plan.latents if not follow_dataset(each.latents, folder, dataset, versions)
+    ]
+    return TakedownResult(plan, dataset.digest if dataset else None, tuple(incomplete))
