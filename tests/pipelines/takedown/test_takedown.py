@@ -19,47 +19,24 @@ from pipelines.dataset.similarity import read_similarity
 from pipelines.dataset.takedowns import hash_of_id
 from pipelines.dataset.verify import verify
 from pipelines.dataset.verify_latents import verify_latents
-from pipelines.encode import EncodeConfig, encode
-from pipelines.score.job import ScoreConfig, score
+from pipelines.encode import encode
+from pipelines.score.job import score
 from pipelines.takedown import plan_takedown, take_down
 from tests.support.coded_clips import build_dataset
 from tests.support.dataset_files import contents
 from tests.support.stored_samples import sample
-from training.config import resolve
-
-DATE, REASON = "2026-11-26T12:00:00+00:00", "the licence was withdrawn"
-MODEL = resolve(3, "tiny").model
+from tests.support.takedowns import DATE, REASON, encoding, make_world, remove, scoring
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a dataset of six clips in three units, its scores, and latents below it and beside it."""
-    folder = tmp_path_factory.mktemp("whole")
-    build_dataset(folder / "data", [8] * 6, sizes=[2, 2, 2])
-    encode(encoding(folder / "data", folder / "data" / "latents"))
-    shutil.copytree(folder / "data" / "latents", folder / "latents")
-    score(scoring(folder / "data"))
-    return folder
+    return make_world(tmp_path_factory.mktemp("whole"), sizes=[2, 2, 2])
 
 
 @pytest.fixture
 def world(whole: Path, tmp_path: Path) -> Path:
     shutil.copytree(whole, tmp_path / "world")
     return tmp_path / "world"
-
-
-def encoding(data: Path, output: Path) -> EncodeConfig:
-    size = {"height": 16, "width": 16}
-    return EncodeConfig(dataset=str(data), output=str(output), codec=MODEL.codec, workers=0, **size)
-
-
-def scoring(data: Path) -> ScoreConfig:
-    return ScoreConfig(dataset=str(data), encoders=MODEL.encoders, workers=0)
-
-
-def remove(world: Path, *ids: str, latents: bool = True):
-    given = [str(world / "latents")] if latents else []
-    return take_down(str(world / "data"), ids, latents=given, reason=REASON, date=DATE)
 
 
 def changed(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
