@@ -40,7 +40,7 @@ def _event(entry: Entry) -> str:
     if entry.location:
         what += f" at {entry.location}"
     if entry.forced:
-        what += f", forced: {entry.forced}"
+        what += f", {entry.forced}" if entry.kind == "withdrawn" else f", forced: {entry.forced}"
     if entry.note:
         what += f" ({entry.note})"
     return f"- {entry.time}, {entry.actor}: {' '.join(what.split())}"

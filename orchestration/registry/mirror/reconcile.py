@@ -53,18 +53,14 @@ class Source:
     run_id: str | None = None
 
 
-@dataclass(frozen=True)
-class Reconciliation:
-    """What was changed, and what MLflow has in addition; nothing is ever deleted but aliases and tags."""
-
-    changes: tuple[Change, ...]
-    unknown: tuple[UnknownVersion, ...]
-
-
 def reconcile(
-    client: MlflowClient, state: RegistryState, locate: Callable[[VersionState], Source]
-) -> Reconciliation:
-    """Create and change models, versions, tags and aliases until they are those of ``state``.
+    client: MlflowClient,
+    state: RegistryState,
+    locate: Callable[[VersionState], Source],
+    on_change: Callable[[Change], None],
+) -> tuple[UnknownVersion, ...]:
+    """Create and change models, versions, tags and aliases until they are those of ``state``; the versions
+    that MLflow has in addition.
 
     Repeating it changes nothing. Tags that the ledger does not know, and versions that are not in ``state``,
     stay as they are; aliases that are not in it are removed.
@@ -75,29 +71,27 @@ def reconcile(
     Raises:
         MlflowException: the store refuses, fails or does not answer; what was done until then remains.
     """
-    changes: list[Change] = []
     unknown: list[UnknownVersion] = []
     for model in state.models:
-        one = _Model(client, model, locate, changes)
-        unknown += one.reconcile()
+        unknown += _Model(client, model, locate, on_change).reconcile()
     mirrored = {model.name for model in state.models}
     for found in _registered_models(client):
         if found.name not in mirrored:
             unknown += [_unknown(version) for version in _versions(client, found.name)]
-    return Reconciliation(tuple(changes), tuple(unknown))
+    return tuple(unknown)
 
 
 class _Model:
-    """One registered model; what is changed is added to ``changes``."""
+    """One registered model."""
 
     def __init__(
         self,
         client: MlflowClient,
         state: ModelState,
         locate: Callable[[VersionState], Source],
-        changes: list[Change],
+        on_change: Callable[[Change], None],
     ) -> None:
-        self.client, self.state, self.locate, self.changes = client, state, locate, changes
+        self.client, self.state, self.locate, self.on_change = client, state, locate, on_change
 
     def reconcile(self) -> list[UnknownVersion]:
         """Versions first, since aliases refer to them."""
@@ -179,7 +173,7 @@ class _Model:
             self._changed("removed alias", alias, present[alias])
 
     def _changed(self, action: Action, subject: str, version: str | None = None) -> None:
-        self.changes.append(Change(self.state.name, action, subject, version))
+        self.on_change(Change(self.state.name, action, subject, version))
 
 
 def _unknown(version: ModelVersion) -> UnknownVersion:

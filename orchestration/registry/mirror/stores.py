@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from core.deadline import within
 from core.errors import AnimaticError
+from core.retry import RetryableError, RetryPolicy
 from core.urls import without_credentials
 from orchestration.registry.entry import Entry
 from orchestration.registry.ledger import Ledger
 from orchestration.registry.mirror.reconcile import Change, UnknownVersion, reconcile
 from orchestration.registry.mirror.sources import Sources, tracking_folder
-from orchestration.registry.mirror.state import desired_state
+from orchestration.registry.mirror.state import RegistryState, desired_state
 from orchestration.tracking import is_local, mlflow_client, recorded_tracking
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
 # A command that has changed the ledger waits no longer than this for all servers together.
@@ -22,6 +29,7 @@ LIMIT_S = 30.0
 REBUILD_LIMIT_S = 600.0
 # How MLflow's client describes a connection that was refused, broken or timed out.
 _NO_ANSWER = "failed with exception"
+_ATTEMPTS = RetryPolicy(attempts=5, pause_s=0.2, jitter=True)
 
 
 @dataclass(frozen=True)
@@ -113,12 +121,27 @@ def _mirror(ledger: Ledger, uri: str) -> MirroredStore:
     """Reconcile until the ledger did not change meanwhile: of two mirrors at once, the last one is right."""
     client = mlflow_client(uri)
     changes: list[Change] = []
-    while True:
-        state = desired_state(ledger.snapshot())
-        found = reconcile(client, state, Sources(client, uri))
-        changes += found.changes
-        if desired_state(ledger.snapshot()) == state:
-            return MirroredStore(without_credentials(uri), tuple(changes), found.unknown)
+    state, unknown = None, tuple[UnknownVersion, ...]()
+    while (present := desired_state(ledger.snapshot())) != state:
+        unknown = _ATTEMPTS.call(
+            partial(_reconcile_once, client, present, Sources(client, uri), changes.append)
+        )
+        state = present
+    return MirroredStore(without_credentials(uri), tuple(changes), unknown)
+
+
+def _reconcile_once(
+    client: MlflowClient, state: RegistryState, sources: Sources, on_change: Callable[[Change], None]
+) -> tuple[UnknownVersion, ...]:
+    """Raises RetryableError for an error that the store answers with, as it may to one of two mirrors."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return reconcile(client, state, sources, on_change)
+    except MlflowException as error:
+        if _NO_ANSWER in str(error):
+            raise
+        raise RetryableError(str(error)) from error
 
 
 def _reason(error: Exception, uri: str) -> str:

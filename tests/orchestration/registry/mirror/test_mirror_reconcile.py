@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from orchestration.registry.mirror.reconcile import Change, Source, UnknownVersion, reconcile
-from orchestration.registry.mirror.state import RegistryState, desired_state
+from orchestration.registry.mirror.state import RegistryState, VersionState, desired_state
 from tests.support.ledgers import event, history
 
 MODEL = "animatic-tiny"
@@ -33,8 +33,12 @@ def state(tmp_path) -> RegistryState:
 def mirror(
     client: MlflowClient, state: RegistryState
 ) -> tuple[tuple[Change, ...], tuple[UnknownVersion, ...]]:
-    done = reconcile(client, state, lambda version: Source(f"file:///bundles/{version.bundle_id[0]}"))
-    return done.changes, done.unknown
+    def locate(version: VersionState) -> Source:
+        return Source(f"file:///bundles/{version.bundle_id[0]}")
+
+    changes: list[Change] = []
+    unknown = reconcile(client, state, locate, changes.append)
+    return tuple(changes), unknown
 
 
 def content(client: MlflowClient) -> object:
