@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -26,6 +27,10 @@ from orchestration.cli.streams import printable
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
+if TYPE_CHECKING:
+    from models.checkpoints import DiffusersExport
+    from orchestration.workflows.checkpoints import ExportOptions
+
 PANEL = "Published weights"
 
 
@@ -33,6 +38,7 @@ class Layout(StrEnum):
     """Layouts that can be written."""
 
     DYNAMICRAFTER = "dynamicrafter"
+    DIFFUSERS = "diffusers"
 
 
 def register(app: typer.Typer) -> None:
@@ -89,30 +95,55 @@ def import_checkpoint(
 
 def export_checkpoint(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
-    layout: Annotated[Layout, typer.Option("--as", help="The layout to write.")],
-    file: Annotated[
+    layout: Annotated[
+        Layout,
+        typer.Option(
+            "--as",
+            help="dynamicrafter: one file; diffusers: a folder of parts for diffusers and transformers.",
+        ),
+    ],
+    target: Annotated[
         Path | None,
         typer.Option(
             "--out",
             parser=local_path,
             metavar="PATH",
-            help=".ckpt or .safetensors; BUNDLE.ckpt beside the bundle if not given.",
+            help="A .ckpt or .safetensors file, or a folder for diffusers; beside the bundle if not given.",
         ),
     ] = None,
     codec: Codec = None,
     encoders: Encoders = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a bundle as a checkpoint that the published code loads."""
-    from orchestration.workflows.checkpoints import ExportOptions
-    from orchestration.workflows.checkpoints import export_checkpoint as run
+    """Write a bundle as a checkpoint that the published code loads, or as parts for diffusers."""
+    from orchestration.workflows import checkpoints
 
-    assert layout is Layout.DYNAMICRAFTER  # the only one
-    options = ExportOptions(bundle, file, codec, encoders)
-    with err().status(Text(printable(f"exporting {options.target}"))):
-        exported = run(options)
+    options = checkpoints.ExportOptions(bundle, target, codec, encoders, layout.value)
+    if layout is Layout.DIFFUSERS:
+        with _exporting(options):
+            parts = checkpoints.export_diffusers(options)
+        _print_parts(parts, as_json)
+        return
+    with _exporting(options):
+        exported = checkpoints.export_checkpoint(options)
     if as_json:
         print_json(exported)
         return
     print_table(("part", "from"), list(exported.origins.items()))
     out().print(f"{exported.tensors} tensors  {display_path(exported.path)}")
+
+
+def _exporting(options: ExportOptions) -> AbstractContextManager[object]:
+    return err().status(Text(printable(f"exporting {options.target}")))
+
+
+def _print_parts(exported: DiffusersExport, as_json: bool) -> None:
+    readers = {part.name: part.reader for part in exported.parts}
+    if as_json:
+        print_json({**dataclasses.asdict(exported), "parts": readers})
+        return
+    rows = [(name, reader or "no class: our tensors") for name, reader in readers.items()]
+    print_table(("part", "loaded by"), [*rows, *((name, "not written") for name in exported.left_out)])
+    for name, reason in exported.left_out.items():
+        err().print(f"{name} is left out: {reason}")
+    out().print(display_path(exported.folder))

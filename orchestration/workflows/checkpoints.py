@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from core.errors import AnimaticError
 from models import checkpoints
@@ -26,21 +27,23 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """``file``: ``BUNDLE.ckpt`` beside the bundle if None; ``codec`` and ``encoders``: files for a bundle
-    that contains none."""
+    """``out``: the file or, of ``diffusers``, the folder; ``BUNDLE.ckpt`` or ``BUNDLE-diffusers`` beside the
+    bundle if None; ``codec`` and ``encoders``: files for a bundle that contains none."""
 
     bundle: Path
-    file: Path | None = None
+    out: Path | None = None
     codec: str | None = None
     encoders: str | None = None
+    layout: Literal["dynamicrafter", "diffusers"] = "dynamicrafter"
 
     @property
     def target(self) -> Path:
-        """The file to write. Raises AnimaticError if none is given and nothing can be beside the bundle."""
+        """What to write. Raises AnimaticError if none is given and nothing can be beside the bundle."""
         folder = self.bundle.resolve()
-        if self.file is None and not folder.name:
+        if self.out is None and not folder.name:
             raise AnimaticError(f"no bundle at {self.bundle}: name the folder of a bundle")
-        return self.file or folder.with_name(folder.name + ".ckpt")
+        ending = ".ckpt" if self.layout == "dynamicrafter" else "-diffusers"
+        return self.out or folder.with_name(folder.name + ending)
 
 
 def import_checkpoint(options: ImportOptions, workspace: Workspace) -> checkpoints.ImportResult:
@@ -67,5 +70,17 @@ def export_checkpoint(options: ExportOptions) -> checkpoints.ExportResult:
     """
     bundle = open_bundle(options.bundle)
     return checkpoints.export_checkpoint(
+        bundle, options.target, codec=options.codec, encoders=options.encoders
+    )
+
+
+def export_diffusers(options: ExportOptions) -> checkpoints.DiffusersExport:
+    """Write the parts of a bundle as folders that diffusers and transformers load.
+
+    Raises:
+        AnimaticError: the bundle is damaged, a part is missing or has no class there, or the folder exists.
+    """
+    bundle = open_bundle(options.bundle)
+    return checkpoints.export_diffusers(
         bundle, options.target, codec=options.codec, encoders=options.encoders
     )

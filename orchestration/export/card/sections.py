@@ -13,6 +13,7 @@ from orchestration.registry import GateRecord
 from pipelines.evaluate import EvaluationReport
 from pipelines.evaluate.page import ARROWS, interval, is_share, number, on_real, own_columns, title, unit
 
+_SHORT = 16  # digits of a digest in a table; those of files are whole
 DATA: tuple[NodeKind, ...] = ("source_table", "dataset", "mixture", "latents")
 RUNS: tuple[NodeKind, ...] = ("run",)
 REST: tuple[NodeKind, ...] = ("bundle", "report", "gate", "promotion", "alias", "export", "deployment")
@@ -135,4 +136,4 @@ def _node_row(node: Node) -> tuple[object, ...]:
     facts = "; ".join(f"{fact.label}: {fact.text}" for fact in node.facts)
     kind = node.kind.replace("_", " ")
     titled = node.title if node.title.startswith(kind) else f"{kind}: {node.title}"
-    return titled, code(node.digest) if node.digest else "", facts, node.state.replace("_", " ")
+    return titled, code(node.digest[:_SHORT]) if node.digest else "", facts, node.state.replace("_", " ")

@@ -37,6 +37,18 @@ def test_a_file_goes_in_and_comes_out_the_same(here):
     fails("not overwritten", "export-checkpoint", folder, "--as", "dynamicrafter")
 
 
+def test_parts_are_written_for_diffusers(here):
+    write(here / "x.safetensors", random_state(SMALL["scaled-0.7"]))
+    run("import-checkpoint", "x.safetensors", "--as", "scaled-0.7", "--out", "bundle")
+    result = run("export-checkpoint", "bundle", "--as", "diffusers", "--json")
+    assert result.exit_code == 0, result.output
+    exported = json.loads(result.stdout)
+    assert exported["parts"]["vae"] == "diffusers.AutoencoderKL" and exported["parts"]["unet"] == ""
+    assert "dynamic rescale" in exported["left_out"]["scheduler"]
+    assert all((here / "bundle-diffusers" / name).is_file() for name in exported["files"])
+    fails("not overwritten", "export-checkpoint", "bundle", "--as", "diffusers")
+
+
 def test_ambiguity_is_reported_and_resolved(here):
     write(here / "x.safetensors", random_state(SMALL["scaled-0.7"]))
     result = run("import-checkpoint", "x.safetensors", "--out", "one", "--json")
