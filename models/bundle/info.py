@@ -9,6 +9,8 @@ from models.diffusion.settings import SamplingSettings
 FORMAT = 1
 # The files of a bundle: tensors, this description, the model card.
 WEIGHTS, INFO, CARD = "model.safetensors", "bundle.json", "README.md"
+# Beside them where the bundle is signed; it covers the others, so that their digests do not include it.
+SIGNATURE = "signature.json"
 
 
 class ImportedFile(TypedDict):

@@ -24,6 +24,17 @@ if TYPE_CHECKING:
     from models.animator import Animator
 
 
+class ChangedFileError(AnimaticError):
+    """A file of a bundle does not match its recorded digest. ``name``: the file's."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        super().__init__(
+            f"bundle {folder} was tampered with or damaged: {name} does not match its recorded sha256; "
+            "restore it from a copy or train it again"
+        )
+        self.name = name
+
+
 @dataclass(frozen=True)
 class Bundle:
     """An opened bundle whose files match their digests (``open_bundle`` with ``verify``).
@@ -117,10 +128,7 @@ def open_bundle(folder: Path | str, *, verify: bool = True) -> Bundle:
         if not (folder / name).is_file():
             raise AnimaticError(f"bundle {folder} is incomplete: {name} is missing; restore it from a copy")
         if verify and sha256(folder / name) != digest:
-            raise AnimaticError(
-                f"bundle {folder} was tampered with or damaged: {name} does not match its recorded sha256; "
-                "restore it from a copy or train it again"
-            )
+            raise ChangedFileError(folder, name)
     return Bundle(folder, sha256(path), info)
 
 
