@@ -33,7 +33,7 @@ options-score := WEIGHTS MODEL BATCH WORKERS GPUS ADDRESS ENVIRONMENT +JSON
 arguments-score := DATA
 options-train := PRESET SET CONFIG DATA OUT ADDRESS ENVIRONMENT LAUNCHER GPUS METRICS_PORT +PRINT_CONFIG +PRINT_INITIALISATION +VERBOSE +JSON
 arguments-train := STAGE
-options-animate := OUT BUNDLE PRESET STEPS ETA TEXT_GUIDANCE IMAGE_GUIDANCE FPS PLAYBACK SEED COUNT FRAMES LAST +LOOP CODEC ENCODERS +JSON
+options-animate := OUT BUNDLE PRESET STEPS ETA TEXT_GUIDANCE IMAGE_GUIDANCE FPS PLAYBACK SEED COUNT FRAMES LAST +LOOP CODEC ENCODERS REQUIRE_SIGNER +JSON
 arguments-animate := IMAGE PROMPT
 options-evaluate := OUT BUNDLE +NEWEST CLIPS STEPS SEED STRIDE METRICS EXTRACTOR PROTOCOL SPLIT CAPTIONS GENERATED BASELINE WEIGHTS SIZE EXPORT_PICTURES WORKERS GPUS ADDRESS ENVIRONMENT CODEC ENCODERS +JSON
 arguments-evaluate := DATA
@@ -42,6 +42,10 @@ arguments-compare := REPORT_A REPORT_B
 options-promote := PRESET REPORT GATE CHAMPION_REPORT STUDY TO +FORCE REASON ACTOR NOTE +JSON
 arguments-promote := BUNDLE
 options-rollback := PRESET ACTOR NOTE +JSON
+options-sign := KEY PASSWORD_FILE +REPLACE PRESET +JSON
+arguments-sign := BUNDLE
+options-verify-signature := KEY PRESET +JSON
+arguments-verify-signature := BUNDLE
 options-study := OUT PAIRS RATERS SEED ATTENTION +JSON
 arguments-study := ACTION REPORT_A REPORT_B STUDY ANSWERS
 options-import-checkpoint := AS OUT +INCOMPLETE +EMA +JSON
@@ -53,7 +57,7 @@ options-prior := SET
 options-jobs := ADDRESS +JSON
 arguments-jobs := ACTION JOB
 options-doctor := ADDRESS DATA ENVIRONMENT +JSON
-VERBS := data inspect verify encode score train animate evaluate compare promote rollback study import-checkpoint export-checkpoint jobs demo prior doctor
+VERBS := data inspect verify encode score train animate evaluate compare promote rollback sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
 
 # $(call variables,TARGET): what the user may give.
 variables = $(sort $(arguments-$(1)) $(patsubst +%,%,$(patsubst :%,%,$(options-$(1)))))
@@ -106,8 +110,8 @@ read_options = options=(); \
 VERB = $(read_options) $(BIN)/animatic
 OPTIONS = "$${options[@]}"
 
-.PHONY: help setup demo prior data inspect verify encode score train animate evaluate compare promote rollback study \
-	import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference dashboards \
+.PHONY: help setup demo prior data inspect verify encode score train animate evaluate compare promote rollback sign verify-signature \
+	study import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference dashboards \
 	bench mutants image clean
 
 help: ## this list
@@ -186,6 +190,14 @@ promote: setup ## make the newest stage-3 bundle (or BUNDLE=...) champion, if it
 
 rollback: setup ## reinstate the previous champion
 	@$(VERB) rollback $(OPTIONS)
+
+sign: setup ## sign a bundle: BUNDLE=folder KEY=private.pem
+	$(call need,BUNDLE,make sign BUNDLE=folder KEY=private.pem)
+	@$(VERB) sign $(OPTIONS) -- "$$BUNDLE"
+
+verify-signature: setup ## who signed a bundle, and whether it changed since: BUNDLE=folder KEY=public.pem
+	$(call need,BUNDLE,make verify-signature BUNDLE=folder KEY=public.pem)
+	@$(VERB) verify-signature $(OPTIONS) -- "$$BUNDLE"
 
 study: setup ## a preference study: REPORT_A=report REPORT_B=report OUT=folder, or ACTION=score STUDY=folder ANSWERS=folder
 	@$(VERB) study $(OPTIONS) -- "$${ACTION:-make}" $(call given,REPORT_A) $(call given,REPORT_B) $(call given,STUDY) $(call given,ANSWERS)

@@ -14,6 +14,7 @@ from orchestration.cli.common import (
     bundle_fields,
     err,
     local_path,
+    local_source,
     out,
     print_json,
     print_warning,
@@ -44,6 +45,14 @@ _Frames = Annotated[
     int | None,
     typer.Option(min=1, max=10_000, help="Frames of the clip; the network's own number if not given."),
 ]
+_Signers = Annotated[
+    list[Path] | None,
+    typer.Option(
+        parser=local_source,
+        metavar="FILE",
+        help="Refuse a bundle that is not signed by this public key, repeatable: by one of them.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -70,6 +79,7 @@ def animate(
     loop: Annotated[bool, typer.Option("--loop", help="End where the clip begins.")] = False,
     codec: Codec = None,
     encoders: Encoders = None,
+    require_signer: _Signers = None,
     as_json: AsJson = False,
 ) -> None:
     """Animate an image as a prompt says; settings not given are the bundle's."""
@@ -90,6 +100,7 @@ def animate(
         loop=loop,
         codec=codec,
         encoders=encoders,
+        signers=require_signer or (),
     )
     _animate(options, as_json)
 

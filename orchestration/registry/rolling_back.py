@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from core.errors import AnimaticError
-from models.bundle import Bundle, open_bundle
+from models.bundle import Bundle
 from orchestration.registry.entry import CHAMPION, Draft, Entry
 from orchestration.registry.history import History
 from orchestration.registry.ledger import Ledger
 from orchestration.registry.promotion import refuse_conflict
+from orchestration.signatures import open_trusted
 
 
 def rollback(ledger: Ledger, *, preset: str | None = None, actor: str | None = None, note: str = "") -> Entry:
@@ -88,7 +89,7 @@ def _verified(history: History, previous: Entry) -> Bundle:
         if not (folder / "bundle.json").is_file():
             continue
         try:
-            found = open_bundle(folder)
+            found = open_trusted(folder)
         except AnimaticError as error:
             raise AnimaticError(
                 f"the previous champion {name} cannot be reinstated: {error}, or promote another bundle, "

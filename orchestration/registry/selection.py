@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from core.errors import AnimaticError
@@ -11,25 +13,41 @@ from orchestration.registry.entry import CHAMPION, Entry
 from orchestration.registry.history import History
 from orchestration.registry.ledger import Ledger
 from orchestration.registry.preset_names import check_preset
+from orchestration.signatures import open_trusted
 
 FINAL_STAGE = 3
 BUNDLE_OPTION = "--bundle FOLDER"
+# Opens a bundle, verified; by default with the signature that this machine requires.
+Opener = Callable[[Path | str], Bundle]
 
 
 def select_bundle(
-    ledger: Ledger, name: str | Path | None, preset: str | None = None, *, named_by: str = BUNDLE_OPTION
+    ledger: Ledger,
+    name: str | Path | None,
+    preset: str | None = None,
+    *,
+    named_by: str = BUNDLE_OPTION,
+    opening: Opener = open_trusted,
 ) -> Bundle:
     """The bundle with this name, or the champion (of ``preset``, if given) without a name; verified.
+
+    ``opening``: :func:`models.bundle.open_bundle` where the weights are not used, which needs no signature.
 
     Raises:
         AnimaticError: as :func:`named_bundle` and :func:`champion_bundle`.
     """
     if name is None:
-        return champion_bundle(ledger, preset, named_by=named_by)
-    return named_bundle(ledger, name, preset)
+        return champion_bundle(ledger, preset, named_by=named_by, opening=opening)
+    return named_bundle(ledger, name, preset, opening=opening)
 
 
-def champion_bundle(ledger: Ledger, preset: str | None = None, *, named_by: str = BUNDLE_OPTION) -> Bundle:
+def champion_bundle(
+    ledger: Ledger,
+    preset: str | None = None,
+    *,
+    named_by: str = BUNDLE_OPTION,
+    opening: Opener = open_trusted,
+) -> Bundle:
     """The champion, verified; ``named_by``: how a user names another bundle, for the message.
 
     Raises:
@@ -44,10 +62,12 @@ def champion_bundle(ledger: Ledger, preset: str | None = None, *, named_by: str 
             f"{ledger} has no champion{wanted}: train a bundle (`make demo` does everything), "
             f"then run `animatic promote`, or name one: {named_by}"
         )
-    return _open_entry(ledger, entry)
+    return _open_entry(ledger, entry, opening)
 
 
-def named_bundle(ledger: Ledger, name: str | Path, preset: str | None = None) -> Bundle:
+def named_bundle(
+    ledger: Ledger, name: str | Path, preset: str | None = None, *, opening: Opener = open_trusted
+) -> Bundle:
     """The bundle with the alias ``name``, in the folder ``name``, or whose id begins with it; verified.
 
     An alias comes before a folder of the same name, which is meant if it is written as a path
@@ -60,8 +80,8 @@ def named_bundle(ledger: Ledger, name: str | Path, preset: str | None = None) ->
     check_preset(ledger, preset)
     entry = by_alias(ledger, name, preset) if isinstance(name, str) else None
     if entry is not None:
-        return _open_entry(ledger, entry)
-    bundle = open_bundle(name) if name != "" and Path(name).is_dir() else _by_id(ledger, str(name))
+        return _open_entry(ledger, entry, opening)
+    bundle = opening(name) if name != "" and Path(name).is_dir() else _by_id(ledger, str(name), opening)
     if preset not in (None, bundle.info.preset):
         raise AnimaticError(
             f"bundle {bundle.folder} is of preset {bundle.info.preset}, not {preset}: leave out --preset, "
@@ -114,7 +134,7 @@ def newest_final_bundle(ledger: Ledger, preset: str | None = None) -> Bundle:
         raise AnimaticError(
             f"{ledger} lists no stage-{FINAL_STAGE} bundle{wanted}: run `make train STAGE=3` first"
         )
-    return _open_entry(ledger, finals[-1])
+    return _open_entry(ledger, finals[-1], open_trusted)
 
 
 def newest_folder(ledger: Ledger, stage: int, preset: str) -> Path | None:
@@ -124,7 +144,7 @@ def newest_folder(ledger: Ledger, stage: int, preset: str) -> Path | None:
         AnimaticError: the folder no longer contains that bundle.
     """
     entry = ledger.newest(stage, preset)
-    return None if entry is None else _open_entry(ledger, entry, verify=False).folder
+    return None if entry is None else _open_entry(ledger, entry, partial(open_bundle, verify=False)).folder
 
 
 def known_bundle(ledger: Ledger, name: str, preset: str | None = None) -> Entry:
@@ -144,15 +164,15 @@ def known_bundle(ledger: Ledger, name: str, preset: str | None = None) -> Entry:
     return entry or _entry_by_id(history, name)
 
 
-def _by_id(ledger: Ledger, name: str) -> Bundle:
+def _by_id(ledger: Ledger, name: str, opening: Opener) -> Bundle:
     history = ledger.snapshot()
     entry = _entry_by_id(history, name)
     # A bundle that was moved is recorded again where it is.
     folders = [folder for folder in history.folders_of(entry.bundle_id) if (folder / "bundle.json").is_file()]
     for folder in folders:
         if open_bundle(folder, verify=False).id == entry.bundle_id:
-            return open_bundle(folder)
-    return _open_entry(ledger, entry)
+            return opening(folder)
+    return _open_entry(ledger, entry, opening)
 
 
 def _entry_by_id(history: History, name: str) -> Entry:
@@ -167,9 +187,9 @@ def _entry_by_id(history: History, name: str) -> Entry:
     return next(iter(matches.values()))
 
 
-def _open_entry(ledger: Ledger, entry: Entry, *, verify: bool = True) -> Bundle:
+def _open_entry(ledger: Ledger, entry: Entry, opening: Opener) -> Bundle:
     folder = ledger.path_of(entry)
-    bundle = open_bundle(folder, verify=verify)
+    bundle = opening(folder)
     if bundle.id != entry.bundle_id:
         raise AnimaticError(
             f"{folder} contains bundle {bundle.id[:12]}, but the ledger recorded {entry.bundle_id[:12]}: "

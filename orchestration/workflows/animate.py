@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from models.bundle import Bundle
 from models.diffusion.settings import MAX_SEED, SamplingSettings
 from models.modes import Mode, frames_to_sample
 from orchestration.registry import check_complete, select_bundle
+from orchestration.signatures import open_trusted
 from orchestration.workflows.clip_names import clip_stem
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workspace import Workspace
@@ -36,7 +38,8 @@ class AnimateOptions:
     ``bundle``: a folder or an id, the champion (of ``preset``) if None; ``out``: a folder, or the name of an
     mp4 or GIF, ``runs/animations`` if None; ``playback``: frames per second of the files; ``count`` clips,
     each with its own seed; ``frames``: the network's own number if None; ``last``: image to end at;
-    ``loop``: end at the image itself; ``codec`` and ``encoders``: files for a bundle that contains none.
+    ``loop``: end at the image itself; ``codec`` and ``encoders``: files for a bundle that contains none;
+    ``signers``: files of public keys, one of which must have signed the bundle, if there are any.
     """
 
     image: Path
@@ -52,6 +55,7 @@ class AnimateOptions:
     loop: bool = False
     codec: str | None = None
     encoders: str | None = None
+    signers: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,8 @@ def prepare_animation(
     if options.loop and options.last is not None:
         raise AnimaticError("--loop ends at the image itself and --last at another: give one of them")
     file = _single_file(options)
-    bundle = select_bundle(workspace.ledger, options.bundle, options.preset)
+    opening = partial(open_trusted, signers=options.signers)
+    bundle = select_bundle(workspace.ledger, options.bundle, options.preset, opening=opening)
     check_complete(bundle, options.codec, options.encoders)
     settings = sampling_settings(bundle, options.sampling)
     _check_seeds(settings.seed, options.count)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from core.errors import AnimaticError
 from models import checkpoints
-from models.bundle import open_bundle
+from orchestration.signatures import open_trusted
 from orchestration.workspace import Workspace
 
 
@@ -68,7 +68,7 @@ def export_checkpoint(options: ExportOptions) -> checkpoints.ExportResult:
     Raises:
         AnimaticError: the bundle is damaged, a part is missing, or the file exists.
     """
-    bundle = open_bundle(options.bundle)
+    bundle = open_trusted(options.bundle)
     return checkpoints.export_checkpoint(
         bundle, options.target, codec=options.codec, encoders=options.encoders
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 from core.config.validation import configure
 from core.errors import AnimaticError
 from models.architecture import Architecture
-from models.bundle import open_bundle
 from orchestration.devices import actor_settings, default_preset, preset_for
+from orchestration.signatures import open_trusted
 from pipelines.encode import EncodeConfig, EncodeReport
 from pipelines.encode import encode as run
 from training.config import resolve
@@ -74,4 +74,4 @@ def _architecture(options: EncodeOptions) -> Architecture:
         return resolve(3, preset, options.sets).model
     if options.preset is not None or options.sets:
         raise AnimaticError("--bundle decides size and codec: leave out --preset and --set")
-    return open_bundle(options.bundle).complete_architecture()
+    return open_trusted(options.bundle).complete_architecture()

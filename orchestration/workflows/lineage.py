@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.bundle import open_bundle
 from orchestration.lineage import Ancestor, trace_lineage
 from orchestration.registry import select_bundle
 from orchestration.workspace import Workspace
@@ -24,5 +25,11 @@ def lineage(options: LineageOptions, workspace: Workspace) -> list[Ancestor]:
         AnimaticError: no such bundle, or one of them fails verification.
     """
     ledger = workspace.ledger
-    bundle = select_bundle(ledger, options.bundle, options.preset, named_by="`animatic lineage FOLDER`")
+    bundle = select_bundle(
+        ledger,
+        options.bundle,
+        options.preset,
+        named_by="`animatic lineage FOLDER`",
+        opening=open_bundle,  # its weights are not used, so that no signature is needed
+    )
     return trace_lineage(ledger, bundle)

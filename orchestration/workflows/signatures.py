@@ -29,8 +29,8 @@ PASSWORD_VARIABLE = "ANIMATIC_SIGNING_PASSWORD"
 class SignOptions:
     """``bundle``: a folder, an id or an alias (of ``preset``, if given).
 
-    ``key``: file of the private key; ``password_file``: of its password, ``$ANIMATIC_SIGNING_PASSWORD`` if None;
-    ``replace``: whether to replace a signature by another key.
+    ``key``: file of the private key; ``password_file``: of its password, ``$ANIMATIC_SIGNING_PASSWORD`` if
+    None; ``replace``: whether to replace a signature by another key.
     """
 
     bundle: str
@@ -64,8 +64,8 @@ def sign(options: SignOptions, workspace: Workspace) -> SignResult:
     """Verify a bundle and sign it.
 
     Raises:
-        AnimaticError: no such bundle, one that fails verification, a key that cannot be used, or a signature by
-            another key.
+        AnimaticError: no such bundle, one that fails verification, a key that cannot be used, or a signature
+            by another key.
     """
     key = private_key(options.key, _password(options.password_file))
     bundle = named_bundle(workspace.ledger, options.bundle, options.preset, opening=open_bundle)
@@ -76,8 +76,8 @@ def verify_signature(options: VerifySignatureOptions, workspace: Workspace) -> S
     """The bundle and the key that signed it.
 
     Raises:
-        AnimaticError: no such bundle, no key to accept, or the bundle is not signed, signed by another key, or was
-            changed since.
+        AnimaticError: no such bundle, no key to accept, or the bundle is not signed, signed by another key,
+            or was changed since.
     """
     accepted = public_keys(options.keys) if options.keys else accepted_keys()
     if accepted is None:

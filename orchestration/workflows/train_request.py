@@ -11,6 +11,7 @@ from pathlib import Path
 from core.disk_errors import real_path
 from orchestration.devices import default_preset, processors
 from orchestration.registry import newest_folder
+from orchestration.signatures import open_trusted
 from orchestration.workflows.absolute_paths import with_absolute_paths
 from orchestration.workspace import Workspace
 from training.config import RunConfig, config_hash, resolve
@@ -113,7 +114,7 @@ def prepare_training(options: TrainOptions, workspace: Workspace) -> TrainReques
         AnimaticError: something the stage needs is missing or damaged; the message says how to create it.
     """
     config = resolve_config(with_dataset(with_parent(options, workspace), workspace))
-    sources = open_source_bundles(config)
+    sources = open_source_bundles(config, opening=open_trusted)
     from training.batch_source import DatasetSource
 
     digest = DatasetSource(config).digest

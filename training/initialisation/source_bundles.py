@@ -1,5 +1,7 @@
 """The bundles that a stage starts from."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,23 +37,31 @@ def parent_stage(config: RunConfig) -> int | None:
     return configured_stage(config).parent
 
 
-def open_source_bundles(config: RunConfig, *, verify: bool = True) -> SourceBundles:
+def open_source_bundles(
+    config: RunConfig, *, verify: bool = True, opening: Callable[[Path], Bundle] | None = None
+) -> SourceBundles:
     """Open the bundles that the stage starts from.
 
     Args:
         verify: False leaves the digests of the weights unchecked, where only shapes are read.
+        opening: opens the bundles that are named, in place of :func:`models.bundle.open_bundle`; as one does
+            that requires a signature.
 
     Raises AnimaticError when one is needed and not set, missing, tampered with, or of another stage.
     """
-    return SourceBundles(_open_base(config, verify), _open_parent(config, verify))
+    shipped = partial(open_bundle, verify=verify)
+    opening = opening or shipped
+    # The prior is part of this code: to trust the one is to trust the other, without a signature.
+    base = _open_base(config, shipped if config.init.base == "prior" else opening)
+    return SourceBundles(base, _open_parent(config, opening))
 
 
-def _open_base(config: RunConfig, verify: bool) -> Bundle | None:
+def _open_base(config: RunConfig, opening: Callable[[Path], Bundle]) -> Bundle | None:
     stage, name = configured_stage(config), config.init.base
     if not stage.uses_base:
         return None
     if name is not None:
-        return open_bundle(PRIOR if name == "prior" else Path(name), verify=verify)
+        return opening(PRIOR if name == "prior" else Path(name))
     if not stage.base_optional:
         raise AnimaticError(
             f"stage {stage.number} ({stage.name}) needs init.base, a bundle of {stage.base}: "
@@ -60,7 +70,7 @@ def _open_base(config: RunConfig, verify: bool) -> Bundle | None:
     return None
 
 
-def _open_parent(config: RunConfig, verify: bool) -> Bundle | None:
+def _open_parent(config: RunConfig, opening: Callable[[Path], Bundle]) -> Bundle | None:
     stage = configured_stage(config)
     if stage.parent is None:
         return None
@@ -70,7 +80,7 @@ def _open_parent(config: RunConfig, verify: bool) -> Bundle | None:
             f"train it with `animatic train --stage {stage.parent} --preset {config.preset}`, or name one "
             "with --set init.parent=FOLDER"
         )
-    bundle = open_bundle(Path(config.init.parent), verify=verify)
+    bundle = opening(Path(config.init.parent))
     if bundle.info.stage not in stage.parents:
         raise AnimaticError(
             f"init.parent {config.init.parent} is a bundle of stage {bundle.info.stage}, but stage "

@@ -20,6 +20,7 @@ from orchestration.workspace import Workspace
 from tests.support.coded_clips import build_dataset
 from tests.support.command import run
 from tests.support.promotions import GATE, promote, report_for, store
+from tests.support.signing_keys import key_pair
 from tests.support.small_stages import make_bundle
 from training.config import resolve
 from training.config.run import dump_yaml
@@ -50,6 +51,8 @@ COMMANDS = {
     "gate": "report.json --gate gate.yaml",
     "rollback": "",
     "withdraw": "other --reason broken --force",
+    "sign": "bundle --key private.pem",
+    "verify-signature": "bundle --key public.pem",
     "lineage": "bundle",
     "registry": "",
     "animate": "still.png ball",
@@ -79,6 +82,8 @@ WORK = (
     "orchestration.workflows.ablation.run_ablation",
     "orchestration.registry.mirror_change",
     "orchestration.registry.withdraw",
+    "orchestration.workflows.signatures.sign_bundle",
+    "orchestration.workflows.signatures.open_signed",
     "orchestration.workflows.animate.animate",
     "orchestration.workflows.evaluate.export_pictures",
     "orchestration.workflows.evaluate.generate",
@@ -165,6 +170,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "features.npy", np.zeros((4, 3), np.float32))
     store(report_for("a" * 64), folder / "report.json")
     (folder / "gate.yaml").write_text(GATE)
+    key_pair(folder)
     (folder / "run").mkdir()
     (folder / "run" / "journal.jsonl").touch()
     (folder / "run" / "config.yaml").write_text(dump_yaml(resolve(0, "tiny")))

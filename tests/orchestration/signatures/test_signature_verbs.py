@@ -1,0 +1,120 @@
+"""`sign`, `verify-signature` and `--require-signer`, through the command."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.errors import AnimaticError
+from models.bundle import open_bundle
+from orchestration import registry
+from orchestration.workspace import Workspace
+from tests.support.command import fails, run
+from tests.support.signing_keys import KeyPair, key_pair
+from tests.support.small_stages import make_bundle
+
+PASSWORD = "open sesame"
+
+
+def promote(folder: Path) -> None:
+    bundle = open_bundle(folder)
+    registry.promote(Workspace.current().ledger, bundle, lambda _: registry.Grounds(forced="a test"))
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A working folder whose champion is the unsigned bundle `runs/a`."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("ANIMATIC_RUNS", "ANIMATIC_REQUIRE_SIGNER", "ANIMATIC_SIGNING_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    make_bundle(tmp_path / "runs" / "a")
+    promote(tmp_path / "runs" / "a")
+    return tmp_path
+
+
+@pytest.fixture
+def keys(tmp_path) -> KeyPair:
+    return key_pair(tmp_path)
+
+
+def test_a_bundle_is_signed_and_verified_by_alias_id_and_folder(here, keys):
+    found = json.loads(run("sign", "champion", "--key", keys.private, "--json").stdout)
+    bundle_id = open_bundle(here / "runs" / "a").id
+    assert found["bundle_id"] == bundle_id
+    assert Path(found["signature"]).resolve() == here / "runs" / "a" / "signature.json"
+    assert found["replaced"] is None
+    for name in ("champion", bundle_id[:10], "runs/a"):
+        verified = json.loads(run("verify-signature", name, "--key", keys.public, "--json").stdout)
+        assert (verified["bundle_id"], verified["fingerprint"]) == (bundle_id, found["fingerprint"])
+    text = run("verify-signature", "runs/a", "--key", keys.public).stdout
+    assert text.startswith(f"bundle {bundle_id[:12]} is signed by key {found['fingerprint']} ({keys.public})")
+
+
+def test_the_password_comes_from_a_file_or_the_environment_and_is_not_repeated(here, monkeypatch):
+    keys = key_pair(here, password=PASSWORD)
+    fails("is encrypted: give its password", "sign", "runs/a", "--key", keys.private)
+    (here / "password").write_text(PASSWORD + "\n")
+    signed = run("sign", "runs/a", "--key", keys.private, "--password-file", here / "password")
+    assert signed.exit_code == 0
+    assert PASSWORD not in signed.output
+    (here / "runs" / "a" / "signature.json").unlink()
+    monkeypatch.setenv("ANIMATIC_SIGNING_PASSWORD", PASSWORD)
+    assert run("sign", "runs/a", "--key", keys.private).exit_code == 0
+    fails("missing cannot be read", "sign", "runs/a", "--key", keys.private, "--password-file", "missing")
+
+
+def test_a_damaged_bundle_is_not_signed(here, keys):
+    weights = here / "runs" / "a" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    fails("model.safetensors does not match its recorded sha256", "sign", "runs/a", "--key", keys.private)
+    assert not (here / "runs" / "a" / "signature.json").exists()
+
+
+def test_without_a_key_nothing_is_verified(here, keys, monkeypatch):
+    fails("no key to accept: name the signer's with --key public.pem", "verify-signature", "runs/a")
+    run("sign", "runs/a", "--key", keys.private)
+    monkeypatch.setenv("ANIMATIC_REQUIRE_SIGNER", str(keys.public))
+    assert run("verify-signature", "runs/a").exit_code == 0
+
+
+def test_animate_refuses_what_the_required_signer_has_not_signed(here, keys):
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(here / "still.png")
+    animate = ("animate", "still.png", "a ball", "--steps", "1", "--require-signer", keys.public)
+    fails("is not signed, but a signature is required", *animate)
+    run("sign", "champion", "--key", key_pair(here / "other").private)
+    fails("which is not accepted", *animate)
+    run("sign", "champion", "--key", keys.private, "--replace")
+    result = run(*animate)
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("animate", "still.png", "a ball"),
+        ("evaluate", "data"),
+        ("promote", "runs/b"),
+        ("export-checkpoint", "runs/a", "--as", "dynamicrafter"),
+        ("encode", "data", "--to", "latents", "--bundle", "runs/a"),
+        ("train", "--stage", "3", "--preset", "tiny", "--data", "data", "--set", "init.parent=runs/a"),
+    ],
+    ids=lambda verb: verb[0],
+)
+def test_a_machine_that_requires_a_signer_uses_no_unsigned_bundle(here, keys, monkeypatch, verb):
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(here / "still.png")
+    make_bundle(here / "runs" / "b", seed=1)
+    monkeypatch.setenv("ANIMATIC_REQUIRE_SIGNER", str(keys.public))
+    fails("is not signed, but a signature is required", *verb)
+
+
+def test_a_rollback_to_an_unsigned_bundle_is_refused_where_a_signer_is_required(here, keys, monkeypatch):
+    make_bundle(here / "runs" / "b", seed=1)
+    promote(here / "runs" / "b")
+    monkeypatch.setenv("ANIMATIC_REQUIRE_SIGNER", str(keys.public))
+    ledger = Workspace.current().ledger
+    with pytest.raises(AnimaticError, match="is not signed, but a signature is required"):
+        registry.rollback(ledger)
+    assert run("sign", "previous", "--key", keys.private).exit_code == 0
+    assert registry.rollback(ledger).bundle_id == open_bundle(here / "runs" / "a").id
