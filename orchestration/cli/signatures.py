@@ -49,7 +49,11 @@ def sign(
     signing = result.signing
     if as_json:
         fields = bundle_fields(result.bundle.id, result.bundle.folder)
-        made = {"signature": signing.path, "fingerprint": signing.fingerprint, "replaced": signing.replaced}
+        made = {
+            "signature": signing.path,
+            "fingerprint": signing.fingerprint,
+            "replaced_key": signing.replaced,
+        }
         print_json({**fields, **made})
         return
     instead = signing.replaced not in (None, signing.fingerprint)

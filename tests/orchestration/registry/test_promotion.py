@@ -89,7 +89,7 @@ def test_a_rollback_during_which_another_bundle_is_promoted_is_refused(
             promotions.promote(ledger, open_bundle(waiting.pop()))
         return open_bundle(folder)
 
-    monkeypatch.setattr("orchestration.registry.rolling_back.open_bundle", slow)
+    monkeypatch.setattr("orchestration.registry.rolling_back.open_trusted", slow)
     with pytest.raises(ConflictError, match=r"promoted .* as champion of tiny meanwhile"):
         registry.rollback(ledger)
     assert registry.champion_bundle(ledger).folder == tmp_path / "runs" / "c"

@@ -44,7 +44,7 @@ def test_a_bundle_is_signed_and_verified_by_alias_id_and_folder(here, keys):
     bundle_id = open_bundle(here / "runs" / "a").id
     assert found["bundle_id"] == bundle_id
     assert Path(found["signature"]).resolve() == here / "runs" / "a" / "signature.json"
-    assert found["replaced"] is None
+    assert found["replaced_key"] is None
     for name in ("champion", bundle_id[:10], "runs/a"):
         verified = json.loads(run("verify-signature", name, "--key", keys.public, "--json").stdout)
         assert (verified["bundle_id"], verified["fingerprint"]) == (bundle_id, found["fingerprint"])

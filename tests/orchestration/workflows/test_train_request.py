@@ -73,7 +73,7 @@ def test_each_bundle_and_dataset_is_opened_once(workspace, monkeypatch):
 
         monkeypatch.setattr(f"{module}.{name}", counting)
 
-    count("training.initialisation.source_bundles", "open_bundle", open_bundle)
+    count("orchestration.signatures.requirement", "open_bundle", open_bundle)
     count("pipelines.dataset.Dataset", "open", Dataset.open)
     prepare_training(options(workspace), workspace)
     expected = [workspace.root.parent / "base", workspace.root / "one", workspace.data]
