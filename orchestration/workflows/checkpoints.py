@@ -80,7 +80,7 @@ def export_diffusers(options: ExportOptions) -> checkpoints.DiffusersExport:
     Raises:
         AnimaticError: the bundle is damaged, a part is missing or has no class there, or the folder exists.
     """
-    bundle = open_bundle(options.bundle)
+    bundle = open_trusted(options.bundle)
     return checkpoints.export_diffusers(
         bundle, options.target, codec=options.codec, encoders=options.encoders
     )
