@@ -200,7 +200,21 @@ def _run(options: EvaluateOptions, as_json: bool) -> None:
         workflow.generate(planned, on_progress)
     with only_results_on_stdout(), counting(err(), "measure") as on_progress:
         report = workflow.measure(planned, on_progress)
+    _attach(request, planned, report)
     print_result(report, partial(_print_evaluation, planned, report, finished), as_json)
+
+
+def _attach(request: EvaluateRequest, planned: EvaluationPlan, report: EvaluationReport) -> None:
+    """Attach the report to the run of the bundle."""
+    bundle = request.system.bundle
+    if bundle is None:
+        return
+    from orchestration.workflows.evaluation_record import attach_report
+
+    with only_results_on_stdout():
+        problem = attach_report(bundle, report, planned.config.output, Workspace.current())
+    if problem:
+        print_warning(problem)
 
 
 def _prepared(options: EvaluateOptions) -> EvaluateRequest:

@@ -22,6 +22,7 @@ from orchestration.registry.selection import (
     newest_folder,
     select_bundle,
 )
+from orchestration.registry.standing import standing_tags
 from orchestration.registry.withdrawal import withdraw
 
 __all__ = [
@@ -59,5 +60,6 @@ __all__ = [
     "record_deployment",
     "rollback",
     "select_bundle",
+    "standing_tags",
     "withdraw",
 ]

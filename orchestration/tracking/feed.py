@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,12 @@ from pathlib import Path
 from core.errors import AnimaticError
 from core.lock import LockedError, file_lock
 from core.urls import without_credentials
-from orchestration.tracking.backends import Backend, Outcome
-from orchestration.tracking.run import Delivery, MirrorState, Point, SampleFile, TrackedRun
+from orchestration.tracking.backends import Backend
+from orchestration.tracking.delivery import delivery_of
+from orchestration.tracking.facts import FACTUAL, facts_of
+from orchestration.tracking.outcome import Outcome
+from orchestration.tracking.run import TrackedRun
+from orchestration.tracking.state import MirrorState
 from training.journal import JournalEntry, follow_journal
 
 logger = logging.getLogger(__name__)
@@ -33,12 +37,16 @@ class SyncReport:
 class Feed:
     """Delivers the journal of one run to one tracker, in order and each value once."""
 
-    def __init__(self, run: TrackedRun, backend: Backend) -> None:
+    def __init__(self, run: TrackedRun, backend: Backend, standing: Mapping[str, str] | None = None) -> None:
+        """``standing``: what the ledger records of the run's bundle; None where it is not known."""
         self.run, self.backend = run, backend
         self.points = self.samples = 0
+        self._standing = standing
         self._state_path = MirrorState.path(run.folder, backend.name, backend.target)
         self._state = MirrorState(target=backend.target)
         self._loaded = self._open = False
+        # What other processes record, as evaluations, is looked for once.
+        self._facts_changed = True
         self._lock, self._locked = ExitStack(), False
 
     def pump(self) -> bool:
@@ -54,20 +62,39 @@ class Feed:
             self._state, self._loaded = MirrorState.load(self._state_path, self._state.target), True
         entries, offset = follow_journal(self.run.journal, self._state.offset)
         if offset == self._state.offset:
+            self._display()
             return False
         if not self._open and self._connect():
             return True
         if not self._state.described and self.run.config():
             self.backend.describe(self.run)
             self._state.described = True
-        delivery, delivered = _delivery(self.run.folder, entries, self._state.delivered)
+        self._deliver(entries, offset)
+        return True
+
+    def _deliver(self, entries: Sequence[JournalEntry], offset: int) -> None:
+        delivery, delivered = delivery_of(self.run.folder, entries, self._state.delivered)
         self.backend.deliver(delivery)
         self._state.offset, self._state.delivered = offset, delivered
         self._state.rows += delivery.rows
         self._state.save(self._state_path)
         self.points += len(delivery.points)
         self.samples += len(delivery.samples)
-        return True
+        self._facts_changed |= any(entry.event in FACTUAL for entry in entries)
+
+    def _display(self) -> None:
+        """Bring tags, description and attached files up to date."""
+        if not self._facts_changed:
+            return
+        facts = facts_of(self.run, self._standing)
+        if facts.digest != self._state.facts and self._state.offset:
+            if not self._open:
+                self._connect()
+            changes = facts.changes(self._state.attached)
+            self.backend.display(facts, changes)
+            self._state.facts, self._state.attached = facts.digest, changes.after(self._state.attached)
+            self._state.save(self._state_path)
+        self._facts_changed = False
 
     def close(self, outcome: Outcome) -> None:
         """Mark at the tracker how the run ended, and release the lock."""
@@ -112,11 +139,16 @@ class Feed:
             self._locked = True
 
 
-def sync(folder: Path, project: str, backends: Sequence[Backend]) -> list[SyncReport]:
-    """Replay a run's journal to every tracker, each from its own offset."""
+def sync(
+    folder: Path, project: str, backends: Sequence[Backend], standing: Mapping[str, str] | None = None
+) -> list[SyncReport]:
+    """Replay a run's journal to every tracker, each from its own offset, and display what it is today.
+
+    ``standing``: what the ledger records of the run's bundle, as text by tag.
+    """
     reports = []
     for backend in backends:
-        feed = Feed(TrackedRun.of(folder, project), backend)
+        feed = Feed(TrackedRun.of(folder, project), backend, standing)
         problem = None
         try:
             while feed.pump():
@@ -134,38 +166,11 @@ def sync(folder: Path, project: str, backends: Sequence[Backend]) -> list[SyncRe
     return reports
 
 
+def has_received(run: Path, backend: Backend) -> bool:
+    """Whether the tracker has anything of a run."""
+    return MirrorState.path(run, backend.name, backend.target).is_file()
+
+
 def one_line(error: Exception) -> str:
     """Type and message of an error in at most 300 characters, without passwords."""
     return without_credentials(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
-
-
-def _delivery(
-    folder: Path, entries: Sequence[JournalEntry], delivered: dict[str, int]
-) -> tuple[Delivery, dict[str, int]]:
-    """What is new in ``entries``, and the last step of each metric once that is delivered."""
-    delivery, delivered = Delivery(), dict(delivered)
-    for entry in entries:
-        for key, value in entry.metrics.items():
-            if entry.step > delivered.get(key, -1):
-                delivered[key] = entry.step
-                delivery.points.append(Point(key, value, entry.step, entry.time))
-        if entry.event == "sample":
-            path = folder / str(entry.content.get("path", ""))
-            if path.is_file():
-                prompt = str(entry.content.get("prompt", ""))
-                delivery.samples.append(SampleFile(entry.step, path, prompt))
-        delivery.tags.update(_tags(entry))
-        delivery.started |= entry.event in ("start", "resume")
-        delivery.ended = entry.event == "end" or (delivery.ended and entry.event not in ("start", "resume"))
-    return delivery, delivered
-
-
-def _tags(entry: JournalEntry) -> dict[str, str]:
-    """Checkpoints and bundles are recorded by path and digest; trackers never receive their bytes."""
-    fields = {"start": ("config_hash",), "checkpoint": ("uri", "digest"), "bundle": ("path", "id")}
-    names = fields.get(entry.event, ())
-    prefix = "" if entry.event == "start" else f"{entry.event}."
-    tags = {f"{prefix}{name}": str(entry.content[name]) for name in names if name in entry.content}
-    if entry.event == "checkpoint":
-        tags["checkpoint.step"] = str(entry.step)
-    return tags

@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from core.signals import SignalExit
-from orchestration.tracking.backends import Backend, Outcome
+from orchestration.tracking.backends import Backend
 from orchestration.tracking.feed import Feed, one_line
+from orchestration.tracking.outcome import Outcome
 from orchestration.tracking.run import TrackedRun
 
 logger = logging.getLogger(__name__)

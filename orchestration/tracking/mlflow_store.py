@@ -51,12 +51,18 @@ def artifact_location(uri: str) -> str | None:
 
 
 def find_run(client: MlflowClient, run: TrackedRun) -> str | None:
-    """MLflow's id of a run; None where the store does not have it."""
-    experiment = client.get_experiment_by_name(run.project)
-    if experiment is None:
+    """MLflow's id of a run; None where the store does not have it.
+
+    Runs of earlier versions are in the experiment of their project.
+    """
+    names = dict.fromkeys((run.experiment, run.project))
+    experiments = [found for name in names if (found := client.get_experiment_by_name(name)) is not None]
+    if not experiments:
         return None
     known = client.search_runs(
-        [experiment.experiment_id], filter_string=f"tags.`animatic.run` = '{run.id}'", max_results=1
+        [experiment.experiment_id for experiment in experiments],
+        filter_string=f"tags.`animatic.run` = '{run.id}'",
+        max_results=1,
     )
     return known[0].info.run_id if known else None
 

@@ -1,18 +1,15 @@
-"""What trackers receive about a run, and how far each of them has got."""
+"""A run as trackers see it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from pydantic import AliasChoices, BaseModel, Field
 
-from core.errors import AnimaticError
 from core.files import write_text
 from core.urls import without_credentials
 from training.run_folder import RunFolder
@@ -46,13 +43,30 @@ class TrackedRun:
         return cls(folder, _text(marker), folder.name, project)
 
     @property
+    def paths(self) -> RunFolder:
+        return RunFolder(self.folder)
+
+    @property
     def journal(self) -> Path:
-        return RunFolder(self.folder).journal
+        return self.paths.journal
 
     @property
     def kind(self) -> str:
         """The job of the run: ``train`` or ``ingest``."""
         return "ingest" if "ingest" in self.config() else "train"
+
+    @property
+    def group(self) -> str | None:
+        """Preset and stage of a training: losses and figures compare within them alone."""
+        config = self.config()
+        if "stage" not in config or "preset" not in config:
+            return None
+        return f"{config['preset']} / stage {config['stage']}"
+
+    @property
+    def experiment(self) -> str:
+        """``PROJECT / PRESET / stage N`` for a training, the project for other runs."""
+        return f"{self.project} / {self.group}" if self.group else self.project
 
     def config(self) -> Mapping[str, object]:
         """The resolved configuration that the run wrote; empty before it has."""
@@ -66,77 +80,6 @@ class TrackedRun:
     def parameters(self) -> dict[str, str]:
         """The configuration with dotted keys, for trackers with flat names only."""
         return {key: str(value) for key, value in _flatten(self.config())}
-
-
-@dataclass(frozen=True)
-class Point:
-    """One metric value."""
-
-    key: str
-    value: float
-    step: int
-    time: float
-
-
-@dataclass(frozen=True)
-class SampleFile:
-    """A picture or clip that was drawn at a step, with its prompt."""
-
-    step: int
-    path: Path
-    prompt: str
-
-
-@dataclass
-class Delivery:
-    """What a batch of journal lines means to a tracker, without anything that was delivered before."""
-
-    points: list[Point] = field(default_factory=list)
-    samples: list[SampleFile] = field(default_factory=list)
-    tags: dict[str, str] = field(default_factory=dict)
-    started: bool = False
-    ended: bool = False
-
-    @property
-    def rows(self) -> int:
-        """Steps with anything to deliver."""
-        return len({point.step for point in self.points} | {sample.step for sample in self.samples})
-
-
-class MirrorState(BaseModel):
-    """How far one tracker has got; kept in the run folder so that a replay delivers nothing twice.
-
-    ``delivered`` holds the last step of each metric: after a resume a run repeats the steps since its last
-    checkpoint, and the values of those are at the tracker already. ``rows`` counts the steps that were
-    delivered, each as often as it was.
-    """
-
-    target: str
-    offset: int = 0
-    # State files of earlier versions call it "told".
-    delivered: dict[str, int] = Field({}, validation_alias=AliasChoices("delivered", "told"))
-    run_id: str | None = None
-    described: bool = False
-    rows: int = 0
-
-    @staticmethod
-    def path(folder: Path, backend: str, target: str) -> Path:
-        """One file per tracker and destination: a new server starts from the first line."""
-        digest = hashlib.sha256(target.encode()).hexdigest()[:8]
-        return folder / "tracking" / f"{backend}-{digest}.json"
-
-    @classmethod
-    def load(cls, path: Path, target: str) -> MirrorState:
-        """The state in a file, or that of a tracker which has received nothing. Raises AnimaticError."""
-        try:
-            return cls.model_validate_json(path.read_text()) if path.exists() else cls(target=target)
-        except ValueError as error:
-            raise AnimaticError(
-                f"{path} is damaged: delete it, and the run is delivered again from its first line"
-            ) from error
-
-    def save(self, path: Path) -> None:
-        write_text(path, self.model_dump_json(indent=1))
 
 
 def _is_copy(folder: Path) -> bool:

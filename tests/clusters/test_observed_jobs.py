@@ -139,8 +139,8 @@ def test_jobs_are_scraped_and_tracked_and_every_query_of_the_dashboards_has_data
     assert health == dict.fromkeys(alerts(), ("ok", None))
     found = head.post(f"{MLFLOW}/api/2.0/mlflow/experiments/search", {"max_results": 10})
     tracked = {each["name"]: each["experiment_id"] for each in found["experiments"]}
-    assert {"animatic", "animatic-ingest"} <= set(tracked)
-    ids = [tracked["animatic"]]
+    assert {"animatic / tiny / stage 0", "animatic-ingest"} <= set(tracked)
+    ids = [tracked["animatic / tiny / stage 0"]]
     (run,) = head.post(f"{MLFLOW}/api/2.0/mlflow/runs/search", {"experiment_ids": ids})["runs"]
     assert "train/loss" in {metric["key"] for metric in run["data"]["metrics"]}
     assert mlflow.returncode is None

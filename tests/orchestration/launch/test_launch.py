@@ -134,7 +134,9 @@ def assert_mlflow_equals(lines: list[dict], store: Path) -> None:
         for key, value in line.get("metrics", {}).items():
             expected.setdefault((key, line["step"]), value)
     client = MlflowClient(tracking_uri=f"sqlite:///{store}")
-    (tracked,) = client.search_runs([client.get_experiment_by_name("animatic").experiment_id])
+    (tracked,) = client.search_runs(
+        [client.get_experiment_by_name("animatic / tiny / stage 0").experiment_id]
+    )
     found = [
         ((key, point.step), point.value)
         for key in tracked.data.metrics

@@ -141,7 +141,7 @@ def test_a_store_that_cannot_be_used_is_a_warning(tmp_path, monkeypatch, empty_s
     else:
         holder.execute("BEGIN EXCLUSIVE")
     folder, warnings = make_run(tmp_path / "a-run"), []
-    backends = backends_for(f"sqlite:///{database}", "disabled", PROJECT)
+    backends = backends_for(f"sqlite:///{database}?timeout=0.1", "disabled", PROJECT)
     with mirrored(TrackedRun.of(folder, PROJECT), backends, warnings.append):
         pass
     holder.close()

@@ -1,6 +1,7 @@
 """Trackers mirror the journal exactly, later if necessary, and never affect the run."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from mlflow import MlflowClient
 from orchestration.media import write_mp4
 from orchestration.tracking import Mirror, sync
 from orchestration.tracking.backends import Backend, MlflowBackend, WandbBackend
-from orchestration.tracking.run import Delivery, TrackedRun
+from orchestration.tracking.delivery import Delivery
+from orchestration.tracking.run import TrackedRun
 from tests.support.paths import ROOT
 from tests.support.wandb_file import history
 
@@ -47,10 +49,11 @@ def run_folder(tmp_path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> str:
-    """One sqlite store for the module: making its tables is what takes time."""
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+@pytest.fixture
+def store(tmp_path, empty_store) -> str:
+    """A sqlite store: making its tables is what takes time."""
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
 @pytest.fixture
@@ -193,6 +196,9 @@ class Unreliable:
             raise OSError("unreachable")
         self.received += [(point.key, point.step) for point in delivery.points]
         self.delivered.set()
+
+    def display(self, facts, changes) -> None:
+        self.displayed = dict(facts.tags)
 
     def close(self, outcome) -> None:
         self.outcome = outcome
