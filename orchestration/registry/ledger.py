@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -103,9 +103,11 @@ class Ledger(History):
         Raises:
             AnimaticError: the ledger is damaged, locked for too long, or does not answer.
         """
+        known: Sequence[bytes] = ()
         for _ in range(_MOST_LOSSES):
             with self.store.writing():
-                chain = self.check()
+                stored = self.store.read(known)
+                chain, known = check_chain(stored), stored.lines
                 entries = self._trusted(chain)
                 draft = decide(Snapshot(str(self), self.base, tuple(entries)))
                 if not isinstance(draft, Draft):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import json
 import re
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from orchestration.registry.store import StoredLines
 
 FILE = "ledger.jsonl"
 LOCK_TIMEOUT_S = 30.0
+_STARTS = (b'{"format":', b'{"seq":')
 _WHOLE_HASH = re.compile(rb'"hash":"[^"]{64}')
 
 
@@ -31,7 +34,7 @@ class LocalStore:
     def __str__(self) -> str:
         return str(self.path)
 
-    def read(self) -> StoredLines:
+    def read(self, known: Sequence[bytes] = ()) -> StoredLines:
         """Whole lines, and a last one that lacks nothing but its newline, as some editors leave it."""
         content = self.path.read_bytes() if self.path.is_file() else b""  # once: a writer may be at work
         lines, last = whole_lines(content), torn_line(content)
@@ -60,11 +63,22 @@ class LocalStore:
 
 def _could_be_cut_short(last: bytes) -> bool:
     """Whether bytes without a newline are the beginning of an entry, and cannot be a whole, damaged one."""
-    if not last or _WHOLE_HASH.search(last):
+    begins = any(last[: len(start)] == start[: len(last)] for start in _STARTS)
+    if not last or not begins or _WHOLE_HASH.search(last):
         return False
     try:
         # Of a character that was cut in two, the decoder waits for the rest.
         text = codecs.getincrementaldecoder("utf-8")().decode(last)
-        return isinstance(from_json(text, allow_partial="trailing-strings"), dict)
+        from_json(text, allow_partial="trailing-strings")
     except ValueError:
         return False
+    return not _is_whole(text)
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text begins with a complete JSON value."""
+    try:
+        json.JSONDecoder().raw_decode(text)
+    except ValueError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +39,15 @@ class LedgerStore(Protocol):
     def base(self) -> Path | None:
         """That folder on this machine, as it was given; None in an object store."""
 
-    def read(self) -> StoredLines:
-        """All lines as they are stored now. Raises AnimaticError where the store cannot be read."""
+    def read(self, known: Sequence[bytes] = ()) -> StoredLines:
+        """All lines as they are stored now.
+
+        Args:
+            known: the first lines, as they were read a moment ago: a store may leave out to fetch them again.
+
+        Raises:
+            AnimaticError: the store cannot be read.
+        """
 
     def writing(self) -> AbstractContextManager[None]:
         """Keeps other writers out where the store can; elsewhere :meth:`append` finds them."""
