@@ -1,4 +1,4 @@
-"""The verb over the ledger: registry list, verify, log, record-deployment."""
+"""The verb over the ledger: registry list, verify, log, record-deployment, mirror."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from orchestration.cli.common import (
     refuse,
     short,
 )
+from orchestration.cli.registry_mirror import mirror
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
@@ -39,6 +40,7 @@ class Action(StrEnum):
     VERIFY = "verify"
     LOG = "log"
     RECORD_DEPLOYMENT = "record-deployment"
+    MIRROR = "mirror"
 
 
 class EventKind(StrEnum):
@@ -58,8 +60,37 @@ USED = {
     Action.VERIFY: ("expect_head",),
     Action.LOG: ("preset",),
     Action.RECORD_DEPLOYMENT: ("preset", "at", "actor", "note"),
+    Action.MIRROR: ("mlflow_uri",),
 }
-OPTIONS = ("preset", *FILTERS, "expect_head", "at", "actor", "note")
+OPTIONS = ("preset", *FILTERS, "expect_head", "at", "mlflow_uri", "actor", "note")
+OF_A_BUNDLE = (Action.LOG, Action.RECORD_DEPLOYMENT)
+
+What = Annotated[
+    Action,
+    typer.Argument(
+        help="list the entries; verify every byte of the ledger; log all events of a bundle; "
+        "record-deployment of a bundle; mirror the ledger in MLflow's registry."
+    ),
+]
+Named = Annotated[
+    str | None, typer.Argument(help="For log and record-deployment: a bundle's folder, id or alias.")
+]
+OfBundle = Annotated[
+    str | None, typer.Option("--bundle", help="list: only events of this bundle: folder, id or alias.")
+]
+Head = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HASH", help="verify: hash of an entry that must be there, as `registry` printed it."
+    ),
+]
+At = Annotated[str | None, typer.Option(metavar="URL", help="record-deployment: of what serves the bundle.")]
+MlflowUri = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI", help="mirror: only this store; those of all bundles with an alias if not given."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -69,32 +100,16 @@ def register(app: typer.Typer) -> None:
 
 def registry(
     context: typer.Context,
-    action: Annotated[
-        Action,
-        typer.Argument(
-            help="list the entries; verify every byte of the ledger; log all events of a bundle; "
-            "record-deployment of a bundle."
-        ),
-    ] = Action.LIST,
-    bundle: Annotated[
-        str | None, typer.Argument(help="For log and record-deployment: a bundle's folder, id or alias.")
-    ] = None,
+    action: What = Action.LIST,
+    bundle: Named = None,
     preset: Annotated[str | None, typer.Option("--preset", help="Only this preset.")] = None,
     kind: Annotated[EventKind | None, typer.Option(help="list: only events of this kind.")] = None,
     alias: Annotated[str | None, typer.Option(help="list: only events of this alias.")] = None,
-    of_bundle: Annotated[
-        str | None, typer.Option("--bundle", help="list: only events of this bundle: folder, id or alias.")
-    ] = None,
+    of_bundle: OfBundle = None,
     stage: Annotated[int | None, typer.Option(min=0, help="list: only bundles of this stage.")] = None,
-    expect_head: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HASH", help="verify: hash of an entry that must be there, as `registry` printed it."
-        ),
-    ] = None,
-    at: Annotated[
-        str | None, typer.Option(metavar="URL", help="record-deployment: of what serves the bundle.")
-    ] = None,
+    expect_head: Head = None,
+    at: At = None,
+    mlflow_uri: MlflowUri = None,
     actor: Actor = None,
     note: Note = "",
     as_json: AsJson = False,
@@ -102,23 +117,31 @@ def registry(
     """List accepted bundles, champions and other events, after checking the ledger's chain."""
     unused = [option for option in OPTIONS if option not in USED[action]]
     refuse(given(context, *unused), f"with {action}")
-    if action in (Action.LIST, Action.VERIFY):
-        if bundle is not None:
-            option = f": use --bundle {bundle}" if action is Action.LIST else ", which verifies everything"
-            raise AnimaticError(f"{bundle} is without effect with {action}{option}")
-        if action is Action.VERIFY:
-            _verify(expect_head, as_json)
-        else:
-            _list(preset, kind, alias, of_bundle, stage, as_json)
-        return
-    if bundle is None:
-        raise AnimaticError(f"name the bundle, as in `animatic registry {action} champion`")
-    if action is Action.LOG:
-        _log(bundle, preset, as_json)
-        return
-    if at is None:
+    named = _named(action, bundle)
+    if action is Action.LIST:
+        _list(preset, kind, alias, of_bundle, stage, as_json)
+    elif action is Action.VERIFY:
+        _verify(expect_head, as_json)
+    elif action is Action.MIRROR:
+        mirror(mlflow_uri, as_json)
+    elif action is Action.LOG:
+        _log(named, preset, as_json)
+    elif at is None:
         raise AnimaticError("name what serves the bundle: --at URL")
-    _record_deployment(bundle, preset, at, actor, note, as_json)
+    else:
+        _record_deployment(named, preset, at, actor, note, as_json)
+
+
+def _named(action: Action, bundle: str | None) -> str:
+    """The bundle's name, empty for an action on all of them. Raises AnimaticError for one too few or many."""
+    if action in OF_A_BUNDLE:
+        if bundle is None:
+            raise AnimaticError(f"name the bundle, as in `animatic registry {action} champion`")
+        return bundle
+    if bundle is not None:
+        fix = f"use --bundle {bundle}" if action is Action.LIST else "leave it out"
+        raise AnimaticError(f"{bundle} is without effect with {action}: {fix}")
+    return ""
 
 
 def _list(

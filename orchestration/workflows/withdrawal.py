@@ -54,7 +54,7 @@ def withdraw(options: WithdrawOptions, workspace: Workspace) -> tuple[registry.E
 
 
 def record_deployment(options: DeploymentOptions, workspace: Workspace) -> tuple[registry.Entry, str | None]:
-    """Record the deployment; a warning if the bundle was withdrawn from use.
+    """Record the deployment; a warning if the bundle was withdrawn from use, or MLflow could not be updated.
 
     Raises:
         AnimaticError: no such bundle, or the ledger is damaged.
@@ -64,7 +64,7 @@ def record_deployment(options: DeploymentOptions, workspace: Workspace) -> tuple
         workspace.ledger, known, options.location, actor=options.actor, note=options.note
     )
     withdrawn = workspace.ledger.withdrawn(known.bundle_id)
-    warning = None
+    warning = registry.mirror_change(workspace.ledger, workspace.mlflow_uri, entry)
     if withdrawn is not None:
         warning = (
             f"bundle {known.bundle_id[:12]} was withdrawn from use ({withdrawn.note}): deploy another one"

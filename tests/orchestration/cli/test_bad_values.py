@@ -81,6 +81,7 @@ WORK = (
     "orchestration.workflows.sync.sync",
     "orchestration.workflows.ablation.run_ablation",
     "orchestration.registry.mirror_change",
+    "orchestration.registry.mirror_ledger",
     "orchestration.registry.withdraw",
     "orchestration.workflows.signatures.sign_bundle",
     "orchestration.workflows.signatures.open_signed",

@@ -1,0 +1,74 @@
+"""`animatic registry mirror` rebuilds MLflow's registry, and promotions keep it current."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.support.command import fails, run
+from tests.support.small_stages import make_bundle
+
+MODEL = "animatic-tiny"
+
+
+@pytest.fixture
+def store(here: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An MLflow store that the command uses by default, with a champion and a challenger."""
+    shutil.copy(empty_store, here / "mlflow.db")
+    uri = f"sqlite:///{here / 'mlflow.db'}"
+    monkeypatch.setenv("ANIMATIC_MLFLOW_URI", uri)
+    for seed, name in enumerate("ab"):
+        make_bundle(here / name, seed=seed)
+    assert run("promote", "./a", "--force", "--reason", "first").exit_code == 0
+    assert run("promote", "./b", "--to", "challenger").exit_code == 0
+    return uri
+
+
+def aliases(uri: str) -> dict[str, str]:
+    found = MlflowClient(tracking_uri=uri).get_registered_model(MODEL).aliases
+    return {name: str(version) for name, version in found.items()}
+
+
+def test_every_change_of_an_alias_is_mirrored_at_once(store: str) -> None:
+    assert aliases(store) == {"champion": "1", "challenger": "2"}
+    assert run("withdraw", "challenger", "--from", "challenger", "--reason", "slow").exit_code == 0
+    assert run("registry", "record-deployment", "champion", "--at", "https://serving").exit_code == 0
+    assert aliases(store) == {"champion": "1"}
+    champion = MlflowClient(tracking_uri=store).get_model_version(MODEL, "1")
+    assert (champion.tags["forced"], champion.tags["deployed"]) == ("first", "https://serving")
+
+
+def test_a_rebuild_prints_what_it_changed_and_what_the_ledger_lacks(here: Path, store: str) -> None:
+    client = MlflowClient(tracking_uri=store)
+    client.set_registered_model_alias(MODEL, "champion", "2")
+    client.create_model_version(MODEL, "file:///mine")
+    rebuilt = run("registry", "mirror")
+    assert rebuilt.exit_code == 0
+    assert rebuilt.stdout.splitlines() == [
+        f"{MODEL}: set alias champion, version 1",
+        f"{store} mirrors the ledger: 1 change",
+    ]
+    assert f"has version 3 of {MODEL} (no bundle), which the ledger does not account for" in rebuilt.stderr
+    again = json.loads(run("registry", "mirror", "--json").stdout)
+    assert again == {
+        "mirrors": [
+            {
+                "target": store,
+                "changes": [],
+                "unknown": [{"model": MODEL, "version": "3", "bundle_id": None}],
+            }
+        ]
+    }
+    assert run("registry", "mirror", "--mlflow-uri", "sqlite:///other.db").exit_code == 0
+    assert (here / "other.db").exists()
+
+
+def test_what_cannot_be_mirrored_is_one_line(here: Path, store: str) -> None:
+    fails(
+        "MLflow at http://127.0.0.1:9 does not answer",
+        *("registry", "mirror", "--mlflow-uri", "http://u:p@127.0.0.1:9"),
+    )
+    fails("--at is without effect with mirror", "registry", "mirror", "--at", "x")
+    fails("champion is without effect with mirror: leave it out", "registry", "mirror", "champion")
