@@ -41,6 +41,8 @@ options-compare := GATE +JSON
 arguments-compare := REPORT_A REPORT_B
 options-promote := PRESET REPORT GATE CHAMPION_REPORT STUDY TO +FORCE REASON ACTOR NOTE +JSON
 arguments-promote := BUNDLE
+options-export := NAME FORMAT PRESET CODEC ENCODERS KEEP ACTOR NOTE +JSON
+arguments-export := BUNDLE TO
 options-rollback := PRESET ACTOR NOTE +JSON
 options-sign := KEY PASSWORD_FILE +REPLACE PRESET +JSON
 arguments-sign := BUNDLE
@@ -57,7 +59,7 @@ options-prior := SET
 options-jobs := ADDRESS +JSON
 arguments-jobs := ACTION JOB
 options-doctor := ADDRESS DATA ENVIRONMENT +JSON
-VERBS := data inspect verify encode score train animate evaluate compare promote rollback sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
+VERBS := data inspect verify encode score train animate evaluate compare promote rollback export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
 
 # $(call variables,TARGET): what the user may give.
 variables = $(sort $(arguments-$(1)) $(patsubst +%,%,$(patsubst :%,%,$(options-$(1)))))
@@ -110,7 +112,7 @@ read_options = options=(); \
 VERB = $(read_options) $(BIN)/animatic
 OPTIONS = "$${options[@]}"
 
-.PHONY: help setup demo prior data inspect verify encode score train animate evaluate compare promote rollback sign verify-signature \
+.PHONY: help setup demo prior data inspect verify encode score train animate evaluate compare promote rollback export sign verify-signature \
 	study import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference dashboards \
 	bench mutants image clean
 
@@ -187,6 +189,11 @@ compare: setup ## two evaluation reports, paired by clip: REPORT_A=report.json R
 
 promote: setup ## make the newest stage-3 bundle (or BUNDLE=...) champion, if its report passes the gate
 	@$(VERB) promote $(OPTIONS) -- $(call given,BUNDLE)
+
+export: setup ## copy a bundle to where serving reads it: BUNDLE=champion TO=folder-or-URL [FORMAT=diffusers]
+	$(call need,BUNDLE,make export BUNDLE=champion TO=folder-or-URL)
+	$(call need,TO,make export BUNDLE=champion TO=folder-or-URL)
+	@$(VERB) export --to="$$TO" $(OPTIONS) -- "$$BUNDLE"
 
 rollback: setup ## reinstate the previous champion
 	@$(VERB) rollback $(OPTIONS)

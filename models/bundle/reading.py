@@ -52,6 +52,11 @@ class Bundle:
         """The file with the tensors; an imported bundle's has autoencoder and encoders too."""
         return self.folder / WEIGHTS
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """name -> sha256 of every file of the bundle, ``bundle.json`` included."""
+        return {INFO: self.id, **self.info.files}
+
     @cached_property
     def card(self) -> str:
         """The model card, Markdown."""

@@ -1,7 +1,7 @@
 """Published checkpoints in and out: DynamiCrafter, VideoCrafter2 and Stable Diffusion 2.1."""
 
 from models.checkpoints.diffusers import DiffusersExport, check_diffusers, export_diffusers
-from models.checkpoints.exporting import ExportResult, export_checkpoint
+from models.checkpoints.exporting import ExportResult, check_exportable, export_checkpoint
 from models.checkpoints.importing import ImportResult, import_checkpoint
 from models.checkpoints.layout import published_layout
 from models.checkpoints.loading import load
@@ -14,6 +14,7 @@ __all__ = [
     "ImportResult",
     "Variant",
     "check_diffusers",
+    "check_exportable",
     "export_checkpoint",
     "export_diffusers",
     "import_checkpoint",

@@ -78,6 +78,17 @@ def export_checkpoint(
     return ExportResult(path, len(shapes), origins)
 
 
+def check_exportable(bundle: Bundle, *, codec: str | None = None, encoders: str | None = None) -> None:
+    """Raise AnimaticError for a bundle that :func:`export_checkpoint` refuses. Reads no weights."""
+    architecture = with_paths(bundle.info.architecture, codec, encoders)
+    _check_exportable(bundle, architecture)
+    try:
+        layout_of_parts = published_layout(architecture)
+    except AnimaticError as error:
+        raise AnimaticError(f"bundle {bundle.folder} cannot be written as dynamicrafter: {error}") from error
+    _check_obtainable(bundle, architecture, layout_of_parts.keys() - _stored(bundle).keys())
+
+
 def _collect(bundle: Bundle, architecture: Architecture) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors of every part by public key, and the origin of each part."""
     stored = _stored(bundle)

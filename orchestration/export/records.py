@@ -24,6 +24,10 @@ Part = Literal["codec", "encoders"]
 Document = TypeVar("Document", bound="ExportDocument")
 
 
+class UnreadableDocumentError(AnimaticError):
+    """A document that is damaged, of a later format, or something else."""
+
+
 class ExportDocument(BaseModel):
     """A JSON document of this room. Keys that a later version adds to a format are ignored."""
 
@@ -145,12 +149,13 @@ def parse(kind: type[Document], content: bytes, where: str) -> Document:
     """A document from its bytes.
 
     Raises:
-        AnimaticError: it is of a later format, damaged, or something else; the message begins with ``where``.
+        UnreadableDocumentError: it is of a later format, damaged, or something else; the message begins with
+            ``where``.
     """
     try:
         found = ExportDocument.model_validate_json(content).format
         if found > FORMAT:
-            raise AnimaticError(
+            raise UnreadableDocumentError(
                 f"{where} is of export format {found}, this version reads format {FORMAT}: update this "
                 "installation"
             )
@@ -159,4 +164,4 @@ def parse(kind: type[Document], content: bytes, where: str) -> Document:
         what = "an export's manifest" if kind is Manifest else "the pointer of an export"
         first = error.errors()[0]
         reason = ": ".join([*map(str, first["loc"]), first["msg"]])
-        raise AnimaticError(f"{where} is not {what} ({reason})") from error
+        raise UnreadableDocumentError(f"{where} is not {what} ({reason})") from error

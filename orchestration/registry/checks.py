@@ -20,14 +20,15 @@ def check_in_use(history: History, bundle_id: str, doing: str) -> None:
         )
 
 
-def check_animates(bundle: Bundle) -> None:
-    """Raise AnimaticError for a bundle that no picture can be animated with."""
+def check_animates(bundle: Bundle, codec: str | None = None, encoders: str | None = None) -> None:
+    """Raise AnimaticError for a bundle that no picture can be animated with; arguments as of
+    :func:`check_complete`."""
     info = bundle.info
     if info.stage < FIRST_ANIMATING_STAGE:
         raise AnimaticError(
-            f"bundle {bundle.folder} is of stage {info.stage} and cannot animate: promote a bundle of stage 3"
+            f"bundle {bundle.folder} is of stage {info.stage} and cannot animate: name a bundle of stage 3"
         )
-    check_complete(bundle)
+    check_complete(bundle, codec, encoders)
 
 
 def check_complete(bundle: Bundle, codec: str | None = None, encoders: str | None = None) -> None:

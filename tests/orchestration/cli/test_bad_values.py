@@ -49,6 +49,8 @@ COMMANDS = {
     "promote": "bundle --gate gate.yaml",
     "compare": "report.json report.json",
     "gate": "report.json --gate gate.yaml",
+    "export": "bundle --to new",
+    "exports": "folder",
     "rollback": "",
     "withdraw": "other --reason broken --force",
     "sign": "bundle --key private.pem",
@@ -69,6 +71,8 @@ COMMANDS = {
 }
 # What works: with these replaced, a command that gets so far has started its work.
 WORK = (
+    "orchestration.export.publish",
+    "orchestration.workflows.export.list_exports",
     "orchestration.workflows.ingest.ingest",
     "orchestration.workflows.ingest.retry",
     "orchestration.workflows.index_images.run",

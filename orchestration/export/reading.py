@@ -1,0 +1,144 @@
+"""Opening an export for serving: fetched to this machine, every digest verified, then its bundle opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import AnimaticError
+from core.files import atomic_file, sha256
+from core.lock import file_lock
+from core.storage import StoreError
+from models.bundle import Bundle, open_bundle
+from models.diffusion.settings import SamplingSettings
+from orchestration.export.formats import FORMATS
+from orchestration.export.location import Location, StoredExport
+from orchestration.export.records import BUNDLE, MANIFEST, ExportedFile, Part, Pointer, pointer_file
+
+if TYPE_CHECKING:
+    from models.animator import Animator
+
+# How often a pointer may move on while what it names is fetched.
+_MOST_MOVES = 5
+
+
+@dataclass(frozen=True)
+class ExportedBundle:
+    """An export on this machine, verified.
+
+    Attributes:
+        pointer: that named it.
+        export: its manifest, and the digest of that.
+        folder: local; content-addressed: another export has another one.
+    """
+
+    pointer: Pointer
+    export: StoredExport
+    folder: Path
+    bundle: Bundle
+
+    @property
+    def sampling(self) -> SamplingSettings:
+        """Settings to sample with unless a user gives others."""
+        return self.export.manifest.sampling
+
+    def part(self, part: Part) -> str | None:
+        """The local path of an autoencoder or encoders that the bundle lacks; None if it has its own."""
+        name = self.export.manifest.parts.get(part)
+        return None if name is None else str(self.folder / name)
+
+    def animator(self) -> Animator:
+        """The model, in float32 and evaluation mode. Raises AnimaticError where a part does not fit."""
+        return self.bundle.animator(self.part("codec"), self.part("encoders"))
+
+
+def read_export(
+    url: str, name: str, *, to: Path, check: Callable[[Bundle], None] = lambda bundle: None
+) -> ExportedBundle:
+    """The export that a name stands for now, in a folder below ``to``.
+
+    What was fetched before is verified and not fetched again; an interrupted call continues. Several
+    processes may use one folder. Formats besides the bundle are not fetched.
+
+    Args:
+        url: a folder or object store, as ``animatic export --to`` got it.
+        to: kept between calls; whoever calls removes what is not used any more.
+        check: raises AnimaticError for a bundle that must not be used, as one without a required signature.
+
+    Raises:
+        AnimaticError: the name does not exist, a file is missing or was changed, a later version wrote the
+            export, or the folder cannot be written to.
+        StoreError: the location cannot be read.
+    """
+    location = Location(url)
+    pointer = _existing(location, name)
+    for _ in range(_MOST_MOVES):
+        try:
+            fetched = _fetched(location, pointer, to)
+        except _MissingError as error:
+            # Removed with its export, perhaps, because the pointer moved on.
+            moved = _existing(location, name)
+            if moved == pointer:
+                raise AnimaticError(f"{error}: export the bundle again") from error
+            pointer = moved
+            continue
+        check(fetched.bundle)
+        return fetched
+    raise AnimaticError(f"{location.path(pointer_file(name))} keeps changing: try again later")
+
+
+class _MissingError(Exception):
+    """A file of an export that is not at the location; the message has its path."""
+
+
+def _existing(location: Location, name: str) -> Pointer:
+    pointer = location.pointer(name)
+    if pointer is not None:
+        return pointer
+    names = location.names()
+    known = f"it has {', '.join(names)}" if names else "it has none"
+    raise AnimaticError(f"{location} has no export named {name}: {known}")
+
+
+def _fetched(location: Location, pointer: Pointer, to: Path) -> ExportedBundle:
+    export = location.stored(pointer.export)
+    if export is None:
+        raise _MissingError(f"{location.path(pointer.export)}/{MANIFEST} is missing")
+    if (export.digest, export.manifest.bundle_id) != (pointer.manifest, pointer.bundle_id):
+        raise AnimaticError(
+            f"{location.path(export.folder)}/{MANIFEST} was changed since {pointer_file(pointer.name)} "
+            "named it: restore it, or export the bundle again"
+        )
+    folder = to / Path(export.folder).name
+    with file_lock(folder.with_name(f".{folder.name}.lock")):
+        for name, file in export.manifest.files.items():
+            if name.partition("/")[0] not in FORMATS:
+                _fetch(location, f"{export.folder}/{name}", file, folder / name)
+    # Their digests are in the manifest, so that no file is read twice.
+    bundle = open_bundle(folder / BUNDLE, verify=False)
+    recorded = {name: export.manifest.files.get(f"{BUNDLE}/{name}") for name in bundle.digests}
+    if {name: file and file.sha256 for name, file in recorded.items()} != bundle.digests:
+        raise AnimaticError(
+            f"{location.path(export.folder)} contains another bundle than it states: export again"
+        )
+    return ExportedBundle(pointer, export, folder, bundle)
+
+
+def _fetch(location: Location, name: str, file: ExportedFile, path: Path) -> None:
+    """Fetch a file, unless it is there intact."""
+    if path.is_file() and path.stat().st_size == file.bytes and sha256(path) == file.sha256:
+        return
+    with atomic_file(path) as partial:
+        try:
+            location.call(lambda: location.folder.fetch(name, partial))
+        except FileNotFoundError as error:
+            if isinstance(error, StoreError) or not partial.parent.is_dir():
+                raise
+            raise _MissingError(f"{location.path(name)} is missing") from error
+        if sha256(partial) != file.sha256:
+            raise AnimaticError(
+                f"{location.path(name)} does not match the sha256 in its manifest: restore it, or export the "
+                "bundle again"
+            )

@@ -1,0 +1,86 @@
+"""An export is fetched and verified before its bundle is opened."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.errors import AnimaticError
+from core.storage import Folder
+from models.animate import animate
+from orchestration.export import read_export
+from orchestration.workspace import Workspace
+from tests.support.exports import export_to, manifest_of
+from tests.support.small_stages import make_bundle, tamper
+
+
+def test_what_was_fetched_is_verified_and_fetched_again_if_it_was_changed(
+    url: str, workspace: Workspace, tmp_path: Path
+) -> None:
+    export_to(url, workspace)
+    exported = read_export(url, "champion", to=tmp_path / "cache")
+    inode = exported.bundle.weights.stat().st_ino
+    assert read_export(url, "champion", to=tmp_path / "cache").bundle.weights.stat().st_ino == inode
+    tamper(exported.bundle.folder)
+    again = read_export(url, "champion", to=tmp_path / "cache")
+    assert (
+        again.bundle.weights.read_bytes()
+        == (tmp_path / "runs" / "bundle-0" / "model.safetensors").read_bytes()
+    )
+
+
+def test_a_changed_manifest_is_not_used(url: str, workspace: Workspace, tmp_path: Path) -> None:
+    result = export_to(url, workspace)
+    name = f"{result.published.export.folder}/export.json"
+    content = Folder(url).read(name)
+    Folder(url).write(name, content.replace(b'"licence": "', b'"licence": "X'))
+    with pytest.raises(AnimaticError, match=r"export.json was changed since champion.json named it"):
+        read_export(url, "champion", to=tmp_path / "cache")
+    Folder(url).write(name, content.replace(b'"bundle/README.md"', b'"../../README.md"'))
+    with pytest.raises(AnimaticError, match=r"is not an export's manifest"):
+        read_export(url, "champion", to=tmp_path / "cache")
+
+
+def test_a_name_that_does_not_exist_is_an_error_with_those_that_do(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    with pytest.raises(AnimaticError, match="has no export named champion: it has none"):
+        read_export(str(tmp_path / "serving"), "champion", to=tmp_path / "cache")
+    export_to(tmp_path / "serving", workspace, name="live")
+    with pytest.raises(AnimaticError, match="has no export named champion: it has live"):
+        read_export(str(tmp_path / "serving"), "champion", to=tmp_path / "cache")
+
+
+def test_a_check_can_refuse_what_was_fetched(workspace: Workspace, tmp_path: Path) -> None:
+    export_to(tmp_path / "serving", workspace)
+
+    def refuse(bundle: object) -> None:
+        raise AnimaticError("not signed")
+
+    with pytest.raises(AnimaticError, match="not signed"):
+        read_export(str(tmp_path / "serving"), "champion", to=tmp_path / "cache", check=refuse)
+
+
+def test_a_bundle_without_sampling_settings_gets_general_ones_stated(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    make_bundle(tmp_path / "old")
+    path = tmp_path / "old" / "bundle.json"
+    info = json.loads(path.read_text())
+    path.write_text(json.dumps({**info, "sampling": None}))
+    result = export_to(tmp_path / "serving", workspace, str(tmp_path / "old"), name="old")
+    assert manifest_of(result).sampling_from == "general"
+    assert read_export(str(tmp_path / "serving"), "old", to=tmp_path / "cache").sampling.steps == 50
+
+
+def test_opening_and_sampling_an_export_reads_no_preset(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_to(tmp_path / "serving", workspace)
+    monkeypatch.setattr(sys.modules["training.config.presets"], "PRESETS", tmp_path / "nowhere")
+    exported = read_export(str(tmp_path / "serving"), "champion", to=tmp_path / "cache")
+    architecture = exported.bundle.info.architecture
+    image = torch.zeros(1, 3, architecture.height, architecture.width)
+    assert animate(exported.animator(), image, ["a ball"], exported.sampling).shape == (1, 3, 3, 64, 64)
