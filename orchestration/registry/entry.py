@@ -70,7 +70,9 @@ class Entry(BaseModel):
     @property
     def moved_alias(self) -> str:
         """The alias that a promotion, rollback or removal is about; empty for other events."""
-        return self.alias or (CHAMPION if self.kind in ("promoted", "rolled_back") else "")
+        if self.kind in ("promoted", "rolled_back"):
+            return self.alias or CHAMPION
+        return self.alias if self.kind == "withdrawn" else ""
 
 
 @dataclass(frozen=True)

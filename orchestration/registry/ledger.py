@@ -155,13 +155,11 @@ def open_store(registry: str | Path) -> LedgerStore:
     location = str(registry)
     if not is_url(location):
         return LocalStore(Path(registry))
-    folder = Folder(location)
-    if folder.local_path is not None:
-        return LocalStore(folder.local_path)
-    if scheme_of(location) not in CONDITIONAL_SCHEMES:
+    if scheme_of(location) not in CONDITIONAL_SCHEMES | {"file"}:
         raise AnimaticError(
             f"a ledger cannot be in {without_credentials(location)}: {scheme_of(location)}:// has no way to "
             "create a file only if it is absent, so two writers could both win; use a local folder, s3://, "
             "gs:// or az://"
         )
-    return ObjectStore(folder)
+    folder = Folder(location)
+    return ObjectStore(folder) if folder.local_path is None else LocalStore(folder.local_path)

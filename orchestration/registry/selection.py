@@ -111,8 +111,8 @@ def by_alias(history: History, name: str, preset: str | None = None) -> Entry | 
     if name not in (CHAMPION, CHALLENGER, PREVIOUS):
         return None
     of = f" of preset {preset}" if preset else ""
-    give = "`animatic promote BUNDLE`" + ("" if name == CHAMPION else f" --to {name}")
-    fix = "promote twice first" if name == PREVIOUS else f"{give} gives one"
+    give = "animatic promote BUNDLE" + ("" if name == CHAMPION else f" --to {name}")
+    fix = "promote twice first" if name == PREVIOUS else f"`{give}` gives one"
     folder = f"; the folder of that name is ./{name}" if Path(name).is_dir() else ""
     raise AnimaticError(f"{history} has no {name}{of}: {fix}{folder}")
 
