@@ -1,8 +1,7 @@
-"""Verbs that change who has an alias: promote, rollback, withdraw; and lineage."""
+"""Verbs that change who has an alias: promote, rollback, withdraw."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,12 +11,10 @@ from orchestration.cli.common import (
     Actor,
     AsJson,
     Note,
-    bundle_fields,
     given,
     local_report,
     out,
     print_json,
-    print_table,
     print_warning,
     refuse,
     short,
@@ -27,7 +24,6 @@ from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
-    from orchestration.lineage import Ancestor
     from orchestration.workflows.promotion import PromotionResult
 
 PANEL = "Promotion"
@@ -36,7 +32,7 @@ LedgerPreset = Annotated[str | None, typer.Option("--preset", help="Only this pr
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
-    add_verbs(app, PANEL, (promote, rollback, withdraw, lineage))
+    add_verbs(app, PANEL, (promote, rollback, withdraw))
 
 
 def promote(
@@ -105,40 +101,6 @@ def rollback(
     _print(result, f"{short(entry.bundle_id)} again, {short(entry.replaced)} withdrawn", as_json)
 
 
-def lineage(
-    bundle: Annotated[
-        str | None, typer.Argument(help="Bundle folder, id or alias; the champion if not given.")
-    ] = None,
-    preset: LedgerPreset = None,
-    as_json: AsJson = False,
-) -> None:
-    """List what a bundle descends from, each ancestor verified."""
-    from orchestration.workflows import lineage as workflow
-    from orchestration.workspace import Workspace
-
-    chain = workflow.lineage(workflow.LineageOptions(bundle, preset), Workspace.current())
-    if as_json:
-        print_json({"lineage": [_link_fields(link) for link in chain]})
-        return
-    print_table(
-        ("bundle", "stage", "preset", "config", "dataset", "where"),
-        [
-            (
-                short(link.id),
-                link.stage,
-                link.preset,
-                short(link.config_hash),
-                short(link.dataset_digest),
-                display_path(link.path) if link.path else "not on this machine",
-            )
-            for link in chain
-        ],
-    )
-    for link in chain:
-        if link.forced:
-            out().print(f"{short(link.id)} was promoted by force: {link.forced}")
-
-
 def withdraw(
     bundle: Annotated[str, typer.Argument(help="Bundle folder, id or alias.")],
     reason: Annotated[str, typer.Option(help="Why; the ledger keeps it.")],
@@ -180,8 +142,3 @@ def _print(result: PromotionResult, change: str, as_json: bool) -> None:
         out().print(f"bundle {display_path(result.folder)}")
     if result.warning:
         print_warning(result.warning)
-
-
-def _link_fields(link: Ancestor) -> dict[str, object]:
-    fields = dataclasses.asdict(link)
-    return {**bundle_fields(fields.pop("id"), fields.pop("path")), **fields}

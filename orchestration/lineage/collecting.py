@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from models.bundle import Bundle, BundleInfo
-from orchestration.lineage.ancestors import FoundBundle, trace_bundles
+from orchestration.lineage.ancestors import Ancestor, FoundBundle, as_ancestor, trace_bundles
 from orchestration.lineage.building import GraphBuilder
 from orchestration.lineage.content import content_of
 from orchestration.lineage.data import DataCollector
@@ -35,7 +36,31 @@ def collect_lineage(
     Raises:
         AnimaticError: the ledger is damaged.
     """
-    return _Collector(workspace, deep, limit_s).collect(bundle)
+    return collect_lineage_of(bundle.id, workspace, [bundle.folder], deep=deep, limit_s=limit_s).graph
+
+
+def collect_lineage_of(
+    bundle_id: str,
+    workspace: Workspace,
+    folders: Sequence[Path] = (),
+    *,
+    deep: bool = False,
+    limit_s: float = LIMIT_S,
+) -> Lineage:
+    """The same for a bundle of which no more than the id need be left.
+
+    Args:
+        folders: to look for it in before those of the ledger and the workspace.
+    """
+    return _Collector(workspace, deep, limit_s).collect(bundle_id, folders)
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The lineage of a bundle, and its bundles alone, nearest first."""
+
+    graph: LineageGraph
+    chain: Sequence[Ancestor]
 
 
 class _Collector:
@@ -50,13 +75,13 @@ class _Collector:
         self._data = DataCollector(self._builder, looker, content, deep=deep)
         self._decisions = DecisionCollector(self._builder, looker, content, workspace.ledger, deep=deep)
 
-    def collect(self, bundle: Bundle) -> LineageGraph:
-        """The graph of one bundle."""
-        self._add_bundles(bundle.id, [bundle.folder])
-        return self._builder.graph(bundle.id)
+    def collect(self, bundle_id: str, folders: Sequence[Path]) -> Lineage:
+        """The lineage of one bundle."""
+        chain, ledger = self._add_bundles(bundle_id, folders), self._workspace.ledger
+        return Lineage(self._builder.graph(bundle_id), [as_ancestor(found, ledger) for found in chain])
 
-    def _add_bundles(self, bundle_id: str, folders: Sequence[Path] = ()) -> None:
-        """A bundle and all that it descends from."""
+    def _add_bundles(self, bundle_id: str, folders: Sequence[Path] = ()) -> list[FoundBundle]:
+        """A bundle and all that it descends from, nearest first."""
         own = [*self._content.bundles, *(RunFolder(run).bundle for run in self._content.runs)]
         chain = trace_bundles(self._workspace.ledger, bundle_id, [*folders, *own])
         added = [found for found in chain if f"bundle:{found.id}" not in self._builder]
@@ -66,6 +91,7 @@ class _Collector:
             if found.info is not None:
                 self._add_origin(found, found.info)
             self._decisions.add(found.id)
+        return chain
 
     def _add_origin(self, found: FoundBundle, info: BundleInfo) -> None:
         """The run or file that a bundle is the product of."""
