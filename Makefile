@@ -44,6 +44,8 @@ arguments-promote := BUNDLE
 options-export := NAME FORMAT PRESET CODEC ENCODERS KEEP ACTOR NOTE +JSON
 arguments-export := BUNDLE TO
 options-rollback := PRESET ACTOR NOTE +JSON
+options-lineage := PRESET HTML +DEEP +JSON
+arguments-lineage := BUNDLE
 options-sign := KEY PASSWORD_FILE +REPLACE PRESET +JSON
 arguments-sign := BUNDLE
 options-verify-signature := KEY PRESET +JSON
@@ -112,7 +114,7 @@ read_options = options=(); \
 VERB = $(read_options) $(BIN)/animatic
 OPTIONS = "$${options[@]}"
 
-.PHONY: help setup demo prior data inspect verify encode score train animate evaluate compare promote rollback export sign verify-signature \
+.PHONY: help setup demo prior data inspect verify encode score train animate evaluate compare promote rollback lineage export sign verify-signature \
 	study import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference dashboards \
 	bench mutants image clean
 
@@ -197,6 +199,9 @@ export: setup ## copy a bundle to where serving reads it: BUNDLE=champion TO=fol
 
 rollback: setup ## reinstate the previous champion
 	@$(VERB) rollback $(OPTIONS)
+
+lineage: setup ## what the champion (or BUNDLE=...) comes from and what became of it [HTML=page.html]
+	@$(VERB) lineage $(OPTIONS) -- $(call given,BUNDLE)
 
 sign: setup ## sign a bundle: BUNDLE=folder KEY=private.pem
 	$(call need,BUNDLE,make sign BUNDLE=folder KEY=private.pem)

@@ -30,6 +30,7 @@ ARGUMENTS = {
     "promote": ["BUNDLE"],
     "rollback": [],
     "export": ["BUNDLE"],
+    "lineage": ["BUNDLE"],
     "study": ["ACTION", "REPORT_A", "REPORT_B", "STUDY", "ANSWERS"],
     "import-checkpoint": ["CHECKPOINT"],
     "export-checkpoint": ["BUNDLE"],

@@ -47,7 +47,7 @@ def lineage(
     if as_json:
         page = {"page": str(result.page)} if result.page else {}
         chain = [_link_fields(link) for link in result.chain]
-        print_json({"lineage": chain, **result.graph.as_json(), **page})
+        print_json({"lineage": chain, "graph": result.graph.as_json(), **page})
     else:
         _print(result)
     result.raise_for_changes()

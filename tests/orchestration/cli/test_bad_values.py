@@ -55,7 +55,7 @@ COMMANDS = {
     "withdraw": "other --reason broken --force",
     "sign": "bundle --key private.pem",
     "verify-signature": "bundle --key public.pem",
-    "lineage": "bundle",
+    "lineage": "bundle --html page.html",
     "registry": "",
     "animate": "still.png ball",
     "evaluate": "data",

@@ -46,5 +46,5 @@ def test_results_and_errors_name_folders_as_they_are(tmp_path, monkeypatch: pyte
     make_bundle(tmp_path / name)
     result = run("lineage", name)
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines()[1].endswith(name)
+    assert f"  {name}  verified" in result.stdout.splitlines()[0]
     fails("[red] :cat: \\x1b[2J", "lineage", "[red] :cat: \x1b[2J")
