@@ -23,6 +23,7 @@ ARGUMENTS = {
     "verify": ["DATA"],
     "encode": ["DATA"],
     "score": ["DATA"],
+    "takedown": ["DATA"],
     "train": [],
     "animate": ["IMAGE", "PROMPT"],
     "evaluate": ["DATA"],

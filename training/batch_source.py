@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from core.errors import AnimaticError, TemporaryError
 from core.retry import RetryPolicy
 from models.bundle import TrainedOn
-from pipelines.loader import Bucket, Weight, WeightedDataset, training_digest
+from pipelines.loader import Bucket, Weight, WeightedDataset, digests_before_takedowns, training_digest
 from training.config import RunConfig
 from training.config.data import DataConfig, OtherDataset
 
@@ -73,6 +73,10 @@ class DatasetSource:
             dataset.check_sampling(data.sampling)
         self.datasets: Sequence[TrainedOn] = [dataset.record() for dataset in self._datasets]
         self.digest: str = training_digest(self.datasets)
+        # The digests that the data had before videos were taken down, and when they were.
+        self.taken_down = digests_before_takedowns(
+            self.datasets, [dataset.records_before() for dataset in self._datasets]
+        )
 
     def size(self) -> int:
         """See :class:`BatchSource`."""
@@ -120,6 +124,11 @@ class DatasetSource:
         )
         with _restarting():
             yield from loader
+
+
+def takedowns_of(source: BatchSource) -> Mapping[str, str]:
+    """The digests that the data had before videos were taken down, and the date of that; for messages."""
+    return source.taken_down if isinstance(source, DatasetSource) else {}
 
 
 def open_configured(chosen: OtherDataset) -> WeightedDataset:

@@ -15,7 +15,7 @@ from training import events
 from training.announcement import started, surroundings
 from training.backends import DeepSpeedBackend, Ema
 from training.batch_shares import batch_shares
-from training.batch_source import BatchSource, open_patiently
+from training.batch_source import BatchSource, open_patiently, takedowns_of
 from training.checkpoints import CheckpointIdentity, CheckpointStore, Stateful
 from training.config import RunConfig, dump_yaml, trajectory_hash
 from training.continuation import find_continuation, resume
@@ -96,12 +96,12 @@ def _train(
     check_equal_setups(Setup.of(config, source.digest), group)
     # Refuses what cannot be shared before anything is loaded.
     group.together(lambda: batch_shares(config, group.size))
-    finished = finished_result(config, folder, source.digest, group)
+    finished = finished_result(config, folder, source.digest, group, takedowns_of(source))
     if finished is not None:
         return finished
     with only_run(folder, group, control, launch) as token:
         # Another run may have finished while this one waited.
-        finished = finished_result(config, folder, source.digest, group)
+        finished = finished_result(config, folder, source.digest, group, takedowns_of(source))
         if finished is not None:
             return finished
         run = _Run(config, folder, source, group, control, token, on_progress, on_checkpoint)
@@ -161,7 +161,12 @@ class _Run:
         self._states: list[Stateful] = [self._backend, *([self._ema] if self._ema else [])]
         self._continuation = group.together(lambda: find_continuation(config, verify=group.is_first_on_node))
         self._checkpoints = CheckpointStore(
-            folder.checkpoints, self._identity(), group, config.train.keep_checkpoints, token
+            folder.checkpoints,
+            self._identity(),
+            group,
+            config.train.keep_checkpoints,
+            token,
+            takedowns_of(source),
         )
         self._validation = Validation(config, folder, source, self._animator, group, self._journal, control)
         self._skipped = SkippedSteps(config.train.max_skipped, self._journal, folder.checkpoints)

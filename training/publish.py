@@ -27,12 +27,14 @@ def finished_bundle(
     sources: SourceBundles | None = None,
     *,
     verify: bool = True,
+    taken_down: Mapping[str, str] | None = None,
 ) -> Bundle | None:
     """The bundle of an earlier run in ``folder`` with the same inputs; None when the run is not finished.
 
     Args:
         sources: the opened bundles that the run starts from; None opens them.
         verify: False leaves the digests of all bundles to another process.
+        taken_down: digests that the data had before videos were taken down, and the date of that.
 
     Raises AnimaticError when the folder contains the bundle of another run, or one that was tampered with:
     bundles are never overwritten.
@@ -54,6 +56,12 @@ def finished_bundle(
         ),
     }
     for name, (requested, found) in compared.items():
+        since = (taken_down or {}).get(found or "") if name == "dataset" and requested != found else None
+        if since is not None:
+            raise AnimaticError(
+                f"{folder.path} contains the finished run of the dataset before videos were taken down on "
+                f"{since}: choose another run folder (--out) to train without them"
+            )
         if requested != found:
             raise AnimaticError(
                 f"{folder.path} contains the finished run of another {name} "
@@ -63,7 +71,11 @@ def finished_bundle(
 
 
 def finished_result(
-    config: RunConfig, folder: RunFolder, digest: str, group: ProcessGroup
+    config: RunConfig,
+    folder: RunFolder,
+    digest: str,
+    group: ProcessGroup,
+    taken_down: Mapping[str, str] | None = None,
 ) -> TrainResult | None:
     """The result of a run that has its bundle; None without one. Collective.
 
@@ -71,7 +83,9 @@ def finished_result(
 
     Raises AnimaticError, in all processes, as :func:`finished_bundle` does.
     """
-    bundle = group.together(lambda: finished_bundle(config, folder, digest) if group.is_first else None)
+    bundle = group.together(
+        lambda: finished_bundle(config, folder, digest, taken_down=taken_down) if group.is_first else None
+    )
     bundle_id = group.from_first(bundle.id if bundle else None)
     if bundle_id is None:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -28,28 +28,16 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-class Towers(NamedTuple):
-    """Which towers of a model are built."""
-
-    image: bool
-    text: bool
-
-    def has(self, name: str) -> bool:
-        """Whether open_clip's tensor of this name belongs to one of them."""
-        return self.image if name.startswith("visual.") else self.text
-
-
 class ClipEncoders(nn.Module):
     """The towers of one CLIP model, frozen."""
 
-    def __init__(self, config: EncoderConfig, *, image: bool = True, text: bool = True) -> None:
-        """``image``, ``text``: False leaves out a tower, of 2.5 and 1.4 GB at full size, which is then never
-        read."""
+    def __init__(self, config: EncoderConfig, *, image: bool = True) -> None:
+        """``image``: False leaves out the image tower, of 2.5 GB at full size, which is then never read."""
         from open_clip import SimpleTokenizer
 
         super().__init__()
         build = _random_clip if config.kind == "random" else _public_clip
-        self.clip = build(config, Towers(image, text))
+        self.clip = build(config, image=image)
         self.clip.requires_grad_(False).eval()
         if image:
             self.image_size = _side(self.clip.visual.image_size)
@@ -61,12 +49,7 @@ class ClipEncoders(nn.Module):
 
     @torch.no_grad()
     def text(self, captions: list[str]) -> Tensor:
-        """Captions -> (b 77 context_dim).
-
-        Raises ValueError without a text tower.
-        """
-        if not hasattr(self.clip, "transformer"):
-            raise ValueError("these encoders have no text tower")
+        """Captions -> (b 77 context_dim)."""
         clip = self.clip
         ids = self.tokenizer(captions, clip.context_length)
         ids = ids.to(clip.token_embedding.weight.device, non_blocking=True)
@@ -125,7 +108,7 @@ def _low_pass(pixels: Tensor, factors: tuple[float, float]) -> Tensor:
     return pixels
 
 
-def _random_clip(config: EncoderConfig, towers: Towers) -> CLIP:
+def _random_clip(config: EncoderConfig, *, image: bool) -> CLIP:
     """Small towers of CLIP's structure, drawn from the seed alone."""
     from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
@@ -144,10 +127,10 @@ def _random_clip(config: EncoderConfig, towers: Towers) -> CLIP:
             ),
             text_cfg=CLIPTextCfg(width=text.width, heads=text.heads, layers=text.layers),
         )
-    return _reduced(clip, towers)
+    return clip if image else _without_image_tower(clip)
 
 
-def _public_clip(config: EncoderConfig, towers: Towers) -> CLIP:
+def _public_clip(config: EncoderConfig, *, image: bool) -> CLIP:
     """open_clip's model of that name with the weights at ``config.path``, in float32."""
     if config.path is None:
         raise AnimaticError(
@@ -161,10 +144,12 @@ def _public_clip(config: EncoderConfig, towers: Towers) -> CLIP:
     if structure is None or structure.get("custom_text"):
         raise AnimaticError(f"open_clip has no plain CLIP model {config.model} (model.encoders.model)")
     with torch.device("meta"):
-        clip = _reduced(CLIP(**structure), towers)
+        clip = CLIP(**structure)
+    if not image:
+        clip = _without_image_tower(clip)
     path = Path(config.path)
     pickled = weights_kind(path, "model.encoders.path") == PICKLE
-    state = (_pickled if pickled else _stored)(path, towers)
+    state = (_pickled if pickled else _stored)(path, image=image)
     check_weights(state, clip.state_dict(), f"{path} (model.encoders.path)")
     clip.load_state_dict(state, assign=True)
     length = clip.context_length
@@ -172,16 +157,12 @@ def _public_clip(config: EncoderConfig, towers: Towers) -> CLIP:
     return clip
 
 
-def _reduced(clip: CLIP, towers: Towers) -> CLIP:
-    """The model with these towers alone."""
-    parts = [name for name, _ in (*clip.named_children(), *clip.named_parameters(recurse=False))]
-    for name in parts:
-        if not towers.has(f"{name}."):
-            delattr(clip, name)
+def _without_image_tower(clip: CLIP) -> CLIP:
+    del clip.visual
     return clip
 
 
-def _stored(path: Path, towers: Towers) -> dict[str, Tensor]:
+def _stored(path: Path, *, image: bool) -> dict[str, Tensor]:
     """Weights of the towers in a .safetensors file, under open_clip's or published names."""
     keys = file_keys(path, "model.encoders.path")
     # The published image encoder carries an unused copy of the text tower's ends: only visual.* is its own.
@@ -192,10 +173,10 @@ def _stored(path: Path, towers: Towers) -> dict[str, Tensor]:
         if key.startswith(prefix)
     }
     names = published or {key: key for key in keys}
-    return read_tensors(path, {key: name for key, name in names.items() if towers.has(name)})
+    return read_tensors(path, {key: name for key, name in names.items() if image or not _of_image(name)})
 
 
-def _pickled(path: Path, towers: Towers) -> dict[str, Tensor]:
+def _pickled(path: Path, *, image: bool) -> dict[str, Tensor]:
     """Weights of the towers in a pickle, read without running any code in it."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -207,7 +188,12 @@ def _pickled(path: Path, towers: Towers) -> dict[str, Tensor]:
         raise AnimaticError(
             f"{path} (model.encoders.path) contains no named tensors; use open_clip's own file"
         )
-    return {key: value.float() for key, value in state.items() if towers.has(key)}
+    return {key: value.float() for key, value in state.items() if image or not _of_image(key)}
+
+
+def _of_image(name: str) -> bool:
+    """Whether open_clip's tensor of this name belongs to the image tower."""
+    return name.startswith("visual.")
 
 
 def _side(size: int | tuple[int, int]) -> int:

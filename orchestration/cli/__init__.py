@@ -24,6 +24,7 @@ from orchestration.cli import (
     registry,
     signatures,
     study,
+    takedown,
     training,
     vbench,
 )
@@ -42,6 +43,7 @@ for module in (
     data,
     inspect,
     encode,
+    takedown,
     training,
     ablation,
     promotion,

@@ -67,7 +67,9 @@ def train(
     started = time.monotonic()
     config, run_dir = request.config, request.run_dir
     folder = RunFolder(run_dir)
-    bundle = finished_bundle(config, folder, request.dataset_digest, request.sources)
+    bundle = finished_bundle(
+        config, folder, request.dataset_digest, request.sources, taken_down=request.taken_down
+    )
     if bundle is not None:
         return TrainOutcome(
             FinishedRun(run_dir, bundle.folder, bundle.id, 0.0), accept(workspace.ledger, bundle)

@@ -41,12 +41,16 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """A run that can start: configuration, folder, opened and verified bundles, digest of the data."""
+    """A run that can start: configuration, folder, opened and verified bundles, digest of the data.
+
+    ``taken_down``: digests that the data had before videos were taken down, and the date of that.
+    """
 
     config: RunConfig
     run_dir: Path
     sources: SourceBundles
     dataset_digest: str
+    taken_down: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -117,15 +121,15 @@ def prepare_training(options: TrainOptions, workspace: Workspace) -> TrainReques
     sources = open_source_bundles(config, opening=open_trusted)
     from training.batch_source import DatasetSource
 
-    digest = DatasetSource(config).digest
-    inputs = [digest, *(bundle.id for bundle in sources if bundle)]
+    source = DatasetSource(config)
+    inputs = [source.digest, *(bundle.id for bundle in sources if bundle)]
     if config.init.checkpoint is not None:
         from training.continuation import find_continuation
 
         continuation = find_continuation(config)
         inputs += [continuation.digest] if continuation else []
     run_dir = options.run_dir or _default_run_dir(workspace, config, inputs)
-    return TrainRequest(config, real_path(run_dir), sources, digest)
+    return TrainRequest(config, real_path(run_dir), sources, source.digest, source.taken_down)
 
 
 def _default_run_dir(workspace: Workspace, config: RunConfig, inputs: Sequence[str]) -> Path:

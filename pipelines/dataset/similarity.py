@@ -49,6 +49,11 @@ def similarity_source(folder: Folder) -> dict[str, str]:
     return _source(_read(folder))
 
 
+def digest_before(folder: Folder, dataset: str) -> str:
+    """The digest of the source of the present scores, had they been of the dataset's state ``dataset``."""
+    return digest_of({**similarity_source(folder), "dataset": dataset})
+
+
 def read_similarity(dataset: Dataset) -> tuple[npt.NDArray[np.float32], str]:
     """Scores of all samples in order, NaN where a sample has none, and the digest of their source.
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipelines.evaluate.pictures import export_pictures
     from pipelines.evaluate.plan import EvaluationPlan, check_metrics, plan_evaluation
     from pipelines.evaluate.protocols.public_datasets import PublicData, prepare_public_data
+    from pipelines.evaluate.sources import files_with_sources
     from pipelines.evaluate.systems import (
         BASELINES,
         BaselineName,
@@ -54,6 +55,7 @@ __all__ = [
     "encode_report",
     "evaluate",
     "export_pictures",
+    "files_with_sources",
     "generate_clips",
     "generated_system",
     "measure_clips",
@@ -76,6 +78,7 @@ _IMPORTED_ON_USE = {
     "check_metrics": "plan",
     "evaluate": "job",
     "export_pictures": "pictures",
+    "files_with_sources": "sources",
     "generate_clips": "job",
     "generated_system": "systems",
     "measure_clips": "job",

@@ -13,7 +13,7 @@ from pipelines.loader.mixture import Weight
 from pipelines.loader.sampling import ClipSampling, SampleParams, draw_params
 from pipelines.loader.selection import EVERYTHING, Selection
 from pipelines.loader.shuffle import SHUFFLE_SHARDS, Permutation
-from pipelines.loader.training_data import training_digest
+from pipelines.loader.training_data import digests_before_takedowns, training_digest
 
 if TYPE_CHECKING:
     from pipelines.loader.clip_loader import ClipLoader
@@ -32,6 +32,7 @@ __all__ = [
     "Weight",
     "WeightedDataset",
     "derive_key",
+    "digests_before_takedowns",
     "draw_params",
     "training_digest",
 ]

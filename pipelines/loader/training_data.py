@@ -17,3 +17,22 @@ def training_digest(datasets: Sequence[TrainedOn]) -> str:
     """Identifies the data of a run: of a mix, its datasets and their weights."""
     digests = [selected_digest(data) for data in datasets]
     return digests[0] if len(datasets) == 1 else digest_of([digests, [data["weights"] for data in datasets]])
+
+
+def digests_before_takedowns(
+    datasets: Sequence[TrainedOn], before: Sequence[Sequence[tuple[TrainedOn, str]]]
+) -> dict[str, str]:
+    """The digests that the data of a run had before takedowns, and the date of the one that ended each state.
+
+    Args:
+        datasets: as they are now.
+        before: of each, its earlier records with the dates of the takedowns that ended them, oldest first.
+    """
+    found: dict[str, str] = {}
+    for end in sorted({date for earlier in before for _, date in earlier}):
+        state = [
+            next((record for record, date in earlier if date >= end), now)
+            for now, earlier in zip(datasets, before, strict=True)
+        ]
+        found.setdefault(training_digest(state), end)
+    return found

@@ -14,7 +14,7 @@ from models.bundle import TrainedOn
 from models.encoders.digests import codec_digest, text_digest
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import Latents
-from pipelines.dataset.similarity import read_similarity
+from pipelines.dataset.similarity import digest_before, read_similarity
 from pipelines.loader.mixture import Weight
 from pipelines.loader.sample_reader import check_latents
 from pipelines.loader.sampling import ClipSampling
@@ -80,6 +80,17 @@ class WeightedDataset:
             selection={} if self.selection == EVERYTHING else IDENTITY.values(self.selection),
             scores=read_similarity(self.dataset)[1] if needs_scores else None,
         )
+
+    def records_before(self) -> list[tuple[TrainedOn, str]]:
+        """What :meth:`record` was before each takedown of the dataset, and the date of it, oldest first."""
+        now, found = self.record(), list[tuple[TrainedOn, str]]()
+        for takedown in self.dataset.info.get("history", []):
+            digest = takedown["digest"]
+            if digest is None or digest == now["digest"]:
+                continue
+            scores = digest_before(self.dataset.folder, digest) if now["scores"] is not None else None
+            found.append(({**now, "digest": digest, "scores": scores}, takedown["date"]))
+        return found
 
     def selected(self) -> npt.NDArray[np.bool_]:
         """For each sample whether it is trained on, (samples).

@@ -14,7 +14,7 @@ from core.storage import Folder
 from core.urls import relative_to, resolve
 from pipelines.dataset import Dataset
 from pipelines.dataset.commit import commit_dataset
-from pipelines.dataset.dataset_record import DATASET
+from pipelines.dataset.dataset_record import DATASET, read_dataset_record
 from pipelines.dataset.latent_records import holds_latents
 from pipelines.dataset.records import Takedown, UnitManifest
 from pipelines.dataset.similarity import follow_takedown
@@ -109,7 +109,7 @@ def _begin(folder: Folder, plan: DatasetPlan, reason: str, date: str) -> Takedow
         "shards": [{"name": unit.shard, "sha256": unit.sha256} for unit in plan.units if unit.keys],
         "source_ids": sorted(map(hash_of_id, plan.found)),
     }
-    info = plan.info
+    info = read_dataset_record(folder) if plan.digest is not None else None
     unfinished: UnfinishedTakedown = {
         "config": info["config"] if info else None,
         "units": len(info["shards"]) if info else 0,

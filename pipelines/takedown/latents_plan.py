@@ -6,9 +6,11 @@ from pathlib import PurePosixPath
 
 from core.errors import AnimaticError
 from core.storage import Folder
+from pipelines.dataset.dataset_record import DATASET, read_dataset_record
 from pipelines.dataset.latent_records import LATENTS, LatentManifest, holds_latents, read_latents_record
 from pipelines.dataset.records import DatasetRecord, Takedown
-from pipelines.dataset.units import committed_units, read_unit
+from pipelines.dataset.takedowns import read_takedowns
+from pipelines.dataset.units import committed_units, read_unit, read_units
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,29 @@ def find_latents(folder: Folder) -> list[str]:
     return [url for url in locations if holds_latents(url)]
 
 
-def plan_latents(
-    folder: Folder, info: DatasetRecord | None, url: str, versions: ShardVersions
-) -> LatentsPlan:
-    """What will be done to the latents at ``url`` once tars of the dataset are no longer ``versions``.
+def latents_of(dataset: str, latents: Sequence[str]) -> list[str]:
+    """Those of the latents at these locations that are of a dataset, or were of it before takedowns.
 
-    Raises AnimaticError if there are none, or none of this dataset.
+    Raises AnimaticError if there are no latents at one of them, or a record is damaged.
     """
-    latents = Folder(url)
+    folder = Folder(dataset)
+    info = read_dataset_record(folder) if folder.exists(DATASET) else None
+    versions = ShardVersions.of(read_takedowns(folder)["takedowns"])
+    return [url for url in latents if _are_of(_existing(url), info, versions)]
+
+
+def _existing(url: str) -> Folder:
     if not holds_latents(url):
         raise AnimaticError(f"no latents at {url}: name a folder that `animatic encode` wrote")
+    return Folder(url)
+
+
+def plan_latents(info: DatasetRecord | None, url: str, versions: ShardVersions) -> LatentsPlan:
+    """What will be done to the latents at ``url`` once tars of the dataset are no longer ``versions``.
+
+    Raises AnimaticError if there are none, or a record of theirs is damaged.
+    """
+    latents = _existing(url)
     committed = committed_units(latents)
     current = {unit: shard["sha256"] for unit, shard in enumerate(info["shards"] if info else [])}
     affected = {unit: versions.units[unit] for unit in sorted(committed & versions.units.keys())}
@@ -86,20 +101,15 @@ def plan_latents(
             rewritten.append(name)
         elif manifest["source"] != current.get(unit):
             stale.append(name)
-    if not rewritten and not _are_of(latents, info, versions, committed):
-        raise AnimaticError(
-            f"the latents at {url} are not of {folder}: leave them out, or name their dataset"
-        )
     return LatentsPlan(url, tuple(rewritten), tuple(stale))
 
 
-def _are_of(
-    latents: Folder, info: DatasetRecord | None, versions: ShardVersions, committed: set[int]
-) -> bool:
+def _are_of(latents: Folder, info: DatasetRecord | None, versions: ShardVersions) -> bool:
     """Whether latents are of the dataset, or were in an earlier state of it."""
-    digests = {info["digest"], *(each["digest"] for each in info.get("history", []))} if info else set()
+    digests = {*versions.digests, *([info["digest"]] if info else [])}
     if latents.exists(LATENTS) and read_latents_record(latents)["dataset"] in digests:
         return True
     shards = {shard["sha256"] for shard in info["shards"]} if info else set()
-    sources = (read_unit(latents, unit, LatentManifest)["source"] for unit in sorted(committed))
+    units = sorted(committed_units(latents))
+    sources = (manifest["source"] for manifest in read_units(latents, units, LatentManifest))
     return any(source in shards or source in versions for source in sources)

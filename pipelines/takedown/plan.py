@@ -1,9 +1,10 @@
 """What a takedown will do to a dataset, found from its records alone; nothing is written, not even a lock."""
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -14,7 +15,7 @@ from pipelines.dataset.duplicates import DUPLICATES
 from pipelines.dataset.records import DatasetRecord, Takedown, UnitManifest, member_ranges
 from pipelines.dataset.takedowns import hash_of_id, hashes_in, read_takedowns
 from pipelines.dataset.units import committed_units, read_units
-from pipelines.takedown.latents_plan import LatentsPlan, ShardVersions, find_latents, plan_latents
+from pipelines.takedown.latents_plan import LatentsPlan, ShardVersions, find_latents, latents_of, plan_latents
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class DatasetPlan:
 
     Attributes:
         digest: the dataset's now; None if its ingest did not finish.
-        earlier_digests: those before its earlier takedowns, oldest first.
+        seen_in: digests of the states of the dataset that had samples of the videos, as far as known.
         found: ids with rows in the dataset.
         already: ids that were taken down before.
         absent: ids that the dataset does not have.
@@ -53,7 +54,7 @@ class DatasetPlan:
 
     dataset: str
     digest: str | None
-    earlier_digests: tuple[str, ...]
+    seen_in: tuple[str, ...]
     found: tuple[str, ...]
     already: tuple[str, ...]
     absent: tuple[str, ...]
@@ -61,7 +62,6 @@ class DatasetPlan:
     look_alikes: tuple[str, ...]
     latents: tuple[LatentsPlan, ...]
     unfinished: bool
-    info: DatasetRecord | None = field(repr=False)
 
     @property
     def samples(self) -> int:
@@ -94,23 +94,30 @@ def plan_takedown(dataset: str, source_ids: Sequence[str], latents: Sequence[str
     hashes = {hash_of_id(source_id): source_id for source_id in source_ids}
     found, units = _scan(folder, frozenset(source_ids))
     already = {hashes[digest] for digest in hashes_in(record["takedowns"]) & hashes.keys()}
-    chosen = list(dict.fromkeys([*find_latents(folder), *latents]))
+    chosen = list(dict.fromkeys([*find_latents(folder), *_own(dataset, latents)]))
     versions = ShardVersions.of(
         record["takedowns"], [(unit.shard, unit.sha256) for unit in units if unit.keys]
     )
     return DatasetPlan(
         dataset=dataset,
         digest=info["digest"] if info else None,
-        earlier_digests=tuple(_digests(record["takedowns"])),
+        seen_in=tuple(_states_with(units, info, record["takedowns"], hashes.keys())),
         found=tuple(name for name in source_ids if name in found),
         already=tuple(name for name in source_ids if name in already - found),
         absent=tuple(name for name in source_ids if name not in found | already),
         units=tuple(units),
         look_alikes=_look_alikes(folder, info, {key for unit in units for key in unit.keys}),
-        latents=tuple(plan_latents(folder, info, url, versions) for url in chosen),
+        latents=tuple(plan_latents(info, url, versions) for url in chosen),
         unfinished="unfinished" in record,
-        info=info,
     )
+
+
+def _own(dataset: str, latents: Sequence[str]) -> list[str]:
+    own = latents_of(dataset, latents)
+    for url in latents:
+        if url not in own:
+            raise AnimaticError(f"the latents at {url} are not of {dataset}: leave them out, or name theirs")
+    return own
 
 
 def _read_records(folder: Folder) -> DatasetRecord | None:
@@ -128,8 +135,25 @@ def _read_records(folder: Folder) -> DatasetRecord | None:
     return info
 
 
-def _digests(takedowns: Sequence[Takedown]) -> list[str]:
-    return list(dict.fromkeys(each["digest"] for each in takedowns if each["digest"] is not None))
+def _states_with(
+    units: Sequence[UnitPlan],
+    info: DatasetRecord | None,
+    takedowns: Sequence[Takedown],
+    hashes: Collection[str],
+) -> list[str]:
+    """Digests of the states that had samples: the present one, or those until the last takedown of an id."""
+    before = [each["digest"] for each in takedowns]
+    if any(unit.keys for unit in units):
+        before.append(info["digest"] if info else None)
+    else:
+        wanted = set(hashes)
+        removing = [n for n, each in enumerate(takedowns) if _removed(each, wanted)]
+        before = before[: removing[-1] + 1] if removing else []
+    return list(dict.fromkeys(digest for digest in before if digest is not None))
+
+
+def _removed(takedown: Takedown, hashes: set[str]) -> bool:
+    return takedown["samples"] > 0 and bool(hashes & set(takedown["source_ids"]))
 
 
 def _scan(folder: Folder, source_ids: frozenset[str]) -> tuple[set[str], list[UnitPlan]]:
@@ -157,7 +181,5 @@ def _look_alikes(folder: Folder, info: DatasetRecord | None, keys: set[str]) -> 
     return tuple(sorted({name for pair in pairs for name in pair.values()} - keys))
 
 
-def _strings(keys: set[str]) -> object:
-    import pyarrow as pa
-
+def _strings(keys: set[str]) -> pa.Array:
     return pa.array(sorted(keys), pa.string())

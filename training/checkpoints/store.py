@@ -10,7 +10,7 @@ to be the newest: later ones have written none of it.
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -75,13 +75,16 @@ class CheckpointStore:
         group: ProcessGroup,
         keep: int,
         token: Token | None = None,
+        taken_down: Mapping[str, str] | None = None,
     ) -> None:
         """
         Args:
+            taken_down: digests that the data had before videos were taken down, and the date of that.
             keep: the number of newest checkpoints that :meth:`save` leaves.
             token: of this attempt; None where nothing else can write to the folder.
         """
         self._root, self._identity, self._group, self._keep = root, identity, group, keep
+        self._taken_down = taken_down or {}
         self._token, self._number = token, token.number if token is not None else None
 
     def save(self, step: int, states: Sequence[Stateful]) -> Checkpoint:
@@ -145,6 +148,12 @@ class CheckpointStore:
             )
         own = {"trajectory": manifest.trajectory, "continued": manifest.continued} if of_another_run else {}
         differing = manifest.differences(self._identity.model_copy(update=own))
+        if differing == ["dataset"] and manifest.dataset in self._taken_down:
+            raise AnimaticError(
+                f"checkpoint {checkpoint.path} was trained on videos that were taken down on "
+                f"{self._taken_down[manifest.dataset]}, and does not continue without them: start a new run "
+                "in another folder (--out), from the same parent bundle or another one (init.parent)"
+            )
         if differing:
             raise AnimaticError(
                 f"checkpoint {checkpoint.path} belongs to another run (different {', '.join(differing)}): "

@@ -73,7 +73,8 @@ def export_diffusers(
 ) -> DiffusersExport:
     """Write the parts of a bundle as folders of diffusers and transformers, in float32; atomically.
 
-    One part is in memory at a time. ``unet`` has our network, which no class reads, in its stored types.
+    One part is in memory at a time, CLIP's two towers counting as one. ``unet`` has our network, which no
+    class reads, in its stored types.
 
     Args:
         codec, encoders: paths of autoencoder and encoders, in place of the architecture's.
@@ -108,7 +109,7 @@ def _write(
     parts = write_autoencoder(architecture.codec, folder)
     parts += write_text_encoder(ClipEncoders(architecture.encoders, image=False).clip, folder)
     if IMAGE_ENCODER not in left_out:
-        parts += write_image_encoder(ClipEncoders(architecture.encoders, text=False).clip, folder)
+        parts += write_image_encoder(ClipEncoders(architecture.encoders).clip, folder)
     if SCHEDULER not in left_out:
         parts += write_scheduler(architecture.diffusion, bundle.info.sampling_defaults, folder)
     return parts + write_network(bundle, folder)

@@ -115,11 +115,6 @@ def test_towers_that_are_not_used_are_not_read(clip, published, tmp_path):
             towers.image(images())
     with pytest.raises(AnimaticError, match=r"missing 32: visual\."):
         encoders(tmp_path / "text.bin")
-    seeing = ClipEncoders(EncoderConfig(model=NAME, path=str(published)), text=False)
-    assert all(name.startswith("clip.visual.") for name, _ in seeing.named_parameters())
-    assert torch.equal(seeing.image(images()), encoders(published).image(images()))
-    with pytest.raises(ValueError, match="no text tower"):
-        seeing.text(CAPTIONS)
 
 
 def test_an_animator_without_image_context_has_no_image_tower(small: Architecture):

@@ -1,0 +1,99 @@
+"""Files outside of datasets that have pictures of source videos: listed for people, never deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import AnimaticError
+from core.urls import absolute, is_url
+from orchestration.lineage import Descendant
+from orchestration.workspace import Workspace, display_path
+from pipelines.evaluate import files_with_sources
+from training.config import RunConfig, load
+from training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Copies:
+    """A file, or a folder of them, and what it has of the videos."""
+
+    path: str
+    content: str
+    remedy: str
+
+
+def find_copies(
+    workspace: Workspace,
+    source_ids: Collection[str],
+    digests: Collection[str],
+    urls: Collection[str],
+    seen: Sequence[Descendant],
+) -> list[Copies]:
+    """Copies of frames below the workspace's folder.
+
+    Args:
+        digests, urls: of the datasets that had the videos.
+        seen: what descends from them.
+    """
+    return [
+        *_evaluations(workspace.root, frozenset(source_ids)),
+        *_samples(seen, {_comparable(url) for url in urls}),
+        *_inspections(workspace.root, digests),
+    ]
+
+
+def _evaluations(root: Path, source_ids: frozenset[str]) -> list[Copies]:
+    content = "clips of the videos, real and generated from their frames"
+    remedy = "delete the folder and evaluate again, which chooses other clips"
+    return [Copies(display_path(path), content, remedy) for path in files_with_sources(root, source_ids)]
+
+
+def _samples(seen: Sequence[Descendant], urls: set[str]) -> list[Copies]:
+    """Validation samples of runs that draw them from the datasets."""
+    found = []
+    for run in seen:
+        if run.kind != "run" or run.where is None:
+            continue
+        folder = RunFolder(Path(run.where))
+        pictures = sorted(folder.samples.glob("step-*")) if folder.samples.is_dir() else []
+        if pictures and _draws_from(folder, urls):
+            content = f"{len(pictures)} validation samples, animated from frames of the dataset"
+            remedy = "look at them, and delete those of the videos; trackers have copies"
+            found.append(Copies(display_path(folder.samples), content, remedy))
+    return found
+
+
+def _draws_from(folder: RunFolder, urls: set[str]) -> bool:
+    """Whether a run may draw its samples from these datasets; one with an unreadable configuration may."""
+    config = _config(folder)
+    if config is None or config.validation.data is None:
+        return trains_on(folder, urls)
+    return _comparable(config.validation.data) in urls
+
+
+def trains_on(folder: RunFolder, urls: Collection[str]) -> bool:
+    """Whether a run may train on these datasets itself; one with an unreadable configuration may."""
+    config = _config(folder)
+    if config is None:
+        return True
+    return bool({_comparable(each.dataset) for each in config.data.datasets} & set(map(_comparable, urls)))
+
+
+def _config(folder: RunFolder) -> RunConfig | None:
+    try:
+        return load(folder.config)
+    except (AnimaticError, OSError):
+        return None
+
+
+def _inspections(root: Path, digests: Collection[str]) -> list[Copies]:
+    """Pages of `animatic inspect`, whose names end with the beginning of the dataset's digest."""
+    pages = [page for digest in digests for page in sorted((root / "inspect").glob(f"*-{digest[:8]}.html"))]
+    content, remedy = "pictures of clips of the dataset", "delete it and run `animatic inspect` again"
+    return [Copies(display_path(page), content, remedy) for page in pages]
+
+
+def _comparable(url: str) -> str:
+    return url.rstrip("/") if is_url(url) else str(Path(absolute(url)).resolve())
