@@ -47,6 +47,14 @@ def export(
         list[str] | None,
         typer.Option(help="Besides the bundle: dynamicrafter, diffusers, or both with a comma between."),
     ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_source,
+            metavar="FILE",
+            help="YAML of what the authors state: licence, intended use, limitations.",
+        ),
+    ] = None,
     preset: Annotated[
         str | None, typer.Option("--preset", help="Of the alias, where several have it.")
     ] = None,
@@ -75,7 +83,7 @@ def export(
     from orchestration.workspace import Workspace
 
     options = workflow.ExportOptions(
-        bundle, to, name, preset, _formats(format), codec, encoders, keep, actor, note
+        bundle, to, name, preset, _formats(format), card, codec, encoders, keep, actor, note
     )
     with err().status("opening the bundle") as status:
         result = workflow.export(options, Workspace.current(), lambda text: status.update(printable(text)))

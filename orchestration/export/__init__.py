@@ -3,6 +3,7 @@
 Every export is a folder of its own that never changes; a small file, the pointer, names the one to be used.
 """
 
+from orchestration.export.card import read_card_fields
 from orchestration.export.contents import CONTENTS, Content, Subject
 from orchestration.export.copying import Copied
 from orchestration.export.formats import FORMATS, formats_of
@@ -33,5 +34,6 @@ __all__ = [
     "pointer_file",
     "prune",
     "publish",
+    "read_card_fields",
     "read_export",
 ]

@@ -36,20 +36,21 @@ def plan_export(
         found = _readable(location, folder)
         if found is not None and found.manifest.identity == identity and _has_documents(location, found):
             return found
-    manifest = _manifest(subject, identity, copied | sources.written(), sources)
+    manifest = _manifest(subject, identity, copied | sources.written(copied), sources)
     digest = hashlib.sha256(manifest.encoded()).hexdigest()
     return StoredExport(export_folder(subject.bundle.id, digest), manifest, digest)
 
 
 def _identity(subject: Subject, copied: dict[str, ExportedFile]) -> str:
     """Digest of what decides the content; converted formats depend on the code too."""
-    rests_on = subject.promotion or subject.accepted
+    rests_on = subject.rests_on
     return digest_of(
         {
             "format": FORMAT,
             "files": {name: file.sha256 for name, file in copied.items()},
             "formats": list(subject.formats),
             "code": code_version() if len(subject.formats) > 1 else None,
+            "card": subject.fields.model_dump(mode="json"),
             "entry": None if rests_on is None else rests_on.hash,
         }
     )
@@ -74,7 +75,7 @@ def _has_documents(location: Location, export: StoredExport) -> bool:
 
 def _manifest(subject: Subject, identity: str, files: dict[str, ExportedFile], sources: Sources) -> Manifest:
     info, promotion = subject.bundle.info, subject.promotion
-    rests_on = promotion or subject.accepted
+    rests_on = subject.rests_on
     return Manifest(
         identity=identity,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from models.diffusion.settings import SamplingSettings
 from orchestration.export.formats import FORMATS
 from orchestration.export.location import Location, StoredExport
 from orchestration.export.records import BUNDLE, MANIFEST, ExportedFile, Part, Pointer, pointer_file
+from orchestration.signatures import PublicKey, accepted_keys, open_signed
 
 if TYPE_CHECKING:
     from models.animator import Animator
@@ -54,9 +55,7 @@ class ExportedBundle:
         return self.bundle.animator(self.part("codec"), self.part("encoders"))
 
 
-def read_export(
-    url: str, name: str, *, to: Path, check: Callable[[Bundle], None] = lambda bundle: None
-) -> ExportedBundle:
+def read_export(url: str, name: str, *, to: Path, signers: Sequence[Path] = ()) -> ExportedBundle:
     """The export that a name stands for now, in a folder below ``to``.
 
     What was fetched before is verified and not fetched again; an interrupted call continues. Several
@@ -65,27 +64,25 @@ def read_export(
     Args:
         url: a folder or object store, as ``animatic export --to`` got it.
         to: kept between calls; whoever calls removes what is not used any more.
-        check: raises AnimaticError for a bundle that must not be used, as one without a required signature.
+        signers: files of public keys, one of which must have signed the bundle, in addition to what this
+            machine requires: see :func:`orchestration.signatures.open_trusted`.
 
     Raises:
         AnimaticError: the name does not exist, a file is missing or was changed, a later version wrote the
-            export, or the folder cannot be written to.
+            export, the bundle is not signed as required, or the folder cannot be written to.
         StoreError: the location cannot be read.
     """
-    location = Location(url)
+    location, accepted = Location(url), accepted_keys(signers)
     pointer = _existing(location, name)
     for _ in range(_MOST_MOVES):
         try:
-            fetched = _fetched(location, pointer, to)
+            return _fetched(location, pointer, to, accepted)
         except _MissingError as error:
             # Removed with its export, perhaps, because the pointer moved on.
             moved = _existing(location, name)
             if moved == pointer:
                 raise AnimaticError(f"{error}: export the bundle again") from error
             pointer = moved
-            continue
-        check(fetched.bundle)
-        return fetched
     raise AnimaticError(f"{location.path(pointer_file(name))} keeps changing: try again later")
 
 
@@ -102,7 +99,9 @@ def _existing(location: Location, name: str) -> Pointer:
     raise AnimaticError(f"{location} has no export named {name}: {known}")
 
 
-def _fetched(location: Location, pointer: Pointer, to: Path) -> ExportedBundle:
+def _fetched(
+    location: Location, pointer: Pointer, to: Path, accepted: tuple[PublicKey, ...] | None
+) -> ExportedBundle:
     export = location.stored(pointer.export)
     if export is None:
         raise _MissingError(f"{location.path(pointer.export)}/{MANIFEST} is missing")
@@ -116,8 +115,11 @@ def _fetched(location: Location, pointer: Pointer, to: Path) -> ExportedBundle:
         for name, file in export.manifest.files.items():
             if name.partition("/")[0] not in FORMATS:
                 _fetch(location, f"{export.folder}/{name}", file, folder / name)
-    # Their digests are in the manifest, so that no file is read twice.
-    bundle = open_bundle(folder / BUNDLE, verify=False)
+    if accepted is None:
+        # The files were verified against the manifest, which must have the digests of the bundle.
+        bundle = open_bundle(folder / BUNDLE, verify=False)
+    else:
+        bundle = open_signed(folder / BUNDLE, accepted).bundle
     recorded = {name: export.manifest.files.get(f"{BUNDLE}/{name}") for name in bundle.digests}
     if {name: file and file.sha256 for name, file in recorded.items()} != bundle.digests:
         raise AnimaticError(

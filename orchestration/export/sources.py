@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from core.errors import AnimaticError
 from core.files import sha256
+from models.bundle import SIGNATURE
 from models.file_kind import PICKLE, file_kind
-from orchestration.export.contents import CONTENTS, Subject
+from orchestration.export.contents import CONTENTS, Subject, Written
 from orchestration.export.formats import FORMATS
 from orchestration.export.records import BUNDLE, ExportedFile, Part
 
 PARTS = "parts"
-SIGNATURE = "signature.json"
 _DESCRIPTION, _WEIGHTS = "config.json", "diffusion_pytorch_model"
 
 
@@ -50,14 +50,19 @@ class Sources:
             files |= {name: _file(path, sha256(path)) for name, path in paths.items()}
         return files
 
-    def written(self) -> dict[str, ExportedFile]:
-        """Write every format and document, and describe their files."""
+    def written(self, copied: Mapping[str, ExportedFile]) -> dict[str, ExportedFile]:
+        """Write every format and document, and describe their files; ``copied``: all others."""
         for name in self._subject.formats:
             self._write_format(name)
-        for content in CONTENTS:
-            content.write(self._subject, self._staging)
         paths = sorted(path for path in self._staging.rglob("*") if path.is_file())
-        return {path.relative_to(self._staging).as_posix(): _file(path, sha256(path)) for path in paths}
+        files = {path.relative_to(self._staging).as_posix(): _file(path, sha256(path)) for path in paths}
+        for content in CONTENTS:
+            self._on_progress(f"writing {content.name}")
+            content.write(self._subject, Written(self._staging, {**copied, **files}, self.parts()))
+            path = self._staging / content.name
+            if path.is_file():
+                files[content.name] = _file(path, sha256(path))
+        return files
 
     def path(self, name: str) -> Path:
         """The local file; that of a format is written first if it was not."""

@@ -12,7 +12,7 @@ from core.urls import absolute
 from models.bundle import Bundle
 from orchestration import export as exports
 from orchestration import registry
-from orchestration.export import ListedExport, Location, Published, Subject
+from orchestration.export import ListedExport, Location, Published, Subject, read_card_fields
 from orchestration.registry import Draft, Entry, History
 from orchestration.workspace import Workspace
 
@@ -22,9 +22,10 @@ class ExportOptions:
     """What to export, and where to.
 
     ``bundle``: a folder, an id or an alias (of ``preset``); ``to``: a folder or URL; ``name``: of the
-    pointer, the alias or the first 16 digits of the id if None; ``formats``: besides ``bundle``; ``codec``
-    and ``encoders``: files of parts that the bundle lacks; ``keep``: remove exports that no pointer names,
-    but for so many, None keeps all; ``actor`` and ``note``: for the ledger.
+    pointer, the alias or the first 16 digits of the id if None; ``formats``: besides ``bundle``; ``card``:
+    file of what the authors state; ``codec`` and ``encoders``: files of parts that the bundle lacks;
+    ``keep``: remove exports that no pointer names, but for so many, None keeps all; ``actor`` and ``note``:
+    for the ledger.
     """
 
     bundle: str
@@ -32,6 +33,7 @@ class ExportOptions:
     name: str | None = None
     preset: str | None = None
     formats: tuple[str, ...] = ()
+    card: Path | None = None
     codec: Path | None = None
     encoders: Path | None = None
     keep: int | None = None
@@ -80,6 +82,7 @@ def export(
         promotion=_promotion(history, bundle.id),
         accepted=history.accepted(bundle.id),
         formats=formats,
+        fields=read_card_fields(options.card),
         codec=options.codec,
         encoders=options.encoders,
     )

@@ -10,9 +10,12 @@ import torch
 from core.errors import AnimaticError
 from core.storage import Folder
 from models.animate import animate
+from models.bundle import open_bundle
 from orchestration.export import read_export
+from orchestration.signatures import private_key, sign_bundle
 from orchestration.workspace import Workspace
 from tests.support.exports import export_to, manifest_of
+from tests.support.signing_keys import key_pair
 from tests.support.small_stages import make_bundle, tamper
 
 
@@ -53,14 +56,20 @@ def test_a_name_that_does_not_exist_is_an_error_with_those_that_do(
         read_export(str(tmp_path / "serving"), "champion", to=tmp_path / "cache")
 
 
-def test_a_check_can_refuse_what_was_fetched(workspace: Workspace, tmp_path: Path) -> None:
-    export_to(tmp_path / "serving", workspace)
-
-    def refuse(bundle: object) -> None:
-        raise AnimaticError("not signed")
-
-    with pytest.raises(AnimaticError, match="not signed"):
-        read_export(str(tmp_path / "serving"), "champion", to=tmp_path / "cache", check=refuse)
+def test_a_required_signature_is_checked(workspace: Workspace, tmp_path: Path) -> None:
+    keys = {name: key_pair(tmp_path, name) for name in ("ours", "theirs")}
+    url, cache = str(tmp_path / "serving"), tmp_path / "cache"
+    export_to(url, workspace)
+    with pytest.raises(AnimaticError, match="is not signed"):
+        read_export(url, "champion", to=cache, signers=[keys["ours"].public])
+    bundle = open_bundle(tmp_path / "runs" / "bundle-0")
+    sign_bundle(bundle, private_key(keys["ours"].private, None))
+    # Signing changes no file of the bundle, and an export never changes: this is another one.
+    again = export_to(url, workspace)
+    assert "bundle/signature.json" in again.published.copied.names
+    assert read_export(url, "champion", to=cache, signers=[keys["ours"].public]).bundle.id == bundle.id
+    with pytest.raises(AnimaticError, match="signed by key"):
+        read_export(url, "champion", to=cache, signers=[keys["theirs"].public])
 
 
 def test_a_bundle_without_sampling_settings_gets_general_ones_stated(
