@@ -13,6 +13,7 @@ from typing import Literal
 
 from core.code_version import VARIABLE as CODE_VERSION
 from core.errors import AnimaticError
+from core.urls import absolute, has_credentials
 from orchestration.job_log import VARIABLE as JOB_ID
 from orchestration.launch.jobs.package import LOCK, Code, names
 from orchestration.launch.jobs.records import Description, Job, RuntimeEnv
@@ -22,6 +23,7 @@ from orchestration.launch.jobs.server import JobServer, TakenIdError
 Environment = Literal["image", "lock"]
 # Ray kills a job so long after the request to stop, 3 s by default: a run writes a checkpoint in that time.
 STOP_WAIT_S = 600
+REGISTRY = "ANIMATIC_REGISTRY"
 STOP_VARIABLE = "RAY_JOB_STOP_WAIT_TIME_S"
 SETUP_S = 3600  # to install the packages of the lock, torch among them
 # Never sent: the dashboard displays the environment of a job.
@@ -161,6 +163,7 @@ def _runtime_env(request: JobRequest, code: Code, environment: Environment, job_
         CODE_VERSION: code.version,
         JOB_ID: job_id,
         STOP_VARIABLE: _stop_wait(),
+        **_registry(),
     }
     env: RuntimeEnv = {"env_vars": variables}
     if environment == "lock":
@@ -183,3 +186,19 @@ def _user() -> str:
         return os.environ.get("ANIMATIC_ACTOR") or getpass.getuser()
     except (OSError, KeyError):
         return "unknown"
+
+
+def _registry() -> dict[str, str]:
+    """Where the ledger is, if it is not in the folder of runs.
+
+    Raises AnimaticError for a URL with a password, which the dashboard would display.
+    """
+    registry = os.environ.get(REGISTRY)
+    if not registry:
+        return {}
+    if has_credentials(registry):
+        raise AnimaticError(
+            f"{REGISTRY} contains a credential, which the dashboard would display: leave it out of the URL, "
+            "and set it on the cluster's nodes"
+        )
+    return {REGISTRY: absolute(registry)}

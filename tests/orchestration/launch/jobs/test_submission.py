@@ -51,6 +51,17 @@ def test_code_command_and_workspace_are_sent_and_no_secret(
     assert server.files() == {name: (code.root / name).read_bytes() for name in code.files}
 
 
+def test_the_registry_is_sent_unless_its_url_has_a_password(
+    server: FakeJobServer, code: Code, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANIMATIC_REGISTRY", "s3://bucket/registry")
+    send(server, request(), code)
+    assert server.last["runtime_env"]["env_vars"]["ANIMATIC_REGISTRY"] == "s3://bucket/registry"
+    monkeypatch.setenv("ANIMATIC_REGISTRY", "s3://key:hunter2@bucket/registry")
+    with pytest.raises(AnimaticError, match="ANIMATIC_REGISTRY contains a credential"):
+        send(server, request("--set=a=b"), code)
+
+
 def test_the_same_work_finds_the_job_that_runs(server: FakeJobServer, code: Code) -> None:
     first, _ = send(server, request(processes=("--gpus=8",)), code)
     again, messages = send(server, request(processes=("--gpus=4",)), code)
