@@ -111,13 +111,14 @@ def _print_dataset(each: DatasetTakedown, dry_run: bool) -> None:
         verb = "would be removed" if dry_run else "removed"
         size = sum(unit.bytes for unit in plan.units)
         change = short(plan.digest) if dry_run else f"{short(plan.digest)} → {short(each.after)}"
-        out().print(
-            f"dataset {change}  {name}: {plan.samples} samples of {plan.rows} rows {verb} ({size:,} bytes)"
-        )
+        removed = f"{_counted(plan.samples, 'clip')} of {_counted(plan.rows, 'row')} {verb} ({size:,} bytes)"
+        out().print(f"dataset {change}  {name}: {removed}")
         print_table(
-            ["shard", "samples", "rows", "keys"],
+            ["shard", "clips", "rows", "keys"],
             [(u.shard if u.keys else None, len(u.keys), u.rows, _listed(u.keys)) for u in plan.units],
         )
+    if plan.rejected_later:
+        out().print(f"  rejected once its ingest continues: {_listed(plan.rejected_later)}")
     for latents in plan.latents:
         tars = [*latents.shards, *(f"{name} (deleted)" for name in latents.stale)]
         out().print(f"  latents {display_path(latents.latents)}: {_listed(tars) or 'up to date'}")
@@ -146,6 +147,10 @@ def _print_seen(report: TakedownReport) -> None:
             f"run {run} is not finished, and does not resume without the videos: start a new run, which has "
             "a folder of its own"
         )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _listed(names: tuple[str, ...] | list[str]) -> str:

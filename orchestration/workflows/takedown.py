@@ -74,7 +74,7 @@ class TakedownReport:
     @property
     def found_any(self) -> bool:
         """Whether a dataset has, or had, one of the videos."""
-        return any(each.plan.found or each.plan.already for each in self.datasets)
+        return any(each.plan.found or each.plan.already or each.plan.rejected_later for each in self.datasets)
 
 
 def takedown(
@@ -101,7 +101,7 @@ def takedown(
         done = tuple(
             _take_down(plan, ids, assigned[plan.dataset], options.reason, now, on_progress) for plan in plans
         )
-    has_or_had = {name for plan in plans for name in (*plan.found, *plan.already)}
+    has_or_had = {name for plan in plans for name in (*plan.found, *plan.already, *plan.rejected_later)}
     return TakedownReport(
         dry_run=options.dry_run,
         datasets=done,
@@ -191,8 +191,9 @@ def _unfinished(seen: Sequence[Descendant], datasets: Sequence[str]) -> list[str
 def _commands(seen: Sequence[Descendant], done: Sequence[DatasetTakedown]) -> list[str]:
     """Commands that may follow; withdrawing is for people to decide."""
     followed = {display_path(latents.latents) for each in done for latents in each.plan.latents}
+    datasets = " ".join(display_path(each.plan.dataset) for each in done)
     commands = [
-        f"animatic takedown … --latents {each.where}"
+        f"animatic takedown {datasets} --latents {each.where}, with the same ids"
         for each in seen
         if each.kind == "latents" and each.where not in followed
     ]

@@ -45,9 +45,13 @@ def find_copies(
 
 
 def _evaluations(root: Path, source_ids: frozenset[str]) -> list[Copies]:
-    content = "clips of the videos, real and generated from their frames"
-    remedy = "delete the folder and evaluate again, which chooses other clips"
-    return [Copies(display_path(path), content, remedy) for path in files_with_sources(root, source_ids)]
+    certain = "clips of the videos, real and generated from their frames"
+    unknown = "its record cannot be read: it may have clips of the videos"
+    remedy = "delete the folder; evaluate again for figures without the videos"
+    return [
+        Copies(display_path(file.path), certain if file.certain else unknown, remedy)
+        for file in files_with_sources(root, source_ids)
+    ]
 
 
 def _samples(seen: Sequence[Descendant], urls: set[str]) -> list[Copies]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import AnimaticError
@@ -11,38 +12,42 @@ from pipelines.evaluate.storage import PROTOCOL, EvaluationFolder
 _PAGE, _STUDY = "index.html", "key.json"
 
 
-def files_with_sources(root: Path, sources: frozenset[str]) -> list[Path]:
-    """Chunks and pages of evaluations, and folders of preference studies, below ``root``, that have clips of
-    these source videos, real or generated from a frame of theirs; in order of paths.
+@dataclass(frozen=True)
+class SourceFile:
+    """A file with pixels of the sources, or the folder of a study; not ``certain``: its record is damaged."""
 
-    A chunk whose record is damaged counts as one that has.
-    """
-    found, keys = list[Path](), set[str]()
+    path: Path
+    certain: bool = True
+
+
+def files_with_sources(root: Path, sources: frozenset[str]) -> list[SourceFile]:
+    """Chunks and pages of evaluations, and folders of preference studies, below ``root``, that have clips of
+    these source videos, real or generated from a frame of theirs; in order of paths."""
+    found, keys = list[SourceFile](), set[str]()
     for protocol in sorted(root.rglob(PROTOCOL)):
         chunks, of_sources = _chunks_with(protocol.parent, sources)
         keys |= of_sources | _keys_in_report(protocol.parent / REPORT, sources)
         found += chunks
         page = protocol.parent / _PAGE
         if chunks and page.is_file():
-            found.append(page)
-    found += [record.parent for record in sorted(root.rglob(_STUDY)) if keys & _strings_in(record)]
-    return found
+            found.append(SourceFile(page, any(chunk.certain for chunk in chunks)))
+    studies = [record.parent for record in sorted(root.rglob(_STUDY)) if keys & _strings_in(record)]
+    return found + [SourceFile(study) for study in studies]
 
 
-def _chunks_with(folder: Path, sources: frozenset[str]) -> tuple[list[Path], set[str]]:
+def _chunks_with(folder: Path, sources: frozenset[str]) -> tuple[list[SourceFile], set[str]]:
     """The chunks with clips of the sources, and the keys of these clips."""
-    evaluation, found, keys = EvaluationFolder(folder), list[Path](), set[str]()
+    evaluation, found, keys = EvaluationFolder(folder), list[SourceFile](), set[str]()
     for pixels in sorted(folder.glob("chunks/chunk-*.npz")):
-        number = int(pixels.stem.rpartition("-")[2])
         try:
-            clips = evaluation.chunk_record(number)["clips"]
+            clips = evaluation.chunk_record(int(pixels.stem.rpartition("-")[2]))["clips"]
         except AnimaticError:
-            found.append(pixels)
+            found.append(SourceFile(pixels, certain=False))
             continue
         matching = {clip["key"] for clip in clips if clip["source"] in sources}
         keys |= matching
         if matching:
-            found.append(pixels)
+            found.append(SourceFile(pixels))
     return found, keys
 
 

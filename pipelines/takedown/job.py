@@ -86,7 +86,7 @@ def take_down(
             _finish(folder, record, progress)
         if plan.unfinished or plan.units:
             plan = plan_takedown(dataset, source_ids, latents)  # as it is under the lock
-        if plan.units:
+        if plan.units or plan.rejected_later:
             _finish(folder, _begin(folder, plan, reason, date), progress)
         return _follow(folder, plan)
 
@@ -107,7 +107,7 @@ def _begin(folder: Folder, plan: DatasetPlan, reason: str, date: str) -> Takedow
         "samples": plan.samples,
         "rows": plan.rows,
         "shards": [{"name": unit.shard, "sha256": unit.sha256} for unit in plan.units if unit.keys],
-        "source_ids": sorted(map(hash_of_id, plan.found)),
+        "source_ids": sorted(map(hash_of_id, (*plan.found, *plan.rejected_later))),
     }
     info = read_dataset_record(folder) if plan.digest is not None else None
     unfinished: UnfinishedTakedown = {

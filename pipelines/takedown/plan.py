@@ -64,6 +64,11 @@ class DatasetPlan:
     unfinished: bool
 
     @property
+    def rejected_later(self) -> tuple[str, ...]:
+        """Ids that are absent so far and recorded too: an ingest that did not finish may come to them."""
+        return self.absent if self.digest is None and not self.unfinished else ()
+
+    @property
     def samples(self) -> int:
         """Number of samples that are removed."""
         return sum(len(unit.keys) for unit in self.units)
