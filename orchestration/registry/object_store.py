@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from core.errors import AnimaticError
 from core.retry import RetryPolicy
-from core.storage import Folder, UnavailableError
+from core.storage import Folder, StoreError, UnavailableError
 from orchestration.registry.store import StoredLines
 
 FOLDER = "ledger"
@@ -59,6 +59,8 @@ class ObjectStore:
             try:
                 self.folder.create(name, line)
                 return True
+            except FileNotFoundError as error:
+                raise StoreError(f"{self.folder} cannot be written: its bucket does not exist") from error
             except FileExistsError:
                 # Also what a repeated request gets whose first answer was lost: ids make every line unique.
                 return self.folder.read(name) == line

@@ -9,5 +9,6 @@ import pytest
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory; runs land below it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ANIMATIC_RUNS", raising=False)
+    for variable in ("ANIMATIC_RUNS", "ANIMATIC_REGISTRY"):
+        monkeypatch.delenv(variable, raising=False)
     return tmp_path
