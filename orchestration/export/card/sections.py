@@ -66,12 +66,23 @@ def training_table(bundle: Bundle) -> Markdown:
     return table(("", ""), [row for row in rows if row[1] is not None])
 
 
-def nodes_table(graph: LineageGraph | None, kinds: Iterable[NodeKind]) -> Markdown:
+def facts_table(graph: LineageGraph | None, kinds: Iterable[NodeKind]) -> Markdown:
     """Nodes of a lineage with all that is known of them; one line of text where there are none."""
-    nodes = [] if graph is None else [node for kind in kinds for node in graph.of_kind(kind)]
-    if not nodes:
-        return plain("Not recorded.")
-    return table(("what", "digest", "facts", "state"), map(_node_row, nodes))
+    rows = [
+        (
+            *_title_and_digest(node),
+            "; ".join(f"{fact.label}: {fact.text}" for fact in node.facts),
+            _state(node),
+        )
+        for node in _nodes(graph, kinds)
+    ]
+    return table(("what", "digest", "facts", "state"), rows) if rows else plain("Not recorded.")
+
+
+def nodes_table(graph: LineageGraph | None, kinds: Iterable[NodeKind]) -> Markdown:
+    """Nodes of a lineage without facts, which name people; one line of text where there are none."""
+    rows = [(*_title_and_digest(node), _state(node)) for node in _nodes(graph, kinds)]
+    return table(("what", "digest", "state"), rows) if rows else plain("Not recorded.")
 
 
 def evaluation_table(report: EvaluationReport) -> Markdown:
@@ -132,8 +143,15 @@ def animate_command(parts: Mapping[str, str]) -> str:
     return f'animatic animate picture.png "what should happen" --bundle bundle{options}'
 
 
-def _node_row(node: Node) -> tuple[object, ...]:
-    facts = "; ".join(f"{fact.label}: {fact.text}" for fact in node.facts)
+def _nodes(graph: LineageGraph | None, kinds: Iterable[NodeKind]) -> list[Node]:
+    return [] if graph is None else [node for kind in kinds for node in graph.of_kind(kind)]
+
+
+def _title_and_digest(node: Node) -> tuple[str, Markdown]:
     kind = node.kind.replace("_", " ")
-    titled = node.title if node.title.startswith(kind) else f"{kind}: {node.title}"
-    return titled, code(node.digest[:_SHORT]) if node.digest else "", facts, node.state.replace("_", " ")
+    title = node.title if kind in node.title else f"{kind}: {node.title}"
+    return title, code(node.digest[:_SHORT]) if node.digest else Markdown()
+
+
+def _state(node: Node) -> str:
+    return node.state.replace("_", " ")

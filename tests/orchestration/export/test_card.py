@@ -98,6 +98,7 @@ def graph(bundle_id: str, text: str = "as usual") -> LineageGraph:
         Node("d", "dataset", "dataset clips", "2" * 64, "verified", facts=(Fact("clips", "1,234"),)),
         Node("r", "run", "stage 3", "3" * 64, "verified", facts=(Fact("lock", "4" * 64), Fact("from", text))),
         Node("b", "bundle", "stage 3", bundle_id, "verified"),
+        Node("p", "promotion", "champion", "9" * 64, "verified", facts=(Fact("by", "carol"),)),
     )
     edges = (Edge("t", "d", "ingested"), Edge("d", "r", "trained on"), Edge("r", "b", "made"))
     return LineageGraph(bundle_id, nodes, edges)
@@ -162,6 +163,7 @@ def test_the_text_states_what_is_known(bundle):
         "Not stated.",
     ):
         assert known in card, known
+    assert "promotion: champion | `9999" in card and "carol" not in card
     assert complete(bundle) == card
 
 
