@@ -140,7 +140,7 @@ def files_table(facts: CardFacts) -> Markdown:
 def animate_command(parts: Mapping[str, str]) -> str:
     """The command that animates a picture with the bundle beside the card."""
     options = "".join(f" --{part} {path}" for part, path in sorted(parts.items()))
-    return f'animatic animate picture.png "what should happen" --bundle bundle{options}'
+    return f'animatic animate picture.png "what should happen" --bundle ./bundle{options}'
 
 
 def _nodes(graph: LineageGraph | None, kinds: Iterable[NodeKind]) -> list[Node]:

@@ -231,7 +231,7 @@ def test_the_printed_command_is_one_that_the_program_takes(bundle, tmp_path, mon
     command = typer.main.get_command(app)
     with typer.Context(command) as context:
         parsed = command.get_command(context, verb).make_context(verb, arguments, parent=context)
-    assert parsed.params["bundle"] == "bundle"
+    assert parsed.params["bundle"] == "./bundle"
     assert {name: parsed.params[name] for name in parts} == parts
 
 
