@@ -17,6 +17,7 @@ from orchestration.lineage import Edge, Fact, LineageGraph, Node
 from orchestration.registry import CheckRecord, GateRecord
 from pipelines.evaluate import EvaluationReport, MetricValue
 from tests.support.evaluations import system_of
+from tests.support.paths import ROOT
 from tests.support.small_animator import small_architecture
 
 HOSTILE = "a|b <script>alert(1)</script> [x](http://evil) `c` *d* ![p](q)\n# e & $f$ |"
@@ -259,3 +260,12 @@ def test_a_file_of_fields_that_no_card_has_is_refused_by_name(tmp_path, content,
         read_card_fields(path)
     message = str(caught.value)
     assert problem in message and str(path) in message and "\n" not in message and "hunter2" not in message
+
+
+def test_the_documents_name_every_field_and_their_example_is_one(tmp_path):
+    section = (ROOT / "docs" / "registry.md").read_text().split("### The model card")[1].split("\n## ")[0]
+    path = tmp_path / "card.yaml"
+    path.write_text(section.split("```yaml\n")[1].split("```")[0])
+    assert read_card_fields(path).license == "cc-by-nc-4.0"
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(CardFields.model_fields)
