@@ -131,6 +131,9 @@ class DataCollector:
             if found["digest"] == digest:
                 check = check_dataset(candidate, found, self._looker, deep=self._deep)
                 return candidate, found, check
+            reason = _replaced(found, digest)
+            if reason is not None:
+                return candidate, None, Check("missing", reason)
             if candidate == url:
                 first = Check(
                     "missing", f"{_where(candidate)} contains another dataset now: {found['digest'][:12]}"
@@ -209,6 +212,17 @@ def _existing_latents(url: str) -> LatentsRecord:
     if not folder.exists(LATENTS):
         raise FileNotFoundError(LATENTS)
     return read_latents_record(folder)
+
+
+def _replaced(record: DatasetRecord, digest: str) -> str | None:
+    """Why a dataset does not have an earlier digest any more, if its history has that one."""
+    for takedown in record.get("history", []):
+        if takedown["digest"] == digest:
+            return (
+                f"{takedown['samples']:,} clips were taken down from it on {takedown['date'][:10]}: the "
+                f"dataset is {record['digest'][:12]} now"
+            )
+    return None
 
 
 def _name(url: str) -> str:

@@ -30,6 +30,12 @@ def dataset_facts(record: DatasetRecord) -> tuple[Fact, ...]:
         settings = [f"where {config['where']}", *settings]
     if config.get("kind") != "images":
         facts.append(Fact("filters", ", ".join(settings) or "none"))
+    taken = [
+        f"{each['samples']:,} clips on {each['date'][:10]} ({each['reason'] or 'no reason given'})"
+        for each in record.get("history", [])
+    ]
+    if taken:
+        facts.append(Fact("taken down", "; ".join(taken)))
     return tuple(facts)
 
 

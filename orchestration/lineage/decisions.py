@@ -37,16 +37,20 @@ class DecisionCollector:
         for report in self._reports:
             if bundle_id.startswith(report.system) and len(report.system) >= _SHORT:
                 self._builder.link(bundle, self._add_report(report.digest), "measured")
-        before = bundle
+        decided = exported = bundle
         for entry in self._history.entries():
-            concerns = entry.bundle_id == bundle_id
+            if entry.kind == "rolled_back" and entry.replaced == bundle_id:
+                self._builder.link(bundle, self._add_promotion(entry), "replaced")
+            if entry.bundle_id != bundle_id:
+                continue
             if entry.kind in ("promoted", "rolled_back", "withdrawn"):
-                if concerns or (entry.kind == "rolled_back" and entry.replaced == bundle_id):
-                    before = self._add_promotion(entry, bundle)
-            elif concerns and entry.kind == "exported":
-                before = self._add_export(entry, before)
-            elif concerns and entry.kind == "deployed":
-                self._add_deployment(entry, before)
+                decided = exported = self._add_promotion(entry)
+                if entry.gate is None:
+                    self._builder.link(bundle, decided, entry.kind.replace("_", " "))
+            elif entry.kind == "exported":
+                exported = self._add_export(entry, decided)
+            elif entry.kind == "deployed":
+                self._add_deployment(entry, exported)
         self._add_aliases(bundle_id)
 
     def _add_report(self, digest: str) -> str:
@@ -59,11 +63,11 @@ class DecisionCollector:
         stored = stored_report(self._evidence, digest, self._looker) if digest in judged else None
         return self._builder.add(report_node(digest, files, stored))
 
-    def _add_promotion(self, entry: Entry, bundle: str) -> str:
+    def _add_promotion(self, entry: Entry) -> str:
         facts = [
             Fact("time", entry.time),
             Fact("by", entry.actor),
-            Fact("entry", f"{entry.seq}, {entry.hash}"),
+            Fact("entry", str(entry.seq)),
         ]
         if entry.replaced:
             facts.append(Fact("replaced", entry.replaced[:_SHORT]))
@@ -79,7 +83,6 @@ class DecisionCollector:
                 facts=tuple(facts),
             )
         )
-        self._builder.link(bundle, key, "")
         if entry.gate is not None:
             self._builder.link(self._add_gate(entry, entry.gate), key, entry.gate.outcome)
         return key
@@ -99,7 +102,10 @@ class DecisionCollector:
                 tuple(Fact(label, text) for label, text in facts.items()),
             )
         )
-        self._builder.link(self._add_report(gate.report), key, "judged")
+        report = self._add_report(gate.report)
+        # Its evaluation may have been deleted.
+        self._builder.link(f"bundle:{entry.bundle_id}", report, "measured")
+        self._builder.link(report, key, "judged")
         if gate.champion_report is not None:
             self._builder.link(self._add_report(gate.champion_report), key, "compared with")
         return key
@@ -130,7 +136,7 @@ class DecisionCollector:
             entry.digest or None,
             check.state,
             check.reason,
-            entry.location,
+            display_path(entry.location),
             (Fact("time", entry.time), Fact("by", entry.actor), *facts),
         )
         key = self._builder.add(node)

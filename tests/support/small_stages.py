@@ -55,13 +55,15 @@ def make_bundle(
     seed: int = 0,
     preset: str = "tiny",
     fps: float | None = None,
+    config: RunConfig | None = None,
+    data: str = "d" * 64,
     **extra,
 ) -> str:
     """A bundle with random weights, others for another seed; returns its id.
 
-    ``fps``: the frame rate of its sampling settings.
+    ``fps``: the frame rate of its sampling settings; ``config``: of its run; ``data``: digest of its data.
     """
-    config = small_config(stage)
+    config = config or small_config(stage)
     return write_bundle(
         folder,
         {name: value + seed for name, value in _weights(stage).items()},
@@ -70,7 +72,7 @@ def make_bundle(
             stage=stage,
             preset=preset,
             config_hash=config_hash(config),
-            dataset_digest="d" * 64,
+            dataset_digest=data,
             parent=parent,
             sampling=config.validation.sampling.model_copy(update={"fps": fps}),
             extra=extra,

@@ -46,7 +46,7 @@ class _Wide:
     def drawing(self) -> Drawing:
         """The picture."""
         titles = column_titles(self._graph)
-        lines = [Line(edge, self._path(edge)) for edge in self._graph.edges if self._is_drawn(edge)]
+        lines = [Line(edge, self._path(edge)) for edge in self._graph.edges]
         return Drawing(
             width=2 * _MARGIN + len(titles) * (WIDTH + _ACROSS) - _ACROSS,
             height=max(box.bottom for box in self._boxes.values()) + _MARGIN,
@@ -72,12 +72,6 @@ class _Wide:
 
     def _x(self, column: int) -> float:
         return _MARGIN + column * (WIDTH + _ACROSS)
-
-    def _is_drawn(self, edge: Edge) -> bool:
-        """A promotion that a gate decided is connected to its bundle through the report."""
-        return bool(edge.label) or not any(
-            other.target == edge.target and other is not edge for other in self._graph.edges
-        )
 
     def _path(self, edge: Edge) -> str:
         source, target = self._boxes[edge.source], self._boxes[edge.target]
