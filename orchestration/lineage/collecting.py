@@ -71,7 +71,7 @@ class _Collector:
         self._builder, content = GraphBuilder(), content_of(workspace.root)
         self._content = content
         self._runs = RunIndex(content.runs)
-        looker = Looker(limit_s)
+        looker = self._looker = Looker(limit_s)
         self._data = DataCollector(self._builder, looker, content, deep=deep)
         self._decisions = DecisionCollector(self._builder, looker, content, workspace.ledger, deep=deep)
 
@@ -113,7 +113,7 @@ class _Collector:
         if inputs.continued is not None:
             self._builder.link(self._add_checkpoint(inputs.continued, run, info), inputs.key, "continued")
         if inputs.data is not None:
-            self._data.add(inputs.key, inputs.data, used_data(inputs.data, run, info, self._data.read_digest))
+            self._data.add(inputs.key, inputs.data, used_data(inputs.data, run, info, self._looker))
         return inputs.key
 
     def _add_checkpoint(self, digest: str, run: RecordedRun | None, info: BundleInfo | None) -> str:

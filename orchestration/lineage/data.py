@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from core.storage import Folder
@@ -15,23 +14,13 @@ from orchestration.lineage.data_checks import check_dataset, check_latents, chec
 from orchestration.lineage.data_facts import dataset_facts, latent_facts, mixture_facts, selection_text
 from orchestration.lineage.looking import Check, Looker
 from orchestration.lineage.records import Fact, Node
+from orchestration.lineage.used_data import UsedData
 from orchestration.workspace import display_path
 from pipelines.dataset.dataset_record import DATASET, read_dataset_record
 from pipelines.dataset.latent_records import LATENTS, LatentsRecord, read_latents_record
 from pipelines.dataset.records import DatasetRecord
 from pipelines.ingest import recorded_table
 from pipelines.loader import training_digest
-from training.batch_source import open_configured
-from training.config.data import OtherDataset
-
-
-@dataclass(frozen=True)
-class UsedData:
-    """One dataset of a run: what was recorded of it, and where it was, if that is known."""
-
-    record: TrainedOn
-    url: str | None = None
-    latents_url: str | None = None
 
 
 class DataCollector:
@@ -64,11 +53,6 @@ class DataCollector:
         if url not in self._records:
             self._records[url] = self._looker.look(url, partial(_existing, url), absent="missing")
         return self._records[url]
-
-    def read_digest(self, chosen: OtherDataset) -> TrainedOn | None:
-        """What a run would record of a configured dataset today; None if it cannot be read."""
-        found = self._looker.look(chosen.dataset, lambda: open_configured(chosen).record())
-        return None if isinstance(found, Check) else found
 
     def _unknown(self, digest: str) -> str:
         """A dataset that nothing but its digest is known of; found if the workspace has it."""

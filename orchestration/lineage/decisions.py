@@ -40,12 +40,15 @@ class DecisionCollector:
         decided = exported = bundle
         for entry in self._history.entries():
             if entry.kind == "rolled_back" and entry.replaced == bundle_id:
-                self._builder.link(bundle, self._add_promotion(entry), "replaced")
+                self._builder.link(decided, self._add_promotion(entry), "replaced")
             if entry.bundle_id != bundle_id:
                 continue
             if entry.kind in ("promoted", "rolled_back", "withdrawn"):
-                decided = exported = self._add_promotion(entry)
-                if entry.gate is None:
+                before, decided = decided, self._add_promotion(entry)
+                exported = decided
+                if before != bundle:
+                    self._builder.link(before, decided, "later")
+                elif entry.gate is None:
                     self._builder.link(bundle, decided, entry.kind.replace("_", " "))
             elif entry.kind == "exported":
                 exported = self._add_export(entry, decided)
@@ -68,6 +71,7 @@ class DecisionCollector:
             Fact("time", entry.time),
             Fact("by", entry.actor),
             Fact("entry", str(entry.seq)),
+            Fact("bundle", entry.bundle_id[:_SHORT]),
         ]
         if entry.replaced:
             facts.append(Fact("replaced", entry.replaced[:_SHORT]))
@@ -132,7 +136,7 @@ class DecisionCollector:
         node = Node(
             f"entry:{entry.hash}",
             "export",
-            "export",
+            f"export {_tail(entry.location).removesuffix('.json')}",
             entry.digest or None,
             check.state,
             check.reason,
@@ -147,7 +151,7 @@ class DecisionCollector:
         node = Node(
             f"entry:{entry.hash}",
             "deployment",
-            "deployment",
+            f"deployment {_tail(entry.location)}",
             None,
             "not_checked",
             "what a service has loaded is not asked",
@@ -157,8 +161,13 @@ class DecisionCollector:
         self._builder.link(before, self._builder.add(node), "deployed")
 
 
+def _tail(location: str) -> str:
+    """The end of a URL or path, which distinguishes it from others."""
+    return "/".join(location.rstrip("/").split("/")[-2:])
+
+
 def _title(entry: Entry) -> str:
     if entry.kind == "withdrawn":
         return f"withdrawn as {entry.alias}" if entry.alias else "withdrawn from use"
-    verb = "promoted to" if entry.kind == "promoted" else "rolled back to, as"
+    verb = "promoted to" if entry.kind == "promoted" else "rollback of"
     return f"{verb} {entry.moved_alias}"

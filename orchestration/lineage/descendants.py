@@ -17,6 +17,7 @@ from orchestration.lineage.looking import Check, Looker
 from orchestration.lineage.reports import read_reports
 from orchestration.lineage.run_index import RunIndex
 from orchestration.lineage.runs import RecordedRun
+from orchestration.lineage.used_data import used_data
 from orchestration.registry import History
 from orchestration.workspace import Workspace, display_path
 from pipelines.dataset.latent_records import LatentsRecord, read_latents_record
@@ -78,6 +79,7 @@ class _Search:
         self._history: History = workspace.ledger.snapshot()
         self._index = RunIndex(self._content.runs)
         self._known = known_bundles(self._history, self._content, self._index)
+        self._looker = Looker()
         self._runs: dict[Path, _Reason] = {}
         self._bundles: dict[str, _Reason] = {}
 
@@ -105,8 +107,7 @@ class _Search:
 
     def _of_run(self, run: RecordedRun) -> _Reason | None:
         inputs, config = run.inputs, run.config
-        recorded = {record["digest"] for record in run.data} | {inputs.data if inputs else None}
-        for digest in sorted(self._digests & recorded):
+        for digest in sorted(self._digests & self._data_of(run)):
             return _Reason(f"trained on dataset {digest[:_SHORT]}")
         for source in inputs.sources if inputs else ():
             if source in self._bundles:
@@ -125,6 +126,13 @@ class _Search:
         if validated is not None and _comparable(validated) in self._urls:
             return _Reason("validates on the dataset: its samples are drawn from it")
         return None
+
+    def _data_of(self, run: RecordedRun) -> set[str]:
+        """Digests of the datasets of a run, as far as they are known."""
+        if run.inputs is None or run.inputs.data is None:
+            return set()
+        found = used_data(run.inputs.data, run, None, self._looker)
+        return {run.inputs.data, *(data.record["digest"] for data in found)}
 
     def _of_bundle(self, bundle: KnownBundle) -> _Reason | None:
         run = bundle.run
@@ -159,14 +167,14 @@ class _Search:
         return _Reason(why, source.certain)
 
     def _latents(self) -> Iterator[Descendant]:
-        looker, configured = Looker(), set[str]()
+        configured = set[str]()
         for run in self._index.runs:
             if not isinstance(run.config, str):
                 configured |= {each.latents for each in run.config.data.datasets if each.latents}
         local = {str(folder.resolve()): str(folder) for folder in self._content.latents}
         remote = {_comparable(url): url for url in sorted(configured)}
         for url in {**remote, **local}.values():
-            record = looker.look(url, partial(_latents_record, url), absent="missing")
+            record = self._looker.look(url, partial(_latents_record, url), absent="missing")
             if not isinstance(record, Check) and record["dataset"] in self._digests:
                 why = f"encoded from dataset {record['dataset'][:_SHORT]}"
                 yield Descendant("latents", display_path(url), record["digest"], display_path(url), why)

@@ -77,9 +77,9 @@ def report_node(digest: str, files: Iterable[ReportFile], stored: StoredReport |
     others = [other for other, _ in copies if other != where]
     if others:
         facts = (*facts, Fact("copies", ", ".join(others)))
-    return Node(
-        f"report:{digest}", "report", "evaluation report", digest, check.state, check.reason, where, facts
-    )
+    protocol = next((fact.text for fact in facts if fact.label == "protocol"), "of an evaluation")
+    title = f"report {protocol.rpartition(',')[0] or protocol}"
+    return Node(f"report:{digest}", "report", title, digest, check.state, check.reason, where, facts)
 
 
 def _read(path: Path) -> ReportFile | None:

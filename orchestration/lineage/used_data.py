@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from models.bundle import BundleInfo, TrainedOn
-from orchestration.lineage.data import UsedData
+from orchestration.lineage.looking import Check, Looker
 from orchestration.lineage.runs import RecordedRun
 from pipelines.loader import EVERYTHING, training_digest
+from training.batch_source import open_configured
 from training.config import RunConfig
 from training.config.data import OtherDataset
 
 
+@dataclass(frozen=True)
+class UsedData:
+    """One dataset of a run: what was recorded of it, and where it was, if that is known."""
+
+    record: TrainedOn
+    url: str | None = None
+    latents_url: str | None = None
+
+
 def used_data(
-    digest: str,
-    run: RecordedRun | None,
-    info: BundleInfo | None,
-    recorded_now: Callable[[OtherDataset], TrainedOn | None],
+    digest: str, run: RecordedRun | None, info: BundleInfo | None, looker: Looker
 ) -> list[UsedData]:
     """The datasets that the data with this digest consists of; empty where that cannot be found out.
 
     Args:
         run, info: the run, and the description of its bundle; None where they are gone.
-        recorded_now: what a run would record of a configured dataset today; None if it cannot be read.
     """
     config = run.config if run is not None else None
     chosen = config.data.datasets if isinstance(config, RunConfig) else []
@@ -30,7 +38,7 @@ def used_data(
     if not recorded and len(chosen) == 1 and chosen[0].selection == EVERYTHING:
         recorded = [TrainedOn(digest=digest, latents=None, weights=[(0, 1.0)], selection={}, scores=None)]
     if not recorded and chosen:
-        recorded = _as_now(digest, chosen, recorded_now)
+        recorded = _as_now(digest, chosen, looker)
     urls: Sequence[OtherDataset | None] = chosen if len(chosen) == len(recorded) else [None] * len(recorded)
     return [
         UsedData(record, each.dataset if each else None, each.latents if each else None)
@@ -38,11 +46,13 @@ def used_data(
     ]
 
 
-def _as_now(
-    digest: str, chosen: Sequence[OtherDataset], recorded_now: Callable[[OtherDataset], TrainedOn | None]
-) -> list[TrainedOn]:
+def _as_now(digest: str, chosen: Sequence[OtherDataset], looker: Looker) -> list[TrainedOn]:
     """Today's datasets, if they still are what the digest was computed from."""
-    found = [recorded_now(each) for each in chosen]
-    complete = [record for record in found if record is not None]
+    found = [looker.look(each.dataset, partial(_record, each)) for each in chosen]
+    complete = [record for record in found if not isinstance(record, Check)]
     same = len(complete) == len(found) and training_digest(complete) == digest
     return complete if same else []
+
+
+def _record(chosen: OtherDataset) -> TrainedOn:
+    return open_configured(chosen).record()

@@ -27,7 +27,18 @@ KINDS: dict[NodeKind, str] = {
     "alias": "alias",
 }
 # The beginnings of titles that repeat what a box states as its kind.
-_REPEATED = ("table ", "dataset ", "latents ", "run of ", "bundle of ", "evaluation ", "gate ", "checkpoint ")
+_REPEATED = (
+    "table ",
+    "dataset ",
+    "latents ",
+    "run of ",
+    "bundle of ",
+    "report ",
+    "gate ",
+    "checkpoint ",
+    "export ",
+    "deployment ",
+)
 _RADIUS = 9.0
 
 

@@ -21,7 +21,7 @@ from orchestration.lineage.records import Edge, LineageGraph
 WIDTH, HEIGHT = 162.0, 82.0  # of a box
 _ACROSS, _DOWN, _BETWEEN = 52.0, 16.0, 40.0  # between columns, boxes of a stack, blocks
 _TOP, _MARGIN = 42.0, 4.0
-_LETTERS = 20
+_LETTERS = 19
 _TRACKS, _TRACK = 5, 5.0  # lines side by side in a gap, and their distance
 
 
@@ -93,9 +93,9 @@ class _Wide:
         middle = source.x + WIDTH / 2
         if not between:
             return rounded([(middle, source.bottom), (middle, target.y)])
-        channel = self._channel(source.x - _ACROSS / 2, source)
-        ends = (source.x, source.middle), (target.x, target.middle)
-        return rounded([ends[0], (channel, source.middle), (channel, target.middle), ends[1]])
+        channel, enter = self._channel(source.right + _ACROSS / 2, source), target.y + 18
+        start, end = (source.right, source.middle), (target.right, enter)
+        return rounded([start, (channel, source.middle), (channel, enter), end])
 
     def _back(self, source: Box, target: Box) -> str:
         """From a bundle to a run that starts from it: down, left between two blocks, down."""
