@@ -38,9 +38,14 @@ class Block:
         return self.text.startswith("# my-gate.yaml")
 
     @property
+    def for_card(self) -> bool:
+        """Whether a YAML block is what authors state in a model card, which a test of cards reads."""
+        return self.text.startswith("# my-card.yaml")
+
+    @property
     def other(self) -> bool:
         """Whether a YAML block is no configuration of a run."""
-        return self.for_chart or self.for_gate
+        return self.for_chart or self.for_gate or self.for_card
 
 
 @dataclass(frozen=True)
