@@ -50,8 +50,13 @@ class _Walk:
         ]
 
     def products(self, node: Node) -> list[_Branch]:
-        """Everything that was decided about a node, or made of it without training."""
-        return [
+        """Everything that was decided about a node, or made of it, and what else that depends on."""
+        further = [
+            self._branch(self._graph.node(edge.source), edge, down=True)
+            for edge in self._graph.edges
+            if edge.target == node.key and node.kind != "bundle" and edge.source not in self._seen
+        ]
+        return further + [
             self._branch(self._graph.node(edge.target), edge, down=False)
             for edge in self._graph.edges
             if edge.source == node.key and self._graph.node(edge.target).kind != "run"
@@ -61,7 +66,8 @@ class _Walk:
         if node.key in self._seen:
             return _Branch(f"{node.title}  {_digest(node)}  see above")
         self._seen.add(node.key)
-        label = f"{edge.label}: " if edge.target.startswith("mixture:") else ""
+        labelled = edge.target.startswith("mixture:") or edge.label == "compared with"
+        label = f"{edge.label}: " if labelled else ""
         return _Branch(label + _text(node), self.sources(node) if down else self.products(node))
 
 
