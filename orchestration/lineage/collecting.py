@@ -88,17 +88,18 @@ class _Collector:
         for found in added:
             self._builder.add(bundle_node(found))
         for found in added:
-            if found.info is not None:
-                self._add_origin(found, found.info)
+            self._add_origin(found)
             self._decisions.add(found.id)
         return chain
 
-    def _add_origin(self, found: FoundBundle, info: BundleInfo) -> None:
-        """The run or file that a bundle is the product of."""
-        key = f"bundle:{found.id}"
-        if info.config_hash:
+    def _add_origin(self, found: FoundBundle) -> None:
+        """The run or file that a bundle is the product of; the run is known by its journal, too."""
+        key, info = f"bundle:{found.id}", found.info
+        if info is None or info.config_hash:
             run = self._runs.of_bundle(found.id, found.folder)
-            self._builder.link(self._add_run(RunInputs.of_bundle(info), run, info), key, "wrote")
+            inputs = RunInputs.of_bundle(info) if info else run.inputs if run else None
+            if inputs is not None:
+                self._builder.link(self._add_run(inputs, run, info), key, "wrote")
         elif "source" in info.extra:
             self._builder.link(self._builder.add(published_node(info.extra["source"])), key, "imported")
 

@@ -155,6 +155,7 @@ def test_what_is_gone_is_named_and_the_rest_is_still_known(moved: Workspace) -> 
     assert gone["bundle"][0] == "missing"
     assert "contains bundle" in graph.node(f"bundle:{graph.bundle_id}").reason
     assert len(graph.of_kind("gate")) == len(graph.of_kind("export")) == 1
+    assert [node.where for node in graph.sources(f"bundle:{graph.bundle_id}")] == [str(runs / "final")]
     report = graph.sources(graph.of_kind("gate")[0].key)[0]
     assert (report.state, report.where and Path(report.where).parent.name) == ("verified", "promotions")
 
