@@ -30,9 +30,9 @@ def test_the_first_process_alone_looks_for_a_finished_run_and_verifies_it(tmp_pa
     def look(group: ThreadGroup) -> TrainResult | None:
         return finished_result(config, folder, "d" * 64, group)
 
-    def counted(*arguments: object) -> object:
+    def counted(*arguments: object, **options: object) -> object:
         looks.append(True)
-        return finished_bundle(*arguments)
+        return finished_bundle(*arguments, **options)
 
     monkeypatch.setattr("training.publish.finished_bundle", counted)
     first, second = run_as_threads(2, look)

@@ -34,6 +34,7 @@ COMMANDS = (
     "promote second --to challenger",
     "lineage",
     "withdraw challenger --reason broken --force",
+    "takedown data --source-id 0 --dry-run",
     "verify data",
     "inspect data --clips 0",
     "inspect data --batch --preset tiny --set data.sampling.stride=[1,1]",

@@ -42,6 +42,7 @@ VERBS = {
         "promote nowhere": 1,
     },
     "inspect": {"inspect nowhere": 1, "inspect --clips 0": 0, "verify": 0},
+    "takedown": {"takedown nowhere --source-id 1": 1, "takedown runs/data --source-id 1 --dry-run": 0},
     "ingest": {"ingest table.csv --set crff=3": 1, "retry nowhere --class fetch_timeout": 1},
     "train": {
         "train": 2,

@@ -24,6 +24,7 @@ from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.mapped_table import mapped_table
 from pipelines.dataset.shard_cache import ShardFiles
 from pipelines.loader import ClipLoader, ClipSampling
+from pipelines.takedown import take_down
 from tests.support.coded_clips import build_dataset
 
 SAMPLING = ClipSampling(frames=4, height=32, width=48, stride=(1, 3))
@@ -84,6 +85,37 @@ def test_a_damaged_shard_ends_the_run_when_it_is_first_used(dataset, tmp_path, d
     damage(path)
     with pytest.raises(AnimaticError, match=rf"shard-000002.tar .*{message}.*animatic verify"):
         keys(dataset, 4, cache=cache(tmp_path))
+
+
+def test_a_shard_that_is_replaced_while_it_is_read_ends_the_run_with_the_cause(dataset, remote, tmp_path):
+    readers = [files_of(dataset, cache(tmp_path / "local")), files_of(remote, cache(tmp_path / "remote"))]
+    name, columns = "shard-000001.tar", dataset.samples.slice(3, 1).to_pylist()[0]
+    expected = [files.read(name, columns["mp4_offset"], columns["mp4_size"]) for files in readers]
+    for url in (dataset.url, remote.url):
+        take_down(url, ["2"], date="2026-11-26T12:00:00+00:00")
+    with pytest.raises(AnimaticError, match=r"taken down on 2026-11-26.* start a new run"):
+        readers[0].read(name, columns["mp4_offset"], columns["mp4_size"])
+    # A fetched copy keeps the bytes that it was checked with.
+    assert readers[1].read(name, columns["mp4_offset"], columns["mp4_size"]) == expected[1] == expected[0]
+    with pytest.raises(AnimaticError, match=r"taken down on 2026-11-26"):
+        files_of(remote, cache(tmp_path / "empty")).read(name, 0, 512)
+    with pytest.raises(AnimaticError, match="was changed since it was opened"):
+        shards = [{**shard, "sha256": "0" * 64} for shard in dataset.info["shards"]]
+        ShardFiles(dataset.folder, shards, cache(tmp_path / "other")).read("shard-000003.tar", 0, 512)
+
+
+def test_a_takedown_deletes_copies_in_the_cache_of_this_machine(remote, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANIMATIC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("pipelines.dataset.dataset.MAPPED_ROWS", 1)
+    opened = Dataset.open(remote.url)
+    files = ShardFiles(opened.folder, opened.info["shards"], CacheConfig())
+    for shard in opened.info["shards"]:
+        files.read(shard["name"], 0, 512)
+    old = tmp_path / "cache" / "tables" / f"{opened.info['files']['samples.parquet']}.arrow"
+    copies = [tmp_path / "cache" / "shards" / shard["sha256"] for shard in opened.info["shards"]]
+    assert old.exists() and all(copy.exists() for copy in copies)
+    take_down(remote.url, ["2"], date="2026-11-26T12:00:00+00:00")
+    assert not old.exists() and [copy.exists() for copy in copies] == [True, False, True, True]
 
 
 def test_a_shard_is_read_through_once_by_all_processes_of_a_node(dataset, tmp_path, monkeypatch):

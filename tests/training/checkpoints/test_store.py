@@ -142,6 +142,16 @@ def test_interrupted_save_is_no_checkpoint(root):
     assert folders(root) == ["step-00000002"] and not warnings
 
 
+def test_a_checkpoint_of_videos_that_were_taken_down_since_names_the_takedown(root):
+    saved = open_store(root).save(2, [Counter()])
+    identity = IDENTITY.model_copy(update={"dataset": "e" * 64})
+    store = CheckpointStore(
+        root, identity, ProcessGroup(0, 1), 2, taken_down={IDENTITY.dataset: "2026-11-26"}
+    )
+    with pytest.raises(AnimaticError, match=r"taken down on 2026-11-26.*another folder \(--out\)"):
+        store.load(saved, [Counter()])
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
