@@ -12,11 +12,12 @@ _READ = 77 - 2
 
 def unread_words(caption: str) -> str:
     """The end of a caption that CLIP does not read, as its tokenizer spells it; empty where all is read."""
-    return _tokenizer().decode(_tokenizer().encode(caption)[_READ:]).strip()
+    return clip_tokenizer().decode(clip_tokenizer().encode(caption)[_READ:]).strip()
 
 
 @cache
-def _tokenizer() -> "SimpleTokenizer":
+def clip_tokenizer() -> "SimpleTokenizer":
+    """CLIP's tokenizer: one for the process, since reading its merges takes a tenth of a second."""
     # Imported here: it takes seconds.
     from open_clip import SimpleTokenizer
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from core.errors import AnimaticError
 from models import public_keys
 from models.architecture import EncoderConfig
+from models.encoders.captions import clip_tokenizer
 from models.encoders.weight_files import DAMAGED_PICKLE, check_weights, file_keys, read_tensors, weights_kind
 from models.file_kind import PICKLE
 
@@ -33,15 +34,13 @@ class ClipEncoders(nn.Module):
 
     def __init__(self, config: EncoderConfig, *, image: bool = True) -> None:
         """``image``: False leaves out the image tower, of 2.5 GB at full size, which is then never read."""
-        from open_clip import SimpleTokenizer
-
         super().__init__()
         build = _random_clip if config.kind == "random" else _public_clip
         self.clip = build(config, image=image)
         self.clip.requires_grad_(False).eval()
         if image:
             self.image_size = _side(self.clip.visual.image_size)
-        self.tokenizer = SimpleTokenizer()
+        self.tokenizer = clip_tokenizer()
 
     def train(self, mode: bool = True) -> ClipEncoders:
         """Frozen: stays in evaluation mode whatever its parent does."""

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from open_clip import SimpleTokenizer
 from torch import Tensor
 
 from core.errors import AnimaticError
@@ -16,6 +15,7 @@ from models.checkpoints.diffusers.part import (
     write_config,
     write_tensors,
 )
+from models.encoders.captions import clip_tokenizer
 
 if TYPE_CHECKING:
     from open_clip.model import CLIP
@@ -81,7 +81,7 @@ def _layers(clip: "CLIP") -> int:
 def _config(clip: "CLIP") -> "CLIPTextConfig":
     from transformers import CLIPTextConfig
 
-    tokenizer = SimpleTokenizer()
+    tokenizer = clip_tokenizer()
     vocabulary, width = clip.token_embedding.weight.shape
     if vocabulary != tokenizer.vocab_size or clip.attn_mask is None:
         raise AnimaticError(
@@ -108,7 +108,7 @@ def _config(clip: "CLIP") -> "CLIPTextConfig":
 def _tokenizer(length: int) -> "CLIPTokenizer":
     from transformers import CLIPTokenizer
 
-    own = SimpleTokenizer()
+    own = clip_tokenizer()
     vocabulary = {_SPECIAL.get(token, token): number for token, number in own.encoder.items()}
     return CLIPTokenizer(
         vocab={**vocabulary, _PADDING: own.vocab_size},
