@@ -31,6 +31,7 @@ def hub_card(bundle: Bundle, facts: CardFacts, fields: CardFields) -> str:
         summary=Markdown(f"{_DOES[pipeline_tag(bundle.info.architecture)]} {_PAPER}."),
         model=sections.model_table(bundle, facts),
         command=Markdown(sections.animate_command(facts.parts)),
+        own_sampling=bundle.info.sampling is not None,
         sampling=sections.sampling_table(bundle),
         intended_use=paragraphs(fields.intended_use),
         out_of_scope=paragraphs(fields.out_of_scope),
