@@ -172,7 +172,8 @@ def test_nothing_known_is_said_to_be_unknown(bundle):
     card = hub_card(bundle, CardFacts("m"), CardFields())
     assert yaml.safe_load(card.split("---\n")[1])["license"] == "unknown"
     for unknown in (
-        "Not evaluated",
+        "No report of this bundle",
+        "general ones",
         "No gate judged",
         "Not recorded.",
         "No licence was stated",
