@@ -22,6 +22,11 @@ def host_identity() -> str:
     return _identity(os.environ.get(HOST_VARIABLE))
 
 
+def host_name() -> str:
+    """The name of this machine, for messages; ``ANIMATIC_HOST`` if set."""
+    return os.environ.get(HOST_VARIABLE) or socket.gethostname()
+
+
 def process_identity(pid: int) -> str:
     """A process of this machine, distinguished from later ones of the same id.
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["accepted", "promoted", "rolled_back", "exported", "deployed", "withdrawn"]
 FORMAT = 2
+# Events of a bundle that was opened where they were recorded.
+_OPENED = ("accepted", "promoted", "rolled_back", "exported")
 CHAMPION = "champion"
 
 
@@ -32,6 +34,8 @@ class Entry(BaseModel):
         seq: number of the entry, from 0.
         kind: what happened to the bundle.
         bundle_path: its folder, relative to the registry if it is below it, and absolute otherwise.
+        host: machine that the folder is on, where the registry is in an object store; empty otherwise, and
+            for events that need no files.
         replaced: id of the bundle that had the alias before.
         gate: the decision that a promotion was made on; None for other events, and for promotions of earlier
             versions, which had no gate.
@@ -53,6 +57,7 @@ class Entry(BaseModel):
     kind: Kind
     bundle_id: str
     bundle_path: str
+    host: str = ""
     stage: int
     preset: str
     actor: str
@@ -105,9 +110,10 @@ class Draft:
         info = bundle.info
         return cls(kind, bundle.id, bundle.folder, info.stage, info.preset, actor, note=note)
 
-    def entry(self, seq: int, previous: str, bundle_path: str) -> Entry:
+    def entry(self, seq: int, previous: str, bundle_path: str, host: str = "") -> Entry:
         """The entry that follows the one with the hash ``previous``, still without its own.
 
+        ``host``: the machine of this process, where paths have a meaning on one machine only.
         Passwords, tokens and signatures of URLs are left out: an entry can never be changed.
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -121,6 +127,7 @@ class Draft:
                 "seq": seq,
                 "time": datetime.now(UTC).isoformat(timespec="seconds"),
                 "bundle_path": bundle_path,
+                "host": host if self.kind in _OPENED else "",
                 "actor": self.actor or whoami(),
                 "previous": previous,
             }

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from core.errors import AnimaticError
+from core.host import host_name
 from core.storage import Folder
 from core.urls import is_url, scheme_of, without_credentials
 from orchestration.registry.chain import Chain, check_chain
@@ -113,7 +114,8 @@ class Ledger(History):
                 if not isinstance(draft, Draft):
                     return draft
                 path = self._portable(draft.bundle_path)
-                entry, line = seal(draft.entry(len(entries), chain.head or GENESIS, path))
+                host = "" if self.base is not None else host_name()
+                entry, line = seal(draft.entry(len(entries), chain.head or GENESIS, path, host))
                 if self.store.append(entry.seq, line):
                     return entry
         raise AnimaticError(f"other writers were first {_MOST_LOSSES} times at {self}: run the command again")

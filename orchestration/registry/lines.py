@@ -40,7 +40,7 @@ HASHED = IdentityFormat(
 _FIRST_FORMAT = (*HASHED.original[""][:-1], "gate", "forced", "previous", "hash")
 _SEALED = re.compile(rb'(\{"format":.*),"hash":"([0-9a-f]{64})"\}', re.DOTALL)
 # These are left out while they are empty.
-_OPTIONAL = ("gate", "forced", "alias", "location", "digest", "export_format")
+_OPTIONAL = ("host", "gate", "forced", "alias", "location", "digest", "export_format")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from models.bundle import Bundle
 from orchestration.registry.entry import CHAMPION, Draft, Entry
 from orchestration.registry.history import History
 from orchestration.registry.ledger import Ledger
+from orchestration.registry.location import absence
 from orchestration.registry.promotion import refuse_conflict
 from orchestration.signatures import open_trusted
 
@@ -104,7 +105,7 @@ def _verified(history: History, previous: Entry) -> Bundle:
             f"restore that bundle, or promote another one, {_way_out(history, previous)}"
         )
     raise AnimaticError(
-        f"the previous champion {name} is not in {recorded} any more: copy it back there, or promote another "
+        f"the previous champion cannot be reinstated: {absence(history, previous)}, or promote another "
         f"bundle, {_way_out(history, previous)}"
     )
 

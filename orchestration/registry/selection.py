@@ -12,6 +12,7 @@ from orchestration.registry.aliases import CHALLENGER, PREVIOUS, is_alias_name
 from orchestration.registry.entry import CHAMPION, Entry
 from orchestration.registry.history import History
 from orchestration.registry.ledger import Ledger
+from orchestration.registry.location import locate
 from orchestration.registry.preset_names import check_preset
 from orchestration.signatures import open_trusted
 
@@ -81,7 +82,10 @@ def named_bundle(
     entry = by_alias(ledger, name, preset) if isinstance(name, str) else None
     if entry is not None:
         return _open_entry(ledger, entry, opening)
-    bundle = opening(name) if name != "" and Path(name).is_dir() else _by_id(ledger, str(name), opening)
+    if name != "" and Path(name).is_dir():
+        bundle = opening(name)
+    else:
+        bundle = _open_entry(ledger, _entry_by_id(ledger.snapshot(), str(name)), opening)
     if preset not in (None, bundle.info.preset):
         raise AnimaticError(
             f"bundle {bundle.folder} is of preset {bundle.info.preset}, not {preset}: leave out --preset, "
@@ -164,17 +168,6 @@ def known_bundle(ledger: Ledger, name: str, preset: str | None = None) -> Entry:
     return entry or _entry_by_id(history, name)
 
 
-def _by_id(ledger: Ledger, name: str, opening: Opener) -> Bundle:
-    history = ledger.snapshot()
-    entry = _entry_by_id(history, name)
-    # A bundle that was moved is recorded again where it is.
-    folders = [folder for folder in history.folders_of(entry.bundle_id) if (folder / "bundle.json").is_file()]
-    for folder in folders:
-        if open_bundle(folder, verify=False).id == entry.bundle_id:
-            return opening(folder)
-    return _open_entry(ledger, entry, opening)
-
-
 def _entry_by_id(history: History, name: str) -> Entry:
     matches = {entry.bundle_id: entry for entry in history.entries() if entry.bundle_id.startswith(name)}
     if not name or not matches:
@@ -188,7 +181,7 @@ def _entry_by_id(history: History, name: str) -> Entry:
 
 
 def _open_entry(ledger: Ledger, entry: Entry, opening: Opener) -> Bundle:
-    folder = ledger.path_of(entry)
+    folder = locate(ledger.snapshot(), entry)
     bundle = opening(folder)
     if bundle.id != entry.bundle_id:
         raise AnimaticError(

@@ -68,6 +68,7 @@ FIELDS = {
     "kind": st.sampled_from(get_args(Kind)),
     "bundle_id": TEXT,
     "bundle_path": TEXT,
+    "host": TEXT,
     "stage": st.integers(0, 9),
     "preset": TEXT,
     "actor": TEXT,
