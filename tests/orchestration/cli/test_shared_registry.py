@@ -145,8 +145,7 @@ def test_training_continues_a_bundle_of_another_machine_only_where_it_is(
     for machine in machines:
         build_dataset(machine.root / "data", [40] * 4)
     command = ("train", "--preset", "tiny", "--data", "data", "--launcher", "torchrun", *SMALL)
-    trained = ann.works(*command, "--stage", 1)
-    assert "accepted" in trained.stdout
+    ann.works(*command, "--stage", 1)
     refused = bob.refused(*command, "--stage", 2)
     assert "of the machine ann-desk, where ann recorded it, and not on this one" in refused
     (entry,) = listed(bob)
