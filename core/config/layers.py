@@ -40,7 +40,7 @@ def read_yaml(path: Path) -> Layer:
         content = yaml.load(path.read_text(), _UniqueKeys)
     except OSError as error:
         raise AnimaticError(f"cannot read configuration {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise AnimaticError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if content is None:
         return {}

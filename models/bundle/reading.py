@@ -152,7 +152,7 @@ def read_info(path: Path) -> BundleInfo:
                 "open it with the version that wrote it"
             )
         info = BundleInfo.model_validate(document)
-    except ValueError as error:  # no text, no JSON, or not these keys
+    except (ValueError, RecursionError) as error:  # no text, no JSON, nested too deeply, or not these keys
         raise AnimaticError(f"{path} is not a bundle description: {str(error).splitlines()[0]}") from error
     if set(info.files) != {WEIGHTS, CARD}:
         raise AnimaticError(f"{path} names other files than {WEIGHTS} and {CARD}: restore it from a copy")

@@ -33,11 +33,14 @@ def check_latents(url: str, record: LatentsRecord, looker: Looker, *, deep: bool
 
 def check_table(table: RecordedTable, digest: str, looker: Looker, *, deep: bool) -> Check:
     """Compare a source table with the digest that the dataset recorded."""
+    gone = looker.look(table.url, table.check_exists, absent="missing")
+    if gone is not None:
+        return gone
     if not deep and table.size > SMALL_TABLE_BYTES:
-        same = looker.look(table.url, table.looks_unchanged, absent="missing")
+        same = looker.look(table.url, table.looks_unchanged, absent="changed")
         if same is True:
             return Check("not_checked", f"{table.size:,} bytes: sizes and times are as recorded; use --deep")
-    found = looker.look(table.url, table.present_digest, absent="missing", size=table.size)
+    found = looker.look(table.url, table.present_digest, absent="changed", size=table.size)
     if isinstance(found, Check):
         return found
     if found == digest:

@@ -178,7 +178,7 @@ def check_environment(run: RecordedRun) -> Check:
     try:
         packages = json.loads(path.read_bytes())["packages"]
         lines = "".join(sorted(f"{name}=={version}\n" for name, version in packages.items()))
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Check("changed", f"{path.name} is not the record of an environment")
     same = hashlib.sha256(lines.encode()).hexdigest() == recorded
     return Check("verified") if same else Check("changed", f"{path.name} was edited")

@@ -67,7 +67,7 @@ def read_completion_record(
 def _parsed(content: bytes, file: str, remedy: str) -> Any:
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedRecordError(f"{file} is not JSON ({error}); {remedy}") from error
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from core.storage import Folder
 from core.urls import resolve
 from pipelines.ingest.inputs import INGEST, IngestInputs, recorded_config
-from pipelines.sources import SourceTable
+from pipelines.sources import SourceTable, find_files
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,14 @@ class RecordedTable:
         sizes = [entry[1] for entry in self.inputs.files or []]
         return sum(size for size in sizes if isinstance(size, int))
 
+    def check_exists(self) -> None:
+        """Raise AnimaticError if no file of the table is left, or its store does not answer."""
+        find_files(self.url)
+
     def looks_unchanged(self) -> bool:
         """Whether sizes and time stamps (or ETags) of its files are the recorded ones; reads their beginning.
 
-        Raises AnimaticError if it is gone, cannot be read, or was read by a later version.
+        Raises AnimaticError if it is gone, has other columns, or was read by a later version.
         """
         return self.inputs.files is not None and self._present.fingerprint == self.inputs.files
 

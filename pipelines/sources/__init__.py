@@ -1,7 +1,8 @@
 """Tables of videos and captions → rows of text; videos are not opened here."""
 
 from pipelines.sources.csv_settings import CsvSettings
+from pipelines.sources.files import find_files
 from pipelines.sources.row import TABLE_REASONS, ColumnNames, SourceRow
 from pipelines.sources.table import SourceTable
 
-__all__ = ["TABLE_REASONS", "ColumnNames", "CsvSettings", "SourceRow", "SourceTable"]
+__all__ = ["TABLE_REASONS", "ColumnNames", "CsvSettings", "SourceRow", "SourceTable", "find_files"]
