@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,7 +28,6 @@ from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
     from models.checkpoints import DiffusersExport
-    from orchestration.workflows.checkpoints import ExportOptions
 
 PANEL = "Published weights"
 
@@ -94,7 +92,7 @@ def import_checkpoint(
 
 
 def export_checkpoint(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    bundle: Annotated[str, typer.Argument(help="Bundle folder, id or alias.")],
     layout: Annotated[
         Layout,
         typer.Option(
@@ -117,24 +115,23 @@ def export_checkpoint(
 ) -> None:
     """Write a bundle as a checkpoint that the published code loads, or as parts for diffusers."""
     from orchestration.workflows import checkpoints
+    from orchestration.workspace import Workspace
 
     options = checkpoints.ExportOptions(bundle, target, codec, encoders, layout.value)
+    opened = checkpoints.named(options, Workspace.current())
+    with err().status(Text(printable(f"exporting {options.target(opened)}"))):
+        if layout is Layout.DIFFUSERS:
+            parts = checkpoints.export_diffusers(opened, options)
+        else:
+            exported = checkpoints.export_checkpoint(opened, options)
     if layout is Layout.DIFFUSERS:
-        with _exporting(options):
-            parts = checkpoints.export_diffusers(options)
         _print_parts(parts, as_json)
         return
-    with _exporting(options):
-        exported = checkpoints.export_checkpoint(options)
     if as_json:
         print_json(exported)
         return
     print_table(("part", "from"), list(exported.origins.items()))
     out().print(f"{exported.tensors} tensors  {display_path(exported.path)}")
-
-
-def _exporting(options: ExportOptions) -> AbstractContextManager[object]:
-    return err().status(Text(printable(f"exporting {options.target}")))
 
 
 def _print_parts(exported: DiffusersExport, as_json: bool) -> None:

@@ -81,6 +81,13 @@ def local_source(text: str) -> Path:
     return Path(text)
 
 
+def local_bundle(text: str) -> str:
+    """Parser of options that name a bundle: by a local folder, an id or an alias. Raises AnimaticError for a
+    URL."""
+    local_source(text)
+    return text
+
+
 def local_report(text: str) -> Path:
     """Parser of options that name a report or the folder of an evaluation. Raises AnimaticError for a URL."""
     from pipelines.evaluate import report_file

@@ -16,6 +16,7 @@ from orchestration.cli.common import (
     Workers,
     check_workers,
     err,
+    local_bundle,
     local_source,
     only_results_on_stdout,
     out,
@@ -37,11 +38,11 @@ if TYPE_CHECKING:
 PANEL = "Data"
 
 _Bundle = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        parser=local_source,
-        metavar="PATH",
-        help="Take size and codec from this bundle instead of a preset.",
+        parser=local_bundle,
+        metavar="BUNDLE",
+        help="Take size and codec from this bundle (folder, id or alias) instead of a preset.",
     ),
 ]
 _Assignments = Annotated[
@@ -95,7 +96,9 @@ def encode(
     cluster = Cluster(address, environment, as_json)
     if submitted(context, cluster, partial(_encode_job, options)):
         return
-    config = workflow.prepare_encode(options)
+    from orchestration.workspace import Workspace
+
+    config = workflow.prepare_encode(options, Workspace.current())
     from orchestration.monitoring.progress import counting
 
     with only_results_on_stdout(), counting(err(), "encode") as on_progress:

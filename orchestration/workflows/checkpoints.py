@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from core.errors import AnimaticError
 from models import checkpoints
-from orchestration.signatures import open_trusted
+from models.bundle import Bundle
+from orchestration.registry import named_bundle
 from orchestration.workspace import Workspace
 
 
@@ -30,18 +30,15 @@ class ExportOptions:
     """``out``: the file or, of ``diffusers``, the folder; ``BUNDLE.ckpt`` or ``BUNDLE-diffusers`` beside the
     bundle if None; ``codec`` and ``encoders``: files for a bundle that contains none."""
 
-    bundle: Path
+    bundle: str
     out: Path | None = None
     codec: str | None = None
     encoders: str | None = None
     layout: Literal["dynamicrafter", "diffusers"] = "dynamicrafter"
 
-    @property
-    def target(self) -> Path:
-        """What to write. Raises AnimaticError if none is given and nothing can be beside the bundle."""
-        folder = self.bundle.resolve()
-        if self.out is None and not folder.name:
-            raise AnimaticError(f"no bundle at {self.bundle}: name the folder of a bundle")
+    def target(self, bundle: Bundle) -> Path:
+        """What to write of an opened bundle."""
+        folder = bundle.folder.resolve()
         ending = ".ckpt" if self.layout == "dynamicrafter" else "-diffusers"
         return self.out or folder.with_name(folder.name + ending)
 
@@ -62,25 +59,28 @@ def import_checkpoint(options: ImportOptions, workspace: Workspace) -> checkpoin
     )
 
 
-def export_checkpoint(options: ExportOptions) -> checkpoints.ExportResult:
+def named(options: ExportOptions, workspace: Workspace) -> Bundle:
+    """The bundle to export, verified. Raises AnimaticError if there is none, or it is damaged."""
+    return named_bundle(workspace.ledger, options.bundle)
+
+
+def export_checkpoint(bundle: Bundle, options: ExportOptions) -> checkpoints.ExportResult:
     """Write a bundle as a checkpoint in DynamiCrafter's layout.
 
     Raises:
-        AnimaticError: the bundle is damaged, a part is missing, or the file exists.
+        AnimaticError: a part is missing, or the file exists.
     """
-    bundle = open_trusted(options.bundle)
     return checkpoints.export_checkpoint(
-        bundle, options.target, codec=options.codec, encoders=options.encoders
+        bundle, options.target(bundle), codec=options.codec, encoders=options.encoders
     )
 
 
-def export_diffusers(options: ExportOptions) -> checkpoints.DiffusersExport:
+def export_diffusers(bundle: Bundle, options: ExportOptions) -> checkpoints.DiffusersExport:
     """Write the parts of a bundle as folders that diffusers and transformers load.
 
     Raises:
-        AnimaticError: the bundle is damaged, a part is missing or has no class there, or the folder exists.
+        AnimaticError: a part is missing or has no class there, or the folder exists.
     """
-    bundle = open_trusted(options.bundle)
     return checkpoints.export_diffusers(
-        bundle, options.target, codec=options.codec, encoders=options.encoders
+        bundle, options.target(bundle), codec=options.codec, encoders=options.encoders
     )

@@ -16,6 +16,7 @@ from core.urls import absolute, is_url
 from orchestration.devices import preset_for
 from orchestration.launch.jobs import JobRequest, Resources
 from orchestration.monitoring import MonitoringOptions
+from orchestration.registry import CHALLENGER, CHAMPION, PREVIOUS
 from orchestration.workflows.absolute_paths import absolute_tracker, with_absolute_paths
 from orchestration.workflows.encode import EncodeOptions
 from orchestration.workflows.evaluate import EvaluateOptions
@@ -118,7 +119,7 @@ def encode_job(options: EncodeOptions, workspace: Workspace, cluster: Resources)
         options=_options(
             to=absolute(options.output),
             preset=preset,
-            bundle=_path(options.bundle),
+            bundle=_bundle(options.bundle),
             set=sets,
             stills=options.stills,
             text=options.text,
@@ -219,8 +220,10 @@ def _path(path: Path | None) -> str | None:
 
 
 def _bundle(name: str | None) -> str | None:
-    """A bundle's folder as an absolute path; an id as it is."""
-    return name if name is None or not ("/" in name or Path(name).exists()) else absolute(name)
+    """A bundle's folder as an absolute path; an id or an alias as it is."""
+    if name is None or name in (CHAMPION, CHALLENGER, PREVIOUS):
+        return name
+    return absolute(name) if "/" in name or Path(name).exists() else name
 
 
 def _runs(workspace: Workspace) -> str:

@@ -75,6 +75,12 @@ def test_each_mistake_is_reported_in_one_line(here):
     write(here / "x.safetensors", random_state(SMALL["video"]))
     fails("no variant is called 'vidoe'", "import-checkpoint", "x.safetensors", "--as", "vidoe")
     fails("it looks like video", "import-checkpoint", "x.safetensors", "--as", "gated")
-    fails("no bundle at none", "export-checkpoint", "none", "--as", "dynamicrafter")
+    fails(
+        "'none' is neither a bundle folder nor the id of a bundle",
+        "export-checkpoint",
+        "none",
+        "--as",
+        "dynamicrafter",
+    )
     assert run("export-checkpoint", "none", "--as", "other").exit_code == 2
     assert run("export-checkpoint", "none").exit_code == 2

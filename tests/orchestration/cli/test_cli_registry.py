@@ -80,6 +80,15 @@ def test_an_alias_names_a_bundle_for_other_verbs(ids: dict[str, str]) -> None:
     fails("neither a bundle folder nor the id of a bundle", "registry", "log", "nowhere")
 
 
+def test_export_checkpoint_and_encode_take_an_alias_or_an_id(ids: dict[str, str]) -> None:
+    for name in ("challenger", ids["one"][:9]):
+        # It was found: what follows concerns its architecture.
+        fails("this architecture's codec is dct", "export-checkpoint", name, "--as", "dynamicrafter")
+    encode = ("encode", "data", "--to", "latents", "--bundle")
+    fails("nowhere' is neither a bundle folder nor", *encode, "nowhere")
+    fails("has no previous", *encode, "previous")
+
+
 def test_another_alias_takes_no_report_and_is_given_once(ids: dict[str, str]) -> None:
     again = run("promote", "runs/two", "--to", "challenger")
     assert (again.exit_code, "is challenger already" in again.stderr) == (0, True)

@@ -67,7 +67,8 @@ def test_every_text_option_of_retry(text):
 
 @hostile
 def test_every_text_option_of_encode(text):
-    config = prepare_encode(EncodeOptions(dataset=text, output=text, preset="tiny", address=text))
+    options = EncodeOptions(dataset=text, output=text, preset="tiny", address=text)
+    config = prepare_encode(options, Workspace(Path("runs")))
     assert (config.dataset, config.output, config.address) == (text, text, text)
 
 
