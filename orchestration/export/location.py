@@ -22,8 +22,6 @@ from orchestration.export.records import (
 )
 
 T = TypeVar("T")
-# Files of this name mark an export that is being written: see publishing and pruning.
-MARK = ".writing-"
 _RETRY = RetryPolicy(attempts=5, pause_s=0.5, jitter=True, on=(UnavailableError,))
 
 

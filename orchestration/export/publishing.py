@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,7 +13,8 @@ from models.bundle import Bundle
 from orchestration.export.contents import Subject
 from orchestration.export.copying import Copied, copy_export, write
 from orchestration.export.formats import FORMATS
-from orchestration.export.location import MARK, Location, StoredExport
+from orchestration.export.location import Location, StoredExport
+from orchestration.export.marks import marked
 from orchestration.export.planning import plan_export
 from orchestration.export.records import Pointer, pointer_file
 from orchestration.export.sources import Sources
@@ -76,7 +72,7 @@ def publish(request: Request) -> Published:
         before = _pointer(request)
         sources = Sources(subject, scratch, request.on_progress)
         export = plan_export(subject, location, sources, None if before is None else before.export)
-        with _marked(location, export):
+        with marked(location, export.folder):
             copied = copy_export(location, export, sources, request.on_progress)
             problems = location.problems(export, deep=False)
             if problems:
@@ -146,18 +142,6 @@ def _remove_partials(location: Location) -> None:
     if path is not None:
         for folder in (path / "exports").glob("**/"):
             remove_partials(folder)
-
-
-@contextmanager
-def _marked(location: Location, export: StoredExport) -> Iterator[None]:
-    """Mark an export as being written, so that no other process removes it."""
-    name = f"{export.folder}/{MARK}{uuid.uuid4().hex[:8]}"
-    mark = {"time": _now(), "host": socket.gethostname(), "process": os.getpid()}
-    write(location, name, json.dumps(mark).encode())
-    try:
-        yield
-    finally:
-        location.call(lambda: location.folder.remove(name))
 
 
 def _now() -> str:

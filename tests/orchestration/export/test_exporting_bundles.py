@@ -100,9 +100,9 @@ def test_keep_removes_only_exports_that_no_pointer_names_and_nobody_writes(
     for seed in (1, 2, 3):
         champion(tmp_path, seed=seed)
         made.append(export_to(url, workspace).published.export.folder)
-    mark = json.dumps({"time": "2020-01-01T00:00:00+00:00", "host": "x", "process": 1}).encode()
-    folder.write(f"{made[0]}/.writing-0badc0de", mark.replace(b"2020", b"2999"))
-    folder.write(f"{made[1]}/.writing-0badc0de", mark)
+    for export, year in ((made[0], 2999), (made[1], 2020)):
+        mark = {"time": f"{year}-01-01T00:00:00Z", "host": "another", "process": 1}
+        folder.write(f"{export}/.writing-0badc0de", json.dumps(mark).encode())
     assert exports.prune(Location(url), 2) == []
     assert exports.prune(Location(url), 0) == [made[1]]
     folder.remove(f"{made[0]}/.writing-0badc0de")
