@@ -2,18 +2,25 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from core.files import sha256
 from orchestration.demo import jobs, steps
 from orchestration.demo.collection import Amounts
 from orchestration.demo.outputs import STEP_TITLES
 from orchestration.demo.progress import DemoProgress
 from orchestration.demo.settings import Settings
 from orchestration.demo.step_timings import StepTimings
+from orchestration.workflows.takedown import TakedownOptions, takedown
 from orchestration.workspace import Workspace
+from pipelines.dataset import Dataset
+from pipelines.dataset.verify import verify
+from tests.support import command
+from tests.support.command import fails
 from tests.support.small_stages import make_bundle, small_sets
 
 DONE = ["footage", "ingest", "stage 1", "stage 2", "stage 3", "evaluate 2"]
@@ -171,3 +178,52 @@ def test_seconds_of_interrupted_attempts_add_up_and_finished_ones_are_replaced(t
     with note.timing("ingest") as timed:
         timed.fresh = False
     assert note.read()["ingest"].seconds >= interrupted.seconds
+
+
+def digests(root: Path) -> dict[str, str]:
+    """The sha256 of every file of the workspace except logs and trackers."""
+    files = (path for path in root.rglob("*") if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(root)): sha256(path) for path in files}
+
+
+@pytest.mark.slow
+def test_a_video_is_taken_down_from_the_demo_s_datasets(base, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    workspace = Workspace(Path("runs"))
+    run(workspace, base)
+    demo, before = workspace.root / "demo", digests(workspace.root)
+    chosen = [Dataset.open(demo / name).samples["source_id"][1].as_py() for name in ("data", "held-out")]
+    champion = workspace.ledger.champion("tiny")
+    options = TakedownOptions((f"{demo}/data", f"{demo}/held-out"), tuple(chosen), reason="a person asks")
+
+    report = takedown(options, workspace, lambda done, total: None)
+
+    after = digests(workspace.root)
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    records = ("dataset.json", "rejects.parquet", "samples.parquet", "takedowns.json")
+    shards = [
+        (Path(each.plan.dataset).name, unit.unit) for each in report.datasets for unit in each.plan.units
+    ]
+    assert changed == {
+        *(f"demo/{name}/{record}" for name in ("data", "held-out") for record in records),
+        *(f"demo/{name}/shard-{unit:06d}.tar" for name, unit in shards),
+        *(f"demo/{name}/units/unit-{unit:06d}.json" for name, unit in shards),
+    }
+    assert len(shards) == 2
+    assert verify(demo / "data", deep=True) == verify(demo / "held-out", deep=True) == []
+    seen = {(each.kind, each.name) for each in report.seen if each.certain}
+    assert ("alias", "champion of tiny") in seen
+    assert champion.bundle_id in {each.digest for each in report.seen}
+    assert [each.kind for each in report.seen].count("run") == 3
+    assert any("evaluation" in copies.path for copies in report.copies)
+    assert_runs_do_not_resume(workspace)
+
+
+def assert_runs_do_not_resume(workspace: Workspace) -> None:
+    folder = next(workspace.root.glob("tiny-stage1-*"))
+    again = ("train", "--stage", 1, "--preset", "tiny", "--config", folder / "config.yaml", "--out", folder)
+    fails("before videos were taken down on", *again)
+    shutil.rmtree(folder / "bundle")
+    refused = command.run(*again)
+    assert refused.exit_code == 1
+    assert "was trained on videos that were taken down on" in refused.stderr
