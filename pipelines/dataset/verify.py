@@ -13,7 +13,8 @@ from core.storage import Folder
 from pipelines.dataset.clip_units import count_outcomes
 from pipelines.dataset.dataset_record import DATASET, read_dataset_record
 from pipelines.dataset.integrity import digest_problems, mismatch, unexpected
-from pipelines.dataset.records import MEMBERS, DatasetRecord, RowOutcome, SampleRow, UnitManifest
+from pipelines.dataset.record_files import DamagedRecordError
+from pipelines.dataset.records import MEMBERS, DatasetRecord, RowOutcome, SampleRow, Takedown, UnitManifest
 from pipelines.dataset.tables import REJECTS, SAMPLES
 from pipelines.dataset.takedowns import TAKEDOWNS, hashes_in, holds_any, read_takedowns
 from pipelines.dataset.units import committed_units, read_unit, read_units, unit_name
@@ -105,12 +106,19 @@ def _contradictions(folder: Folder, info: DatasetRecord) -> list[str]:
     problems += mismatch(DATASET, "its counts", info["counts"], counts)
     samples = sum(shard["samples"] for shard in info["shards"])
     problems += mismatch(DATASET, "number of samples in shards", samples, counts["samples"])
-    if read_takedowns(folder)["takedowns"] != history:
-        problems.append(f"{TAKEDOWNS}: its takedowns are not the history of {DATASET}")
+    problems += _differing_history(folder, history)
     if next(table, None) is not None:
         problems.append(f"{SAMPLES}: more samples than in the units")
     rejects = pq.ParquetFile(io.BytesIO(folder.read(REJECTS))).metadata.num_rows
     return problems + mismatch(REJECTS, "number of rows", rejects, counts["rejected_rows"])
+
+
+def _differing_history(folder: Folder, history: list[Takedown]) -> list[str]:
+    try:
+        recorded = read_takedowns(folder)["takedowns"]
+    except DamagedRecordError as error:
+        return [str(error)]
+    return [] if recorded == history else [f"{TAKEDOWNS}: its takedowns are not the history of {DATASET}"]
 
 
 def _table_rows(folder: Folder) -> Iterator[tuple[object, ...]]:

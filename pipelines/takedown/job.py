@@ -34,7 +34,7 @@ from pipelines.takedown.cached import drop_shards, drop_tables
 from pipelines.takedown.clips import remove_videos
 from pipelines.takedown.latents import follow_dataset
 from pipelines.takedown.latents_plan import ShardVersions
-from pipelines.takedown.plan import DatasetPlan, plan_takedown
+from pipelines.takedown.plan import DatasetPlan, plan_takedown, require_clips
 from pipelines.takedown.rewriting import complete_units
 
 Progress = Callable[[int, int], None]
@@ -76,26 +76,29 @@ def take_down(
             is to be rewritten is damaged.
     """
     folder = Folder(dataset)
-    plan = plan_takedown(dataset, source_ids, latents)
+    require_clips(folder)
     with contextlib.ExitStack() as held:
         held.enter_context(exclusive_lock(folder, "takedown"))
-        record = read_takedowns(folder)
-        for url in _latents(folder, plan, record):
-            held.enter_context(exclusive_lock(Folder(url), "takedown"))
+        record, locked = read_takedowns(folder), set[str]()
         if "unfinished" in record:
-            _finish(folder, record, progress)
-        if plan.unfinished or plan.units:
-            plan = plan_takedown(dataset, source_ids, latents)  # as it is under the lock
+            pending = (resolve(each, folder.url) for each in record["unfinished"]["latents"])
+            _lock(held, [url for url in pending if holds_latents(url)], locked)
+            _finish(folder, record, None, progress)
+        plan = plan_takedown(dataset, source_ids, latents)
+        _lock(held, [each.latents for each in plan.latents], locked)
         if plan.units or plan.rejected_later:
-            _finish(folder, _begin(folder, plan, reason, date), progress)
+            units = [unit.unit for unit in plan.units]
+            _finish(folder, _begin(folder, plan, reason, date), units, progress)
         return _follow(folder, plan)
 
 
-def _latents(folder: Folder, plan: DatasetPlan, record: TakedownsRecord) -> list[str]:
-    """The latents that follow, now or to finish a takedown that was stopped."""
-    pending = record["unfinished"]["latents"] if "unfinished" in record else []
-    stopped = [url for url in (resolve(each, folder.url) for each in pending) if holds_latents(url)]
-    return list(dict.fromkeys([*(each.latents for each in plan.latents), *stopped]))
+def _lock(held: contextlib.ExitStack, urls: Sequence[str], locked: set[str]) -> None:
+    """Keep other jobs from latents as long as ``held``, but for those that are ``locked`` already."""
+    for url in urls:
+        name = relative_to(url, ".")
+        if name not in locked:
+            locked.add(name)
+            held.enter_context(exclusive_lock(Folder(url), "takedown"))
 
 
 def _begin(folder: Folder, plan: DatasetPlan, reason: str, date: str) -> TakedownsRecord:
@@ -123,12 +126,18 @@ def _begin(folder: Folder, plan: DatasetPlan, reason: str, date: str) -> Takedow
     return record
 
 
-def _finish(folder: Folder, record: TakedownsRecord, progress: Progress) -> None:
-    """Do what a takedown has recorded, from whatever point it was stopped at."""
+def _finish(
+    folder: Folder, record: TakedownsRecord, affected: Sequence[int] | None, progress: Progress
+) -> None:
+    """Do what a takedown has recorded, from whatever point it was stopped at.
+
+    ``affected``: the units that have the videos; None looks for them, since some may be done.
+    """
     unfinished, takedowns = record["unfinished"], record["takedowns"]
     folder.remove(DATASET)
     complete_units(folder, UnitManifest)
-    _rewrite_units(folder, hashes_in(takedowns), progress)
+    hashes = hashes_in(takedowns)
+    _rewrite_units(folder, _units_with(folder, hashes) if affected is None else affected, hashes, progress)
     dataset = _commit(folder, unfinished)
     if dataset is not None:
         follow_takedown(dataset, takedowns[-1]["digest"])
@@ -139,15 +148,17 @@ def _finish(folder: Folder, record: TakedownsRecord, progress: Progress) -> None
     write_takedowns(folder, {"format": TAKEDOWNS_FORMAT, "takedowns": takedowns})
 
 
-def _rewrite_units(folder: Folder, hashes: frozenset[str], progress: Progress) -> None:
-    units = sorted(committed_units(folder))
-    manifests = read_units(folder, units, UnitManifest)
-    affected = [manifest["unit"] for manifest in manifests if holds_any(manifest, hashes)]
-    progress(0, len(affected))
-    for done, manifest in enumerate(read_units(folder, affected, UnitManifest), start=1):
+def _units_with(folder: Folder, hashes: frozenset[str]) -> list[int]:
+    manifests = read_units(folder, sorted(committed_units(folder)), UnitManifest)
+    return [manifest["unit"] for manifest in manifests if holds_any(manifest, hashes)]
+
+
+def _rewrite_units(folder: Folder, units: Sequence[int], hashes: frozenset[str], progress: Progress) -> None:
+    progress(0, len(units))
+    for done, manifest in enumerate(read_units(folder, units, UnitManifest), start=1):
         with folder.scratch() as scratch:
             remove_videos(folder, manifest, hashes, scratch)
-        progress(done, len(affected))
+        progress(done, len(units))
 
 
 def _commit(folder: Folder, unfinished: UnfinishedTakedown) -> Dataset | None:

@@ -117,6 +117,11 @@ def plan_takedown(dataset: str, source_ids: Sequence[str], latents: Sequence[str
     )
 
 
+def require_clips(folder: Folder) -> None:
+    """Raise AnimaticError unless a folder has a dataset of clips, finished or not."""
+    _read_records(folder)
+
+
 def _own(dataset: str, latents: Sequence[str]) -> list[str]:
     own = latents_of(dataset, latents)
     for url in latents:
