@@ -91,6 +91,8 @@ def export(
         print_json(_fields(result))
     else:
         _print(result)
+    if result.warning:
+        print_warning(result.warning)
     manifest = result.published.export.manifest
     if manifest.sampling_from == "general":
         print_warning("the bundle has no sampling settings of its own: the export states general ones")

@@ -44,13 +44,14 @@ class ExportOptions:
 @dataclass(frozen=True)
 class ExportResult:
     """A visible export; ``location``: URL or path of its pointer; ``recorded``: whether ``entry`` is new;
-    ``removed``: folders of earlier exports."""
+    ``removed``: folders of earlier exports; ``warning`` if MLflow could not be updated."""
 
     published: Published
     location: str
     entry: Entry
     recorded: bool
     removed: list[str]
+    warning: str | None = None
 
 
 def export(
@@ -94,7 +95,8 @@ def export(
     where = location.path(exports.pointer_file(name))
     entry, recorded = _record(options, bundle, published, where, check, workspace)
     removed = [] if options.keep is None else exports.prune(location, options.keep)
-    return ExportResult(published, where, entry, recorded, removed)
+    warning = registry.mirror_change(ledger, workspace.mlflow_uri, entry) if recorded else None
+    return ExportResult(published, where, entry, recorded, removed, warning)
 
 
 def list_exports(url: str, *, deep: bool) -> list[ListedExport]:

@@ -7,6 +7,7 @@ from models.bundle import open_bundle
 from orchestration.export import Location, Manifest, list_exports, read_export
 from orchestration.workflows.export import ExportOptions, ExportResult, export
 from orchestration.workspace import Workspace
+from tests.support.mirrors import no_mirror
 from tests.support.promotions import promote
 from tests.support.small_stages import make_bundle
 
@@ -24,7 +25,8 @@ def export_to(
     url: str | Path, workspace: Workspace, bundle: str = "champion", **options: object
 ) -> ExportResult:
     """Export to a location."""
-    return export(ExportOptions(bundle, str(url), **options), workspace)  # type: ignore[arg-type]
+    with no_mirror():
+        return export(ExportOptions(bundle, str(url), **options), workspace)  # type: ignore[arg-type]
 
 
 def visible(url: str | Path, cache: Path, name: str = "champion") -> str | None:

@@ -31,13 +31,15 @@ def aliases(uri: str) -> dict[str, str]:
     return {name: str(version) for name, version in found.items()}
 
 
-def test_every_change_of_an_alias_is_mirrored_at_once(store: str) -> None:
+def test_every_change_of_an_alias_is_mirrored_at_once(here: Path, store: str) -> None:
     assert aliases(store) == {"champion": "1", "challenger": "2"}
     assert run("withdraw", "challenger", "--from", "challenger", "--reason", "slow").exit_code == 0
     assert run("registry", "record-deployment", "champion", "--at", "https://serving").exit_code == 0
+    assert run("export", "champion", "--to", "served").exit_code == 0
     assert aliases(store) == {"champion": "1"}
     champion = MlflowClient(tracking_uri=store).get_model_version(MODEL, "1")
     assert (champion.tags["forced"], champion.tags["deployed"]) == ("first", "https://serving")
+    assert champion.tags["exported"] == str(here / "served" / "champion.json")
 
 
 def test_a_rebuild_prints_what_it_changed_and_what_the_ledger_lacks(here: Path, store: str) -> None:
