@@ -2,15 +2,20 @@
 
 import json
 import shutil
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from core.errors import AnimaticError
+from core.storage import Folder
 from models.bundle import open_bundle
 from orchestration import registry
 from orchestration.lineage import trace_lineage
 from orchestration.registry import CheckRecord, ConflictError, Evidence, GateRecord, Grounds, Ledger
+from orchestration.registry.object_store import ObjectStore
 from tests.support import promotions
 from tests.support.small_stages import make_bundle
 
@@ -140,6 +145,34 @@ def test_of_two_promotions_at_once_the_second_is_refused_with_the_name_of_the_fi
         registry.promote(ledger, third, judge)
     assert third.id not in {entry.bundle_id for entry in ledger.entries()}
     assert ledger.champion("tiny").bundle_id == second.id
+
+
+@pytest.mark.parametrize("where", ["file", "objects"])
+def test_of_promotions_judged_against_one_champion_exactly_one_wins(tmp_path, where):
+    folder = Folder(f"memory://{uuid.uuid4().hex}" if where == "objects" else tmp_path / "runs")
+    store = ObjectStore(folder) if where == "objects" else None
+    bundles = [bundle_at(tmp_path / f"{seed}", seed) for seed in range(4)]
+    judged = threading.Barrier(len(bundles))
+
+    def judge(champion):
+        judged.wait(timeout=60)
+        return Grounds(forced="all at once")
+
+    def attempt(bundle):
+        try:
+            return registry.promote(Ledger(folder.url, store), bundle, judge)
+        except ConflictError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(len(bundles)) as pool:
+        results = list(pool.map(attempt, bundles))
+    won = [entry for entry in results if not isinstance(entry, str)]
+    ledger = Ledger(folder.url, store)
+    assert [entry for entry in ledger.entries() if entry.kind == "promoted"] == won and len(won) == 1
+    assert all(
+        f" promoted {won[0].bundle_id[:12]} as champion of" in each for each in results if each != won[0]
+    )
+    assert ledger.verify() == []
 
 
 def test_a_champion_that_is_withdrawn_while_the_gate_decides_is_a_conflict(tmp_path, ledger):
