@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from orchestration.lineage.building import GraphBuilder
 from orchestration.lineage.content import WorkspaceContent
 from orchestration.lineage.exports import check_export
@@ -151,7 +153,7 @@ class DecisionCollector:
         node = Node(
             f"entry:{entry.hash}",
             "deployment",
-            f"deployment {_tail(entry.location)}",
+            f"deployment {urlsplit(entry.location).netloc or _tail(entry.location)}",
             None,
             "not_checked",
             "what a service has loaded is not asked",

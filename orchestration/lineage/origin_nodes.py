@@ -99,7 +99,7 @@ def _run_title(run: RecordedRun | None, info: BundleInfo | None) -> str:
     stage = info.stage if info else run.start.get("stage") if run else None
     preset = info.preset if info else run.start.get("preset") if run else None
     name = STAGES[stage].name if isinstance(stage, int) and stage in STAGES else ""
-    return " ".join(filter(None, (f"run of stage {stage}", f"({name})" if name else "", f"{preset}")))
+    return f"run of stage {stage}{f' ({name})' if name else ''}, {preset}"
 
 
 def _bundle_facts(info: BundleInfo) -> tuple[Fact, ...]:

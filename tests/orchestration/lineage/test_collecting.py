@@ -101,12 +101,12 @@ CHANGES: dict[str, tuple[Damage, str, str]] = {
     ),
     "a configuration": (
         lambda runs: edit(runs / "two/config.yaml", "seed: 0", "seed: 1"),
-        "run of stage 2 (adaptation) tiny",
+        "run of stage 2 (adaptation), tiny",
         "config.yaml has the hash",
     ),
     "an environment": (
         lambda runs: edit(runs / "one/environment.json", "2.7.0", "2.7.1"),
-        "run of stage 1 (context) tiny",
+        "run of stage 1 (context), tiny",
         "environment.json was edited",
     ),
     "a checkpoint": (
@@ -137,7 +137,7 @@ def test_what_was_changed_is_named(moved: Workspace, what: str) -> None:
     assert changed, unverified(graph)
     assert {node.title for node in graph.changed} <= {
         changed[0].title,
-        "run of stage 3 (detail guidance) tiny",
+        "run of stage 3 (detail guidance), tiny",
     }
 
 
