@@ -9,6 +9,8 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from tests.support.paths import ROOT
+
 _DISTRIBUTED = "tests/distributed"
 
 # The same examples in every run, however busy the machine is.
@@ -54,3 +56,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ANIMATIC_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_beside_the_code() -> Iterator[None]:
+    """Trackers write to the working folder if they are given no other: a test that lets them is named."""
+    before = _of_trackers()
+    yield
+    left = _of_trackers() - before
+    assert not left, f"this test, or one that ran beside it, left {', '.join(sorted(left))} in {ROOT}"
+
+
+def _of_trackers() -> set[str]:
+    return {name for name in ("mlflow.db", "mlruns", "wandb") if (ROOT / name).exists()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from training.stages import STAGES
 _SHORT = 12
 _LISTED = 5  # of the checkpoints; the file has all
 _DATASET_LINES = 10
+_DETAIL = re.compile(r"_on_real$|_q\d+$")  # of the real clips, or of a quantile
 
 
 class Links(Protocol):
@@ -45,7 +47,8 @@ def _summary(facts: Facts) -> str:
     if "stage" not in start:
         return f"**{facts.run.name}** ({facts.run.kind})."
     stage = STAGES[int(start["stage"])].name if int(start["stage"]) in STAGES else ""
-    sizes = [f"{start['steps']:,} steps", f"{start['workers']} workers on {start['device']}"]
+    workers = "1 worker" if start["workers"] == 1 else f"{start['workers']} workers"
+    sizes = [f"{start['steps']:,} steps", f"{workers} on {start['device']}"]
     if start.get("clips") is not None:
         sizes.insert(0, f"{start['clips']:,} clips")
     if start.get("weights") is not None:
@@ -100,6 +103,8 @@ def _environment(environment: Mapping[str, Any]) -> str:
 
 
 def _figures(values: Mapping[str, float]) -> str:
+    """Those of the generated clips, without their parts; the report has all."""
+    values = {name: value for name, value in values.items() if not _DETAIL.search(name)}
     return ", ".join(f"{name} {value:.4g}" for name, value in sorted(values.items()))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from models.bundle import Bundle
 from orchestration import registry
 from orchestration.workflows.gate_records import GateOptions, GateRefusalError
+from orchestration.workflows.tracked_changes import follow_change
 from orchestration.workspace import Workspace
 
 
@@ -94,7 +95,7 @@ def rollback(options: RollbackOptions, workspace: Workspace) -> PromotionResult:
 
 def _mirrored(entry: registry.Entry, workspace: Workspace) -> PromotionResult:
     ledger = workspace.ledger
-    warning = registry.mirror_change(ledger, workspace.mlflow_uri, entry)
+    warning = follow_change(entry, workspace)
     return PromotionResult(entry, ledger.path_of(entry), warning)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestration import registry
+from orchestration.workflows.tracked_changes import follow_change
 from orchestration.workspace import Workspace
 
 
@@ -50,7 +51,7 @@ def withdraw(options: WithdrawOptions, workspace: Workspace) -> tuple[registry.E
         force=options.force,
         actor=options.actor,
     )
-    return entry, registry.mirror_change(workspace.ledger, workspace.mlflow_uri, entry)
+    return entry, follow_change(entry, workspace)
 
 
 def record_deployment(options: DeploymentOptions, workspace: Workspace) -> tuple[registry.Entry, str | None]:
@@ -64,7 +65,7 @@ def record_deployment(options: DeploymentOptions, workspace: Workspace) -> tuple
         workspace.ledger, known, options.location, actor=options.actor, note=options.note
     )
     withdrawn = workspace.ledger.withdrawn(known.bundle_id)
-    warning = registry.mirror_change(workspace.ledger, workspace.mlflow_uri, entry)
+    warning = follow_change(entry, workspace)
     if withdrawn is not None:
         warning = (
             f"bundle {known.bundle_id[:12]} was withdrawn from use ({withdrawn.note}): deploy another one"

@@ -14,35 +14,67 @@ from pathlib import Path
 START_S = 180.0
 
 
+class MlflowServer:
+    """An ``mlflow server`` with its files in ``folder``, at one address however often it starts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        command = [
+            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
+            *("--backend-store-uri", f"sqlite:///{self._folder / 'server.db'}"),
+            *("--artifacts-destination", str(self._folder / "artifacts"), "--workers", "1"),
+        ]
+        environment = {
+            **os.environ,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        log = self._folder / "server.log"
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                command, env=environment, stdout=file, stderr=file, cwd=self._folder, start_new_session=True
+            )
+        _wait(self._process, self.address, log)
+
+    def halt(self) -> None:
+        """Let it accept connections and never answer."""
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after :meth:`halt`."""
+        self._send(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it with everything that it has started, if it runs."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._send(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _send(self, signum: signal.Signals) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, signum)
+
+
 @contextlib.contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
     """The address of an ``mlflow server`` with its database and artifacts in ``folder``."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [
-        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
-        *("--backend-store-uri", f"sqlite:///{folder / 'server.db'}"),
-        *("--artifacts-destination", str(folder / "artifacts"), "--workers", "1"),
-    ]
-    environment = {
-        **os.environ,
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, env=environment, stdout=log, stderr=log, cwd=folder, start_new_session=True
-        )
-    address = f"http://127.0.0.1:{port}"
+    server = MlflowServer(folder)
     try:
-        _wait(process, address, folder / "server.log")
-        yield address
+        server.start()
+        yield server.address
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        server.kill()
 
 
 def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

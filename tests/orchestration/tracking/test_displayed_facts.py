@@ -9,11 +9,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from models.bundle import open_bundle
+from orchestration.registry import rollback
 from orchestration.tracking import Evaluated, record_evaluation, sync
 from orchestration.tracking.backends import MlflowBackend, WandbBackend
 from orchestration.tracking.evaluations import run_of_bundle
 from orchestration.workflows.evaluation_record import attach_report
 from orchestration.workflows.sync import SyncOptions, display_bundle, sync_run
+from orchestration.workflows.tracked_changes import follow_change
 from orchestration.workspace import Workspace
 from pipelines.evaluate import read_report
 from tests.support.promotions import evaluated, promote
@@ -146,30 +148,27 @@ def test_a_finished_evaluation_is_attached_to_the_run_of_its_bundle_once(workspa
         workspace, run, f"{name}/index.html"
     )
     assert f"artifacts/{name}/index.html" in run.data.tags["mlflow.note.content"]
-    files = sorted((workspace.root / "mlartifacts").rglob("*"))
-    for each in files:
-        if each.is_file():
-            each.unlink()
+    shutil.rmtree(workspace.root / "mlartifacts")
     assert attach_report(bundle, report, path.parent, workspace) is None
-    assert not [each for each in (workspace.root / "mlartifacts").rglob("*") if each.is_file()]
+    assert follow_change(promote(workspace.ledger, bundle), workspace) is None
+    assert tracked(workspace, "a-run").data.tags["registry.aliases"] == "champion"
+    assert not (workspace.root / "mlartifacts").exists()
 
 
 def test_tags_follow_the_ledger(workspace):
-    for seed, name in enumerate(("first", "second")):
+    names = ("first", "second")
+    for seed, name in enumerate(names):
         finished_run(workspace.root / name, seed)
         delivered(workspace, name)
-    folders = [workspace.root / name / "bundle" for name in ("first", "second")]
-    promote(workspace.ledger, open_bundle(folders[0]))
-    assert display_bundle(folders[0], workspace) == []
-    tags = tracked(workspace, "first").data.tags
-    assert (tags["registry.aliases"], tags["gate.outcome"]) == ("champion", "PASS")
-    assert "| gate outcome | PASS |" in tags["mlflow.note.content"]
-    promote(workspace.ledger, open_bundle(folders[1]))
-    for folder in folders:
-        assert display_bundle(folder, workspace) == []
-    names = ("first", "second")
-    aliases = {name: tracked(workspace, name).data.tags["registry.aliases"] for name in names}
-    assert aliases == {"first": "previous", "second": "champion"}
+    entries = [promote(workspace.ledger, open_bundle(workspace.root / name / "bundle")) for name in names]
+    assert follow_change(entries[1], workspace) is None
+    tags = {name: tracked(workspace, name).data.tags for name in names}
+    assert [tags[name]["registry.aliases"] for name in names] == ["previous", "champion"]
+    assert [tags[name]["gate.outcome"] for name in names] == ["PASS", "PASS"]
+    assert "| registry aliases | champion |" in tags["second"]["mlflow.note.content"]
+    assert follow_change(rollback(workspace.ledger), workspace) is None
+    aliases = [tracked(workspace, name).data.tags["registry.aliases"] for name in names]
+    assert aliases == ["champion", ""]
 
 
 def test_a_run_that_no_tracker_has_and_a_bundle_without_a_run_are_left_alone(workspace, tmp_path):
