@@ -9,6 +9,7 @@
 #   BIN              folder of the commands `animatic` and `ray`; default: .venv/bin of the folder that sbatch was called
 #                    in, where it exists; empty: PATH
 #   ANIMATIC_RUNS    run folders and this job's own one, on a file system that all nodes share; default: runs
+#   ANIMATIC_REGISTRY  folder or URL of the ledger, an absolute path or s3://…; default: ANIMATIC_RUNS
 #   SRUN_OPTIONS     more options of srun, as for pyxis:
 #                    SRUN_OPTIONS="--container-image=/shared/animatic.sqsh --container-mounts=/shared:/shared" BIN=
 #   RUN_IN           a command that runs its arguments in a container, as

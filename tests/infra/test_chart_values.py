@@ -81,6 +81,11 @@ REFUSED = {
         "env: {ANIMATIC_MLFLOW_URI: 'https://ana:pw@mlflow'}",
         "env: ANIMATIC_MLFLOW_URI: the URL contains a password",
     ),
+    "registry that cannot contain a ledger": ("registry: 'https://host/ledger'", "registry"),
+    "password in the registry": (
+        "registry: 's3://ana:pw@bucket/registry'",
+        "env: ANIMATIC_REGISTRY: the URL contains a password",
+    ),
     "password in a variable of MLflow": (
         "mlflow: {enabled: true, backendStore: {existingSecret: db}, artifacts: {destination: s3://b/m}, "
         "env: {HTTPS_PROXY: 'http://ana:pw@proxy'}}",

@@ -42,7 +42,9 @@ def test_every_change_of_an_alias_is_mirrored_at_once(here: Path, store: str) ->
     assert champion.tags["exported"] == str(here / "served" / "champion.json")
 
 
-def test_a_rebuild_prints_what_it_changed_and_what_the_ledger_lacks(here: Path, store: str) -> None:
+def test_a_rebuild_prints_what_it_changed_and_what_the_ledger_lacks(
+    here: Path, store: str, empty_store: Path
+) -> None:
     client = MlflowClient(tracking_uri=store)
     client.set_registered_model_alias(MODEL, "champion", "2")
     client.create_model_version(MODEL, "file:///mine")
@@ -63,8 +65,9 @@ def test_a_rebuild_prints_what_it_changed_and_what_the_ledger_lacks(here: Path, 
             }
         ]
     }
+    shutil.copy(empty_store, here / "other.db")
     assert run("registry", "mirror", "--mlflow-uri", "sqlite:///other.db").exit_code == 0
-    assert (here / "other.db").exists()
+    assert aliases(f"sqlite:///{here / 'other.db'}") == {"champion": "1", "challenger": "2"}
 
 
 def test_what_cannot_be_mirrored_is_one_line(here: Path, store: str) -> None:

@@ -46,6 +46,9 @@ seccompProfile: {type: RuntimeDefault}
 {{- if $values.mlflow.enabled -}}
 {{- $_ := set $environment "ANIMATIC_MLFLOW_URI" (printf "http://%s-mlflow:5000" (include "animatic.fullname" .root)) -}}
 {{- end -}}
+{{- with $values.registry -}}
+{{- $_ := set $environment "ANIMATIC_REGISTRY" . -}}
+{{- end -}}
 {{- $environment = mergeOverwrite $environment (deepCopy $values.nccl) (deepCopy $values.env) (deepCopy .own) -}}
 env:
 {{- range $name, $value := $environment }}
