@@ -64,10 +64,11 @@ class History(ABC):
 
     def aliases(self, preset: str) -> dict[str, Entry]:
         """Every alias of a preset that a bundle has, ``previous`` included, and the promotion behind it."""
-        entries = self.entries()
-        found = {name: state.held[-1] for name, state in states(entries, preset).items() if not state.vacant}
-        before = self.champion_state(preset).previous
-        if before is not None and self.withdrawn(before.bundle_id) is None:
+        history = self.snapshot()
+        known = states(history.entries(), preset)
+        found = {name: state.held[-1] for name, state in known.items() if not state.vacant}
+        before = history.champion_state(preset).previous
+        if before is not None and history.withdrawn(before.bundle_id) is None:
             found[PREVIOUS] = before
         return found
 
@@ -85,12 +86,13 @@ class History(ABC):
 
     def champion(self, preset: str | None = None) -> Entry | None:
         """The champion of ``preset``; without a preset, of the one promoted or rolled back last."""
+        history = self.snapshot()
         if preset is None:
-            moves = [e for e in self.entries() if e.moved_alias == CHAMPION]
+            moves = [e for e in history.entries() if e.moved_alias == CHAMPION]
             if not moves:
                 return None
             preset = moves[-1].preset
-        stack = self.champions(preset)
+        stack = history.champions(preset)
         return stack[-1] if stack else None
 
     def forced(self, bundle_id: str) -> str:
@@ -128,6 +130,10 @@ class Snapshot(History):
     def base(self) -> Path | None:
         """See :class:`History`."""
         return self.root
+
+    def snapshot(self) -> Snapshot:
+        """See :class:`History`."""
+        return self
 
     def entries(self) -> list[Entry]:
         """See :class:`History`."""
