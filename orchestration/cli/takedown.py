@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import AnimaticError
+from core.urls import without_credentials
 from orchestration.cli.common import (
     AsJson,
     err,
@@ -101,7 +102,7 @@ def _print(report: TakedownReport) -> None:
 
 
 def _print_dataset(each: DatasetTakedown, dry_run: bool) -> None:
-    plan, name = each.plan, display_path(each.plan.dataset)
+    plan, name = each.plan, without_credentials(display_path(each.plan.dataset))
     if plan.unfinished:
         out().print(f"{name}: a takedown that was stopped {'is to be' if dry_run else 'was'} finished first")
     if not plan.units:
@@ -121,7 +122,9 @@ def _print_dataset(each: DatasetTakedown, dry_run: bool) -> None:
         out().print(f"  rejected once its ingest continues: {_listed(plan.rejected_later)}")
     for latents in plan.latents:
         tars = [*latents.shards, *(f"{name} (deleted)" for name in latents.stale)]
-        out().print(f"  latents {display_path(latents.latents)}: {_listed(tars) or 'up to date'}")
+        out().print(
+            f"  latents {without_credentials(display_path(latents.latents))}: {_listed(tars) or 'up to date'}"
+        )
     if plan.look_alikes:
         out().print(f"  clips that look like removed ones and stay: {_listed(plan.look_alikes)}")
 

@@ -3,12 +3,14 @@
 import json
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core.errors import AnimaticError
+from core.lock import exclusive_lock
 from core.storage import Folder
 from pipelines.dataset import Dataset
 from pipelines.dataset.clip_units import commit_clips
@@ -218,6 +220,29 @@ def test_rejected_rows_of_the_video_lose_their_content_and_no_tar_changes(tmp_pa
     assert [row["source_id"] for row in rejects] == ["", "c"]
     assert "private" not in rejects[0]["record"] and "example" not in rejects[0]["detail"]
     assert verify(folder.url) == []
+
+
+def test_clips_that_look_like_removed_ones_are_named_and_stay(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "data")
+    hashes = {"a": "00" * 32, "b": "00" * 31 + "01", "c": "00" * 31 + "03", "d": "ff" * 32}
+    samples = [sample(name) for name in hashes]
+    samples = [replace(each, info={**each.info, "phash": hashes[each.info["source_id"]]}) for each in samples]
+    outcomes = [{"row": n, "source_id": name, "samples": 1} for n, name in enumerate(hashes)]
+    commit_clips(folder, 0, samples, outcomes)
+    commit_dataset(folder, {"filters": {"duplicate_distance": 4}}, units=1, rows=4)
+    assert plan_takedown(folder.url, ["a"]).look_alikes == ("b-000", "c-000")
+    assert plan_takedown(folder.url, ["c"]).look_alikes == ("a-000",)
+    take_down(folder.url, ["a"], date=DATE)
+    # Without the first one, the next is the original.
+    found = [(row["key"], row["duplicate_of"]) for row in Dataset.open(folder.url).duplicates.to_pylist()]
+    assert found == [("c-000", "b-000")]
+
+
+def test_another_job_that_writes_to_the_dataset_or_latents_keeps_it_out(world: Path) -> None:
+    for folder in ("data", "latents"):
+        with exclusive_lock(Folder(world / folder), "encode"), pytest.raises(AnimaticError, match="encode"):
+            remove(world, "3")
+        assert not (world / "data" / "takedowns.json").exists()
 
 
 def test_an_index_of_images_is_refused(tmp_path: Path) -> None:
