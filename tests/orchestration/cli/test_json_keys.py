@@ -27,6 +27,8 @@ COMMANDS = (
     "gate report.json --gate gate.yaml",
     "compare report.json report.json",
     "rollback",
+    "export champion --to serving",
+    "exports serving",
     "registry",
     "registry verify",
     "registry log champion",
