@@ -63,7 +63,7 @@ options-prior := SET
 options-jobs := ADDRESS +JSON
 arguments-jobs := ACTION JOB
 options-doctor := ADDRESS DATA ENVIRONMENT +JSON
-VERBS := data inspect verify encode score takedown train animate evaluate compare promote rollback export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
+VERBS := data inspect verify encode score takedown train animate evaluate compare promote rollback lineage export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
 
 # $(call variables,TARGET): what the user may give.
 variables = $(sort $(arguments-$(1)) $(patsubst +%,%,$(patsubst :%,%,$(options-$(1)))))
