@@ -11,6 +11,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _WEB = ("http", "https")
 # As much as could be one: a password may contain an @, and a / where what follows the colon is no port.
 _USER_INFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)([^/\s:@\[]*:(?!\d+/)\S*|[^/\s]*)@")
+_REMOVED = "***"
 _SECRET_PARAMETER = re.compile(
     r"([?&;](?:[\w.-]*(?:password|passwd|pwd|token|secret|signature|credential)[\w.-]*"
     r"|(?:api|access)?[_-]?key|sig)=)[^&;#\s]+",
@@ -77,7 +78,17 @@ def join_inside(root: str, *parts: str) -> str:
 
 def without_credentials(text: str) -> str:
     """A text without the user names, passwords, tokens and signatures of the URLs in it: for display."""
-    return _SECRET_PARAMETER.sub(r"\1***", _USER_INFO.sub(r"\1", text))
+    return _SECRET_PARAMETER.sub(rf"\1{_REMOVED}", _USER_INFO.sub(r"\1", text))
+
+
+def recordable(location: str) -> str:
+    """A location as it may be recorded in files that outlive its use: a URL without credentials; a path."""
+    return without_credentials(location) if is_url(location.strip()) else location
+
+
+def lacks_credentials(url: str) -> bool:
+    """Whether a token or signature was removed from it where it was recorded, so that nothing can be read."""
+    return is_url(url) and f"={_REMOVED}" in url
 
 
 def has_credentials(url: str) -> bool:
@@ -85,4 +96,4 @@ def has_credentials(url: str) -> bool:
     user = _USER_INFO.match(url)
     if user is not None and (":" in user[2] or is_web(url)):
         return True
-    return _SECRET_PARAMETER.search(url) is not None
+    return _SECRET_PARAMETER.search(url.replace(f"={_REMOVED}", "=")) is not None

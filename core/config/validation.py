@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from core.config.keys import check_names
 from core.config.layers import merged, user_layers
 from core.errors import AnimaticError
-from core.urls import without_credentials
+from core.urls import has_credentials, is_url, without_credentials
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -51,9 +51,14 @@ def check_values(config: Model) -> Model:
     """The configuration itself, as a user has chosen it; recorded ones may hold what earlier versions took.
 
     Raises AnimaticError for numbers that are not finite, with which no comparison means anything, and for
-    text that no file or path can contain.
+    text that no file or path can contain; for URLs with credentials, since configurations are recorded in run
+    folders, bundles and trackers, except where a model's ``may_have_credentials`` has the field.
     """
-    found = ((name, _unusable(value)) for name, value in _leaves(config.model_dump()))
+    allowed: frozenset[str] = getattr(type(config), "may_have_credentials", frozenset())
+    found = (
+        (name, _unusable(value) or (None if name in allowed else _secret(value)))
+        for name, value in _leaves(config.model_dump())
+    )
     problems = [f"{name}: {problem}" for name, problem in found if problem]
     if problems:
         raise AnimaticError(f"invalid configuration: {'; '.join(problems)}")
@@ -79,6 +84,15 @@ def _unusable(value: object) -> str | None:
         return f"Input should be a finite number (got {value})"
     if isinstance(value, str) and ("\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value)):
         return f"Input should be text without NUL and lone surrogates (got {value!r})"
+    return None
+
+
+def _secret(value: object) -> str | None:
+    if isinstance(value, str) and is_url(value) and has_credentials(value):
+        return (
+            f"{without_credentials(value)} contains a password, token or signature, which would be recorded: "
+            "leave it out; stores read theirs from the environment, as AWS_ACCESS_KEY_ID"
+        )
     return None
 
 

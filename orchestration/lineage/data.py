@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from core.storage import Folder
-from core.urls import is_url, without_credentials
+from core.urls import is_url, recordable
 from models.bundle import TrainedOn
 from orchestration.lineage.building import GraphBuilder
 from orchestration.lineage.content import WorkspaceContent
@@ -210,8 +210,9 @@ def _replaced(record: DatasetRecord, digest: str) -> str | None:
 
 
 def _name(url: str) -> str:
+    url = recordable(url)
     return url.rstrip("/").rpartition("/")[2] or url
 
 
 def _where(url: str) -> str:
-    return without_credentials(url) if is_url(url) else display_path(url)
+    return recordable(url) if is_url(url) else display_path(url)

@@ -17,7 +17,7 @@ from core.config.identity import IdentityFormat
 from core.config.validation import validate
 from core.errors import AnimaticError
 from core.storage import Folder
-from core.urls import relative_to
+from core.urls import recordable, relative_to
 from pipelines.dataset.record_files import read_job_record
 from pipelines.dataset.records import FORMAT, Settings, UnitSource
 from pipelines.ingest.original_fields import ORIGINAL_FIELDS
@@ -187,9 +187,9 @@ def _completed(config: Settings) -> Settings:
 
 
 def _relative_urls(config: IngestConfig) -> tuple[str | None, str]:
-    """Videos and table as they are recorded, relative to the output."""
-    videos = None if config.videos is None else relative_to(config.videos, config.output)
-    return videos, relative_to(config.source, config.output)
+    """Videos and table as they are recorded: relative to the output, and without credentials."""
+    videos = None if config.videos is None else recordable(relative_to(config.videos, config.output))
+    return videos, recordable(relative_to(config.source, config.output))
 
 
 def _change(name: str, old: JsonValue, new: JsonValue) -> str:

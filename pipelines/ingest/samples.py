@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from core.errors import RejectedError
+from core.urls import recordable
 from pipelines.dataset.records import RowOutcome, SampleInfo
 from pipelines.dataset.samples import Sample
 from pipelines.fetch import Fetched, FetchPolicy, fetched_ahead
@@ -80,7 +81,7 @@ def _outcome(
         return outcome
     outcome["reason"] = rejection.reason if rejection is not None else next(iter(dropped), "no_frames")
     outcome["detail"] = rejection.detail if rejection is not None else ""
-    outcome["record"] = row.record
+    outcome["record"] = _recordable(row)
     if row.more_captions:
         outcome["captions"] = list(row.more_captions)
     return outcome
@@ -129,13 +130,18 @@ def _captioned(
             "key": key,
             "source_id": row.source_id,
             "source_sha256": video.sha256,
-            "record": row.record,
+            "record": _recordable(row),
         }
         if len(captions) > 1:
             info["captions"] = captions
         mark = settings.watermark
         text = caption if mark is None else mark.caption(caption)
         yield Sample(key, jpg, mp4, text, info, more)
+
+
+def _recordable(row: SourceRow) -> dict[str, str]:
+    """The row's columns, without the credentials of URLs: datasets are copied and shared."""
+    return {column: recordable(text) for column, text in row.record.items()}
 
 
 def _drop_reason(settings: SampleSettings, clip: ClipRecord) -> str | None:

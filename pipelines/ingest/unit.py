@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 from pydantic import Field
 
@@ -21,6 +21,9 @@ from pipelines.sources import ColumnNames, CsvSettings, SourceRow
 
 class IngestConfig(SampleSettings):
     """What to read, how to cut and encode it, and where to put it."""
+
+    # Datasets record both without them.
+    may_have_credentials: ClassVar[frozenset[str]] = frozenset({"source", "videos"})
 
     source: str = Field(
         description="the table: a CSV, JSON, JSONL or Parquet file, a glob or folder of such files, or a URL"

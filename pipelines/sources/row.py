@@ -10,7 +10,7 @@ from pydantic import Field
 
 from core.config.section import Section
 from core.errors import RejectedError
-from core.urls import is_url, is_web, join_inside
+from core.urls import is_url, is_web, join_inside, lacks_credentials, without_credentials
 from pipelines.sources.lists import Span, captions_by_span, captions_in, single_span, spans_in
 
 # Reasons to reject a row for what the table says: another attempt at its video cannot succeed.
@@ -127,9 +127,11 @@ class SourceRow:
         ``videos``/page_dir/videoid.mp4 if the row has a page_dir. Without a contentUrl it is
         ``videos``/page_dir/videoid.mp4 alone. In a table that has a page_dir column, as WebVid's, that file
         is the copy of what a web address names, and comes before the download.
-        Raises RejectedError (unsafe_path, missing_file, unknown_protocol).
+        Raises RejectedError (unsafe_path, missing_file, unknown_protocol, fetch_refused).
         """
         url, copy = self.content_url, self._copy(videos)
+        if is_web(url) and copy is None and lacks_credentials(url):
+            raise RejectedError("fetch_refused", "its URL had a token or signature, which is not recorded")
         if is_web(url):
             return [url] if copy is None else [copy, url]
         if is_url(url) or url.startswith("/"):
@@ -148,11 +150,14 @@ class SourceRow:
         for an address of the web without its scheme."""
         url = self.content_url
         if _HOST.match(url):
-            return RejectedError("unknown_protocol", f"no scheme: https://{url[:200]}?")
+            return RejectedError("unknown_protocol", f"no scheme: https://{without_credentials(url)[:200]}?")
         if videos is not None or is_url(url) or url.startswith("/"):
             return RejectedError("missing_file")
         if url:
-            return RejectedError("missing_file", f"{url[:200]} is relative, and no folder of videos is given")
+            return RejectedError(
+                "missing_file",
+                f"{without_credentials(url)[:200]} is relative, and no folder of videos is given",
+            )
         return RejectedError("missing_file", "no contentUrl and no folder of videos")
 
     def _copy(self, videos: str | None) -> str | None:

@@ -1,10 +1,12 @@
-"""Passwords, tokens and signatures of URLs and of the environment are in nothing that a run leaves behind."""
+"""Passwords, tokens and signatures of URLs and of the environment are in nothing that a run leaves."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,39 +14,35 @@ from threading import Thread
 import pytest
 
 from orchestration.demo.footage import write_csv, write_rendered
-from tests.support.pictures import write_corners
-from tests.support.planted import Secrets
 from tests.support.paths import ROOT
+from tests.support.planted import Secrets
 from tests.support.signing_keys import key_pair
 
+COMMAND = (sys.executable, "-c", "from orchestration.cli import main; main()")
+MARK = "ANIMATIC_TEST_SECRETS"  # in the environment of every process that the test starts
 SMALL = (
     "train.steps=2",
     "train.global_batch=2",
+    "train.checkpoint_every=1",
     "launch.workers=1",
     "ablation.joint=true",
-    "checkpoint.every=1",
 )
-COMMAND = (sys.executable, "-c", "from orchestration.cli import main; main()")
-
-
-class Served(SimpleHTTPRequestHandler):
-    """Files of a folder, whatever the query."""
-
-    requests: list[str] = []
-
-    def do_GET(self) -> None:
-        self.requests.append(f"{self.path} {self.headers.get('Authorization', '')}")
-        super().do_GET()
-
-    def log_message(self, *_: object) -> None:
-        """Be quiet."""
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    class Here(Served):
+def served(folder: Path, requests: list[str]) -> Iterator[str]:
+    """HOST:PORT of a server of a folder's files, whatever the query; ``requests`` gets what was asked for."""
+
+    class Here(SimpleHTTPRequestHandler):
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments, directory=str(folder))
+
+        def do_GET(self) -> None:
+            requests.append(f"{self.path} {self.headers.get('Authorization', '')}")
+            super().do_GET()
+
+        def log_message(self, *_: object) -> None:
+            """Be quiet."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Here) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -54,15 +52,25 @@ def served(folder: Path) -> Iterator[str]:
         thread.join()
 
 
-class Machine:
-    """A working folder, its environment, and what the commands print."""
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """For Ray, whose sockets need short paths."""
+    with tempfile.TemporaryDirectory(prefix="s", dir="/tmp") as folder:
+        yield Path(folder)
 
-    def __init__(self, folder: Path, secrets: Secrets) -> None:
-        self.folder, self.output = folder / "left", b""
+
+class Machine:
+    """A working folder, an environment full of secrets, and what commands print there.
+
+    ``output``: also the command lines of the processes that commands start.
+    """
+
+    def __init__(self, folder: Path, ray: Path, secrets: Secrets) -> None:
+        self.folder, self.output, self._printed = folder / "left", b"", folder / "printed"
         self.folder.mkdir()
         plant, in_url = secrets.plant, secrets.in_url
         hidden = {
-            "ANIMATIC_MLFLOW_URI": f"sqlite:///{self.folder / 'mlflow.db'}?password={in_url('mlflow-uri')}",
+            "ANIMATIC_MLFLOW_URI": f"sqlite:///{self.folder}/mlflow.db?password={in_url('mlflow-uri')}",
             "ANIMATIC_SIGNING_PASSWORD": plant("signing"),
             "AWS_ACCESS_KEY_ID": "AKIAPLANTED",
             "AWS_SECRET_ACCESS_KEY": plant("aws"),
@@ -75,57 +83,84 @@ class Machine:
             "RAY_AUTH_TOKEN": plant("ray"),
             "WANDB_API_KEY": plant("wandb"),
         }
-        own = {
-            "RAY_TMPDIR": "/tmp/sgnray",
-            "TMPDIR": str(folder),
-            "CUDA_VISIBLE_DEVICES": "",
-            "PYTHONPATH": str(ROOT),
-        }
-        self.environment = {**os.environ, **hidden, **own}
+        own = {MARK: str(folder), "RAY_TMPDIR": str(ray), "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+        self._environment = {**os.environ, **hidden, **own, "CUDA_VISIBLE_DEVICES": ""}
         for name in ("ANIMATIC_RUNS", "ANIMATIC_REGISTRY", "RAY_ADDRESS"):
-            self.environment.pop(name, None)
+            self._environment.pop(name, None)
 
-    def run(self, *arguments: object, code: int = 0) -> str:
-        command = [*COMMAND, *map(str, arguments)]
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True)
-        self.output += done.stdout + done.stderr
-        print(arguments, done.returncode, done.stdout.decode()[-1500:], done.stderr.decode()[-2500:])
-        assert done.returncode == code, done.stderr.decode()[-3000:]
-        return done.stdout.decode()
+    def run(self, *arguments: object, code: int = 0) -> None:
+        """Call the command and wait; it must end with this exit code."""
+        with self._printed.open("w+b") as printed:
+            process = subprocess.Popen(
+                [*COMMAND, *map(str, arguments)],
+                cwd=self.folder,
+                env=self._environment,
+                stdout=printed,
+                stderr=printed,
+            )
+            while process.poll() is None:
+                self.output += b"".join(_children(self._environment[MARK], process.pid))
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.5)
+            printed.seek(0)
+            text = printed.read()
+        self.output += text
+        assert process.returncode == code, text.decode()[-3000:]
+
+
+def _children(mark: str, parent: int) -> Iterator[bytes]:
+    """The command lines of what the test started, but for ``parent``, whose words a user chose."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is another user's
+            marked = f"{MARK}={mark}\0".encode() in (folder / "environ").read_bytes()
+            if marked and folder.name != str(parent):
+                yield (folder / "cmdline").read_bytes()
+
+
+def signed_table(folder: Path, host: str, secrets: Secrets) -> str:
+    """URL of a table of four videos with signed URLs: one has a password too, one is missing."""
+    rows = write_rendered(folder, range(4), seed=0)
+    query = f"X-Amz-Signature={secrets.in_url('signature')}&X-Amz-Security-Token={secrets.in_url('session')}"
+    for number, row in enumerate(rows):
+        path = next((folder / "videos").rglob(f"{row['videoid']}.mp4")).relative_to(folder)
+        account = f"ann:{secrets.in_url('video')}@" if number == 1 else ""
+        row["contentUrl"] = f"http://{account}{host}/{'gone-' if number == 3 else ''}{path}?{query}"
+    write_csv(folder / "table.csv", rows)
+    return f"http://{host}/table.csv?token={secrets.in_url('table')}"
 
 
 @pytest.mark.slow
-def test_nothing_that_a_run_leaves_behind_contains_a_secret(tmp_path):
-    secrets = Secrets()
-    machine = Machine(tmp_path, secrets)
-    in_url = secrets.in_url
-    web = tmp_path / "web"
-    rows = write_rendered(web, range(4), seed=0)
-    with served(web) as host:
-        for number, row in enumerate(rows):
-            path = next((web / "videos").rglob(f"{row['videoid']}.mp4")).relative_to(web)
-            account = f"ann:{in_url('video-password')}@" if number == 1 else ""
-            missing = "missing-" if number == 3 else ""
-            row["contentUrl"] = (
-                f"http://{account}{host}/{missing}{path}?X-Amz-Signature={in_url('video-signature')}"
-                f"&X-Amz-Security-Token={in_url('video-token')}"
-            )
-        write_csv(web / "table.csv", rows)
-        table = f"http://{host}/table.csv?token={in_url('table-token')}"
+def test_nothing_that_a_run_leaves_behind_contains_a_secret(tmp_path, short_folder):
+    secrets, requests = Secrets(), list[str]()
+    machine, in_url = Machine(tmp_path, short_folder, secrets), secrets.in_url
+    remote = f"https://ann:{in_url('git')}@example.org/team/code.git"
+    for words in (("init", "--quiet"), ("remote", "add", "origin", remote)):
+        subprocess.run(["git", *words], cwd=machine.folder, check=True)
+    with served(tmp_path / "web", requests) as host:
+        table = signed_table(tmp_path / "web", host, secrets)
         machine.run("ingest", table, "--out", "data", "--set", "fetch.allow_private=true")
-        assert secrets.found_in("\n".join(Served.requests).encode()) >= {"video-signature", "table-token"}
+    # The secrets are used, and found where they are.
+    assert secrets.found_in("\n".join(requests).encode()) >= {"signature", "session", "table"}
+
     sets = [word for text in SMALL for word in ("--set", text)]
-    machine.run("train", "--stage", 3, "--preset", "tiny", "--data", "data", *sets, "--out", "runs/a-run")
-    bundle = "runs/a-run/bundle"
-    machine.run("evaluate", "data", "--bundle", bundle, "--clips", 2, "--steps", 1, "--workers", 0)
+    train = ("train", "--stage", 3, "--preset", "tiny", *sets, "--out", "runs/a-run")
+    machine.run(
+        *train, "--data", f"https://ann:{in_url('data')}@host/data?token={in_url('data-token')}", code=1
+    )
+    machine.run(*train, "--data", "data")
+    machine.run(
+        "evaluate", "data", "--bundle", "runs/a-run/bundle", "--clips", 2, "--steps", 1, "--workers", 0
+    )
     reason = f"as https://ann:{in_url('reason')}@host/?token={in_url('reason-token')} has it"
-    machine.run("promote", bundle, "--force", "--reason", reason, "--note", reason)
+    machine.run("promote", "runs/a-run/bundle", "--force", "--reason", reason, "--note", reason)
     keys = key_pair(tmp_path / "keys", password=secrets.plant("signing"))
     machine.run("sign", "champion", "--key", keys.private)
     machine.run("verify-signature", "champion", "--key", keys.public)
+    machine.run("export", "champion", "--to", "served")
     machine.run("sync", "runs/a-run")
-    machine.run("registry")
-    machine.run("lineage", "champion")
-    print(secrets.leaks(machine.folder), secrets.leaks(Path("/tmp/sgnray")))
+    machine.run("registry", "verify")
+    machine.run("lineage", "champion", "--html", "lineage.html")
+
+    shutil.rmtree(machine.folder / ".git")  # git's own record of the remote
+    assert secrets.leaks(machine.folder) + secrets.leaks(short_folder) == []
     assert secrets.found_in(machine.output) == set()
-    assert secrets.leaks(machine.folder) == []
