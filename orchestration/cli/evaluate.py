@@ -52,6 +52,9 @@ Folder = Annotated[
     ),
 ]
 BundleName = Annotated[str | None, typer.Option(help="Bundle folder or id; the champion if not given.")]
+Preset = Annotated[
+    str | None, typer.Option(help="Of the champion, of another alias or of the newest bundle.")
+]
 Newest = Annotated[
     bool,
     typer.Option("--newest", help="The stage-3 bundle that was accepted last, in place of the champion."),
@@ -135,6 +138,7 @@ def evaluate(
     folder: Folder = None,
     bundle: BundleName = None,
     newest: Newest = False,
+    preset: Preset = None,
     clips: Annotated[int | None, typer.Option(min=1, help="How many; all if not given.")] = None,
     steps: Annotated[int | None, typer.Option(help="DDIM steps.")] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of clips and the noise.")] = 0,
@@ -163,7 +167,7 @@ def evaluate(
 
     exports = export_pictures is not None
     system = workflow.SystemOptions(
-        protocol, split, captions, generated, baseline, weights, size, exports, newest
+        protocol, split, captions, generated, baseline, weights, size, exports, newest, preset
     )
     options = workflow.EvaluateOptions(
         data=data,

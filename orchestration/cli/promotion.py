@@ -29,6 +29,18 @@ if TYPE_CHECKING:
 PANEL = "Promotion"
 LedgerPreset = Annotated[str | None, typer.Option("--preset", help="Only this preset.")]
 
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_report,
+        metavar="PATH",
+        help="Evaluation report of the bundle; the newest one in runs/evaluations if not given.",
+    ),
+]
+To = Annotated[
+    str, typer.Option(metavar="ALIAS", help="The alias to give; others than champion need no report.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
@@ -42,14 +54,7 @@ def promote(
         typer.Argument(help="Bundle folder, id or alias; the newest accepted stage-3 bundle if not given."),
     ] = None,
     preset: LedgerPreset = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_report,
-            metavar="PATH",
-            help="Evaluation report of the bundle; the newest one in runs/evaluations if not given.",
-        ),
-    ] = None,
+    report: Report = None,
     gate: GateFile = None,
     champion_report: ChampionReport = None,
     study: Study = None,
@@ -57,9 +62,7 @@ def promote(
         bool, typer.Option("--force", help="Promote without the gate's consent; needs --reason.")
     ] = False,
     reason: Annotated[str | None, typer.Option(help="Why, with --force; the ledger keeps it.")] = None,
-    to: Annotated[
-        str, typer.Option(metavar="ALIAS", help="The alias to give; others than champion need no report.")
-    ] = "champion",
+    to: To = "champion",
     actor: Actor = None,
     note: Note = "",
     as_json: AsJson = False,

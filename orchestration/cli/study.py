@@ -33,6 +33,21 @@ if TYPE_CHECKING:
     from pipelines.evaluate.study import MadeStudy, Rate, StudyResult, StudySettings, StudySystem
 
 PANEL = "Promotion"
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        parser=local_source,
+        metavar="PATH...",
+        help="make: report.json of each system, or the folders with them. score: the study's folder, "
+        "then the CSV files, or folders with them.",
+    ),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", parser=local_path, metavar="PATH", help="make: the folder to write, which must not exist."
+    ),
+]
 
 
 class Action(StrEnum):
@@ -50,24 +65,8 @@ def register(app: typer.Typer) -> None:
 def study(
     context: typer.Context,
     action: Annotated[Action, typer.Argument(help="make a page from reports; score raters' answers.")],
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            parser=local_source,
-            metavar="PATH...",
-            help="make: report.json of each system, or the folders with them. score: the study's folder, "
-            "then the CSV files, or folders with them.",
-        ),
-    ],
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            parser=local_path,
-            metavar="PATH",
-            help="make: the folder to write, which must not exist.",
-        ),
-    ] = None,
+    paths: Paths,
+    folder: Folder = None,
     pairs: Annotated[
         int | None,
         typer.Option(min=1, help="make: pairs of clips that each rater compares; at most 30 if not given."),

@@ -32,7 +32,7 @@ class SystemOptions:
     ``weights``; a bundle if neither is given. ``size``: FRAMESxHEIGHTxWIDTH of clips that no bundle makes,
     that of the bundle or champion if None. ``split`` and ``captions`` choose from a public dataset.
     ``elsewhere``: the pictures are exported, for a system that runs elsewhere. ``newest``: the bundle is the
-    one of the last stage that was accepted last, in place of the champion.
+    one of the last stage that was accepted last, in place of the champion. ``preset``: of the bundle.
     """
 
     protocol: str = "held-out"
@@ -44,6 +44,7 @@ class SystemOptions:
     size: str | None = None
     elsewhere: bool = False
     newest: bool = False
+    preset: str | None = None
 
     def check(self, steps: int | None = None) -> None:
         """Raise AnimaticError for options that contradict each other, or values that do not exist."""
@@ -57,6 +58,8 @@ class SystemOptions:
             raise AnimaticError("--export-pictures measures nothing: leave out --generated and --baseline")
         if self.newest and not self.needs_bundle:
             raise AnimaticError("--newest chooses the bundle that generates: leave it out, no bundle does")
+        if self.preset is not None and self.size is not None:
+            raise AnimaticError("--preset is that of a bundle, and with --size there is none: leave it out")
         if (self.weights is None) != (self.baseline is None):
             raise AnimaticError("--baseline needs --weights, the folder of its pipeline, and only it does")
         if self.generated is not None and steps is not None:
@@ -124,17 +127,19 @@ def choose_system(
         if options.size is not None:
             raise AnimaticError("--size is that of clips which no bundle generates: leave it out")
         if not options.newest:
-            return ChosenSystem(bundle=select_bundle(workspace.ledger, bundle))
+            return ChosenSystem(bundle=select_bundle(workspace.ledger, bundle, options.preset))
         if bundle is not None:
             raise AnimaticError("--bundle names a bundle, --newest chooses the one accepted last: pass one")
-        return ChosenSystem(bundle=newest_final_bundle(workspace.ledger))
-    shape = compared_shape(options.size, bundle, workspace)
+        return ChosenSystem(bundle=newest_final_bundle(workspace.ledger, options.preset))
+    shape = compared_shape(options.size, bundle, workspace, options.preset)
     if options.baseline is not None:
         return ChosenSystem(baseline=_baseline(options, steps), shape=shape)
     return ChosenSystem(generated=options.generated, shape=shape)
 
 
-def compared_shape(size: str | None, bundle: str | None, workspace: Workspace) -> SampleShape:
+def compared_shape(
+    size: str | None, bundle: str | None, workspace: Workspace, preset: str | None = None
+) -> SampleShape:
     """Frames, height and width of FRAMESxHEIGHTxWIDTH, or else of the bundle or champion.
 
     Raises AnimaticError for another text, or if there is no bundle.
@@ -142,7 +147,7 @@ def compared_shape(size: str | None, bundle: str | None, workspace: Workspace) -
     from pipelines.evaluate import SampleShape
 
     if size is None:
-        architecture = select_bundle(workspace.ledger, bundle).info.architecture
+        architecture = select_bundle(workspace.ledger, bundle, preset).info.architecture
         return SampleShape(architecture.frames, architecture.height, architecture.width)
     match = _SIZE.fullmatch(size)
     frames, height, width = map(int, match.groups()) if match else (0, 0, 0)

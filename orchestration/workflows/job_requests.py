@@ -154,6 +154,7 @@ def evaluate_job(options: EvaluateOptions, workspace: Workspace) -> JobRequest:
             out=_path(options.folder),
             bundle=_bundle(options.bundle),
             newest=system.newest,
+            preset=system.preset,
             clips=options.clips,
             steps=options.steps,
             seed=options.seed,

@@ -37,6 +37,9 @@ def test_the_newest_bundle_is_the_stage_3_bundle_that_was_accepted_last(tmp_path
     request = prepare_evaluation(EvaluateOptions("held-out", system=SystemOptions(newest=True)), workspace)
     assert request.system.bundle is not None
     assert request.system.bundle.folder == tmp_path / "new"
+    of_another = EvaluateOptions("held-out", system=SystemOptions(newest=True, preset="512"))
+    with pytest.raises(AnimaticError, match="lists no stage-3 bundle of preset 512"):
+        prepare_evaluation(of_another, workspace)
 
 
 @pytest.mark.parametrize(
@@ -45,9 +48,10 @@ def test_the_newest_bundle_is_the_stage_3_bundle_that_was_accepted_last(tmp_path
         ("old", SystemOptions(newest=True), "--bundle names a bundle, --newest chooses"),
         (None, SystemOptions(generated=Path("clips"), newest=True), "--newest chooses the bundle that"),
         (None, SystemOptions(elsewhere=True, newest=True), "--newest chooses the bundle that"),
+        (None, SystemOptions(elsewhere=True, size="3x8x8", preset="512"), "with --size there is none"),
     ],
 )
-def test_the_newest_bundle_is_refused_beside_another_system(tmp_path, bundle, system, refusal):
+def test_a_choice_among_bundles_is_refused_beside_another_system(tmp_path, bundle, system, refusal):
     with pytest.raises(AnimaticError, match=refusal):
         prepare_evaluation(EvaluateOptions("d", bundle, system=system), Workspace(tmp_path / "runs"))
 

@@ -133,7 +133,7 @@ def test_data_verbs_name_absolute_paths_and_urls_as_they_are(here: Path) -> None
             WORKSPACE,
         ),
         evaluate_job(EvaluateOptions("d", bundle="1a2b3c", gpus=8), WORKSPACE),
-        evaluate_job(EvaluateOptions("d", system=SystemOptions(newest=True)), WORKSPACE),
+        evaluate_job(EvaluateOptions("d", system=SystemOptions(newest=True, preset="512")), WORKSPACE),
         evaluate_job(
             EvaluateOptions(
                 "d",
@@ -156,7 +156,7 @@ def test_data_verbs_name_absolute_paths_and_urls_as_they_are(here: Path) -> None
         f"evaluate --bundle={here}/bundle --steps=2 --seed=0 --extractor=i3d={here}/a.pt@1f "
         f"--extractor=clip=/c -- {here}/d",
         f"evaluate --bundle=1a2b3c --seed=0 --gpus=8 -- {here}/d",
-        f"evaluate --newest --seed=0 -- {here}/d",
+        f"evaluate --newest --preset=512 --seed=0 -- {here}/d",
         f"evaluate --seed=0 --protocol=msrvtt --split=all --captions=longest --baseline=i2vgen-xl "
         f"--weights={here}/w --size=16x256x256 -- {here}/d",
         f"evaluate --seed=0 --generated={here}/g -- {here}/d",
