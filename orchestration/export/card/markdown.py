@@ -11,7 +11,7 @@ _MARKUP = re.compile(r"([\\`*_\[\]|~$])")
 # Of a list, heading, quotation or rule.
 _AT_START = re.compile(r"^(\d*)([.)](?=\s|$)|[#+=-])")
 # "/home/me/clips/a.mp4" in a sentence, but neither "and/or" nor a part of a URL.
-_LOCAL_PATH = re.compile(r"(?<![\w:/.])(?:file://)?(?:~|/)[^\s/|`'\"<>]*(?:/[^\s/|`'\"<>]*)+")
+_LOCAL_PATH = re.compile(r"(?<![\w:/.~])(?:file://)?(?:~|/)[^\s/|`'\"<>]*(?:/[^\s/|`'\"<>]*)+")
 
 
 class Markdown(str):

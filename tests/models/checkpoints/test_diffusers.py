@@ -160,6 +160,8 @@ def test_the_folder_states_every_digest_and_promises_no_pipeline(exported, tmp_p
     assert found == dict(done.files) == dict(re.findall(r"^\| `(\S+)` \| [\d,]+ \| `(\w+)` \|$", text, re.M))
     assert "model_index.json" not in found
     assert load_file(done.folder / "unet" / "model.safetensors").keys() == opened.state().keys()
+    architecture = json.loads((done.folder / "unet" / "architecture.json").read_text())
+    assert architecture["codec"]["width"] == 32 and "path" not in architecture["codec"]
     # Nothing of where it was written, which would differ between two exports.
     again = export_diffusers(opened, tmp_path / "again")
     assert again.files == done.files
