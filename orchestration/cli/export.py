@@ -164,7 +164,7 @@ def _fields(result: ExportResult) -> dict[str, object]:
         "export": published.export.folder,
         "manifest": published.export.digest,
         "formats": manifest.formats,
-        "gate": manifest.gate,
+        "outcome": manifest.gate,
         "forced": manifest.forced,
         "copied": list(published.copied.names),
         "copied_bytes": published.copied.bytes,

@@ -27,8 +27,6 @@ COMMANDS = (
     "gate report.json --gate gate.yaml",
     "compare report.json report.json",
     "rollback",
-    "export champion --to serving",
-    "exports serving",
     "registry",
     "registry verify",
     "registry log champion",
@@ -37,6 +35,8 @@ COMMANDS = (
     "lineage",
     "withdraw challenger --reason broken --force",
     "takedown data --source-id 0 --dry-run",
+    "export champion --to serving",
+    "exports serving",
     "verify data",
     "inspect data --clips 0",
     "inspect data --batch --preset tiny --set data.sampling.stride=[1,1]",
@@ -94,6 +94,6 @@ def test_every_key_has_one_kind_of_value_and_is_documented(printed: dict[str, di
     reports = IngestReport.__annotations__.keys() | ScoreReport.__annotations__.keys()
     assert reports - documented() == set()
     bundles = [content for content in printed.values() if "bundle_id" in content]
-    assert len(bundles) == 8
+    assert len(bundles) == 9
     assert {"bundle_id", "bundle_path"} <= printed["lineage"]["lineage"][0].keys()  # type: ignore[index]
     assert printed["registry"]["head"] == printed["rollback"]["hash"]
