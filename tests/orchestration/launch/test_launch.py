@@ -108,6 +108,9 @@ def test_a_killed_worker_is_replaced_and_the_finished_run_is_accepted_and_mirror
     events = [line["event"] for line in lines]
     assert events.count("resume") == 1
     assert events[-1] == "end"
+    environment = next(line for line in lines if line["event"] == "environment")
+    assert [host["ranks"] for host in environment["hosts"]] == [[0, 1]]
+    assert json.loads((folder / "environment.json").read_text())["lock"] == environment["lock"]
     printed = parsed(result)
     assert printed["result"]["steps"] == STEPS
     entry = Ledger(here / "runs").newest(0, "tiny")

@@ -205,7 +205,8 @@ def test_a_run_of_an_earlier_version_stays_in_its_experiment(workspace):
         state.unlink()
     (report,) = sync(folder, PROJECT, [MlflowBackend(workspace.mlflow_uri)])
     assert report.error is None and report.points == 5
-    assert tracked(workspace, "old", PROJECT).info.run_id == earlier.info.run_id
+    found = tracked(workspace, "old", PROJECT)
+    assert (found.info.run_id, found.data.metrics) == (earlier.info.run_id, {"train/loss": 0.2})
 
 
 def test_wandb_gets_the_same_facts_and_the_bundle_by_reference(workspace):
