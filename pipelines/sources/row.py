@@ -130,8 +130,12 @@ class SourceRow:
         Raises RejectedError (unsafe_path, missing_file, unknown_protocol, fetch_refused).
         """
         url, copy = self.content_url, self._copy(videos)
-        if is_web(url) and copy is None and lacks_credentials(url):
-            raise RejectedError("fetch_refused", "its URL had a token or signature, which is not recorded")
+        if is_web(url) and lacks_credentials(url):
+            if copy is None:
+                raise RejectedError(
+                    "fetch_refused", "its URL had a token or signature, which is not recorded"
+                )
+            return [copy]
         if is_web(url):
             return [url] if copy is None else [copy, url]
         if is_url(url) or url.startswith("/"):

@@ -1,6 +1,10 @@
 """`sign`, `verify-signature` and `--require-signer`, through the command."""
 
 import json
+import re
+import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ from models.bundle import open_bundle
 from orchestration import registry
 from orchestration.workspace import Workspace
 from tests.support.command import fails, run
+from tests.support.paths import ROOT
 from tests.support.signing_keys import KeyPair, key_pair
 from tests.support.small_stages import make_bundle
 
@@ -118,3 +123,27 @@ def test_a_rollback_to_an_unsigned_bundle_is_refused_where_a_signer_is_required(
         registry.rollback(ledger)
     assert run("sign", "previous", "--key", keys.private).exit_code == 0
     assert registry.rollback(ledger).bundle_id == open_bundle(here / "runs" / "a").id
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_the_commands_of_the_page_sign_verify_and_use_a_bundle(here):
+    section = (
+        (ROOT / "docs" / "registry.md").read_text().partition("\n## Signatures\n")[2].partition("\n## ")[0]
+    )
+    lines = [
+        line for block in re.findall(r"^```\n(.*?)^```$", section, re.M | re.S) for line in block.splitlines()
+    ]
+    assert [line.split()[0] for line in lines].count("openssl") == 2
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(here / "my.png")
+    for line in lines:
+        program, *words = shlex.split(line)
+        if program == "openssl":
+            subprocess.run([program, *words], cwd=here, check=True, capture_output=True)
+        else:
+            steps = ("--steps", 1) if words[0] == "animate" else ()
+            result = run(*words, *steps)
+            assert result.exit_code == 0, result.output
+    fingerprint = subprocess.run(
+        ["sha256sum", "public.pem"], cwd=here, check=True, capture_output=True
+    ).stdout.split()[0]
+    assert fingerprint.decode() in run("verify-signature", "champion", "--key", "public.pem").stdout
