@@ -33,6 +33,9 @@ class ObjectStore:
 
     def read(self, known: Sequence[bytes] = ()) -> StoredLines:
         """Every object, in the order of the names; those that are known are not fetched."""
+        return _ATTEMPTS.call(lambda: self._read(known))
+
+    def _read(self, known: Sequence[bytes]) -> StoredLines:
         names = [name for name in self.folder.names(FOLDER) if _NAME.fullmatch(name)]
         names.sort(key=lambda name: int(name.partition(".")[0]))
         expected = [_name(number) for number in range(len(names))]
