@@ -8,6 +8,7 @@ from orchestration import registry
 from orchestration.lineage import Descendant, seen_by
 from pipelines.loader import WeightedDataset
 from tests.support.lineages import Workbench, ingested
+from tests.support.small_stages import make_bundle
 
 
 @pytest.fixture(scope="module", name="bench")
@@ -24,6 +25,7 @@ def several_runs(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     bench.train("mixed-before", 2, [first, second], urls, parent="on-other", recorded=False)
     bench.train("continues", 2, [second], urls[1:], continued="mixed", finish=False)
     bench.train("validates", 2, [second], urls[1:], sets=(f"validation.data={one.url}",), finish=False)
+    make_bundle(bench.root / "loose" / "kept", stage=2, parent=bench.bundle("on-one").id)  # its run is gone
     registry.give_alias(bench.ledger, bench.bundle("below"), "challenger")
     return bench
 
@@ -51,6 +53,7 @@ def test_runs_bundles_and_aliases_that_descend_from_a_dataset_are_found(bench: W
     assert others == {
         ("bundle", "on-one"),
         ("bundle", "below"),
+        ("bundle", "loose"),
         ("bundle", "mixed-before"),
         ("alias", "challenger of tiny"),
     }
