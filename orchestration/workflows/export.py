@@ -14,6 +14,7 @@ from orchestration import export as exports
 from orchestration import registry
 from orchestration.export import ListedExport, Location, Published, Subject, read_card_fields
 from orchestration.registry import Draft, Entry, History
+from orchestration.workflows.tracked_changes import follow_change
 from orchestration.workspace import Workspace
 
 
@@ -95,7 +96,7 @@ def export(
     where = location.path(exports.pointer_file(name))
     entry, recorded = _record(options, bundle, published, where, check, workspace)
     removed = [] if options.keep is None else exports.prune(location, options.keep)
-    warning = registry.mirror_change(ledger, workspace.mlflow_uri, entry) if recorded else None
+    warning = follow_change(entry, workspace) if recorded else None
     return ExportResult(published, where, entry, recorded, removed, warning)
 
 
