@@ -13,6 +13,7 @@ from core.lock import exclusive_lock
 from core.storage import Folder
 from core.urls import relative_to, resolve
 from pipelines.dataset import Dataset
+from pipelines.dataset.clip_units import shard_name
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.dataset_record import DATASET, read_dataset_record
 from pipelines.dataset.latent_records import holds_latents
@@ -35,7 +36,7 @@ from pipelines.takedown.clips import remove_videos
 from pipelines.takedown.latents import follow_dataset
 from pipelines.takedown.latents_plan import ShardVersions
 from pipelines.takedown.plan import DatasetPlan, plan_takedown, require_clips
-from pipelines.takedown.rewriting import complete_units
+from pipelines.takedown.rewriting import complete_units, remove_uncommitted
 
 Progress = Callable[[int, int], None]
 
@@ -138,6 +139,7 @@ def _finish(
     complete_units(folder, UnitManifest)
     hashes = hashes_in(takedowns)
     _rewrite_units(folder, _units_with(folder, hashes) if affected is None else affected, hashes, progress)
+    remove_uncommitted(folder, shard_name)
     dataset = _commit(folder, unfinished)
     if dataset is not None:
         follow_takedown(dataset, takedowns[-1]["digest"])

@@ -24,7 +24,7 @@ from pipelines.dataset.shard_writer import ShardWriter
 from pipelines.dataset.units import committed_units, read_unit, read_units, unit_name
 from pipelines.takedown.cached import drop_shards, drop_tables
 from pipelines.takedown.latents_plan import ShardVersions
-from pipelines.takedown.rewriting import complete_units, rewrite_unit
+from pipelines.takedown.rewriting import complete_units, remove_uncommitted, rewrite_unit
 
 
 def follow_dataset(url: str, source: Folder, dataset: Dataset | None, versions: ShardVersions) -> bool:
@@ -44,6 +44,7 @@ def follow_dataset(url: str, source: Folder, dataset: Dataset | None, versions: 
     if not holds_latents(url):
         return True  # they were deleted since the takedown was stopped
     complete_units(folder, LatentManifest)
+    remove_uncommitted(folder, latent_shard_name)
     key = LatentKey.recorded(
         parse_record(Settings, folder.read(ENCODE), f"{folder}/{ENCODE}", "encode again")
     )

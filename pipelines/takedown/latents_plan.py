@@ -1,6 +1,6 @@
 """Which latents are of a dataset, and which of their tars have samples that are taken down."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -8,7 +8,7 @@ from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset.dataset_record import DATASET, read_dataset_record
 from pipelines.dataset.latent_records import LATENTS, LatentManifest, holds_latents, read_latents_record
-from pipelines.dataset.records import DatasetRecord, Takedown
+from pipelines.dataset.records import DatasetRecord, Takedown, UnitManifest
 from pipelines.dataset.takedowns import read_takedowns
 from pipelines.dataset.units import committed_units, read_unit, read_units
 
@@ -72,10 +72,20 @@ def latents_of(dataset: str, latents: Sequence[str]) -> list[str]:
 
     Raises AnimaticError if there are no latents at one of them, or a record is damaged.
     """
+    if not latents:
+        return []
     folder = Folder(dataset)
-    info = read_dataset_record(folder) if folder.exists(DATASET) else None
     versions = ShardVersions.of(read_takedowns(folder)["takedowns"])
-    return [url for url in latents if _are_of(_existing(url), info, versions)]
+    digests = set(versions.digests)
+    if folder.exists(DATASET):
+        info = read_dataset_record(folder)
+        digests.add(info["digest"])
+        shards = info["shards"]
+    else:  # an ingest that did not finish
+        committed = sorted(committed_units(folder))
+        shards = [manifest["shard"] for manifest in read_units(folder, committed, UnitManifest)]
+    present = {shard["sha256"] for shard in shards}
+    return [url for url in latents if _are_of(_existing(url), digests, present, versions)]
 
 
 def _existing(url: str) -> Folder:
@@ -104,12 +114,12 @@ def plan_latents(info: DatasetRecord | None, url: str, versions: ShardVersions) 
     return LatentsPlan(url, tuple(rewritten), tuple(stale))
 
 
-def _are_of(latents: Folder, info: DatasetRecord | None, versions: ShardVersions) -> bool:
-    """Whether latents are of the dataset, or were in an earlier state of it."""
-    digests = {*versions.digests, *([info["digest"]] if info else [])}
+def _are_of(
+    latents: Folder, digests: Collection[str], shards: Collection[str], versions: ShardVersions
+) -> bool:
+    """Whether latents are of one of the states of a dataset, or of one of its tars as it is or was."""
     if latents.exists(LATENTS) and read_latents_record(latents)["dataset"] in digests:
         return True
-    shards = {shard["sha256"] for shard in info["shards"]} if info else set()
     units = sorted(committed_units(latents))
     sources = (manifest["source"] for manifest in read_units(latents, units, LatentManifest))
     return any(source in shards or source in versions for source in sources)

@@ -14,7 +14,7 @@ from core.storage import Folder
 from pipelines.dataset.record_files import parse_record
 from pipelines.dataset.records import ShardRecord
 from pipelines.dataset.shard_writer import ShardWriter
-from pipelines.dataset.units import opened_shard, unit_name
+from pipelines.dataset.units import committed_units, opened_shard, unit_name
 
 M = TypeVar("M", bound=Mapping[str, object])
 
@@ -64,6 +64,19 @@ def complete_units(folder: Folder, schema: type[M]) -> None:
         if _digest(folder, shard["name"]) == shard["sha256"]:
             folder.write(unit_name(cast(int, manifest["unit"])), content)
         folder.remove(stored)
+
+
+def remove_uncommitted(folder: Folder, shard_name: Callable[[int], str]) -> None:
+    """Delete the tars of units without a manifest, as jobs that were killed left them; jobs write them again.
+
+    ``shard_name``: of a unit's tar.
+    """
+    prefix, suffix = shard_name(0).split("000000")
+    committed = committed_units(folder)
+    for name in folder.names():
+        number = name.removeprefix(prefix).removesuffix(suffix)
+        if name == f"{prefix}{number}{suffix}" and number.isdecimal() and int(number) not in committed:
+            folder.remove(name)
 
 
 def _next_name(unit: int) -> str:

@@ -245,6 +245,18 @@ def test_another_job_that_writes_to_the_dataset_or_latents_keeps_it_out(world: P
         assert not (world / "data" / "takedowns.json").exists()
 
 
+def test_tars_that_killed_jobs_left_without_a_manifest_are_deleted(world: Path) -> None:
+    for folder in ("data", "latents"):
+        (world / folder / "units" / "unit-000001.json").unlink()
+    (world / "data" / "dataset.json").unlink()
+    (world / "data" / "ingest.json").write_text("{}")
+    (world / "latents" / "latents.json").unlink()
+    assert remove(world, "3").digest is None  # a row that the ingest has yet to finish
+    left = {str(path.relative_to(world)) for path in world.rglob("*-00000?.tar")}
+    assert left >= {"data/shard-000000.tar", "data/shard-000002.tar", "latents/latents-000000.tar"}
+    assert not left & {"data/shard-000001.tar", "latents/latents-000001.tar"}
+
+
 def test_an_index_of_images_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     build_dataset(folder, [8])
