@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from core.host import host_identity, process_identity
 from orchestration.export.copying import write
 from orchestration.export.location import Location
 
@@ -21,18 +20,33 @@ _LONGEST_EXPORT = timedelta(hours=24)
 
 
 class Mark(BaseModel):
-    """Who writes an export, and since when."""
+    """Which process writes an export, and since when; ``host`` and ``identity`` as of :mod:`core.host`."""
 
     model_config = ConfigDict(frozen=True)
 
     time: AwareDatetime
     host: str
     process: int
+    identity: str = ""
+
+    @classmethod
+    def of_this_process(cls) -> Mark:
+        """That of an export that begins now."""
+        process = os.getpid()
+        return cls(
+            time=datetime.now(UTC),
+            host=host_identity(),
+            process=process,
+            identity=process_identity(process),
+        )
 
     def is_left_over(self) -> bool:
         """Whether its process cannot be at work any more: it ended, or began too long ago elsewhere."""
-        if self.host == socket.gethostname() and not Path(f"/proc/{self.process}").exists():
-            return True
+        if self.host == host_identity():
+            try:
+                return process_identity(self.process) != self.identity
+            except OSError:  # no such process
+                return True
         return datetime.now(UTC) - self.time > _LONGEST_EXPORT
 
 
@@ -42,9 +56,8 @@ def marked(location: Location, export: str) -> Iterator[None]:
     for name in _marks(location, export):
         if _is_left_over(location, name):
             _remove(location, name)
-    mark = Mark(time=datetime.now(UTC), host=socket.gethostname(), process=os.getpid())
     own = f"{export}/{_PREFIX}{uuid.uuid4().hex[:8]}"
-    write(location, own, mark.model_dump_json().encode())
+    write(location, own, Mark.of_this_process().model_dump_json().encode())
     try:
         yield
     finally:

@@ -23,7 +23,8 @@ def prune(location: Location, keep: int) -> list[str]:
         oldest_first = sorted(unnamed, key=lambda folder: _created(location, folder))
         removed = []
         for folder in oldest_first[: max(0, len(unnamed) - keep)]:
-            if folder not in _named(location) and not is_being_written(location, folder):
+            # In this order: an export writes its pointer before it removes its mark.
+            if not is_being_written(location, folder) and folder not in _named(location):
                 _remove(location, folder)
                 removed.append(folder)
         return removed

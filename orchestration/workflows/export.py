@@ -64,7 +64,8 @@ def export(
 
     Raises:
         AnimaticError: no such bundle, one that cannot be served or was withdrawn from use; a location that
-            cannot be written to; an alias that moved meanwhile; or a damaged ledger.
+            cannot be written to; an alias that moved meanwhile; or a damaged ledger. What became visible
+            before is recorded nevertheless.
     """
     ledger = workspace.ledger
     formats = exports.formats_of(options.formats)
@@ -94,9 +95,10 @@ def export(
         exports.Request(subject, location, name, alias, lambda: check(ledger), on_progress)
     )
     where = location.path(exports.pointer_file(name))
-    entry, recorded = _record(options, bundle, published, where, check, workspace)
-    removed = [] if options.keep is None else exports.prune(location, options.keep)
+    entry, recorded = _record(options, bundle, published, where, workspace)
     warning = follow_change(entry, workspace) if recorded else None
+    _check_recorded(check, ledger, bundle, where)
+    removed = [] if options.keep is None else exports.prune(location, options.keep)
     return ExportResult(published, where, entry, recorded, removed, warning)
 
 
@@ -152,10 +154,9 @@ def _record(
     bundle: Bundle,
     published: Published,
     location: str,
-    check: Callable[[History], None],
     workspace: Workspace,
 ) -> tuple[Entry, bool]:
-    """The entry of an export, and whether it was added now."""
+    """The entry of an export, and whether it was added now: it is visible, whatever became of the bundle."""
     draft = dataclasses.replace(
         Draft.of("exported", bundle, actor=options.actor, note=options.note),
         location=location,
@@ -166,7 +167,6 @@ def _record(
 
     def decide(history: History) -> Draft | Entry:
         nonlocal added
-        check(history)
         at = [entry for entry in history.entries() if entry.kind == "exported" and entry.location == location]
         added = not at or (at[-1].bundle_id, at[-1].digest) != (bundle.id, published.export.digest)
         return draft if added else at[-1]
@@ -177,6 +177,16 @@ def _record(
         raise AnimaticError(
             f"{location} was written, but the ledger does not record it: {error}; then run the same command "
             "again, which copies nothing twice"
+        ) from error
+
+
+def _check_recorded(check: Callable[[History], None], ledger: History, bundle: Bundle, location: str) -> None:
+    """Report a withdrawal, or a move of the alias, between the last check and the pointer."""
+    try:
+        check(ledger)
+    except AnimaticError as error:
+        raise AnimaticError(
+            f"{location} names bundle {bundle.id[:12]}, which the ledger records, but meanwhile {error}"
         ) from error
 
 

@@ -11,6 +11,7 @@ from models.bundle import open_bundle
 from orchestration import export as exports
 from orchestration import registry
 from orchestration.export import Location, Pointer, list_exports, read_export
+from orchestration.export.marks import Mark
 from orchestration.workspace import Workspace
 from tests.support.exports import champion, export_to, flip_byte, manifest_of, visible
 from tests.support.small_stages import make_bundle
@@ -112,6 +113,32 @@ def test_keep_removes_only_exports_that_no_pointer_names_and_nobody_writes(
     present = {f"exports/{name}" for name in folder.names("exports")}
     assert {named, result.published.export.folder} < present
     assert len(present) == 3
+
+
+def test_an_export_that_ends_while_others_are_removed_stays(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pointer appears, and its mark goes, between two questions of the process that removes."""
+    location = Location(str(tmp_path / "serving"))
+    folder = export_to(tmp_path / "serving", workspace).published.export.folder
+    (tmp_path / "serving" / "champion.json").rename(tmp_path / "pointer")
+    asked = exports.pruning.is_being_written
+
+    def end_meanwhile(*arguments: object) -> bool:
+        (tmp_path / "pointer").rename(tmp_path / "serving" / "champion.json")
+        return asked(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(exports.pruning, "is_being_written", end_meanwhile)
+    assert exports.prune(location, 0) == []
+    assert location.exports() == [folder]
+
+
+def test_the_mark_of_a_process_that_ended_is_left_over_and_that_of_another_container_is_not() -> None:
+    own = Mark.of_this_process()
+    assert not own.is_left_over()
+    assert own.model_copy(update={"identity": f"{own.identity}0"}).is_left_over()
+    assert own.model_copy(update={"process": 2**30}).is_left_over()
+    assert not own.model_copy(update={"host": "0" * 16, "process": 2**30}).is_left_over()
 
 
 def test_a_pointer_is_written_as_it_is_read(workspace: Workspace, tmp_path: Path) -> None:

@@ -38,6 +38,27 @@ def test_an_alias_that_moved_during_the_copy_is_noticed_before_anything_is_visib
     assert "exported" not in kinds(workspace)
 
 
+def test_a_visible_export_is_recorded_whatever_became_of_its_bundle_at_the_last_moment(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = exports.publishing._point
+
+    def withdraw_meanwhile(*arguments: object) -> object:
+        done = point(*arguments)  # type: ignore[arg-type]
+        known = workspace.ledger.champion("tiny")
+        assert known is not None
+        registry.withdraw(workspace.ledger, known, "licence", force=True)
+        return done
+
+    monkeypatch.setattr(exports.publishing, "_point", withdraw_meanwhile)
+    with pytest.raises(
+        AnimaticError, match=r"names bundle \w{12}, which the ledger records, but .*withdrawn"
+    ):
+        export_to(tmp_path / "serving", workspace)
+    assert (tmp_path / "serving" / "champion.json").is_file()
+    assert kinds(workspace)[-2:] == ["withdrawn", "exported"]
+
+
 def test_a_withdrawn_bundle_is_not_exported(workspace: Workspace, tmp_path: Path) -> None:
     make_bundle(tmp_path / "other", seed=5)
     other = open_bundle(tmp_path / "other")
