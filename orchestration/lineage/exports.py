@@ -44,9 +44,14 @@ class _Pointer(BaseModel):
 class _Export:
     """Where an export is: the folder or URL of its location, its own folder there, and its pointer."""
 
-    location: Folder
+    url: str
     folder: str
     pointer: str
+
+    @property
+    def location(self) -> Folder:
+        """Raises AnimaticError where this machine cannot open such URLs."""
+        return Folder(self.url)
 
 
 def check_export(entry: Entry, looker: Looker, *, deep: bool) -> tuple[Check, tuple[Fact, ...]]:
@@ -56,7 +61,7 @@ def check_export(entry: Entry, looker: Looker, *, deep: bool) -> tuple[Check, tu
         deep: read all of its bytes; otherwise its manifest, and the sizes of its files.
     """
     location, _, pointer = entry.location.rpartition("/")
-    export = _Export(Folder(location or "."), f"exports/{entry.bundle_id[:16]}-{entry.digest[:8]}", pointer)
+    export = _Export(location or ".", f"exports/{entry.bundle_id[:16]}-{entry.digest[:8]}", pointer)
     manifest = looker.look(entry.location, lambda: _manifest(export, entry.digest))
     if isinstance(manifest, Check):
         return manifest, ()

@@ -44,9 +44,9 @@ class Node:
         title: for people, one line.
         digest: its identity: a bundle's id, the digest of a dataset, the sha256 of a file. None for what has
             none: an alias, a deployment, a run whose configuration is not known.
-        state: ``verified``: its content was compared with the digest; ``changed``: it was, and differs;
-            ``missing``: it is not where it was; ``unreachable``: its store does not answer or refuses;
-            ``not_checked``: there is nothing to compare, or it would take long.
+        state: ``verified``: it was compared with the digest, as far as ``reason`` states; ``changed``: it
+            was, and differs; ``missing``: it is not where it was; ``unreachable``: its store does not answer
+            or refuses; ``not_checked``: there is nothing to compare, or it would take long.
         reason: why the state is not ``verified``, or what was compared; one line.
         where: folder, file or URL; relative to the working directory where it is below; None if not known.
         facts: in the order in which they are displayed; labels differ.

@@ -14,6 +14,8 @@ STATE_WORDS: dict[State, str] = {
     "unreachable": "unreachable",
     "not_checked": "not checked",
 }
+# Of these, only records and sizes are compared unless all bytes are asked for: the line states which.
+_IN_TWO_WAYS = ("dataset", "latents", "export")
 _SHORT = 12
 
 
@@ -82,6 +84,8 @@ def _text(node: Node) -> str:
     state = STATE_WORDS[node.state]
     if node.state != "verified":
         state = f"{state}: {node.reason}"
+    elif node.kind in _IN_TWO_WAYS:
+        state = f"{state} ({node.reason})"
     return "  ".join(filter(None, (node.title, _digest(node), node.where, state)))
 
 

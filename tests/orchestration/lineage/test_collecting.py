@@ -194,12 +194,13 @@ def test_stores_that_do_not_answer_or_refuse_are_unreachable_within_the_limit(mo
         port = silent.getsockname()[1]
         entry = registry.known_bundle(moved.ledger, "champion")
         path = moved.ledger.path_of(entry)
-        for url in (f"http://127.0.0.1:{port}/a/champion.json", "http://127.0.0.1:1/champion.json"):
+        servers = (f"http://127.0.0.1:{port}/a/champion.json", "http://127.0.0.1:1/champion.json")
+        for url in (*servers, "unheard-of://bucket/champion.json"):
             draft = Draft("exported", entry.bundle_id, path, 3, "tiny", location=url, digest="e" * 64)
             moved.ledger.update(lambda _, draft=draft: draft)
         graph = champion_lineage(moved)
     states = [(node.state, node.reason) for node in graph.of_kind("export")]
-    assert [state for state, _ in states] == ["missing", "unreachable", "unreachable"]
+    assert [state for state, _ in states] == ["missing", "unreachable", "unreachable", "unreachable"]
     assert states[1][1] == "no answer within 0.2 s"
 
 
