@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from core.urls import without_credentials
 from orchestration.registry.entry import Draft, Entry
 from orchestration.registry.history import History
 from orchestration.registry.ledger import Ledger
@@ -21,6 +22,8 @@ def record_deployment(
     Raises:
         AnimaticError: the ledger is damaged, locked, or does not answer.
     """
+
+    location = without_credentials(location)  # as entries have it
 
     def decide(history: History) -> Draft | Entry:
         draft = Draft(

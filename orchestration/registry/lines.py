@@ -100,6 +100,6 @@ def _sealed(line: bytes) -> Line | None:
         if values["format"] < FORMAT:
             return None
         entry = Entry.model_validate(values) if values["format"] == FORMAT else None
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
     return Line(*links, entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from core.errors import AnimaticError
 from orchestration.registry.aliases import PREVIOUS
@@ -32,38 +33,38 @@ def withdraw(
     Raises:
         AnimaticError: the bundle does not have the alias; or it has some, without ``force``.
     """
-    name, preset = known.bundle_id[:12], known.preset
 
     def decide(history: History) -> Draft | Entry:
+        path, preset = history.path_of(known), known.preset
+        draft = Draft("withdrawn", known.bundle_id, path, known.stage, preset, actor, note=reason)
         held = [
-            other
-            for other, entry in history.aliases(preset).items()
-            if entry.bundle_id == known.bundle_id and other != PREVIOUS
+            name
+            for name, entry in history.aliases(preset).items()
+            if entry.bundle_id == known.bundle_id and name != PREVIOUS
         ]
-        draft = Draft(
-            "withdrawn",
-            known.bundle_id,
-            history.path_of(known),
-            known.stage,
-            preset,
-            actor,
-            note=reason,
-        )
         if alias is not None:
-            if alias not in held:
-                has = f"it has {', '.join(held)}" if held else "it has none"
-                raise AnimaticError(
-                    f"bundle {name} does not have the alias {alias} of preset {preset}: {has}"
-                )
-            return dataclasses.replace(draft, alias=alias)
-        withdrawn = history.withdrawn(known.bundle_id)
-        if withdrawn is not None:
-            return withdrawn
-        if held and not force:
-            raise AnimaticError(
-                f"bundle {name} is {' and '.join(held)} of preset {preset}: promote another one first "
-                "(`animatic promote`, `animatic rollback`), or pass --force to leave the preset without"
-            )
-        return dataclasses.replace(draft, forced=f"was {', '.join(held)}" if held else "")
+            return _of_alias(draft, alias, held)
+        return history.withdrawn(known.bundle_id) or _from_use(draft, held, force)
 
     return ledger.update(decide)
+
+
+def _of_alias(draft: Draft, alias: str, held: Sequence[str]) -> Draft:
+    """The removal of one of the aliases that the bundle has."""
+    if alias not in held:
+        has = f"it has {', '.join(held)}" if held else "it has none"
+        raise AnimaticError(
+            f"bundle {draft.bundle_id[:12]} does not have the alias {alias} of preset {draft.preset}: {has}"
+        )
+    return dataclasses.replace(draft, alias=alias)
+
+
+def _from_use(draft: Draft, held: Sequence[str], force: bool) -> Draft:
+    """The withdrawal of the bundle, which removes the aliases that it has."""
+    if held and not force:
+        raise AnimaticError(
+            f"bundle {draft.bundle_id[:12]} is {' and '.join(held)} of preset {draft.preset}: promote "
+            "another one first (`animatic promote`, `animatic rollback`), or pass --force to leave the "
+            "preset without"
+        )
+    return dataclasses.replace(draft, forced=f"was {', '.join(held)}" if held else "")

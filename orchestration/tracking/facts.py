@@ -133,7 +133,7 @@ def facts_of(run: TrackedRun, standing: Mapping[str, str] | None = None) -> Fact
     Raises:
         AnimaticError: the record of its evaluations is damaged.
     """
-    entries = [entry for entry in read_journal(run.journal) if entry.event in FACTUAL]
+    entries = [entry for entry in read_journal(run.journal, metrics=False) if entry.event in FACTUAL]
     newest = {entry.event: entry.content for entry in entries}
     start, environment = newest.get("start", {}), newest.get("environment", {})
     bundle = _bundle(newest["bundle"], run) if "bundle" in newest else None

@@ -17,7 +17,10 @@ def follow_change(entry: registry.Entry, workspace: Workspace) -> str | None:
     The entry is recorded already: nothing that fails here undoes it.
     """
     warnings = [registry.mirror_change(workspace.ledger, workspace.mlflow_uri, entry)]
-    snapshot = workspace.ledger.snapshot()
+    try:
+        snapshot = workspace.ledger.snapshot()
+    except AnimaticError as error:  # a store that does not answer any more
+        return "; ".join(filter(None, (*warnings, f"the pages of runs are not up to date: {error}")))
     moved = [each for each in snapshot.entries() if each.preset == entry.preset and each.kind != "accepted"]
     concerned = list(dict.fromkeys(each.bundle_id for each in reversed(moved)))[:_CONCERNED]
     for bundle_id in concerned:

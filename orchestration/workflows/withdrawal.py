@@ -64,10 +64,10 @@ def record_deployment(options: DeploymentOptions, workspace: Workspace) -> tuple
     entry = registry.record_deployment(
         workspace.ledger, known, options.location, actor=options.actor, note=options.note
     )
+    warnings = [follow_change(entry, workspace)]
     withdrawn = workspace.ledger.withdrawn(known.bundle_id)
-    warning = follow_change(entry, workspace)
     if withdrawn is not None:
-        warning = (
+        warnings.append(
             f"bundle {known.bundle_id[:12]} was withdrawn from use ({withdrawn.note}): deploy another one"
         )
-    return entry, warning
+    return entry, "; ".join(filter(None, warnings)) or None

@@ -240,6 +240,7 @@ def test_a_deployment_is_recorded_once_while_it_lasts(
     one, two = (promote(ledger, tmp_path / name) for name in ("one", "two"))
     first = registry.record_deployment(ledger, one, "https://host/v1")
     assert registry.record_deployment(ledger, one, "https://host/v1") == first
+    assert registry.record_deployment(ledger, one, "https://user:secret@host/v1") == first
     assert registry.record_deployment(ledger, one, "https://other/v1") != first
     registry.record_deployment(ledger, two, "https://host/v1")
     assert registry.record_deployment(ledger, one, "https://host/v1") != first

@@ -200,6 +200,14 @@ def test_a_whole_entry_that_lost_its_newline_and_a_digit_is_not_cut_off(tmp_path
         assert ledger.verify() != []
 
 
+@pytest.mark.parametrize("damaged", [b'{"format":2,"seq":Infinity}', b'{"format":' + b"[" * 200_000])
+def test_a_line_that_is_no_entry_is_damage_whatever_it_contains(tmp_path: Path, damaged: bytes) -> None:
+    ledger = local_ledger(tmp_path / "registry")
+    with (tmp_path / "registry" / "ledger.jsonl").open("ab") as file:
+        file.write(damaged + b"\n")
+    assert ledger.verify() == ["line 6 is not a ledger entry"]
+
+
 def test_a_line_of_format_1_in_another_form_than_it_was_written_is_found(tmp_path: Path) -> None:
     ledger = local_ledger(tmp_path / "registry")
     path = tmp_path / "registry" / "ledger.jsonl"
