@@ -179,4 +179,4 @@ def _follow(folder: Folder, plan: DatasetPlan) -> TakedownResult:
     incomplete = [
         each.latents for each in plan.latents if not follow_dataset(each.latents, folder, dataset, versions)
     ]
-    return TakedownResult(plan, dataset.digest if dataset else None, tuple(incomplete))
+    return TakedownResult(plan, dataset.digest if dataset is not None else None, tuple(incomplete))

@@ -155,6 +155,12 @@ def test_a_second_call_changes_nothing(world: Path) -> None:
     }
 
 
+def test_a_dataset_without_any_clip_left_is_a_dataset(world: Path) -> None:
+    result = remove(world, *map(str, range(6)))
+    assert result.digest == Dataset.open(world / "data").digest and not result.incomplete_latents
+    assert verify(str(world / "data"), deep=True) == []
+
+
 def test_latents_that_are_named_later_follow_then(world: Path) -> None:
     remove(world, "3", latents=False)
     remove(world, "4", latents=False)
