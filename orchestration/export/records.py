@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeInt,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from core.canonical_json import INDENTED_ESCAPED
 from core.errors import AnimaticError
@@ -46,7 +54,7 @@ class ExportedFile(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     sha256: Digest
-    bytes: int
+    bytes: NonNegativeInt
 
 
 class LedgerPosition(BaseModel):
@@ -96,8 +104,18 @@ class Manifest(ExportDocument):
     @classmethod
     def _inside(cls, files: dict[str, ExportedFile]) -> dict[str, ExportedFile]:
         for name in files:
-            join_inside("export", name)  # raises ValueError for a name that leads out of the export's folder
+            # ValueError for a name that leads out of the export's folder. Another form of a name, as with
+            # "./", could replace a file that was verified under its own.
+            if join_inside("export", name) != f"export/{name}" or name == ".":
+                raise ValueError(f"{name!r} is not the name of a file")
         return files
+
+    @model_validator(mode="after")
+    def _parts_are_files(self) -> Self:
+        for name in self.parts.values():
+            if name not in self.files and not any(file.startswith(f"{name}/") for file in self.files):
+                raise ValueError(f"part {name} is not among the files")
+        return self
 
 
 class Pointer(ExportDocument):

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from core.errors import AnimaticError
 from core.storage import Folder
 from models.animate import animate
 from models.bundle import open_bundle
-from orchestration.export import read_export
+from orchestration.export import Manifest, read_export
+from orchestration.export.records import UnreadableDocumentError, parse
 from orchestration.signatures import private_key, sign_bundle
 from orchestration.workspace import Workspace
 from tests.support.exports import export_to, manifest_of
@@ -44,6 +46,25 @@ def test_a_changed_manifest_is_not_used(url: str, workspace: Workspace, tmp_path
     Folder(url).write(name, content.replace(b'"bundle/README.md"', b'"../../README.md"'))
     with pytest.raises(AnimaticError, match=r"is not an export's manifest"):
         read_export(url, "champion", to=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parts": {"codec": "../../secret"}},
+        {"parts": {"codec": "/etc/passwd"}},
+        {"files": {"./bundle/README.md": {"sha256": "0" * 64, "bytes": 1}}},
+        {"files": {".": {"sha256": "0" * 64, "bytes": 1}}},
+    ],
+)
+def test_a_manifest_names_only_files_of_its_folder_each_in_one_form(
+    workspace: Workspace, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    manifest = manifest_of(export_to(tmp_path / "serving", workspace)).model_dump(mode="json")
+    files = {**manifest["files"], **change.get("files", {})}
+    content = json.dumps({**manifest, **change, "files": files}).encode()
+    with pytest.raises(UnreadableDocumentError, match="is not an export's manifest"):
+        parse(Manifest, content, "export.json")
 
 
 def test_a_name_that_does_not_exist_is_an_error_with_those_that_do(
