@@ -51,4 +51,8 @@ def accepted_keys(signers: Sequence[Path] = ()) -> tuple[PublicKey, ...] | None:
 
 
 def _signers_of_machine() -> list[Path]:
-    return [Path(name) for name in os.environ.get(SIGNERS_VARIABLE, "").split(":") if name]
+    value = os.environ.get(SIGNERS_VARIABLE, "")
+    names = [Path(name) for name in value.split(":") if name.strip()]
+    if value and not names:  # not "no signature is required", which nobody would write like this
+        raise AnimaticError(f"{SIGNERS_VARIABLE} names no key: list files of public keys, or unset it")
+    return names

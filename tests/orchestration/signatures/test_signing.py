@@ -348,3 +348,7 @@ def test_a_machine_that_requires_a_signer_opens_nothing_else(signed, tmp_path, m
     monkeypatch.setenv("ANIMATIC_REQUIRE_SIGNER", str(tmp_path / "missing.pem"))
     with pytest.raises(AnimaticError, match=r"no key at .*missing\.pem"):
         open_trusted(folder)
+    for nothing in (":", " "):
+        monkeypatch.setenv("ANIMATIC_REQUIRE_SIGNER", nothing)
+        with pytest.raises(AnimaticError, match="ANIMATIC_REQUIRE_SIGNER names no key"):
+            open_trusted(folder)
