@@ -16,7 +16,7 @@ from typing import TypeVar
 from core.errors import AnimaticError
 from core.host import host_name
 from core.storage import Folder
-from core.urls import is_url, scheme_of, without_credentials
+from core.urls import has_credentials, is_url, scheme_of, without_credentials
 from orchestration.registry.chain import Chain, check_chain
 from orchestration.registry.entry import Draft, Entry
 from orchestration.registry.history import History, Snapshot
@@ -72,7 +72,7 @@ class Ledger(History):
         """
         if expect_head is not None and not _HEAD.fullmatch(expect_head):
             raise AnimaticError(
-                f"{expect_head!r} is not the hash of an entry: give 12 to 64 hexadecimal digits, as "
+                f"{expect_head!r} is not the hash of an entry: give its first 12 to 64 digits (0-9, a-f), as "
                 "`animatic registry verify` prints"
             )
         chain = check_chain(self.store.read())
@@ -162,6 +162,11 @@ def open_store(registry: str | Path) -> LedgerStore:
             f"a ledger cannot be in {without_credentials(location)}: {scheme_of(location)}:// has no way to "
             "create a file only if it is absent, so two writers could both win; use a local folder, s3://, "
             "gs:// or az://"
+        )
+    if has_credentials(location):
+        raise AnimaticError(
+            f"a registry's URL must contain no password, token or signature: {without_credentials(location)} "
+            "is enough; its store reads credentials from the environment or a file"
         )
     folder = Folder(location)
     return ObjectStore(folder) if folder.local_path is None else LocalStore(folder.local_path)

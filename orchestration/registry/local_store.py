@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from core.journal import JournalWriter, complete_last_line, torn_line, whole_lines
 from core.lock import file_lock
-from core.storage import Folder
+from core.storage import Folder, StoreError
 from orchestration.registry.lines import parse
 from orchestration.registry.store import StoredLines
 
@@ -36,7 +36,7 @@ class LocalStore:
 
     def read(self, known: Sequence[bytes] = ()) -> StoredLines:
         """Whole lines, and a last one that lacks nothing but its newline, as some editors leave it."""
-        content = self.path.read_bytes() if self.path.is_file() else b""  # once: a writer may be at work
+        content = self._content()  # once: a writer may be at work
         lines, last = whole_lines(content), torn_line(content)
         problems, remarks = [], []
         if parse(last):
@@ -47,6 +47,16 @@ class LocalStore:
             problems.append(f"line {len(lines) + 1} is not an entry, nor the beginning of one")
         names = tuple(f"line {number + 1}" for number in range(len(lines)))
         return StoredLines(tuple(lines), names, tuple(problems), tuple(remarks))
+
+    def _content(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise StoreError(
+                f"the ledger {self.path} cannot be read: {error.strerror}; name a folder as registry"
+            ) from error
 
     def writing(self) -> AbstractContextManager[None]:
         """The lock of the file. Raises LockedError if another process holds it for too long."""

@@ -208,6 +208,14 @@ def test_a_line_that_is_no_entry_is_damage_whatever_it_contains(tmp_path: Path, 
     assert ledger.verify() == ["line 6 is not a ledger entry"]
 
 
+def test_a_registry_that_is_a_file_is_not_an_empty_ledger(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder" / "ledger.jsonl").mkdir(parents=True)
+    for name, reason in (("file", "Not a directory"), ("folder", "Is a directory")):
+        with pytest.raises(AnimaticError, match=f"ledger.jsonl cannot be read: {reason}"):
+            Ledger(tmp_path / name).verify()
+
+
 def test_a_line_of_format_1_in_another_form_than_it_was_written_is_found(tmp_path: Path) -> None:
     ledger = local_ledger(tmp_path / "registry")
     path = tmp_path / "registry" / "ledger.jsonl"

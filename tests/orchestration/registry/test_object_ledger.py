@@ -119,6 +119,12 @@ def test_stores_without_a_conditional_write_are_refused_by_name(location: str) -
     assert "pw" not in str(caught.value)
 
 
+def test_a_registry_whose_url_has_a_password_is_refused_without_it() -> None:
+    with pytest.raises(AnimaticError, match=r"no password.*: s3://bucket/x is enough") as caught:
+        Workspace(Path("runs"), "s3://key:hunter2@bucket/x").ledger  # noqa: B018
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_registry_may_be_elsewhere_than_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for registry in (str(tmp_path / "registry"), f"file://{tmp_path}/registry"):
         monkeypatch.setenv("ANIMATIC_REGISTRY", registry)
