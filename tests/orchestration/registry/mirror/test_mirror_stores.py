@@ -114,6 +114,12 @@ def test_a_rebuild_follows_a_rollback(tmp_path, ledger, store):
     assert again.changes == ()
 
 
+def test_the_result_names_its_store_without_the_password(ledger, store, monkeypatch):
+    monkeypatch.setattr("orchestration.registry.mirror.stores.mlflow_client", lambda _: mlflow_client(store))
+    (done,) = mirror_ledger(ledger, NOWHERE, SERVER.replace("://", "://ann:hunter2@"))
+    assert done.target == SERVER
+
+
 def test_the_store_of_every_bundle_with_an_alias_is_kept_current(tmp_path, ledger, empty_store):
     stores = {}
     for seed, name in enumerate("ab"):
