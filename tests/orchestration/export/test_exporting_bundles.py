@@ -141,6 +141,15 @@ def test_the_mark_of_a_process_that_ended_is_left_over_and_that_of_another_conta
     assert not own.model_copy(update={"host": "0" * 16, "process": 2**30}).is_left_over()
 
 
+def test_damaged_documents_are_not_taken_from_an_earlier_export(
+    url: str, workspace: Workspace, tmp_path: Path
+) -> None:
+    result = export_to(url, workspace)
+    flip_byte(Folder(url), f"{result.published.export.folder}/lineage.json")
+    export_to(url, workspace)
+    assert visible(url, tmp_path / "cache")
+
+
 def test_a_pointer_is_written_as_it_is_read(workspace: Workspace, tmp_path: Path) -> None:
     result = export_to(tmp_path / "serving", workspace)
     content = (tmp_path / "serving" / "champion.json").read_bytes()

@@ -1,5 +1,6 @@
 """An export is fetched and verified before its bundle is opened."""
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from core.errors import AnimaticError
 from core.storage import Folder
 from models.animate import animate
 from models.bundle import open_bundle
-from orchestration.export import Manifest, read_export
+from orchestration.export import ExportedFile, Manifest, read_export
 from orchestration.export.records import UnreadableDocumentError, parse
 from orchestration.signatures import private_key, sign_bundle
 from orchestration.workspace import Workspace
@@ -65,6 +66,34 @@ def test_a_manifest_names_only_files_of_its_folder_each_in_one_form(
     content = json.dumps({**manifest, **change, "files": files}).encode()
     with pytest.raises(UnreadableDocumentError, match="is not an export's manifest"):
         parse(Manifest, content, "export.json")
+
+
+def test_a_pointer_does_not_lead_out_of_its_location(url: str, workspace: Workspace, tmp_path: Path) -> None:
+    export = export_to(url, workspace).published.export.folder
+    content = Folder(url).read("champion.json")
+    for outside in (f"../{export}", f"/{export}", f"{export}/../../.."):
+        Folder(url).write("champion.json", content.replace(export.encode(), outside.encode()))
+        with pytest.raises(AnimaticError, match=r"champion.json is not the pointer of an export"):
+            read_export(url, "champion", to=tmp_path / "cache")
+
+
+def test_a_manifest_with_other_weights_than_its_bundle_is_refused(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """Someone who can write everything at the location still cannot exchange the weights of a bundle."""
+    url = tmp_path / "serving"
+    published = export_to(url, workspace).published
+    folder = url / published.export.folder
+    tamper(folder / "bundle")
+    weights = (folder / "bundle" / "model.safetensors").read_bytes()
+    file = ExportedFile(sha256=hashlib.sha256(weights).hexdigest(), bytes=len(weights))
+    files = {**published.export.manifest.files, "bundle/model.safetensors": file}
+    manifest = published.export.manifest.model_copy(update={"files": files}).encoded()
+    (folder / "export.json").write_bytes(manifest)
+    pointer = published.pointer.model_copy(update={"manifest": hashlib.sha256(manifest).hexdigest()})
+    (url / "champion.json").write_bytes(pointer.encoded())
+    with pytest.raises(AnimaticError, match="contains another bundle than it states"):
+        read_export(str(url), "champion", to=tmp_path / "cache")
 
 
 def test_a_name_that_does_not_exist_is_an_error_with_those_that_do(

@@ -1,5 +1,6 @@
 """What cannot be exported, or was overtaken: one line, and nothing visible."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,22 @@ from orchestration import registry
 from orchestration.export import Location, list_exports
 from orchestration.workflows.export import ExportOptions, export
 from orchestration.workspace import Workspace
-from tests.support.exports import champion, export_to, visible
+from tests.support.exports import champion, export_to, flip_byte, visible
 from tests.support.recorded_store import empty_store, recorded_store
 from tests.support.small_stages import make_bundle
+
+Step = Callable[..., object]
+
+
+def followed_by(step: Step, event: Callable[[], object]) -> Step:
+    """A step of an export after which something happens."""
+
+    def both(*arguments: object) -> object:
+        done = step(*arguments)
+        event()
+        return done
+
+    return both
 
 
 def kinds(workspace: Workspace) -> list[str]:
@@ -24,14 +38,8 @@ def kinds(workspace: Workspace) -> list[str]:
 def test_an_alias_that_moved_during_the_copy_is_noticed_before_anything_is_visible(
     url: str, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = exports.publishing.copy_export
-
-    def promote_meanwhile(*arguments: object) -> object:
-        done = copy(*arguments)  # type: ignore[arg-type]
-        champion(tmp_path, seed=1)
-        return done
-
-    monkeypatch.setattr(exports.publishing, "copy_export", promote_meanwhile)
+    copy = followed_by(exports.publishing.copy_export, lambda: champion(tmp_path, seed=1))
+    monkeypatch.setattr(exports.publishing, "copy_export", copy)
     with pytest.raises(AnimaticError, match=r"the champion of preset tiny is bundle \w{12} .* by now"):
         export_to(url, workspace)
     assert Folder(url).sizes().keys() <= {".lock"}
@@ -67,6 +75,61 @@ def test_a_withdrawn_bundle_is_not_exported(workspace: Workspace, tmp_path: Path
     with pytest.raises(AnimaticError, match=r"was withdrawn from use .* cannot be exported"):
         export_to(tmp_path / "serving", workspace, str(tmp_path / "other"))
     assert not (tmp_path / "serving").exists()
+
+
+@pytest.mark.parametrize(
+    ("step", "message", "visible_names"),
+    [("copy_export", "and cannot be exported", []), ("_point", "the ledger does not record it", ["other"])],
+)
+def test_a_bundle_that_is_withdrawn_during_its_export_is_not_recorded(
+    workspace: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    message: str,
+    visible_names: list[str],
+) -> None:
+    make_bundle(tmp_path / "other", seed=5)
+    known = registry.accept(workspace.ledger, open_bundle(tmp_path / "other"))
+    withdraw = followed_by(
+        getattr(exports.publishing, step),
+        lambda: registry.withdraw(workspace.ledger, known, "made from the wrong data"),
+    )
+    monkeypatch.setattr(exports.publishing, step, withdraw)
+    with pytest.raises(AnimaticError, match=message):
+        export_to(tmp_path / "serving", workspace, str(tmp_path / "other"), name="other")
+    assert Location(str(tmp_path / "serving")).names() == visible_names
+    assert "exported" not in kinds(workspace)
+
+
+def test_a_file_that_is_removed_during_the_export_is_missed(
+    url: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remove() -> None:
+        (export,) = Location(url).exports()
+        Folder(url).remove(f"{export}/bundle/model.safetensors")
+
+    copy = followed_by(exports.publishing.copy_export, remove)
+    monkeypatch.setattr(exports.publishing, "copy_export", copy)
+    with pytest.raises(AnimaticError, match=r"model.safetensors is missing: it was removed while"):
+        export_to(url, workspace)
+    assert Location(url).names() == []
+
+
+def test_a_store_that_returns_other_bytes_than_it_got_is_noticed(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Folder.store
+
+    def damaging(folder: Folder, name: str, path: Path) -> None:
+        store(folder, name, path)
+        if name.endswith("model.safetensors"):
+            flip_byte(folder, name)
+
+    monkeypatch.setattr(Folder, "store", damaging)
+    with pytest.raises(AnimaticError, match=r"model.safetensors does not contain what was written"):
+        export_to(tmp_path / "serving", workspace)
+    assert Location(str(tmp_path / "serving")).names() == []
 
 
 @pytest.mark.parametrize("name", ["dynamicrafter", "diffusers"])
