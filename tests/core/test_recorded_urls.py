@@ -36,6 +36,10 @@ def test_a_url_is_recorded_without_its_credentials_and_refused_in_a_configuratio
     configure(Job, values={"dataset": recordable(written)})
 
 
+def test_a_blank_before_a_url_hides_no_credentials():
+    assert recordable(" https://ann:abc@host/a.mp4?token=abc") == " https://host/a.mp4?token=***"
+
+
 def test_a_table_may_be_at_a_url_with_credentials():
     configure(IngestConfig, values={"source": "https://host/t.csv?token=abc", "output": "data"})
 

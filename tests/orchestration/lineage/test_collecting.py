@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.canonical_json import digest_of
 from core.storage import Folder
 from models.bundle import open_bundle
 from orchestration import registry
@@ -202,6 +203,52 @@ def test_stores_that_do_not_answer_or_refuse_are_unreachable_within_the_limit(mo
     states = [(node.state, node.reason) for node in graph.of_kind("export")]
     assert [state for state, _ in states] == ["missing", "unreachable", "unreachable", "unreachable"]
     assert states[1][1] == "no answer within 0.2 s"
+
+
+def test_what_was_changed_in_an_export_is_named(moved: Workspace) -> None:
+    made = [entry for entry in moved.ledger.entries() if entry.kind == "exported"][-1]
+    where = moved.root / "served" / "0"
+    path, location = moved.ledger.path_of(made), str(where / "champion.json")
+    draft = Draft("exported", made.bundle_id, path, 3, "tiny", location=location, digest=made.digest)
+    moved.ledger.update(lambda _: draft)
+
+    def found(*, deep: bool) -> tuple[str, str]:
+        node = champion_lineage(moved, deep=deep).of_kind("export")[-1]
+        return node.state, node.reason
+
+    assert found(deep=True) == ("verified", "all of its bytes were read")
+    flip(only("exports/*/bundle/model.safetensors", where))
+    assert found(deep=False)[0] == "verified"
+    assert found(deep=True) == ("changed", "bundle/model.safetensors: does not match its recorded sha256")
+    only("exports/*/bundle/model.safetensors", where).unlink()
+    assert found(deep=False) == ("changed", "bundle/model.safetensors: missing")
+    edit(only("exports/*/export.json", where), '"licence": "', '"licence": "X')
+    state, reason = found(deep=False)
+    assert state == "changed" and reason.endswith("is not the one that the ledger recorded")
+
+
+def test_the_study_that_a_promotion_was_decided_with_is_verified(moved: Workspace) -> None:
+    made = registry.known_bundle(moved.ledger, "champion")
+    assert made.gate is not None
+    study = digest_of({"raters": 2})
+    draft = Draft(
+        "promoted",
+        made.bundle_id,
+        moved.ledger.path_of(made),
+        3,
+        "tiny",
+        gate=made.gate.model_copy(update={"study": study}),
+    )
+    moved.ledger.update(lambda _: draft)
+    file = moved.root / "promotions" / f"study-{study}.json"
+    for content, state in (
+        (None, "missing"),
+        ('{"raters": 2}', "verified"),
+        ('{"raters": 3}', "changed"),
+    ):
+        if content is not None:
+            file.write_text(content)
+        assert champion_lineage(moved).of_kind("gate")[-1].state == state
 
 
 def test_a_ledger_of_an_earlier_version_says_what_it_recorded(tmp_path: Path) -> None:
