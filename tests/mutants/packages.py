@@ -37,6 +37,20 @@ PACKAGES = {
     "orchestration/registry": MutatedPackage(
         ("orchestration/registry/*.py",), ("tests/orchestration/registry",)
     ),
+    "orchestration/export": MutatedPackage(
+        ("orchestration/export/*.py", "orchestration/export/card/*.py"), ("tests/orchestration/export",)
+    ),
+    "orchestration/signatures": MutatedPackage(
+        ("orchestration/signatures/*.py",), ("tests/orchestration/signatures",)
+    ),
+    "pipelines/takedown": MutatedPackage(
+        ("pipelines/takedown/*.py",),
+        (
+            "tests/pipelines/takedown",
+            "tests/orchestration/workflows/test_takedown_workflow.py",
+            "tests/faults/test_crash_order_of_takedowns.py",
+        ),
+    ),
     "training/checkpoints": MutatedPackage(
         ("training/checkpoints/*.py",),
         (
