@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import boto3
 import fsspec
 import pytest
 from moto.server import ThreadedMotoServer
@@ -18,6 +17,7 @@ from moto.server import ThreadedMotoServer
 from core.storage import Folder
 from pipelines.dataset.verify import verify
 from pipelines.dataset.verify_latents import verify_latents
+from tests.support.bucket import bucket
 from tests.support.dataset_files import contents
 from tests.support.paths import ROOT
 from tests.support.takedowns import make_world, remove
@@ -96,43 +96,30 @@ def test_takedowns_that_are_killed_on_a_disk(before: Path, after: dict[str, byte
 
 
 @pytest.fixture
-def bucket() -> Iterator[str]:
-    """A bucket on a server of this process."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        for variable in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
-            patch.delenv(variable, raising=False)
-        fsspec.filesystem("s3").clear_instance_cache()
-        boto3.client("s3").create_bucket(Bucket="takedowns")
-        yield "s3://takedowns/world"
-    server.stop()
+def stored_world() -> Iterator[str]:
+    with bucket(ThreadedMotoServer("127.0.0.1", port=0, verbose=False)) as url:
+        yield f"{url}/world"
 
 
 def test_takedowns_that_are_killed_in_an_object_store(
-    before: Path, after: dict[str, bytes], bucket: str
+    before: Path, after: dict[str, bytes], stored_world: str
 ) -> None:
-    folder = Folder(bucket)
+    folder = Folder(stored_world)
 
     def reset() -> None:
         store = fsspec.filesystem("s3", use_listings_cache=False)
-        if store.exists(bucket):
-            store.rm(bucket, recursive=True)
+        if store.exists(stored_world):
+            store.rm(stored_world, recursive=True)
         for name, content in contents(before).items():
             folder.write(name, content)
 
     reset()
-    most_s = seconds_of(bucket)
+    most_s = seconds_of(stored_world)
     reset()
-    assert killed_until_done(bucket, most_s / 2, reset) == KILLS
-    remove(bucket, *IDS)
+    assert killed_until_done(stored_world, most_s / 2, reset) == KILLS
+    remove(stored_world, *IDS)
     store = fsspec.filesystem("s3", use_listings_cache=False)
-    root = bucket.removeprefix("s3://")
+    root = stored_world.removeprefix("s3://")
     found = {name.removeprefix(f"{root}/"): store.cat_file(name) for name in store.find(root)}
     assert found == after
-    assert verify(f"{bucket}/data", deep=True) == verify_latents(f"{bucket}/latents") == []
+    assert verify(f"{stored_world}/data", deep=True) == verify_latents(f"{stored_world}/latents") == []

@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import fsspec
 import pytest
+import requests
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -56,14 +57,19 @@ def bucket(server: ThreadedMotoServer) -> Iterator[str]:
     """The URL of an empty bucket on a server, which other processes find through their environment."""
     server.start()
     host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        for variable in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
-            patch.delenv(variable, raising=False)
-        fsspec.filesystem("s3").clear_instance_cache()
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
-        yield f"s3://{BUCKET}"
-    server.stop()
+    address = f"http://{host}:{port}"
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", address)
+            patch.setenv("AWS_ACCESS_KEY_ID", "test")
+            patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+            patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+            for variable in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+                patch.delenv(variable, raising=False)
+            # All servers of a process have the same objects: those of earlier tests are removed.
+            requests.post(f"{address}/moto-api/reset", timeout=60).raise_for_status()
+            fsspec.filesystem("s3").clear_instance_cache()
+            boto3.client("s3").create_bucket(Bucket=BUCKET)
+            yield f"s3://{BUCKET}"
+    finally:
+        server.stop()
