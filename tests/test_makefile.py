@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from typer.main import get_command
 
 from orchestration.cli import app
 from tests.support.makefile import make, recording_folder
+from tests.support.paths import ROOT
 
 HOSTILE = (
     """a "big" ball costs $5, $HOME $(touch dollar) ${USER} `touch backtick` 'x' """
@@ -32,6 +34,8 @@ ARGUMENTS = {
     "rollback": [],
     "export": ["BUNDLE"],
     "lineage": ["BUNDLE"],
+    "sign": ["BUNDLE"],
+    "verify-signature": ["BUNDLE"],
     "study": ["ACTION", "REPORT_A", "REPORT_B", "STUDY", "ANSWERS"],
     "import-checkpoint": ["CHECKPOINT"],
     "export-checkpoint": ["BUNDLE"],
@@ -42,7 +46,13 @@ ARGUMENTS = {
 }
 VERBS = {"data": "ingest", "prior": "demo"}  # others: the target's name
 # Options that a target does not do without.
-NEEDED = {"encode": ["OUT"], "export": ["TO"], "score": ["WEIGHTS"]}
+NEEDED = {
+    "encode": ["OUT"],
+    "export": ["TO"],
+    "score": ["WEIGHTS"],
+    "sign": ["KEY"],
+    "verify-signature": ["KEY"],
+}
 # The demo has two targets: --prior and --set are those of one, --out of the other.
 NOT_PASSED = {"demo": {"--prior", "--set"}, "prior": {"--prior", "--out"}}
 
@@ -86,6 +96,11 @@ def passed(folder: Path, *arguments: str, **environment: str) -> list[str]:
     done = make(folder, *arguments, **environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def test_the_table_has_every_target_with_a_verb() -> None:
+    (line,) = re.findall(r"^VERBS := (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    assert ARGUMENTS.keys() == set(line.split())
 
 
 @pytest.mark.parametrize("target", ARGUMENTS)
