@@ -13,16 +13,29 @@ from tests.support.small_stages import make_bundle
 MODEL = "animatic-tiny"
 
 
+@pytest.fixture(scope="module")
+def made(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with a champion and a challenger, and an MLflow store that mirrors them."""
+    folder = tmp_path_factory.mktemp("mirrored")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    for seed, name in enumerate("ab"):
+        make_bundle(folder / name, seed=seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for variable in ("ANIMATIC_RUNS", "ANIMATIC_REGISTRY"):
+            patch.delenv(variable, raising=False)
+        patch.setenv("ANIMATIC_MLFLOW_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        assert run("promote", "./a", "--force", "--reason", "first").exit_code == 0
+        assert run("promote", "./b", "--to", "challenger").exit_code == 0
+    return folder
+
+
 @pytest.fixture
-def store(here: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An MLflow store that the command uses by default, with a champion and a challenger."""
-    shutil.copy(empty_store, here / "mlflow.db")
+def store(made: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The store of a copy of it, which the command uses by default."""
+    shutil.copytree(made, here, dirs_exist_ok=True)
     uri = f"sqlite:///{here / 'mlflow.db'}"
     monkeypatch.setenv("ANIMATIC_MLFLOW_URI", uri)
-    for seed, name in enumerate("ab"):
-        make_bundle(here / name, seed=seed)
-    assert run("promote", "./a", "--force", "--reason", "first").exit_code == 0
-    assert run("promote", "./b", "--to", "challenger").exit_code == 0
     return uri
 
 
@@ -70,7 +83,7 @@ def test_a_rebuild_prints_what_it_changed_and_what_the_ledger_lacks(
     assert aliases(f"sqlite:///{here / 'other.db'}") == {"champion": "1", "challenger": "2"}
 
 
-def test_what_cannot_be_mirrored_is_one_line(here: Path, store: str) -> None:
+def test_what_cannot_be_mirrored_is_one_line(here: Path) -> None:
     fails(
         "MLflow at http://127.0.0.1:9 does not answer",
         *("registry", "mirror", "--mlflow-uri", "http://u:p@127.0.0.1:9"),

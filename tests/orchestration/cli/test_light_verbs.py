@@ -41,8 +41,13 @@ VERBS = {
         "rollback --preset 512": 1,
         "promote nowhere": 1,
     },
-    "inspect": {"inspect nowhere": 1, "inspect --clips 0": 0, "verify": 0},
-    "takedown": {"takedown nowhere --source-id 1": 1, "takedown runs/data --source-id 1 --dry-run": 0},
+    "inspect": {
+        "inspect nowhere": 1,
+        "inspect --clips 0": 0,
+        "verify": 0,
+        "takedown nowhere --source-id 1": 1,
+        "takedown runs/data --source-id 1 --dry-run": 0,
+    },
     "ingest": {"ingest table.csv --set crff=3": 1, "retry nowhere --class fetch_timeout": 1},
     "train": {
         "train": 2,

@@ -21,6 +21,7 @@ from tests.support.signing_keys import KeyPair, key_pair
 from tests.support.small_stages import make_bundle
 
 PASSWORD = "open sesame"
+VARIABLES = ("ANIMATIC_RUNS", "ANIMATIC_REGISTRY", "ANIMATIC_REQUIRE_SIGNER", "ANIMATIC_SIGNING_PASSWORD")
 
 
 def promote(folder: Path) -> None:
@@ -28,14 +29,27 @@ def promote(folder: Path) -> None:
     registry.promote(Workspace.current().ledger, bundle, lambda _: registry.Grounds(forced="a test"))
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A working folder whose champion is the unsigned bundle `runs/a`, and the bundle `b`."""
+    folder = tmp_path_factory.mktemp("made")
+    for seed, name in enumerate(("runs/a", "b")):
+        make_bundle(folder / name, seed=seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in VARIABLES:
+            patch.delenv(name, raising=False)
+        promote(Path("runs/a"))
+    return folder
+
+
 @pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
-    """A working folder whose champion is the unsigned bundle `runs/a`."""
+def here(made, tmp_path, monkeypatch) -> Path:
+    """A copy of it."""
     monkeypatch.chdir(tmp_path)
-    for name in ("ANIMATIC_RUNS", "ANIMATIC_REQUIRE_SIGNER", "ANIMATIC_SIGNING_PASSWORD"):
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    make_bundle(tmp_path / "runs" / "a")
-    promote(tmp_path / "runs" / "a")
+    shutil.copytree(made / "runs", tmp_path / "runs")
     return tmp_path
 
 
@@ -107,15 +121,17 @@ def test_animate_refuses_what_the_required_signer_has_not_signed(here, keys):
     ],
     ids=lambda verb: verb[0],
 )
-def test_a_machine_that_requires_a_signer_uses_no_unsigned_bundle(here, keys, monkeypatch, verb):
+def test_a_machine_that_requires_a_signer_uses_no_unsigned_bundle(made, here, keys, monkeypatch, verb):
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(here / "still.png")
-    make_bundle(here / "runs" / "b", seed=1)
+    shutil.copytree(made / "b", here / "runs" / "b")
     monkeypatch.setenv("ANIMATIC_REQUIRE_SIGNER", str(keys.public))
     fails("is not signed, but a signature is required", *verb)
 
 
-def test_a_rollback_to_an_unsigned_bundle_is_refused_where_a_signer_is_required(here, keys, monkeypatch):
-    make_bundle(here / "runs" / "b", seed=1)
+def test_a_rollback_to_an_unsigned_bundle_is_refused_where_a_signer_is_required(
+    made, here, keys, monkeypatch
+):
+    shutil.copytree(made / "b", here / "runs" / "b")
     promote(here / "runs" / "b")
     monkeypatch.setenv("ANIMATIC_REQUIRE_SIGNER", str(keys.public))
     ledger = Workspace.current().ledger
