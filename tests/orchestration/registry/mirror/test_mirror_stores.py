@@ -149,7 +149,7 @@ def test_a_server_that_never_answers_delays_a_promotion_by_the_limit_alone(tmp_p
     promote(ledger, open_bundle(tmp_path / "runs" / "bundle"))
     begin = time.monotonic()
     warning = mirrored(ledger, tmp_path / "runs" / "bundle", silent, limit_s=0.3)
-    assert time.monotonic() - begin < 5  # the client alone would wait 20 s
+    assert time.monotonic() - begin < 15  # the client alone would wait 20 s
     assert f"MLflow at {silent} does not answer" in (warning or "")
 
 
