@@ -1,4 +1,4 @@
-"""A lineage as a tree of text: from the bundle to what became of it, and to what it comes from."""
+"""A lineage as a tree of text: from the bundle to what it comes from, and to what became of it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def tree_lines(graph: LineageGraph) -> list[str]:
     """The lines of the tree; what was printed in full before is printed as one line again."""
     root = graph.node(f"bundle:{graph.bundle_id}")
     walk = _Walk(graph, {root.key})
-    after, before = walk.products(root), walk.sources(root)
-    sections = [("what became of it", after), ("what it comes from", before)]
+    # Sources first: a decision names other bundles, and their sources would be printed below it.
+    before, after = walk.sources(root), walk.products(root)
+    sections = [("what it comes from", before), ("what became of it", after)]
     tree = _Branch(_text(root), [_Branch(title, found) for title, found in sections if found])
     return [tree.text, *_rendered(tree.branches)]
 

@@ -102,3 +102,11 @@ def test_the_tree_has_every_part_once(whole: Workbench) -> None:
     lines = tree_lines(graph)
     full = [line for line in lines if not line.endswith("see above") and "what " not in line[:12]]
     assert len(full) == len(graph.nodes)
+
+
+def test_the_tree_has_the_sources_first_and_in_full(whole: Workbench) -> None:
+    lines = tree_lines(collect_lineage(whole.bundle("final"), whole.workspace))
+    sources = lines.index("├─ what it comes from")
+    products = lines.index("└─ what became of it")
+    assert sources == 1 < products
+    assert lines[2].startswith("│  └─ run of stage") and not lines[3].endswith("see above")
