@@ -118,7 +118,8 @@ def exports(
         for problem in problems:
             print_warning(problem)
         checked = "every digest" if deep else "every size"
-        out().print(f"{len(found)} exports, {checked} checked: {len(problems) or 'no'} problems")
+        number = "1 export" if len(found) == 1 else f"{len(found)} exports"
+        out().print(f"{number}, {checked} checked: {len(problems) or 'no'} problems")
     if problems:
         raise typer.Exit(1)
 
@@ -152,7 +153,7 @@ def _decision(result: ExportResult) -> str:
     manifest = result.published.export.manifest
     if manifest.forced:
         return f"promoted by force: {manifest.forced}"
-    return f"gate {manifest.gate}" if manifest.gate else "never promoted, no gate has judged it"
+    return f"gate {manifest.gate}" if manifest.gate else "no gate has judged it"
 
 
 def _fields(result: ExportResult) -> dict[str, object]:

@@ -95,13 +95,13 @@ def promote(
 def rollback(
     preset: LedgerPreset = None, actor: Actor = None, note: Note = "", as_json: AsJson = False
 ) -> None:
-    """Withdraw the champion and reinstate the previous one."""
+    """Reinstate the previous champion."""
     from orchestration.workflows import promotion
     from orchestration.workspace import Workspace
 
     result = promotion.rollback(promotion.RollbackOptions(preset, actor, note), Workspace.current())
     entry = result.entry
-    _print(result, f"{short(entry.bundle_id)} again, {short(entry.replaced)} withdrawn", as_json)
+    _print(result, f"{short(entry.bundle_id)} again, replacing {short(entry.replaced)}", as_json)
 
 
 def withdraw(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from core.errors import AnimaticError
 from orchestration.registry.aliases import PREVIOUS
-from orchestration.registry.entry import Draft, Entry
+from orchestration.registry.entry import CHAMPION, Draft, Entry
 from orchestration.registry.history import History
 from orchestration.registry.ledger import Ledger
 
@@ -62,9 +62,16 @@ def _of_alias(draft: Draft, alias: str, held: Sequence[str]) -> Draft:
 def _from_use(draft: Draft, held: Sequence[str], force: bool) -> Draft:
     """The withdrawal of the bundle, which removes the aliases that it has."""
     if held and not force:
+        name = draft.bundle_id[:12]
         raise AnimaticError(
-            f"bundle {draft.bundle_id[:12]} is {' and '.join(held)} of preset {draft.preset}: promote "
-            "another one first (`animatic promote`, `animatic rollback`), or pass --force to leave the "
-            "preset without"
+            f"bundle {name} is {' and '.join(held)} of preset {draft.preset}: {_ways_out(held)}, or pass "
+            "--force to remove every alias that it has"
         )
     return dataclasses.replace(draft, forced=f"was {', '.join(held)}" if held else "")
+
+
+def _ways_out(held: Sequence[str]) -> str:
+    """How a bundle loses the aliases that it has, one by one."""
+    others = " and ".join(f"`--from {name}`" for name in held if name != CHAMPION)
+    ways = ["promote another one first (`animatic promote`, `animatic rollback`)"] if CHAMPION in held else []
+    return ", and ".join([*ways, *([f"remove it from there first ({others})"] if others else [])])

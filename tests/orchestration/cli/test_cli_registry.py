@@ -76,6 +76,8 @@ def test_an_alias_names_a_bundle_for_other_verbs(ids: dict[str, str]) -> None:
     assert f"champion of tiny: {ids['two'][:12]} (stage 3), replacing {ids['one'][:12]}" in promoted.stdout
     text = run("registry", "log", "previous").stdout
     assert f"bundle {ids['one']} in runs/one: previous" in text
+    back = run("rollback")
+    assert f"champion of tiny: {ids['one'][:12]} again, replacing {ids['two'][:12]}\n" in back.stdout
     fails("name the bundle, as in `animatic registry log champion`", "registry", "log")
     fails("neither a bundle folder nor the id of a bundle", "registry", "log", "nowhere")
 
@@ -100,9 +102,10 @@ def test_another_alias_takes_no_report_and_is_given_once(ids: dict[str, str]) ->
 
 def test_a_withdrawal_needs_a_reason_and_force_for_aliases(ids: dict[str, str]) -> None:
     assert run("withdraw", "runs/two").exit_code == 2
-    fails(
-        "is challenger of preset tiny: promote another one first", "withdraw", "runs/two", "--reason", "bad"
+    removing = (
+        "is challenger of preset tiny: remove it from there first (`--from challenger`), or pass --force"
     )
+    fails(removing, "withdraw", "runs/two", "--reason", "bad")
     both = ("--from", "challenger", "--force", "--reason", "bad")
     fails("--force is without effect with --from", "withdraw", "runs/two", *both)
     removed = run("withdraw", "challenger", "--from", "challenger", "--reason", "bad")

@@ -166,9 +166,8 @@ def test_a_bundle_with_an_alias_is_withdrawn_by_force_and_loses_it(
     promote(ledger, tmp_path / "one")
     known = promote(ledger, tmp_path / "two")
     promote(ledger, tmp_path / "two", "nightly")
-    with pytest.raises(
-        AnimaticError, match="is champion and nightly of preset tiny: promote another one first"
-    ):
+    advice = r"nightly of preset tiny: promote another one first .*, and remove it .*\(`--from nightly`\), or"
+    with pytest.raises(AnimaticError, match=f"is champion and {advice}"):
         registry.withdraw(ledger, known, "broken")
     entry = registry.withdraw(ledger, known, "broken", force=True)
     assert entry.forced == "was champion, nightly"
