@@ -200,13 +200,16 @@ def _existing_latents(url: str) -> LatentsRecord:
 
 def _replaced(record: DatasetRecord, digest: str) -> str | None:
     """Why a dataset does not have an earlier digest any more, if its history has that one."""
-    for takedown in record.get("history", []):
-        if takedown["digest"] == digest:
-            return (
-                f"{takedown['samples']:,} clips were taken down from it on {takedown['date'][:10]}: the "
-                f"dataset is {record['digest'][:12]} now"
-            )
-    return None
+    history = record.get("history", [])
+    # A takedown of rows without clips leaves the digest as it is: those after it count, too.
+    start = next((number for number, each in enumerate(history) if each["digest"] == digest), len(history))
+    removals = [each for each in history[start:] if each["samples"]]
+    if not removals:
+        return None
+    clips = sum(each["samples"] for each in removals)
+    removed = "1 clip was" if clips == 1 else f"{clips:,} clips were"
+    days = " and ".join(dict.fromkeys(each["date"][:10] for each in removals))
+    return f"{removed} taken down from it on {days}: the dataset is {record['digest'][:12]} now"
 
 
 def _name(url: str) -> str:

@@ -181,13 +181,15 @@ def test_a_dataset_that_a_takedown_replaced_is_missing_and_not_changed(
     record = read_dataset_record(folder)
     before = record["digest"]
     shards = [{**record["shards"][0], "sha256": "0" * 64}]
+    # The first takedown was of a row without clips, which does not change the digest.
     history = [
-        {"date": "2026-11-26T00:00:00+00:00", "reason": "asked", "digest": before, "samples": 1, "rows": 1}
-        | {"shards": [], "source_ids": []}
+        {"date": f"2026-11-{day}T00:00:00+00:00", "reason": "asked", "digest": before, "samples": clips}
+        | {"rows": 1, "shards": [], "source_ids": []}
+        for day, clips in ((25, 0), (26, 1))
     ]
     write_dataset_record(folder, record["config"], record["counts"], shards, record["files"], history)
     found = unverified(champion_lineage(moved))["dataset second"]
-    assert found[0] == "missing" and found[1].startswith("1 clips were taken down from it on 2026-11-26")
+    assert found[0] == "missing" and found[1].startswith("1 clip was taken down from it on 2026-11-26:")
 
 
 def test_stores_that_do_not_answer_or_refuse_are_unreachable_within_the_limit(moved: Workspace) -> None:
