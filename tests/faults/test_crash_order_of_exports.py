@@ -1,6 +1,5 @@
 """An export that stops at any of its writes leaves what was visible before, and continues without waste."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ import pytest
 
 from core.storage import Folder
 from models.bundle import open_bundle
+from orchestration.export import marks
 from orchestration.workspace import Workspace
 from tests.support.exports import champion, export_to, visible
 from tests.support.recorded_files import CrashError, recorded_files
@@ -37,9 +37,9 @@ def workspace(made: Path, tmp_path: Path) -> Workspace:
 
 @contextmanager
 def dying() -> Iterator[None]:
-    """This process has an id that no process has: those who look for it later find that it ended."""
+    """This process is recorded as another one of its id: those that look for it later find that it ended."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "getpid", lambda: 2**22 + 1)
+        patch.setattr(marks, "process_identity", lambda process: f"earlier {process}")
         yield
 
 
