@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -128,13 +129,14 @@ def open_bundle(folder: Path | str, *, verify: bool = True) -> Bundle:
     path = folder / INFO
     if not path.is_file():
         raise AnimaticError(f"no bundle at {folder}: {INFO} is missing")
-    info = read_info(path)
+    content = path.read_bytes()  # once: the id must be that of the description that is used
+    info = _info(content, path)
     for name, digest in info.files.items():
         if not (folder / name).is_file():
             raise AnimaticError(f"bundle {folder} is incomplete: {name} is missing; restore it from a copy")
         if verify and sha256(folder / name) != digest:
             raise ChangedFileError(folder, name)
-    return Bundle(folder, sha256(path), info)
+    return Bundle(folder, hashlib.sha256(content).hexdigest(), info)
 
 
 def read_info(path: Path) -> BundleInfo:
@@ -143,8 +145,12 @@ def read_info(path: Path) -> BundleInfo:
     Raises:
         AnimaticError: it is none, is damaged, or of another format.
     """
+    return _info(path.read_bytes(), path)
+
+
+def _info(content: bytes, path: Path) -> BundleInfo:
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(content)
         found = document.get("format") if isinstance(document, dict) else None
         if found != FORMAT:
             raise AnimaticError(

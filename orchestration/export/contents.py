@@ -13,7 +13,7 @@ from models.bundle import Bundle
 from orchestration.export.card import CardFacts, CardFields, CardFile, hub_card
 from orchestration.export.records import ExportedFile, Part
 from orchestration.lineage import LineageGraph, collect_lineage
-from orchestration.registry import Entry, Evidence
+from orchestration.registry import DamagedEvidenceError, Entry, Evidence
 from orchestration.workspace import Workspace
 from pipelines.evaluate import read_report
 
@@ -92,11 +92,11 @@ def write_evaluation(subject: Subject, written: Written) -> None:
     promotion, ledger = subject.promotion, subject.workspace.ledger
     if promotion is None or promotion.gate is None:
         return
-    evidence, digest = Evidence(ledger.folder), promotion.gate.report
-    problems = [problem for problem in evidence.problems(promotion.gate) if digest in problem]
-    if problems:
-        raise AnimaticError(f"{problems[0]}: restore it from a backup, or promote the bundle again")
-    (written.folder / EVALUATION).write_bytes(ledger.folder.read(evidence.name("report", digest)))
+    try:
+        report = Evidence(ledger.folder).read("report", promotion.gate.report)
+    except DamagedEvidenceError as error:
+        raise AnimaticError(f"{error}: restore it from a backup, or promote the bundle again") from error
+    (written.folder / EVALUATION).write_bytes(report)
 
 
 def write_gate(subject: Subject, written: Written) -> None:

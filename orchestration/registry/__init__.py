@@ -5,7 +5,7 @@ from orchestration.registry.chain import Chain
 from orchestration.registry.checks import check_animates, check_complete, check_in_use
 from orchestration.registry.deployment import record_deployment
 from orchestration.registry.entry import CHAMPION, Draft, Entry, Kind
-from orchestration.registry.evidence import Evidence
+from orchestration.registry.evidence import DamagedEvidenceError, Evidence
 from orchestration.registry.gate_record import CheckRecord, GateRecord
 from orchestration.registry.history import History
 from orchestration.registry.ledger import Ledger
@@ -32,6 +32,7 @@ __all__ = [
     "Chain",
     "CheckRecord",
     "ConflictError",
+    "DamagedEvidenceError",
     "Draft",
     "Entry",
     "Evidence",

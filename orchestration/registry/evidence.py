@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.canonical_json import digest_of
+from core.errors import AnimaticError
 from core.files import atomic_file
 from core.storage import Folder
 from core.urls import without_credentials
@@ -14,6 +15,10 @@ from orchestration.registry.gate_record import GateRecord
 
 FOLDER = "promotions"
 Kind = Literal["report", "gate", "study"]
+
+
+class DamagedEvidenceError(AnimaticError):
+    """A document of a promotion that is missing, or changed."""
 
 
 class Evidence:
@@ -65,14 +70,24 @@ class Evidence:
 
     def problem(self, kind: Kind, digest: str) -> str | None:
         """In one line that a document is missing, or changed; None if it is intact."""
-        name = self.name(kind, digest)
+        try:
+            self.read(kind, digest)
+        except DamagedEvidenceError as error:
+            return str(error)
+        return None
+
+    def read(self, kind: Kind, digest: str) -> bytes:
+        """A document, whose bytes have the digest. Raises DamagedEvidenceError, or StoreError."""
         where = f"{kind} {self.where(kind, digest)}"
         try:
-            document = json.loads(self._registry.read(name))
-        except FileNotFoundError:
-            return f"{where} is missing"
-        except (ValueError, RecursionError):  # the latter: nested more deeply than any document
-            return f"{where} is damaged"
+            content = self._registry.read(self.name(kind, digest))
+            document = json.loads(content)
+        except FileNotFoundError as error:
+            raise DamagedEvidenceError(f"{where} is missing") from error
+        except (ValueError, RecursionError) as error:  # the latter: nested more deeply than any document
+            raise DamagedEvidenceError(f"{where} is damaged") from error
         if kind != "gate" and isinstance(document, dict):
             document.pop("digest", None)
-        return None if digest_of(document) == digest else f"{where} does not match its digest"
+        if digest_of(document) != digest:
+            raise DamagedEvidenceError(f"{where} does not match its digest")
+        return content

@@ -9,10 +9,11 @@ import torch
 
 from core.code_version import code_version
 from core.errors import AnimaticError
+from core.files import sha256
 from models import PRIOR
 from models.animator import Animator
 from models.architecture import Architecture, EncoderConfig
-from models.bundle import BundleOrigin, open_bundle, write_bundle
+from models.bundle import BundleOrigin, open_bundle, reading, write_bundle
 from models.diffusion.settings import SamplingSettings
 from models.network.network import Network
 from models.network.parameter_names import public_state
@@ -138,6 +139,18 @@ def test_a_changed_file_is_refused(written, name):
     (folder / name).write_bytes(content)
     with pytest.raises(AnimaticError, match=rf"tampered.*{name}"):
         open_bundle(folder)
+
+
+def test_the_id_is_that_of_the_description_that_was_read(written, monkeypatch):
+    _, folder, bundle_id = written
+    path = folder / "bundle.json"
+
+    def replace_meanwhile(file):
+        path.write_text(path.read_text() + "\n")
+        return sha256(file)
+
+    monkeypatch.setattr(reading, "sha256", replace_meanwhile)
+    assert open_bundle(folder).id == bundle_id
 
 
 def test_missing_files_and_foreign_formats_are_named(written, tmp_path):
