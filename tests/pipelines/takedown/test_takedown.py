@@ -291,3 +291,11 @@ def test_verify_notices_a_record_of_takedowns_that_is_lost(world: Path) -> None:
     remove(world, "3", latents=False)
     (world / "data" / "takedowns.json").unlink()
     assert verify(world / "data") == ["takedowns.json: its takedowns are not the history of dataset.json"]
+
+
+def test_a_dataset_that_lost_a_unit_is_left_to_ingest(world: Path) -> None:
+    (lost,) = (world / "data" / "units").glob("*1.json")
+    lost.unlink()
+    result = remove(world, "0", latents=False)
+    assert result.digest is None
+    assert not (world / "data" / "dataset.json").exists()
