@@ -15,6 +15,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _HEX = re.compile(r"[0-9a-f]+")
 # Names that MLflow's registry keeps for itself, so that they could not be mirrored.
 _RESERVED = re.compile(r"latest|v[0-9]+")
+LONGEST = 100  # characters: the pointer of an export has this name too; MLflow takes 255
 
 
 @dataclass
@@ -59,6 +60,8 @@ def check_alias(name: str) -> None:
         raise AnimaticError(
             "the alias previous is the champion before, and cannot be set: `animatic rollback` reinstates it"
         )
+    if len(name) > LONGEST:
+        raise AnimaticError(f"an alias has at most {LONGEST} characters, and {name[:16]}… has {len(name)}")
     if not is_alias_name(name):
         raise AnimaticError(
             f"{name!r} cannot be an alias: begin with a lower-case letter, continue with letters, digits and "

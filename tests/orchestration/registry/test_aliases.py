@@ -106,6 +106,12 @@ def test_a_name_that_cannot_be_an_alias_is_refused(
     assert ledger.entries() == []
 
 
+def test_an_alias_is_no_longer_than_the_name_of_an_export_can_be() -> None:
+    registry.check_alias("n" * 100)
+    with pytest.raises(AnimaticError, match=r"an alias has at most 100 characters, and n+… has 101"):
+        registry.check_alias("n" * 101)
+
+
 def test_an_alias_comes_before_a_folder_which_is_named_as_a_path(
     tmp_path: Path, ledger: Ledger, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
