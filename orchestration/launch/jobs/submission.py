@@ -19,6 +19,7 @@ from orchestration.launch.jobs.package import LOCK, Code, names
 from orchestration.launch.jobs.records import Description, Job, RuntimeEnv
 from orchestration.launch.jobs.request import JobRequest, attempt_id, attempt_of
 from orchestration.launch.jobs.server import JobServer, TakenIdError
+from orchestration.signatures import SIGNERS_VARIABLE
 
 Environment = Literal["image", "lock"]
 # Ray kills a job so long after the request to stop, 3 s by default: a run writes a checkpoint in that time.
@@ -129,6 +130,11 @@ def _report_package(code: Code, size: int, server: JobServer, report: Callable[[
         report(
             f"not sent, since the dashboard would display them: {', '.join(unsent)}; set them on the "
             "cluster's nodes"
+        )
+    if os.environ.get(SIGNERS_VARIABLE):
+        report(
+            f"not sent, since it names files of this machine: {SIGNERS_VARIABLE}; the job uses unsigned "
+            "bundles unless it is set on the cluster's nodes"
         )
     _report_version(server, report)
 

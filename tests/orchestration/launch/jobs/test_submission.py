@@ -51,6 +51,15 @@ def test_code_command_and_workspace_are_sent_and_no_secret(
     assert server.files() == {name: (code.root / name).read_bytes() for name in code.files}
 
 
+def test_required_signers_are_not_sent_and_the_user_learns_it(
+    server: FakeJobServer, code: Code, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANIMATIC_REQUIRE_SIGNER", "/keys/public.pem")
+    _, messages = send(server, request(), code)
+    assert "ANIMATIC_REQUIRE_SIGNER" not in server.last["runtime_env"]["env_vars"]
+    assert "ANIMATIC_REQUIRE_SIGNER; the job uses unsigned bundles unless it is set on" in messages
+
+
 def test_the_registry_is_sent_unless_its_url_has_a_password(
     server: FakeJobServer, code: Code, monkeypatch: pytest.MonkeyPatch
 ) -> None:
