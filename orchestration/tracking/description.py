@@ -91,7 +91,7 @@ def _products(facts: Facts, links: Links) -> Iterator[tuple[str, str]]:
         if text:
             yield tag.replace(".", " "), text
     if facts.bundle is not None:
-        yield "lineage", f"`animatic lineage {facts.bundle.id[:_SHORT]} --html`"
+        yield "lineage", f"`animatic lineage {facts.bundle.id[:_SHORT]} --html lineage.html`"
 
 
 def _environment(environment: Mapping[str, Any]) -> str:

@@ -128,7 +128,7 @@ def test_the_description_links_the_parts_of_a_run(workspace):
         f"| checkpoint | step 2,000: `{(workspace.root / 'child' / 'checkpoints').as_uri()}/step-2000`"
         in note
     )
-    assert f"| lineage | `animatic lineage {bundle[:12]} --html` |" in note
+    assert f"| lineage | `animatic lineage {bundle[:12]} --html lineage.html` |" in note
 
 
 def test_a_finished_evaluation_is_attached_to_the_run_of_its_bundle_once(workspace):
