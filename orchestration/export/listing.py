@@ -45,4 +45,7 @@ def _listed(location: Location, name: str, *, deep: bool) -> ListedExport:
         return ListedExport(name, pointer, [f"{manifest} is missing"])
     if export.digest != pointer.manifest:
         return ListedExport(name, pointer, [f"{manifest} does not match the digest in {pointer_file(name)}"])
+    if export.manifest.bundle_id != pointer.bundle_id:
+        problem = f"{location.path(pointer_file(name))} names another bundle than {manifest}: export it again"
+        return ListedExport(name, pointer, [problem])
     return ListedExport(name, pointer, location.problems(export, deep=deep))

@@ -8,7 +8,7 @@ from orchestration.registry.entry import CHAMPION, Draft, Entry
 from orchestration.registry.history import History
 from orchestration.registry.ledger import Ledger
 from orchestration.registry.location import absence
-from orchestration.registry.promotion import refuse_conflict
+from orchestration.registry.promotion import ConflictError, refuse_conflict
 from orchestration.signatures import open_trusted
 
 
@@ -29,7 +29,11 @@ def rollback(ledger: Ledger, *, preset: str | None = None, actor: str | None = N
 
     def decide(history: History) -> Draft:
         refuse_conflict(history, previous.preset, CHAMPION, champion)
-        _last_two(history, previous.preset)
+        if _last_two(history, previous.preset)[1] != previous:  # while no bundle is champion
+            raise ConflictError(
+                f"the previous champion of preset {previous.preset} changed meanwhile: nothing was recorded; "
+                "run the command again"
+            )
         return Draft(
             "rolled_back",
             previous.bundle_id,

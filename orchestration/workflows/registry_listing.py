@@ -133,6 +133,11 @@ def verify_registry(workspace: Workspace, expect_head: str | None = None) -> Ver
     if chain.newer is not None:
         remarks.append(f"{chain.newer} and others are of a newer version: only their chain was verified")
     problems = [*chain.problems, *dict.fromkeys(found)]
+    if not chain.hashes and not problems:
+        remarks.append(
+            f"nothing has been recorded in {ledger} yet: if something should be, check ANIMATIC_REGISTRY and "
+            "ANIMATIC_RUNS"
+        )
     return Verification(str(ledger), problems, remarks, len(chain.hashes), chain.head)
 
 

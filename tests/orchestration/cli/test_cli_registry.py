@@ -140,6 +140,9 @@ def test_verification_prints_a_line_for_each_problem_and_exits_with_1(
     head = intact["head"]
     assert run("registry", "verify", "--expect-head", head).stdout.endswith(f"4 entries, head {head}\n")
     fails("'0' is not the hash of an entry", "registry", "verify", "--expect-head", "0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANIMATIC_REGISTRY", str(here / "mistyped"))
+        assert "nothing has been recorded" in run("registry", "verify").stderr
     missing = run("registry", "verify", "--expect-head", "0" * 64)
     assert (missing.exit_code, missing.stdout.count("\n")) == (1, 1)
 

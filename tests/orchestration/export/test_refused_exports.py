@@ -1,5 +1,6 @@
 """What cannot be exported, or was overtaken: one line, and nothing visible."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -227,3 +228,14 @@ def test_a_pointer_that_cannot_be_read_removes_nothing(workspace: Workspace, tmp
         exports.prune(location, 0)
     assert len(location.exports()) == 1
     assert "export format 7" in list_exports(location)[0].problems[0]
+
+
+def test_a_pointer_that_names_another_bundle_is_listed_with_that_problem(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    pointer = tmp_path / "serving" / "champion.json"
+    export_to(tmp_path / "serving", workspace)
+    document = json.loads(pointer.read_text())
+    pointer.write_text(json.dumps(document | {"bundle_id": "0" * 64}))
+    (listed,) = list_exports(Location(str(tmp_path / "serving")))
+    assert "names another bundle" in listed.problems[0]
