@@ -121,7 +121,8 @@ def _fetched(
     else:
         bundle = open_signed(folder / BUNDLE, accepted).bundle
     recorded = {name: export.manifest.files.get(f"{BUNDLE}/{name}") for name in bundle.digests}
-    if {name: file and file.sha256 for name, file in recorded.items()} != bundle.digests:
+    found = {name: file and file.sha256 for name, file in recorded.items()}
+    if found != bundle.digests or bundle.id != pointer.bundle_id:
         raise AnimaticError(
             f"{location.path(export.folder)} contains another bundle than it states: export again"
         )

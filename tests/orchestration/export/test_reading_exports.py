@@ -77,6 +77,20 @@ def test_a_pointer_does_not_lead_out_of_its_location(url: str, workspace: Worksp
             read_export(url, "champion", to=tmp_path / "cache")
 
 
+def test_a_manifest_and_pointer_with_the_id_of_another_bundle_are_refused(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    published = export_to(tmp_path / "serving", workspace).published
+    manifest = published.export.manifest.model_copy(update={"bundle_id": "0" * 64}).encoded()
+    (tmp_path / "serving" / published.export.folder / "export.json").write_bytes(manifest)
+    update = {"bundle_id": "0" * 64, "manifest": hashlib.sha256(manifest).hexdigest()}
+    (tmp_path / "serving" / "champion.json").write_bytes(
+        published.pointer.model_copy(update=update).encoded()
+    )
+    with pytest.raises(AnimaticError, match="contains another bundle than it states"):
+        read_export(str(tmp_path / "serving"), "champion", to=tmp_path / "cache")
+
+
 def test_a_manifest_with_other_weights_than_its_bundle_is_refused(
     workspace: Workspace, tmp_path: Path
 ) -> None:
