@@ -25,7 +25,7 @@ def test_a_python_without_packages_ends_with_a_line_that_names_them() -> None:
     assert done.returncode == LACKS_PACKAGES
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
-    assert "on the cluster lacks aiohttp, av, decord, deepspeed, diffusers and " in done.stderr
+    assert "on the cluster lacks aiohttp, av, cryptography, decord, deepspeed and " in done.stderr
     assert "--environment lock" in done.stderr
 
 
