@@ -48,6 +48,8 @@ class WandbBackend:
             disable_code=True,
             init_timeout=20,
             x_disable_stats=True,
+            # Contains the arguments of the command, which may have passwords. environment.json has the rest.
+            x_disable_meta=True,
             # Folders are named by the second; two of one run would be one, with the rows of the second.
             x_sync_dir_suffix=uuid.uuid4().hex[:4],
         )

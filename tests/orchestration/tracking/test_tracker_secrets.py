@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -111,6 +112,15 @@ ANSWERS = [
     (200, "application/json", b"[]"),
     (200, "application/json", b'{"experiment": '),
 ]
+
+
+def test_the_arguments_of_the_command_are_not_recorded_at_wandb(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["animatic", "promote", "--reason", f"see https://ann:{SECRET}@host"])
+    folder = make_run(tmp_path / "a-run")
+    (report,) = sync(folder, PROJECT, [WandbBackend("offline", PROJECT)])
+    assert report.error is None
+    assert list(folder.glob("wandb/offline-run-*/run-*.wandb"))
+    assert SECRET.encode() not in everything_below(tmp_path)
 
 
 @pytest.mark.parametrize(
