@@ -1,6 +1,5 @@
 """The training loop: one for all stages, the same under Ray Train, torchrun and in a single process."""
 
-import hashlib
 import logging
 import os
 import time
@@ -20,6 +19,7 @@ from training.checkpoints import CheckpointIdentity, CheckpointStore, Stateful
 from training.config import RunConfig, dump_yaml, trajectory_hash
 from training.continuation import find_continuation, resume
 from training.control import SUPERSEDED, Phase, RunControl, StoppedBySignal
+from training.image_steps import is_image_step
 from training.initialisation import initialise
 from training.journal import Journal
 from training.memory import peak_memory
@@ -38,7 +38,7 @@ from training.validation import Validation
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["TrainResult", "is_image_step", "train"]
+__all__ = ["TrainResult", "train"]
 
 OnProgress = Callable[[int, int, Mapping[str, float]], None]
 OnCheckpoint = Callable[[int, Path], None]
@@ -109,14 +109,6 @@ def _train(
         run.train(begun=resumed_from or 0)
         bundle_id, final_loss = run.publish(), run.metrics.get("train/loss")
     return TrainResult(bundle_id, folder.bundle, config.train.steps, final_loss, resumed_from)
-
-
-def is_image_step(config: RunConfig, step: int) -> bool:
-    """Whether a step of stage 0 trains on single images, without the temporal layers: a hash of the step."""
-    if not config.train.image_batches:
-        return False
-    digest = hashlib.sha256(f"image step {config.seed} {step}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64 < config.train.image_batches
 
 
 class _Run:

@@ -25,10 +25,9 @@ from orchestration.cli.common import (
     out,
     print_json,
     print_result,
-    print_table,
     print_warning,
-    short,
 )
+from orchestration.cli.evaluation_tables import print_evaluation
 from orchestration.cli.inference import PANEL, READING
 from orchestration.cli.submission import Cluster, Environment, Packages, submitted
 from orchestration.cli.verb import add_verbs
@@ -37,10 +36,7 @@ from orchestration.workspace import Workspace, display_path
 if TYPE_CHECKING:
     from orchestration.launch.jobs import JobRequest, JobServer
     from orchestration.workflows.evaluate import EvaluateOptions, EvaluateRequest
-    from pipelines.evaluate import EvaluationPlan, EvaluationReport, MetricValue
-
-LISTED = 10  # keys of frozen or black clips
-
+    from pipelines.evaluate import EvaluationPlan, EvaluationReport
 
 Folder = Annotated[
     Path | None,
@@ -205,7 +201,7 @@ def _run(options: EvaluateOptions, as_json: bool) -> None:
     with only_results_on_stdout(), counting(err(), "measure") as on_progress:
         report = workflow.measure(planned, on_progress)
     _attach(request, planned, report)
-    print_result(report, partial(_print_evaluation, planned, report, finished), as_json)
+    print_result(report, partial(print_evaluation, planned, report, finished), as_json)
 
 
 def _attach(request: EvaluateRequest, planned: EvaluationPlan, report: EvaluationReport) -> None:
@@ -283,28 +279,3 @@ def _extractors(texts: Sequence[str]) -> dict[str, str]:
             raise AnimaticError(f"--extractor {name} is given twice: name one network")
         found[name] = str(local_source(path))
     return found
-
-
-def _print_evaluation(planned: EvaluationPlan, report: EvaluationReport, finished: bool) -> None:
-    if finished:
-        out().print("nothing left to do: every clip was evaluated before")
-    system = report["system"]
-    out().print(f"{system['kind']} {short(system['digest'])} on {len(report['clips'])} clips")
-    print_table(
-        ("metric", "value", "95 % interval", "unit", "better", "clips"),
-        [_metric_row(name, value) for name, value in report["metrics"].items()],
-    )
-    for state in ("frozen", "black"):
-        if keys := report[state]:
-            out().print(
-                f"{len(keys)} {state}: {', '.join(keys[:LISTED])}{', …' if len(keys) > LISTED else ''}"
-            )
-    out().print(f"report {display_path(planned.report)}")
-    out().print(f"page {display_path(planned.report.with_name('index.html'))}")
-
-
-def _metric_row(name: str, value: MetricValue) -> tuple[object, ...]:
-    low, high = value["low"], value["high"]
-    interval = None if low is None or high is None else f"{low:.4g} to {high:.4g}"
-    better = None if value["better"] == "neither" else value["better"]
-    return name, f"{value['value']:.4g}", interval, value["unit"], better, value["n"]

@@ -29,6 +29,38 @@ if TYPE_CHECKING:
 PANEL = "Promotion"
 
 
+Name = Annotated[
+    str | None,
+    typer.Option(help="Of the pointer; the alias, or the beginning of the id, if not given."),
+]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(help="Besides the bundle: dynamicrafter, diffusers, or both with a comma between."),
+]
+Card = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_source,
+        metavar="FILE",
+        help="YAML of what the authors state: licence, intended use, limitations.",
+    ),
+]
+ExportedCodec = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_source, metavar="PATH", help="Autoencoder to export with a bundle that has none."
+    ),
+]
+ExportedEncoders = Annotated[
+    Path | None,
+    typer.Option(parser=local_source, metavar="PATH", help="CLIP to export with a bundle that has none."),
+]
+Keep = Annotated[
+    int | None,
+    typer.Option(min=0, help="Remove exports that no pointer names, but for so many; all stay if not given."),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command."""
     add_verbs(app, PANEL, (export, exports))
@@ -39,41 +71,15 @@ def export(
     to: Annotated[
         str, typer.Option(metavar="URL", help="Folder or URL that serving reads, as s3://BUCKET/X.")
     ],
-    name: Annotated[
-        str | None,
-        typer.Option(help="Of the pointer; the alias, or the beginning of the id, if not given."),
-    ] = None,
-    format: Annotated[
-        list[str] | None,
-        typer.Option(help="Besides the bundle: dynamicrafter, diffusers, or both with a comma between."),
-    ] = None,
-    card: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_source,
-            metavar="FILE",
-            help="YAML of what the authors state: licence, intended use, limitations.",
-        ),
-    ] = None,
+    name: Name = None,
+    format: Formats = None,
+    card: Card = None,
     preset: Annotated[
         str | None, typer.Option("--preset", help="Of the alias, where several have it.")
     ] = None,
-    codec: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_source, metavar="PATH", help="Autoencoder to export with a bundle that has none."
-        ),
-    ] = None,
-    encoders: Annotated[
-        Path | None,
-        typer.Option(parser=local_source, metavar="PATH", help="CLIP to export with a bundle that has none."),
-    ] = None,
-    keep: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Remove exports that no pointer names, but for so many; all stay if not given."
-        ),
-    ] = None,
+    codec: ExportedCodec = None,
+    encoders: ExportedEncoders = None,
+    keep: Keep = None,
     actor: Actor = None,
     note: Note = "",
     as_json: AsJson = False,

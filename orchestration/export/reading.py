@@ -56,7 +56,7 @@ class ExportedBundle:
 
 
 def read_export(url: str, name: str, *, to: Path, signers: Sequence[Path] = ()) -> ExportedBundle:
-    """The export that a name stands for now, in a folder below ``to``.
+    """The export that a name refers to now, in a folder below ``to``.
 
     What was fetched before is verified and not fetched again; an interrupted call continues. Several
     processes may use one folder. Formats besides the bundle are not fetched.

@@ -119,7 +119,7 @@ class Manifest(ExportDocument):
 
 
 class Pointer(ExportDocument):
-    """Which export a name stands for: the content of ``NAME.json``.
+    """Which export a name refers to: the content of ``NAME.json``.
 
     Attributes:
         export: folder of the export, relative to the pointer's.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from core.canonical_json import digest_of
 from core.errors import AnimaticError
 from core.files import sha256
+from core.package_lock import lock_digest
 from models.bundle import INFO, BundleInfo, TrainedOn
 from orchestration.lineage.looking import Check
 from training.checkpoints import MANIFEST, find_damage
@@ -177,8 +177,7 @@ def check_environment(run: RecordedRun) -> Check:
         return Check("missing", f"{path.name} was deleted")
     try:
         packages = json.loads(path.read_bytes())["packages"]
-        lines = "".join(sorted(f"{name}=={version}\n" for name, version in packages.items()))
+        same = lock_digest(packages) == recorded
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Check("changed", f"{path.name} is not the record of an environment")
-    same = hashlib.sha256(lines.encode()).hexdigest() == recorded
     return Check("verified") if same else Check("changed", f"{path.name} was edited")

@@ -30,7 +30,7 @@ def export_to(
 
 
 def visible(url: str | Path, cache: Path, name: str = "champion") -> str | None:
-    """The id of the bundle that a name stands for, fetched and verified whole; None if it does not exist."""
+    """The id of the bundle that a name refers to, fetched and verified whole; None if it does not exist."""
     location = Location(str(url))
     if location.pointer(name) is None:
         return None

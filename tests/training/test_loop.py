@@ -6,7 +6,7 @@ from core.errors import AnimaticError
 from tests.support import small_stages
 from tests.support.thread_group import ThreadGroup, run_as_threads
 from tests.support.training_jobs import small_config
-from training.loop import is_image_step
+from training.image_steps import is_image_step
 from training.publish import finished_bundle, finished_result
 from training.result import TrainResult
 from training.run_folder import RunFolder

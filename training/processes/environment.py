@@ -4,7 +4,6 @@ Nothing of the environment's variables is recorded: they contain credentials.
 """
 
 import functools
-import hashlib
 import os
 import platform
 import re
@@ -19,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.errors import AnimaticError
 from core.host import host_identity
+from core.package_lock import lock_digest
 from training.processes.group import ProcessGroup
 
 _CPUS = Path("/proc/cpuinfo")
@@ -118,12 +118,6 @@ def gathered_environment(group: ProcessGroup, device: torch.device) -> tuple[Env
         packages=own,
     )
     return environment, _differences(processes)
-
-
-def lock_digest(packages: Mapping[str, str]) -> str:
-    """sha256 of the sorted lines ``name==version``, each with its newline."""
-    lines = sorted(f"{name}=={version}\n" for name, version in packages.items())
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 @functools.cache

@@ -124,8 +124,8 @@ def gate_table(gate: GateRecord) -> Markdown:
 
 def licence_table(licence: str, name: str, link: str | None) -> Markdown:
     """The licence as its identifier, name and text."""
-    shown = Markdown(f"<{link}>") if link else None
-    rows: list[tuple[str, object]] = [("Licence", code(licence)), ("Name", name or None), ("Text", shown)]
+    text = Markdown(f"<{link}>") if link else None
+    rows: list[tuple[str, object]] = [("Licence", code(licence)), ("Name", name or None), ("Text", text)]
     return table(("", ""), [row for row in rows if row[1] is not None])
 
 

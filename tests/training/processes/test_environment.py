@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from core.errors import AnimaticError
+from core.package_lock import lock_digest
 from tests.support.thread_group import run_as_threads
 from training.processes import environment
-from training.processes.environment import gathered_environment, lock_digest, read_environment
+from training.processes.environment import gathered_environment, read_environment
 
 CPU = torch.device("cpu")
 
