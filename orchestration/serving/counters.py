@@ -1,8 +1,7 @@
 """What the service counts in its job store: names, labels and buckets, as ``/metrics`` exports them.
 
 Counters are added to the store, so that they survive restarts and every replica of the API exports all of
-them. A histogram is three kinds of counters, as Prometheus has it: NAME_bucket by upper bound, NAME_sum and
-NAME_count.
+them. A histogram is two kinds of counters: NAME_bucket by upper bound, and NAME_sum.
 """
 
 from __future__ import annotations
