@@ -9,12 +9,16 @@ from torch import Tensor
 from core.errors import AnimaticError
 from models.animator import Animator
 from models.architecture import Architecture
-from models.diffusion.guidance import Condition, Denoiser
-from models.diffusion.sampler import Progress, sample
+from models.diffusion.guidance import Condition
+from models.diffusion.sampler import Keep, Progress, sample
 from models.diffusion.settings import SamplingSettings
 from models.modes import Mode, frames_to_sample
 from models.network.conditioning import ProjectedContext, repeat_over_time
 from models.network.unet import UNet
+
+
+class NotFiniteError(AnimaticError):
+    """A clip with pixels that are not finite numbers; the message names the cause."""
 
 
 @torch.no_grad()
@@ -49,16 +53,26 @@ def animate(
     Raises:
         AnimaticError: where images, mode and network do not fit together, or the result is not finite.
     """
-    with torch.autocast(animator.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        latents = sample_latents(
-            animator, image, prompts, settings, progress, mode=mode, last=last, frames=frames, seeds=seeds
-        )
+    latents = sample_latents(
+        animator, image, prompts, settings, progress, mode=mode, last=last, frames=frames, seeds=seeds
+    )
+    return decode_latents(animator, latents, settings)
+
+
+@torch.no_grad()
+def decode_latents(animator: Animator, latents: Tensor, settings: SamplingSettings) -> Tensor:
+    """Clips (b t 3 h w) in [-1, 1], float32 on the CPU, of latents (b c t h w).
+
+    Raises:
+        NotFiniteError: where latents or pixels are not finite.
+    """
     pixels = animator.codec.decode(rearrange(latents.float(), "b c t h w -> (b t) c h w"))
     if not (torch.isfinite(latents).all() & torch.isfinite(pixels).all()):
-        raise AnimaticError(_cause_of_non_finite(animator, settings))
-    return rearrange(pixels, "(b t) c h w -> b t c h w", b=len(prompts)).cpu()
+        raise NotFiniteError(_cause_of_non_finite(animator, settings))
+    return rearrange(pixels, "(b t) c h w -> b t c h w", b=len(latents)).cpu()
 
 
+@torch.no_grad()
 def sample_latents(
     animator: Animator,
     image: Tensor,
@@ -70,56 +84,90 @@ def sample_latents(
     last: Tensor | None = None,
     frames: int | None = None,
     seeds: Sequence[int] | None = None,
+    keep: Keep | None = None,
 ) -> Tensor:
     """Latents (b c t h w) of a clip for each image; arguments and errors as in :func:`animate`.
 
-    A loop's last frame repeats its first and is left out.
+    A loop's last frame repeats its first and is left out. ``keep`` drops samples between two steps, as in
+    :func:`models.diffusion.sampler.sample`: what is computed for the others changes by rounding only.
     """
     frames = frames_to_sample(animator.architecture, mode, frames)
     _check_images(animator.architecture, image, len(prompts), mode, last)
     image = image.to(animator.device)
-    condition = None
-    if animator.architecture.unet.detail_guidance:
-        condition = _detail_condition(animator, image, mode, last, frames)
-    denoise = _conditioned_denoiser(animator, image, list(prompts), settings, condition, frames)
-    if seeds is None:
-        seeds = [settings.seed * 1_000_003 + index for index in range(len(prompts))]
-    generators = [torch.Generator().manual_seed(seed) for _, seed in zip(prompts, seeds, strict=True)]
-    shape = (animator.codec.channels, frames, *animator.architecture.latent_size)
-    noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
-    noise = noise.to(animator.device, non_blocking=True)
-    latents = sample(animator.diffusion, denoise, noise, settings, generators, progress)
+    generators = [
+        torch.Generator().manual_seed(seed)
+        for _, seed in zip(prompts, seeds or noise_seeds(settings.seed, len(prompts)), strict=True)
+    ]
+    with torch.autocast(animator.device.type, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        condition = None
+        if animator.architecture.unet.detail_guidance:
+            condition = _detail_condition(animator, image, mode, last, frames)
+        denoise = _conditioned_denoiser(animator, image, list(prompts), settings, condition, frames)
+
+        def kept(done: int, steps: int) -> Sequence[int] | None:
+            rows = None if keep is None else keep(done, steps)
+            if rows is not None:
+                denoise.select(rows)
+            return rows
+
+        noise = _initial_noise(animator, frames, generators)
+        latents = sample(animator.diffusion, denoise, noise, settings, generators, progress, kept)
     return latents[:, :, :-1] if mode == "loop" else latents
 
 
-def denoiser(
-    unet: UNet,
-    texts: Mapping[Condition, Tensor],
-    images: Mapping[Condition, Tensor],
-    detail: Tensor | None,
-    fps: Tensor | None,
-) -> Denoiser:
-    """The UNet as the sampler calls it; keys and values of the context are computed once.
+def noise_seeds(seed: int, count: int = 1) -> list[int]:
+    """The seeds of ``count`` clips that are sampled with one seed of the settings."""
+    return [seed * 1_000_003 + index for index in range(count)]
 
-    Args:
+
+class NetworkDenoiser:
+    """The UNet as the sampler calls it; keys and values of the context are computed once."""
+
+    def __init__(
+        self,
+        unet: UNet,
+        texts: Mapping[Condition, Tensor],
+        images: Mapping[Condition, Tensor],
+        detail: Tensor | None,
+        fps: Tensor | None,
+    ) -> None:
+        """Args:
         texts: condition -> text tokens (b n c).
         images: condition -> image tokens (b t q c); empty for a network without image attention.
         detail: latents (b c t h w) concatenated to the noisy ones, for a network with detail guidance.
         fps: (b), or None for the network's default.
-    """
-    projected: dict[tuple[Condition, ...], ProjectedContext] = {}
+        """
+        self._unet, self._texts, self._images, self._detail, self._fps = unet, texts, images, detail, fps
+        self._projected: dict[tuple[Condition, ...], ProjectedContext] = {}
 
-    def denoise(latents: Tensor, timestep: Tensor, conditions: Sequence[Condition]) -> list[Tensor]:
+    def __call__(self, latents: Tensor, timestep: Tensor, conditions: Sequence[Condition]) -> list[Tensor]:
+        """The UNet's prediction, like ``latents``, under each condition."""
         passes, key = len(conditions), tuple(conditions)
-        if key not in projected:
-            tokens = torch.cat([images[condition] for condition in conditions]) if images else None
-            text = torch.cat([texts[condition] for condition in conditions])
-            projected[key] = unet.project(text, tokens)
-        inputs = latents if detail is None else torch.cat([latents, detail], dim=1)
-        prediction = unet(inputs, timestep, projected[key], fps=fps, conditions=passes)
+        if key not in self._projected:
+            tokens = (
+                torch.cat([self._images[condition] for condition in conditions]) if self._images else None
+            )
+            text = torch.cat([self._texts[condition] for condition in conditions])
+            self._projected[key] = self._unet.project(text, tokens)
+        inputs = latents if self._detail is None else torch.cat([latents, self._detail], dim=1)
+        prediction = self._unet(inputs, timestep, self._projected[key], fps=self._fps, conditions=passes)
         return list(prediction.float().chunk(passes))
 
-    return denoise
+    def select(self, rows: Sequence[int]) -> None:
+        """Continue with the samples at these positions of the batch only."""
+        chosen = list(rows)
+        self._texts = {name: tokens[chosen] for name, tokens in self._texts.items()}
+        self._images = {name: tokens[chosen] for name, tokens in self._images.items()}
+        self._detail = None if self._detail is None else self._detail[chosen]
+        self._fps = None if self._fps is None else self._fps[chosen]
+        self._projected.clear()
+
+
+def _initial_noise(animator: Animator, frames: int, generators: Sequence[torch.Generator]) -> Tensor:
+    """(b c t h w) on the animator's device, each sample's from its own generator."""
+    shape = (animator.codec.channels, frames, *animator.architecture.latent_size)
+    noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+    return noise.to(animator.device, non_blocking=True)
 
 
 def _cause_of_non_finite(animator: Animator, settings: SamplingSettings) -> str:
@@ -169,7 +217,7 @@ def _conditioned_denoiser(
     settings: SamplingSettings,
     detail: Tensor | None,
     frames: int,
-) -> Denoiser:
+) -> NetworkDenoiser:
     """The network under each of the sampler's conditions: prompts and images given or left out."""
     count = len(prompts)
     prompted, empty = animator.encoders.text(prompts), animator.encoders.text([""] * count)
@@ -181,4 +229,4 @@ def _conditioned_denoiser(
     if given is not None and grey is not None:
         images = {"none": grey, "image": given, "both": given}
     fps = None if settings.fps is None else torch.full((count,), settings.fps, device=animator.device)
-    return denoiser(animator.network.unet, texts, images, detail, fps)
+    return NetworkDenoiser(animator.network.unet, texts, images, detail, fps)

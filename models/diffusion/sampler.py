@@ -12,6 +12,9 @@ from models.diffusion.schedule import Diffusion
 from models.diffusion.settings import SamplingSettings, Spacing
 
 Progress = Callable[[int, int], None]
+# Called with (steps done, steps) after a step; returns the positions in the running batch of the samples to
+# continue with, or None for all of them.
+Keep = Callable[[int, int], Sequence[int] | None]
 
 
 def timesteps(steps: int, total: int, spacing: Spacing) -> np.ndarray:
@@ -40,13 +43,16 @@ def sample(
     settings: SamplingSettings,
     generators: Sequence[torch.Generator] = (),
     progress: Progress | None = None,
+    keep: Keep | None = None,
 ) -> Tensor:
-    """Denoise ``noise`` (b c t h w) to clean latents of the same shape.
+    """Denoise ``noise`` (b c t h w) to clean latents of the same shape, without the samples that left.
 
     Args:
         generators: one per sample, for the noise that eta > 0 adds; a sample's noise then does not depend on
             what it is batched with.
         progress: called with (steps done, steps).
+        keep: chooses the samples to continue with; ``denoise`` gets only those from then on. Sampling ends
+            where none are left.
     """
     visited = timesteps(settings.steps, diffusion.config.timesteps, settings.spacing)
     alphas, scale = diffusion.alphas_cumprod, diffusion.signal_scale
@@ -65,6 +71,11 @@ def sample(
             x = x + sigma * draw_noise(generators, x)
         if progress is not None:
             progress(done + 1, len(visited))
+        kept = keep(done + 1, len(visited)) if keep is not None else None
+        if kept is not None:
+            x, generators = x[list(kept)], [generators[row] for row in kept] if generators else []
+            if not kept:
+                break
     return x
 
 

@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from core.errors import AnimaticError
-from models.animate import animate
+from models.animate import animate, noise_seeds, sample_latents
 from models.animator import Animator
 from models.architecture import Architecture
 from models.diffusion.settings import SamplingSettings
@@ -206,3 +206,47 @@ def test_clips_of_any_length_are_animated(animator, monkeypatch):
         # The network sees the image beside the noise of every frame, and frames are not copies.
         assert torch.equal(seen[-1][:1, 4:], condition[:, :, None].expand(-1, -1, frames, -1, -1))
         assert all(not torch.equal(clip[0, frame], clip[0, 0]) for frame in range(1, frames))
+
+
+def _pictures(count: int) -> torch.Tensor:
+    return torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_a_sample_that_leaves_between_two_steps_does_not_change_the_others(animator, eta):
+    images, prompts = _pictures(3), ["a red ball", "a blue star", "a cube"]
+    settings = SamplingSettings(steps=4, eta=eta, image_guidance=1.5, text_guidance=3.0, fps=6.0)
+    seeds = [11, 12, 13]
+    whole = sample_latents(animator, images, prompts, settings, seeds=seeds)
+    steps = []
+
+    def second_leaves(done: int, of: int) -> list[int] | None:
+        steps.append((done, of))
+        return [0, 2] if done == 2 else None
+
+    rest = sample_latents(animator, images, prompts, settings, seeds=seeds, keep=second_leaves)
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    torch.testing.assert_close(rest, whole[[0, 2]], rtol=1e-3, atol=1e-4)
+
+
+def test_sampling_ends_with_the_step_after_which_no_sample_is_left(animator):
+    steps = []
+    latents = sample_latents(
+        animator,
+        _pictures(2),
+        ["a ball", "a star"],
+        SamplingSettings(steps=5),
+        lambda done, of: steps.append(done),
+        keep=lambda done, of: [] if done == 2 else [1, 0] if done == 1 else None,
+    )
+    assert len(latents) == 0 and steps == [1, 2]
+
+
+def test_a_clip_has_the_seeds_of_its_settings_unless_others_are_given(animator):
+    def clip(**seeds):
+        return animate(
+            animator, _pictures(1), ["a ball"], SamplingSettings(steps=2, **seeds.pop("own", {})), **seeds
+        )
+
+    assert torch.equal(clip(own={"seed": 7}), clip(seeds=noise_seeds(7)))
+    assert not torch.equal(clip(own={"seed": 7}), clip())

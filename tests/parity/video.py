@@ -7,7 +7,7 @@ import torch
 from einops import repeat
 from torch import Tensor
 
-from models.animate import denoiser
+from models.animate import NetworkDenoiser
 from models.denoising import squared_error
 from models.diffusion.sampler import sample, timesteps
 from models.diffusion.settings import SamplingSettings
@@ -131,7 +131,7 @@ class VideoNumbers:
         context, context_null = self._context(self.clip), self._context(self.clip_null)
         texts = {"none": self.text_null, "image": self.text_null, "both": self.text}
         images = {"none": context_null, "image": context, "both": context}
-        denoise = denoiser(self.animator.network.unet, texts, images, self._condition, self.fps)
+        denoise = NetworkDenoiser(self.animator.network.unet, texts, images, self._condition, self.fps)
         ddim = self.case.ddim
         settings = SamplingSettings(
             steps=ddim.steps,
