@@ -28,6 +28,7 @@ ApiErrorCode = Literal[
     "rate_limited",
     "too_many_uploads",
     "still_running",
+    "video_failed",
     "unavailable",
     "storage_full",
     "internal",
@@ -101,7 +102,12 @@ API_CODES: dict[ApiErrorCode, ApiCode] = {
         503, "service_unavailable_error", "Too many bodies are being received; retry after Retry-After."
     ),
     "still_running": ApiCode(
-        504, "server_error", "A synchronous request waited too long; the video continues under its id."
+        504, "server_error", "The request waited too long for the device; the video continues under its id."
+    ),
+    "video_failed": ApiCode(
+        500,
+        "server_error",
+        "The video of a synchronous request failed; the message has the code and the reason.",
     ),
     "unavailable": ApiCode(
         503, "service_unavailable_error", "No replica has a model yet, or the database does not answer."

@@ -17,7 +17,7 @@ class ErrorDetail(BaseModel):
     type: str = Field(description="coarse kind, as invalid_request_error")
     param: str | None = Field(description="the field that is wrong, if one is")
     code: ApiErrorCode = Field(description="fine kind, for programs")
-    video: str | None = Field(None, description="id of the video that continues, of still_running")
+    video: str | None = Field(None, description="id of the video that the error is about, where one exists")
 
 
 class ErrorBody(BaseModel):
