@@ -270,16 +270,19 @@ mutants: setup ## change the code in small ways and count what the tests notice 
 	@set -f; $(BIN)/python -m tests.mutants $${MUTANTS:-}
 
 # Tracked files of the commit alone, so that the revision names all that is in the image; of these, those that .dockerignore sends.
-image: ## a container image of the last commit: [VARIANT=cpu] [BASE_IMAGE=python:3.11-slim-bookworm@sha256:…] [TAG=animatic:test]
+image: ## a container image of the last commit: [VARIANT=cpu|serve|serve-cpu] [BASE_IMAGE=python:3.11-slim-bookworm@sha256:…] [TAG=animatic:test]
 	@command -v "$$DOCKER" >/dev/null || { echo "error: $$DOCKER is not installed; make image DOCKER=podman uses podman" >&2; exit 1; }
 	@revision=$$(git rev-parse --verify HEAD); version=$$(git show HEAD:pyproject.toml | sed -n 's/^version = "\(.*\)"/\1/p'); \
 	variant=$${VARIANT:-cuda}; tag=$${TAG:-animatic:$$version-$${revision:0:12}-$$variant}; \
+	file=train; build=$$variant; check=(animatic doctor); \
+	[[ $$variant != serve* ]] || { file=serve; build=cuda; check=(python -c 'import orchestration.serving.deployment'); }; \
+	[[ $$variant != *-cpu ]] || build=cpu; \
 	mapfile -t sent < <(git show HEAD:.dockerignore | sed -n 's/^!//p'); \
 	git archive HEAD infra/images "$${sent[@]}" | \
-		"$$DOCKER" build --file infra/images/train.Dockerfile --tag "$$tag" --build-arg VARIANT="$$variant" \
+		"$$DOCKER" build --file "infra/images/$$file.Dockerfile" --tag "$$tag" --build-arg VARIANT="$$build" \
 		--build-arg REVISION="$$revision" --build-arg VERSION="$$version" \
 		$${BASE_IMAGE:+--build-arg BASE_IMAGE="$$BASE_IMAGE"} -; \
-	"$$DOCKER" run --rm --shm-size=2g "$$tag" animatic doctor; echo "$$tag"
+	"$$DOCKER" run --rm --shm-size=2g "$$tag" "$${check[@]}"; echo "$$tag"
 
 clean: ## remove .venv and caches; keeps runs/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage* htmlcov *.egg-info
