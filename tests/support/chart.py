@@ -72,10 +72,12 @@ def clusters(rendered: str) -> Iterator[tuple[str, Object]]:
             yield path, each["spec"]
         if each["kind"] == "RayJob":
             yield path, each["spec"]["rayClusterSpec"]
+        if each["kind"] == "RayService":
+            yield path, each["spec"]["rayClusterConfig"]
 
 
 def pods(rendered: str) -> Iterator[Pod]:
-    """The templates of all pods: of Ray, of the submitters of jobs, of servers."""
+    """All pods, or their templates: of Ray, of the submitters of jobs, of servers, of `helm test`."""
     for path, cluster in clusters(rendered):
         yield Pod(f"{path}/head", cluster["headGroupSpec"]["template"])
         for group in cluster["workerGroupSpecs"]:
@@ -84,6 +86,8 @@ def pods(rendered: str) -> Iterator[Pod]:
         yield Pod(f"RayJob/{job['metadata']['name']}/submitter", job["spec"]["submitterPodTemplate"])
     for server in of_kind(rendered, "Deployment"):
         yield Pod(f"Deployment/{server['metadata']['name']}", server["spec"]["template"])
+    for pod in of_kind(rendered, "Pod"):
+        yield Pod(f"Pod/{pod['metadata']['name']}", pod)
 
 
 def snapshot(rendered: str) -> str:

@@ -52,8 +52,8 @@
 {{ toYaml $group }}
 {{- end -}}
 
-{{- /* What jobs and the cluster share: (dict "root" "owner" "what") */ -}}
-{{- define "animatic.checkOwner" -}}
+{{- /* What every Ray cluster needs: (dict "root" "owner" "what") */ -}}
+{{- define "animatic.checkCluster" -}}
 {{- $values := .root.Values -}}
 {{- if not .owner.groups -}}
 {{- fail (printf "%s: groups is empty; the head runs no work, so name a group of workerGroups" .what) -}}
@@ -73,6 +73,12 @@
 {{- fail "gcsFaultTolerance: usernameKey needs existingSecret" -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* What jobs and the cluster share, which Kueue may queue: (dict "root" "owner" "what") */ -}}
+{{- define "animatic.checkOwner" -}}
+{{- $values := .root.Values -}}
+{{- include "animatic.checkCluster" . -}}
 {{- if $values.kueue.queueName -}}
 {{- if and .owner.autoscaling (not $values.kueue.elastic) -}}
 {{- fail (printf "%s: Kueue admits clusters with autoscaling only with kueue.elastic (its gate ElasticJobsViaWorkloadSlices)" .what) -}}
@@ -89,7 +95,7 @@
 {{- define "animatic.checkVolumes" -}}
 {{- $volumes := list "scratch" "shared-mem" "runs" -}}
 {{- range .extraVolumes -}}
-{{- if has .name (list "scratch" "shared-mem" "runs" "job") -}}
+{{- if has .name (list "scratch" "shared-mem" "runs" "job" "api-keys") -}}
 {{- fail (printf "extraVolumes: %s is a volume of the chart; name yours otherwise" .name) -}}
 {{- end -}}
 {{- if has .name $volumes -}}
@@ -97,7 +103,7 @@
 {{- end -}}
 {{- $volumes = append $volumes .name -}}
 {{- end -}}
-{{- $paths := list "/tmp" "/dev/shm" "/etc/animatic" .runs.mountPath -}}
+{{- $paths := list "/tmp" "/dev/shm" "/etc/animatic" "/etc/animatic/api-keys" .runs.mountPath -}}
 {{- range .extraVolumeMounts -}}
 {{- if not (has .name $volumes) -}}
 {{- fail (printf "extraVolumeMounts: there is no volume %s; declare it in extraVolumes, which has: %s" .name ($volumes | join ", ")) -}}

@@ -1,4 +1,5 @@
-{{- /* The spec of a RayCluster: (dict "root" $ "owner" job or cluster "what" its path in values "job" the ConfigMap of a job, or "none") */ -}}
+{{- /* The spec of a RayCluster: (dict "root" $ "owner" job, cluster or service "what" its path in values "job" the ConfigMap of a job, or "none").
+     Of the service: `owner` has isService, and `job` is not set. */ -}}
 
 {{- define "animatic.cluster" -}}
 {{- $values := .root.Values -}}
@@ -64,6 +65,9 @@ template:
     labels:
       {{- include "animatic.selector" .root | nindent 6 }}
       app.kubernetes.io/component: ray-head
+      {{- with include "animatic.serviceLabel" .owner }}
+      {{- . | nindent 6 }}
+      {{- end }}
       {{- with $head.labels }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
@@ -89,7 +93,7 @@ template:
     {{- end }}
     containers:
       - name: ray-head
-        image: {{ include "animatic.image" .root }}
+        image: {{ include "animatic.rayImage" . }}
         imagePullPolicy: {{ $values.image.pullPolicy }}
         ports:
           - {name: gcs-server, containerPort: 6379}
@@ -97,14 +101,21 @@ template:
           - {name: metrics, containerPort: 8080}
           - {name: as-metrics, containerPort: 44217}
           - {name: dash-metrics, containerPort: 44227}
+          {{- if .owner.isService }}
+          - {name: serve, containerPort: 8000}
+          {{- else }}
           - {name: driver-metrics, containerPort: {{ int64 $values.driverMetricsPort }}}
+          {{- end }}
+        {{- $own := dict }}
+        {{- if not .owner.isService }}
         # Jobs are asked to stop, and write a checkpoint, before Ray itself is.
         lifecycle:
           preStop:
             exec:
               command: [python, /etc/animatic/stop_jobs.py, {{ sub $grace 30 | toString | quote }}]
-        {{- $own := dict "RAY_JOB_STOP_WAIT_TIME_S" (sub $grace 30) }}
-        {{- include "animatic.environment" (dict "root" .root "own" $own "drain" 10) | nindent 8 }}
+        {{- $own = dict "RAY_JOB_STOP_WAIT_TIME_S" (sub $grace 30) }}
+        {{- end }}
+        {{- include "animatic.environment" (dict "root" .root "owner" .owner "own" $own "drain" 10) | nindent 8 }}
         resources:
           {{- include "animatic.resources" $head | nindent 10 }}
         securityContext:
@@ -112,7 +123,7 @@ template:
         volumeMounts:
           {{- include "animatic.volumeMounts" . | nindent 10 }}
     volumes:
-      {{- include "animatic.volumes" (dict "root" .root "pod" $head "job" .job) | nindent 6 }}
+      {{- include "animatic.volumes" (dict "root" .root "owner" .owner "pod" $head "job" .job) | nindent 6 }}
 {{- end -}}
 
 {{- define "animatic.workers" -}}
@@ -135,11 +146,16 @@ template:
     labels:
       {{- include "animatic.selector" .root | nindent 6 }}
       app.kubernetes.io/component: ray-worker
+      {{- with include "animatic.serviceLabel" .owner }}
+      {{- . | nindent 6 }}
+      {{- end }}
       {{- with $group.labels }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
+    {{- with include "animatic.workerAnnotations" . | trim }}
     annotations:
-      {{- include "animatic.podAnnotations" $group.annotations | nindent 6 }}
+      {{- . | nindent 6 }}
+    {{- end }}
   spec:
     serviceAccountName: {{ include "animatic.serviceAccountName" .root }}
     enableServiceLinks: false
@@ -161,19 +177,22 @@ template:
     {{- end }}
     containers:
       - name: ray-worker
-        image: {{ include "animatic.image" .root }}
+        image: {{ include "animatic.rayImage" . }}
         imagePullPolicy: {{ $values.image.pullPolicy }}
         ports:
           - {name: metrics, containerPort: 8080}
-        {{- include "animatic.environment" (dict "root" .root "own" $group.env "drain" (sub $grace 15)) | nindent 8 }}
+          {{- if .owner.isService }}
+          - {name: serve, containerPort: 8000}
+          {{- end }}
+        {{- include "animatic.environment" (dict "root" .root "owner" .owner "own" $group.env "drain" (sub $grace 15)) | nindent 8 }}
         resources:
           {{- include "animatic.resources" $group | nindent 10 }}
         securityContext:
           {{- include "animatic.containerSecurity" $group | nindent 10 }}
         volumeMounts:
-          {{- include "animatic.volumeMounts" (dict "root" .root) | nindent 10 }}
+          {{- include "animatic.volumeMounts" (dict "root" .root "owner" .owner) | nindent 10 }}
     volumes:
-      {{- include "animatic.volumes" (dict "root" .root "pod" $group) | nindent 6 }}
+      {{- include "animatic.volumes" (dict "root" .root "owner" .owner "pod" $group) | nindent 6 }}
 {{- end -}}
 
 {{- /* Affinity of workers. With topologyKey, all pods of one Ray cluster run within one domain; otherwise those without

@@ -70,7 +70,7 @@ spec:
   {{- end }}
   containers:
     - name: ray-job-submitter
-      image: {{ include "animatic.image" .root }}
+      image: {{ include "animatic.rayImage" . }}
       imagePullPolicy: {{ $values.image.pullPolicy }}
       env:
         - {name: HOME, value: /tmp}

@@ -51,6 +51,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- include "animatic.reference" (dict "image" .Values.image "default" .Chart.AppVersion) -}}
 {{- end -}}
 
+{{- /* The image of a Ray pod: (dict "root" $ "owner" what the cluster is for) */ -}}
+{{- define "animatic.rayImage" -}}
+{{- if and .owner.isService .root.Values.serve.image.repository -}}
+{{- include "animatic.reference" (dict "image" .root.Values.serve.image "default" .root.Chart.AppVersion) -}}
+{{- else -}}
+{{- include "animatic.image" .root -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* Names of the jobs that are enabled, as a list in JSON. */ -}}
 {{- define "animatic.jobs" -}}
 {{- $names := list -}}
@@ -63,9 +72,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- toJson $names -}}
 {{- end -}}
 
-{{- /* The number of Ray clusters; 0 where there is nothing to run. */ -}}
-{{- define "animatic.clusters" -}}
+{{- /* The number of Ray clusters of jobs; 0 where there is nothing to run. */ -}}
+{{- define "animatic.batchClusters" -}}
 {{- add (include "animatic.jobs" . | fromJsonArray | len) (ternary 1 0 .Values.cluster.enabled) -}}
+{{- end -}}
+
+{{- /* With the service's. */ -}}
+{{- define "animatic.clusters" -}}
+{{- add (include "animatic.batchClusters" .) (ternary 1 0 .Values.serve.enabled) -}}
+{{- end -}}
+
+{{- /* Whether pods mount the volume of runs: all of jobs do. */ -}}
+{{- define "animatic.usesRuns" -}}
+{{- if or (ne (include "animatic.batchClusters" .) "0") (and .Values.serve.enabled .Values.serve.mountRuns) -}}true{{- end -}}
 {{- end -}}
 
 {{- define "animatic.serviceAccountName" -}}

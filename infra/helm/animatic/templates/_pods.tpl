@@ -32,12 +32,12 @@ seccompProfile: {type: RuntimeDefault}
 {{ toYaml (dict "limits" $quantities "requests" $quantities) }}
 {{- end -}}
 
-{{- /* Environment of a Ray container: (dict "root" $ "own" map "drain" seconds) */ -}}
+{{- /* Environment of a Ray container: (dict "root" $ "owner" "own" map "drain" seconds) */ -}}
 {{- define "animatic.environment" -}}
 {{- $values := .root.Values -}}
 {{- $environment := dict
     "HOME" "/tmp"
-    "ANIMATIC_RUNS" $values.runs.mountPath
+    "ANIMATIC_RUNS" (ternary $values.runs.mountPath "/tmp/runs" (eq (include "animatic.mountsRuns" .owner) "true"))
     "ANIMATIC_CACHE" "/tmp/cache"
     "RAY_USAGE_STATS_ENABLED" "0"
     "MLFLOW_DISABLE_TELEMETRY" "true"
@@ -57,6 +57,11 @@ env:
   - name: {{ $name }}
     value: {{ include "animatic.text" $value | quote }}
 {{- end }}
+{{- if and .owner.isService .owner.databasePassword.existingSecret }}
+  - name: PGPASSWORD # read by PostgreSQL's client library
+    valueFrom:
+      secretKeyRef: {name: {{ .owner.databasePassword.existingSecret }}, key: {{ .owner.databasePassword.key }}}
+{{- end }}
 {{- with $values.envFromSecrets }}
 envFrom:
   {{- range . }}
@@ -65,14 +70,38 @@ envFrom:
 {{- end }}
 {{- end -}}
 
-{{- /* Volumes of a Ray pod: (dict "root" $ "pod" settings "job" for the head: the ConfigMap of its job, or "none") */ -}}
+{{- /* Whether the pods of a job, cluster or service mount the volume of runs. */ -}}
+{{- define "animatic.mountsRuns" -}}
+{{- if or (not .isService) .mountRuns -}}true{{- end -}}
+{{- end -}}
+
+{{- /* Distinguishes the pods of the service from those of jobs. */ -}}
+{{- define "animatic.serviceLabel" -}}
+{{- if .isService -}}
+animatic/role: serve
+{{- end -}}
+{{- end -}}
+
+{{- /* Volumes of a Ray pod: (dict "root" $ "owner" "pod" settings "job" for the head of jobs: the ConfigMap of its job, or "none") */ -}}
 {{- define "animatic.volumes" -}}
 - name: scratch
   emptyDir: {sizeLimit: {{ .pod.scratch }}}
 - name: shared-mem
   emptyDir: {medium: Memory, sizeLimit: {{ .pod.sharedMemory }}}
+{{- if include "animatic.mountsRuns" .owner }}
 - name: runs
   persistentVolumeClaim: {claimName: {{ include "animatic.runsClaim" .root }}}
+{{- end }}
+{{- if and .owner.isService .owner.apiKeys.existingSecret }}
+- name: api-keys
+  projected:
+    # A changed Secret appears in the file, which the service reads again.
+    defaultMode: 256
+    sources:
+      - secret:
+          name: {{ .owner.apiKeys.existingSecret }}
+          items: [{key: {{ .owner.apiKeys.key }}, path: keys}]
+{{- end }}
 {{- if .job }}
 - name: job
   projected:
@@ -90,11 +119,16 @@ envFrom:
 {{- define "animatic.volumeMounts" -}}
 - {name: scratch, mountPath: /tmp}
 - {name: shared-mem, mountPath: /dev/shm}
+{{- if include "animatic.mountsRuns" .owner }}
 - name: runs
   mountPath: {{ .root.Values.runs.mountPath }}
   {{- with .root.Values.runs.subPath }}
   subPath: {{ . }}
   {{- end }}
+{{- end }}
+{{- if and .owner.isService .owner.apiKeys.existingSecret }}
+- {name: api-keys, mountPath: /etc/animatic/api-keys, readOnly: true}
+{{- end }}
 {{- if .job }}
 - {name: job, mountPath: /etc/animatic, readOnly: true}
 {{- end }}
@@ -118,7 +152,16 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{- /* Of batch pods: consolidation of machines must not end weeks of training. */ -}}
+{{- /* Of heads and of workers of jobs: consolidation of machines must not end weeks of training. Workers of the service may move: another
+     replica continues what they did. */ -}}
+{{- define "animatic.workerAnnotations" -}}
+{{- if not .owner.isService -}}
+{{- include "animatic.podAnnotations" .group.annotations -}}
+{{- else if .group.annotations -}}
+{{- toYaml .group.annotations -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "animatic.podAnnotations" -}}
 {{- $fixed := dict "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" "karpenter.sh/do-not-disrupt" "true" -}}
 {{ toYaml (mergeOverwrite $fixed (deepCopy .)) }}

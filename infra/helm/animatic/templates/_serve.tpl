@@ -1,0 +1,91 @@
+{{- /* The service: what its RayService deploys, and what would not work. */ -}}
+
+{{- define "animatic.serveName" -}}
+{{- printf "%s-serve" (include "animatic.fullname" .) -}}
+{{- end -}}
+
+{{- /* The settings of the service, which the application's builder receives. What follows from other values wins over none of
+     serve.config: animatic.checkServe refuses both. */ -}}
+{{- define "animatic.serveSettings" -}}
+{{- $serve := .Values.serve -}}
+{{- $own := dict
+    "source" (dict "location" $serve.exports)
+    "state" (dict "folder" "/tmp/serving" "database" $serve.database "results" $serve.results)
+    "http" (dict "host" "0.0.0.0" "port" 8000)
+-}}
+{{- if $serve.apiKeys.existingSecret -}}
+{{- $_ := set $own.http "keys" "/etc/animatic/api-keys/keys" -}}
+{{- end -}}
+{{- with $serve.publicUrl -}}
+{{- $_ := set $own.http "public_url" . -}}
+{{- end -}}
+{{ toYaml (mergeOverwrite (deepCopy $serve.config) $own) }}
+{{- end -}}
+
+{{- define "animatic.serveConfig" -}}
+{{- /* Connections that a load balancer keeps open are closed by it, not by Serve, whose default is 5 s. Each node with a replica has
+       a proxy, and so has the head, where Prometheus reads the figures of the whole service. */ -}}
+proxy_location: EveryNode
+http_options:
+  host: 0.0.0.0
+  port: 8000
+  keep_alive_timeout_s: 90
+applications:
+  - name: animatic
+    route_prefix: /
+    import_path: orchestration.serving.deployment:build
+    args:
+      {{- include "animatic.serveSettings" . | nindent 6 }}
+{{- end -}}
+
+{{- /* (dict "root" $ "owner" .Values.serve "what" "serve") */ -}}
+{{- define "animatic.checkServe" -}}
+{{- include "animatic.checkCluster" . -}}
+{{- $serve := .owner -}}
+{{- if not $serve.exports -}}
+{{- fail "serve: exports is not set: the location that `animatic export` writes to, as s3://BUCKET/exports" -}}
+{{- end -}}
+{{- if not $serve.database -}}
+{{- fail "serve: database is not set: replicas on several nodes share the jobs in PostgreSQL, as postgresql+psycopg://USER@HOST:5432/DATABASE" -}}
+{{- end -}}
+{{- if not $serve.results -}}
+{{- fail "serve: results is not set: the store of pictures and clips that all replicas share, as s3://BUCKET/results" -}}
+{{- end -}}
+{{- if and (not $serve.apiKeys.existingSecret) (not $serve.withoutKeys) -}}
+{{- fail "serve: apiKeys.existingSecret is not set, and the service would answer everyone who reaches it; create the Secret from the file of `animatic api-key create NAME --keys FILE`" -}}
+{{- end -}}
+{{- range $field := list "exports" "database" "results" "publicUrl" -}}
+{{- include "animatic.checkText" (dict "what" (printf "serve.%s" $field) "text" (index $serve $field)) -}}
+{{- end -}}
+{{- include "animatic.checkText" (dict "what" "serve.config" "text" (toYaml $serve.config)) -}}
+{{- range $section, $fields := dict "source" (dict "location" "exports") "state" (dict "folder" "" "database" "database" "results" "results")
+    "http" (dict "host" "" "port" "" "keys" "apiKeys" "public_url" "publicUrl") -}}
+{{- range $key, $value := $fields -}}
+{{- if hasKey (index $serve.config $section | default dict) $key -}}
+{{- fail (printf "serve.config: %s.%s is set by %s" $section $key (ternary (printf "serve.%s" $value) "the chart" (ne $value ""))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $runs := printf "%s/" .root.Values.runs.mountPath -}}
+{{- if not $serve.mountRuns -}}
+{{- range $field := list "exports" "results" -}}
+{{- if hasPrefix "/" (index $serve $field) -}}
+{{- fail (printf "serve.%s: %s is a folder, which nodes share only below %s with serve.mountRuns" $field (index $serve $field) $runs) -}}
+{{- end -}}
+{{- end -}}
+{{- if or (not .root.Values.registry) (hasPrefix "/" .root.Values.registry) -}}
+{{- fail "serve: deployments are recorded in the ledger, which the service does not reach: set registry to its URL, or serve.mountRuns" -}}
+{{- end -}}
+{{- else -}}
+{{- range $field := list "exports" "results" -}}
+{{- if and (hasPrefix "/" (index $serve $field)) (not (hasPrefix $runs (index $serve $field))) -}}
+{{- fail (printf "serve.%s: %s is not below %s, which all nodes mount" $field (index $serve $field) $runs) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with $serve.ingress -}}
+{{- if and .enabled (not .host) -}}
+{{- fail "serve.ingress: host is not set, as videos.example.com" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
