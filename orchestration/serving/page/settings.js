@@ -1,0 +1,190 @@
+// The form's settings: their limits and defaults are those of the chosen models.
+
+import { counted, short } from "./words.js";
+
+const COMPARE = "compare";
+const NUMBERS = [
+  "num_inference_steps", "guidance_scale", "image_guidance_scale", "eta", "num_frames", "fps", "conditioning_fps",
+];
+const NEEDS = { animate: 1, interpolate: 2, loop: 3 }; // frames
+const LARGEST_DRAWN_SEED = 999_999;
+
+const find = (id) => document.getElementById(id);
+const form = find("create");
+
+export class Settings {
+  #models = [];
+  #offered = ""; // the names that are in the form
+
+  constructor(changed) {
+    this.changed = changed;
+    this.newSeed();
+    find("new-seed").addEventListener("click", () => this.newSeed());
+    find("seed").addEventListener("input", () => (find("vary").checked = false));
+    find("defaults").addEventListener("click", () => this.reset());
+    form.addEventListener("input", (event) => {
+      event.target.setCustomValidity?.("");
+      this.#refresh();
+    });
+  }
+
+  // The models of GET /v1/models, and the limits of every request.
+  offer({ data, limits }) {
+    this.#models = data;
+    find("prompt").maxLength = limits.prompt_chars;
+    const offered = data.map((model) => model.id).join("\n");
+    if (offered !== this.#offered) this.#list(data);
+    this.#offered = offered;
+    this.#refresh();
+  }
+
+  // Names of the models that will make the video: one, or two to compare.
+  get models() {
+    const chosen = form.elements.model?.value;
+    if (chosen === COMPARE) return this.#models.slice(0, 2).map((model) => model.id);
+    return [chosen || this.#models[0]?.id].filter(Boolean);
+  }
+
+  get mode() {
+    return form.elements.mode.value;
+  }
+
+  get size() {
+    return form.elements.size.value || this.#chosen[0]?.defaults.size || null;
+  }
+
+  // What was set, by the names of the API; what is left open is decided by the service.
+  get fields() {
+    const fields = { prompt: find("prompt").value.trim(), seed: find("seed").value };
+    for (const name of [...NUMBERS, "size"]) if (form.elements[name].value) fields[name] = form.elements[name].value;
+    if (this.mode === "loop") fields.loop = "true";
+    return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ""));
+  }
+
+  // Fill in the settings of an earlier video.
+  fill({ fields, mode, models }) {
+    find("prompt").value = fields.prompt ?? "";
+    find("seed").value = fields.seed;
+    find("vary").checked = false;
+    for (const name of NUMBERS) form.elements[name].value = fields[name] ?? "";
+    const sizes = [...form.elements.size.options].map((option) => option.value);
+    form.elements.size.value = sizes.includes(fields.size) ? fields.size : "";
+    form.elements.mode.value = mode;
+    const model = models.length > 1 ? COMPARE : models[0];
+    const radio = [...find("models").querySelectorAll("input")].find((input) => input.value === model);
+    if (radio) radio.checked = true;
+    if (this.#changes) find("settings").open = true;
+    this.#refresh();
+  }
+
+  newSeed() {
+    find("seed").value = crypto.getRandomValues(new Uint32Array(1))[0] % (LARGEST_DRAWN_SEED + 1);
+    find("seed").setCustomValidity("");
+  }
+
+  // After a video was accepted.
+  used() {
+    if (find("vary").checked) this.newSeed();
+  }
+
+  reset() {
+    for (const name of [...NUMBERS, "size"]) form.elements[name].value = "";
+    this.#refresh();
+  }
+
+  // Whether the values can be sent; the first that cannot is in focus, with the reason.
+  valid() {
+    if (form.checkValidity()) return true;
+    find("settings").open ||= [...find("settings").querySelectorAll("input")].some((input) => !input.checkValidity());
+    return form.reportValidity();
+  }
+
+  // Point at the field that the service refused. False if it is none of these.
+  complain(name, message) {
+    const field = [...NUMBERS, "size", "seed", "prompt"].includes(name) ? form.elements[name] : null;
+    if (!field) return false;
+    if (field.closest("details")) find("settings").open = true;
+    field.setCustomValidity(message);
+    return !field.reportValidity();
+  }
+
+  get #chosen() {
+    const names = this.models;
+    return this.#models.filter((model) => names.includes(model.id));
+  }
+
+  get #changes() {
+    return [...NUMBERS, "size"].filter((name) => form.elements[name].value !== "").length;
+  }
+
+  #list(models) {
+    const kept = form.elements.model?.value;
+    const choices = models.map((model) => [model.id, model.id]);
+    if (models.length > 1) choices.push([COMPARE, "Compare"]);
+    if (models.length > 2) choices.at(-1)[1] = `Compare ${models[0].id} and ${models[1].id}`;
+    find("models").querySelector(".segments").replaceChildren(...choices.map(segment));
+    const names = choices.map(([value]) => value);
+    const value = names.includes(kept) ? kept : names[0];
+    for (const radio of find("models").querySelectorAll("input")) radio.checked = radio.value === value;
+    find("models").hidden = models.length < 2;
+  }
+
+  // Show what the chosen models can do.
+  #refresh() {
+    const chosen = this.#chosen;
+    if (!chosen.length) return;
+    const defaults = chosen[0].defaults;
+    const least = (name) => Math.min(...chosen.map((model) => model.limits[name]));
+    this.#modes(chosen);
+    for (const name of NUMBERS) form.elements[name].placeholder = defaults[name] ?? this.#automatic(name);
+    form.elements.num_inference_steps.max = least("max_steps");
+    form.elements.num_frames.max = least("max_frames");
+    form.elements.num_frames.min = Math.max(NEEDS[this.mode], ...chosen.map((model) => model.limits.min_frames));
+    this.#sizes(chosen);
+    const frames = Number(form.elements.num_frames.value || defaults.num_frames);
+    const rate = Number(form.elements.fps.value || defaults.fps);
+    find("length").textContent = `Up to ${least("max_frames")}. ${frames} make ${Number((frames / rate).toFixed(1))} s.`;
+    find("changed").textContent = this.#changes ? `· ${this.#changes} changed` : "";
+    find("model-hint").textContent = chosen.map((model) => `${model.id} is bundle ${short(model.bundle.id)}`).join(", ")
+      + (chosen.length > 1 ? "; both get the same seed and settings." : ".");
+    find("model-hint").hidden = false;
+    const left = find("prompt").maxLength - find("prompt").value.length;
+    find("prompt-left").textContent = `${counted(left, "character")} left`;
+    find("prompt-left").hidden = left > 200;
+    document.documentElement.style.setProperty("--ratio", (this.size ?? "16x10").replace("x", " / "));
+    this.changed();
+  }
+
+  #automatic(name) {
+    return name === "image_guidance_scale" ? "together" : "model's";
+  }
+
+  #modes(chosen) {
+    const missing = [];
+    for (const radio of form.elements.mode) {
+      radio.disabled = !chosen.every((model) => model.limits.modes.includes(radio.value));
+      if (radio.disabled) missing.push(radio.nextElementSibling.textContent);
+    }
+    if (form.querySelector("[name=mode]:checked").disabled) form.elements.mode.value = "animate";
+    find("mode-hint").hidden = !missing.length;
+    find("mode-hint").textContent = `This model cannot do: ${missing.join(", ")}.`;
+  }
+
+  #sizes(chosen) {
+    const sizes = chosen[0].limits.sizes.filter((size) => chosen.every((model) => model.limits.sizes.includes(size)));
+    const select = form.elements.size;
+    const options = [["", `${chosen[0].defaults.size} (default)`], ...sizes.map((size) => [size, size])]
+      .filter(([value]) => value !== chosen[0].defaults.size);
+    if (options.length === select.options.length && options.every(([value], at) => select.options[at].value === value)) return;
+    const kept = select.value;
+    select.replaceChildren(...options.map(([value, text]) => new Option(text.replace("x", " × "), value)));
+    select.value = options.some(([value]) => value === kept) ? kept : "";
+  }
+}
+
+function segment([value, text]) {
+  const label = document.createElement("label");
+  const radio = Object.assign(document.createElement("input"), { type: "radio", name: "model", value });
+  label.append(radio, Object.assign(document.createElement("span"), { textContent: text }));
+  return label;
+}
