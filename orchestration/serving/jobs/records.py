@@ -140,6 +140,7 @@ class Job:
         started: of the last attempt; all times are UTC.
         expires: when its clip, or else its row, may be removed; None while it is active.
         attempt: number of claims so far.
+        lost: attempts whose replicas were lost.
         batch: that it was claimed with.
         step: of ``steps``, of the running attempt.
         cancel_requested: its owner wants it cancelled.
@@ -155,6 +156,7 @@ class Job:
     ended: datetime | None = None
     expires: datetime | None = None
     attempt: int = 0
+    lost: int = 0
     batch: str | None = None
     replica: str | None = None
     step: int | None = None

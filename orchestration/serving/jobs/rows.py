@@ -27,6 +27,7 @@ def job_of(row: RowMapping | Mapping[str, Any], position: int | None = None) -> 
         ended=_moment(row["ended"]),
         expires=_moment(row["expires"]),
         attempt=row["attempt"],
+        lost=row["lost"],
         batch=row["batch"],
         replica=row["replica"],
         step=row["step"],
