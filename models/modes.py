@@ -8,7 +8,8 @@ from models.architecture import Architecture
 # "animate" continues from the image; "interpolate" ends at a second image; "loop" ends at its own beginning.
 Mode = Literal["animate", "interpolate", "loop"]
 
-_MIN_FRAMES: dict[Mode, int] = {"animate": 1, "interpolate": 2, "loop": 3}
+# Frames that a clip has at least.
+MIN_FRAMES: dict[Mode, int] = {"animate": 1, "interpolate": 2, "loop": 3}
 
 
 def frames_to_sample(architecture: Architecture, mode: Mode, frames: int | None) -> int:
@@ -29,6 +30,6 @@ def frames_to_sample(architecture: Architecture, mode: Mode, frames: int | None)
             "use a bundle of stage 3"
         )
     frames = architecture.frames if frames is None else frames
-    if frames < _MIN_FRAMES[mode]:
-        raise AnimaticError(f"frames is {frames}: mode {mode} needs at least {_MIN_FRAMES[mode]}")
+    if frames < MIN_FRAMES[mode]:
+        raise AnimaticError(f"frames is {frames}: mode {mode} needs at least {MIN_FRAMES[mode]}")
     return frames

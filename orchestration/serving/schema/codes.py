@@ -21,6 +21,7 @@ ApiErrorCode = Literal[
     "model_not_found",
     "method_not_allowed",
     "not_ready",
+    "no_former_version",
     "expired",
     "range_not_satisfiable",
     "idempotency_key_reused",
@@ -88,6 +89,9 @@ API_CODES: dict[ApiErrorCode, ApiCode] = {
     "method_not_allowed": ApiCode(405, "invalid_request_error", "The path exists, not with this method."),
     "not_ready": ApiCode(
         409, "conflict_error", "The video has no content: it has not ended yet, or ended without a clip."
+    ),
+    "no_former_version": ApiCode(
+        409, "conflict_error", "No replica has a version before the one that is served."
     ),
     "expired": ApiCode(410, "not_found_error", "The content of the video was removed after its time."),
     "range_not_satisfiable": ApiCode(416, "invalid_request_error", "The range is outside of the content."),

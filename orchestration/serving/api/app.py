@@ -1,0 +1,113 @@
+"""The app: routes, errors, counters and what runs beside them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from core.code_version import code_version
+from orchestration.serving.api import admin, clips, health, models, videos
+from orchestration.serving.api.errors import FaultBorder, install_errors
+from orchestration.serving.api.housekeeping import Housekeeping, Task
+from orchestration.serving.api.interface import Access, ReadSubmission
+from orchestration.serving.api.measure import Measure
+from orchestration.serving.api.pages import add_pages
+from orchestration.serving.api.recorder import Recorder
+from orchestration.serving.api.service import Service
+from orchestration.serving.api.watcher import Watcher
+from orchestration.serving.jobs import JobStore
+from orchestration.serving.results import Results
+from orchestration.serving.schema import ErrorBody, VideoForm, VideoJson
+from orchestration.serving.settings import ServingSettings
+
+# Seconds between two looks at watched videos, two rounds of housekeeping, and two listings of all objects.
+_WATCH_S, _OFTEN_S, _SELDOM_S = 0.2, 2.0, 600.0
+_DESCRIPTION = (
+    "Clips that continue a picture, in the open /v1/videos convention: accept a video, follow it, "
+    "fetch its clip."
+)
+
+
+def build_app(
+    store: JobStore,
+    results: Results,
+    settings: ServingSettings,
+    access: Access,
+    read_submission: ReadSubmission,
+) -> FastAPI:
+    """The service as an ASGI app. It is stateless: everything that must survive is in the stores.
+
+    Its lifespan runs the housekeeping of the stores, and stops with a last flush of the counters. The stores
+    are the caller's to close.
+    """
+    recorder = Recorder(store)
+    service = Service(store, results, access, read_submission, settings, Watcher(store, _WATCH_S), recorder)
+    tasks = (
+        Task(store.requeue_abandoned, _OFTEN_S),
+        Task(store.fail_unservable, _OFTEN_S),
+        Task(partial(results.remove_spent, store), _OFTEN_S),
+        Task(partial(results.remove_unknown, store), _SELDOM_S),
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        housekeeping = Housekeeping(tasks, recorder)
+        housekeeping.start()
+        try:
+            yield
+        finally:
+            housekeeping.stop()
+
+    app = FastAPI(
+        title="animatic",
+        description=_DESCRIPTION,
+        version=code_version(),
+        docs_url=None,  # FastAPI's own pages load their scripts from a CDN
+        redoc_url=None,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.service = service
+    # The last added is the outermost.
+    app.add_middleware(FaultBorder, rejected=recorder.rejected)
+    app.add_middleware(Measure, recorder=recorder)
+    install_errors(app, recorder.rejected)
+    app.add_exception_handler(clips.NothingNewError, _no_content)
+    for module in (videos, clips, models, admin, health):
+        app.include_router(module.router)
+    add_pages(app)
+    _correct_description(app)
+    return app
+
+
+def _no_content(request: Request, error: Exception) -> Response:
+    return Response(status_code=204)
+
+
+def _correct_description(app: FastAPI) -> None:
+    """Correct the API's description: add the bodies that no route declares, remove the errors of FastAPI."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = described()
+        models = schema["components"]["schemas"]
+        for model in (ErrorBody, VideoForm, VideoJson):
+            if model.__name__ not in models:
+                own = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                models |= own.pop("$defs", {})
+                models[model.__name__] = own
+        for name in ("HTTPValidationError", "ValidationError"):
+            models.pop(name, None)
+        for operations in schema["paths"].values():
+            for operation in operations.values():
+                # Of FastAPI: invalid requests are answered with 400 and the envelope.
+                if operation["responses"].get("422", {}).get("description") == "Validation Error":
+                    del operation["responses"]["422"]
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it

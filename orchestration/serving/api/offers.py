@@ -1,0 +1,80 @@
+"""What a model offers to clients: its limits within the operator's, and the defaults that apply."""
+
+from __future__ import annotations
+
+from orchestration.serving.api.answers import unix
+from orchestration.serving.api.overview import Overview
+from orchestration.serving.jobs import ServedVersion
+from orchestration.serving.schema import (
+    MadeByBundle,
+    ModelInfo,
+    ModelLimits,
+    ModelList,
+    SamplingDefaults,
+    ServiceLimits,
+)
+from orchestration.serving.settings import DefaultSettings, LimitSettings, ServingSettings
+
+PLAYBACK_FPS = 8.0
+PICTURE_TYPES = ["image/png", "image/jpeg", "image/webp"]
+
+
+def offer(version: ServedVersion, limits: LimitSettings) -> ModelLimits:
+    """What clients may ask of a model."""
+    still = version.frames == 1
+    return ModelLimits(
+        sizes=[f"{version.width}x{version.height}"],
+        min_frames=1,
+        max_frames=1 if still else limits.frames,
+        max_steps=limits.steps,
+        modes=list(version.modes),
+    )
+
+
+def defaults(version: ServedVersion, operator: DefaultSettings) -> SamplingDefaults:
+    """What a request gets that sets nothing."""
+    model = version.sampling
+    chosen = operator.model_dump(include=operator.model_fields_set)
+    return SamplingDefaults(
+        size=f"{version.width}x{version.height}",
+        num_frames=chosen.get("frames") or version.frames,
+        fps=chosen.get("playback") or PLAYBACK_FPS,
+        num_inference_steps=chosen.get("steps") or model.steps,
+        guidance_scale=chosen.get("text_guidance", model.text_guidance),
+        image_guidance_scale=chosen.get("image_guidance", model.image_guidance),
+        eta=chosen.get("eta", model.eta),
+        conditioning_fps=chosen.get("fps", model.fps),
+    )
+
+
+def listed(state: Overview, settings: ServingSettings, *, key_required: bool) -> ModelList:
+    """All models with their limits and defaults, and the limits of every request."""
+    limits = settings.limits
+    return ModelList(
+        data=[
+            ModelInfo(
+                id=name,
+                created=unix(version.since),
+                ready=state.is_live(name),
+                bundle=MadeByBundle(
+                    id=version.bundle_id,
+                    manifest=version.manifest,
+                    preset=version.preset,
+                    stage=version.stage,
+                    alias=version.alias,
+                ),
+                limits=offer(version, limits),
+                defaults=defaults(version, settings.defaults),
+            )
+            for name, version in state.served().items()
+        ],
+        limits=ServiceLimits(
+            body_bytes=limits.body_bytes,
+            pixels=limits.pixels,
+            prompt_chars=limits.prompt_chars,
+            queue=limits.queue,
+            keep_hours=settings.state.keep_hours,
+            picture_types=PICTURE_TYPES,
+            key_required=key_required,
+        ),
+    )

@@ -1,0 +1,151 @@
+"""From a request to a job: the model that it is for, its limits, and whose settings win."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from models.modes import MIN_FRAMES, Mode
+from orchestration.serving.api.interface import Caller, Received
+from orchestration.serving.api.offers import PLAYBACK_FPS, offer
+from orchestration.serving.api.overview import SHORTEST_ID, overview
+from orchestration.serving.api.service import Service
+from orchestration.serving.counters import ACCEPTED
+from orchestration.serving.jobs import JobSpec, SamplingChoice, ServedVersion, StoredPicture, Submission
+from orchestration.serving.schema import ApiError, VideoRequest
+from orchestration.serving.settings import DefaultSettings, LimitSettings
+
+# Random seeds have up to this many bits, so that they are easy to write down.
+_SEED_BITS = 31
+_RETRY_S = 5.0
+# By field of a request: the field of an operator's defaults, and of what is sampled with.
+_SAMPLING = {
+    "num_inference_steps": "steps",
+    "eta": "eta",
+    "guidance_scale": "text_guidance",
+    "image_guidance_scale": "image_guidance",
+    "conditioning_fps": "fps",
+}
+
+
+async def submit(
+    service: Service, caller: Caller, request: Request, idempotency_key: str | None
+) -> Submission:
+    """Read a request and put its job in the queue.
+
+    Raises:
+        ApiError: something of the request cannot be used.
+        QueueFullError, RateLimitedError, IdempotencyConflictError, JobStoreError: of the store.
+        StorageFullError: of the results.
+    """
+    received = await service.read_submission(request, service.settings.limits)
+    key = None if idempotency_key is None else (idempotency_key, received.digest)
+    submission = await run_in_threadpool(_queue, service, caller, received, key)
+    if submission.created:
+        service.recorder.add(ACCEPTED.add(submission.job.spec.model))
+    return submission
+
+
+def _queue(service: Service, caller: Caller, received: Received, key: tuple[str, str] | None) -> Submission:
+    fields, limits = received.fields, service.settings.limits
+    name, version = requested_model(service, fields.model)
+    mode = _mode(fields, received)
+    check_limits(fields, limits, name, version, mode)
+    pictures = [received.first, *([] if received.last is None else [received.last])]
+    # Before the row: a job whose picture is missing could never run. Housekeeping removes those without one.
+    stored = [service.results.put_picture(each.content, each.width, each.height) for each in pictures]
+    try:
+        spec = job_spec(fields, service.settings.defaults, name, mode, stored)
+        submission = service.store.submit(spec, caller.name, limits, key)
+    except BaseException:
+        _remove(service, stored)
+        raise
+    if not submission.created:
+        _remove(service, stored)
+    return submission
+
+
+def job_spec(
+    fields: VideoRequest, defaults: DefaultSettings, model: str, mode: Mode, pictures: list[StoredPicture]
+) -> JobSpec:
+    """What is sampled: the client's settings over the operator's; what neither set, the model decides."""
+    sampling = {own: _chosen(fields, name, defaults, own) for name, own in _SAMPLING.items()}
+    size = None if fields.size is None else fields.size.split("x")
+    return JobSpec(
+        model=model,
+        prompt=fields.prompt,
+        mode=mode,
+        frames=_chosen(fields, "num_frames", defaults, "frames"),
+        size=None if size is None else (int(size[0]), int(size[1])),
+        sampling=SamplingChoice.model_validate({k: v for k, v in sampling.items() if v is not None}),
+        seed=secrets.randbits(_SEED_BITS) if fields.seed is None else fields.seed,
+        playback=_chosen(fields, "fps", defaults, "playback") or PLAYBACK_FPS,
+        first=pictures[0],
+        last=pictures[1] if len(pictures) > 1 else None,
+    )
+
+
+def requested_model(service: Service, model: str | None) -> tuple[str, ServedVersion]:
+    """The model of a request, as it is put into the job: a name, or the whole id of a bundle.
+
+    Raises:
+        ApiError: ``model_not_found``; ``unavailable`` while no replica has reported any model.
+    """
+    served = overview(service).served()
+    if model is not None and len(model) >= SHORTEST_ID and model not in served:
+        found = {v.bundle_id: v for v in served.values() if v.bundle_id.startswith(model)}
+        if len(found) == 1:
+            return next(iter(found.items()))
+    name = service.settings.source.models[0] if model is None else model
+    if name in served:
+        return name, served[name]
+    if name in service.settings.source.models[:1]:
+        raise ApiError("unavailable", f"no replica has {name} yet: GET /readyz", retry_after_s=_RETRY_S)
+    names = ", ".join(served) or "none yet"
+    raise ApiError("model_not_found", f"no model {name!r} is served: served are {names}", param="model")
+
+
+def check_limits(
+    fields: VideoRequest, limits: LimitSettings, name: str, version: ServedVersion, mode: Mode
+) -> None:
+    """Raise ApiError where the model or the operator does not allow what a client set."""
+    offered = offer(version, limits)
+    if len(fields.prompt) > limits.prompt_chars:
+        raise _refused("prompt", f"has {len(fields.prompt)} characters: at most {limits.prompt_chars}")
+    if mode not in offered.modes:
+        field = "loop" if mode == "loop" else "last_reference"
+        raise _refused(field, f"cannot be used with {name}, which makes: {', '.join(offered.modes)}")
+    if fields.size is not None and fields.size not in offered.sizes:
+        raise _refused("size", f"is {fields.size}: {name} makes {', '.join(offered.sizes)}")
+    fewest = max(offered.min_frames, MIN_FRAMES[mode])
+    if fields.num_frames is not None and not fewest <= fields.num_frames <= offered.max_frames:
+        made = f"{name} makes {fewest} to {offered.max_frames}"
+        raise _refused("num_frames", f"is {fields.num_frames}: {made}")
+    steps = fields.num_inference_steps
+    if steps is not None and steps > offered.max_steps:
+        raise _refused("num_inference_steps", f"is {steps}: at most {offered.max_steps}")
+
+
+def _mode(fields: VideoRequest, received: Received) -> Mode:
+    if fields.loop and received.last is not None:
+        raise _refused("last_reference", "ends the clip at another picture than loop: give one of them")
+    return "loop" if fields.loop else "animate" if received.last is None else "interpolate"
+
+
+def _refused(param: str, problem: str) -> ApiError:
+    return ApiError("invalid_request", f"{param} {problem}", param=param)
+
+
+def _chosen(fields: VideoRequest, name: str, defaults: DefaultSettings, own: str) -> Any:
+    for settings, field in ((fields, name), (defaults, own)):
+        if field in settings.model_fields_set:
+            return getattr(settings, field)
+    return None
+
+
+def _remove(service: Service, stored: list[StoredPicture]) -> None:
+    for picture in stored:
+        service.results.remove(picture.name)

@@ -1,0 +1,47 @@
+"""Whose settings win: the client's over the operator's over the model's."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestration.serving.settings import DefaultSettings, ServingSettings
+from tests.support.serving_api import api_service
+
+# Field of the request, of the operator's defaults and of the job; a value of each; what the model has.
+SETTINGS = [
+    ("num_inference_steps", "steps", 7, 9, 20),
+    ("guidance_scale", "text_guidance", 2.0, 3.0, 5.0),
+    ("image_guidance_scale", "image_guidance", 1.5, 2.5, None),
+    ("eta", "eta", 0.25, 0.5, 1.0),
+    ("conditioning_fps", "fps", 3.0, 4.0, None),
+    ("num_frames", "frames", 5, 6, 8),
+    ("fps", "playback", 12.0, 16.0, 8.0),
+]
+
+
+@pytest.mark.parametrize("by_operator", [True, False])
+def test_clients_win_over_operators_and_those_over_models(tmp_path: Path, by_operator: bool) -> None:
+    operator = {own: value for _, own, _, value, _ in SETTINGS} if by_operator else {}
+    settings = ServingSettings(defaults=DefaultSettings(**operator))
+    with api_service(tmp_path, settings) as service:
+        service.report()
+        (offered,) = service.client.get("/v1/models").json()["data"]
+        left_open = service.job(service.submit()).spec
+        chosen = service.job(service.submit(**{name: value for name, _, value, _, _ in SETTINGS})).spec
+    for name, own, client, operators, model in SETTINGS:
+        values = [
+            getattr(spec, own) if own in ("frames", "playback") else getattr(spec.sampling, own)
+            for spec in (left_open, chosen)
+        ]
+        # What neither sets stays open in the job: the model decides when it runs.
+        undecided = model if own == "playback" else None
+        assert values == [operators if by_operator else undecided, client], name
+        assert offered["defaults"][name] == (operators if by_operator else model), name
+
+
+def test_a_value_that_a_client_sets_to_the_default_is_set(tmp_path: Path) -> None:
+    settings = ServingSettings(defaults=DefaultSettings(text_guidance=3.0, eta=0.0))
+    with api_service(tmp_path, settings) as service:
+        service.report()
+        spec = service.job(service.submit(guidance_scale=5.0, eta=1.0)).spec
+    assert (spec.sampling.text_guidance, spec.sampling.eta) == (5.0, 1.0)
