@@ -7,6 +7,7 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
+from orchestration.serving.settings import ServingSettings
 from tests.support.chart import VALUE_SETS, Object, Pod, of_kind, pods, refusal, render
 from tests.support.infra_tools import Tool
 
@@ -64,6 +65,14 @@ REFUSED = {
     "an incremental upgrade": (
         "serve: {upgradeStrategy: NewClusterWithIncrementalUpgrade}",
         "at '/serve/upgradeStrategy'",
+    ),
+    "more replicas than GPUs": (
+        "serve: {config: {engine: {max_replicas: 2}}}",
+        "serve.config: engine.max_replicas 2 needs 2 GPUs, and serve.groups has 1 at most",
+    ),
+    "clips that are killed": (
+        "terminationGracePeriodSeconds: 140",
+        "terminationGracePeriodSeconds 140 is too short for engine.stop_seconds 120",
     ),
     "no host": ("serve: {ingress: {enabled: true}}", "serve.ingress: host is not set"),
     "no such setting": ("serve: {replicas: 2}", "additional properties 'replicas' not allowed"),
@@ -131,6 +140,13 @@ def test_settings_of_the_values_reach_the_application(helm: Tool, base: Path) ->
     }
 
 
+def test_the_service_knows_every_setting_and_the_chart_s_defaults_are_its_own(rendered: str) -> None:
+    defaults, chosen = ServingSettings(), ServingSettings.model_validate(settings(rendered))
+    assert (chosen.engine.max_replicas, chosen.limits.queue) == (4, 200)
+    assert (defaults.engine.max_replicas, defaults.engine.stop_seconds) == (1, 120)
+    assert defaults.http.port == chosen.http.port == 8000
+
+
 def settings(rendered: str) -> Object:
     (service,) = of_kind(rendered, "RayService")
     (application,) = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]
@@ -175,8 +191,9 @@ def test_events_and_clips_that_are_waited_for_pass_the_ingress(rendered: str) ->
     annotations = ingress["metadata"]["annotations"]
     prefix = "nginx.ingress.kubernetes.io/proxy-"
     assert annotations[f"{prefix}buffering"] == "off"
-    assert int(annotations[f"{prefix}read-timeout"]) >= 600
-    assert re.fullmatch(r"\d+m", annotations[f"{prefix}body-size"])
+    assert int(annotations[f"{prefix}read-timeout"]) > ServingSettings().limits.sync_seconds
+    (megabytes,) = re.findall(r"^(\d+)m$", annotations[f"{prefix}body-size"])
+    assert int(megabytes) * 2**20 > ServingSettings().limits.body_bytes
 
 
 def test_one_address_is_scraped_although_every_replica_has_all_figures(rendered: str) -> None:
@@ -188,7 +205,8 @@ def test_one_address_is_scraped_although_every_replica_has_all_figures(rendered:
     assert [pod.path.rpartition("/")[2] for pod in selected] == ["head"]
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     assert (endpoint["port"], endpoint["path"]) == ("serve", "/metrics")
-    assert {each.get("replacement") for each in endpoint["relabelings"]} == {"animatic-serving", None}
+    labels = {each["targetLabel"]: each["replacement"] for each in endpoint["relabelings"]}
+    assert labels == {"job": "animatic-serving", "instance": "ns/t-animatic-serve"}
 
 
 def test_network_policies_admit_clients_the_operator_prometheus_and_the_test(rendered: str) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from orchestration.monitoring.ingest_metrics import INGEST
 from orchestration.monitoring.training_metrics import TRAINING
+from orchestration.serving.api.figures import NAMES as SERVING
 from tests.support.paths import ROOT
 
 MONITORING = ROOT / "infra/monitoring"
@@ -50,7 +51,7 @@ def exported() -> set[str]:
     """Metrics that exist: of this code, the installed Ray, DCGM's defaults, Prometheus."""
     dcgm = (ROOT / "tests/infra/dcgm_counters.txt").read_text().split()
     ours = {definition.name for definition in [*INGEST, *TRAINING]}
-    return ours | _of_ray() | set(dcgm) | _OF_PROMETHEUS
+    return ours | SERVING | _of_ray() | set(dcgm) | _OF_PROMETHEUS
 
 
 def _of_ray() -> set[str]:

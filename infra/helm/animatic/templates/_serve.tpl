@@ -83,9 +83,30 @@ applications:
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- include "animatic.checkReplicas" . -}}
 {{- with $serve.ingress -}}
 {{- if and .enabled (not .host) -}}
 {{- fail "serve.ingress: host is not set, as videos.example.com" -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Replicas that no machine of the groups could run, or that are killed while they end their clips. */ -}}
+{{- define "animatic.checkReplicas" -}}
+{{- $engine := .owner.config.engine | default dict -}}
+{{- $gpus := 0 -}}
+{{- range $name := keys .owner.groups | sortAlpha -}}
+{{- $group := include "animatic.group" (dict "root" $.root "owner" $.owner "what" "serve" "name" $name) | fromYaml -}}
+{{- $gpus = add $gpus (mul $group.gpus (ternary $group.maxReplicas $group.replicas $.owner.autoscaling)) -}}
+{{- end -}}
+{{- $most := int ($engine.max_replicas | default 1) -}}
+{{- $each := $engine.gpus | default 1 -}}
+{{- if and $gpus (gt (mulf $most $each) (float64 $gpus)) -}}
+{{- fail (printf "serve.config: engine.max_replicas %d needs %v GPUs, and serve.groups has %d at most" $most (mulf $most $each) $gpus) -}}
+{{- end -}}
+{{- $stop := int ($engine.stop_seconds | default 120) -}}
+{{- $grace := int .root.Values.terminationGracePeriodSeconds -}}
+{{- if gt (add $stop 30) $grace -}}
+{{- fail (printf "terminationGracePeriodSeconds %d is too short for engine.stop_seconds %d of serve.config, which needs 30 more" $grace $stop) -}}
 {{- end -}}
 {{- end -}}
