@@ -88,7 +88,7 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 
 ACCEPTED = Counter("videos_accepted", "Videos accepted, by model as asked for.", ("model",))
 ENDED = Counter(
     "videos_ended",
-    "Videos that ended: outcome is completed, failed or cancelled, code that of the error of a failed one.",
+    "Videos that ended: outcome is completed, failed or cancelled; code: of the error of a failed one.",
     ("model", "outcome", "code"),
 )
 REJECTS = Counter("rejects", "Requests answered with an error, by its code.", ("reason",))

@@ -184,7 +184,13 @@ class ApiService:
     def complete(self, job: Job) -> None:
         """End a claimed job with a clip."""
         made_by = MadeBy(
-            bundle_id=BUNDLE, manifest=MANIFEST, preset="tiny", stage=3, alias="champion", replica="r1"
+            bundle_id=BUNDLE,
+            manifest=MANIFEST,
+            preset="tiny",
+            stage=3,
+            alias="champion",
+            replica="r1",
+            sampling=version().sampling.model_copy(update=job.spec.sampling.model_dump(exclude_none=True)),
         )
         self.store.complete(job, made_by, self._clip(job, "mp4", MP4), self._clip(job, "gif", GIF))
 

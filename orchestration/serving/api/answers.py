@@ -13,7 +13,7 @@ VIDEOS = "/v1/videos"
 def video_of(job: Job) -> Video:
     """A job as a video. What the client and the operator left open is null until a replica has run it."""
     spec, made_by = job.spec, job.made_by
-    sampling = spec.sampling
+    sampling = spec.sampling if made_by is None or made_by.sampling is None else made_by.sampling
     mp4 = job.mp4
     size = (mp4.width, mp4.height) if mp4 else spec.size
     return Video(

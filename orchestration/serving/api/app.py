@@ -20,6 +20,7 @@ from orchestration.serving.api.pages import add_pages
 from orchestration.serving.api.recorder import Recorder
 from orchestration.serving.api.service import Service
 from orchestration.serving.api.watcher import Watcher
+from orchestration.serving.counters import ENDED, LOST
 from orchestration.serving.jobs import JobStore
 from orchestration.serving.results import Results
 from orchestration.serving.schema import ErrorBody, VideoForm, VideoJson
@@ -47,12 +48,7 @@ def build_app(
     """
     recorder = Recorder(store)
     service = Service(store, results, access, read_submission, settings, Watcher(store, _WATCH_S), recorder)
-    tasks = (
-        Task(store.requeue_abandoned, _OFTEN_S),
-        Task(store.fail_unservable, _OFTEN_S),
-        Task(partial(results.remove_spent, store), _OFTEN_S),
-        Task(partial(results.remove_unknown, store), _SELDOM_S),
-    )
+    tasks = _housekeeping_tasks(store, results, recorder)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -83,6 +79,22 @@ def build_app(
     add_pages(app)
     _correct_description(app)
     return app
+
+
+def _housekeeping_tasks(store: JobStore, results: Results, recorder: Recorder) -> tuple[Task, ...]:
+    def requeue() -> None:
+        recorder.add(LOST.add(by=store.requeue_abandoned()))
+
+    def fail() -> None:
+        if failed := store.fail_unservable():
+            recorder.add(ENDED.add("", "failed", "model_unavailable", by=failed))
+
+    return (
+        Task(requeue, _OFTEN_S),
+        Task(fail, _OFTEN_S),
+        Task(partial(results.remove_spent, store), _OFTEN_S),
+        Task(partial(results.remove_unknown, store), _SELDOM_S),
+    )
 
 
 def _no_content(request: Request, error: Exception) -> Response:

@@ -24,7 +24,8 @@ class Recorder:
         """Count."""
         with self._lock:
             for sample, by in increments.items():
-                self._counted[sample] += by
+                if by:
+                    self._counted[sample] += by
 
     def rejected(self, code: str) -> None:
         """Count an answer with an error."""

@@ -199,14 +199,16 @@ class BatchRun:
             self._bench.outcomes.failed(running, "not_finite", last_line(error))
             return
         self._bench.pulse.beat()
-        sampled = SampledClip(running, to_frames(clip), self._made_by(), self._shape(settings), sampled_at)
+        sampled = SampledClip(
+            running, to_frames(clip), self._made_by(settings), self._shape(settings), sampled_at
+        )
         self._close(running)
         self._bench.writer.put(sampled, self._bench.pulse.beat)
 
     def _close(self, running: RunningJob) -> None:
         self._open.remove(running)
 
-    def _made_by(self) -> MadeBy:
+    def _made_by(self, settings: SamplingSettings) -> MadeBy:
         exported = self._model.exported
         pointer, manifest = exported.pointer, exported.export.manifest
         return MadeBy(
@@ -216,6 +218,7 @@ class BatchRun:
             stage=manifest.stage,
             alias=pointer.name,
             replica=self._bench.replica,
+            sampling=settings,
         )
 
     def _remaining(self, settings: SamplingSettings, steps: int) -> float | None:

@@ -102,7 +102,12 @@ class JobSpec(_Stored):
 
 
 class MadeBy(_Stored):
-    """What made a clip; ``manifest``: digest of the export's ``export.json``, which is the version."""
+    """What made a clip.
+
+    Attributes:
+        manifest: digest of the export's ``export.json``, which is the version.
+        sampling: the settings that were used, those that the bundle decided included.
+    """
 
     bundle_id: str
     manifest: str
@@ -110,6 +115,7 @@ class MadeBy(_Stored):
     stage: int
     alias: str | None
     replica: str
+    sampling: SamplingSettings | None = None
 
 
 class Clip(_Stored):

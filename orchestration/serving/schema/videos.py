@@ -125,7 +125,9 @@ class Video(_Answer):
     num_frames: int | None = Field(description="null: the model's, until it ran")
     fps: float = Field(description="frames per second of the files")
     seed: int
-    num_inference_steps: int | None = Field(description="null, as of the following: the model's default")
+    num_inference_steps: int | None = Field(
+        description="null, as of the following: the model's, until it ran"
+    )
     guidance_scale: float | None
     image_guidance_scale: float | None
     eta: float | None

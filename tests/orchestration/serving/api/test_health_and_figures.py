@@ -137,3 +137,8 @@ def test_only_administrators_roll_back_and_see_other_keys(service: ApiService) -
     assert service.client.get("/v1/videos", headers={"X-API-Key": "carol"}).json()["data"] == []
     assert service.client.get(url, headers=ADMIN).status_code == 200
     assert len(service.client.get("/v1/videos", headers=ADMIN).json()["data"]) == 1
+
+
+def test_videos_that_no_replica_ends_are_counted_by_the_api(service: ApiService) -> None:
+    service.client.delete(f"/v1/videos/{service.submit()}")
+    assert figures(service)["animatic_serving_videos_ended_total", "", "champion", "cancelled"] == 1

@@ -13,12 +13,13 @@ def data_url(content: bytes) -> str:
 
 
 def test_a_video_goes_from_the_queue_to_its_content(service: ApiService) -> None:
-    accepted = service.post(prompt="a boat", seed=7)
+    accepted = service.post(prompt="a boat", seed=7, eta=0.5)
     assert accepted.status_code == 202
     video = Video.model_validate_json(accepted.content)
     assert accepted.headers["location"] == f"/v1/videos/{video.id}"
     assert (video.status, video.queue_position, video.seed, video.prompt) == ("queued", 1, 7, "a boat")
     assert (video.model, video.mode, video.progress) == ("champion", "animate", 0)
+    assert (video.eta, video.num_inference_steps) == (0.5, None)  # the model has not decided yet
 
     job = service.claim()
     service.store.progress([job], 5, 20, 3.0)
@@ -29,6 +30,7 @@ def test_a_video_goes_from_the_queue_to_its_content(service: ApiService) -> None
     service.complete(job)
     video = service.video(job.id)
     assert (video.status, video.progress, video.size, video.num_frames) == ("completed", 100, "64x48", 8)
+    assert (video.eta, video.num_inference_steps, video.guidance_scale) == (0.5, 20, 5.0)
     assert video.bundle is not None
     assert (video.bundle.id, video.bundle.manifest) == (BUNDLE, MANIFEST)
     assert video.content is not None
