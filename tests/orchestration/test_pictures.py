@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from core.errors import AnimaticError
-from orchestration.pictures import open_picture, read_picture
+from orchestration.pictures import PictureLimits, PictureTooLargeError, open_picture, read_picture
 from tests.support.colour_profiles import cmyk_profile, grey_profile, rgb_profile
 
 
@@ -181,6 +181,30 @@ def test_the_size_of_a_picture_over_the_limit_is_named_with_the_limit(tmp_path):
     Image.new("1", (20_000, 10_000)).save(tmp_path / "huge.png")
     with pytest.raises(AnimaticError, match=r"is 20000x10000 pixels \(200 megapixels\); the limit is 50"):
         open_picture(tmp_path / "huge.png")
+
+
+def test_bytes_are_read_as_a_file_is_and_named_as_the_caller_does(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 30, 3), np.uint8)).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    assert (np.array(open_picture(content)) == np.array(open_picture(tmp_path / "a.png"))).all()
+    with pytest.raises(AnimaticError, match=r"^first cannot be read as an image"):
+        open_picture(content[:800], name="first")
+
+
+def test_the_limits_of_a_caller_bound_pixels_and_sides(tmp_path):
+    Image.new("1", (300, 20)).save(tmp_path / "wide.png")
+    assert open_picture(tmp_path / "wide.png", limits=PictureLimits(6000, 300)).size == (300, 20)
+    with pytest.raises(PictureTooLargeError, match=r"the limit is 0\.005999 megapixels"):
+        open_picture(tmp_path / "wide.png", limits=PictureLimits(5999, 300))
+    with pytest.raises(PictureTooLargeError, match="the longest side may have 299"):
+        open_picture(tmp_path / "wide.png", limits=PictureLimits(6000, 299))
+
+
+def test_of_an_animation_the_first_frame_is_read(tmp_path):
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ((250, 0, 0), (0, 250, 0))]
+    for name in ("a.png", "a.webp"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        assert np.abs(np.array(open_picture(tmp_path / name)) - (250.0, 0, 0)).max() <= 8
 
 
 def test_a_mutated_picture_is_read_or_refused_in_one_line(tmp_path):
