@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -187,11 +187,12 @@ class Service:
     def wait(self, *jobs: Job, timeout_s: float = 60) -> list[Job]:
         """The jobs, once all have ended."""
 
-        def ended() -> list[Job]:
-            found = self.all(*jobs)
-            return found if all(job.state in ENDED for job in found) else []
+        wait_until(lambda: self.ended(*jobs), timeout_s, every_s=0.01)
+        return self.all(*jobs)
 
-        return wait_until(ended, timeout_s, every_s=0.01)
+    def ended(self, *jobs: Job) -> bool:
+        """Whether all of the jobs have ended."""
+        return all(job.state in ENDED for job in self.all(*jobs))
 
     def all(self, *jobs: Job) -> list[Job]:
         """The jobs as they are now."""
@@ -223,12 +224,17 @@ class Service:
 
 
 @contextmanager
-def engine_service(folder: Path, served: Models, **settings: object) -> Iterator[Service]:
-    """A service of these models with its state in ``folder``; ``settings`` of the engine. Not yet started."""
+def engine_service(
+    folder: Path, served: Models, *, clock: Callable[[], float] | None = None, **settings: object
+) -> Iterator[Service]:
+    """A service of these models with its state in ``folder``, not yet started.
+
+    ``clock``: of the stores, in seconds; ``settings``: of the engine.
+    """
     chosen = EngineSettings.model_validate({"batch": 1, "lease_seconds": 5.0, **settings})
     folder.mkdir(parents=True, exist_ok=True)
     rules = StoreRules(lease_s=chosen.lease_seconds, attempts=chosen.attempts)
-    store = JobStore(f"sqlite:///{folder / 'jobs.sqlite'}", rules)
+    store = JobStore(f"sqlite:///{folder / 'jobs.sqlite'}", rules, clock=clock)
     results = Results(folder / "results", folder / "cache")
     engine = Engine(store, results, served, chosen, f"replica-{secrets.token_hex(4)}")
     try:
