@@ -200,7 +200,7 @@ class BatchRun:
             return
         self._bench.pulse.beat()
         sampled = SampledClip(
-            running, to_frames(clip), self._made_by(settings), self._shape(settings), sampled_at
+            running, to_frames(clip), self._made_by(running, settings), self._shape(settings), sampled_at
         )
         self._close(running)
         self._bench.writer.put(sampled, self._bench.pulse.beat)
@@ -208,7 +208,7 @@ class BatchRun:
     def _close(self, running: RunningJob) -> None:
         self._open.remove(running)
 
-    def _made_by(self, settings: SamplingSettings) -> MadeBy:
+    def _made_by(self, running: RunningJob, settings: SamplingSettings) -> MadeBy:
         exported = self._model.exported
         pointer, manifest = exported.pointer, exported.export.manifest
         return MadeBy(
@@ -218,7 +218,7 @@ class BatchRun:
             stage=manifest.stage,
             alias=pointer.name,
             replica=self._bench.replica,
-            sampling=settings,
+            sampling=settings.model_copy(update={"seed": running.job.spec.seed}),
         )
 
     def _remaining(self, settings: SamplingSettings, steps: int) -> float | None:
