@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -18,18 +19,31 @@ import torch
 from PIL import Image
 
 import models.animate
+from core.repeating import Repeating
 from models.animator import Animator
 from models.bundle import BundleOrigin, write_bundle
 from models.diffusion.sampler import Keep
 from models.network.parameter_names import public_state
 from orchestration.export import ExportedBundle, read_export
+from orchestration.serving.api import build_app
 from orchestration.serving.counters import PREFIX, Sample
 from orchestration.serving.engine import Engine, EngineError, Models
-from orchestration.serving.jobs import Clip, Job, JobSpec, JobStore, StoredPicture, StoreRules
+from orchestration.serving.jobs import (
+    Clip,
+    Job,
+    JobSpec,
+    JobStore,
+    ModelStatus,
+    ReplicaReport,
+    ServedVersion,
+    StoredPicture,
+    StoreRules,
+)
 from orchestration.serving.results import Results
-from orchestration.serving.settings import EngineSettings, LimitSettings
+from orchestration.serving.settings import EngineSettings, LimitSettings, ServingSettings
 from orchestration.workspace import Workspace
 from tests.support.exports import export_to
+from tests.support.serving_api import AnyKey, listening, read_body
 from tests.support.small_stages import small_config
 from tests.support.waiting import wait_until
 
@@ -118,6 +132,30 @@ class FixedModels:
 
     def between_jobs(self) -> None:
         """Nothing is exchanged."""
+
+    def report(self, store: JobStore) -> None:
+        """Record what is served, as a replica does that has rendered its smoke clips."""
+        models = tuple(_status(model) for model in self._models.values())
+        store.report(ReplicaReport(replica="fixed", device="cpu", models=models))
+
+
+def _status(model: FixedModel) -> ModelStatus:
+    export, architecture = model.exported.export, model.animator.architecture
+    version = ServedVersion(
+        name=model.name,
+        bundle_id=export.manifest.bundle_id,
+        manifest=export.digest,
+        preset=export.manifest.preset,
+        stage=export.manifest.stage,
+        alias=model.exported.pointer.name,
+        since=datetime.now(UTC),
+        width=architecture.width,
+        height=architecture.height,
+        frames=architecture.frames,
+        modes=("animate", "interpolate", "loop"),
+        sampling=model.exported.sampling,
+    )
+    return ModelStatus(name=model.name, state="serving", serving=version, desired=export.digest)
 
 
 class StepGate:
@@ -243,3 +281,21 @@ def engine_service(
         if engine.started:
             engine.stop(10.0)
         store.close()
+
+
+@contextmanager
+def http_service(
+    folder: Path, served: FixedModels, settings: ServingSettings | None = None, **engine: object
+) -> Iterator[tuple[Service, str]]:
+    """A running service with its API at a URL; without keys. ``engine``: settings of the engine."""
+    with engine_service(folder, served, **engine) as service:
+        reporting = Repeating(lambda: served.report(service.store), 1.0, "reports")
+        served.report(service.store)
+        reporting.start()
+        service.start()
+        app = build_app(service.store, service.results, settings or ServingSettings(), AnyKey(), read_body)
+        try:
+            with listening(app) as url:
+                yield service, url
+        finally:
+            reporting.stop()

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from fastapi import Request
 from PIL import Image
 from starlette.datastructures import UploadFile
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from models.diffusion.settings import SamplingSettings
 from orchestration.serving.api import build_app
@@ -234,12 +235,17 @@ def api_service(folder: Path, settings: ServingSettings | None = None) -> Iterat
 @contextmanager
 def served(service: ApiService) -> Iterator[str]:
     """The URL of a real server with the same app."""
+    with listening(service.client.app, lifespan="off") as url:
+        yield url
+
+
+@contextmanager
+def listening(app: ASGIApp, lifespan: Literal["on", "off"] = "on") -> Iterator[str]:
+    """The URL of a real server with an app."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        config = uvicorn.Config(
-            service.client.app, lifespan="off", log_level="error", timeout_graceful_shutdown=1
-        )
+        config = uvicorn.Config(app, lifespan=lifespan, log_level="error", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
