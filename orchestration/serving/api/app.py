@@ -20,7 +20,6 @@ from orchestration.serving.api.pages import add_pages
 from orchestration.serving.api.recorder import Recorder
 from orchestration.serving.api.service import Service
 from orchestration.serving.api.watcher import Watcher
-from orchestration.serving.counters import ENDED, LOST
 from orchestration.serving.jobs import JobStore
 from orchestration.serving.results import Results
 from orchestration.serving.schema import ErrorBody, VideoForm, VideoJson
@@ -48,7 +47,7 @@ def build_app(
     """
     recorder = Recorder(store)
     service = Service(store, results, access, read_submission, settings, Watcher(store, _WATCH_S), recorder)
-    tasks = _housekeeping_tasks(store, results, recorder)
+    tasks = _housekeeping_tasks(store, results)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -81,17 +80,10 @@ def build_app(
     return app
 
 
-def _housekeeping_tasks(store: JobStore, results: Results, recorder: Recorder) -> tuple[Task, ...]:
-    def requeue() -> None:
-        recorder.add(LOST.add(by=store.requeue_abandoned()))
-
-    def fail() -> None:
-        if failed := store.fail_unservable():
-            recorder.add(ENDED.add("", "failed", "model_unavailable", by=failed))
-
+def _housekeeping_tasks(store: JobStore, results: Results) -> tuple[Task, ...]:
     return (
-        Task(requeue, _OFTEN_S),
-        Task(fail, _OFTEN_S),
+        Task(store.requeue_abandoned, _OFTEN_S),
+        Task(store.fail_unservable, _OFTEN_S),
         Task(partial(results.remove_spent, store), _OFTEN_S),
         Task(partial(results.remove_unknown, store), _SELDOM_S),
     )

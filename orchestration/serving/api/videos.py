@@ -13,7 +13,6 @@ from orchestration.serving.api.documented import errors, submission_body, submis
 from orchestration.serving.api.service import Asking, Service, Serving
 from orchestration.serving.api.submission import submit
 from orchestration.serving.api.watcher import ENDED
-from orchestration.serving.counters import ENDED as ENDED_VIDEOS
 from orchestration.serving.schema import ApiError, Video, VideoDeleted, VideoList, VideoStatus
 
 router = APIRouter(prefix=VIDEOS, tags=["videos"])
@@ -109,9 +108,6 @@ async def remove(service: Serving, caller: Asking, video_id: VideoId) -> Video |
         await run_in_threadpool(_remove, service, job.id)
         return VideoDeleted(id=job.id)
     cancelled = await run_in_threadpool(service.store.request_cancel, job.id)
-    if cancelled is not None and cancelled.state == "cancelled" and job.state == "queued":
-        # No replica has it, which would count it.
-        service.recorder.add(ENDED_VIDEOS.add(job.spec.model, "cancelled", ""))
     if cancelled is None:  # removed by another request meanwhile
         return VideoDeleted(id=job.id)
     try:

@@ -7,9 +7,9 @@ replica has claimed the job, or it was put back, nothing that the former one rep
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, or_, select, update
 
 from orchestration.serving.jobs.database import Database
 from orchestration.serving.jobs.queue import in_order
@@ -23,16 +23,18 @@ _HEADS = 16
 
 def claim(database: Database, replica: str, models: Collection[str], most: int, lease_s: float) -> list[Job]:
     """The next batch; see :meth:`JobStore.claim`."""
-    order = in_order().with_only_columns(jobs.c.seq, jobs.c.shape, jobs.c.batch)
-    order = order.where(jobs.c.model.in_(sorted(models)))
+    for_these = jobs.c.model.in_(sorted(models))
     with database.reading() as connection:  # most looks find nothing, and need not write
-        if connection.execute(order.limit(1)).first() is None:
+        waiting = select(jobs.c.seq).where(jobs.c.state == "queued", for_these)
+        if connection.execute(waiting.limit(1)).first() is None:
             return []
     with database.writing() as connection:
-        for head in connection.execute(order.limit(_HEADS)).mappings().all():
-            members = _lock(database, connection, _members(head, most))
-            if head["seq"] in members:
-                return _start(database, connection, members, replica, lease_s, head["batch"])
+        columns = (jobs.c.seq, jobs.c.shape, jobs.c.batch)
+        order = in_order().with_only_columns(*columns).where(for_these)
+        for members in _batches(connection.execute(order).mappings().all(), most):
+            locked = _lock(database, connection, members)
+            if locked:
+                return _start(database, connection, locked, replica, lease_s, members[0]["batch"])
     return []
 
 
@@ -88,11 +90,18 @@ def cancelled(database: Database, job: Job, keep_s: float) -> None:
     _end(database, job, {"state": "cancelled"}, keep_s)
 
 
-def release(database: Database, claimed: Sequence[Job]) -> None:
+def release(database: Database, claimed: Sequence[Job], keep_s: float) -> None:
     """See :meth:`JobStore.release`."""
     with database.writing() as connection:
+        until = database.now(connection) + keep_s
+        gone = jobs.c.cancel.is_(True)
+        values = {
+            "state": case((gone, "cancelled"), else_="queued"),
+            "ended": case((gone, until - keep_s), else_=None),
+            "expires": case((gone, until), else_=None),
+        }
         for job in claimed:
-            written = connection.execute(update(jobs).where(_held(job)).values(state="queued", **WAITING))
+            written = connection.execute(update(jobs).where(_held(job)).values(**values, **WAITING))
             if written.rowcount != 1:
                 raise LeaseLostError(f"{job.id} is not this replica's any more")
 
@@ -101,19 +110,34 @@ def release(database: Database, claimed: Sequence[Job]) -> None:
 WAITING = {"replica": None, "lease": None, "step": None, "steps": None, "remaining": None}
 
 
-def _members(head: RowMapping, most: int) -> Select[tuple[int]]:
-    """The batch of the head of the queue: the one that it was abandoned with, or others of its shape."""
-    queued = select(jobs.c.seq).where(jobs.c.state == "queued")
-    if head["batch"] is not None:
-        return queued.where(jobs.c.batch == head["batch"]).order_by(jobs.c.seq)
-    alike = and_(jobs.c.shape == head["shape"], jobs.c.batch.is_(None))
-    return queued.where(alike).order_by(jobs.c.seq != head["seq"], jobs.c.seq).limit(most)
+def _batches(order: Sequence[RowMapping], most: int) -> Iterator[list[RowMapping]]:
+    """Batches in the order of their first jobs: one that was abandoned as it was, or jobs of one shape."""
+    seen: set[str] = set()
+    for number, head in enumerate(order[:_HEADS]):
+        if head["batch"] is None:
+            rest = (row for row in order[number + 1 :] if row["batch"] is None)
+            yield [head, *(row for row in rest if row["shape"] == head["shape"])][:most]
+        elif head["batch"] not in seen:
+            seen.add(head["batch"])
+            yield sorted(
+                (row for row in order if row["batch"] == head["batch"]), key=lambda row: int(row["seq"])
+            )
 
 
-def _lock(database: Database, connection: Connection, members: Select[tuple[int]]) -> list[int]:
-    """Those that no other replica claims at this moment."""
-    statement = members if database.is_sqlite else members.with_for_update(skip_locked=True)
-    return list(connection.scalars(statement))
+def _lock(database: Database, connection: Connection, members: Sequence[RowMapping]) -> list[int]:
+    """Those that are this replica's to start; none if another claims the first of them at this moment.
+
+    The first is locked before the others, so that two replicas never share an abandoned batch.
+    """
+    first = members[0]["seq"]
+    # Since the queue was read, any of them may have been claimed, and put back with a batch.
+    free = select(jobs.c.seq).where(
+        jobs.c.state == "queued", jobs.c.batch.is_not_distinct_from(members[0]["batch"])
+    )
+    if not connection.scalars(database.skip_locked(free.where(jobs.c.seq == first))).all():
+        return []
+    others = [row["seq"] for row in members[1:]]
+    return [first, *connection.scalars(database.skip_locked(free.where(jobs.c.seq.in_(others))))]
 
 
 def _start(

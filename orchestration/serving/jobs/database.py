@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, Select, create_engine, event, func, insert, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -19,8 +20,21 @@ from orchestration.serving.jobs.tables import VERSION, counters, metadata, schem
 
 _WRITE = "animatic_write"
 _BUSY_MS = 20_000
-# Transactions that must see each other's rows before they decide take this lock in PostgreSQL.
-_SUBMISSIONS = 0x616E696D
+# A server that is gone without a word is noticed within seconds, not after the two hours of TCP.
+_CONNECTION = {
+    "connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}  # fmt: skip
+_TIMEOUTS = ("statement_timeout", "idle_in_transaction_session_timeout")
+
+
+class Lock(enum.IntEnum):
+    """Transactions that must see each other's rows before they decide; keys of advisory locks."""
+
+    SCHEMA = 0x616E696D00
+    SUBMISSION = 0x616E696D01
+    UPKEEP = 0x616E696D02
+    HOLDS = 0x616E696D03
 
 
 class Database:
@@ -37,7 +51,8 @@ class Database:
         """
         self._clock = clock
         parsed = _parsed(url)
-        self.name = parsed.render_as_string(hide_password=True)
+        # Without what follows "?", which may be a password too.
+        self.name = parsed.set(query={}).render_as_string(hide_password=True)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self._engine = self._sqlite(parsed) if self.is_sqlite else _postgresql(parsed)
         self._writing = self._engine.execution_options(**{_WRITE: True})
@@ -63,10 +78,14 @@ class Database:
             return time.time()
         return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0)
 
-    def serialise(self, connection: Connection) -> None:
-        """Let only one transaction past this at a time; sqlite's writers are so anyway."""
+    def serialise(self, connection: Connection, lock: Lock) -> None:
+        """Let only one transaction with this lock continue at a time; of sqlite only one writes anyway."""
         if not self.is_sqlite:
-            connection.execute(select(func.pg_advisory_xact_lock(_SUBMISSIONS)))
+            connection.execute(select(func.pg_advisory_xact_lock(int(lock))))
+
+    def skip_locked(self, statement: Select[tuple[int]]) -> Select[tuple[int]]:
+        """Rows that no other transaction has locked, to be locked; in sqlite no other writes now."""
+        return statement if self.is_sqlite else statement.with_for_update(skip_locked=True)
 
     def increment(self, connection: Connection, name: str, labels: str, by: float) -> None:
         """Add to a counter."""
@@ -94,7 +113,11 @@ class Database:
     def _sqlite(self, url: URL) -> Engine:
         if not url.database or url.database == ":memory:":
             raise AnimaticError("the job store needs a file: several processes use it")
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(url.database).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise AnimaticError(f"{folder} cannot be created for the job store: {error.strerror}") from error
         engine = create_engine(url)
 
         @event.listens_for(engine, "connect")
@@ -114,7 +137,7 @@ class Database:
 
     def _create_tables(self) -> None:
         with self.writing() as connection:
-            self.serialise(connection)
+            self.serialise(connection, Lock.SCHEMA)
             if not inspect(connection).has_table(schema.name):
                 metadata.create_all(connection)
                 connection.execute(insert(schema).values(version=VERSION))
@@ -129,7 +152,7 @@ class Database:
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
         raise AnimaticError(
             "the job store's URL cannot be read: give sqlite:///FILE or postgresql://…"
         ) from error
@@ -144,18 +167,13 @@ def _parsed(url: str) -> URL:
 
 def _postgresql(url: URL) -> Engine:
     # Connections that a restarted server has closed are replaced before they are used.
-    engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    engine = create_engine(url, pool_pre_ping=True, connect_args=_CONNECTION)
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: object) -> None:
         with connection.cursor() as cursor:
-            cursor.execute("SET statement_timeout = '60s'")
+            for timeout in _TIMEOUTS:
+                cursor.execute(f"SET {timeout} = '60s'")
         connection.commit()
 
     return engine
-
-
-def ping(database: Database) -> None:
-    """Raise JobStoreError if the database does not answer."""
-    with database.reading() as connection:
-        connection.execute(text("SELECT 1"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import statistics
 from dataclasses import replace
 
-from sqlalchemy import Connection, RowMapping, Select, func, insert, select
+from sqlalchemy import Connection, RowMapping, Select, Subquery, delete, func, insert, select
 
-from orchestration.serving.jobs.database import Database
+from orchestration.serving.jobs.database import Database, Lock
 from orchestration.serving.jobs.records import (
     IdempotencyConflictError,
     Job,
@@ -19,7 +20,7 @@ from orchestration.serving.jobs.records import (
     Submission,
 )
 from orchestration.serving.jobs.rows import job_of, shape_of
-from orchestration.serving.jobs.tables import jobs
+from orchestration.serving.jobs.tables import jobs, submissions
 from orchestration.serving.settings import LimitSettings
 
 _MINUTE_S = 60.0
@@ -39,13 +40,14 @@ def submit(
 ) -> Submission:
     """Put a job into the queue, or find the one of its idempotency key; see :meth:`JobStore.submit`."""
     with database.writing() as connection:
-        database.serialise(connection)
+        database.serialise(connection, Lock.SUBMISSION)
         if idempotency is not None:
             former = _submitted(connection, owner, idempotency)
             if former is not None:
                 return Submission(former, created=False)
         now = database.now(connection)
-        _check_limits(connection, owner, limits, now)
+        _check_rate(connection, owner, limits.requests_per_minute, now)
+        _check_queue(connection, owner, limits)
         size = sum(picture.bytes for picture in spec.pictures)
         _check_room(connection, size, most_bytes)
         job_id = f"video_{secrets.token_hex(16)}"
@@ -57,6 +59,7 @@ def submit(
                 lost=0, cancel=False, pictures=True, bytes=size,
             )
         )  # fmt: skip
+        connection.execute(insert(submissions).values(owner=owner, at=now))
         job = find(connection, job_id)
     if job is None:
         raise JobStoreError(f"the job store {database.name} lost a job that it had accepted")
@@ -88,22 +91,32 @@ def in_order() -> Select[tuple[object, ...]]:
     """Queued jobs in the order in which they are claimed.
 
     Abandoned ones first. Then owners in turn: an owner's n-th job, counted from those that run, comes after
-    the (n-1)-th of every other, and the oldest first among equals.
+    the (n-1)-th of every other. Among equals the owner is first whose last start was longest ago, so that
+    one whose jobs end at once does not take every turn.
     """
-    running = (
-        select(jobs.c.owner, func.count().label("running"))
-        .where(jobs.c.state == "in_progress")
-        .group_by(jobs.c.owner)
-        .subquery()
-    )
+    owners = _owners()
     rank = func.row_number().over(partition_by=jobs.c.owner, order_by=jobs.c.seq)
-    turn = rank + func.coalesce(running.c.running, 0)
+    first = func.min(jobs.c.seq).over(partition_by=jobs.c.owner)
     return (
         select(jobs)
-        .outerjoin(running, running.c.owner == jobs.c.owner)
+        .join(owners, owners.c.owner == jobs.c.owner)
         .where(jobs.c.state == "queued")
-        .order_by(jobs.c.batch.is_(None), turn, jobs.c.seq)
+        .order_by(jobs.c.batch.is_(None), rank + owners.c.running, owners.c.started, first, jobs.c.seq)
     )
+
+
+def _owners() -> Subquery:
+    """Owners of queued jobs: how many of theirs run, and when one started last."""
+    waiting = select(jobs.c.owner).where(jobs.c.state == "queued").distinct().subquery()
+    other = jobs.alias()
+    own = other.c.owner == waiting.c.owner
+    running = select(func.count()).select_from(other).where(own, other.c.state == "in_progress")
+    started = select(func.coalesce(func.max(other.c.started), 0.0)).where(own)
+    return select(
+        waiting.c.owner,
+        running.scalar_subquery().label("running"),
+        started.scalar_subquery().label("started"),
+    ).subquery()
 
 
 def _submitted(connection: Connection, owner: str, idempotency: tuple[str, str]) -> Job | None:
@@ -120,42 +133,43 @@ def _submitted(connection: Connection, owner: str, idempotency: tuple[str, str])
     return with_positions(connection, [row])[0]
 
 
-def _check_limits(connection: Connection, owner: str, limits: LimitSettings, now: float) -> None:
-    waiting = select(func.count()).select_from(jobs).where(jobs.c.state == "queued")
-    own = jobs.c.owner == owner
-    recent = select(func.count()).select_from(jobs).where(own, jobs.c.created > now - _MINUTE_S)
-    if connection.execute(recent).scalar_one() >= limits.requests_per_minute:
-        oldest = connection.scalar(
-            select(func.min(jobs.c.created)).where(own, jobs.c.created > now - _MINUTE_S)
-        )
+def _check_rate(connection: Connection, owner: str, most: int, now: float) -> None:
+    connection.execute(delete(submissions).where(submissions.c.at <= now - _MINUTE_S))
+    recent = select(func.count(), func.min(submissions.c.at)).where(submissions.c.owner == owner)
+    number, oldest = connection.execute(recent).one()
+    if number >= most:
         raise RateLimitedError(
-            f"this key may submit {limits.requests_per_minute} videos a minute",
-            max(_SHORTEST_WAIT_S, (oldest or now) + _MINUTE_S - now),
+            f"this key may submit {most} videos a minute", max(_SHORTEST_WAIT_S, oldest + _MINUTE_S - now)
         )
-    queued = connection.execute(waiting).scalar_one()
+
+
+def _check_queue(connection: Connection, owner: str, limits: LimitSettings) -> None:
+    waiting = select(jobs.c.owner, func.count()).where(jobs.c.state == "queued").group_by(jobs.c.owner)
+    numbers: dict[str, int] = {row[0]: row[1] for row in connection.execute(waiting)}
+    queued, own = sum(numbers.values()), numbers.get(owner, 0)
     if queued >= limits.queue:
-        raise QueueFullError(f"{queued} videos wait, and no more may", _until_room(connection))
-    own_queued = connection.execute(waiting.where(own)).scalar_one()
-    if own_queued >= limits.queue_per_key:
+        raise QueueFullError(f"{queued} videos wait, and no more may", _until_start(connection, 1))
+    if own >= limits.queue_per_key:
+        # Owners take turns: as many jobs start before one of this owner's does.
         raise QueueFullError(
-            f"{own_queued} videos of this key wait, and no more may", _until_room(connection)
+            f"{own} videos of this key wait, and no more may", _until_start(connection, len(numbers))
         )
 
 
-def _until_room(connection: Connection) -> float:
-    """Seconds until a job of the queue will have started, by what recent jobs took."""
+def _until_start(connection: Connection, number: int) -> float:
+    """Seconds until so many jobs of the queue will have started, by what recent ones took."""
     recent = (
-        select(jobs.c.ended - jobs.c.started)
-        .where(jobs.c.state == "completed", jobs.c.started.is_not(None))
+        select(jobs.c.ended - jobs.c.started, jobs.c.batch)
+        .where(jobs.c.state == "completed")
         .order_by(jobs.c.ended.desc())
         .limit(_RECENT)
     )
-    took = sorted(connection.scalars(recent).all()) or [_USUAL_RUN_S]
-    replicas = connection.execute(
-        select(func.count(jobs.c.replica.distinct())).where(jobs.c.state == "in_progress")
-    ).scalar_one()
-    wait = took[len(took) // 2] / max(1, replicas)
-    return min(_LONGEST_WAIT_S, max(_SHORTEST_WAIT_S, wait))
+    rows = connection.execute(recent).all()
+    seconds = statistics.median(row[0] for row in rows) if rows else _USUAL_RUN_S
+    together = len(rows) / len({row[1] for row in rows}) if rows else 1.0
+    running = select(func.count(jobs.c.replica.distinct())).where(jobs.c.state == "in_progress")
+    replicas = max(1, connection.execute(running).scalar_one())
+    return min(_LONGEST_WAIT_S, max(_SHORTEST_WAIT_S, number * seconds / (together * replicas)))
 
 
 def _check_room(connection: Connection, size: int, most_bytes: int) -> None:
@@ -167,5 +181,5 @@ def _check_room(connection: Connection, size: int, most_bytes: int) -> None:
         raise StorageFullError(
             f"the pictures of videos that wait take {waiting} of {most_bytes} bytes, and this request needs "
             f"{size}: try again later",
-            _until_room(connection),
+            _until_start(connection, 1),
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from orchestration.serving.counters import Sample
-from orchestration.serving.jobs.database import Database
+from orchestration.serving.jobs.database import Database, Lock
 from orchestration.serving.jobs.records import Hold, ReplicaReport, ReplicaStatus
 from orchestration.serving.jobs.rows import moment
 from orchestration.serving.jobs.tables import counters, holds, replicas
@@ -55,6 +55,7 @@ def forget(database: Database, replica: str) -> None:
 def hold(database: Database, model: str, manifest: str, serve: str, actor: str) -> Hold:
     """See :meth:`JobStore.hold`."""
     with database.writing() as connection:
+        database.serialise(connection, Lock.HOLDS)
         now = database.now(connection)
         connection.execute(delete(holds).where(holds.c.model == model))
         connection.execute(
@@ -84,10 +85,15 @@ def all_holds(database: Database) -> list[Hold]:
 def count(database: Database, increments: Mapping[Sample, float]) -> None:
     """See :meth:`JobStore.count`."""
     with database.writing() as connection:
-        # In one order everywhere: two processes that add to the same counters never wait for each other.
-        for sample in sorted(increments):
-            labels = json.dumps(list(sample.labels))
-            database.increment(connection, sample.name, labels, increments[sample])
+        add(database, connection, increments)
+
+
+def add(database: Database, connection: Connection, increments: Mapping[Sample, float]) -> None:
+    """Add to counters within a transaction, as its last act."""
+    # In one order everywhere: two processes that add to the same counters never wait for each other.
+    for sample in sorted(increments):
+        labels = json.dumps(list(sample.labels))
+        database.increment(connection, sample.name, labels, increments[sample])
 
 
 def all_counters(database: Database) -> dict[Sample, float]:

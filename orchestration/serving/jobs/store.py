@@ -49,6 +49,8 @@ class StoreRules:
 class JobStore:
     """Jobs, reports of replicas, rollbacks and counters in a database.
 
+    Jobs that end without a replica are counted here, in the transaction that ends them.
+
     Safe for threads; each process opens its own. Every method raises JobStoreError where the database does
     not answer: what it would have written is then either whole or not there.
     """
@@ -170,8 +172,11 @@ class JobStore:
         claims.cancelled(self._database, job, self._rules.keep_s)
 
     def release(self, claimed: Sequence[Job]) -> None:
-        """Put jobs back into the queue: their replica stops. Raises LeaseLostError."""
-        claims.release(self._database, claimed)
+        """Put jobs back into the queue: their replica stops. Those that were to be cancelled are.
+
+        Raises LeaseLostError, and changes nothing, if one of them is not this replica's any more.
+        """
+        claims.release(self._database, claimed, self._rules.keep_s)
 
     # Upkeep, by any process at any time.
 
@@ -179,22 +184,16 @@ class JobStore:
         """Put the jobs of lost replicas back, whole batches together; the number of them.
 
         Those that were to be cancelled are; those that lost ``attempts`` replicas fail as ``replica_lost``.
+        Each job has its last attempt alone: another of its batch may be what the replicas were lost by.
         """
         return upkeep.requeue_abandoned(self._database, self._rules.attempts, self._rules.keep_s)
 
     def fail_unservable(self, after_s: float = _UNSERVED_S) -> int:
         """Fail jobs that wait longer for a model that live replicas do not serve; the number of them.
 
-        Nothing happens while no replica serves anything: it may be starting.
+        Nothing happens until a live replica has served something for as long: the service may be starting.
         """
-        live = [status for replica in self.replicas() if replica.live for status in replica.models]
-        versions = [status.serving for status in live if status.serving is not None]
-        served = {version.name for version in versions} | {version.bundle_id for version in versions}
-        # A name whose first version is on its way will be served.
-        coming = {status.name for status in live if status.serving is None and status.desired is not None}
-        if not served:
-            return 0
-        return upkeep.fail_unservable(self._database, served | coming, after_s, self._rules.keep_s)
+        return upkeep.fail_unservable(self._database, self.replicas(), after_s, self._rules.keep_s)
 
     def spent_objects(self) -> list[str]:
         """Forget objects of the results store that nobody needs any more; their names, to be removed.

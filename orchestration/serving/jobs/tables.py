@@ -57,9 +57,19 @@ jobs = Table(
     Column("bytes", BigInteger, nullable=False),  # of its objects in the results store
     UniqueConstraint("owner", "idempotency"),
     Index("jobs_by_state", "state", "seq"),
-    Index("jobs_by_owner", "owner", "created"),
+    Index("jobs_by_owner", "owner", "started"),
     Index("jobs_by_batch", "batch"),
     sqlite_autoincrement=True,  # never the number of a removed row again: pages of the list stay in order
+)
+
+# Submissions of the last minute, for the rate: rows of jobs can be deleted by their owners.
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("owner", String(200), nullable=False),
+    Column("at", Float, nullable=False),
+    Index("submissions_by_owner", "owner", "at"),
 )
 
 replicas = Table(

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, RowMapping, and_, case, delete, func, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    RowMapping,
+    String,
+    and_,
+    case,
+    cast,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 
+from orchestration.serving.counters import ENDED, LOST, Sample
 from orchestration.serving.jobs.claims import WAITING
-from orchestration.serving.jobs.database import Database
+from orchestration.serving.jobs.database import Database, Lock
 from orchestration.serving.jobs.queue import find
-from orchestration.serving.jobs.records import ACTIVE, Job, JobError
+from orchestration.serving.jobs.records import ACTIVE, Job, JobError, ReplicaStatus
 from orchestration.serving.jobs.rows import job_of, jobs_of
+from orchestration.serving.jobs.service_state import add
 from orchestration.serving.jobs.tables import jobs
 
 _ACTIVE = tuple(sorted(ACTIVE))
 _LOST = JobError(
     code="replica_lost",
     message="every replica that ran it was lost before its end: smaller settings may help, or another model",
+)
+_UNSERVED = JobError(
+    code="model_unavailable", message="no replica serves this model any more: see GET /v1/models"
 )
 
 
@@ -26,9 +45,13 @@ def request_cancel(database: Database, job_id: str, keep_s: float) -> Job | None
         now = database.now(connection)
         own = jobs.c.id == job_id
         waiting = update(jobs).where(own, jobs.c.state == "queued")
-        connection.execute(waiting.values(state="cancelled", cancel=True, ended=now, expires=now + keep_s))
+        ended = waiting.values(state="cancelled", cancel=True, ended=now, expires=now + keep_s)
+        never_ran = connection.execute(ended).rowcount == 1
         connection.execute(update(jobs).where(own, jobs.c.state == "in_progress").values(cancel=True))
-        return find(connection, job_id)
+        job = find(connection, job_id)
+        if never_ran and job is not None:
+            add(database, connection, ENDED.add(job.spec.model, "cancelled", ""))
+        return job
 
 
 def remove(database: Database, job_id: str) -> Job | None:
@@ -37,62 +60,85 @@ def remove(database: Database, job_id: str) -> Job | None:
         job = find(connection, job_id)
         if job is None or job.state in ACTIVE:
             return None
-        connection.execute(delete(jobs).where(jobs.c.id == job_id))
-        return job
+        removed = connection.execute(delete(jobs).where(jobs.c.id == job_id)).rowcount
+        return job if removed == 1 else None
 
 
 def requeue_abandoned(database: Database, attempts: int, keep_s: float) -> int:
     """See :meth:`JobStore.requeue_abandoned`."""
-    with database.writing() as connection:
-        now = database.now(connection)
-        expired = and_(jobs.c.state == "in_progress", jobs.c.lease < now)
-        if connection.execute(select(jobs.c.seq).where(expired).limit(1)).first() is None:
+    with database.reading() as connection:  # most looks find nothing, and need not write
+        if not _abandoned(connection, database.now(connection)):
             return 0
+    with database.writing() as connection:
+        database.serialise(connection, Lock.UPKEEP)
+        now = database.now(connection)
         # Whole batches, so that they are claimed again as they were: their replica is gone.
-        batches = select(jobs.c.batch).where(expired)
-        abandoned = and_(jobs.c.state == "in_progress", jobs.c.batch.in_(batches))
-        final = or_(jobs.c.cancel.is_(True), jobs.c.lost + 1 >= attempts)
-        state = case(
-            (jobs.c.cancel.is_(True), "cancelled"), (jobs.c.lost + 1 >= attempts, "failed"), else_="queued"
-        )
-        error = case(
-            (and_(jobs.c.cancel.is_(False), jobs.c.lost + 1 >= attempts), _LOST.model_dump_json()),
-            else_=None,
-        )
-        ended = {"ended": case((final, now), else_=None), "expires": case((final, now + keep_s), else_=None)}
-        changed = connection.execute(
-            update(jobs)
-            .where(abandoned)
-            .values(state=state, error=error, lost=jobs.c.lost + 1, **ended, **WAITING)
-        )
-        return changed.rowcount
+        abandoned = and_(jobs.c.state == "in_progress", jobs.c.batch.in_(_abandoned(connection, now)))
+        gone, lost = jobs.c.cancel.is_(True), jobs.c.lost + 1 >= attempts
+        ended = or_(gone, lost)
+        # One of them may be what its replicas were lost by: the others get an attempt without it.
+        alone = and_(~ended, jobs.c.lost + 2 >= attempts)
+        values = {
+            "state": case((gone, "cancelled"), (lost, "failed"), else_="queued"),
+            "error": case((and_(~gone, lost), _LOST.model_dump_json()), else_=None),
+            "batch": case((alone, jobs.c.batch + "/" + cast(jobs.c.seq, String)), else_=jobs.c.batch),
+            "ended": case((ended, now), else_=None),
+            "expires": case((ended, now + keep_s), else_=None),
+            "lost": jobs.c.lost + 1,
+        }
+        changed = update(jobs).where(abandoned).values(**values, **WAITING)
+        rows = connection.execute(changed.returning(jobs.c.model, jobs.c.state)).all()
+        _count(database, connection, rows, "replica_lost")
+        add(database, connection, LOST.add(by=len(rows)))
+        return len(rows)
 
 
-def fail_unservable(database: Database, served: Collection[str], after_s: float, keep_s: float) -> int:
+def fail_unservable(
+    database: Database, replicas: Sequence[ReplicaStatus], after_s: float, keep_s: float
+) -> int:
     """See :meth:`JobStore.fail_unservable`."""
-    error = JobError(
-        code="model_unavailable", message="no replica serves this model any more: see GET /v1/models"
-    )
+    live = [status for replica in replicas if replica.live for status in replica.models]
+    versions = [status.serving for status in live if status.serving is not None]
+    # One whose first version is on its way will be served.
+    coming = {status.name for status in live if status.serving is None and status.desired is not None}
+    served = coming | {name for version in versions for name in (version.name, version.bundle_id)}
     with database.writing() as connection:
         now = database.now(connection)
-        changed = connection.execute(
-            update(jobs)
-            .where(
-                jobs.c.state == "queued",
-                jobs.c.created < now - after_s,
-                jobs.c.model.not_in(sorted(served)),
-            )
-            .values(state="failed", error=error.model_dump_json(), ended=now, expires=now + keep_s)
+        # While the service starts, models come one after the other.
+        if not any(version.since.timestamp() < now - after_s for version in versions):
+            return 0
+        unservable = and_(
+            jobs.c.state == "queued", jobs.c.created < now - after_s, jobs.c.model.not_in(sorted(served))
         )
-        return changed.rowcount
+        values = {"state": "failed", "error": _UNSERVED.model_dump_json(), "ended": now}
+        changed = update(jobs).where(unservable).values(**values, expires=now + keep_s)
+        rows = connection.execute(changed.returning(jobs.c.model, jobs.c.state)).all()
+        _count(database, connection, rows, _UNSERVED.code)
+        return len(rows)
+
+
+def _abandoned(connection: Connection, now: float) -> list[str]:
+    """Batches with a lease that has ended."""
+    ended = and_(jobs.c.state == "in_progress", jobs.c.lease < now)
+    return [str(batch) for batch in connection.scalars(select(jobs.c.batch).where(ended).distinct())]
+
+
+def _count(database: Database, connection: Connection, changed: Iterable[Row[str, str]], code: str) -> None:
+    """Those of the jobs that have ended."""
+    numbers = Counter((row[0], row[1]) for row in changed if row[1] not in ACTIVE)
+    increments: dict[Sample, float] = {}
+    for (model, state), number in numbers.items():
+        increments |= ENDED.add(model, state, code if state == "failed" else "", by=number)
+    add(database, connection, increments)
 
 
 def spent_objects(database: Database, most_bytes: int, keep_s: float) -> list[str]:
     """See :meth:`JobStore.spent_objects`."""
     with database.writing() as connection:
+        database.serialise(connection, Lock.UPKEEP)
         now = database.now(connection)
-        expired = _expired(connection, now, keep_s)
-        return [*_pictures(connection), *expired, *_oldest(connection, most_bytes, now + keep_s)]
+        pictures, expired = _pictures(connection), _expired(connection, now, keep_s)
+        return [*pictures, *expired, *_oldest(connection, most_bytes, now + keep_s)]
 
 
 def known_objects(database: Database) -> tuple[frozenset[str], frozenset[str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -11,7 +13,7 @@ from typing import NamedTuple
 
 from core.files import atomic_file, sha256
 from core.lock import file_lock
-from core.storage import Folder
+from core.storage import Folder, StoreError
 from orchestration.serving.jobs import Clip, Job, JobStore, StoredPicture
 
 _PICTURES, _CLIPS = "pictures", "clips"
@@ -66,28 +68,28 @@ class Results:
     def local(self, clip: Clip) -> Path:
         """A local file with a clip: the stored one, or a copy that stays for a while.
 
-        Raises FileNotFoundError if it was removed.
+        Raises FileNotFoundError if it was removed, StoreError if it is damaged.
         """
         folder = self._folder.local_path
         if folder is not None:
             path = folder / clip.name
-            if not path.is_file():
-                raise FileNotFoundError(f"{self._folder} has no {clip.name}")
+            if path.stat().st_size != clip.bytes:
+                raise StoreError(f"{self._folder}/{clip.name} is damaged: it has not {clip.bytes} bytes")
             return path
-        path = self._cache / f"{clip.sha256}{PurePosixPath(clip.name).suffix}"
-        if path.is_file():
-            path.touch()  # used again: among the last to be removed
+        path = self._cached(clip.name)
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path)  # used again: among the last to be removed
             return path
-        with file_lock(path.with_name(f".{path.name}.lock")):
-            if not path.is_file():
-                with atomic_file(path) as partial:
-                    self._folder.fetch(clip.name, partial)
         self._trim_cache()
+        with file_lock(self._cache / f".{clip.sha256[0]}.lock"):  # requests for one clip fetch it once
+            if not path.is_file():
+                self._fetch(clip, path)
         return path
 
     def remove(self, name: str) -> None:
         """Remove an object; nothing if there is none."""
         self._folder.remove(name)
+        self._cached(name).unlink(missing_ok=True)
 
     def remove_job(self, job: Job) -> None:
         """Remove all objects of a job."""
@@ -108,20 +110,39 @@ class Results:
         known, active = store.known_objects()
         oldest = self._clock() - _UNCLAIMED_S
         unclaimed = [f"{_PICTURES}/{name}" for name in pictures if _time_of(name) < oldest]
-        ended = [f"{_CLIPS}/{name}" for name in clips if name.rpartition("-")[0] not in active]
+        ended = [f"{_CLIPS}/{name}" for name in clips if _job_of(name) not in active]
         self._remove_all(set(unclaimed + ended) - known)
 
     def _remove_all(self, names: Iterable[str]) -> None:
         for name in sorted(names):
-            self._folder.remove(name)
+            self.remove(name)
+
+    def _fetch(self, clip: Clip, path: Path) -> None:
+        with atomic_file(path) as partial:
+            self._folder.fetch(clip.name, partial)
+            if sha256(partial) != clip.sha256:
+                raise StoreError(f"{self._folder}/{clip.name} is damaged: it does not match its sha256")
+
+    def _cached(self, name: str) -> Path:
+        return self._cache / PurePosixPath(name).name
 
     def _trim_cache(self) -> None:
-        kept = sorted(self._cache.glob("[!.]*"), key=lambda path: path.stat().st_mtime)
-        for path in kept[:-_CACHED_CLIPS]:
-            path.unlink(missing_ok=True)  # one that is being sent stays readable until it is closed
-            path.with_name(f".{path.name}.lock").unlink(missing_ok=True)
+        """Let the newest ones stay; one that is being sent stays readable until it is closed."""
+        ages = []
+        for path in self._cache.glob("[!.]*"):
+            with contextlib.suppress(FileNotFoundError):  # another process trims too
+                ages.append((path.stat().st_mtime, path))
+        for _, path in sorted(ages)[: -_CACHED_CLIPS + 1]:
+            path.unlink(missing_ok=True)
+
+
+# A file that is still being written has the name of its object with a dot before it: see core.files.
 
 
 def _time_of(picture: str) -> float:
-    seconds = picture.partition("-")[0]
+    seconds = picture.lstrip(".").partition("-")[0]
     return float(seconds) if seconds.isdigit() else 0.0
+
+
+def _job_of(clip: str) -> str:
+    return clip.lstrip(".").partition("-")[0]
