@@ -43,15 +43,11 @@ def status(service: Serving, caller: Administrator) -> AdminStatus:
 )
 def rollback(service: Serving, caller: Administrator, request: RollbackRequest) -> AdminStatus:
     """Serve the version before, on every replica, between two batches. It holds until the export's pointer
-    names another version, or it is lifted."""
+    names another version, or it is lifted; to repeat it changes nothing."""
     state = overview(service)
-    serving = state.served().get(request.model)
-    if serving is None:
-        raise ApiError("model_not_found", f"no model {request.model[:100]!r} is served", param="model")
-    former = next((s.former for s in state.statuses(live=True) if s.name == request.model and s.former), None)
-    if former is None:
-        raise ApiError("no_former_version", f"{request.model} was not exchanged yet: nothing to roll back to")
-    service.store.hold(request.model, serving.manifest, former, caller.name)
+    if not any(hold.model == request.model for hold in state.holds):
+        manifest, former = _versions(state, request.model)
+        service.store.hold(request.model, manifest, former, caller.name)
     return _status(service, overview(service))
 
 
@@ -67,6 +63,19 @@ def lift(service: Serving, caller: Administrator, model: str = "champion") -> Ad
     if not service.store.lift_hold(model):
         raise ApiError("not_found", f"no rollback of {model[:100]!r} is in force")
     return _status(service, overview(service))
+
+
+def _versions(state: Overview, model: str) -> tuple[str, str]:
+    """Manifests of what a model serves and served before."""
+    live = [status for status in state.statuses(live=True) if status.name == model and status.serving]
+    if not live:
+        raise ApiError("model_not_found", f"no model {model[:100]!r} is served", param="model")
+    # While replicas exchange it one after the other, those that have done so know what it was before.
+    live.sort(key=lambda status: status.serving is None or status.serving.manifest != status.desired)
+    for status in live:
+        if status.serving is not None and status.former is not None:
+            return status.serving.manifest, status.former
+    raise ApiError("no_former_version", f"{model} was not exchanged yet: nothing to roll back to")
 
 
 def _status(service: Service, state: Overview) -> AdminStatus:

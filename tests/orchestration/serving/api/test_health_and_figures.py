@@ -111,17 +111,22 @@ def test_a_rollback_returns_to_the_former_version_until_it_is_lifted(service: Ap
     url = "/v1/admin/rollback"
     refused = service.client.post(url, json={"model": "champion"}, headers=ADMIN)
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "no_former_version")
-    service.report(
-        ModelStatus(name="champion", state="serving", serving=version(), desired=MANIFEST, former=FORMER)
+    exchanged = ModelStatus(
+        name="champion", state="serving", serving=version(), desired=MANIFEST, former=FORMER
     )
-    done = service.client.post(url, json={"model": "champion"}, headers=ADMIN)
-    assert done.status_code == 200
+    older = ModelStatus(
+        name="champion", state="loading", serving=version(manifest=FORMER), desired=MANIFEST, former="00" * 32
+    )
+    service.report(older, replica="r0")
+    service.report(exchanged, replica="r1")
+    for _ in range(2):  # to repeat it changes nothing
+        assert service.client.post(url, json={"model": "champion"}, headers=ADMIN).status_code == 200
     (hold,) = service.store.holds()
     assert (hold.model, hold.manifest, hold.serve, hold.actor) == ("champion", MANIFEST, FORMER, "anna")
     assert figures(service)["animatic_serving_model_held", "champion"] == 1
     status = service.client.get("/v1/admin/status", headers=ADMIN).json()
     assert status["holds"][0]["serve"] == FORMER
-    assert status["replicas"][0]["models"][0]["former"] == FORMER
+    assert status["replicas"][1]["models"][0]["former"] == FORMER
     assert service.client.delete(url, headers=ADMIN).json()["holds"] == []
     assert service.client.delete(url, headers=ADMIN).status_code == 404
 
