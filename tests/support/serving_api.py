@@ -227,7 +227,7 @@ def api_service(folder: Path, settings: ServingSettings | None = None) -> Iterat
     store = JobStore(f"sqlite:///{folder / 'jobs.sqlite'}", clock=clock)
     results = Results(folder / "results", folder / "cache", clock=clock)
     app = build_app(store, results, settings or ServingSettings(), AnyKey(), read_body)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, "http://127.0.0.1", raise_server_exceptions=False) as client:
         yield ApiService(client, store, results, folder / "results", clock)
     store.close()
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -16,6 +17,7 @@ from orchestration.serving.api.errors import FaultBorder, install_errors
 from orchestration.serving.api.housekeeping import Housekeeping, Task
 from orchestration.serving.api.interface import Access, ReadSubmission
 from orchestration.serving.api.measure import Measure
+from orchestration.serving.api.origins import SameOrigin
 from orchestration.serving.api.pages import add_pages
 from orchestration.serving.api.recorder import Recorder
 from orchestration.serving.api.service import Service
@@ -69,6 +71,7 @@ def build_app(
     )
     app.state.service = service
     # The last added is the outermost.
+    app.add_middleware(SameOrigin, rejected=recorder.rejected, hosts=_hosts(settings, access))
     app.add_middleware(FaultBorder, rejected=recorder.rejected)
     app.add_middleware(Measure, recorder=recorder)
     install_errors(app, recorder.rejected)
@@ -78,6 +81,15 @@ def build_app(
     add_pages(app)
     _correct_description(app)
     return app
+
+
+def _hosts(settings: ServingSettings, access: Access) -> frozenset[str] | None:
+    """The names that a service without keys may be called by; None: any."""
+    if access.required:
+        return None
+    own = {"localhost", "127.0.0.1", "::1", settings.http.host}
+    public = settings.http.public_url
+    return frozenset(own | ({urlsplit(public).hostname or ""} if public else set()))
 
 
 def _housekeeping_tasks(store: JobStore, results: Results) -> tuple[Task, ...]:

@@ -10,8 +10,8 @@ from tests.support.paths import ROOT
 from tests.support.serving_api import ApiService
 
 
-def test_every_operation_describes_its_answers_and_errors(service: ApiService) -> None:
-    described = service.client.get("/openapi.json").json()
+def test_every_operation_describes_its_answers_and_errors(shared: ApiService) -> None:
+    described = shared.client.get("/openapi.json").json()
     operations = [operation for methods in described["paths"].values() for operation in methods.values()]
     assert len(operations) == 14
     for operation in operations:
@@ -23,12 +23,12 @@ def test_every_operation_describes_its_answers_and_errors(service: ApiService) -
                 content = response["content"]["application/json"]
                 assert content["schema"] == {"$ref": "#/components/schemas/ErrorBody"}
                 assert content["examples"]
-    references = set(re.findall(r'"#/components/schemas/(\w+)"', service.client.get("/openapi.json").text))
+    references = set(re.findall(r'"#/components/schemas/(\w+)"', shared.client.get("/openapi.json").text))
     assert references <= set(described["components"]["schemas"])
 
 
-def test_both_bodies_of_a_request_are_described(service: ApiService) -> None:
-    described = service.client.get("/openapi.json").json()
+def test_both_bodies_of_a_request_are_described(shared: ApiService) -> None:
+    described = shared.client.get("/openapi.json").json()
     body = described["paths"]["/v1/videos"]["post"]["requestBody"]["content"]
     assert set(body) == {"multipart/form-data", "application/json"}
     form = described["components"]["schemas"]["VideoForm"]
@@ -48,8 +48,8 @@ def test_examples_are_valid(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
-def test_pages_load_nothing_from_elsewhere(service: ApiService, path: str) -> None:
-    page = service.client.get(path)
+def test_pages_load_nothing_from_elsewhere(shared: ApiService, path: str) -> None:
+    page = shared.client.get(path)
     assert page.headers["content-type"].startswith("text/html")
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -58,19 +58,19 @@ def test_pages_load_nothing_from_elsewhere(service: ApiService, path: str) -> No
     assert loaded
     for name in loaded:
         assert "//" not in name
-        assert service.client.get(f"/{name}").status_code == 200
+        assert shared.client.get(f"/{name}").status_code == 200
     assert not re.search(r"<style|<script(?![^>]*src)|style=\"|onclick", page.text)
 
 
-def test_the_page_of_the_api_lists_every_operation_and_code(service: ApiService) -> None:
-    page = service.client.get("/docs").text
-    for path in service.client.get("/openapi.json").json()["paths"]:
+def test_the_page_of_the_api_lists_every_operation_and_code(shared: ApiService) -> None:
+    page = shared.client.get("/docs").text
+    for path in shared.client.get("/openapi.json").json()["paths"]:
         assert path in page
     for code in API_CODES:
         assert f"<code>{code}</code>" in page
 
 
-def test_the_document_lists_the_routes(service: ApiService) -> None:
+def test_the_document_lists_the_routes(shared: ApiService) -> None:
     text = (ROOT / "docs/serving.md").read_text()
-    for path in service.client.get("/openapi.json").json()["paths"]:
+    for path in shared.client.get("/openapi.json").json()["paths"]:
         assert path.replace("{video_id}", "ID") in text

@@ -10,16 +10,21 @@ from tests.support.serving_api import BUNDLE, GIF, MANIFEST, MP4, ApiService
 ETAG = f'"{sha256(MP4).hexdigest()}"'
 
 
-@pytest.fixture
-def url(service: ApiService) -> str:
+def completed(service: ApiService) -> str:
+    """The URL of a clip."""
     service.submit(seed=5)
     job = service.claim()
     service.complete(job)
     return f"/v1/videos/{job.id}/content"
 
 
-def test_the_content_names_what_made_it(service: ApiService, url: str) -> None:
-    answer = service.client.get(url)
+@pytest.fixture(scope="module")
+def url(shared: ApiService) -> str:
+    return completed(shared)
+
+
+def test_the_content_names_what_made_it(shared: ApiService, url: str) -> None:
+    answer = shared.client.get(url)
     assert (answer.status_code, answer.content) == (200, MP4)
     names = ("etag", "content-type", "x-video-seed", "x-bundle-id", "x-bundle-manifest", "accept-ranges")
     expected = [ETAG, "video/mp4", "5", BUNDLE, MANIFEST, "bytes"]
@@ -47,28 +52,28 @@ def test_the_content_names_what_made_it(service: ApiService, url: str) -> None:
     ],
 )
 def test_ranges_and_conditions(
-    service: ApiService, url: str, headers: dict[str, str], status: int, content: bytes
+    shared: ApiService, url: str, headers: dict[str, str], status: int, content: bytes
 ) -> None:
-    answer = service.client.get(url, headers=headers)
+    answer = shared.client.get(url, headers=headers)
     assert (answer.status_code, answer.content) == (status, content)
     assert answer.headers["etag"] == ETAG
 
 
-def test_several_ranges_are_one_multipart_answer(service: ApiService, url: str) -> None:
-    answer = service.client.get(url, headers={"Range": "bytes=0-1,8-9"})
+def test_several_ranges_are_one_multipart_answer(shared: ApiService, url: str) -> None:
+    answer = shared.client.get(url, headers={"Range": "bytes=0-1,8-9"})
     assert answer.status_code == 206
     assert answer.headers["content-type"].startswith("multipart/byteranges")
     assert b"bytes 8-9/1024" in answer.content
 
 
-def test_a_range_outside_of_the_content_is_416_with_its_size(service: ApiService, url: str) -> None:
-    answer = service.client.get(url, headers={"Range": "bytes=1024-"})
+def test_a_range_outside_of_the_content_is_416_with_its_size(shared: ApiService, url: str) -> None:
+    answer = shared.client.get(url, headers={"Range": "bytes=1024-"})
     assert (answer.status_code, answer.headers["content-range"]) == (416, "bytes */1024")
     assert answer.json()["error"]["code"] == "range_not_satisfiable"
 
 
-def test_head_has_the_headers_of_get(service: ApiService, url: str) -> None:
-    get, head = service.client.get(url), service.client.head(url)
+def test_head_has_the_headers_of_get(shared: ApiService, url: str) -> None:
+    get, head = shared.client.get(url), shared.client.head(url)
     assert (head.status_code, head.content) == (200, b"")
     kept = ("content-length", "etag", "content-type")
     assert [head.headers[name] for name in kept] == [get.headers[name] for name in kept]
@@ -87,10 +92,10 @@ def test_head_has_the_headers_of_get(service: ApiService, url: str) -> None:
     ],
 )
 def test_the_format_is_that_of_the_query_or_else_the_preferred_one(
-    service: ApiService, url: str, query: dict[str, str], accept: str | None, content: bytes
+    shared: ApiService, url: str, query: dict[str, str], accept: str | None, content: bytes
 ) -> None:
     headers = {} if accept is None else {"Accept": accept}
-    assert service.client.get(url, params=query, headers=headers).content == content
+    assert shared.client.get(url, params=query, headers=headers).content == content
 
 
 def test_there_is_no_content_before_the_end_nor_after_a_failure(service: ApiService) -> None:
@@ -102,7 +107,8 @@ def test_there_is_no_content_before_the_end_nor_after_a_failure(service: ApiServ
     assert service.client.get(f"/v1/videos/{video}/content").status_code == 409
 
 
-def test_expired_content_is_gone(service: ApiService, url: str) -> None:
+def test_expired_content_is_gone(service: ApiService) -> None:
+    url = completed(service)
     service.clock.ahead = timedelta(hours=25)
     for _ in range(2):  # its picture first
         service.results.remove_spent(service.store)

@@ -24,16 +24,16 @@ from tests.support.serving_api import ApiService
         ("GET", "/v1/admin/status", 403, "forbidden"),
     ],
 )
-def test_errors_have_one_body(service: ApiService, method: str, path: str, status: int, code: str) -> None:
-    answer = service.client.request(method, path)
+def test_errors_have_one_body(shared: ApiService, method: str, path: str, status: int, code: str) -> None:
+    answer = shared.client.request(method, path)
     error = ErrorBody.model_validate_json(answer.content).error
     assert (answer.status_code, error.code) == (status, code)
     assert "\n" not in error.message
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_wrong_method_is_answered_with_the_right_ones(service: ApiService) -> None:
-    assert service.client.patch("/v1/videos").headers["allow"] == "GET, POST"
+def test_a_wrong_method_is_answered_with_the_right_ones(shared: ApiService) -> None:
+    assert shared.client.patch("/v1/videos").headers["allow"] == "GET, POST"
 
 
 def test_a_fault_is_answered_with_the_id_of_its_log_entry(
@@ -65,3 +65,25 @@ def test_an_outage_of_the_database_is_answered_with_the_time_to_retry(
     assert "postgresql" not in answer.text
     assert answer.headers["retry-after"] == "5"
     assert service.client.get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        ("POST", {"Sec-Fetch-Site": "cross-site"}, 403),
+        ("DELETE", {"Sec-Fetch-Site": "same-site"}, 403),
+        ("DELETE", {"Sec-Fetch-Site": "same-origin"}, 404),
+        ("GET", {"Sec-Fetch-Site": "cross-site"}, 404),  # a link to the page; the answer cannot be read
+        ("GET", {"Host": "evil.example:8000"}, 403),
+        ("GET", {"Host": "["}, 403),
+        ("GET", {"Host": "localhost:8000"}, 404),
+        ("GET", {"Host": "[::1]:8000"}, 404),
+    ],
+)
+def test_pages_of_other_sites_use_no_browser_to_call_the_service(
+    shared: ApiService, method: str, headers: dict[str, str], status: int
+) -> None:
+    path = "/v1/videos" if method == "POST" else "/v1/videos/video_0"
+    answer = shared.client.request(method, path, headers=headers)
+    assert answer.status_code == status
+    ErrorBody.model_validate_json(answer.content)

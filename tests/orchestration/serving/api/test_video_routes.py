@@ -101,9 +101,9 @@ def test_a_full_queue_is_answered_with_the_time_to_retry(tmp_path) -> None:
     ],
 )
 def test_what_model_and_operator_do_not_allow_is_refused(
-    service: ApiService, fields: dict[str, object], param: str, message: str
+    shared: ApiService, fields: dict[str, object], param: str, message: str
 ) -> None:
-    answer = service.post(**fields)
+    answer = shared.post(**fields)
     error = answer.json()["error"]
     assert (answer.status_code, error["param"]) == (400, param)
     assert error["message"].startswith(message)
