@@ -94,7 +94,13 @@ class EngineSettings(Section):
     gpus: float | None = Field(
         None, ge=0, le=64, description="of a replica; null: one where the cluster has GPUs, or else none"
     )
-    batch: int = Field(1, ge=1, le=256, description="most videos of one shape that are sampled together")
+    batch: int = Field(
+        4,
+        ge=1,
+        le=256,
+        description="most videos of one shape that are sampled together; with 1, all clips have the bytes of "
+        "`animatic animate`, with more, those that waited together may differ by rounding",
+    )
     precision: Literal["float32", "bfloat16"] | None = Field(
         None, description="of the network; null: the bundle's"
     )

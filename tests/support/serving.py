@@ -272,9 +272,11 @@ def engine_service(
     chosen = EngineSettings.model_validate({"batch": 1, "lease_seconds": 5.0, **settings})
     folder.mkdir(parents=True, exist_ok=True)
     rules = StoreRules(lease_s=chosen.lease_seconds, attempts=chosen.attempts)
+    # As many as the test's own thread: their number decides how sums are rounded.
+    threads = torch.get_num_threads()
     store = JobStore(f"sqlite:///{folder / 'jobs.sqlite'}", rules, clock=clock)
     results = Results(folder / "results", folder / "cache")
-    engine = Engine(store, results, served, chosen, f"replica-{secrets.token_hex(4)}")
+    engine = Engine(store, results, served, chosen, f"replica-{secrets.token_hex(4)}", threads=threads)
     try:
         yield Service(store, results, served, engine)
     finally:

@@ -6,6 +6,9 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+
+from orchestration.serving.engine import ENVIRONMENT
 from tests.support.serving import FixedModels, engine_service
 
 LEASE_S = 1.0
@@ -16,12 +19,12 @@ BATCH = 2
 def start_engine(state: Path, exports: Path) -> subprocess.Popen[bytes]:
     """A replica that serves until it is killed; its models are in ``cache`` beside the exports."""
     command = [sys.executable, "-m", "tests.support.serving_process", str(state), str(exports)]
-    # Threads that wait for each other by spinning are many times slower where other processes run too.
-    return subprocess.Popen(command, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
+    return subprocess.Popen(command, env={**os.environ, **ENVIRONMENT})
 
 
 def serve(state: Path, exports: Path) -> None:
     """Run jobs, and put abandoned ones back into the queue, for ever."""
+    torch.set_num_threads(1)
     models = FixedModels(exports, exports.parent / "cache")
     with engine_service(state, models, batch=BATCH, lease_seconds=LEASE_S, attempts=ATTEMPTS) as service:
         service.start()

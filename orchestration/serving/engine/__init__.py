@@ -1,8 +1,8 @@
 """The engine of a replica: claims jobs, samples their clips on the device, and stores them."""
 
+from orchestration.serving.engine.device import ENVIRONMENT, allocated_bytes
 from orchestration.serving.engine.engine import Engine
 from orchestration.serving.engine.health import EngineError
 from orchestration.serving.engine.interface import LoadedModel, Models
-from orchestration.serving.engine.memory import allocated_bytes
 
-__all__ = ["Engine", "EngineError", "LoadedModel", "Models", "allocated_bytes"]
+__all__ = ["ENVIRONMENT", "Engine", "EngineError", "LoadedModel", "Models", "allocated_bytes"]

@@ -14,10 +14,10 @@ from models.diffusion.settings import SamplingSettings
 from orchestration.serving.counters import BATCHES, OUT_OF_MEMORY, STEP, STEPS
 from orchestration.serving.engine.bench import Bench
 from orchestration.serving.engine.clips import Pictures, open_pictures, sample, settings_of
+from orchestration.serving.engine.device import free_memory, is_out_of_memory, wait_for_device
 from orchestration.serving.engine.faults import fault_id
 from orchestration.serving.engine.interface import LoadedModel
 from orchestration.serving.engine.leases import RunningJob
-from orchestration.serving.engine.memory import free_memory, is_out_of_memory, wait_for_device
 from orchestration.serving.engine.timings import Shape
 from orchestration.serving.engine.writing import SampledClip
 from orchestration.serving.jobs import MadeBy

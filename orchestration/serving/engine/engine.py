@@ -79,9 +79,9 @@ class Engine:
         return self._thread.ident is not None
 
     @property
-    def timings(self) -> Timings:
-        """What steps took here."""
-        return self._timings
+    def step_seconds(self) -> float | None:
+        """The mean time of a step, of the slowest shape of batches; None before one was measured."""
+        return self._timings.longest_step()
 
     def start(self) -> None:
         """Begin to claim jobs."""

@@ -8,7 +8,8 @@ import pytest
 from orchestration.workflows.animate import AnimateOptions, animate, prepare_animation
 from orchestration.workflows.sampling import SamplingOptions
 from orchestration.workspace import Workspace
-from tests.support.serving import Service, frames_of, picture
+from tests.support.serving import STEPS, Service, frames_of, picture
+from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,26 @@ def test_a_clip_has_the_bytes_that_animate_writes(serve, exports: Path, tmp_path
         assert service.read(job.gif) == files.gif.read_bytes()
     assert job.made_by.bundle_id == request.bundle.id and job.made_by.alias == "champion"
     assert (job.mp4.frames, job.mp4.width, job.mp4.height) == (3, 64, 64)
+
+
+def test_progress_counts_the_steps_that_are_done_and_estimates_the_time_left(serve, gate):
+    with serve() as service:
+        first, second = service.submit(), service.submit()
+        gate.close(after=2)
+        service.start()
+        gate.wait()
+        job = wait_until(lambda: next((job for job in service.all(first) if job.step), None), every_s=0.01)
+        assert (job.state, job.step, job.steps) == ("in_progress", 1, STEPS)
+        assert service.all(second)[0].position == 1
+        gate.go_on(until=1)  # of the second job, whose shape has been measured
+
+        def waiting():
+            return next((job for job in service.all(second) if job.remaining_s is not None), None)
+
+        job = wait_until(waiting, every_s=0.01)
+        assert (job.step, job.steps) == (0, STEPS) and 0 < job.remaining_s < 60
+        gate.open()
+        assert [job.step for job in service.wait(first, second)] == [STEPS, STEPS]
 
 
 def test_a_batch_makes_the_clips_that_its_jobs_make_alone(serve):

@@ -7,8 +7,8 @@ import torch
 
 import models.animate
 from orchestration.serving.engine import EngineError
+from orchestration.serving.engine.device import is_out_of_memory
 from orchestration.serving.engine.health import Pulse
-from orchestration.serving.engine.memory import is_out_of_memory
 from orchestration.serving.engine.timings import Shape, Timings
 from tests.support.serving import picture
 from tests.support.waiting import wait_until

@@ -1,9 +1,13 @@
-"""Out of memory: how a device reports it, and giving back what is cached."""
+"""The device and its memory: how a lack of it is reported, giving back what is cached, waiting."""
 
 from __future__ import annotations
 
 import gc
 import re
+
+# Of a replica's process, before torch is loaded. By default threads that wait for each other spin, which
+# makes a step several times slower as soon as other processes, as those of Ray, need a core.
+ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 # torch's allocator for the CPU raises a plain RuntimeError, in one of these forms.
 _CPU_ALLOCATOR = re.compile(r"DefaultCPUAllocator: (can't allocate|not enough) memory")
