@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 
 from models.diffusion.settings import SamplingSettings
 from orchestration.serving.api import build_app
+from orchestration.serving.api.interface import ReadSubmission
 from orchestration.serving.api.recorder import Recorder
 from orchestration.serving.jobs import (
     Clip,
@@ -221,12 +222,14 @@ class ApiService:
 
 
 @contextmanager
-def api_service(folder: Path, settings: ServingSettings | None = None) -> Iterator[ApiService]:
-    """The API over stores in a folder; errors of routes are answered, not raised."""
+def api_service(
+    folder: Path, settings: ServingSettings | None = None, read: ReadSubmission = read_body
+) -> Iterator[ApiService]:
+    """The API over stores in a folder; errors of routes are answered, not raised. ``read`` reads requests."""
     clock = Clock()
     store = JobStore(f"sqlite:///{folder / 'jobs.sqlite'}", clock=clock)
     results = Results(folder / "results", folder / "cache", clock=clock)
-    app = build_app(store, results, settings or ServingSettings(), AnyKey(), read_body)
+    app = build_app(store, results, settings or ServingSettings(), AnyKey(), read)
     with TestClient(app, "http://127.0.0.1", raise_server_exceptions=False) as client:
         yield ApiService(client, store, results, folder / "results", clock)
     store.close()

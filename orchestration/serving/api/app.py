@@ -13,7 +13,7 @@ from fastapi.responses import Response
 
 from core.code_version import code_version
 from orchestration.serving.api import admin, clips, health, models, videos
-from orchestration.serving.api.errors import FaultBorder, install_errors
+from orchestration.serving.api.errors import FaultBorder, answering, install_errors
 from orchestration.serving.api.housekeeping import Housekeeping, Task
 from orchestration.serving.api.interface import Access, ReadSubmission
 from orchestration.serving.api.measure import Measure
@@ -21,7 +21,9 @@ from orchestration.serving.api.origins import SameOrigin
 from orchestration.serving.api.pages import add_pages
 from orchestration.serving.api.recorder import Recorder
 from orchestration.serving.api.service import Service
+from orchestration.serving.api.submission import is_submission
 from orchestration.serving.api.watcher import Watcher
+from orchestration.serving.intake import BodyBorder
 from orchestration.serving.jobs import JobStore
 from orchestration.serving.results import Results
 from orchestration.serving.schema import ErrorBody, VideoForm, VideoJson
@@ -72,6 +74,12 @@ def build_app(
     app.state.service = service
     # The last added is the outermost.
     app.add_middleware(SameOrigin, rejected=recorder.rejected, hosts=_hosts(settings, access))
+    app.add_middleware(
+        BodyBorder,
+        is_submission=is_submission,
+        seconds=settings.limits.body_seconds,
+        answer=answering(recorder.rejected),
+    )
     app.add_middleware(FaultBorder, rejected=recorder.rejected)
     app.add_middleware(Measure, recorder=recorder)
     install_errors(app, recorder.rejected)

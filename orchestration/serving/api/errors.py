@@ -6,6 +6,7 @@ import logging
 import math
 import secrets
 from collections.abc import Callable
+from typing import Protocol
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -48,12 +49,25 @@ def error_response(error: ApiError, headers: dict[str, str] | None = None) -> JS
     return JSONResponse(error.body.model_dump(mode="json"), error.status, sent)
 
 
-def install_errors(app: FastAPI, rejected: Callable[[str], None]) -> None:
-    """Answer errors with the envelope; ``rejected`` gets the code of each."""
+class Answering(Protocol):
+    """The response to an error."""
+
+    def __call__(self, error: ApiError, headers: dict[str, str] | None = None) -> JSONResponse: ...
+
+
+def answering(rejected: Callable[[str], None]) -> Answering:
+    """:func:`error_response`, which passes the code of each error to ``rejected``."""
 
     def answer(error: ApiError, headers: dict[str, str] | None = None) -> JSONResponse:
         rejected(error.code)
         return error_response(error, headers)
+
+    return answer
+
+
+def install_errors(app: FastAPI, rejected: Callable[[str], None]) -> None:
+    """Answer errors with the envelope; ``rejected`` gets the code of each."""
+    answer = answering(rejected)
 
     @app.exception_handler(ApiError)
     def of_api(request: Request, error: ApiError) -> JSONResponse:

@@ -7,8 +7,10 @@ from typing import Any
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Scope
 
 from models.modes import MIN_FRAMES, Mode
+from orchestration.serving.api.answers import VIDEOS
 from orchestration.serving.api.interface import Caller, Received
 from orchestration.serving.api.offers import PLAYBACK_FPS, offer
 from orchestration.serving.api.overview import SHORTEST_ID, overview
@@ -29,6 +31,11 @@ _SAMPLING = {
     "image_guidance_scale": "image_guidance",
     "conditioning_fps": "fps",
 }
+
+
+def is_submission(scope: Scope) -> bool:
+    """Whether a request is one for a video, whose body :func:`submit` reads."""
+    return scope["method"] == "POST" and scope["path"] in (VIDEOS, f"{VIDEOS}/sync")
 
 
 async def submit(

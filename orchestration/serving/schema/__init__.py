@@ -2,7 +2,7 @@
 
 from orchestration.serving.schema.codes import API_CODES, JOB_CODES, ApiCode, ApiErrorCode, JobErrorCode
 from orchestration.serving.schema.errors import ApiError, ErrorBody, ErrorDetail
-from orchestration.serving.schema.fields import VideoRequest, parse_form, parse_json
+from orchestration.serving.schema.fields import PICTURES, VideoRequest, parse_form, parse_json
 from orchestration.serving.schema.models import (
     ModelInfo,
     ModelLimits,
@@ -34,6 +34,7 @@ from orchestration.serving.schema.videos import (
 __all__ = [
     "API_CODES",
     "JOB_CODES",
+    "PICTURES",
     "AdminStatus",
     "ApiCode",
     "ApiError",
