@@ -13,7 +13,7 @@ from core.storage import UnavailableError
 from models.diffusion.settings import SamplingSettings
 from orchestration.serving.counters import BATCHES, OUT_OF_MEMORY, STEP, STEPS
 from orchestration.serving.engine.bench import Bench
-from orchestration.serving.engine.clips import Pictures, open_pictures, sample, settings_of
+from orchestration.serving.engine.clips import Pictures, check_size, open_pictures, sample, settings_of
 from orchestration.serving.engine.device import free_memory, is_out_of_memory, wait_for_device
 from orchestration.serving.engine.faults import fault_id
 from orchestration.serving.engine.interface import LoadedModel
@@ -115,6 +115,7 @@ class BatchRun:
             return
         self._sampling = [running for running, _ in ready]
         specs = [running.job.spec for running in self._sampling]
+        check_size(self._model, specs[0])
         settings = settings_of(self._model, specs[0], self._bench.precision)
         self._bench.tally.add(BATCHES.add(str(len(ready))))
         self._bench.leases.report(

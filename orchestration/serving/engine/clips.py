@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from core.errors import AnimaticError
 from models.diffusion.settings import SamplingSettings
 from orchestration.serving.engine.interface import LoadedModel
 from orchestration.serving.jobs import JobSpec, StoredPicture
@@ -50,6 +51,16 @@ def settings_of(model: LoadedModel, spec: JobSpec, precision: Precision | None) 
     return SamplingSettings.model_validate(model.exported.sampling.model_dump() | chosen)
 
 
+def check_size(model: LoadedModel, spec: JobSpec) -> None:
+    """Raise AnimaticError where a model, perhaps of a later version than at acceptance, has another size."""
+    made = (model.animator.architecture.width, model.animator.architecture.height)
+    if spec.size is not None and spec.size != made:
+        raise AnimaticError(
+            f"size is {_text(spec.size)}, but {model.name} makes clips of {_text(made)} now: ask for that "
+            "size, or for none"
+        )
+
+
 def sample(
     model: LoadedModel,
     specs: Sequence[JobSpec],
@@ -81,3 +92,7 @@ def _open(results: Results, stored: StoredPicture, height: int, width: int) -> T
 
     # Limits were checked at acceptance, which may have been before they changed.
     return to_tensor(open_picture(results.read(stored.name), name="the picture"), height, width)
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

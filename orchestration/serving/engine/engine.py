@@ -10,7 +10,7 @@ from core.errors import last_line
 from orchestration.serving.counters import FAULTS, SELF_CHECKS, WAIT
 from orchestration.serving.engine.batch import BatchRun
 from orchestration.serving.engine.bench import BatchLimit, Bench
-from orchestration.serving.engine.faults import fault_id
+from orchestration.serving.engine.faults import Outage, fault_id
 from orchestration.serving.engine.health import EngineError, Pulse
 from orchestration.serving.engine.interface import LoadedModel, Models
 from orchestration.serving.engine.leases import Leases, RunningJob
@@ -69,6 +69,7 @@ class Engine:
             abandon=threading.Event(),
             check_device=self._check_device,
         )
+        self._claims = Outage()
         self._stopping = threading.Event()
         self._model: LoadedModel | None = None
         self._thread = threading.Thread(target=self._run, name="animatic-device", daemon=True)
@@ -114,7 +115,10 @@ class Engine:
     def stop(self, finish_s: float, release_s: float = 10.0) -> None:
         """Claim nothing more. The running batch ends within ``finish_s`` seconds, or else is released after
         its next step; what has not ended ``release_s`` seconds later loses its lease in time.
+        Without effect if not started.
         """
+        if not self.started:
+            return
         self._stopping.set()
         self._thread.join(finish_s)
         self.abandon()
@@ -168,6 +172,7 @@ class Engine:
             batch.run(together=not last_attempt)
         finally:
             self._bench.outcomes.released(batch.open)
+            self._model = None  # an exchanged version is not kept for it
         if batch.outage:
             self._tally.add(FAULTS.add("results"))
             self._stopping.wait(_OUTAGE_S)
@@ -177,12 +182,14 @@ class Engine:
         if not served:
             return []
         try:
-            return self._store.claim(self._replica, served, self._bench.limit.most)
+            claimed = self._store.claim(self._replica, served, self._bench.limit.most)
         except JobStoreError as error:
-            _log.warning("no job can be claimed: %s", last_line(error))
+            self._claims.failed("no video can be claimed", error)
             self._tally.add(FAULTS.add("claim"))
             self._stopping.wait(_OUTAGE_S)
             return []
+        self._claims.succeeded()
+        return claimed
 
     def _count_start(self, job: Job) -> None:
         if job.attempt == 1 and job.started is not None:

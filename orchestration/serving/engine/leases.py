@@ -6,19 +6,17 @@ a fraction of a second, and a lease is renewed however long a step takes.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from core.errors import last_line
 from orchestration.serving.counters import FAULTS
+from orchestration.serving.engine.faults import Outage
 from orchestration.serving.engine.tally import Tally
 from orchestration.serving.jobs import Job, JobStore, JobStoreError, LeaseLostError
 
-_log = logging.getLogger(__name__)
 # How often a change is recorded, and how often cancellations are looked up without one.
 _CHANGED_S = 0.1
 _UNCHANGED_S = 0.5
@@ -64,6 +62,7 @@ class Leases:
         self._running: dict[str, RunningJob] = {}
         self._recorded: dict[str, tuple[_Progress | None, float]] = {}
         self._lock = threading.Lock()
+        self._outage = Outage()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew_all, name="animatic-leases", daemon=True)
 
@@ -114,9 +113,10 @@ class Leases:
             try:
                 for progress, batch in self._due():
                     self._renew(progress, batch)
+                    self._outage.succeeded()
             except JobStoreError as error:
                 # The jobs continue: whether the leases outlast the outage is known at the next renewal.
-                _log.warning("leases are not renewed: %s", last_line(error))
+                self._outage.failed("leases are not renewed", error)
                 self._tally.add(FAULTS.add("leases"))
 
     def _due(self) -> list[tuple[_Progress | None, list[RunningJob]]]:

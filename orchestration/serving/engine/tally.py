@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import defaultdict
 
-from core.errors import last_line
 from core.repeating import Repeating
 from orchestration.serving.counters import Increments, Sample
+from orchestration.serving.engine.faults import Outage
 from orchestration.serving.jobs import JobStore, JobStoreError
 
-_log = logging.getLogger(__name__)
 _EVERY_S = 1.0
 
 
@@ -21,7 +19,7 @@ class Tally:
     def __init__(self, store: JobStore) -> None:
         self._store = store
         self._pending: defaultdict[Sample, float] = defaultdict(float)
-        self._lock = threading.Lock()
+        self._lock, self._outage = threading.Lock(), Outage()
         self._repeating = Repeating(self.flush, _EVERY_S, "animatic-tally")
 
     def start(self) -> None:
@@ -49,5 +47,7 @@ class Tally:
         try:
             self._store.count(pending)
         except JobStoreError as error:
-            _log.warning("counters are kept for later: %s", last_line(error))
+            self._outage.failed("counters are kept for later", error)
             self.add(pending)
+        else:
+            self._outage.succeeded()

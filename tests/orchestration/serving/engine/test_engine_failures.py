@@ -104,6 +104,7 @@ def test_a_job_is_released_where_the_device_cannot_make_a_self_check_either(serv
     [
         ({"sampling": {"text_guidance": 1e30}}, "not_finite", "lower the guidance"),
         ({"mode": "loop", "frames": 2}, "model_unavailable", "mode loop needs at least 3"),
+        ({"size": (64, 32)}, "model_unavailable", "size is 64x32, but champion makes clips of 64x64 now"),
     ],
 )
 def test_a_job_that_the_model_cannot_make_fails_with_the_reason(serve, spec, code, message):
