@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
@@ -13,6 +12,7 @@ from fastapi.responses import Response
 
 from core.code_version import code_version
 from orchestration.serving.api import admin, clips, health, models, videos
+from orchestration.serving.api.description import correct_description
 from orchestration.serving.api.errors import FaultBorder, answering, install_errors
 from orchestration.serving.api.housekeeping import Housekeeping, Task
 from orchestration.serving.api.interface import Access, ReadSubmission
@@ -26,7 +26,6 @@ from orchestration.serving.api.watcher import Watcher
 from orchestration.serving.intake import BodyBorder
 from orchestration.serving.jobs import JobStore
 from orchestration.serving.results import Results
-from orchestration.serving.schema import ErrorBody, VideoForm, VideoJson
 from orchestration.serving.settings import ServingSettings
 
 # Seconds between two looks at watched videos, two rounds of housekeeping, and two listings of all objects.
@@ -87,7 +86,7 @@ def build_app(
     for module in (videos, clips, models, admin, health):
         app.include_router(module.router)
     add_pages(app)
-    _correct_description(app)
+    correct_description(app)
     return app
 
 
@@ -111,27 +110,3 @@ def _housekeeping_tasks(store: JobStore, results: Results) -> tuple[Task, ...]:
 
 def _no_content(request: Request, error: Exception) -> Response:
     return Response(status_code=204)
-
-
-def _correct_description(app: FastAPI) -> None:
-    """Correct the API's description: add the bodies that no route declares, remove the errors of FastAPI."""
-    described = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        schema = described()
-        models = schema["components"]["schemas"]
-        for model in (ErrorBody, VideoForm, VideoJson):
-            if model.__name__ not in models:
-                own = model.model_json_schema(ref_template="#/components/schemas/{model}")
-                models |= own.pop("$defs", {})
-                models[model.__name__] = own
-        for name in ("HTTPValidationError", "ValidationError"):
-            models.pop(name, None)
-        for operations in schema["paths"].values():
-            for operation in operations.values():
-                # Of FastAPI: invalid requests are answered with 400 and the envelope.
-                if operation["responses"].get("422", {}).get("description") == "Validation Error":
-                    del operation["responses"]["422"]
-        return schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it

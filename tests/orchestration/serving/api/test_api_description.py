@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from fastapi.openapi.models import OpenAPI
 
 import orchestration.serving.schema as schema
 from orchestration.serving.schema import API_CODES
@@ -25,6 +26,16 @@ def test_every_operation_describes_its_answers_and_errors(shared: ApiService) ->
                 assert content["examples"]
     references = set(re.findall(r'"#/components/schemas/(\w+)"', shared.client.get("/openapi.json").text))
     assert references <= set(described["components"]["schemas"])
+
+
+def test_the_description_is_valid_openapi_with_the_keys(shared: ApiService) -> None:
+    described = shared.client.get("/openapi.json").json()
+    parsed = OpenAPI.model_validate(described)
+    assert parsed.components is not None
+    assert set(parsed.components.securitySchemes or {}) == {"bearer", "key"}
+    paths = described["paths"].items()
+    secured = {path for path, methods in paths if all("security" in each for each in methods.values())}
+    assert set(described["paths"]) - secured == {"/livez", "/readyz", "/metrics"}
 
 
 def test_both_bodies_of_a_request_are_described(shared: ApiService) -> None:

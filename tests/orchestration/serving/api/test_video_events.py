@@ -66,6 +66,13 @@ def test_a_client_that_connects_again_gets_no_event_twice(service: ApiService, u
     assert (done.status_code, done.content) == (204, b"")
 
 
+def test_comments_keep_a_stream_open(service: ApiService, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.01)
+    video = service.submit()
+    with httpx.stream("GET", f"{url}/v1/videos/{video}/events", timeout=10) as stream:
+        assert any(line == ": ping" for line in stream.iter_lines())
+
+
 def test_the_stream_of_a_removed_video_ends(service: ApiService, url: str) -> None:
     video = service.submit()
     with httpx.stream("GET", f"{url}/v1/videos/{video}/events", timeout=10) as stream:
