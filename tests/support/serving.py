@@ -28,6 +28,7 @@ from orchestration.export import ExportedBundle, read_export
 from orchestration.serving.api import build_app
 from orchestration.serving.counters import PREFIX, Sample
 from orchestration.serving.engine import Engine, EngineError, Models
+from orchestration.serving.intake import read_submission
 from orchestration.serving.jobs import (
     Clip,
     Job,
@@ -43,7 +44,7 @@ from orchestration.serving.results import Results
 from orchestration.serving.settings import EngineSettings, LimitSettings, ServingSettings
 from orchestration.workspace import Workspace
 from tests.support.exports import export_to
-from tests.support.serving_api import AnyKey, listening, read_body
+from tests.support.serving_api import AnyKey, listening
 from tests.support.small_stages import small_config
 from tests.support.waiting import wait_until
 
@@ -295,7 +296,9 @@ def http_service(
         served.report(service.store)
         reporting.start()
         service.start()
-        app = build_app(service.store, service.results, settings or ServingSettings(), AnyKey(), read_body)
+        app = build_app(
+            service.store, service.results, settings or ServingSettings(), AnyKey(), read_submission
+        )
         try:
             with listening(app) as url:
                 yield service, url

@@ -5,26 +5,22 @@ from __future__ import annotations
 import io
 import socket
 import threading
-from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
 import uvicorn
-from fastapi import Request
 from PIL import Image
-from starlette.datastructures import UploadFile
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
 from models.diffusion.settings import SamplingSettings
 from orchestration.serving.api import build_app
-from orchestration.serving.api.interface import ReadSubmission
 from orchestration.serving.api.recorder import Recorder
+from orchestration.serving.intake import read_submission
 from orchestration.serving.jobs import (
     Clip,
     Job,
@@ -35,11 +31,10 @@ from orchestration.serving.jobs import (
     ServedVersion,
 )
 from orchestration.serving.results import Results
-from orchestration.serving.schema import Video, VideoRequest, parse_form, parse_json
-from orchestration.serving.settings import LimitSettings, ServingSettings
+from orchestration.serving.schema import Video
+from orchestration.serving.settings import ServingSettings
 from tests.support.waiting import wait_until
 
-PICTURES = ("input_reference", "last_reference")
 BUNDLE, MANIFEST, FORMER = "ab" * 32, "cd" * 32, "ef" * 32
 MP4, GIF = bytes(range(256)) * 4, b"GIF89a-of-a-test"
 
@@ -78,59 +73,19 @@ class AnyCaller:
 
     name: str
     admin: bool
+    requests_per_minute: int | None = None
 
 
 class AnyKey:
-    """Takes ``X-API-Key`` as the name of the key; ``admin-NAME`` is one of an administrator."""
+    """Takes ``X-API-Key`` as the name of the key; ``admin-NAME`` is one of an administrator, ``slow`` may
+    submit one video a minute."""
 
     required = False
 
     def authenticate(self, headers: Mapping[str, str]) -> AnyCaller:
         key = headers.get("x-api-key", "anonymous")
-        return AnyCaller(key.removeprefix("admin-"), key.startswith("admin-"))
-
-
-@dataclass(frozen=True)
-class ReadPicture:
-    """A picture and its size."""
-
-    content: bytes
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class ReadRequest:
-    """A request that was read."""
-
-    fields: VideoRequest
-    first: ReadPicture
-    last: ReadPicture | None
-    digest: str
-
-
-async def read_body(request: Request, limits: LimitSettings) -> ReadRequest:
-    """Reads a well-formed request, without any of the limits."""
-    if request.headers["content-type"].startswith("multipart"):
-        form = dict(await request.form())
-        files = {name: await value.read() for name, value in form.items() if isinstance(value, UploadFile)}
-        values = {name: value for name, value in form.items() if isinstance(value, str)}
-        return _read(parse_form(values), files)
-    body = await request.json()
-    urls = {name: body.pop(name) for name in PICTURES if name in body}
-    texts = {name: url["image_url"] if isinstance(url, dict) else url for name, url in urls.items()}
-    return _read(parse_json(body), {name: b64decode(text.partition(",")[2]) for name, text in texts.items()})
-
-
-def _read(fields: VideoRequest, files: Mapping[str, bytes]) -> ReadRequest:
-    first, last = (_picture(files.get(name)) for name in PICTURES)
-    assert first is not None
-    digest = sha256(repr((fields, sorted(files.items()))).encode()).hexdigest()
-    return ReadRequest(fields, first, last, digest)
-
-
-def _picture(content: bytes | None) -> ReadPicture | None:
-    return None if content is None else ReadPicture(content, *Image.open(io.BytesIO(content)).size)
+        rate = 1 if key == "slow" else None
+        return AnyCaller(key.removeprefix("admin-"), key.startswith("admin-"), rate)
 
 
 class Clock:
@@ -222,14 +177,12 @@ class ApiService:
 
 
 @contextmanager
-def api_service(
-    folder: Path, settings: ServingSettings | None = None, read: ReadSubmission = read_body
-) -> Iterator[ApiService]:
-    """The API over stores in a folder; errors of routes are answered, not raised. ``read`` reads requests."""
+def api_service(folder: Path, settings: ServingSettings | None = None) -> Iterator[ApiService]:
+    """The API over stores in a folder; errors of routes are answered, not raised."""
     clock = Clock()
     store = JobStore(f"sqlite:///{folder / 'jobs.sqlite'}", clock=clock)
     results = Results(folder / "results", folder / "cache", clock=clock)
-    app = build_app(store, results, settings or ServingSettings(), AnyKey(), read)
+    app = build_app(store, results, settings or ServingSettings(), AnyKey(), read_submission)
     with TestClient(app, "http://127.0.0.1", raise_server_exceptions=False) as client:
         yield ApiService(client, store, results, folder / "results", clock)
     store.close()

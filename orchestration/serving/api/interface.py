@@ -12,13 +12,16 @@ from orchestration.serving.settings import LimitSettings
 
 
 class Caller(Protocol):
-    """Who asks: the name of an API key, and whether it is one of an administrator."""
+    """Who asks: the name of an API key, whether it is one of an administrator, and the key's own rate."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def admin(self) -> bool: ...
+
+    @property
+    def requests_per_minute(self) -> int | None: ...
 
 
 class Access(Protocol):

@@ -66,7 +66,7 @@ def _queue(service: Service, caller: Caller, received: Received, key: tuple[str,
     stored = [service.results.put_picture(each.content, each.width, each.height) for each in pictures]
     try:
         spec = job_spec(fields, service.settings.defaults, name, mode, stored)
-        submission = service.store.submit(spec, caller.name, limits, key)
+        submission = service.store.submit(spec, caller.name, _limits_of(caller, limits), key)
     except BaseException:
         _remove(service, stored)
         raise
@@ -134,6 +134,12 @@ def check_limits(
     steps = fields.num_inference_steps
     if steps is not None and steps > offered.max_steps:
         raise _refused("num_inference_steps", f"is {steps}: at most {offered.max_steps}")
+
+
+def _limits_of(caller: Caller, limits: LimitSettings) -> LimitSettings:
+    """The operator's limits, with the rate of a key that has its own."""
+    own = caller.requests_per_minute
+    return limits if own is None else limits.model_copy(update={"requests_per_minute": own})
 
 
 def _mode(fields: VideoRequest, received: Received) -> Mode:

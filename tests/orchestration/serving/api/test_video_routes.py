@@ -77,6 +77,15 @@ def test_an_idempotency_key_makes_one_video(service: ApiService) -> None:
     assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reused")
 
 
+def test_a_key_with_its_own_rate_is_answered_with_the_time_to_retry(service: ApiService) -> None:
+    slow = {"X-API-Key": "slow"}
+    assert service.post(headers=slow).status_code == 202
+    refused = service.post(headers=slow)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limited")
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert service.post().status_code == 202
+
+
 def test_a_full_queue_is_answered_with_the_time_to_retry(tmp_path) -> None:
     from orchestration.serving.settings import LimitSettings, ServingSettings
 

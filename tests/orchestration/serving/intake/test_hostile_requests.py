@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestration.serving.intake import read_submission
 from orchestration.serving.schema import API_CODES
 from orchestration.serving.settings import LimitSettings, ServingSettings
 from tests.support import hostile
@@ -24,7 +23,7 @@ LIMITS = LimitSettings(
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiService]:
     folder = tmp_path_factory.mktemp("hostile")
-    with api_service(folder, ServingSettings(limits=LIMITS), read=read_submission) as service:
+    with api_service(folder, ServingSettings(limits=LIMITS)) as service:
         service.report()
         yield service
 
