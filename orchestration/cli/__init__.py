@@ -7,6 +7,7 @@ import typer
 from core.signals import raise_on_signals
 from orchestration.cli import (
     ablation,
+    api_keys,
     checkpoints,
     data,
     encode,
@@ -53,6 +54,7 @@ for module in (
     signatures,
     export,
     inference,
+    api_keys,
     evaluate,
     page,
     metric,

@@ -71,13 +71,26 @@ def read_keys(path: Path) -> KeyFile:
     """The keys of a file.
 
     Raises:
-        AnimaticError: the file cannot be read, or is no file of keys.
+        AnimaticError: the file cannot be read, or is not a file of keys.
     """
+    found = _read(path)
+    if found is None:
+        raise AnimaticError(
+            f"no API keys at {path}: `animatic api-key create NAME --keys {path}` creates one"
+        )
+    return found
+
+
+def _read(path: Path) -> KeyFile | None:
+    """The keys of a file; None if it does not exist."""
     try:
+        if path.exists() and not path.is_file():
+            raise AnimaticError(f"{path} is not a file of API keys, but a folder or device: name a file")
         return KeyFile.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
     except OSError as error:
-        fix = f"`animatic api-key create NAME --keys {path}` creates one"
-        raise AnimaticError(f"the API keys at {path} cannot be read ({error.strerror}): {fix}") from error
+        raise AnimaticError(f"the API keys at {path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
@@ -141,8 +154,9 @@ def revoke_key(path: Path, name: str) -> Key:
 
 
 def _change(path: Path, change: Callable[[KeyFile], KeyFile]) -> None:
+    _read(path)  # a path that cannot be used gets no lock beside it
     with file_lock(path.with_name(f".{path.name}.lock"), _LOCK_S):
-        keys = change(read_keys(path) if path.exists() else KeyFile())
+        keys = change(_read(path) or KeyFile())
         with atomic_file(path) as partial:
             partial.touch(_MODE)
             partial.write_text(keys.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -44,6 +44,8 @@ COMMANDS = (
     "train --stage 3 --preset tiny --print-config",
     "train --stage 3 --preset tiny --print-initialisation --set init.base=first --set init.parent=first",
     "animate still.png ball --steps 1",
+    "api-key create service --keys keys.json",
+    "api-key list --keys keys.json",
     "metric frechet features.npy features.npy",
     "metric kernel features.npy features.npy",
     "doctor",
