@@ -7,6 +7,7 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
+from orchestration.serving.engine import ENVIRONMENT
 from orchestration.serving.settings import ServingSettings
 from tests.support.chart import VALUE_SETS, Object, Pod, of_kind, pods, refusal, render
 from tests.support.infra_tools import Tool
@@ -129,7 +130,7 @@ def test_ray_serve_accepts_the_configuration(service: Object) -> None:
 def test_settings_of_the_values_reach_the_application(helm: Tool, base: Path) -> None:
     arguments = settings(render(helm, "-f", base, "--set", "serve.config.engine.batch=2"))
     assert arguments == {
-        "engine": {"batch": 2},
+        "engine": {"batch": 2, "gpus": 1},
         "source": {"location": "s3://b/exports"},
         "state": {
             "database": "postgresql+psycopg://animatic@db/animatic",
@@ -138,6 +139,22 @@ def test_settings_of_the_values_reach_the_application(helm: Tool, base: Path) ->
         },
         "http": {"host": "0.0.0.0", "port": 8000, "keys": "/etc/animatic/api-keys/keys"},
     }
+
+
+def test_replicas_run_on_workers_with_the_gpus_that_the_groups_have(helm: Tool, base: Path) -> None:
+    """The head has no processors for Ray; an actor that needs none could run there."""
+
+    def needs(*values: str) -> list[Object]:
+        (service,) = of_kind(render(helm, "-f", base, *values), "RayService")
+        (application,) = ServeDeploySchema.model_validate(
+            yaml.safe_load(service["spec"]["serveConfigV2"])
+        ).applications
+        return [each.ray_actor_options.model_dump(exclude_unset=True) for each in application.deployments]
+
+    api = {"num_cpus": 1}
+    assert needs() == [api, {"num_cpus": 1, "num_gpus": 1}]
+    assert needs("--set", "serve.config.engine.gpus=0.5") == [api, {"num_cpus": 1, "num_gpus": 0.5}]
+    assert needs("--set", "workerGroups.gpu.gpus=0") == [api, {"num_cpus": 1, "num_gpus": 0}]
 
 
 def test_the_service_knows_every_setting_and_the_chart_s_defaults_are_its_own(rendered: str) -> None:
@@ -166,6 +183,11 @@ def test_secrets_are_read_by_name_alone(rendered: str) -> None:
 
 def ray_pods(rendered: str) -> list[Pod]:
     return [pod for pod in pods(rendered) if pod.path.startswith("RayService/")]
+
+
+def test_pods_have_the_environment_that_replicas_need(rendered: str) -> None:
+    for pod in ray_pods(rendered):
+        assert ENVIRONMENT.items() <= pod.environment.items()
 
 
 def test_every_pod_has_the_port_that_kuberay_probes_and_its_service_needs(rendered: str) -> None:

@@ -43,6 +43,10 @@ seccompProfile: {type: RuntimeDefault}
     "MLFLOW_DISABLE_TELEMETRY" "true"
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S" .drain
 -}}
+{{- if .owner.isService -}}
+{{- /* Threads that wait for each other leave the processor to others: what the application sets for its replicas, ray_actor_options replace. */ -}}
+{{- $_ := set $environment "OMP_WAIT_POLICY" "PASSIVE" -}}
+{{- end -}}
 {{- if $values.mlflow.enabled -}}
 {{- $_ := set $environment "ANIMATIC_MLFLOW_URI" (printf "http://%s-mlflow:5000" (include "animatic.fullname" .root)) -}}
 {{- end -}}

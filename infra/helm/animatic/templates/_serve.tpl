@@ -12,6 +12,7 @@
     "source" (dict "location" $serve.exports)
     "state" (dict "folder" "/tmp/serving" "database" $serve.database "results" $serve.results)
     "http" (dict "host" "0.0.0.0" "port" 8000)
+    "engine" (dict "gpus" (include "animatic.engineGpus" (dict "root" . "owner" $serve) | float64))
 -}}
 {{- if $serve.apiKeys.existingSecret -}}
 {{- $_ := set $own.http "keys" "/etc/animatic/api-keys/keys" -}}
@@ -36,6 +37,34 @@ applications:
     import_path: orchestration.serving.deployment:build
     args:
       {{- include "animatic.serveSettings" . | nindent 6 }}
+    {{- /* The application leaves processors to what runs beside it; here they keep replicas from the head, which has none for Ray, and let
+           the autoscaler add pods. */}}
+    deployments:
+      - name: Api
+        ray_actor_options: {num_cpus: 1}
+      - name: Engine
+        ray_actor_options: {num_cpus: 1, num_gpus: {{ include "animatic.engineGpus" (dict "root" . "owner" .Values.serve) }}}
+{{- end -}}
+
+{{- /* GPUs of a replica. The application is built before pods with GPUs have joined, so that it cannot find out itself.
+     (dict "root" "owner") */ -}}
+{{- define "animatic.engineGpus" -}}
+{{- $engine := .owner.config.engine | default dict -}}
+{{- if kindIs "invalid" $engine.gpus -}}
+{{- ternary 1 0 (gt (include "animatic.serveGpus" . | int) 0) -}}
+{{- else -}}
+{{- $engine.gpus -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* GPUs that the groups of the service have at most: (dict "root" "owner") */ -}}
+{{- define "animatic.serveGpus" -}}
+{{- $gpus := 0 -}}
+{{- range $name := keys .owner.groups | sortAlpha -}}
+{{- $group := include "animatic.group" (dict "root" $.root "owner" $.owner "what" "serve" "name" $name) | fromYaml -}}
+{{- $gpus = add $gpus (mul $group.gpus (ternary $group.maxReplicas $group.replicas $.owner.autoscaling)) -}}
+{{- end -}}
+{{- $gpus -}}
 {{- end -}}
 
 {{- /* (dict "root" $ "owner" .Values.serve "what" "serve") */ -}}
@@ -94,15 +123,11 @@ applications:
 {{- /* Replicas that no machine of the groups could run, or that are killed while they end their clips. */ -}}
 {{- define "animatic.checkReplicas" -}}
 {{- $engine := .owner.config.engine | default dict -}}
-{{- $gpus := 0 -}}
-{{- range $name := keys .owner.groups | sortAlpha -}}
-{{- $group := include "animatic.group" (dict "root" $.root "owner" $.owner "what" "serve" "name" $name) | fromYaml -}}
-{{- $gpus = add $gpus (mul $group.gpus (ternary $group.maxReplicas $group.replicas $.owner.autoscaling)) -}}
-{{- end -}}
+{{- $gpus := include "animatic.serveGpus" . | int -}}
 {{- $most := int ($engine.max_replicas | default 1) -}}
-{{- $each := $engine.gpus | default 1 -}}
-{{- if and $gpus (gt (mulf $most $each) (float64 $gpus)) -}}
-{{- fail (printf "serve.config: engine.max_replicas %d needs %v GPUs, and serve.groups has %d at most" $most (mulf $most $each) $gpus) -}}
+{{- $needed := mulf $most (include "animatic.engineGpus" . | float64) -}}
+{{- if gt $needed (float64 $gpus) -}}
+{{- fail (printf "serve.config: engine.max_replicas %d needs %v GPUs, and serve.groups has %d at most" $most $needed $gpus) -}}
 {{- end -}}
 {{- $stop := int ($engine.stop_seconds | default 120) -}}
 {{- $grace := int .root.Values.terminationGracePeriodSeconds -}}
