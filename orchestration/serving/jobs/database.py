@@ -108,6 +108,7 @@ class Database:
             yield
         except SQLAlchemyError as error:
             reason = " ".join(str(getattr(error, "orig", None) or error).split())
+            reason = reason.partition(" DETAIL: ")[0]  # what PostgreSQL adds quotes rows
             raise JobStoreError(f"the job store {self.name} failed: {reason}") from error
 
     def _sqlite(self, url: URL) -> Engine:
