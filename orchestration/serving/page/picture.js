@@ -161,7 +161,7 @@ async function typeOf(file) {
   if (text.startsWith("\xff\xd8\xff")) return "image/jpeg";
   if (text.startsWith("RIFF") && text.endsWith("WEBP")) return "image/webp";
   if (/^....ftyp(heic|heix|mif1)/s.test(text)) return "image/heic";
-  return file.type;
+  return "";
 }
 
 // Width and height in pixels, upright.

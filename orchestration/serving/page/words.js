@@ -9,6 +9,7 @@ const REFUSALS = {
   unavailable: ["The service is not ready yet.", `It is loading its model. ${KEPT}`],
   missing_key: ["This service needs an API key.", "Enter it above. Whoever runs the service can give you one."],
   invalid_key: ["This API key is not valid.", "Check that it is complete, or ask for a new one."],
+  forbidden: ["This page may not use the service.", null],
   invalid_image: ["The picture cannot be used.", null],
   image_too_large: ["The picture is too large.", "Choose a smaller one."],
   body_too_large: ["The pictures have too many bytes.", "Choose smaller ones, or save them as JPEG."],
