@@ -254,6 +254,16 @@ def test_workers_may_move_one_at_a_time_and_the_head_may_not(rendered: str) -> N
         assert kept == ("true" if pod.path.endswith("/head") else None)
 
 
+def test_workers_spread_over_zones_and_machines_unless_one_domain_is_asked_for(
+    helm: Tool, base: Path, rendered: str
+) -> None:
+    for pod in ray_pods(rendered)[1:]:
+        keys = [each["topologyKey"] for each in pod.spec["topologySpreadConstraints"]]
+        assert keys == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    _, worker = ray_pods(render(helm, "-f", base, "--set", "workerGroups.gpu.topologyKey=rack"))
+    assert "topologySpreadConstraints" not in worker.spec
+
+
 def test_a_single_worker_can_be_evicted(helm: Tool, base: Path) -> None:
     rendered = render(helm, "-f", base, "--set", "disruptionBudget.enabled=true")
     assert [each["metadata"]["name"] for each in of_kind(rendered, "PodDisruptionBudget")] == [

@@ -196,7 +196,7 @@ template:
 {{- end -}}
 
 {{- /* Affinity of workers. With topologyKey, all pods of one Ray cluster run within one domain; otherwise those without
-     GPUs spread over machines. */ -}}
+     GPUs spread over machines, and all of the service over machines and zones. */ -}}
 {{- define "animatic.placement" -}}
 {{- $affinity := deepCopy .group.affinity -}}
 {{- if .group.topologyKey -}}
@@ -212,8 +212,16 @@ template:
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- if not (or .group.gpus .group.topologyKey) }}
+{{- if and (or .owner.isService (not .group.gpus)) (not .group.topologyKey) }}
 topologySpreadConstraints:
+  {{- if .owner.isService }}
+  - topologyKey: topology.kubernetes.io/zone
+    maxSkew: 1
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {app.kubernetes.io/component: ray-worker}
+    matchLabelKeys: [ray.io/cluster]
+  {{- end }}
   - topologyKey: kubernetes.io/hostname
     maxSkew: 1
     whenUnsatisfiable: ScheduleAnyway
