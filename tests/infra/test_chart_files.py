@@ -41,7 +41,7 @@ def test_values_of_the_documents_are_accepted(helm: Tool, tmp_path: Path) -> Non
     assert found
     for block in found:
         (tmp_path / "values.yaml").write_text(block.text)
-        (tmp_path / "image.yaml").write_text("image: {repository: r/animatic}")
+        (tmp_path / "image.yaml").write_text("{image: {repository: r/a}, serve: {image: {repository: r/s}}}")
         render(helm, "-f", tmp_path / "values.yaml", "-f", tmp_path / "image.yaml")
         _check_jobs(block.text, tmp_path)
 
