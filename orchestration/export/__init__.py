@@ -11,7 +11,7 @@ from orchestration.export.listing import ListedExport, list_exports
 from orchestration.export.location import Location, StoredExport
 from orchestration.export.pruning import prune
 from orchestration.export.publishing import Published, Request, publish
-from orchestration.export.reading import ExportedBundle, read_export
+from orchestration.export.reading import ExportedBundle, read_export, read_version
 from orchestration.export.records import ExportedFile, Manifest, Pointer, pointer_file
 
 __all__ = [
@@ -36,4 +36,5 @@ __all__ = [
     "publish",
     "read_card_fields",
     "read_export",
+    "read_version",
 ]

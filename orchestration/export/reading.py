@@ -15,7 +15,15 @@ from models.bundle import Bundle, open_bundle
 from models.diffusion.settings import SamplingSettings
 from orchestration.export.formats import FORMATS
 from orchestration.export.location import Location, StoredExport
-from orchestration.export.records import BUNDLE, MANIFEST, ExportedFile, Part, Pointer, pointer_file
+from orchestration.export.records import (
+    BUNDLE,
+    MANIFEST,
+    ExportedFile,
+    Part,
+    Pointer,
+    folder_suffix,
+    pointer_file,
+)
 from orchestration.signatures import PublicKey, accepted_keys, open_signed
 
 if TYPE_CHECKING:
@@ -84,6 +92,34 @@ def read_export(url: str, name: str, *, to: Path, signers: Sequence[Path] = ()) 
                 raise AnimaticError(f"{error}: export the bundle again") from error
             pointer = moved
     raise AnimaticError(f"{location.path(pointer_file(name))} keeps changing: try again later")
+
+
+def read_version(
+    url: str, name: str, manifest: str, *, to: Path, signers: Sequence[Path] = ()
+) -> ExportedBundle:
+    """As :func:`read_export`: the export whose manifest has this digest, whatever the name refers to now.
+
+    Raises:
+        AnimaticError: it was removed; and as :func:`read_export`.
+        StoreError: the location cannot be read.
+    """
+    location = Location(url)
+    for folder in location.exports():
+        export = location.stored(folder) if folder.endswith(folder_suffix(manifest)) else None
+        if export is None or export.digest != manifest:
+            continue
+        found = export.manifest
+        pointer = Pointer(
+            name=name, preset=found.preset, bundle_id=found.bundle_id, export=folder, manifest=manifest,
+            alias=None, time=found.created,
+        )  # fmt: skip
+        try:
+            return _fetched(location, pointer, to, accepted_keys(signers))
+        except _MissingError as error:
+            raise AnimaticError(f"{error}: export the bundle again") from error
+    raise AnimaticError(
+        f"{location} has no export with manifest {manifest[:12]} any more: export its bundle again"
+    )
 
 
 class _MissingError(Exception):

@@ -140,7 +140,12 @@ class Pointer(ExportDocument):
 
 def export_folder(bundle_id: str, manifest_digest: str) -> str:
     """The folder of an export: another content has another name."""
-    return f"{EXPORTS}/{bundle_id[:16]}-{manifest_digest[:8]}"
+    return f"{EXPORTS}/{bundle_id[:16]}{folder_suffix(manifest_digest)}"
+
+
+def folder_suffix(manifest_digest: str) -> str:
+    """How the name of an export's folder ends."""
+    return f"-{manifest_digest[:8]}"
 
 
 def pointer_file(name: str) -> str:

@@ -54,7 +54,7 @@ ENDED = ("completed", "failed", "cancelled", "expired")
 
 
 @cache
-def _weights(seed: int) -> dict[str, torch.Tensor]:
+def moving_weights(seed: int) -> dict[str, torch.Tensor]:
     """An untrained network ends in zeros and would make every clip of noise alone: all weights are drawn."""
     torch.manual_seed(seed)
     state = public_state(Animator(small_config(3).model).network)
@@ -66,7 +66,7 @@ def moving_bundle(folder: Path, seed: int = 0) -> Path:
     config = small_config(3)
     write_bundle(
         folder,
-        _weights(seed),
+        moving_weights(seed),
         BundleOrigin(
             architecture=config.model,
             stage=3,

@@ -66,7 +66,7 @@ def lift(service: Serving, caller: Administrator, model: str = "champion") -> Ad
 
 
 def _versions(state: Overview, model: str) -> tuple[str, str]:
-    """Manifests of what a model serves and served before."""
+    """Manifests of what is rolled back, to which the pointer refers, and of what was served before it."""
     live = [status for status in state.statuses(live=True) if status.name == model and status.serving]
     if not live:
         raise ApiError("model_not_found", f"no model {model[:100]!r} is served", param="model")
@@ -74,7 +74,7 @@ def _versions(state: Overview, model: str) -> tuple[str, str]:
     live.sort(key=lambda status: status.serving is None or status.serving.manifest != status.desired)
     for status in live:
         if status.serving is not None and status.former is not None:
-            return status.serving.manifest, status.former
+            return status.desired or status.serving.manifest, status.former
     raise ApiError("no_former_version", f"{model} was not exchanged yet: nothing to roll back to")
 
 

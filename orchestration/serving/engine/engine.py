@@ -15,7 +15,7 @@ from orchestration.serving.engine.health import EngineError, Pulse
 from orchestration.serving.engine.interface import LoadedModel, Models
 from orchestration.serving.engine.leases import Leases, RunningJob
 from orchestration.serving.engine.outcomes import Outcomes
-from orchestration.serving.engine.self_check import self_check
+from orchestration.serving.engine.smoke import small_clip
 from orchestration.serving.engine.tally import Tally
 from orchestration.serving.engine.timings import Timings
 from orchestration.serving.engine.writing import Writer
@@ -198,7 +198,7 @@ class Engine:
     def _check_device(self) -> bool:
         assert self._model is not None  # a batch runs
         try:
-            self_check(self._model, self._settings.smoke_steps)
+            small_clip(self._model, self._settings.smoke_steps)
         except Exception as error:  # noqa: BLE001
             # Any error is the answer: this device makes no clips.
             _log.error("the self-check of replica %s failed", self._replica, exc_info=error)
