@@ -16,7 +16,15 @@ from orchestration.serving.api.offers import PLAYBACK_FPS, offer
 from orchestration.serving.api.overview import SHORTEST_ID, overview
 from orchestration.serving.api.service import Service
 from orchestration.serving.counters import ACCEPTED
-from orchestration.serving.jobs import JobSpec, SamplingChoice, ServedVersion, StoredPicture, Submission
+from orchestration.serving.jobs import (
+    IdempotencyConflictError,
+    JobSpec,
+    RetryLaterError,
+    SamplingChoice,
+    ServedVersion,
+    StoredPicture,
+    Submission,
+)
 from orchestration.serving.schema import ApiError, VideoRequest
 from orchestration.serving.settings import DefaultSettings, LimitSettings
 
@@ -67,8 +75,8 @@ def _queue(service: Service, caller: Caller, received: Received, key: tuple[str,
     try:
         spec = job_spec(fields, service.settings.defaults, name, mode, stored)
         submission = service.store.submit(spec, caller.name, _limits_of(caller, limits), key)
-    except BaseException:
-        _remove(service, stored)
+    except (RetryLaterError, IdempotencyConflictError):
+        _remove(service, stored)  # after other errors the job may be in the store all the same
         raise
     if not submission.created:
         _remove(service, stored)

@@ -174,5 +174,10 @@ def _end(database: Database, job: Job, values: Mapping[str, object], keep_s: flo
     with database.writing() as connection:
         now = database.now(connection)
         ended = update(jobs).where(_held(job)).values(**values, ended=now, expires=now + keep_s, lease=None)
-        if connection.execute(ended).rowcount != 1:
+        if connection.execute(ended).rowcount == 1:
+            return
+        # A repetition, where the connection was lost before the answer to the first.
+        own = and_(jobs.c.id == job.id, jobs.c.replica == job.replica, jobs.c.attempt == job.attempt)
+        done = select(jobs.c.seq).where(own, jobs.c.state == values["state"])
+        if connection.execute(done).first() is None:
             raise LeaseLostError(f"{job.id} is not this replica's any more")

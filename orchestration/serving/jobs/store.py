@@ -160,7 +160,10 @@ class JobStore:
         return claims.progress(self._database, claimed, step, steps, remaining_s, self._rules.lease_s)
 
     def complete(self, job: Job, made_by: MadeBy, mp4: Clip, gif: Clip | None) -> None:
-        """The clip is in the results store. Raises LeaseLostError."""
+        """The clip is in the results store. Raises LeaseLostError.
+
+        May be repeated after a JobStoreError, as :meth:`fail` and :meth:`cancelled`.
+        """
         claims.complete(self._database, job, made_by, mp4, gif, self._rules.keep_s)
 
     def fail(self, job: Job, code: str, message: str) -> None:

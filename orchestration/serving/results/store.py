@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -14,12 +15,13 @@ from typing import NamedTuple
 from core.files import atomic_file, sha256
 from core.lock import file_lock
 from core.storage import Folder, StoreError
-from orchestration.serving.jobs import Clip, Job, JobStore, StoredPicture
+from orchestration.serving.jobs import Clip, Job, JobStore, StorageFullError, StoredPicture
 
 _PICTURES, _CLIPS = "pictures", "clips"
 # Pictures are stored before their jobs are: younger ones may belong to a request that is being accepted.
 _UNCLAIMED_S = 3600.0
 _CACHED_CLIPS = 64
+_FULL, _FULL_S = (errno.ENOSPC, errno.EDQUOT), 60.0
 
 
 class StoredFile(NamedTuple):
@@ -49,9 +51,14 @@ class Results:
         return str(self._folder)
 
     def put_picture(self, content: bytes, width: int, height: int) -> StoredPicture:
-        """Store a picture as it came."""
+        """Store a picture as it came. Raises StorageFullError."""
         name = f"{_PICTURES}/{int(self._clock())}-{secrets.token_hex(16)}"
-        self._folder.write(name, content)
+        try:
+            self._folder.write(name, content)
+        except StoreError as error:
+            if getattr(error.__cause__, "errno", None) not in _FULL:
+                raise
+            raise StorageFullError(f"the results store is full: {error}", _FULL_S) from error
         digest = hashlib.sha256(content).hexdigest()
         return StoredPicture(name=name, sha256=digest, bytes=len(content), width=width, height=height)
 

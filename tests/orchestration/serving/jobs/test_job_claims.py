@@ -119,6 +119,17 @@ def test_completed_job_has_its_clip_and_what_made_it(store: JobStore, clock: Clo
     assert (done.expires - done.ended).total_seconds() == 3600  # type: ignore[operator]
 
 
+def test_end_that_is_repeated_changes_nothing(store: JobStore) -> None:
+    job = submit(store)
+    (claimed,) = _claim(store)
+    complete(store, claimed)
+    done = store.get(job.id)
+    complete(store, claimed)  # as after a lost connection
+    assert store.get(job.id) == done
+    with pytest.raises(LeaseLostError):
+        store.fail(claimed, "internal", "no")
+
+
 def test_failed_job_has_its_code(store: JobStore) -> None:
     job = submit(store)
     store.fail(_claim(store)[0], "out_of_memory", "smaller")

@@ -30,6 +30,7 @@ from tests.support.job_store_model import (
 )
 from tests.support.job_stores import LIMITS, Clock, clip, made_by, picture, spec, sqlite_url
 
+_ENDS = {"complete": "completed", "fail": "failed", "cancelled": "cancelled"}
 _ANY = st.integers(0, 10_000)
 
 
@@ -44,6 +45,7 @@ class JobStoreMachine(RuleBasedStateMachine):
         self._store = JobStore(sqlite_url(Path(self._folder.name)), rules, clock=self._clock)
         self._model = StoreModel(self._clock.now)
         self._handles: list[Job] = []
+        self._ended: dict[str, tuple[int, str | None]] = {}
         self._numbers = count(1)
 
     def teardown(self) -> None:
@@ -70,8 +72,12 @@ class JobStoreMachine(RuleBasedStateMachine):
     def report(self, which: int, end: str) -> None:
         """A replica reports of an attempt: its last, or a former one that it lost or ended."""
         handle = self._handles[which % len(self._handles)]
-        job = self._model.jobs.get(handle.id)
+        job, state = self._model.jobs.get(handle.id), _ENDS.get(end)
         if job is None or not self._model.holds(handle.id, str(handle.replica), handle.attempt):
+            ended = self._ended.get(handle.id)
+            if job is not None and job.state == state and ended == (handle.attempt, state):
+                self._act(handle, end)  # a repetition
+                return
             with pytest.raises(LeaseLostError):
                 self._act(handle, end)
             return
@@ -85,7 +91,8 @@ class JobStoreMachine(RuleBasedStateMachine):
             else:
                 job.state = "queued"
         else:
-            self._model.end(job, {"complete": "completed", "fail": "failed"}.get(end, end))
+            self._model.end(job, str(state))
+            self._ended[job.id] = (handle.attempt, state)
             job.clip = clip(handle).name if end == "complete" else None
 
     def _act(self, handle: Job, end: str) -> frozenset[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import fsspec
 import pytest
 
 from core.storage import Folder, StoreError
-from orchestration.serving.jobs import Clip, Job, JobStore, StoreRules
+from orchestration.serving.jobs import Clip, Job, JobStore, StorageFullError, StoreRules
 from orchestration.serving.results import Results
 from tests.support.job_stores import Clock, made_by, picture, sqlite_url, submit
 
@@ -70,6 +71,16 @@ def test_picture_is_stored_as_it_came_under_a_name_of_the_service(results: Resul
     assert results.read(first.name) == _CONTENT
     assert (first.sha256, first.bytes) == (hashlib.sha256(_CONTENT).hexdigest(), len(_CONTENT))
     assert first.name != second.name
+
+
+def test_full_disk_is_a_refusal_that_may_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    results = Results(tmp_path / "results", tmp_path / "cache")
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(StorageFullError, match="No space left"):
+        results.put_picture(_CONTENT, 64, 40)
 
 
 def test_clip_is_stored_and_read_from_a_local_file(results: Results, store: JobStore, tmp_path: Path) -> None:
