@@ -64,3 +64,15 @@ def test_what_a_replica_makes_of_a_job_that_it_has_lost_counts_for_nothing(serve
         (found,) = service.all(job)
         assert (found.state, found.replica, found.attempt) == ("in_progress", "another", 2)
         assert other.batch == found.batch and found.clips == []
+
+
+def test_jobs_that_lost_their_replica_run_alone_in_the_last_attempt(serve):
+    clock = [1e9]
+    with serve(batch=2, attempts=2, clock=lambda: clock[0]) as service:
+        jobs = [service.submit(), service.submit()]
+        assert len(service.store.claim("another", ["champion"], 2)) == 2
+        clock[0] += 100
+        assert service.store.requeue_abandoned() == 2
+        service.start()
+        assert [job.state for job in service.wait(*jobs)] == ["completed", "completed"]
+        assert (service.counted("batches_total", "1"), service.counted("batches_total", "2")) == (2, 0)
