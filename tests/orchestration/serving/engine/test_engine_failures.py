@@ -6,10 +6,12 @@ import pytest
 import torch
 
 import models.animate
+from core.storage import UnavailableError
 from orchestration.serving.engine import EngineError
 from orchestration.serving.engine.device import is_out_of_memory
 from orchestration.serving.engine.health import Pulse
 from orchestration.serving.engine.timings import Shape, Timings
+from orchestration.serving.jobs import JobStoreError
 from tests.support.serving import picture
 from tests.support.waiting import wait_until
 
@@ -143,3 +145,31 @@ def test_a_replica_whose_device_thread_ends_or_is_stuck_reports_itself(serve, mo
         pulse.check()
     pulse.beat()
     pulse.check()
+
+
+def test_an_outage_of_the_database_and_of_the_results_store_loses_nothing(serve, monkeypatch):
+    with serve() as service:
+        failing_once(monkeypatch, service.results, "read", UnavailableError("no answer"))
+        failing_once(monkeypatch, service.results, "put", UnavailableError("no answer"))
+        failing_once(monkeypatch, service.store, "complete", JobStoreError("no answer"))
+        job = service.submit()
+        service.start()
+        (job,) = service.wait(job)
+        assert (job.state, job.attempt, job.lost) == (
+            "completed",
+            2,
+            0,
+        )
+        service.engine.check()
+
+
+def failing_once(monkeypatch, owner, name, error):
+    """The first call of a method raises an error."""
+    method, errors = getattr(owner, name), [error]
+
+    def call(*args, **options):
+        if errors:
+            raise errors.pop()
+        return method(*args, **options)
+
+    monkeypatch.setattr(owner, name, call)
