@@ -17,6 +17,7 @@ const form = find("create");
 const files = new Map(); // pictures of this page's entries, for sending them again
 let pending = null; // an entry that was not accepted and may be sent again as it is
 let sending = false;
+let away = { code: "unavailable", message: "" }; // why no video can be asked for; null: one can
 
 const settings = new Settings(() => find("last").hidden = settings.mode !== "interpolate");
 const first = new PictureField(find("first"), edited);
@@ -36,8 +37,10 @@ async function connect() {
       keyProblem("");
       first.limits = last.limits = answer.limits;
       if (answer.data.length) settings.offer(answer);
+      away = answer.data.length ? null : { code: "unavailable", message: "" };
       state(ready ? "ready" : "loading", ready ? "Ready" : "Loading the model …");
     } catch (error) {
+      away = error;
       const needsKey = KEY_PROBLEMS.has(error.code);
       state(needsKey ? "loading" : "away", needsKey ? "Needs a key" : "No answer. Trying again …");
       if (needsKey) askForKey(error);
@@ -72,7 +75,6 @@ function keyProblem(text) {
 // --- a new video ---
 
 function edited() {
-  pending = null;
   find("refused").hidden = true;
 }
 
@@ -82,9 +84,19 @@ async function submit() {
   if (!complete(first, "Choose a picture first.")) return;
   if (settings.mode === "interpolate" && !complete(last, "Choose the picture that the video ends at.")) return;
   if (!settings.valid()) return;
-  pending ??= await entry();
+  if (!settings.models.length) return refuse(away);
+  if (!(pending && isAsked(pending))) pending = await entry();
   await send(pending);
 }
+
+// Whether an entry is what the form has now: then it keeps its name, so that it is never made twice.
+function isAsked({ key: name, fields, mode, models: asked }) {
+  const { first: picture, last: lastPicture } = files.get(name);
+  const pictures = picture === first.file && lastPicture === lastOf(mode);
+  return pictures && JSON.stringify([fields, mode, asked]) === JSON.stringify([settings.fields, settings.mode, settings.models]);
+}
+
+const lastOf = (mode) => (mode === "interpolate" ? last.file : null);
 
 function complete(picture, problem) {
   if (picture.file) return true;
@@ -102,7 +114,7 @@ async function entry() {
     thumbnail: await thumbnail(first.file),
     videos: settings.models.map((model) => ({ model, id: null, status: "sending" })),
   };
-  files.set(name, { first: first.file, last: mode === "interpolate" ? last.file : null });
+  files.set(name, { first: first.file, last: lastOf(mode) });
   return made;
 }
 

@@ -26,7 +26,7 @@ export class Result {
     this.#on("cancel", () => this.#cancel());
     this.#on("retry", () => actions.retry(made));
     this.#on("again", () => actions.again(this.#video));
-    this.#on("delete", () => this.#delete());
+    this.#on("delete", (event) => this.#askToDelete(event.currentTarget));
     this.#on("mp4", () => this.#download("mp4"));
     this.#on("gif", () => this.#download("gif"));
     this.#on("curl", () => this.#copy());
@@ -184,6 +184,17 @@ export class Result {
       this.root.querySelector("[data-action=cancel]").disabled = false;
       this.#report(refusal(error).join(" "));
     }
+  }
+
+  // The second press deletes.
+  #askToDelete(button) {
+    if (button.classList.contains("asked")) return this.#delete();
+    const asked = (is) => {
+      button.classList.toggle("asked", is);
+      button.textContent = is ? "Really delete?" : "Delete";
+    };
+    asked(true);
+    button.addEventListener("blur", () => asked(false), { once: true });
   }
 
   async #delete() {

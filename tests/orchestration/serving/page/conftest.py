@@ -38,20 +38,22 @@ def visit(browser: Browser) -> Iterator[Callable[..., Watched]]:
     """Open the page of a service in a browser of its own; afterwards nothing went wrong in it."""
     opened: list[tuple[Watched, str]] = []
 
-    def visiting(url: str, before: str = "", **options: Any) -> Watched:
-        """``before``: a script that runs before those of the page."""
+    def visiting(url: str, before: str = "", own: str = "", **options: Any) -> Watched:
+        """``before``: a script that runs before those of the page; ``own``: the service, if not the URL."""
         context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], **options)
         context.add_init_script(before)
         found = watched(context)
         found.page.goto(url)
-        opened.append((found, url))
+        opened.append((found, own or url))
         return found
 
     yield visiting
     for found, url in opened:
         found.page.context.close()
         assert found.errors == []
-        assert {each for each in found.requests if not each.startswith((url, "blob:", "data:"))} == set()
+        assert {
+            each for each in found.requests if not each.startswith((url, "blob:", "data:", "about:"))
+        } == set()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.support.browser import Watched, needs_chromium
 from tests.support.page_service import PageService, page_service
@@ -121,20 +121,60 @@ def test_a_service_that_is_away_is_waited_for_and_nothing_is_made_twice(
         assert [video["prompt"] for video in service.videos()] == ["another", "a ball rolls"]
 
 
-def test_a_lost_answer_makes_no_second_video(service: PageService, visit: Visit, picture: Path) -> None:
-    page = visit(service.url).page
+def test_a_lost_answer_makes_no_second_video_unless_the_request_is_another(
+    service: PageService, visit: Visit, picture: Path
+) -> None:
+    lose = """
+      const whole = window.fetch;
+      window.fetch = async (url, options) => {
+        const answer = await whole(url, options);
+        if (options.method === "POST" && window.losing-- > 0) throw new TypeError("lost");
+        return answer;
+      };
+    """
+    page = visit(service.url, before=lose).page
     before = len(service.videos())
-
-    def lose(route: object) -> None:
-        route.fetch()  # type: ignore[attr-defined]
-        route.abort()  # type: ignore[attr-defined]
-
-    page.route("**/v1/videos", lose, times=1)
+    page.evaluate("window.losing = 1")
     ask(page, picture)
     expect(page.locator("#refused")).to_contain_text("The service does not answer.")
+    assert len(service.videos()) == before + 1
     page.click("#refused button")
     finished(page)
     assert len(service.videos()) == before + 1
+
+    page.evaluate("window.losing = 1")
+    page.click("#submit")
+    expect(page.locator("#refused")).to_contain_text("The service does not answer.")
+    lost = service.newest()["seed"]
+    page.click("#new-seed")
+    page.click("#submit")
+    expect(page.locator("#history li")).to_have_count(2)
+    finished(page)
+    assert len(service.videos()) == before + 3 and service.newest()["seed"] != lost
+
+
+def test_a_service_that_has_no_model_yet_is_waited_for(
+    service: PageService, visit: Visit, picture: Path
+) -> None:
+    starting: list[Route] = []
+
+    def empty(route: Route) -> None:
+        starting.append(route)
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "data": []})
+
+    browser = visit("about:blank", own=service.url)
+    page = browser.page
+    page.route("**/v1/models", empty, times=1)
+    page.goto(service.url)
+    expect(page.locator("#service")).to_have_text("Loading the model …")
+    choose(page, picture)
+    page.click("#submit")
+    expect(page.locator("#refused")).to_contain_text("The service is not ready yet.")
+    expect(page.locator("#service")).to_have_text("Ready")
+    page.click("#refused button")
+    finished(page)
+    assert len(starting) == 1
 
 
 def test_a_key_is_asked_for_checked_and_kept_in_its_tab(visit: Visit, picture: Path, tmp_path: Path) -> None:

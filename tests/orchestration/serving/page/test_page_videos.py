@@ -195,7 +195,9 @@ def test_earlier_videos_are_listed_opened_saved_as_gif_and_deleted(
     assert Path(saved.value.path()).read_bytes()[:6] == b"GIF89a"
 
     ids = {video["prompt"]: video["id"] for video in service.videos()[:2]}
-    page.click("text=Delete")
+    page.click("[data-action=delete]")
+    expect(page.locator("[data-action=delete]")).to_have_text("Really delete?")
+    page.click("[data-action=delete]")
     expect(page.locator("#history li")).to_have_count(1)
     assert ids["first"] not in {video["id"] for video in service.videos()}
     service.delete(ids["second"])  # by someone else
