@@ -75,8 +75,9 @@ def _queue(service: Service, caller: Caller, received: Received, key: tuple[str,
     try:
         spec = job_spec(fields, service.settings.defaults, name, mode, stored)
         submission = service.store.submit(spec, caller.name, _limits_of(caller, limits), key)
+    # After other errors the job may be in the store all the same.
     except (RetryLaterError, IdempotencyConflictError):
-        _remove(service, stored)  # after other errors the job may be in the store all the same
+        _remove(service, stored)
         raise
     if not submission.created:
         _remove(service, stored)

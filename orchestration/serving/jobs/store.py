@@ -202,7 +202,7 @@ class JobStore:
         """Forget objects of the results store that nobody needs any more; their names, to be removed.
 
         They are pictures of ended jobs, expired clips, and the oldest clips while all objects are more than
-        ``max_bytes``.
+        ``max_bytes``; some hundreds at a time.
         """
         return upkeep.spent_objects(self._database, self._rules.max_bytes, self._rules.keep_s)
 

@@ -56,7 +56,7 @@ jobs = Table(
     Column("pictures", Boolean, nullable=False),  # whether they are in the results store yet
     Column("bytes", BigInteger, nullable=False),  # of its objects in the results store
     UniqueConstraint("owner", "idempotency"),
-    Index("jobs_by_state", "state", "seq"),
+    Index("jobs_by_state", "state", "owner", "seq"),
     Index("jobs_by_owner", "owner", "started"),
     Index("jobs_by_batch", "batch"),
     sqlite_autoincrement=True,  # never the number of a removed row again: pages of the list stay in order

@@ -30,6 +30,8 @@ from orchestration.serving.jobs.service_state import add
 from orchestration.serving.jobs.tables import jobs
 
 _ACTIVE = tuple(sorted(ACTIVE))
+# Jobs of one kind that one round cleans up: other writers wait for it.
+_MOST = 500
 _LOST = JobError(
     code="replica_lost",
     message="every replica that ran it was lost before its end: smaller settings may help, or another model",
@@ -158,7 +160,7 @@ def _pictures(connection: Connection) -> list[str]:
     """Those of jobs that have ended."""
     ended = and_(jobs.c.state.not_in(_ACTIVE), jobs.c.pictures.is_(True))
     names = []
-    for row in connection.execute(select(jobs).where(ended)).mappings().all():
+    for row in connection.execute(select(jobs).where(ended).limit(_MOST)).mappings().all():
         pictures = job_of(row).spec.pictures
         names += [picture.name for picture in pictures]
         size = sum(picture.bytes for picture in pictures)
@@ -171,7 +173,7 @@ def _pictures(connection: Connection) -> list[str]:
 def _expired(connection: Connection, now: float, keep_s: float) -> list[str]:
     """Clips whose time is over; rows go when they have been without a clip for as long again."""
     over = and_(jobs.c.state.not_in(_ACTIVE), jobs.c.expires < now, jobs.c.pictures.is_(False))
-    found = connection.execute(select(jobs).where(over)).mappings().all()
+    found = connection.execute(select(jobs).where(over).limit(_MOST)).mappings().all()
     kept = [row for row in found if row["state"] == "completed"]
     gone = [row["seq"] for row in found if row["state"] != "completed"]
     connection.execute(delete(jobs).where(jobs.c.seq.in_(gone)))
@@ -183,7 +185,7 @@ def _oldest(connection: Connection, most_bytes: int, until: float) -> list[str]:
     total = stored_bytes(connection)
     if total <= most_bytes:
         return []
-    ended = select(jobs).where(jobs.c.state == "completed").order_by(jobs.c.ended)
+    ended = select(jobs).where(jobs.c.state == "completed").order_by(jobs.c.ended).limit(_MOST)
     removed = []
     for row in connection.execute(ended).mappings().all():
         if total <= most_bytes:
