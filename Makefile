@@ -37,6 +37,7 @@ options-train := PRESET SET CONFIG DATA OUT ADDRESS ENVIRONMENT LAUNCHER GPUS ME
 arguments-train := STAGE
 options-animate := OUT BUNDLE PRESET STEPS ETA TEXT_GUIDANCE IMAGE_GUIDANCE FPS PLAYBACK SEED COUNT FRAMES LAST +LOOP CODEC ENCODERS REQUIRE_SIGNER +JSON
 arguments-animate := IMAGE PROMPT
+options-serve := FROM MODEL HOST PORT KEYS REPLICAS STATE CONFIG SET PRESET ADDRESS
 options-evaluate := OUT BUNDLE +NEWEST PRESET CLIPS STEPS SEED STRIDE METRICS EXTRACTOR PROTOCOL SPLIT CAPTIONS GENERATED BASELINE WEIGHTS SIZE EXPORT_PICTURES WORKERS GPUS ADDRESS ENVIRONMENT CODEC ENCODERS +JSON
 arguments-evaluate := DATA
 options-compare := GATE +JSON
@@ -63,7 +64,7 @@ options-prior := SET
 options-jobs := ADDRESS +JSON
 arguments-jobs := ACTION JOB
 options-doctor := ADDRESS DATA ENVIRONMENT +JSON
-VERBS := data inspect verify encode score takedown train animate evaluate compare promote rollback lineage export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
+VERBS := data inspect verify encode score takedown train animate serve evaluate compare promote rollback lineage export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
 
 # $(call variables,TARGET): what the user may give.
 variables = $(sort $(arguments-$(1)) $(patsubst +%,%,$(patsubst :%,%,$(options-$(1)))))
@@ -185,6 +186,9 @@ train: setup ## one stage: STAGE=1|2|3 [PRESET=tiny] [SET="section.key=value ...
 animate: setup ## your own image: IMAGE=my.png PROMPT="..."
 	$(call need,IMAGE,make animate IMAGE=my.png PROMPT="a red ball moves left")
 	@$(VERB) animate $(OPTIONS) -- "$$IMAGE" "$${PROMPT:-a red ball moves left}"
+
+serve: setup ## answer requests for clips over HTTP with the champion, and a page to try it: [PORT=8000]
+	@$(VERB) serve $(OPTIONS)
 
 evaluate: setup ## measure the champion (or BUNDLE=...) on held-out clips: DATA=dataset
 	$(call need,DATA,make evaluate DATA=dataset [BUNDLE=folder])

@@ -28,6 +28,7 @@ ARGUMENTS = {
     "takedown": ["DATA"],
     "train": [],
     "animate": ["IMAGE", "PROMPT"],
+    "serve": [],
     "evaluate": ["DATA"],
     "compare": ["REPORT_A", "REPORT_B"],
     "promote": ["BUNDLE"],

@@ -11,13 +11,17 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # Ray lists possible reasons after the first line; ours are in docs/clusters.md.
 _LOST = re.compile(r"\(raylet\) The node with node id: \S+ and address: (\S+) .* has been marked dead")
 _REASONS = re.compile(r"\t\(\d\) ")
+# Ray appends the end of a log, indented; what uses Ray reports its end in a line of its own.
+_DIED = re.compile(r"\(raylet\) Raylet is terminated")
+_LOG = re.compile(r" {4}|$")
 
 
 class LibraryOutput(io.TextIOBase):
     """A stream that writes whole lines to stderr; any thread may print to it."""
 
     def __init__(self) -> None:
-        self._rest, self._after_loss, self._lock = "", False, threading.Lock()
+        self._rest, self._lock = "", threading.Lock()
+        self._after_loss, self._after_death = False, False
 
     @property
     def encoding(self) -> str | None:  # type: ignore[override]
@@ -47,7 +51,10 @@ class LibraryOutput(io.TextIOBase):
         lost = _LOST.match(plain)
         is_reason = self._after_loss and _REASONS.match(plain) is not None
         self._after_loss = lost is not None or is_reason
-        if is_reason or sys.stderr is None:
+        self._after_death = _DIED.match(plain) is not None or (
+            self._after_death and _LOG.match(plain) is not None
+        )
+        if is_reason or self._after_death or sys.stderr is None:
             return
         if lost:
             plain = f"Ray lost the node {lost[1]}: its processes ended, or it does not answer"

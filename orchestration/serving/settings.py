@@ -59,6 +59,7 @@ class HttpSettings(Section):
     keys: str | None = Field(
         None, description="file of API keys; null: anyone who can connect, on this machine only"
     )
+    replicas: int = Field(1, ge=1, le=100, description="processes that answer requests")
     public_url: str | None = Field(
         None, description="URL that clients use, recorded with deployments; null: host and port"
     )
@@ -86,10 +87,16 @@ class LimitSettings(Section):
 class EngineSettings(Section):
     """The replicas, each with a device."""
 
-    min_replicas: int = Field(1, ge=0, le=1000, description="that are always there")
+    min_replicas: int = Field(1, ge=1, le=1000, description="that are always there")
     max_replicas: int = Field(1, ge=1, le=1000, description="that the queue may call for")
     queue_per_replica: int = Field(
         4, ge=1, le=10_000, description="waiting and running videos of a replica, above which one is added"
+    )
+    scale_up_seconds: float = Field(
+        30.0, ge=0, le=24 * 3600, description="for which the queue is too long before replicas are added"
+    )
+    scale_down_seconds: float = Field(
+        600.0, ge=0, le=24 * 3600, description="for which it is short enough before replicas are removed"
     )
     gpus: float | None = Field(
         None, ge=0, le=64, description="of a replica; null: one where the cluster has GPUs, or else none"
