@@ -14,9 +14,10 @@ from orchestration.serving.schema import ApiError
 
 # Of requests other than those for videos, which are small JSON objects.
 MOST_SMALL_BYTES = 64 * 1024
-# Seconds for which the rest of a refused body is received and dropped, so that its client reads the answer:
-# closing a connection at once, with bytes unread, resets it, and the answer is lost.
-LINGER_SECONDS = 2.0
+# How much of the rest of a refused body is received and dropped, and for how long, so that its client reads
+# the answer: closing a connection at once, with bytes unread, resets it, and the answer is lost. Both are
+# small, since a proxy between may take whatever its client sends meanwhile, and store it: Ray Serve's does.
+LINGER_SECONDS, LINGER_BYTES = 2.0, 16 * 2**20
 
 
 class BodyBorder:
@@ -92,10 +93,11 @@ class _Body:
     async def _drop_rest(self) -> None:
         if self._waits:
             return
+        dropped = 0
         try:
             async with asyncio.timeout(LINGER_SECONDS):
-                while not self._ended:
-                    await self.receive()
+                while not self._ended and dropped < LINGER_BYTES:
+                    dropped += len((await self.receive()).get("body", b""))
         except TimeoutError:  # it sends still: the connection is closed
             pass
 
