@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from core.config.reference import sections, tables
+from orchestration.serving.settings import ServingSettings
 from pipelines.encode import EncodeConfig
 from pipelines.evaluate import EvaluateConfig
 from pipelines.ingest import IngestConfig
@@ -38,6 +39,7 @@ CONFIGURATIONS = (
     ),
     Configuration("score", ScoreConfig, "Score", "Options of `animatic score`."),
     Configuration("evaluate", EvaluateConfig, "Evaluate", "Options of `animatic evaluate`."),
+    Configuration("serve", ServingSettings, "Serve", "YAML files and `animatic serve --set KEY=VALUE`."),
 )
 
 

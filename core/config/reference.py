@@ -7,7 +7,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -99,6 +99,8 @@ def _values(field: FieldInfo) -> str:
 def _kind(annotation: Any, limits: str = "") -> str:
     """What a value of this type is; ``limits`` are those of its numbers."""
     origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kind(inner[0], limits)
     if origin is Literal:
         return ", ".join(str(value) for value in inner)
     if origin in (typing.Union, types.UnionType):
