@@ -14,6 +14,21 @@ LOST = (
     "\t(2) raylet has lagging heartbeats due to slow network or busy workload."
 )
 
+DIED = (
+    "\x1b[33m(raylet)\x1b[0m Raylet is terminated. Termination is unexpected. Possible reasons include: (1) "
+    "SIGKILL by the user. Last 20 lines of the Raylet logs:\n"
+    "    [state-dump] DebugString() time ms: 0\n"
+)
+
+
+def test_the_log_of_a_raylet_that_ended_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    with only_results_on_stdout():
+        print("before")
+        print(DIED)
+        print("after")
+        print("    indented")
+    assert capsys.readouterr().err == "before\nafter\n    indented\n"
+
 
 def test_a_lost_node_is_one_line_with_its_address(capsys: pytest.CaptureFixture[str]) -> None:
     with only_results_on_stdout():

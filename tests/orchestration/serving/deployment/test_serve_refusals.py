@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import AnimaticError
 from core.lock import named_lock
+from orchestration.serving.deployment import build
 from orchestration.workflows.serve import ServeOptions, prepare_service
 from orchestration.workspace import Workspace
 from tests.support.command import fails
@@ -56,3 +58,10 @@ def test_later_layers_win_and_paths_are_those_of_the_workspace(tmp_path: Path) -
     assert settings.source.location == str(tmp_path / "runs" / "exports")
     assert settings.source.ledger == str(tmp_path / "runs")
     assert settings.state.folder == str(tmp_path / "runs" / "serving")
+
+
+def test_arguments_of_the_application_that_are_no_settings(tmp_path: Path) -> None:
+    with pytest.raises(AnimaticError, match=r"did you mean 'engine\.batch'"):
+        build({"engine": {"batches": 2}})
+    with pytest.raises(AnimaticError, match="one file alone"):
+        build({"file": str(tmp_path / "serve.yaml"), "engine": {"batch": 2}})
