@@ -137,7 +137,7 @@ def test_settings_of_the_values_reach_the_application(helm: Tool, base: Path) ->
             "folder": "/tmp/serving",
             "results": "s3://b/results",
         },
-        "http": {"host": "0.0.0.0", "port": 8000, "keys": "/etc/animatic/api-keys/keys"},
+        "http": {"host": "0.0.0.0", "port": 8000, "keys": "/etc/animatic/api-keys/keys", "replicas": 2},
     }
 
 

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from orchestration.cli import app
 from tests.support.infra_tools import Tool
 from tests.support.paths import ROOT
 
@@ -155,5 +158,10 @@ def test_the_command_of_the_service_gets_its_options(
     subprocess.run([shell, option, script], cwd=tmp_path, env=environment, check=True)
     password, verb, *options = (tmp_path / "calls").read_text().split("\0")[:-1]
     assert (password, verb) == ("a'b $c", "serve")
+    command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    known = command.commands["serve"].make_context("serve", [*options]).params
+    assert (known["host"], known["port"]) == ("127.0.0.1", 8000)
+    assert str(known["keys"]) == "/etc/animatic/keys/keys"
     assert "state.database=postgresql+psycopg://animatic@127.0.0.1:5433/animatic" in options
     assert options[-2:] == ["--from", location] if location else "--from" not in options

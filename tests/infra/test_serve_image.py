@@ -1,5 +1,7 @@
 """The image of the service: smaller than that of jobs, and complete for what it serves."""
 
+import json
+
 import pytest
 
 from tests.support.images import REVISION, SERVE, TRAIN, Installed, install, locked_versions
@@ -20,8 +22,13 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     return install(SERVE, tmp_path_factory.mktemp("serve"))
 
 
-def test_the_install_steps_work_in_a_fresh_folder_and_the_command_runs(serve: Installed) -> None:
-    assert "Train, promote and run" in serve.run("animatic", "--help")
+def test_the_install_steps_work_in_a_fresh_folder_and_the_command_exists(serve: Installed) -> None:
+    (command,) = [json.loads(each.rest) for each in SERVE.final.of("CMD")]
+    assert "over HTTP" in serve.run(*command, "--help")
+
+
+def test_what_make_image_runs_in_it_succeeds(serve: Installed) -> None:
+    serve.run("python", "-c", "import orchestration.serving.deployment")
 
 
 def test_every_module_of_the_service_finds_its_packages(serve: Installed) -> None:

@@ -11,7 +11,7 @@
 {{- $own := dict
     "source" (dict "location" $serve.exports)
     "state" (dict "folder" "/tmp/serving" "database" $serve.database "results" $serve.results)
-    "http" (dict "host" "0.0.0.0" "port" 8000)
+    "http" (dict "host" "0.0.0.0" "port" 8000 "replicas" (($serve.config.http | default dict).replicas | default 2 | int64))
     "engine" (dict "gpus" (include "animatic.engineGpus" (dict "root" . "owner" $serve) | float64))
 -}}
 {{- if $serve.apiKeys.existingSecret -}}
