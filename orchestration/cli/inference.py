@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,18 +14,23 @@ from orchestration.cli.common import (
     Encoders,
     bundle_fields,
     err,
+    given,
     local_path,
     local_source,
     out,
     print_json,
     print_warning,
+    refuse,
     short,
 )
+from orchestration.cli.remote import REASON, WITHOUT_EFFECT, animate_at_server, made_by
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
-    from orchestration.workflows.animate import AnimateOptions, AnimateResult
+    from orchestration.media import ClipFiles
+    from orchestration.workflows.animate import AnimateOptions
+    from orchestration.workflows.animate_remotely import RemoteOptions
 
 PANEL = "Inference"
 READING = "MB of the codec and encoders"
@@ -39,7 +45,22 @@ _Output = Annotated[
         help="Folder, or the name of an mp4 or GIF; runs/animations if not given.",
     ),
 ]
-_Bundle = Annotated[str | None, typer.Option(help="Bundle folder or id; the champion if not given.")]
+_Bundle = Annotated[
+    str | None,
+    typer.Option(help="Bundle folder or id; with --server also challenger; the champion if not given."),
+]
+_Server = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Let the service of `animatic serve` at this URL sample the clips."),
+]
+_KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_source,
+        metavar="FILE",
+        help="API key for --server, as `animatic api-key create` printed it; else $ANIMATIC_API_KEY.",
+    ),
+]
 _Fps = Annotated[float | None, typer.Option(help="Frame rate (256 model: stride) given to the network.")]
 _Frames = Annotated[
     int | None,
@@ -61,6 +82,7 @@ def register(app: typer.Typer) -> None:
 
 
 def animate(
+    context: typer.Context,
     image: Annotated[Path, typer.Argument(help="PNG, JPEG or WebP.")],
     prompt: Annotated[str, typer.Argument(help="What should happen.")],
     path: _Output = None,
@@ -80,9 +102,32 @@ def animate(
     codec: Codec = None,
     encoders: Encoders = None,
     require_signer: _Signers = None,
+    server: _Server = None,
+    api_key_file: _KeyFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Animate an image as a prompt says; settings not given are the bundle's."""
+    if server is not None:
+        from orchestration.serving.client import read_key
+        from orchestration.workflows.animate_remotely import RemoteOptions
+
+        refuse(given(context, *WITHOUT_EFFECT), REASON)
+        fields = {
+            "model": bundle,
+            "loop": loop or None,
+            "num_frames": frames,
+            "fps": playback if given(context, "playback") else None,
+            "num_inference_steps": steps,
+            "guidance_scale": text_guidance,
+            "image_guidance_scale": image_guidance,
+            "eta": eta,
+            "conditioning_fps": fps,
+            "seed": seed,
+        }
+        key = read_key(api_key_file)
+        _animate_at_server(RemoteOptions(server, image, prompt, key, last, fields, count, path), as_json)
+        return
+    refuse(given(context, "api_key_file"), "without --server")
     from orchestration.workflows.animate import AnimateOptions
     from orchestration.workflows.sampling import SamplingOptions
 
@@ -126,17 +171,24 @@ def _animate(options: AnimateOptions, as_json: bool) -> None:
         made_by = bundle_fields(result.bundle.id, result.bundle.folder)
         print_json({**made_by, "sampling": result.settings, "clips": result.clips})
     else:
-        _print_clips(result, options.playback)
+        info = result.bundle.info
+        out().print(f"bundle {short(result.bundle.id)} (stage {info.stage}, preset {info.preset})")
+        _print_clips(result.clips, options.playback)
 
 
-def _print_clips(result: AnimateResult, playback: float) -> None:
-    info = result.bundle.info
-    out().print(f"bundle {short(result.bundle.id)} (stage {info.stage}, preset {info.preset})")
-    for files in result.clips:
+def _animate_at_server(options: RemoteOptions, as_json: bool) -> None:
+    result = animate_at_server(options, as_json)
+    if not as_json:
+        out().print(made_by(result))
+        _print_clips([clip.files for clip in result.clips], result.clips[0].video.fps)
+
+
+def _print_clips(clips: Sequence[ClipFiles], playback: float) -> None:
+    for files in clips:
         for path in files.paths:
             out().print(display_path(path))
-    gif_fps = result.clips[0].gif_fps
-    if result.clips[0].gif and abs(gif_fps / playback - 1) > _NOTABLE_RATE_ERROR:
+    gif_fps = clips[0].gif_fps
+    if clips[0].gif and abs(gif_fps / playback - 1) > _NOTABLE_RATE_ERROR:
         print_warning(
             f"GIFs play at {gif_fps:.3g} frames per second, not {playback:g}: delays are hundredths of a "
             "second, and browsers play none below two; the mp4 has the exact rate"

@@ -12,11 +12,11 @@ from core.disk_errors import usable_folder
 from core.errors import AnimaticError
 from core.files import content_digests, sha256
 from models.bundle import Bundle
-from models.diffusion.settings import MAX_SEED, SamplingSettings
+from models.diffusion.settings import SamplingSettings
 from models.modes import Mode, frames_to_sample
 from orchestration.registry import check_complete, select_bundle
 from orchestration.signatures import open_trusted
-from orchestration.workflows.clip_names import clip_stem
+from orchestration.workflows.clip_names import check_seeds, clip_stem, single_file
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workspace import Workspace
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from orchestration.media import ClipFiles
 
 PLAYBACK_FPS = 8.0
-FORMATS = (".mp4", ".gif")
-# What a user may expect to be written if a path ends in it; it would become the name of a folder.
-OTHER_FORMATS = (".webm", ".mov", ".avi", ".mkv", ".m4v", ".webp", ".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -109,12 +106,12 @@ def prepare_animation(
     """
     if options.loop and options.last is not None:
         raise AnimaticError("--loop ends at the image itself and --last at another: give one of them")
-    file = _single_file(options)
+    file = single_file(options.out, options.count)
     opening = partial(open_trusted, signers=options.signers)
     bundle = select_bundle(workspace.ledger, options.bundle, options.preset, opening=opening)
     check_complete(bundle, options.codec, options.encoders)
     settings = sampling_settings(bundle, options.sampling)
-    _check_seeds(settings.seed, options.count)
+    check_seeds(settings.seed, options.count)
     mode = _mode(options)
     architecture = bundle.info.architecture
     frames_to_sample(architecture, mode, options.frames)
@@ -185,23 +182,6 @@ def animate(request: AnimateRequest, on_progress: Callable[[int, int], None]) ->
     return AnimateResult(request.bundle, request.settings, made)
 
 
-def _single_file(options: AnimateOptions) -> Path | None:
-    """The file that ``--out`` names; None where it names a folder, or nothing."""
-    out = options.out
-    if out is None or out.is_dir() or out.suffix.lower() not in (*FORMATS, *OTHER_FORMATS):
-        return None
-    if out.suffix.lower() not in FORMATS:
-        raise AnimaticError(
-            f"--out {out}: clips are written as {' and '.join(FORMATS)}, not as {out.suffix}: name such "
-            "a file, or a folder"
-        )
-    if options.count > 1:
-        raise AnimaticError(f"--out {out} names one file, for {options.count} clips: name a folder")
-    if out.exists():
-        raise AnimaticError(f"{out} exists and is not overwritten: remove it, or name another with --out")
-    return out
-
-
 def _made_from(options: AnimateOptions, bundle: Bundle, settings: SamplingSettings) -> dict[str, object]:
     """What determines a clip, besides its prompt, its seed and other frozen parts than the bundle's."""
     return {
@@ -216,10 +196,3 @@ def _made_from(options: AnimateOptions, bundle: Bundle, settings: SamplingSettin
 
 def _mode(options: AnimateOptions) -> Mode:
     return "loop" if options.loop else "animate" if options.last is None else "interpolate"
-
-
-def _check_seeds(seed: int, count: int) -> None:
-    if seed + count - 1 > MAX_SEED:
-        raise AnimaticError(
-            f"--seed {seed} with --count {count} needs seeds above the largest, {MAX_SEED}: lower one of them"
-        )
