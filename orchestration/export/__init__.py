@@ -12,7 +12,7 @@ from orchestration.export.location import Location, StoredExport
 from orchestration.export.pruning import prune
 from orchestration.export.publishing import Published, Request, publish
 from orchestration.export.reading import ExportedBundle, read_export, read_version
-from orchestration.export.records import ExportedFile, Manifest, Pointer, pointer_file
+from orchestration.export.records import ExportedFile, Manifest, Pointer, folder_suffix, pointer_file
 
 __all__ = [
     "CONTENTS",
@@ -29,6 +29,7 @@ __all__ = [
     "Request",
     "StoredExport",
     "Subject",
+    "folder_suffix",
     "formats_of",
     "list_exports",
     "pointer_file",

@@ -22,6 +22,7 @@ from orchestration.serving.settings import ServingSettings
 _log = logging.getLogger(__name__)
 _REPORT_S = 1.0
 _NONE_SERVED_S = 2.0
+_STOP_S = 5.0
 
 
 class Exchange:
@@ -50,9 +51,9 @@ class Exchange:
         self._swapper = Swapper(
             self._slots, self._device, settings.engine.smoke_steps, self._count, self._deployments.record
         )
-        self._stopping = threading.Event()
+        self._stopping, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._look_all, name="animatic-exchange", daemon=True)
-        self._reporting = Repeating(self._report, _REPORT_S, "animatic-report")
+        self._reporting = Repeating(self._turn, _REPORT_S, "animatic-report")
 
     def start(self) -> None:
         """Begin to look for versions, and to report."""
@@ -64,8 +65,9 @@ class Exchange:
     def close(self) -> None:
         """End, and forget the report of this replica."""
         self._stopping.set()
+        self._wake.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_STOP_S)  # a large bundle may be on its way
         self._deployments.close()
         self._reporting.stop()
         try:
@@ -99,9 +101,15 @@ class Exchange:
 
     def _look_all(self) -> None:
         while not self._stopping.is_set():
+            self._wake.clear()
             self.look()
-            waiting_s = self._poll_s if self.served() else min(self._poll_s, _NONE_SERVED_S)
-            self._stopping.wait(waiting_s)
+            self._wake.wait(self._poll_s if self.served() else min(self._poll_s, _NONE_SERVED_S))
+
+    def _turn(self) -> None:
+        """Carry out rollbacks, without waiting for a version that is fetched meanwhile, and report."""
+        if self._preparer.follow_holds():
+            self._wake.set()
+        self._report()
 
     def _report(self) -> None:
         problem = self._deployments.problem

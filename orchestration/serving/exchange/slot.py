@@ -34,6 +34,7 @@ class Slot:
         self._retry_at: float | None = None  # when it may be tried again, if ever
         self._pause_s = _FIRST_PAUSE_S
         self._error: tuple[str, datetime] | None = None
+        self._unclear: tuple[str, datetime] | None = None
         self._gone = False
 
     @property
@@ -84,9 +85,10 @@ class Slot:
             self._state = state
 
     def offer(self, version: Version) -> None:
-        """Put a loaded version forward."""
+        """Put a loaded version forward; without effect if another one is to be served by now."""
         with self._lock:
-            self._candidate, self._desired, self._state = version, version.manifest, "smoke"
+            if version.manifest == self._desired:
+                self._candidate, self._state = version, "smoke"
 
     def exchange(self, version: Version) -> bool:
         """Serve a version; what was served is kept. False if another one is to be served by now."""
@@ -97,15 +99,19 @@ class Slot:
             self._since, self._state, self._error = datetime.now(UTC), "serving", None
             return True
 
-    def refuse(self, manifest: str | None, reason: str, *, passing: bool) -> None:
+    def note(self, reason: str | None) -> None:
+        """Note, in one line, why it is not known which version is to be served; None: it is known."""
+        with self._lock:
+            self._note(reason)
+
+    def refuse(self, manifest: str, reason: str, *, passing: bool) -> None:
         """Note why a version cannot be served, in one line.
 
-        Args:
-            manifest: None where no version is known.
-            passing: whether another attempt may succeed; one is allowed after a pause that doubles.
+        ``passing``: another attempt may succeed; one is allowed after a pause that doubles.
         """
         with self._lock:
-            self._candidate = None
+            if self._candidate is not None and self._candidate.manifest == manifest:
+                self._candidate = None
             self._state = "waiting" if self._serving is None else "serving"
             self._error = (reason, datetime.now(UTC))
             self._refused, self._retry_at = manifest, None
@@ -118,9 +124,9 @@ class Slot:
         with self._lock:
             self._desired = self._candidate = None
             if self.required:
-                self._error = (reason, datetime.now(UTC))
+                self._note(reason)
             else:
-                self._gone, self._error = True, None
+                self._gone, self._error, self._unclear = True, None, None
 
     def clear(self) -> None:
         """Serve nothing under this name."""
@@ -131,7 +137,7 @@ class Slot:
     def status(self) -> ModelStatus:
         """What the replica reports of it."""
         with self._lock:
-            reason, when = self._error or (None, None)
+            reason, when = self._unclear or self._error or (None, None)
             return ModelStatus(
                 name=self.name,
                 state=self._state,
@@ -142,3 +148,9 @@ class Slot:
                 last_error_at=when,
                 held=self._held,
             )
+
+    def _note(self, reason: str | None) -> None:
+        if reason is None:
+            self._unclear = None
+        elif self._unclear is None or self._unclear[0] != reason:
+            self._unclear = (reason, datetime.now(UTC))

@@ -79,12 +79,17 @@ class Published:
 
     def publish(self, version: str, name: str = "champion") -> str:
         """Publish a version under a name, as an export does: its folder first. The digest of its manifest."""
+        pointer = self.copy(version)
+        self.point(name, pointer.model_copy(update={"name": name}).encoded())
+        return pointer.manifest
+
+    def copy(self, version: str) -> Pointer:
+        """Copy the folder of a version, unless it is there, and return the pointer that makes it visible."""
         pointer = Location(str(self._templates)).pointer(version)
         assert pointer is not None
         if not (self.folder / pointer.export).exists():
             shutil.copytree(self._templates / pointer.export, self.folder / pointer.export)
-        self.point(name, pointer.model_copy(update={"name": name}).encoded())
-        return pointer.manifest
+        return pointer
 
     def point(self, name: str, content: bytes) -> None:
         """Write a pointer."""
