@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,12 @@ from orchestration.export.records import (
     BUNDLE,
     MANIFEST,
     ExportedFile,
+    Manifest,
     Part,
     Pointer,
+    export_folder,
     folder_suffix,
+    parse,
     pointer_file,
 )
 from orchestration.signatures import PublicKey, accepted_keys, open_signed
@@ -99,27 +103,46 @@ def read_version(
 ) -> ExportedBundle:
     """As :func:`read_export`: the export whose manifest has this digest, whatever the name refers to now.
 
+    What was fetched before needs no location, which may not answer, or have lost it.
+
     Raises:
         AnimaticError: it was removed; and as :func:`read_export`.
         StoreError: the location cannot be read.
     """
-    location = Location(url)
+    location, accepted = Location(url), accepted_keys(signers)
+    export = _kept(to, manifest) or _listed(location, manifest)
+    if export is None:
+        raise AnimaticError(
+            f"{location} has no export with manifest {manifest[:12]} any more: export its bundle again"
+        )
+    found = export.manifest
+    pointer = Pointer(
+        name=name, preset=found.preset, bundle_id=found.bundle_id, export=export.folder, manifest=manifest,
+        alias=None, time=found.created,
+    )  # fmt: skip
+    try:
+        return _opened(location, pointer, export, to, accepted)
+    except _MissingError as error:
+        raise AnimaticError(f"{error}: export the bundle again") from error
+
+
+def _kept(to: Path, manifest: str) -> StoredExport | None:
+    """The export with a manifest, in the folder of what was fetched."""
+    for path in to.glob(f"*{folder_suffix(manifest)}/{MANIFEST}"):
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() == manifest:
+            found = parse(Manifest, content, str(path))
+            return StoredExport(export_folder(found.bundle_id, manifest), found, manifest)
+    return None
+
+
+def _listed(location: Location, manifest: str) -> StoredExport | None:
+    """The export with a manifest, at the location."""
     for folder in location.exports():
         export = location.stored(folder) if folder.endswith(folder_suffix(manifest)) else None
-        if export is None or export.digest != manifest:
-            continue
-        found = export.manifest
-        pointer = Pointer(
-            name=name, preset=found.preset, bundle_id=found.bundle_id, export=folder, manifest=manifest,
-            alias=None, time=found.created,
-        )  # fmt: skip
-        try:
-            return _fetched(location, pointer, to, accepted_keys(signers))
-        except _MissingError as error:
-            raise AnimaticError(f"{error}: export the bundle again") from error
-    raise AnimaticError(
-        f"{location} has no export with manifest {manifest[:12]} any more: export its bundle again"
-    )
+        if export is not None and export.digest == manifest:
+            return export
+    return None
 
 
 class _MissingError(Exception):
@@ -146,11 +169,22 @@ def _fetched(
             f"{location.path(export.folder)}/{MANIFEST} was changed since {pointer_file(pointer.name)} "
             "named it: restore it, or export the bundle again"
         )
+    return _opened(location, pointer, export, to, accepted)
+
+
+def _opened(
+    location: Location,
+    pointer: Pointer,
+    export: StoredExport,
+    to: Path,
+    accepted: tuple[PublicKey, ...] | None,
+) -> ExportedBundle:
     folder = to / Path(export.folder).name
     with file_lock(folder.with_name(f".{folder.name}.lock")):
         for name, file in export.manifest.files.items():
             if name.partition("/")[0] not in FORMATS:
                 _fetch(location, f"{export.folder}/{name}", file, folder / name)
+        _keep_manifest(location, export, folder / MANIFEST)
     if accepted is None:
         # The files were verified against the manifest, which must have the digests of the bundle.
         bundle = open_bundle(folder / BUNDLE, verify=False)
@@ -163,6 +197,17 @@ def _fetched(
             f"{location.path(export.folder)} contains another bundle than it states: export again"
         )
     return ExportedBundle(pointer, export, folder, bundle)
+
+
+def _keep_manifest(location: Location, export: StoredExport, path: Path) -> None:
+    """Store the manifest beside the files, by which :func:`read_version` finds them."""
+    if path.is_file() and sha256(path) == export.digest:
+        return
+    content = location.read(f"{export.folder}/{MANIFEST}")
+    if content is None or hashlib.sha256(content).hexdigest() != export.digest:
+        raise _MissingError(f"{location.path(export.folder)}/{MANIFEST} is missing")
+    with atomic_file(path) as partial:
+        partial.write_bytes(content)
 
 
 def _fetch(location: Location, name: str, file: ExportedFile, path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 
 from core.errors import AnimaticError, last_line
@@ -12,6 +11,7 @@ from orchestration.serving.exchange.version import Version
 
 _log = logging.getLogger(__name__)
 ACTOR = "serving"
+_STOP_S = 2.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 300.0
 
 
@@ -24,8 +24,8 @@ class Deployments:
         service: URL that clients use.
         """
         self._ledger, self._service = ledger, service.rstrip("/")
-        self._queue: queue.Queue[tuple[str, str] | None] = queue.Queue()
-        self._stopping = threading.Event()
+        self._wanted: dict[str, str] = {}
+        self._changed, self._stopping = threading.Event(), threading.Event()
         self._problem: str | None = None
         self._thread = threading.Thread(target=self._record_all, name="animatic-deployments", daemon=True)
 
@@ -42,20 +42,28 @@ class Deployments:
     def close(self) -> None:
         """End; what is not recorded by now is not recorded any more."""
         self._stopping.set()
-        self._queue.put(None)
+        self._changed.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_STOP_S)  # a ledger may not answer for long
 
     def record(self, version: Version) -> None:
-        """Record, soon, that a version is served."""
-        if self._ledger is not None:
-            self._queue.put((version.name, version.bundle_id))
+        """Record, soon, that a version is served: of each name the newest, where the ledger was away."""
+        self._wanted[version.name] = version.bundle_id
+        self._changed.set()
 
     def _record_all(self) -> None:
-        while (deployed := self._queue.get()) is not None:
-            pause_s = _FIRST_PAUSE_S
-            # A later deployment of the name follows in the queue: the ledger has both, in order.
-            while not self._record(*deployed) and not self._stopping.wait(pause_s):
+        recorded: dict[str, str] = {}
+        pause_s = _FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            self._changed.clear()
+            missing = [pair for pair in list(self._wanted.items()) if recorded.get(pair[0]) != pair[1]]
+            done = [pair for pair in missing if self._record(*pair)]
+            recorded.update(done)
+            if len(done) == len(missing):
+                self._problem, pause_s = None, _FIRST_PAUSE_S
+                self._changed.wait()
+            else:
+                self._changed.wait(pause_s)
                 pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
 
     def _record(self, name: str, bundle_id: str) -> bool:
@@ -70,5 +78,4 @@ class Deployments:
                 _log.warning("%s", problem)
             self._problem = problem
             return False
-        self._problem = None
         return True

@@ -76,18 +76,33 @@ class Exchange:
             _log.warning("the report of this replica stays for a while: %s", last_line(error))
 
     def resolve(self, model: str) -> Version | None:
-        """The version of a name, or of a bundle's id, that is served; None if there is none."""
-        serving = [slot.serving for slot in self._slots]
-        return next((each for each in serving if each is not None and model in _names(each)), None)
+        """The version of a name, or of the id of a bundle that is served or was before; on the device.
+
+        Only the device thread calls this.
+        """
+        found = next((each for each in self._versions() if model in _names(each)), None)
+        if found is None:
+            found = next((each for each in self._former() if model == each.bundle_id), None)
+        if found is not None:
+            self._swapper.place(found)
+        return found
 
     def served(self) -> frozenset[str]:
-        """The names and ids that are served."""
-        serving = [slot.serving for slot in self._slots]
-        return frozenset(name for each in serving if each is not None for name in _names(each))
+        """What :meth:`resolve` knows: a video that was accepted for an id is made after a swap, too."""
+        names = [name for each in self._versions() for name in _names(each)]
+        return frozenset([*names, *(each.bundle_id for each in self._former())])
 
     def between_jobs(self) -> None:
         """Put prepared versions into use. Only the device thread calls this."""
         self._swapper.between_jobs()
+
+    def _versions(self) -> list[Version]:
+        """Those that are served."""
+        return [slot.serving for slot in self._slots if slot.serving is not None]
+
+    def _former(self) -> list[Version]:
+        """Those that were served before."""
+        return [slot.former for slot in self._slots if slot.former is not None]
 
     def look(self) -> None:
         """Look once, and prepare what is to be served; :meth:`start` does so again and again."""

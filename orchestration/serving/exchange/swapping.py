@@ -43,6 +43,8 @@ class Swapper:
         for slot in self._slots:
             if slot.gone:
                 self._clear(slot)
+            if slot.former is not None:  # a video may have been made with it
+                self._park(slot.former)
             candidate = slot.candidate
             if candidate is None:
                 continue
@@ -50,6 +52,20 @@ class Swapper:
                 self._exchange(slot, candidate, "rolled_back")
             elif self._renders(slot, candidate):
                 self._exchange(slot, candidate, "swapped")
+
+    def place(self, version: Version) -> None:
+        """Move a version to the device, and the others to host memory where they do not fit beside it."""
+        try:
+            version.animator.to(self._device)
+            return
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        for animator in self._animators():
+            if animator is not version.animator:
+                animator.to("cpu")
+        free_memory()
+        version.animator.to(self._device)
 
     def _renders(self, slot: Slot, candidate: Version) -> bool:
         """Whether a version makes a clip; it is refused otherwise, and what serves is on the device again."""
@@ -106,8 +122,10 @@ class Swapper:
 
     def _park(self, version: Version) -> None:
         """Move a version to host memory, unless it is served under another name."""
-        if all(version.animator is not animator for animator in self._animators()):
-            version.animator.to("cpu")
+        animator = version.animator
+        if animator.device.type != "cpu" and all(animator is not each for each in self._animators()):
+            animator.to("cpu")
+            free_memory()
 
     def _animators(self) -> list[Animator]:
         """Those that are served."""

@@ -33,6 +33,11 @@ class Replica:
         self.exchange.look()
         self.exchange.between_jobs()
 
+    def follow_holds(self) -> None:
+        """Do what the reporting thread does each second, and the device thread between two batches."""
+        self.exchange._turn()
+        self.exchange.between_jobs()
+
     def status(self, model: str = "champion") -> ModelStatus:
         """What it reports of a model."""
         self.exchange._report()

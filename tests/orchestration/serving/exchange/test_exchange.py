@@ -5,9 +5,12 @@ import json
 import pytest
 
 from orchestration.serving.counters import SWAPS
+from orchestration.serving.exchange import deployments, slot
+from orchestration.serving.jobs import JobStoreError
 from tests.orchestration.serving.exchange.conftest import CHANGES, Published, Replica
-from tests.support.exports import flip_byte
+from tests.support.exports import champion, export_to, flip_byte
 from tests.support.signing_keys import key_pair
+from tests.support.waiting import wait_until
 
 
 def damaged_file(published: Published) -> None:
@@ -223,3 +226,93 @@ def test_a_rollback_while_the_newest_version_fails_goes_back_one_version_more(re
     for _ in range(2):
         serving.turn()
         assert serving.serves() == first
+
+
+def test_a_rollback_needs_neither_a_look_nor_the_location(replica, published):
+    first = published.publish("first")
+    serving = replica()
+    serving.turn()
+    published.publish("second")
+    serving.turn()
+    rolled_back(serving)
+    published.point("champion", b"{")
+    serving.follow_holds()
+    assert serving.serves() == first
+    serving.turn()
+    assert serving.serves() == first
+
+
+def test_a_replica_that_starts_during_a_rollback_needs_no_location(replica, published):
+    first = published.publish("first")
+    running = replica("r0")
+    running.turn()
+    published.export().remove_tree("")
+    published.publish("second")
+    running.turn()
+    rolled_back(running)
+    started = replica("r1")
+    started.turn()
+    assert started.serves() == first
+    published.point("champion", b"{")
+    later = replica("r2")
+    later.turn()
+    assert later.serves() == first
+
+
+def test_a_replica_serves_nothing_before_it_knows_the_rollbacks(replica, published, monkeypatch):
+    published.publish("first")
+    serving = replica()
+
+    def fails() -> None:
+        raise JobStoreError("no answer")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(serving.store, "holds", fails)
+        serving.turn()
+        assert serving.exchange.served() == frozenset()
+    serving.turn()
+    assert "champion" in serving.exchange.served()
+
+
+def test_a_file_that_is_restored_is_picked_up(replica, published, monkeypatch):
+    monkeypatch.setattr(slot, "_FIRST_PAUSE_S", 0.0)
+    serving = replica()
+    damaged = published.publish("first")
+    flip_byte(published.export(), "bundle/model.safetensors")
+    serving.turn()
+    assert serving.exchange.served() == frozenset()
+    flip_byte(published.export(), "bundle/model.safetensors")
+    serving.turn()
+    assert serving.serves() == damaged
+
+
+def test_a_bundle_that_was_served_before_is_found_by_its_id(replica, published):
+    first = published.publish("first")
+    serving = replica()
+    serving.turn()
+    former = serving.exchange.resolve("champion").bundle_id
+    published.publish("second")
+    serving.turn()
+    assert serving.serves(former) == first
+    assert former in serving.exchange.served()
+
+
+def test_deployments_are_in_the_ledger_once_it_answers(tmp_path, replica, monkeypatch):
+    monkeypatch.setattr(deployments, "_FIRST_PAUSE_S", 0.05)
+    workspace = champion(tmp_path)
+    export_to(tmp_path / "exports", workspace)
+    away = workspace.root.rename(tmp_path / "away")
+    serving = replica(ledger=str(workspace.root), poll_seconds=0.05)
+    serving.exchange.start()
+    try:
+        wait_until(lambda: serving.exchange.between_jobs() or serving.exchange.served())
+        wait_until(lambda: serving.exchange._deployments.problem)
+        assert "not in the ledger" in serving.exchange._deployments.problem
+        away.rename(workspace.root)
+        deployed = wait_until(
+            lambda: [each for each in workspace.ledger.entries() if each.kind == "deployed"]
+        )
+    finally:
+        serving.exchange.close()
+    (entry,) = deployed
+    assert (entry.actor, entry.location) == ("serving", "http://127.0.0.1:8000/v1/models/champion")
