@@ -59,7 +59,19 @@ jobs = Table(
     Index("jobs_by_state", "state", "owner", "seq"),
     Index("jobs_by_owner", "owner", "started"),
     Index("jobs_by_batch", "batch"),
+    # For upkeep, limits and lists, which would read all ended jobs otherwise, often while nobody else can write.
+    Index("jobs_of_owner", "owner", "seq"),
+    Index("jobs_by_end", "state", "ended"),
+    Index("jobs_by_expiry", "expires"),
+    Index("jobs_by_bytes", "bytes"),
     sqlite_autoincrement=True,  # never the number of a removed row again: pages of the list stay in order
+)
+
+Index(
+    "jobs_with_pictures",
+    jobs.c.state,
+    sqlite_where=jobs.c.pictures.is_(True),
+    postgresql_where=jobs.c.pictures.is_(True),
 )
 
 # Submissions of the last minute, for the rate: rows of jobs can be deleted by their owners.
