@@ -45,13 +45,21 @@ def request_cancel(database: Database, job_id: str, keep_s: float) -> Job | None
     """See :meth:`JobStore.request_cancel`."""
     with database.writing() as connection:
         now = database.now(connection)
-        own = jobs.c.id == job_id
-        waiting = update(jobs).where(own, jobs.c.state == "queued")
-        ended = waiting.values(state="cancelled", cancel=True, ended=now, expires=now + keep_s)
-        never_ran = connection.execute(ended).rowcount == 1
-        connection.execute(update(jobs).where(own, jobs.c.state == "in_progress").values(cancel=True))
+        waits = jobs.c.state == "queued"
+        # One statement: between two of them a replica could start the job, or put it back.
+        changed = (
+            update(jobs)
+            .where(jobs.c.id == job_id, jobs.c.state.in_(_ACTIVE))
+            .values(
+                state=case((waits, "cancelled"), else_=jobs.c.state),
+                cancel=True,
+                ended=case((waits, now), else_=None),
+                expires=case((waits, now + keep_s), else_=None),
+            )
+        )
+        states = connection.scalars(changed.returning(jobs.c.state)).all()
         job = find(connection, job_id)
-        if never_ran and job is not None:
+        if job is not None and "cancelled" in states:
             add(database, connection, ENDED.add(job.spec.model, "cancelled", ""))
         return job
 
