@@ -56,7 +56,7 @@ class BatchRun:
 
     @property
     def open(self) -> list[RunningJob]:
-        """Jobs that have not ended here: to be released."""
+        """Jobs that have not ended here."""
         return list(self._open)
 
     def run(self, *, together: bool) -> None:
@@ -83,7 +83,7 @@ class BatchRun:
             self._bench.outcomes.failed(running, failure.code, failure.message)
             return self._bench.check_device()
         if failure.doubtful and not self._bench.check_device():
-            return False  # the job is not at fault, or not alone: another replica tries it
+            return False  # the job may not be at fault: another replica tries it
         self._close(running)
         self._bench.outcomes.failed(running, failure.code, failure.message)
         return True

@@ -168,10 +168,12 @@ class Engine:
         batch = BatchRun(self._bench, self._model, running)
         # One job may have brought down the replicas of all: in the last attempt it is alone in that.
         last_attempt = 0 < claimed[0].lost >= self._settings.attempts - 1
+        sound = False
         try:
             batch.run(together=not last_attempt)
+            sound = not self._pulse.failed
         finally:
-            self._bench.outcomes.released(batch.open)
+            (self._bench.outcomes.released if sound else self._bench.outcomes.left)(batch.open)
             self._model = None  # an exchanged version is not kept for it
         if batch.outage:
             self._tally.add(FAULTS.add("results"))

@@ -12,7 +12,7 @@ from orchestration.serving.engine.device import is_out_of_memory
 from orchestration.serving.engine.health import Pulse
 from orchestration.serving.engine.timings import Shape, Timings
 from orchestration.serving.jobs import JobStoreError
-from tests.support.serving import picture
+from tests.support.serving import engine_service, picture
 from tests.support.waiting import wait_until
 
 OUT_OF_MEMORY = [
@@ -66,7 +66,7 @@ def test_a_clip_that_does_not_fit_alone_fails_and_the_replica_checks_itself_and_
         service.engine.check()
 
 
-def test_a_replica_whose_self_check_fails_releases_its_jobs_and_reports_itself(serve, failing):
+def test_a_replica_whose_self_check_fails_leaves_its_jobs_and_reports_itself(serve, failing):
     failing(lambda prompts: OUT_OF_MEMORY[0])
     with serve(batch=2) as service:
         jobs = [service.submit(), service.submit()]
@@ -76,7 +76,7 @@ def test_a_replica_whose_self_check_fails_releases_its_jobs_and_reports_itself(s
             service.engine.check()
         wait_until(lambda: not service.engine.running, every_s=0.01)
         first, second = service.all(*jobs)
-        assert (first.state, first.error.code, second.state) == ("failed", "out_of_memory", "queued")
+        assert (first.state, first.error.code, second.state) == ("failed", "out_of_memory", "in_progress")
 
 
 def test_a_job_that_causes_a_fault_fails_alone_with_an_id_that_the_log_explains(serve, failing, caplog):
@@ -92,13 +92,23 @@ def test_a_job_that_causes_a_fault_fails_alone_with_an_id_that_the_log_explains(
         assert "ZeroDivisionError: a bug" in record.exc_text
 
 
-def test_a_job_is_released_where_the_device_cannot_make_a_self_check_either(serve, failing):
+def test_a_video_that_no_device_survives_fails_after_as_many_replicas_as_allowed(tmp_path, models, failing):
     failing(lambda prompts: RuntimeError("CUDA error: device-side assert triggered"))
-    with serve() as service:
-        job = service.submit()
-        service.start()
-        wait_until(lambda: service.failed and not service.engine.running, every_s=0.01)
-        assert service.all(job)[0].state == "queued"
+    now = [1_800_000_000.0]
+    for attempt in (1, 2):
+        settings = {"attempts": 2, "clock": lambda: now[0]}
+        with engine_service(tmp_path / "state", models, **settings) as service:
+            if attempt == 1:
+                job = service.submit()
+            service.start()
+            wait_until(lambda each=service: each.failed and not each.engine.running, every_s=0.01)
+            assert service.all(job)[0].state == "in_progress"
+            assert service.store.requeue_abandoned() == 0
+            now[0] += 6  # the lease ends
+            assert service.store.requeue_abandoned() == 1
+            (job,) = service.all(job)
+            assert job.lost == attempt
+    assert (job.state, job.error.code) == ("failed", "replica_lost")
 
 
 @pytest.mark.parametrize(
