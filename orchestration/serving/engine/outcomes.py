@@ -51,8 +51,8 @@ class Outcomes:
             self._record(running, "", lambda each=running: self._store.release([each.job]))  # type: ignore[misc]
 
     def left(self, jobs: Iterable[RunningJob]) -> None:
-        """These may be what this replica fails by: they count as lost with it when their leases end, so that no
-        video can take down one replica after the other."""
+        """These may be what this replica fails by: they count as lost with it when their leases end, so that
+        no video can take down one replica after the other."""
         for running in jobs:
             _log.warning("job %s is left to its lease: this replica fails", running.job.id)
             self._leases.discard(running)

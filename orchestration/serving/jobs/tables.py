@@ -59,7 +59,7 @@ jobs = Table(
     Index("jobs_by_state", "state", "owner", "seq"),
     Index("jobs_by_owner", "owner", "started"),
     Index("jobs_by_batch", "batch"),
-    # For upkeep, limits and lists, which would read all ended jobs otherwise, often while nobody else can write.
+    # For upkeep, limits and lists, which would read all ended jobs otherwise, while nobody else can write.
     Index("jobs_of_owner", "owner", "seq"),
     Index("jobs_by_end", "state", "ended"),
     Index("jobs_by_expiry", "expires"),
