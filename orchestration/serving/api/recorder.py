@@ -1,31 +1,13 @@
-"""Counters of this process, on their way to the store: a request never waits for them."""
+"""What a process of the API counts."""
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict
-
-from orchestration.serving.counters import FAULTS, REJECTS, Increments, Sample
-from orchestration.serving.jobs import JobStore, JobStoreError
+from orchestration.serving.counters import FAULTS, REJECTS
+from orchestration.serving.jobs import Tally
 
 
-class Recorder:
-    """Adds counters up in memory; :meth:`flush` adds them to the store.
-
-    Safe for threads. What a process that is killed has not flushed is lost.
-    """
-
-    def __init__(self, store: JobStore) -> None:
-        self._store = store
-        self._lock = threading.Lock()
-        self._counted: defaultdict[Sample, float] = defaultdict(float)
-
-    def add(self, increments: Increments) -> None:
-        """Count."""
-        with self._lock:
-            for sample, by in increments.items():
-                if by:
-                    self._counted[sample] += by
+class Recorder(Tally):
+    """Counters of requests and of what runs beside them; housekeeping flushes them."""
 
     def rejected(self, code: str) -> None:
         """Count an answer with an error."""
@@ -34,15 +16,3 @@ class Recorder:
     def fault(self, loop: str) -> None:
         """Count an error that a loop survived."""
         self.add(FAULTS.add(loop))
-
-    def flush(self) -> None:
-        """Add to the store. Raises JobStoreError; the counters are then kept for the next time."""
-        with self._lock:
-            counted, self._counted = self._counted, defaultdict(float)
-        if not counted:
-            return
-        try:
-            self._store.count(counted)
-        except JobStoreError:
-            self.add(counted)
-            raise

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict
-
 from core.repeating import Repeating
-from orchestration.serving.counters import Increments, Sample
+from orchestration.serving import jobs
 from orchestration.serving.engine.faults import Outage
 from orchestration.serving.jobs import JobStore, JobStoreError
 
 _EVERY_S = 1.0
 
 
-class Tally:
-    """Collects increments; what a database that does not answer could not take stays for the next second."""
+class Tally(jobs.Tally):
+    """Flushes itself; what a database that does not answer could not take stays for the next second."""
 
     def __init__(self, store: JobStore) -> None:
-        self._store = store
-        self._pending: defaultdict[Sample, float] = defaultdict(float)
-        self._lock, self._outage = threading.Lock(), Outage()
-        self._repeating = Repeating(self.flush, _EVERY_S, "animatic-tally")
+        super().__init__(store)
+        self._outage = Outage()
+        self._repeating = Repeating(self._write, _EVERY_S, "animatic-tally")
 
     def start(self) -> None:
         """Begin to write."""
@@ -29,25 +25,12 @@ class Tally:
     def stop(self) -> None:
         """Write what is left, and end."""
         self._repeating.stop()
-        self.flush()
+        self._write()
 
-    def add(self, *increments: Increments) -> None:
-        """Count."""
-        with self._lock:
-            for each in increments:
-                for sample, by in each.items():
-                    self._pending[sample] += by
-
-    def flush(self) -> None:
-        """Add what was counted to the store."""
-        with self._lock:
-            pending, self._pending = self._pending, defaultdict(float)
-        if not pending:
-            return
+    def _write(self) -> None:
         try:
-            self._store.count(pending)
+            self.flush()
         except JobStoreError as error:
             self._outage.failed("counters are kept for later", error)
-            self.add(pending)
         else:
             self._outage.succeeded()

@@ -26,6 +26,7 @@ from orchestration.serving.jobs.records import (
     Submission,
 )
 from orchestration.serving.jobs.store import JobStore, StoreRules
+from orchestration.serving.jobs.tally import Tally
 
 __all__ = [
     "ACTIVE",
@@ -53,4 +54,5 @@ __all__ = [
     "StoreRules",
     "StoredPicture",
     "Submission",
+    "Tally",
 ]
