@@ -57,6 +57,7 @@ async def sync(
 ) -> Response:
     """Accept a video and answer with its clip. A client that closes the connection cancels the video,
     unless it gave an Idempotency-Key, with which it can ask again."""
+    _check_watches(service)
     job = (await submit(service, caller, request, idempotency_key)).job
     waiting = asyncio.ensure_future(service.watcher.ended(job))
     gone = asyncio.ensure_future(_disconnected(request))
@@ -133,6 +134,17 @@ def _expired(job: Job) -> ApiError:
     return ApiError("expired", message, video=job.id)
 
 
+# Of a process, which takes about twice as many requests at once: the others are left for short ones.
+_MOST_WATCHES, _RETRY_S = 500, 5.0
+
+
+def _check_watches(service: Service) -> None:
+    """Raise ApiError ``unavailable`` where too many clients wait for videos already."""
+    if service.watcher.number >= _MOST_WATCHES:
+        message = f"{_MOST_WATCHES} clients follow videos already: poll {VIDEOS}/ID, or try again later"
+        raise ApiError("unavailable", message, retry_after_s=_RETRY_S)
+
+
 class NothingNewError(Exception):
     """The client has had the last event: answered with 204, at which browsers stop to connect again."""
 
@@ -148,6 +160,7 @@ def _watched(
     job = service.job(video_id, caller)
     if nothing_new(job, last_event_id):
         raise NothingNewError
+    _check_watches(service)
     return job
 
 

@@ -27,6 +27,11 @@ class Watcher:
         self._watching: defaultdict[str, set[asyncio.Queue[Job | None]]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def number(self) -> int:
+        """Of watches now."""
+        return sum(len(queues) for queues in list(self._watching.values()))
+
     async def watch(self, job: Job) -> AsyncGenerator[Job, None]:
         """The job as it is given, and after every change; ends with its end, or when it is removed."""
         # Of a reader that is slow, the newest state is enough.

@@ -143,3 +143,15 @@ def test_a_running_video_is_cancelled_when_its_device_is_free(service: ApiServic
     service.store.cancelled(job)
     waiting.join()
     assert answers[0].json()["status"] == "cancelled"
+
+
+def test_followers_leave_requests_for_others(service: ApiService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestration.serving.api.clips._MOST_WATCHES", 0)
+    video = service.submit()
+    answers = [
+        service.client.get(f"/v1/videos/{video}/events"),
+        service.post("/v1/videos/sync"),
+    ]
+    assert [answer.status_code for answer in answers] == [503, 503]
+    assert answers[0].json()["error"]["code"] == "unavailable" and "Retry-After" in answers[0].headers
+    assert len(service.store.listed(None, limit=10)) == 1
