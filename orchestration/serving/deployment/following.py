@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from orchestration.serving.jobs import ACTIVE, Job, JobStore, ModelStatus, ReplicaStatus
 
@@ -19,7 +20,8 @@ class Follower:
         self._notes: dict[str, tuple[str, ...]] = {}
         self._lost: set[str] = set()
         self._open: set[str] = set()
-        self._last: str | None = None
+        self._newest: set[str] = set()
+        self._last: datetime | None = None
         self._begun = False
 
     def lines(self) -> list[str]:
@@ -59,17 +61,14 @@ class Follower:
 
     def _of_jobs(self) -> Iterator[str]:
         newest = self._store.listed(None, limit=_NEWEST)
-        known = self._last
-        self._last = newest[0].id if newest else known
-        if not self._begun:
-            self._begun = True
+        # By time, too: where some were removed, older ones are among the newest again.
+        known, last, begun = self._newest, self._last, self._begun
+        self._newest, self._begun = {job.id for job in newest}, True
+        self._last = newest[0].created if newest else last
+        if not begun:
             self._open = {job.id for job in newest if job.state in ACTIVE}
             return
-        fresh: list[Job] = []
-        for job in newest:
-            if job.id == known:
-                break
-            fresh.append(job)
+        fresh = [job for job in newest if job.id not in known and (last is None or job.created >= last)]
         fresh_ids = {job.id for job in fresh}
         before = self._store.get_many(sorted(self._open - fresh_ids))
         for job in [*before.values(), *reversed(fresh)]:

@@ -84,3 +84,5 @@ def test_ended_videos_are_reported_once_and_those_before_the_start_never(store: 
     cause = "failed: out_of_memory: the device has too little memory"
     assert follower.lines() == [f"{waiting} {cause}", f"{fresh} {cause}"]
     assert follower.lines() == []
+    store.delete(fresh)
+    assert follower.lines() == []
