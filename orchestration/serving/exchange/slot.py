@@ -144,6 +144,7 @@ class Slot:
                 serving=None if self._serving is None else self._serving.described(self._since),
                 desired=self._desired,
                 former=None if self._former is None else self._former.manifest,
+                former_bundle=None if self._former is None else self._former.bundle_id,
                 last_error=reason,
                 last_error_at=when,
                 held=self._held,

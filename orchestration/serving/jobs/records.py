@@ -106,6 +106,7 @@ class MadeBy(_Stored):
 
     Attributes:
         manifest: digest of the export's ``export.json``, which is the version.
+        alias: that the bundle was named by when it was exported; None if by folder or id.
         sampling: the settings that were used, those that the bundle decided included.
     """
 
@@ -225,7 +226,7 @@ class ModelStatus(_Stored):
 
     Attributes:
         desired: manifest of the version that it should serve; None if it is not known.
-        former: manifest of the version before, kept for a rollback.
+        former: manifest of the version before, kept for a rollback; ``former_bundle``: id of its bundle.
         last_error: of the newest exchange, one line; None once one succeeded.
     """
 
@@ -234,6 +235,7 @@ class ModelStatus(_Stored):
     serving: ServedVersion | None = None
     desired: str | None = None
     former: str | None = None
+    former_bundle: str | None = None
     last_error: str | None = None
     last_error_at: datetime | None = None
     held: bool = False

@@ -111,7 +111,9 @@ def fail_unservable(
     versions = [status.serving for status in live if status.serving is not None]
     # One whose first version is on its way will be served.
     coming = {status.name for status in live if status.serving is None and status.desired is not None}
-    served = coming | {name for version in versions for name in (version.name, version.bundle_id)}
+    # Videos that were accepted for the id of a bundle are made after its exchange, too.
+    former = {status.former_bundle for status in live if status.former_bundle is not None}
+    served = coming | former | {name for each in versions for name in (each.name, each.bundle_id)}
     with database.writing() as connection:
         now = database.now(connection)
         # While the service starts, models come one after the other.

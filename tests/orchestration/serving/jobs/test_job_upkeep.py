@@ -133,6 +133,18 @@ def test_job_asked_for_by_bundle_waits_while_the_bundle_is_served(store: JobStor
     assert store.fail_unservable() == 0
 
 
+def test_job_asked_for_by_bundle_waits_while_the_bundle_is_kept_after_an_exchange(
+    store: JobStore, clock: Clock
+) -> None:
+    submit(store, model="f" * 64)
+    clock.forward(61)
+    now = serving("champion", since=clock.now - 61)
+    report(store, now.model_copy(update={"former": "e" * 64, "former_bundle": "f" * 64}))
+    assert store.fail_unservable() == 0
+    report(store, now)
+    assert store.fail_unservable() == 1
+
+
 def test_job_waits_while_its_model_may_still_come(store: JobStore, clock: Clock) -> None:
     submit(store, model="challenger")
     clock.forward(1000)
