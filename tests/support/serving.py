@@ -148,7 +148,7 @@ def _status(model: FixedModel) -> ModelStatus:
         manifest=export.digest,
         preset=export.manifest.preset,
         stage=export.manifest.stage,
-        alias=model.exported.pointer.name,
+        alias=model.exported.pointer.alias,
         since=datetime.now(UTC),
         width=architecture.width,
         height=architecture.height,

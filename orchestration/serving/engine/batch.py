@@ -217,7 +217,7 @@ class BatchRun:
             manifest=exported.export.digest,
             preset=manifest.preset,
             stage=manifest.stage,
-            alias=pointer.name,
+            alias=pointer.alias,
             replica=self._bench.replica,
             sampling=settings.model_copy(update={"seed": running.job.spec.seed}),
         )

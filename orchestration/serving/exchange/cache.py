@@ -20,7 +20,7 @@ def remove_unused(cache: Path, store: JobStore) -> None:
     """Remove fetched exports that no replica serves, served or is to serve, and that are not new."""
     if not cache.is_dir():
         return
-    old = [each for each in cache.iterdir() if each.is_dir() and _age_s(each) > _LEAST_AGE_S]
+    old = [each for each in cache.iterdir() if _is_old(each)]
     if not old:
         return
     try:
@@ -37,8 +37,13 @@ def remove_unused(cache: Path, store: JobStore) -> None:
     for folder in old:
         if not folder.name.endswith(suffixes):
             with file_lock(folder.with_name(f".{folder.name}.lock")):
-                shutil.rmtree(folder)
+                # Another replica may have begun to use it, or has removed it.
+                if _is_old(folder):
+                    shutil.rmtree(folder)
 
 
-def _age_s(folder: Path) -> float:
-    return time.time() - folder.stat().st_mtime
+def _is_old(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and time.time() - folder.stat().st_mtime > _LEAST_AGE_S
+    except FileNotFoundError:
+        return False

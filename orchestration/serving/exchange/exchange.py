@@ -9,7 +9,7 @@ from pathlib import Path
 from core.errors import last_line
 from core.repeating import Repeating
 from orchestration.serving.counters import FAULTS, Increments
-from orchestration.serving.engine import allocated_bytes
+from orchestration.serving.engine import Outage, allocated_bytes
 from orchestration.serving.exchange.cache import remove_unused
 from orchestration.serving.exchange.deployments import Deployments
 from orchestration.serving.exchange.preparing import Preparer
@@ -51,6 +51,7 @@ class Exchange:
         self._swapper = Swapper(
             self._slots, self._device, settings.engine.smoke_steps, self._count, self._deployments.record
         )
+        self._outage = Outage()
         self._stopping, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._look_all, name="animatic-exchange", daemon=True)
         self._reporting = Repeating(self._turn, _REPORT_S, "animatic-report")
@@ -122,9 +123,14 @@ class Exchange:
 
     def _turn(self) -> None:
         """Carry out rollbacks, without waiting for a version that is fetched meanwhile, and report."""
-        if self._preparer.follow_holds():
-            self._wake.set()
-        self._report()
+        try:
+            if self._preparer.follow_holds():
+                self._wake.set()
+            self._report()
+        except Exception:  # noqa: BLE001
+            # The border of the thread: without it the replica would count as lost.
+            _log.exception("a report of this replica failed; trying again")
+            self._count(FAULTS.add("report"))
 
     def _report(self) -> None:
         problem = self._deployments.problem
@@ -138,7 +144,9 @@ class Exchange:
         try:
             self._store.report(report)
         except JobStoreError as error:
-            _log.warning("this replica cannot report: %s", last_line(error))
+            self._outage.failed("this replica cannot report", error)
+        else:
+            self._outage.succeeded()
 
     def _count(self, increments: Increments) -> None:
         try:

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from core.errors import AnimaticError, last_line
@@ -87,6 +88,8 @@ class Preparer:
             slot.note(None)
             if hold is not None and hold.manifest != pointer.manifest:
                 self._lift(hold)
+        # The location may have answered after a while, in which a rollback was recorded and carried out.
+        hold = (self._holds or {}).get(slot.name)
         if self._aim(slot, hold):
             self._prepare(slot, self._target(slot, hold))
 
@@ -122,7 +125,10 @@ class Preparer:
     def _load(self, slot: Slot, target: str) -> None:
         loaded = self._loaded(target)
         if loaded is not None:
-            slot.offer(Version(slot.name, loaded.exported, loaded.animator))
+            pointer = self._pointers.get(slot.name, loaded.exported.pointer)
+            if pointer.manifest == target:  # whose alias may be another one
+                loaded = replace(loaded, exported=replace(loaded.exported, pointer=pointer))
+            slot.offer(replace(loaded, name=slot.name))
             return
         began = time.monotonic()
         exported = self._fetch(slot, target)

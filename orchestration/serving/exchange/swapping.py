@@ -81,8 +81,7 @@ class Swapper:
         if reason is None:
             return True
         self._park(candidate)
-        for animator in self._animators():
-            animator.to(self._device)
+        self._return()
         text = f"{candidate.manifest[:12]}: its smoke clip failed: {last_line(reason)}"
         slot.refuse(candidate.manifest, text, passing=is_out_of_memory(reason))
         _log.error("%s is not exchanged: %s", slot.name, text)
@@ -106,8 +105,7 @@ class Swapper:
             self._park(candidate)
         elif serving is not None:
             self._park(serving)
-        for animator in self._animators():  # one that waited in host memory, or was shared
-            animator.to(self._device)
+        self._return()
         free_memory()
         if slot.serving is candidate:
             _log.info("%s is %s now", slot.name, candidate.manifest[:12])
@@ -119,6 +117,20 @@ class Swapper:
             _log.info("%s is served no more: its export was removed", slot.name)
         slot.clear()
         free_memory()
+
+    def _return(self) -> None:
+        """Move what is served, and waited in host memory, to the device, as far as there is room.
+
+        What stays is placed when a video needs it.
+        """
+        for animator in self._animators():
+            try:
+                animator.to(self._device)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                animator.to("cpu")  # all of it: a part is on the device
+                free_memory()
 
     def _park(self, version: Version) -> None:
         """Move a version to host memory, unless it is served under another name."""

@@ -3,7 +3,10 @@
 import json
 
 import pytest
+import torch
 
+from models.animator import Animator
+from orchestration.export import Location
 from orchestration.serving.counters import SWAPS
 from orchestration.serving.exchange import deployments, slot
 from orchestration.serving.jobs import JobStoreError
@@ -240,6 +243,55 @@ def test_a_rollback_needs_neither_a_look_nor_the_location(replica, published):
     assert serving.serves() == first
     serving.turn()
     assert serving.serves() == first
+
+
+def test_a_rollback_during_a_look_is_not_undone_by_it(replica, published, monkeypatch):
+    first = published.publish("first")
+    serving = replica()
+    serving.turn()
+    published.publish("second")
+    serving.turn()
+    pointer = Location.pointer
+
+    def slow(location, name):
+        found = pointer(location, name)
+        if name == "champion":
+            rolled_back(serving)
+            serving.follow_holds()
+            assert serving.serves() == first
+        return found
+
+    monkeypatch.setattr(Location, "pointer", slow)
+    serving.turn()
+    assert serving.serves() == first
+
+
+def test_models_that_do_not_fit_the_device_together_are_served_in_turn(replica, published, monkeypatch):
+    published.publish("first")
+    serving = replica()
+    serving.turn()
+    there = {serving.exchange.resolve("champion").animator}
+    move = Animator.to
+
+    def to(animator, device):
+        if device == "cpu":
+            there.discard(animator)
+        elif there - {animator}:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        else:
+            there.add(animator)
+        return move(animator, "cpu")
+
+    monkeypatch.setattr(Animator, "to", to)
+    monkeypatch.setattr(serving.exchange._swapper, "_device", "cuda")
+    challenger = published.publish("second", "challenger")
+    serving.turn()
+    for name in ("champion", "challenger", "champion"):
+        assert serving.exchange.resolve(name).animator in there
+    assert serving.serves("challenger") == challenger
+    later = published.publish("third")
+    serving.turn()
+    assert serving.serves() == later
 
 
 def test_a_replica_that_starts_during_a_rollback_needs_no_location(replica, published):
