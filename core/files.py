@@ -19,6 +19,7 @@ from core.canonical_json import digest_of
 
 BLOCK = 1 << 26  # bytes, of large files that are read with progress
 _MARK = ".part-"
+_NAME_BYTES = 255  # of a file, that file systems allow
 
 
 def sha256(path: Path) -> str:
@@ -180,4 +181,7 @@ def remove_partials(folder: Path, before: Callable[[], None] | None = None) -> N
 def _partial(path: Path) -> Path:
     """A unique name beside ``path``, hidden, with its suffix: some encoders choose a format by it."""
     create_folder(path.parent)
-    return path.with_name(f".{path.stem}{_MARK}{uuid.uuid4().hex[:8]}{path.suffix}")
+    end = f"{_MARK}{uuid.uuid4().hex[:8]}{path.suffix}"
+    # The name of the path itself may be as long as file systems allow.
+    stem = os.fsencode(path.stem)[: _NAME_BYTES - len(os.fsencode(f".{end}"))]
+    return path.with_name(f".{stem.decode(errors='ignore')}{end}")

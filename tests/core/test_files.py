@@ -48,6 +48,14 @@ def test_a_file_is_replaced_when_its_writer_is_done(tmp_path: Path) -> None:
         assert names(path.parent) == ["state.json"]
 
 
+@pytest.mark.parametrize("name", ["n" * 251 + ".mp4", "é" * 127, "." + "中" * 84])
+def test_a_name_may_be_as_long_as_file_systems_allow(tmp_path: Path, name: str) -> None:
+    with atomic_file(tmp_path / name) as partial:
+        partial.write_text("whole")
+        assert partial.name.endswith(Path(name).suffix)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_writer_that_raises_changes_nothing(tmp_path: Path) -> None:
     write_text(tmp_path / "state", "old")
     with pytest.raises(RuntimeError), atomic_file(tmp_path / "state") as partial:
