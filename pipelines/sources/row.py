@@ -19,7 +19,7 @@ TABLE_REASONS = frozenset(
 )
 
 # www.example.org/a.mp4, localhost:8000/a.mp4: an address of the web without its scheme.
-_HOST = re.compile(r"www\.[^/\s]+\.[^/\s]+/|[A-Za-z0-9.-]+:\d+/", re.IGNORECASE)
+_HOST = re.compile(r"www\.[^/\s]+/|[A-Za-z0-9.-]+:\d+/", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -174,7 +174,10 @@ class SourceRow:
             return _inside(videos, page_dir, f"{self.source_id}.mp4")
         if url:
             return None
-        raise RejectedError("unsafe_path", self.source_id[:200])
+        raise RejectedError(
+            "unsafe_path",
+            f"the id {self.source_id[:200]} is a path: columns.contentUrl={self.columns.videoid}?",
+        )
 
 
 def _hashed(text: str) -> str:

@@ -14,6 +14,7 @@ import av.logging
 from av.container import InputContainer
 
 from core.errors import RejectedError
+from core.file_kinds import HEAD_BYTES, FileKind, kind_of
 from pipelines.video.endings import is_cut
 
 # FFmpeg's names of demuxers. Playlists and similar formats are missing: they could open other files.
@@ -57,7 +58,14 @@ def open_video(path: Path) -> InputContainer:
             reason = "container_not_supported" if name in _UNSUPPORTED.split() else "not_a_video"
             damaged = not set(name.split(",")).isdisjoint(_FORMATS.split(","))
             raise RejectedError(reason, f"{name}, damaged" if damaged else name) from error
+        if error.reason == "not_a_video" and (kind := _kind_of(path)) is not None:
+            raise RejectedError("not_a_video", kind.value) from error
         raise
+
+
+def _kind_of(path: Path) -> FileKind | None:
+    with path.open("rb") as file:
+        return kind_of(file.read(HEAD_BYTES))
 
 
 def _open(path: Path) -> InputContainer:

@@ -101,4 +101,4 @@ class ClipSettings(Section):
     crf: int = Field(20, ge=0, le=51, description="x264's constant rate factor; 0: lossless")
     preset: str = Field("veryfast", description="x264's preset")
     jpeg_quality: int = Field(95, ge=1, le=100, description="of the still images")
-    seed: int = Field(0, description="of the drawn still images")
+    seed: int = Field(0, ge=-(2**63), le=2**63 - 1, description="of the drawn still images")

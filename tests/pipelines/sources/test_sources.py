@@ -133,6 +133,7 @@ def test_an_id_that_is_a_path_is_read_through_the_url(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "videos", "error"),
     [
+        ("www.x/y.mp4", "/v", "unknown_protocol: no scheme: https://www.x/y.mp4"),
         ("www.example.org/a.mp4", None, "unknown_protocol: no scheme: https://www.example.org/a.mp4"),
         ("www.example.org/a.mp4", "/v", "unknown_protocol: no scheme: https://www.example.org/a.mp4"),
         ("localhost:8000/a.mp4", "/v", "unknown_protocol: no scheme: https://localhost:8000/a.mp4"),

@@ -179,3 +179,20 @@ def test_pictures_that_end_early_beside_a_long_subtitle_are_truncated(tmp_path: 
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 3])
     with pytest.raises(RejectedError, match="truncated"):
         normalise(source, "k", SMALL, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"<!DOCTYPE html><title>Sign in</title>", "a web page"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "a Git LFS pointer, not the file itself",
+        ),
+        (b"%PDF-1.7\n" + bytes(99), "a PDF file"),
+    ],
+)
+def test_what_is_no_video_is_named_for_what_it_is(tmp_path, content, kind):
+    (tmp_path / "x.mp4").write_bytes(content)
+    with pytest.raises(RejectedError, match=f"^not_a_video: {kind}$"):
+        list(normalise(tmp_path / "x.mp4", "x", SMALL, tmp_path))
