@@ -1,4 +1,4 @@
-"""Checkpoint files: safetensors; pickles with ``state_dict``, DeepSpeed's ``module``, or bare tensors."""
+"""Checkpoint files: safetensors; pickles with ``state_dict`` or another container, or bare tensors."""
 
 import json
 import os
@@ -29,7 +29,8 @@ class CheckpointFile:
     """An opened checkpoint; its tensors stay in the file. A context manager: leaving it closes the file.
 
     Attributes:
-        container: key of the dictionary with the tensors; ``bare`` where they are at the top level.
+        container: key of the dictionary with the tensors, of nested ones as ``model.state_dict``; ``bare``
+            where they are at the top level.
         wrapper: leading characters of every key in the file; left out in ``shapes`` and ``types``.
         shapes, types: key -> shape, and safetensors' name of the type (``F32``).
         scale: last value of ``scale_arr``, the signal scale of the network's training, if the file has it.

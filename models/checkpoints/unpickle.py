@@ -27,7 +27,8 @@ from models.tensors import separate
 class CheckpointContent(TypedDict):
     """What a checkpoint file contains.
 
-    ``container``: key of the dictionary with the tensors; "bare" where they are at the top level.
+    ``container``: key of the dictionary with the tensors, of nested ones as "model.state_dict"; "bare" where
+    they are at the top level.
     ``shapes``, ``types``: by key in the file; types as safetensors names them (``F32``).
     ``scale``: last value of ``scale_arr``, if the file has it.
     """
@@ -45,7 +46,8 @@ class WriteRequest(TypedDict):
     names: dict[str, str]
 
 
-_CONTAINERS = ("state_dict", "module")
+# Of Lightning, DeepSpeed, and training scripts; where a file has several, the first.
+_CONTAINERS = ("state_dict", "module", "model", "model_state_dict")
 _TYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"}
 _FOREIGN = re.compile(r"GLOBAL ([\w.]+)")
 _REASON = re.compile(r"WeightsUnpickler error: (.*)")
@@ -86,10 +88,20 @@ def _load(path: Path) -> tuple[str, dict[str, Tensor]]:
         )
     except DAMAGED_PICKLE as error:
         sys.exit(f"{path} is no checkpoint, or a damaged one: {type(error).__name__} {error}".splitlines()[0])
-    container = "bare"
-    if isinstance(loaded, dict):
-        container = next((name for name in _CONTAINERS if isinstance(loaded.get(name), dict)), "bare")
-    return container, _tensors(path, loaded if container == "bare" else loaded[container])
+    container, state = _contained(loaded)
+    return container, _tensors(path, state)
+
+
+def _contained(loaded: object) -> tuple[str, object]:
+    """Where the state_dict is in what was loaded, and the state_dict."""
+    names: list[str] = []
+    while isinstance(loaded, dict):
+        name = next((name for name in _CONTAINERS if isinstance(loaded.get(name), dict)), None)
+        if name is None:
+            break
+        names.append(name)
+        loaded = loaded[name]
+    return ".".join(names) or "bare", loaded
 
 
 def _tensors(path: Path, state: object) -> dict[str, Tensor]:

@@ -52,6 +52,19 @@ def test_a_pickle_is_read_whatever_its_name(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "container", ["module", "model", "model_state_dict", "model.state_dict", "state_dict.module"]
+)
+def test_tensors_are_found_in_the_containers_of_training_scripts(tmp_path, container):
+    state = random_state(SMALL["video"])
+    content = state
+    for name in reversed(container.split(".")):
+        content = {name: content, "optimizer": {"state": {}}, "epoch": 3}
+    torch.save(content, tmp_path / "x.pt")
+    assert imported(tmp_path / "x.pt", tmp_path / "bundle").container == container
+    assert same(load_file(tmp_path / "bundle" / "model.safetensors"), state)
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "is no checkpoint but empty: download it again"),
