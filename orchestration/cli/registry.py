@@ -237,7 +237,10 @@ def _log(bundle: str, preset: str | None, as_json: bool) -> None:
         return
     print_table(
         ("when", "event", "who", "where", "why"),
-        [(entry.time, _event(entry), entry.actor, entry.location, _why(entry)) for entry in log.entries],
+        [
+            (entry.time, _event(entry), entry.actor, entry.location or display_path(folder), _why(entry))
+            for entry, folder in zip(log.entries, log.folders, strict=True)
+        ],
     )
     held = "withdrawn from use" if log.withdrawn else ", ".join(log.aliases) or "no alias"
     out().print(f"bundle {log.bundle_id} in {display_path(log.folder)}: {held}")

@@ -76,11 +76,15 @@ class Verification:
 
 @dataclass(frozen=True)
 class BundleLog:
-    """Every event of one bundle, the oldest first, its newest folder and its aliases."""
+    """Every event of one bundle, the oldest first, its newest folder and its aliases.
+
+    ``folders``: the bundle's folder by each event.
+    """
 
     bundle_id: str
     folder: Path
     entries: list[Entry]
+    folders: list[Path]
     aliases: list[str]
     withdrawn: bool
 
@@ -153,10 +157,12 @@ def bundle_log(workspace: Workspace, bundle: str, preset: str | None = None) -> 
     held = [
         name for name, entry in history.aliases(known.preset).items() if entry.bundle_id == known.bundle_id
     ]
+    entries = history.log(known.bundle_id)
     return BundleLog(
         known.bundle_id,
         history.folders_of(known.bundle_id)[0],
-        history.log(known.bundle_id),
+        entries,
+        [history.path_of(entry) for entry in entries],
         held,
         history.withdrawn(known.bundle_id) is not None,
     )

@@ -76,6 +76,7 @@ def test_an_alias_names_a_bundle_for_other_verbs(ids: dict[str, str]) -> None:
     assert f"champion of tiny: {ids['two'][:12]} (stage 3), replacing {ids['one'][:12]}" in promoted.stdout
     text = run("registry", "log", "previous").stdout
     assert f"bundle {ids['one']} in runs/one: previous" in text
+    assert all(line.split()[-1] == "runs/one" for line in text.splitlines() if " accepted " in line)
     back = run("rollback")
     assert f"champion of tiny: {ids['one'][:12]} again, replacing {ids['two'][:12]}\n" in back.stdout
     fails("name the bundle, as in `animatic registry log champion`", "registry", "log")
