@@ -226,7 +226,7 @@ class Architecture(Section):
         """Names what the network predicts, on which latents: prediction errors compare where it is equal.
 
         As "v:1f0c77a2": the parameterisation, and a digest of it, the noise schedule and the settings of the
-        codec. The codec's weights do not count.
+        codec. The codec's weights do not count: add their digest where it has any.
         """
         codec = self.codec.model_dump(mode="json", exclude={"path", "slicing", "decode_tile"})
         digest = digest_of({"diffusion": self.diffusion.model_dump(mode="json"), "codec": codec})

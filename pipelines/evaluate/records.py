@@ -85,7 +85,8 @@ class SystemRecord(TypedDict):
     ``digest`` identifies it: the id of a bundle, or the digest of generated files or of weights.
     ``frozen_parts`` are the digests of an autoencoder and encoders that a bundle does not contain;
     ``chunk`` is the number of clips in one batch, on which the last bits of the network's results may depend.
-    ``predicts`` is :attr:`models.architecture.Architecture.denoising_target`.
+    ``predicts`` is :attr:`models.architecture.Architecture.denoising_target`, followed by a digest of the
+    autoencoder's weights if it has any.
     """
 
     kind: Literal["bundle", "generated", "baseline"]

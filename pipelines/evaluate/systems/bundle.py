@@ -12,7 +12,7 @@ import numpy as np
 from core.config.identity import IdentityFormat
 from core.errors import AnimaticError
 from core.files import content_digests
-from models.bundle import Bundle, open_bundle
+from models.bundle import Bundle, open_bundle, with_paths
 from models.diffusion.settings import SamplingSettings
 from pipelines.evaluate.clips import Pixels, RealClip, SampleShape
 from pipelines.evaluate.config import EvaluateConfig
@@ -131,7 +131,7 @@ def bundle_system(
         "sampling": RECORDED_SAMPLING.values(config.sampling),
         "fps_condition": config.fps_condition,
         "chunk": config.chunk,
-        "predicts": architecture.denoising_target,
+        "predicts": _predicts(bundle, config.codec),
     }
     parts = {name: Path(path) for name, path in config.frozen_parts.items() if path is not None}
     if parts:
@@ -145,3 +145,18 @@ def bundle_system(
         codec=config.codec,
         encoders=config.encoders,
     )
+
+
+def _predicts(bundle: Bundle, codec: str | None) -> str:
+    """``denoising_target``, with a digest of the weights that make the latents where the codec has any.
+
+    Raises AnimaticError where the autoencoder is missing.
+    """
+    architecture = with_paths(bundle.complete_architecture(), codec, None)
+    target = architecture.denoising_target
+    if architecture.codec.kind == "dct":
+        return target
+    from models.encoders.build import build_codec
+    from models.encoders.digests import codec_digest
+
+    return f"{target}:{codec_digest(build_codec(architecture.codec))[:8]}"

@@ -2,13 +2,18 @@
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from core.errors import AnimaticError
+from models.bundle import open_bundle
+from models.checkpoints import import_checkpoint
 from models.denoising import QUANTILES, held_out_losses
+from pipelines.evaluate import EvaluateConfig, bundle_system
 from pipelines.evaluate.clips import ClipPair, RealClip
 from pipelines.evaluate.metrics import REGISTRY, choose
 from pipelines.evaluate.metrics.denoising_loss import _batch
 from pipelines.evaluate.report import versions
+from tests.support.published import SMALL, random_state
 from tests.support.small_animator import small_animator, small_architecture
 
 METRIC = REGISTRY["denoising_loss"]
@@ -51,6 +56,21 @@ def test_the_version_names_what_the_network_predicts() -> None:
     ]
     assert len(set(found)) == 4 and found[0] == found[-1]
     assert found[0].startswith("denoising_loss/1+v:") and found[1].startswith("denoising_loss/1+eps:")
+
+
+def test_the_version_names_the_weights_of_the_autoencoder(tmp_path) -> None:
+    """Whether they are in the bundle or in a file; those of the decoder make no latents."""
+    state, weights = random_state(SMALL["gated"]), tmp_path / "weights.safetensors"
+    save_file(state, weights)
+    import_checkpoint(weights, tmp_path / "bundle", "gated", variants=SMALL)
+    bundle, config = open_bundle(tmp_path / "bundle"), EvaluateConfig(data="clips", output=tmp_path)
+    first = bundle_system(bundle, config).record["predicts"]
+    assert first.startswith(f"{SMALL['gated'].architecture.denoising_target}:")
+    changed = config.model_copy(update={"codec": str(weights)})
+    for part, makes_latents in (("decoder.conv_out", False), ("encoder.conv_in", True)):
+        key = f"first_stage_model.{part}.bias"
+        save_file({**state, key: state[key] + 1}, weights)
+        assert (bundle_system(bundle, changed).record["predicts"] != first) == makes_latents
 
 
 def test_clips_of_another_system_have_no_network_to_measure() -> None:
