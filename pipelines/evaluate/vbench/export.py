@@ -32,6 +32,8 @@ from pipelines.evaluate.vbench.layout import (
     VIDEOS,
     VBenchPrompt,
     clip_name,
+    name_problem,
+    named_by_key,
     require_names,
 )
 from pipelines.video.frames import UndecodableError, read_image
@@ -136,11 +138,11 @@ def export_evaluation(
 ) -> int:
     """Write the generated clips of an evaluation, and their pictures, in VBench's layout for own pictures.
 
-    ``videos/CAPTION-0.mp4`` and ``images/CAPTION.png``; a caption that several clips share is followed by the
-    clip's key. ``on_progress`` is called with (clips done, clips). Returns the number of clips.
+    ``videos/CAPTION-0.mp4`` and ``images/CAPTION.png``; a caption that several clips share, or that cannot be
+    the name of a file, is followed by the clip's key. ``on_progress`` is called with (clips done, clips).
+    Returns the number of clips.
 
-    Raises AnimaticError if the folder has no finished evaluation, a file of it is missing or damaged, or a
-    caption cannot be the name of a file.
+    Raises AnimaticError if the folder has no finished evaluation, or a file of it is missing or damaged.
     """
     report, folder = read_report(evaluation / REPORT), EvaluationFolder(evaluation)
     folder.require_clips_of(report)
@@ -168,10 +170,10 @@ def _names(chunks: Sequence[Sequence[StoredClip]]) -> dict[str, str]:
     """By key the name of a clip."""
     clips = [clip for chunk in chunks for clip in chunk]
     count = Counter(clip["caption"] for clip in clips)
-    names = {
-        clip["key"]: f"{clip['caption']} {clip['key']}" if count[clip["caption"]] > 1 else clip["caption"]
-        for clip in clips
-    }
+    names = {}
+    for key, caption in ((clip["key"], clip["caption"]) for clip in clips):
+        is_name = count[caption] == 1 and not name_problem(caption)
+        names[key] = caption if is_name else named_by_key(caption, key)
     require_names(names.values())
     return names
 

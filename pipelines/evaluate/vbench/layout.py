@@ -67,16 +67,31 @@ def clip_name(prompt: str, index: int) -> str:
     return f"{prompt}-{index}.mp4"
 
 
+def name_problem(prompt: str) -> str:
+    """Why a prompt cannot be the name of a file, as "is too long for …"; empty if it can."""
+    if not prompt or "/" in prompt or "\0" in prompt or prompt.startswith("."):
+        return "cannot be the name of a file"
+    try:
+        name = clip_name(prompt, 0).encode()
+    except UnicodeEncodeError:
+        return "cannot be the name of a file"
+    return "is too long for the name of a file" if len(name) > _NAME_BYTES else ""
+
+
+def named_by_key(caption: str, key: str) -> str:
+    """A name for a clip whose caption cannot be one alone: as much of it as can, and the clip's key."""
+    room = _NAME_BYTES - len(clip_name(f" {key}", 0).encode())
+    text = caption.translate({ord("/"): " ", 0: " "}).lstrip(". ").encode(errors="replace")
+    return f"{text[:room].decode(errors='ignore')} {key}".strip()
+
+
 def require_names(prompts: Iterable[str]) -> None:
     """Raise AnimaticError unless each prompt can be a file's name, and no two are equal."""
     seen: set[str] = set()
     for prompt in prompts:
-        if "/" in prompt or "\0" in prompt or prompt.startswith("."):
-            raise AnimaticError(f"prompt {prompt[:80]!r} cannot be the name of a file, as VBench expects")
-        if len(clip_name(prompt, 0).encode()) > _NAME_BYTES:
-            raise AnimaticError(
-                f"prompt {prompt[:80]!r} is too long for the name of a file, as VBench expects"
-            )
+        problem = name_problem(prompt)
+        if problem:
+            raise AnimaticError(f"prompt {prompt[:80]!r} {problem}, as VBench expects")
         if prompt in seen:
             raise AnimaticError(
                 f"prompt {prompt[:80]!r} occurs twice: VBench identifies clips by their prompt"

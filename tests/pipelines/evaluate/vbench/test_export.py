@@ -113,6 +113,17 @@ def test_a_list_that_vbench_could_not_use_is_refused(info, tmp_path, changes, me
         read_prompts(info, tmp_path / "16-9")
 
 
+def test_captions_that_cannot_be_names_are_followed_by_the_clips_key(tmp_path):
+    captions = ["dog / cat", "é" * 200, ".hidden", "", "a\0b", "a fox"]
+    still = np.zeros((2, 32, 32, 3), np.uint8)
+    clips = [RealClip(f"k{n}", text, 8.0, still, source=f"s{n}") for n, text in enumerate(captions)]
+    write_report(tmp_path / "evaluation", [ClipPair(clip, still) for clip in clips])
+    assert export_evaluation(tmp_path / "evaluation", tmp_path / "out", 8.0) == len(captions)
+    names = {"dog   cat k0", "é" * 123 + " k1", "hidden k2", "k3", "a b k4", "a fox"}
+    assert {path.stem for path in (tmp_path / "out" / "images").iterdir()} == names
+    assert {path.name for path in (tmp_path / "out" / "videos").iterdir()} == {f"{n}-0.mp4" for n in names}
+
+
 def test_an_evaluation_becomes_clips_with_their_own_pictures(tmp_path):
     random = np.random.default_rng(0)
     captions = ["a boat", "a fox", "a boat"]
