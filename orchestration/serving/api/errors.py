@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import secrets
 from collections.abc import Callable
 from typing import Protocol
@@ -11,7 +12,7 @@ from typing import Protocol
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,6 +38,8 @@ _LIMITS: dict[type[RetryLaterError], ApiErrorCode] = {
 _LONGEST_PATH = 100
 # Seconds after which a client may ask again while the database does not answer.
 _RETRY_S = 5.0
+# Ids of requests that may be logged and answered as they come.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 def error_response(error: ApiError, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -118,8 +121,9 @@ def _methods(app: FastAPI, path: str) -> list[str]:
 class FaultBorder:
     """ASGI middleware: an exception of a route becomes 500 with an id, which the log has with the traceback.
 
-    Every answer gets the id as ``X-Request-Id``, may not be sniffed for another type, and is not stored by
-    caches unless it states otherwise.
+    The id is that of the request's own ``X-Request-Id``: a proxy before this one, as Ray Serve's, adds it to
+    the answer too. Every answer has it, may not be sniffed for another type, and is not stored by caches
+    unless it states otherwise.
     """
 
     def __init__(self, app: ASGIApp, rejected: Callable[[str], None]) -> None:
@@ -129,7 +133,7 @@ class FaultBorder:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        number, started = secrets.token_hex(8), False
+        number, started = _request_id(scope), False
 
         async def sending(message: Message) -> None:
             nonlocal started
@@ -150,3 +154,9 @@ class FaultBorder:
                 raise  # the server closes the connection, so that the client sees a body that is cut off
             error = ApiError("internal", f"the service failed; its log has the cause under request {number}")
             await error_response(error)(scope, receive, sending)
+
+
+def _request_id(scope: Scope) -> str:
+    """The id that a request came with, or a new one."""
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)

@@ -53,6 +53,16 @@ def test_a_fault_is_answered_with_the_id_of_its_log_entry(
     assert "secret detail" in caplog.text
 
 
+@pytest.mark.parametrize(("given", "used"), [("0ce94f70-d9f0", True), ("a\tb", False), ("a" * 101, False)])
+def test_a_fault_has_the_id_that_a_proxy_gave_its_request(
+    service: ApiService, monkeypatch: pytest.MonkeyPatch, given: str, used: bool
+) -> None:
+    monkeypatch.setattr(service.store, "replicas", lambda: 1 / 0)
+    answer = service.client.get("/v1/models", headers={"X-Request-Id": given})
+    assert (answer.headers["x-request-id"] == given) is used
+    assert answer.headers["x-request-id"] in answer.json()["error"]["message"]
+
+
 def test_an_outage_of_the_database_is_answered_with_the_time_to_retry(
     service: ApiService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
