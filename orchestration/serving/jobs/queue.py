@@ -6,7 +6,7 @@ import secrets
 import statistics
 from dataclasses import replace
 
-from sqlalchemy import Connection, RowMapping, Select, Subquery, delete, func, insert, select
+from sqlalchemy import Connection, RowMapping, Select, Subquery, delete, func, insert, or_, select
 
 from orchestration.serving.jobs.database import Database, Lock
 from orchestration.serving.jobs.records import (
@@ -134,7 +134,9 @@ def _submitted(connection: Connection, owner: str, idempotency: tuple[str, str])
 
 
 def _check_rate(connection: Connection, owner: str, most: int, now: float) -> None:
-    connection.execute(delete(submissions).where(submissions.c.at <= now - _MINUTE_S))
+    # A clock that was set back would count those from before it for longer than a minute.
+    other = or_(submissions.c.at <= now - _MINUTE_S, submissions.c.at > now + _MINUTE_S)
+    connection.execute(delete(submissions).where(other))
     recent = select(func.count(), func.min(submissions.c.at)).where(submissions.c.owner == owner)
     number, oldest = connection.execute(recent).one()
     if number >= most:

@@ -35,7 +35,7 @@ def reports(database: Database) -> list[ReplicaStatus]:
     found = []
     for row in rows:
         status = ReplicaReport.model_validate_json(row["report"])
-        live = row["reported"] > now - LIVE_S
+        live = abs(now - row["reported"]) < LIVE_S  # not one from before the clock was set back either
         found.append(
             ReplicaStatus(
                 **{name: getattr(status, name) for name in ReplicaReport.model_fields},

@@ -189,7 +189,8 @@ class JobStore:
         Those that were to be cancelled are; those that lost ``attempts`` replicas fail as ``replica_lost``.
         Each job has its last attempt alone: another of its batch may be what the replicas were lost by.
         """
-        return upkeep.requeue_abandoned(self._database, self._rules.attempts, self._rules.keep_s)
+        rules = self._rules
+        return upkeep.requeue_abandoned(self._database, rules.attempts, rules.keep_s, rules.lease_s)
 
     def fail_unservable(self, after_s: float = _UNSERVED_S) -> int:
         """Fail jobs that wait longer for a model that live replicas do not serve; the number of them.

@@ -74,16 +74,18 @@ def remove(database: Database, job_id: str) -> Job | None:
         return job if removed == 1 else None
 
 
-def requeue_abandoned(database: Database, attempts: int, keep_s: float) -> int:
+def requeue_abandoned(database: Database, attempts: int, keep_s: float, lease_s: float) -> int:
     """See :meth:`JobStore.requeue_abandoned`."""
     with database.reading() as connection:  # most looks find nothing, and need not write
-        if not _abandoned(connection, database.now(connection)):
+        if not _abandoned(connection, database.now(connection), lease_s):
             return 0
     with database.writing() as connection:
         database.serialise(connection, Lock.UPKEEP)
         now = database.now(connection)
         # Whole batches, so that they are claimed again as they were: their replica is gone.
-        abandoned = and_(jobs.c.state == "in_progress", jobs.c.batch.in_(_abandoned(connection, now)))
+        abandoned = and_(
+            jobs.c.state == "in_progress", jobs.c.batch.in_(_abandoned(connection, now, lease_s))
+        )
         gone, lost = jobs.c.cancel.is_(True), jobs.c.lost + 1 >= attempts
         ended = or_(gone, lost)
         # One of them may be what its replicas were lost by: the others get an attempt without it.
@@ -129,9 +131,10 @@ def fail_unservable(
         return len(rows)
 
 
-def _abandoned(connection: Connection, now: float) -> list[str]:
-    """Batches with a lease that has ended."""
-    ended = and_(jobs.c.state == "in_progress", jobs.c.lease < now)
+def _abandoned(connection: Connection, now: float, lease_s: float) -> list[str]:
+    """Batches with a lease that has ended, or that no replica renews since the clock was set back."""
+    over = or_(jobs.c.lease < now, jobs.c.lease > now + 2 * lease_s)
+    ended = and_(jobs.c.state == "in_progress", over)
     return [str(batch) for batch in connection.scalars(select(jobs.c.batch).where(ended).distinct())]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from orchestration.serving.counters import ENDED
 from orchestration.serving.jobs import Job, JobStore, ModelStatus
-from tests.support.job_stores import Clock, complete, picture, report, serving, submit
+from orchestration.serving.settings import LimitSettings
+from tests.support.job_stores import Clock, complete, picture, report, serving, spec, submit
 
 
 def _run(store: JobStore, size: int = 1000) -> Job:
@@ -167,3 +168,16 @@ def test_states_and_waiting_time_are_measured(store: JobStore, clock: Clock) -> 
     clock.forward(2)
     assert store.count_states() == {"in_progress": 1, "queued": 1}
     assert store.oldest_wait_s() == 2.0
+
+
+def test_a_clock_that_is_set_back_stops_neither_lost_jobs_nor_submissions(
+    store: JobStore, clock: Clock
+) -> None:
+    job, limits = submit(store), LimitSettings(requests_per_minute=1)
+    report(store)
+    store.claim("r1", {"champion"}, 1)
+    clock.forward(-3600)
+    assert [replica.live for replica in store.replicas()] == [False]
+    assert store.requeue_abandoned() == 1
+    assert _get(store, job).state == "queued"
+    assert store.submit(spec(), job.owner, limits).created
