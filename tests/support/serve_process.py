@@ -22,7 +22,7 @@ from tests.support.waiting import wait_until
 _COMMAND = "from orchestration.cli import main; main()"
 API, ENGINE, PROXY, CONTROLLER = (
     "ray::ServeReplica:animatic:Api",
-    "ray::ServeReplica:animatic:Engine",
+    "ray::ServeReplica:animatic-engine:Engine",
     "ray::ProxyActor",
     "ray::ServeController",
 )

@@ -19,6 +19,8 @@ from orchestration.serving.engine import ENVIRONMENT
 from orchestration.serving.settings import EngineSettings, ServingSettings
 
 APPLICATION = "animatic"
+# The engine's own, where it can be stopped before the API is.
+ENGINE_APPLICATION = "animatic-engine"
 # Requests of one API process at a time; each follower of a video's events is one.
 _REQUESTS = 1000
 # Followers of events are cut off after this time when the service stops: their requests would never end.
@@ -53,7 +55,23 @@ def application(settings: ServingSettings) -> serve.Application:
     Raises AnimaticError where the nodes of the cluster do not share the stores.
     """
     check_shared(settings)
-    api = serve.deployment(
+    return _api(settings).bind(settings, _engine(settings).bind(settings))
+
+
+def applications(settings: ServingSettings) -> list[serve.RunTarget]:
+    """The same as two applications: while that of the engine ends, that of the API answers still.
+
+    Raises AnimaticError where the nodes of the cluster do not share the stores.
+    """
+    check_shared(settings)
+    return [
+        serve.RunTarget(_api(settings).bind(settings), name=APPLICATION, route_prefix="/"),
+        serve.RunTarget(_engine(settings).bind(settings), name=ENGINE_APPLICATION, route_prefix=None),
+    ]
+
+
+def _api(settings: ServingSettings) -> serve.Deployment:
+    return serve.deployment(
         serve.ingress()(ApiReplica),
         name="Api",
         num_replicas=settings.http.replicas,
@@ -64,9 +82,12 @@ def application(settings: ServingSettings) -> serve.Application:
         graceful_shutdown_timeout_s=_API_STOP_S,
         logging_config={"enable_access_log": False},
     )
+
+
+def _engine(settings: ServingSettings) -> serve.Deployment:
     own = settings.engine
     gpus = own.gpus if own.gpus is not None else float(ray.cluster_resources().get("GPU", 0) > 0)
-    engine = serve.deployment(
+    return serve.deployment(
         EngineReplica,
         name="Engine",
         ray_actor_options={"num_cpus": 0, "num_gpus": gpus, "runtime_env": {"env_vars": dict(ENVIRONMENT)}},
@@ -75,7 +96,6 @@ def application(settings: ServingSettings) -> serve.Application:
         graceful_shutdown_wait_loop_s=0.2,
         graceful_shutdown_timeout_s=own.stop_seconds + _ENGINE_STOP_S,
     )
-    return api.bind(settings, engine.bind(settings))
 
 
 def _autoscaling(engine: EngineSettings) -> AutoscalingConfig:

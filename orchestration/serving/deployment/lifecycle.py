@@ -16,7 +16,7 @@ from ray.serve._private.common import DeploymentStatus
 from ray.serve.schema import ApplicationStatus
 
 from core.errors import AnimaticError, last_line
-from orchestration.serving.deployment.application import APPLICATION, application
+from orchestration.serving.deployment.application import APPLICATION, ENGINE_APPLICATION, applications
 from orchestration.serving.deployment.following import Follower
 from orchestration.serving.jobs import JobStore, JobStoreError
 from orchestration.serving.settings import ServingSettings
@@ -142,7 +142,7 @@ def _start(settings: ServingSettings, address: str | None) -> None:
             proxy_location="EveryNode" if address else "HeadOnly",
             http_options={"host": http.host, "port": http.port, "keep_alive_timeout_s": _KEEP_ALIVE_S},
         )
-        serve.run(application(settings), name=APPLICATION, route_prefix="/")
+        serve.run_many(applications(settings))
     except (RayError, RuntimeError) as error:
         raise AnimaticError(f"the service did not start: {_cause() or last_line(error)}") from error
 
@@ -150,23 +150,25 @@ def _start(settings: ServingSettings, address: str | None) -> None:
 def _cause() -> str:
     """What Ray Serve reports of the deployment that did not start; nothing if it reports nothing."""
     with contextlib.suppress(RayError, RuntimeError):
-        found = serve.status().applications.get(APPLICATION)
-        for deployment in [] if found is None else found.deployments.values():
-            if deployment.status in _FAILED:
-                return last_line(deployment.message)
+        found = serve.status().applications
+        for name in (APPLICATION, ENGINE_APPLICATION):
+            for deployment in found[name].deployments.values() if name in found else ():
+                if deployment.status in _FAILED:
+                    return last_line(deployment.message)
     return ""
 
 
 def _drain(settings: ServingSettings, say: Say) -> None:
-    """End the application: its replicas finish what runs, or release it."""
+    """End the service: the engine's replicas finish what runs, or release it, while the API answers."""
     seconds = settings.engine.stop_seconds
     say(f"stopping: running videos have {seconds:g} s to end, waiting ones are kept; Ctrl-C stops at once")
     with contextlib.suppress(RayError, RuntimeError):  # what has ended needs no end
-        serve.delete(APPLICATION, _blocking=False)
-        while _deployed():
-            time.sleep(_LOOK_S / 2)
+        for name in (ENGINE_APPLICATION, APPLICATION):
+            serve.delete(name, _blocking=False)
+            while _deployed(name):
+                time.sleep(_LOOK_S / 2)
 
 
-def _deployed() -> bool:
-    found = serve.status().applications.get(APPLICATION)
+def _deployed(name: str) -> bool:
+    found = serve.status().applications.get(name)
     return found is not None and found.status is not ApplicationStatus.NOT_STARTED

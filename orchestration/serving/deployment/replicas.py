@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 class ApiReplica:
     """Answers requests. It is stateless, and needs no device."""
 
-    def __init__(self, settings: ServingSettings, engine: DeploymentHandle) -> None:
+    def __init__(self, settings: ServingSettings, engine: DeploymentHandle | None = None) -> None:
         """Args:
-        engine: never called: that the API refers to it makes it part of the application.
+        engine: never called: that the API refers to it makes it part of the API's application.
         """
         check_shared(settings)
         self._settings, self._stores = settings, open_stores(settings)

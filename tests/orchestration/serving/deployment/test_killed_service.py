@@ -92,3 +92,13 @@ def test_the_command_ends_in_one_line_where_ray_dies(tmp_path: Path, exports: Pa
         assert service.output.splitlines()[-1].startswith("error: Ray ended under the service")
         assert "Traceback" not in service.output
         assert service.left() == []
+
+
+def test_the_api_answers_until_running_videos_have_ended(tmp_path: Path, exports: Path) -> None:
+    with serving(tmp_path, exports, *OPTIONS) as service:
+        video = service.submit(picture(), num_inference_steps=STEPS)
+        service.at_step(video, 5)
+        events = requests.get(f"{service.url()}/v1/videos/{video}/events", timeout=90, stream=True)
+        assert service.stop() == 143
+        assert '"status":"completed"' in events.text
+        assert service.left() == []
