@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from core.files import atomic_file, sha256
 from core.lock import file_lock
-from core.storage import Folder, StoreError
+from core.storage import Folder, StoreError, UnavailableError
 from orchestration.serving.jobs import Clip, Job, JobStore, StorageFullError, StoredPicture
 
 _PICTURES, _CLIPS = "pictures", "clips"
@@ -56,16 +56,24 @@ class Results:
         try:
             self._folder.write(name, content)
         except StoreError as error:
-            if getattr(error.__cause__, "errno", None) not in _FULL:
+            if not _is_full(error):
                 raise
             raise StorageFullError(f"the results store is full: {error}", _FULL_S) from error
         digest = hashlib.sha256(content).hexdigest()
         return StoredPicture(name=name, sha256=digest, bytes=len(content), width=width, height=height)
 
     def put(self, name: str, file: Path) -> StoredFile:
-        """Store a clip under a name that its job and attempt have alone; atomically."""
+        """Store a clip under a name that its job and attempt have alone; atomically.
+
+        Raises UnavailableError where the disk is full, which may pass: clips expire, and operators make room.
+        """
         stored = StoredFile(f"{_CLIPS}/{name}", sha256(file), file.stat().st_size)
-        self._folder.store(stored.name, file)
+        try:
+            self._folder.store(stored.name, file)
+        except StoreError as error:
+            if not _is_full(error):
+                raise
+            raise UnavailableError(f"the results store is full: {error}") from error
         return stored
 
     def read(self, name: str) -> bytes:
@@ -144,6 +152,10 @@ class Results:
 
 
 # A file that is still being written has the name of its object with a dot before it: see core.files.
+
+
+def _is_full(error: StoreError) -> bool:
+    return getattr(error.__cause__, "errno", None) in _FULL
 
 
 def _time_of(picture: str) -> float:

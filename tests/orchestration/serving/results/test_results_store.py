@@ -10,7 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from core.storage import Folder, StoreError
+from core.storage import Folder, StoreError, UnavailableError
 from orchestration.serving.jobs import Clip, Job, JobStore, StorageFullError, StoreRules
 from orchestration.serving.results import Results
 from tests.support.job_stores import Clock, made_by, picture, sqlite_url, submit
@@ -81,6 +81,21 @@ def test_full_disk_is_a_refusal_that_may_pass(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(Path, "write_bytes", refuse)
     with pytest.raises(StorageFullError, match="No space left"):
         results.put_picture(_CONTENT, 64, 40)
+
+
+def test_a_full_disk_is_an_outage_for_clips_whose_jobs_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(_CONTENT)
+    local = Results(tmp_path / "full", tmp_path / "cache")
+    monkeypatch.setattr("core.storage.shutil.copyfile", refuse)
+    with pytest.raises(UnavailableError, match="No space left"):
+        local.put("video_1-1.mp4", clip)
+    assert [path for path in (tmp_path / "full").rglob("*") if path.is_file()] == []
 
 
 def test_clip_is_stored_and_read_from_a_local_file(results: Results, store: JobStore, tmp_path: Path) -> None:
