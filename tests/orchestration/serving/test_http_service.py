@@ -7,13 +7,11 @@ import requests
 from models.animate import animate
 from orchestration.media import to_frames, write_clip
 from orchestration.pictures import open_picture, to_tensor
-from tests.support.serving import FixedModels, export_moving, http_service, picture
+from tests.support.serving import FixedModels, http_service, picture
 from tests.support.waiting import wait_until
 
 
-def test_a_picture_posted_by_http_becomes_the_clip_that_animate_makes(tmp_path: Path):
-    export_moving(tmp_path / "exports", tmp_path)
-    models = FixedModels(tmp_path / "exports", tmp_path / "cache")
+def test_a_picture_posted_by_http_becomes_the_clip_that_animate_makes(models: FixedModels, tmp_path: Path):
     with http_service(tmp_path / "state", models) as (_, url):
         assert requests.get(f"{url}/readyz", timeout=60).json()["ready"]
         answer = requests.post(

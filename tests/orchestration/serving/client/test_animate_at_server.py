@@ -15,16 +15,9 @@ from orchestration.media import to_frames, write_clip
 from orchestration.pictures import open_picture, to_tensor
 from orchestration.serving.settings import ServingSettings
 from tests.support.command import fails, run
-from tests.support.serving import FixedModels, Service, StepGate, export_moving, http_service, picture
+from tests.support.serving import FixedModels, Service, StepGate, http_service, picture
 
 Started = tuple[Service, str, FixedModels]
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> FixedModels:
-    folder = tmp_path_factory.mktemp("exports")
-    export_moving(folder / "exports", folder)
-    return FixedModels(folder / "exports", folder / "cache")
 
 
 @pytest.fixture(scope="module")

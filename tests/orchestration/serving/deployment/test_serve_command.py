@@ -4,12 +4,10 @@ from pathlib import Path
 
 from tests.support.command import run
 from tests.support.serve_process import serving
-from tests.support.serving import export_moving, picture
+from tests.support.serving import picture
 
 
-def test_serves_the_clip_that_animate_makes_and_leaves_nothing_running(tmp_path: Path) -> None:
-    exports = tmp_path / "exports"
-    export_moving(exports, tmp_path)
+def test_serves_the_clip_that_animate_makes_and_leaves_nothing_running(exports: Path, tmp_path: Path) -> None:
     (tmp_path / "picture.png").write_bytes(picture())
     with serving(tmp_path / "service", exports) as service:
         video = service.submit(picture(), seed=7)
@@ -17,7 +15,7 @@ def test_serves_the_clip_that_animate_makes_and_leaves_nothing_running(tmp_path:
         clip = service.content(video)
         exit_code = service.stop()
     assert ended["status"] == "completed"
-    bundle = next((tmp_path / "runs").glob("bundle-*"))
+    bundle = exports.parent / "runs" / "bundle-0"
     made = tmp_path / "clip.mp4"
     result = run(
         "animate", tmp_path / "picture.png", "a ball rolls", "--bundle", bundle, "--seed", 7, "--out", made

@@ -137,15 +137,6 @@ def published(templates: Path, tmp_path: Path) -> Published:
     return Published(tmp_path / "exports", templates)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads that wait for each other are slow where tests run side by side."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def replica(tmp_path: Path) -> Iterator[Callable[..., Replica]]:
     """Replicas of a service that serves ``tmp_path/exports``; ``source``: further settings of the source."""
