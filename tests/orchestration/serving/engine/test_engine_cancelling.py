@@ -8,7 +8,7 @@ from orchestration import media
 from tests.support.serving import STEPS, frames_of, picture
 from tests.support.waiting import wait_until
 
-MORE = {"steps": 6}
+MORE = {"steps": STEPS + 1}
 
 
 def test_a_member_leaves_its_batch_at_the_next_step_and_the_others_are_completed(serve, gate):
@@ -54,7 +54,7 @@ def test_a_job_is_cancelled_while_its_clip_waits_to_be_written(serve, monkeypatc
     write_clip_file = media.write_clip_file
 
     def slow(frames, path, fps):
-        assert written.wait(60)
+        assert written.wait(200)
         return write_clip_file(frames, path, fps)
 
     monkeypatch.setattr(media, "write_clip_file", slow)
