@@ -56,7 +56,7 @@ class ServeProcess:
         """What it printed so far."""
         return self._log.read_text()
 
-    def url(self, timeout_s: float = 90) -> str:
+    def url(self, timeout_s: float = 200) -> str:
         """Where it answers, once it is ready."""
         found = self._until(
             lambda: re.search(r"^(http://\S+)  the page", self.output, re.MULTILINE), timeout_s
@@ -69,7 +69,7 @@ class ServeProcess:
             f"{self.url()}/v1/videos",
             data={name: str(value) for name, value in {"prompt": "a ball rolls", **fields}.items()},
             files={"input_reference": ("picture.png", picture)},
-            timeout=30,
+            timeout=60,
         )
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
@@ -82,7 +82,7 @@ class ServeProcess:
             return {}
         return dict(answer.json()) if answer.status_code == 200 else {}
 
-    def ended(self, video: str, timeout_s: float = 90) -> dict[str, Any]:
+    def ended(self, video: str, timeout_s: float = 200) -> dict[str, Any]:
         """The video, once it has ended."""
 
         def look() -> dict[str, Any]:
@@ -91,13 +91,13 @@ class ServeProcess:
 
         return self._until(look, timeout_s)
 
-    def at_step(self, video: str, step: int, timeout_s: float = 60) -> None:
+    def at_step(self, video: str, step: int, timeout_s: float = 200) -> None:
         """Return once the video runs, and has reached a step."""
         self._until(lambda: (self.video(video).get("step") or 0) >= step, timeout_s)
 
     def content(self, video: str) -> bytes:
         """The clip of a completed video."""
-        answer = requests.get(f"{self.url()}/v1/videos/{video}/content", timeout=30)
+        answer = requests.get(f"{self.url()}/v1/videos/{video}/content", timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.content
 
@@ -123,7 +123,7 @@ class ServeProcess:
             process.kill()
         self.process.wait(30)
 
-    def stop(self, signum: signal.Signals = signal.SIGTERM, timeout_s: float = 60) -> int:
+    def stop(self, signum: signal.Signals = signal.SIGTERM, timeout_s: float = 120) -> int:
         """Its exit code."""
         self.processes()
         self.process.send_signal(signum)

@@ -50,6 +50,8 @@ from tests.support.waiting import wait_until
 
 # Of sampling, unless a job asks for others.
 STEPS = 3
+# On a busy machine a clip takes a minute.
+_PATIENCE_S = 200.0
 ENDED = ("completed", "failed", "cancelled", "expired")
 
 
@@ -175,7 +177,7 @@ class StepGate:
                 if done == self._after:
                     self._go_on.clear()
                     self._reached.set()
-                    assert self._go_on.wait(60)
+                    assert self._go_on.wait(_PATIENCE_S)
                 return keep(done, steps)
 
             return sample_latents(*args, keep=waiting, **options)  # type: ignore[arg-type]
@@ -189,7 +191,7 @@ class StepGate:
 
     def wait(self) -> None:
         """Return once a batch waits."""
-        assert self._reached.wait(60)
+        assert self._reached.wait(_PATIENCE_S)
 
     def go_on(self, until: int) -> None:
         """Let the batch go on, and return once it waits after a later step."""
@@ -223,10 +225,10 @@ class Service:
         width, height = Image.open(io.BytesIO(content)).size
         return self.results.put_picture(content, width, height)
 
-    def wait(self, *jobs: Job, timeout_s: float = 60) -> list[Job]:
+    def wait(self, *jobs: Job, timeout_s: float = _PATIENCE_S) -> list[Job]:
         """The jobs, once all have ended."""
 
-        wait_until(lambda: self.ended(*jobs), timeout_s, every_s=0.01)
+        wait_until(lambda: self.ended(*jobs), timeout_s, every_s=0.02)
         return self.all(*jobs)
 
     def ended(self, *jobs: Job) -> bool:

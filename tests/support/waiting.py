@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 def wait_until(
     look: Callable[[], T],
-    timeout_s: float = 60,
+    timeout_s: float = 120,
     ended: Callable[[], str | None] = lambda: None,
     every_s: float = 0.05,
 ) -> T:

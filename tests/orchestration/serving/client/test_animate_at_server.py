@@ -16,6 +16,7 @@ from orchestration.pictures import open_picture, to_tensor
 from orchestration.serving.settings import ServingSettings
 from tests.support.command import fails, run
 from tests.support.serving import FixedModels, Service, StepGate, http_service, picture
+from tests.support.waiting import wait_until
 
 Started = tuple[Service, str, FixedModels]
 
@@ -109,9 +110,14 @@ def test_ctrl_c_cancels_the_video(service: Started, monkeypatch: pytest.MonkeyPa
     gate.install(monkeypatch)
     gate.close(after=1)
 
+    def continued() -> None:
+        """Let the device go on once the engine knows that the video was cancelled."""
+        wait_until(lambda: any(each.cancelled for each in started.engine.running), every_s=0.01)
+        gate.open()
+
     def interrupted(number: int, video: object) -> None:
         gate.wait()
-        threading.Timer(0.2, gate.open).start()
+        threading.Thread(target=continued).start()
         raise KeyboardInterrupt
 
     monkeypatch.setattr("orchestration.cli.remote._Lines", lambda count: interrupted)
