@@ -11,7 +11,7 @@ from tests.support.browser import Watched, chromium, watched
 from tests.support.page_service import PageService, page_service
 from tests.support.serving import picture as picture_of
 
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=90_000)  # on a busy machine a clip takes a minute
 
 
 @pytest.fixture(scope="module")
