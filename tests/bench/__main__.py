@@ -20,6 +20,7 @@ from tests.bench.networks import SIDE
 from tests.bench.planning import planning
 from tests.bench.recomputation import recomputation
 from tests.bench.sampling import sampling
+from tests.bench.serving import serving
 from tests.bench.timing import Result
 from tests.bench.training_step import training_steps
 
@@ -35,6 +36,7 @@ BENCHES: dict[str, Callable[[argparse.Namespace], list[Result]]] = {
     "loader": lambda o: loader(o.clips, o.rounds),
     "planning": lambda o: planning(o.rows),
     "evaluation": lambda o: evaluation(),
+    "serving": lambda o: serving(o.rounds, o.clips),
     "full-size": lambda o: full_size(o.rounds, o.steps),
     "training-step": lambda o: training_steps(o.rounds),
 }
@@ -72,7 +74,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     parser.add_argument("--rounds", type=_positive, default=5, help="measurements of each variant")
     parser.add_argument("--steps", type=_positive, default=50, help="of the sampling comparisons")
-    parser.add_argument("--clips", type=_positive, default=8, help="videos, of ingest and loader")
+    parser.add_argument("--clips", type=_positive, default=8, help="videos, of ingest, loader and serving")
     parser.add_argument("--rows", type=_positive, default=1_000_000, help="of the table that is planned")
     parser.add_argument("--threads", type=_positive, default=1, help="of the processor")
     parser.add_argument("--side", type=_positive, default=SIDE, help="of the tiny network's latents")
@@ -96,7 +98,8 @@ def _table(result: Result) -> Iterator[str]:
         memory = "" if row.peak_mib is None else f"{row.peak_mib:,.0f} MiB"
         rate = "" if row.tflops is None else f"{row.tflops:.2f}"
         error = "" if row.error is None else f"{row.error:.1e}"
-        figures = f"{row.seconds:>17.4f} {row.speedup:>7.2f}x {memory:>11} {rate:>8} {error:>11}"
+        speedup = "" if row.speedup is None else f"{row.speedup:.2f}x"
+        figures = f"{row.seconds:>17.4f} {speedup:>8} {memory:>11} {rate:>8} {error:>11}"
         yield f"  {row.variant:<36} {figures}"
 
 

@@ -108,3 +108,18 @@ def test_metrics_are_measured_over_as_many_clips_as_asked_for():
     assert len({pair.clip.key for pair in clips}) == 100
     assert len({pair.clip.source for pair in clips}) == 25
     assert not np.array_equal(clips[0].generated, clips[64].generated)
+
+
+@pytest.mark.slow
+def test_the_service_makes_every_clip_once_and_refuses_what_its_queue_has_no_room_for(tmp_path):
+    path = tmp_path / "figures.json"
+    assert main(["--only", "serving", "--rounds", "1", "--clips", "2", "--json", str(path)]) == 0
+    wall, processor, latency = json.loads(path.read_text())["results"]
+    assert [row["variant"] for row in wall["rows"]] == ["animate in a loop", "service"]
+    assert all(row["seconds"] > 0 for row in (*wall["rows"], *processor["rows"]))
+    assert [row["variant"] for row in latency["rows"]][::3] == [
+        "accept, p50",
+        "wait, p50",
+        "run, p50",
+        "content, p50",
+    ]

@@ -21,7 +21,7 @@ class Row:
 
     variant: str
     seconds: float
-    speedup: float
+    speedup: float | None = None
     error: float | None = None
     peak_mib: float | None = None
     tflops: float | None = None
