@@ -119,6 +119,18 @@ def test_the_page_fits_a_phone_and_its_text_has_contrast(
     assert not overflows(page) and page.evaluate(_LOW_CONTRAST) == []
 
 
+def test_the_video_in_view_never_covers_earlier_ones(
+    service: PageService, visit: Visit, picture: Path
+) -> None:
+    page = visit(service.url, viewport={"width": 1280, "height": 500}).page
+    ask(page, picture)
+    finished(page)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    stage, history = page.locator("#stage").bounding_box(), page.locator("#history").bounding_box()
+    assert stage is not None and history is not None
+    assert stage["y"] + stage["height"] <= history["y"]
+
+
 def test_a_clip_does_not_play_by_itself_where_less_motion_is_wanted(
     service: PageService, visit: Visit, picture: Path
 ) -> None:
