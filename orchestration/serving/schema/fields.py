@@ -12,6 +12,14 @@ from orchestration.serving.schema.errors import ApiError
 
 PICTURES = ("input_reference", "last_reference")
 _LONGEST_INPUT = 60
+# Fields of similar APIs, whose names are near to none of ours, or near to a wrong one.
+_ELSEWHERE = {
+    "seconds": "num_frames is the length in frames, fps their rate",
+    "image": "the picture is input_reference",
+    "image_url": "the picture is input_reference",
+    "n": "each request makes one video",
+    "user": "the name of an API key is the owner of its videos",
+}
 
 
 class VideoRequest(BaseModel):
@@ -93,9 +101,8 @@ def _parsed(fields: Mapping[str, object], *, text: bool) -> VideoRequest:
     unknown = next((name for name in fields if name not in known), None)
     if unknown is not None:
         name = unknown[:_LONGEST_INPUT]
-        raise ApiError(
-            "unknown_parameter", f"unknown field {name!r}{nearest(name, [*PICTURES, *known])}", param=name
-        )
+        hint = f": {_ELSEWHERE[name]}" if name in _ELSEWHERE else nearest(name, [*PICTURES, *known])
+        raise ApiError("unknown_parameter", f"unknown field {name!r}{hint}", param=name)
     try:
         if text:
             return VideoRequest.model_validate_strings(fields)

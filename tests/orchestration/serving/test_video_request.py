@@ -52,6 +52,11 @@ def test_an_unknown_field_is_refused_with_the_nearest_name() -> None:
         parse_form({"num_frame": "4"})
 
 
+def test_a_field_of_similar_apis_is_refused_with_ours() -> None:
+    with pytest.raises(ApiError, match="unknown field 'seconds': num_frames is the length in frames"):
+        parse_form({"seconds": "4"})
+
+
 def test_a_long_value_is_cut_in_the_message() -> None:
     with pytest.raises(ApiError) as raised:
         parse_json({"size": "1" * 100_000})
