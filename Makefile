@@ -117,7 +117,7 @@ read_options = options=(); \
 VERB = $(read_options) $(BIN)/animatic
 OPTIONS = "$${options[@]}"
 
-.PHONY: help setup demo prior data inspect verify encode score takedown train animate evaluate compare promote rollback lineage export sign verify-signature \
+.PHONY: help setup demo prior data inspect verify encode score takedown train animate serve evaluate compare promote rollback lineage export sign verify-signature \
 	study import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference dashboards \
 	bench mutants image clean
 
