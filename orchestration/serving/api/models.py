@@ -1,4 +1,4 @@
-"""Route of models."""
+"""Routes of models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from orchestration.serving.api.documented import errors
 from orchestration.serving.api.offers import listed
 from orchestration.serving.api.overview import overview
 from orchestration.serving.api.service import Asking, Serving
-from orchestration.serving.schema import ModelList
+from orchestration.serving.api.submission import requested_model
+from orchestration.serving.schema import ModelInfo, ModelList
 
 router = APIRouter(tags=["models"])
 
@@ -23,3 +24,17 @@ router = APIRouter(tags=["models"])
 def models(service: Serving, caller: Asking) -> ModelList:
     """The models that are served, the default one first; with the limits of every request."""
     return listed(overview(service), service.settings, key_required=service.access.required)
+
+
+@router.get(
+    "/v1/models/{model}",
+    operation_id="get_model",
+    summary="Get a model",
+    response_description="The model.",
+    responses=errors("model_not_found"),
+)
+def model(service: Serving, caller: Asking, model: str) -> ModelInfo:
+    """One model, by what a request may give as `model`: its name, or the id of its bundle."""
+    name, _ = requested_model(service, model)
+    found = listed(overview(service), service.settings, key_required=service.access.required).data
+    return next(info for info in found if name in (info.id, info.bundle.id))

@@ -62,6 +62,10 @@ def test_models_have_limits_and_the_default_one_first(service: ApiService) -> No
     assert (champion["defaults"]["num_inference_steps"], champion["defaults"]["guidance_scale"]) == (20, 5.0)
     assert body["data"][1]["limits"]["modes"] == ["animate"]
     assert body["limits"]["body_bytes"] == 20 * 2**20
+    for name in ("champion", BUNDLE, BUNDLE[:8]):
+        assert service.client.get(f"/v1/models/{name}").json() == champion
+    missing = service.client.get("/v1/models/sora-2")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "model_not_found")
 
 
 def test_figures_count_requests_videos_and_models(service: ApiService) -> None:
