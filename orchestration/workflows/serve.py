@@ -13,7 +13,7 @@ from core.config.validation import check_values, validate
 from core.errors import AnimaticError
 from core.lock import named_lock
 from orchestration import registry
-from orchestration.export import Location
+from orchestration.export import Location, Pointer
 from orchestration.registry import CHAMPION
 from orchestration.serving.access import Access, check_listening
 from orchestration.serving.settings import ServingSettings
@@ -96,6 +96,7 @@ def serve(request: ServeRequest, workspace: Workspace, on_ready: Callable[[str],
         url = http.public_url or f"http://{_in_url(http.host)}:{port}"
         settings = _with_http(request.settings, port=port, public_url=url)
         _require_model(request, workspace, say)
+        say("starting Ray" if address is None else f"starting on the Ray cluster at {address}")
         stores = open_stores(settings)
         with contextlib.closing(stores.jobs), running(settings, address, say) as watch:
             follow(settings, stores.jobs, watch, lambda: on_ready(url), say)
@@ -126,9 +127,11 @@ def _require_model(request: ServeRequest, workspace: Workspace, say: Say) -> Non
     """Check that the required model exists; export the champion to the workspace's own exports."""
     source = request.settings.source
     location, name = Location(source.location), source.models[0]
-    if location.pointer(name) is not None:
-        return
     where = display_path(source.location)
+    if (exported := location.pointer(name)) is not None:
+        if request.own and name == CHAMPION:
+            _compare_champion(workspace, exported, where, say)
+        return
     if not request.own or name != CHAMPION:
         raise AnimaticError(
             f"{where} has no export named {name}: run `animatic export {name} --to {where}`, or name another "
@@ -138,3 +141,18 @@ def _require_model(request: ServeRequest, workspace: Workspace, say: Say) -> Non
     say(f"{where} has no export yet: exporting the champion")
     result = export(ExportOptions(CHAMPION, source.location, preset=request.options.preset), workspace)
     say(f"exported bundle {result.published.export.manifest.bundle_id[:12]} to {where}")
+
+
+def _compare_champion(workspace: Workspace, exported: Pointer, where: str, say: Say) -> None:
+    """State that the workspace's champion is another than the exported one, which is served nevertheless."""
+    try:
+        champion = workspace.ledger.snapshot().alias(exported.preset, CHAMPION)
+    except AnimaticError as error:  # of no concern to what is served
+        say(f"whether {where} has the newest champion is unknown: {error}")
+        return
+    if champion is not None and champion.bundle_id != exported.bundle_id:
+        command = f"animatic export champion --preset {exported.preset} --to {where}"
+        say(
+            f"{where} has bundle {exported.bundle_id[:12]}, and the champion of preset {exported.preset} is "
+            f"{champion.bundle_id[:12]} now: `{command}` exchanges it"
+        )

@@ -9,8 +9,12 @@ import pytest
 
 from core.errors import AnimaticError
 from core.lock import named_lock
+from orchestration.export import Pointer
+from orchestration.registry import Draft
+from orchestration.serving import deployment
 from orchestration.serving.deployment import build
-from orchestration.workflows.serve import ServeOptions, prepare_service
+from orchestration.serving.settings import ServingSettings
+from orchestration.workflows.serve import ServeOptions, prepare_service, serve
 from orchestration.workspace import Workspace
 from tests.support.command import fails
 
@@ -42,6 +46,42 @@ def test_no_model(tmp_path: Path) -> None:
     fails("`animatic promote BUNDLE` gives one", "serve", "--port", 0)
     location = ("--port", 0, "--from", tmp_path / "exports")
     fails("has no export named champion: run `animatic export champion --to", "serve", *location)
+
+
+def test_an_export_that_is_no_longer_the_champion_is_served_and_the_command_that_exchanges_it_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(settings: ServingSettings) -> None:
+        raise AnimaticError("far enough")
+
+    monkeypatch.setattr(deployment, "open_stores", stop)
+    workspace = Workspace(tmp_path / "runs")
+    former, newer = "ab" * 32, "cd" * 32
+    exports = workspace.root / "exports"
+    exports.mkdir(parents=True)
+    pointer = Pointer(
+        name="champion",
+        preset="tiny",
+        bundle_id=former,
+        export=f"exports/{former[:16]}-{former[:8]}",
+        manifest=former,
+        alias="champion",
+        time="2026-01-01T00:00:00+00:00",
+    )
+    (exports / "champion.json").write_bytes(pointer.encoded())
+
+    def lines_with(champion: str) -> list[str]:
+        workspace.ledger.append(Draft("promoted", champion, Path("bundle"), 3, "tiny"))
+        printed: list[str] = []
+        with pytest.raises(AnimaticError, match="far enough"):
+            request = prepare_service(ServeOptions({"http.port": 0}), workspace)
+            serve(request, workspace, printed.append, printed.append)
+        return printed
+
+    assert lines_with(former) == ["starting Ray"]
+    exchange, _ = lines_with(newer)
+    assert f"has bundle {former[:12]}" in exchange and f"is {newer[:12]} now" in exchange
+    assert "`animatic export champion --preset tiny --to " in exchange
 
 
 def test_unknown_settings() -> None:
