@@ -54,7 +54,9 @@ def admin_of(request: Request, service: Serving) -> Caller:
     """An administrator who asks. Raises ApiError ``forbidden`` for another key."""
     caller = service.access.authenticate(request.headers)
     if not caller.admin:
-        raise ApiError("forbidden", "this needs an admin key: animatic api-key create NAME --admin")
+        create = "`animatic api-key create NAME --keys FILE --admin` creates one"
+        without = "" if service.access.required else ", and the service then needs http.keys=FILE"
+        raise ApiError("forbidden", f"this needs an admin key: {create}{without}")
     return caller
 
 
