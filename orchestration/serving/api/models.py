@@ -9,7 +9,7 @@ from orchestration.serving.api.offers import listed
 from orchestration.serving.api.overview import overview
 from orchestration.serving.api.service import Asking, Serving
 from orchestration.serving.api.submission import requested_model
-from orchestration.serving.schema import ModelInfo, ModelList
+from orchestration.serving.schema import ApiError, ModelInfo, ModelList
 
 router = APIRouter(tags=["models"])
 
@@ -37,4 +37,7 @@ def model(service: Serving, caller: Asking, model: str) -> ModelInfo:
     """One model, by what a request may give as `model`: its name, or the id of its bundle."""
     name, _ = requested_model(service, model)
     found = listed(overview(service), service.settings, key_required=service.access.required).data
-    return next(info for info in found if name in (info.id, info.bundle.id))
+    for info in found:
+        if name in (info.id, info.bundle.id):
+            return info
+    raise ApiError("unavailable", f"{name} was exchanged this moment: ask again", retry_after_s=1.0)
