@@ -113,10 +113,13 @@ class Swapper:
             self._on_served(candidate)
 
     def _clear(self, slot: Slot) -> None:
+        """Serve nothing under a name whose export is gone; many turns find that it has been done already."""
+        kept = slot.serving is not None or slot.former is not None
         if slot.serving is not None:
             _log.info("%s is served no more: its export was removed", slot.name)
         slot.clear()
-        free_memory()
+        if kept:
+            free_memory()
 
     def _return(self) -> None:
         """Move what is served, and waited in host memory, to the device, as far as there is room.
