@@ -1,5 +1,6 @@
 """One exported champion, and its loaded model, for all tests of serving that change neither."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,14 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _fast_collection() -> Iterator[None]:
+    """Replicas collect garbage between two batches: not through all that other tests keep."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
