@@ -27,7 +27,8 @@ class SourceSettings(Section):
     poll_seconds: float = Field(10.0, gt=0, le=3600, description="between two looks at the location")
     ledger: str | None = Field(
         None,
-        description="folder or URL of the ledger that deployments are recorded in; null: the workspace's",
+        description="folder or URL of the ledger that deployments are recorded in; null: the workspace's "
+        "for `animatic serve`, none where another tool deploys the application",
     )
 
     @model_validator(mode="after")

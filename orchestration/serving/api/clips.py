@@ -66,7 +66,10 @@ async def sync(
             (waiting, gone), timeout=service.settings.limits.sync_seconds, return_when=asyncio.FIRST_COMPLETED
         )
         if waiting.done():
-            return await run_in_threadpool(_ended, service, waiting.result() or job, request, format)
+            ended = waiting.result()
+            if ended is None:
+                raise ApiError("not_found", f"video {job.id} was removed meanwhile", video=job.id)
+            return await run_in_threadpool(_ended, service, ended, request, format)
         if gone.done():
             if idempotency_key is None:
                 await run_in_threadpool(service.store.request_cancel, job.id)

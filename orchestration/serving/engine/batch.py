@@ -145,7 +145,10 @@ class BatchRun:
             self.outage = True
             return None
         except (AnimaticError, FileNotFoundError) as error:
-            reason = f"the picture cannot be read: {last_line(error)}"
+            # The message has paths of the store, which are not the client's to see.
+            fault = fault_id()
+            _log.error("fault %s: job %s: %s", fault, running.job.id, last_line(error))
+            reason = f"the picture cannot be read: fault {fault} in the service's log"
         self._close(running)
         self._bench.outcomes.failed(running, "internal", reason)
         return None

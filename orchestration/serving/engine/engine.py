@@ -79,11 +79,6 @@ class Engine:
         """Whether :meth:`start` was called."""
         return self._thread.ident is not None
 
-    @property
-    def step_seconds(self) -> float | None:
-        """The mean time of a step, of the slowest shape of batches; None before one was measured."""
-        return self._timings.longest_step()
-
     def start(self) -> None:
         """Begin to claim jobs."""
         self._tally.start()
@@ -200,7 +195,7 @@ class Engine:
     def _check_device(self) -> bool:
         assert self._model is not None  # a batch runs
         try:
-            small_clip(self._model, self._settings.smoke_steps)
+            small_clip(self._model, self._settings.smoke_steps, self._settings.precision)
         except Exception as error:  # noqa: BLE001
             # Any error is the answer: this device makes no clips.
             _log.error("the self-check of replica %s failed", self._replica, exc_info=error)

@@ -114,8 +114,11 @@ class Writer:
                     self._outcomes.released([running])
                     return
                 except StoreError as error:
-                    reason = last_line(error)
-                    self._outcomes.failed(running, "internal", f"the clip cannot be stored: {reason}")
+                    # The message has paths of the store, which are not the client's to see.
+                    fault = fault_id()
+                    _log.error("fault %s: job %s: %s", fault, running.job.id, last_line(error))
+                    reason = f"the clip cannot be stored: fault {fault} in the service's log"
+                    self._outcomes.failed(running, "internal", reason)
                     return
         if not running.wanted:
             self._outcomes.unwanted(running)

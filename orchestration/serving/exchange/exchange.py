@@ -49,7 +49,7 @@ class Exchange:
             self._count,
         )  # fmt: skip
         self._swapper = Swapper(
-            self._slots, self._device, settings.engine.smoke_steps, self._count, self._deployments.record
+            self._slots, self._device, settings.engine, self._count, self._deployments.record
         )
         self._outage = Outage()
         self._stopping, self._wake = threading.Event(), threading.Event()

@@ -12,6 +12,7 @@ from orchestration.serving.counters import SWAP_PHASE, SWAPS, Increments
 from orchestration.serving.engine import free_memory, is_out_of_memory, small_clip
 from orchestration.serving.exchange.slot import Slot
 from orchestration.serving.exchange.version import Version
+from orchestration.serving.settings import EngineSettings
 
 if TYPE_CHECKING:
     from models.animator import Animator
@@ -28,14 +29,14 @@ class Swapper:
         self,
         slots: Sequence[Slot],
         device: str,
-        smoke_steps: int,
+        settings: EngineSettings,
         count: Callable[[Increments], None],
         on_served: Callable[[Version], None],
     ) -> None:
         """Args:
         on_served: called with each version that begins to be served.
         """
-        self._slots, self._device, self._smoke_steps = slots, device, smoke_steps
+        self._slots, self._device, self._settings = slots, device, settings
         self._count, self._on_served = count, on_served
 
     def between_jobs(self) -> None:
@@ -91,7 +92,7 @@ class Swapper:
     def _attempt(self, candidate: Version) -> Exception | None:
         try:
             candidate.animator.to(self._device)
-            clip = small_clip(candidate, self._smoke_steps)
+            clip = small_clip(candidate, self._settings.smoke_steps, self._settings.precision)
             if float(clip.max() - clip.min()) < _LEAST_CONTRAST:
                 raise AnimaticError("the clip is of one colour")
         except Exception as error:  # noqa: BLE001

@@ -248,7 +248,6 @@ class ReplicaReport(_Stored):
     device: str
     memory_bytes: int | None = None
     models: tuple[ModelStatus, ...] = ()
-    step_seconds: float | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -58,7 +58,7 @@ class Results:
         except StoreError as error:
             if not _is_full(error):
                 raise
-            raise StorageFullError(f"the results store is full: {error}", _FULL_S) from error
+            raise StorageFullError("the results store is full: try again later", _FULL_S) from error
         digest = hashlib.sha256(content).hexdigest()
         return StoredPicture(name=name, sha256=digest, bytes=len(content), width=width, height=height)
 

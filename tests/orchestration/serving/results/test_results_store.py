@@ -79,7 +79,7 @@ def test_full_disk_is_a_refusal_that_may_pass(tmp_path: Path, monkeypatch: pytes
 
     results = Results(tmp_path / "results", tmp_path / "cache")
     monkeypatch.setattr(Path, "write_bytes", refuse)
-    with pytest.raises(StorageFullError, match="No space left"):
+    with pytest.raises(StorageFullError, match="the results store is full"):
         results.put_picture(_CONTENT, 64, 40)
 
 
