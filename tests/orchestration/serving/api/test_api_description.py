@@ -14,7 +14,7 @@ from tests.support.serving_api import ApiService
 def test_every_operation_describes_its_answers_and_errors(shared: ApiService) -> None:
     described = shared.client.get("/openapi.json").json()
     operations = [operation for methods in described["paths"].values() for operation in methods.values()]
-    assert len(operations) == 14
+    assert len(operations) == 15
     for operation in operations:
         assert operation["summary"]
         assert operation["description"]
@@ -84,4 +84,4 @@ def test_the_page_of_the_api_lists_every_operation_and_code(shared: ApiService) 
 def test_the_document_lists_the_routes(shared: ApiService) -> None:
     text = (ROOT / "docs/serving.md").read_text()
     for path in shared.client.get("/openapi.json").json()["paths"]:
-        assert path.replace("{video_id}", "ID") in text
+        assert path.replace("{video_id}", "ID").replace("{model}", "MODEL") in text
