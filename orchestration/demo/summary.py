@@ -49,4 +49,5 @@ def _locations(outputs: DemoOutputs, figures: Figures) -> list[tuple[str, str]]:
     locations.append(("training runs", f".venv/bin/mlflow ui --backend-store-uri sqlite:///{store}"))
     own = 'make animate IMAGE=my.png PROMPT="a red ball moves left"'
     locations.append(("your own picture", own))
+    locations.append(("in a browser", "make serve"))
     return locations
