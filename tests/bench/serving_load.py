@@ -9,6 +9,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from locust import HttpUser, constant, events, task
 from locust.exception import StopUser
@@ -66,12 +67,19 @@ class Client(HttpUser):
             ) as answer:
                 if answer.status_code == 202:
                     return str(answer.json()["id"])
-                if answer.status_code != 429:
-                    raise StopUser(f"{answer.status_code}: {answer.text}")
+                if answer.status_code not in (429, 503):
+                    self._give_up(f"{answer.status_code}: {answer.text}")
                 answer.success()
-            _refused.append(float(answer.headers["Retry-After"]))
-            time.sleep(_refused[-1])
-        raise StopUser("never accepted")
+            pause_s = float(answer.headers["Retry-After"])
+            if answer.status_code == 429:
+                _refused.append(pause_s)
+            time.sleep(pause_s)
+        return self._give_up("never accepted")
+
+    def _give_up(self, reason: str) -> NoReturn:
+        """End the run: without this video it would wait for ever."""
+        self.environment.runner.quit()
+        raise StopUser(reason)
 
     def _ended(self, video: str, accepted: float) -> str:
         while time.perf_counter() - accepted < LONGEST_S:
