@@ -15,7 +15,7 @@ from locust import HttpUser, constant, events, task
 from locust.exception import StopUser
 
 PLAN = json.loads(Path(os.environ["BENCH_PLAN"]).read_text())
-POLL_S = 0.2
+POLL_S = 0.5
 # A service that stops answering ends the run.
 LONGEST_S = 300.0
 _numbers = iter(range(len(PLAN["jobs"])))
