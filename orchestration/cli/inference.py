@@ -23,7 +23,7 @@ from orchestration.cli.common import (
     refuse,
     short,
 )
-from orchestration.cli.remote import REASON, WITHOUT_EFFECT, animate_at_server, made_by
+from orchestration.cli.remote import REASON, WITHOUT_EFFECT, animate_at_server, made_by, request_fields
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
@@ -107,47 +107,27 @@ def animate(
     as_json: AsJson = False,
 ) -> None:
     """Animate an image as a prompt says; settings not given are the bundle's."""
+    from orchestration.workflows.animate import AnimateOptions
+    from orchestration.workflows.sampling import SamplingOptions
+
+    sampling = SamplingOptions(steps, eta, text_guidance, image_guidance, fps, seed)
     if server is not None:
         from orchestration.serving.client import read_key
         from orchestration.workflows.animate_remotely import RemoteOptions
 
         refuse(given(context, *WITHOUT_EFFECT), REASON)
-        fields = {
-            "model": bundle,
-            "loop": loop or None,
-            "num_frames": frames,
-            "fps": playback if given(context, "playback") else None,
-            "num_inference_steps": steps,
-            "guidance_scale": text_guidance,
-            "image_guidance_scale": image_guidance,
-            "eta": eta,
-            "conditioning_fps": fps,
-            "seed": seed,
-        }
+        chosen = playback if given(context, "playback") else None
+        fields = request_fields(bundle, sampling, loop=loop, frames=frames, playback=chosen)
         key = read_key(api_key_file)
         _animate_at_server(RemoteOptions(server, image, prompt, key, last, fields, count, path), as_json)
         return
     refuse(given(context, "api_key_file"), "without --server")
-    from orchestration.workflows.animate import AnimateOptions
-    from orchestration.workflows.sampling import SamplingOptions
-
-    options = AnimateOptions(
-        image=image,
-        prompt=prompt,
-        bundle=bundle,
-        preset=preset,
-        out=path,
-        sampling=SamplingOptions(steps, eta, text_guidance, image_guidance, fps, seed),
-        playback=playback,
-        count=count,
-        frames=frames,
-        last=last,
-        loop=loop,
-        codec=codec,
-        encoders=encoders,
+    local = AnimateOptions(
+        image=image, prompt=prompt, bundle=bundle, preset=preset, out=path, sampling=sampling,
+        playback=playback, count=count, frames=frames, last=last, loop=loop, codec=codec, encoders=encoders,
         signers=require_signer or (),
-    )
-    _animate(options, as_json)
+    )  # fmt: skip
+    _animate(local, as_json)
 
 
 def _animate(options: AnimateOptions, as_json: bool) -> None:

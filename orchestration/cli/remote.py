@@ -12,10 +12,29 @@ from orchestration.cli.common import bundle_fields, err, print_json, print_warni
 if TYPE_CHECKING:
     from orchestration.serving.schema import Video
     from orchestration.workflows.animate_remotely import RemoteOptions, RemoteResult
+    from orchestration.workflows.sampling import SamplingOptions
 
 # What this machine's bundles and files decide; on a service its operator does.
 WITHOUT_EFFECT = ("preset", "codec", "encoders", "require_signer")
 REASON = "with --server, whose operator chooses what it serves"
+
+
+def request_fields(
+    model: str | None, sampling: SamplingOptions, *, loop: bool, frames: int | None, playback: float | None
+) -> dict[str, object]:
+    """The options of ``animate`` by field of a request; None where the service decides."""
+    return {
+        "model": model,
+        "loop": loop or None,
+        "num_frames": frames,
+        "fps": playback,
+        "num_inference_steps": sampling.steps,
+        "guidance_scale": sampling.text_guidance,
+        "image_guidance_scale": sampling.image_guidance,
+        "eta": sampling.eta,
+        "conditioning_fps": sampling.fps,
+        "seed": sampling.seed,
+    }
 
 
 def animate_at_server(options: RemoteOptions, as_json: bool) -> RemoteResult:

@@ -12,7 +12,7 @@ from core.errors import AnimaticError
 from core.files import atomic_file, sha256
 from core.lock import file_lock
 from core.storage import StoreError
-from models.bundle import Bundle, open_bundle
+from models.bundle import SIGNATURE, Bundle, open_bundle
 from models.diffusion.settings import SamplingSettings
 from orchestration.export.formats import FORMATS
 from orchestration.export.location import Location, StoredExport
@@ -179,6 +179,11 @@ def _opened(
     to: Path,
     accepted: tuple[PublicKey, ...] | None,
 ) -> ExportedBundle:
+    if accepted is not None and f"{BUNDLE}/{SIGNATURE}" not in export.manifest.files:
+        raise AnimaticError(
+            f"{location.path(export.folder)} is not signed, but a signature is required: sign its bundle "
+            "with `animatic sign`, and export it again"
+        )
     folder = to / Path(export.folder).name
     with file_lock(folder.with_name(f".{folder.name}.lock")):
         for name, file in export.manifest.files.items():

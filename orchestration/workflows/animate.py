@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from core.disk_errors import usable_folder
 from core.errors import AnimaticError
 from core.files import content_digests, sha256
+from models.architecture import Architecture
 from models.bundle import Bundle
 from models.diffusion.settings import SamplingSettings
 from models.modes import Mode, frames_to_sample
@@ -115,10 +116,7 @@ def prepare_animation(
     mode = _mode(options)
     architecture = bundle.info.architecture
     frames_to_sample(architecture, mode, options.frames)
-    from orchestration.pictures import open_picture, to_tensor
-
-    pictures = [open_picture(path) for path in (options.image, options.last) if path is not None]
-    first, *last = [to_tensor(picture, architecture.height, architecture.width) for picture in pictures]
+    first, *last = _pictures(options, architecture)
     from models.encoders.captions import unread_words
 
     parts = {"codec": options.codec, "encoders": options.encoders}
@@ -180,6 +178,14 @@ def animate(request: AnimateRequest, on_progress: Callable[[int, int], None]) ->
             stem = request.stem.with_name(f"{request.stem.name}-{settings.seed}")
             made.append(write_clip(to_frames(clip), stem, request.playback))
     return AnimateResult(request.bundle, request.settings, made)
+
+
+def _pictures(options: AnimateOptions, architecture: Architecture) -> list[Tensor]:
+    """The picture, and the last one if there is one, at the size of the network."""
+    from orchestration.pictures import open_picture, to_tensor
+
+    pictures = [open_picture(path) for path in (options.image, options.last) if path is not None]
+    return [to_tensor(picture, architecture.height, architecture.width) for picture in pictures]
 
 
 def _made_from(options: AnimateOptions, bundle: Bundle, settings: SamplingSettings) -> dict[str, object]:

@@ -71,8 +71,19 @@ def build_app(
         redirect_slashes=False,
     )
     app.state.service = service
-    # The last added is the outermost.
-    app.add_middleware(SameOrigin, rejected=recorder.rejected, hosts=_hosts(settings, access))
+    _add_borders(app, service)
+    app.add_exception_handler(clips.NothingNewError, _no_content)
+    for module in (videos, clips, models, admin, health):
+        app.include_router(module.router)
+    add_pages(app)
+    correct_description(app)
+    return app
+
+
+def _add_borders(app: FastAPI, service: Service) -> None:
+    """What every request passes; the last added is the outermost."""
+    settings, recorder = service.settings, service.recorder
+    app.add_middleware(SameOrigin, rejected=recorder.rejected, hosts=_hosts(settings, service.access))
     app.add_middleware(
         BodyBorder,
         is_submission=is_submission,
@@ -82,12 +93,6 @@ def build_app(
     app.add_middleware(FaultBorder, rejected=recorder.rejected)
     app.add_middleware(Measure, recorder=recorder)
     install_errors(app, recorder.rejected)
-    app.add_exception_handler(clips.NothingNewError, _no_content)
-    for module in (videos, clips, models, admin, health):
-        app.include_router(module.router)
-    add_pages(app)
-    correct_description(app)
-    return app
 
 
 def _hosts(settings: ServingSettings, access: Access) -> frozenset[str] | None:

@@ -15,6 +15,7 @@ from orchestration.serving.schema import Liveness, ServiceReadiness
 router = APIRouter(tags=["service"])
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get(
     "/livez",
     operation_id="livez",
@@ -27,6 +28,7 @@ async def livez() -> Liveness:
     return Liveness()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     operation_id="readyz",

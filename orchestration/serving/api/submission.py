@@ -65,6 +65,10 @@ async def submit(
 
 
 def _queue(service: Service, caller: Caller, received: Received, key: tuple[str, str] | None) -> Submission:
+    # First: what was accepted stays so, whatever is served or allowed by now.
+    former = None if key is None else service.store.submitted(caller.name, key)
+    if former is not None:
+        return Submission(former, created=False)
     fields, limits = received.fields, service.settings.limits
     name, version = requested_model(service, fields.model)
     mode = _mode(fields, received)

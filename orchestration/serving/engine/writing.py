@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _log = logging.getLogger(__name__)
-# How long a results store may be away before the clip is given up, and made again later.
+# How long a results store may be away before the clip is given up, and its job runs again.
 _PATIENCE_S = 60.0
 _POLL_S = 0.2
 

@@ -42,7 +42,7 @@ def submit(
     with database.writing() as connection:
         database.serialise(connection, Lock.SUBMISSION)
         if idempotency is not None:
-            former = _submitted(connection, owner, idempotency)
+            former = submitted(connection, owner, idempotency)
             if former is not None:
                 return Submission(former, created=False)
         now = database.now(connection)
@@ -119,7 +119,8 @@ def _owners() -> Subquery:
     ).subquery()
 
 
-def _submitted(connection: Connection, owner: str, idempotency: tuple[str, str]) -> Job | None:
+def submitted(connection: Connection, owner: str, idempotency: tuple[str, str]) -> Job | None:
+    """See :meth:`JobStore.submitted`."""
     key, request = idempotency
     where = (jobs.c.owner == owner) & (jobs.c.idempotency == key)
     row = connection.execute(select(jobs).where(where)).mappings().first()

@@ -90,6 +90,15 @@ class JobStore:
         """
         return queueing.submit(self._database, spec, owner, limits, idempotency, self._rules.max_bytes)
 
+    def submitted(self, owner: str, idempotency: tuple[str, str]) -> Job | None:
+        """The job that this key was used for, if any; arguments as of :meth:`submit`.
+
+        Raises:
+            IdempotencyConflictError: it was used for another request.
+        """
+        with self._database.reading() as connection:
+            return queueing.submitted(connection, owner, idempotency)
+
     def get(self, job_id: str, owner: str | None = None) -> Job | None:
         """A job; None if there is none, or not of this owner."""
         with self._database.reading() as connection:

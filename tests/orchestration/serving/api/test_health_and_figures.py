@@ -27,6 +27,7 @@ def figures(service: ApiService) -> dict[tuple[str, ...], float]:
 def test_a_service_is_ready_once_a_live_replica_serves_the_required_model(tmp_path) -> None:
     with api_service(tmp_path) as service:
         assert service.client.get("/livez").status_code == 200
+        assert service.client.head("/livez").status_code == 200
         empty = service.client.get("/readyz")
         assert (empty.status_code, empty.json()["ready"]) == (503, False)
         assert empty.json()["missing"] == ["no replica reports: it is starting, or has ended"]

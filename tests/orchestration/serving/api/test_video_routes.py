@@ -4,6 +4,7 @@ import base64
 
 import pytest
 
+from orchestration.serving.jobs import ModelStatus
 from orchestration.serving.schema import Video
 from tests.support.serving_api import BUNDLE, MANIFEST, MP4, ApiService, api_service, picture, version
 
@@ -75,6 +76,16 @@ def test_an_idempotency_key_makes_one_video(service: ApiService) -> None:
     assert again.headers["idempotent-replayed"] == "true"
     other = service.post(headers=key, prompt="b")
     assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reused")
+
+
+def test_an_idempotency_key_gives_its_video_although_the_model_was_exchanged(service: ApiService) -> None:
+    key = {"Idempotency-Key": "order-1"}
+    first = service.post(headers=key, size="64x48")
+    later = ModelStatus(name="champion", state="serving", serving=version(width=96, height=96))
+    service.report(later)
+    assert service.post(size="64x48").status_code == 400
+    again = service.post(headers=key, size="64x48")
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
 
 
 def test_a_key_with_its_own_rate_is_answered_with_the_time_to_retry(service: ApiService) -> None:

@@ -173,7 +173,8 @@ def test_an_unsigned_version_is_refused_where_signers_are_required(replica, publ
     serving = replica(signers=[str(key_pair(tmp_path / "accepted").public)])
     serving.turn()
     assert serving.exchange.served() == frozenset()
-    assert "sign" in serving.status().last_error
+    assert "is not signed, but a signature is required" in serving.status().last_error
+    assert str(published.folder) in serving.status().last_error
 
 
 def rolled_back(serving: Replica) -> tuple[str, str]:
