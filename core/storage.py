@@ -14,6 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from core.errors import AnimaticError, TemporaryError
 from core.files import atomic_file, create_file, remove_partials, sha256_of, sync
 from core.store_errors import PROGRAMMING_ERRORS, is_final
+from core.stored_digest import agrees
 from core.urls import with_plain_scheme
 
 # In a folder that a job writes to: see core.lock; and core.fencing.
@@ -80,6 +81,13 @@ class Folder:
                 return int(self._fs.size(self._path(name)))
         except FileNotFoundError:
             return None
+
+    def agrees(self, name: str, path: Path) -> bool | None:
+        """Whether the file's digest, as the store reports it, is that of a local file: see
+        :func:`core.stored_digest.agrees`. Raises FileNotFoundError."""
+        with self._store_errors(name):
+            info = self._fs.info(self._path(name))
+        return agrees(info, path)
 
     def names(self, subfolder: str = "") -> list[str]:
         """Sorted names of the files and folders right under ``subfolder``; none if it does not exist."""
@@ -214,6 +222,19 @@ class Folder:
             self._fs.rm(self._path(subfolder), recursive=True)
             if self._local:
                 sync(Path(self._path(subfolder)).parent)
+
+    def abort_uploads(self, subfolder: str) -> None:
+        """Delete what killed writers have sent to S3 of files in a subfolder; no one may be writing there.
+
+        These parts are in no listing, but are paid for. Other stores discard them after some days.
+        """
+        if "s3" not in self._fs.protocol:
+            return
+        bucket, _, prefix = self._path(subfolder).partition("/")
+        with self._store_errors(subfolder):
+            answer = self._fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=f"{prefix}/")
+            for upload in answer.get("Uploads", []):
+                self._fs.abort_mpu(bucket, upload["Key"], upload["UploadId"])
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
