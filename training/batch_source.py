@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -32,11 +33,14 @@ class BatchSource(Protocol):
     digest: str
     datasets: Sequence[TrainedOn]
 
-    def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
+    def batches(
+        self, rank: int, world_size: int, position: int, global_batch: int, data_round: int = 0
+    ) -> Iterator[Batch]:
         """The process's shares of global batches ``position``, ``position + 1``, …, without end.
 
         Args:
             global_batch: samples of each, where no bucket has a number of its own.
+            data_round: number of times that the run went back to a checkpoint: other samples in each.
         """
         ...
 
@@ -87,10 +91,18 @@ class DatasetSource:
         for dataset in self._datasets:
             dataset.check_encoders(animator.codec, animator.encoders)
 
-    def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
+    def batches(
+        self, rank: int, world_size: int, position: int, global_batch: int, data_round: int = 0
+    ) -> Iterator[Batch]:
         """See :class:`BatchSource`."""
-        buckets = self._config.data.buckets
-        return self._load(buckets, global_batch, rank=rank, world_size=world_size, position=position)
+        return self._load(
+            self._config.data.buckets,
+            global_batch,
+            rank=rank,
+            world_size=world_size,
+            position=position,
+            data_round=data_round,
+        )
 
     def first(self, count: int) -> Batch:
         """See :class:`BatchSource`."""
@@ -104,6 +116,7 @@ class DatasetSource:
         rank: int = 0,
         world_size: int = 1,
         position: int = 0,
+        data_round: int = 0,
     ) -> Iterator[Batch]:
         from pipelines.loader import ClipLoader
 
@@ -111,7 +124,7 @@ class DatasetSource:
         loader = ClipLoader(
             self._datasets,
             data.sampling,
-            seed=self._config.seed,
+            seed=_seed_of_round(self._config.seed, data_round),
             global_batch=global_batch,
             buckets=buckets,
             rank=rank,
@@ -175,6 +188,13 @@ def held_out_source(config: RunConfig) -> DatasetSource:
         cache=config.data.cache,
     )
     return DatasetSource(config.model_copy(update={"data": data, "seed": 0}))
+
+
+def _seed_of_round(seed: int, data_round: int) -> int:
+    """The seed of the data after the run went back ``data_round`` times."""
+    if not data_round:
+        return seed
+    return int.from_bytes(hashlib.sha256(f"{seed} {data_round}".encode()).digest()[:4])
 
 
 @contextmanager

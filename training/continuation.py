@@ -19,8 +19,8 @@ from training.checkpoints import (
     find_damage,
     read_manifest,
 )
-from training.config import RunConfig, config_hash, load, trajectory_hash
-from training.config.identity import TRAJECTORY
+from training.config import RunConfig, config_hash, load
+from training.config.identity import trajectory_hash_1, trajectory_values
 from training.journal import Journal
 from training.processes.group import ProcessGroup
 from training.run_folder import RunFolder
@@ -75,18 +75,20 @@ def resume(
     continuation: Continuation | None,
     journal: Journal,
     group: ProcessGroup,
+    before: int | None = None,
 ) -> int | None:
     """Restore the newest complete checkpoint of a run, else that of the run it continues. Collective.
 
     Args:
         steps: of the whole run.
+        before: only checkpoints of an earlier step; None for any.
 
     Returns:
         The step after which the checkpoint was written; None without one.
 
     Raises AnimaticError when the checkpoint does not fit, or is of a later step than ``steps``.
     """
-    checkpoint = checkpoints.newest(lambda text: journal.record(0, events.Warned(text)))
+    checkpoint = checkpoints.newest(lambda text: journal.record(0, events.Warned(text)), before)
     begins = checkpoint is None and continuation is not None
     if checkpoint is None and continuation is not None:
         checkpoint = Checkpoint(continuation.manifest.step, continuation.path, continuation.digest)
@@ -112,7 +114,7 @@ def _earlier_config(path: Path, manifest: Manifest) -> RunConfig:
     """The configuration of the run that wrote a checkpoint, which is in its run folder."""
     file = RunFolder(path.parent.parent).config
     earlier = load(file)
-    if trajectory_hash(earlier) != manifest.trajectory:
+    if trajectory_hash_1(earlier) != manifest.trajectory:
         raise AnimaticError(f"{file} is not the configuration that checkpoint {path} was written with")
     return earlier
 
@@ -125,5 +127,5 @@ def _differences(earlier: RunConfig, config: RunConfig) -> list[str]:
 
 
 def _without_optimizer(config: RunConfig) -> Mapping[str, Any]:
-    values = flatten(TRAJECTORY.values(config))
+    values = flatten(trajectory_values(config))
     return {name: value for name, value in values.items() if not name.startswith("optimizer.")}

@@ -65,14 +65,14 @@ def test_repeated_signals_stop_once_and_the_handlers_before_are_restored(stop, p
 
 
 def test_a_signal_before_the_first_step_trains_nothing(stop, tmp_path):
-    exit_code, message, steps = stop(signal_in=(1, "training.loop.initialise"))
+    exit_code, message, steps = stop(signal_in=(1, "training.parts.initialise"))
     assert (exit_code, steps) == (143, [])
     assert message == "stopped by SIGTERM: nothing was trained yet; the same command resumes"
     assert checkpoints(tmp_path) == []
 
 
 def test_a_signal_while_a_checkpoint_is_written_leaves_it_whole(stop, tmp_path):
-    _, message, steps = stop("train.checkpoint_every=2", signal_in=(0, "training.loop.CheckpointStore.save"))
+    _, message, steps = stop("train.checkpoint_every=2", signal_in=(0, "training.parts.CheckpointStore.save"))
     assert steps == [1, 2] and RESUMES.format(3) in message
     assert checkpoints(tmp_path) == ["step-00000002", "step-00000003"]
 

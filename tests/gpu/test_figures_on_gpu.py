@@ -52,7 +52,7 @@ def test_loss_and_gradients_are_those_of_the_cpu(animators, exact_float32):
     losses, norms = {}, {}
     for device, animator in animators.items():
         animator.zero_grad(set_to_none=True)
-        loss = DenoisingObjective(animator)(batch)
+        loss = DenoisingObjective(animator)(batch).mean
         loss.backward()
         losses[device] = float(loss)
         norms[device] = {name: float(p.grad.norm()) for name, p in animator.network.named_parameters()}
@@ -63,9 +63,9 @@ def test_loss_and_gradients_are_those_of_the_cpu(animators, exact_float32):
 def test_the_host_never_waits_for_the_device_in_a_training_pass(animators):
     objective = DenoisingObjective(animators["cuda"])
     batch = SyntheticSource(CONFIG).samples([0, 1]).to("cuda")
-    objective(batch).backward()  # kernels are chosen, and constants copied, at the first pass
+    objective(batch).mean.backward()  # kernels are chosen, and constants copied, at the first pass
     with waiting_is_an_error():
-        objective(batch).backward()
+        objective(batch).mean.backward()
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

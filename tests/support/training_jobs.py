@@ -86,10 +86,13 @@ class SyntheticSource:
         self.datasets: Sequence[TrainedOn] = ()
         self._config, self._bad = config, bad_steps
 
-    def batches(self, rank: int, world_size: int, position: int, global_batch: int) -> Iterator[Batch]:
+    def batches(
+        self, rank: int, world_size: int, position: int, global_batch: int, data_round: int = 0
+    ) -> Iterator[Batch]:
         for number in itertools.count(position):
             rows = range(number * global_batch + rank, (number + 1) * global_batch, world_size)
-            yield self.samples(list(rows), math.nan if number + 1 in self._bad else 8.0)
+            bad = number + 1 in self._bad and not data_round
+            yield self.samples([row + 1_000_000 * data_round for row in rows], math.nan if bad else 8.0)
 
     def first(self, count: int) -> Batch:
         return self.samples(list(range(count)))

@@ -4,7 +4,7 @@ from unittest.mock import patch
 
 import torch
 
-from training.memory import peak_memory
+from training.observe.memory import peak_memory
 from training.processes.group import ProcessGroup
 
 

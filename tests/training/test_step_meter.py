@@ -4,12 +4,17 @@ import pytest
 import torch
 
 from training.backends import StepResult
-from training.step_meter import StepMeter, Throughput
+from training.observe.meter import StepMeter, Throughput
+
+
+def result(loss: float, applied: bool, **figures: float) -> StepResult:
+    nothing = torch.zeros(0)
+    return StepResult(torch.tensor(loss), applied, samples=nothing, timesteps=nothing, **figures)
 
 
 def test_throughput_splits_off_waiting_and_leaves_pauses_out(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("training.step_meter.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("training.observe.meter.time.perf_counter", lambda: now[0])
     throughput = Throughput()
     with throughput.waiting():
         now[0] += 1.0
@@ -25,7 +30,7 @@ def test_throughput_splits_off_waiting_and_leaves_pauses_out(monkeypatch):
 def test_the_loss_is_the_mean_over_applied_steps():
     meter = StepMeter()
     for loss, applied in ((1.0, True), (float("nan"), False), (2.0, True)):
-        meter.count(StepResult(torch.tensor(loss), applied, grad_norm=loss, learning_rate=0.1), clips=4)
+        meter.count(result(loss, applied, grad_norm=loss, learning_rate=0.1), clips=4)
     report = meter.report(skipped_steps=1)
     assert {name: report[f"train/{name}"] for name in ("loss", "grad_norm", "lr", "skipped_steps")} == {
         "loss": 1.5,
@@ -39,7 +44,7 @@ def test_the_loss_is_the_mean_over_applied_steps():
 
 def test_a_report_of_skipped_steps_alone_has_the_loss_of_the_last():
     meter = StepMeter()
-    meter.count(StepResult(torch.tensor(float("inf")), False, grad_norm=0.0, learning_rate=0.1), clips=4)
+    meter.count(result(float("inf"), False, grad_norm=0.0, learning_rate=0.1), clips=4)
     assert meter.report(skipped_steps=1)["train/loss"] == float("inf")
-    meter.count(StepResult(torch.tensor(3.0), True, grad_norm=0.0, learning_rate=0.1), clips=4)
+    meter.count(result(3.0, True, grad_norm=0.0, learning_rate=0.1), clips=4)
     assert meter.report(skipped_steps=1)["train/loss"] == 3.0

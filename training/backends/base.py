@@ -20,12 +20,16 @@ class StepResult:
         applied: False when a gradient was not finite and the step was skipped.
         grad_norm: norm of all gradients before clipping.
         learning_rate: of this step.
+        samples: losses of this process's samples (b), on the device.
+        timesteps: their diffusion steps (b), on the device; -1 where the objective has none.
     """
 
     loss: Tensor
     applied: bool
     grad_norm: float
     learning_rate: float
+    samples: Tensor
+    timesteps: Tensor
 
 
 class Fragment(NamedTuple):
@@ -41,14 +45,6 @@ class Fragment(NamedTuple):
 
 
 Fragments = Mapping[str, Fragment]
-
-
-class Objective(Protocol):
-    """The loss that a backend minimises."""
-
-    def __call__(self, batch: Batch, *, temporal: bool) -> Tensor:
-        """Mean loss (scalar) of a batch; ``temporal``: False leaves the temporal layers out."""
-        ...
 
 
 class Backend(Protocol):
@@ -67,12 +63,15 @@ class Backend(Protocol):
         """Steps skipped for non-finite gradients since the run began, resumes included. Not collective."""
         ...
 
-    def train_step(self, batch: Batch, step: int, *, temporal: bool = True) -> StepResult:
-        """One optimizer step.
+    def train_step(
+        self, batch: Batch, step: int, *, limit: float | None = None, temporal: bool = True
+    ) -> StepResult:
+        """One optimizer step, skipped by all processes where the loss or a gradient is not finite.
 
         Args:
             batch: this process's share of the global batch.
-            step: its number in the run, from 1.
+            step: its number in the run, from 1. The learning rate is that of the steps applied so far.
+            limit: the step is skipped where the loss of the global batch is larger; None for no limit.
             temporal: False trains on single frames, without the temporal layers.
         """
         ...

@@ -17,12 +17,14 @@ from models.animator import Animator
 from models.batch import Batch
 from models.network.activation_checkpointing import checkpoint_activations
 from models.network.network import Network
-from training.backends.base import Fragment, Objective, StepResult
+from training.backends.base import Fragment, StepResult
 from training.backends.deepspeed_config import HALF_WEIGHTS, deepspeed_config
 from training.backends.optimizer import build_optimizer, learning_rate
 from training.backends.zero import master_fragment
 from training.batch_shares import batch_shares
+from training.clock import StepClock
 from training.config import RunConfig
+from training.objectives.base import Losses, Objective
 from training.processes.group import ProcessGroup
 
 _TAG = "deepspeed"  # folder of DeepSpeed's files in a checkpoint
@@ -42,6 +44,7 @@ class DeepSpeedBackend:
         weights: Mapping[str, Tensor],
         config: RunConfig,
         group: ProcessGroup,
+        clock: StepClock | None = None,
     ) -> None:
         """Collective.
 
@@ -49,6 +52,7 @@ class DeepSpeedBackend:
             objective: computes the loss of a batch with the animator's network.
             trainable: names of the parameters to train, in order.
             weights: the initial weights, already in the animator, in the precision of their bundles.
+            clock: times the passes and the optimizer.
 
         Raises AnimaticError when the batch cannot be shared by this number of processes, or the device does
         not compute in the configured precision.
@@ -57,7 +61,7 @@ class DeepSpeedBackend:
         from deepspeed.runtime import torch_autocast
 
         self.device, self.trainable = _device(config), list(trainable)
-        self._config, self._group = config, group
+        self._config, self._group, self._clock = config, group, clock or StepClock()
         self._shares = batch_shares(config, group.size)
         animator.to(self.device)
         checkpoint_activations(animator.network.unet, config.train.activation_checkpointing)
@@ -83,29 +87,48 @@ class DeepSpeedBackend:
         self._set_masters(weights)
 
     @property
+    def is_first(self) -> bool:
+        """Whether :meth:`gather` returns the weights in this process."""
+        return self._group.is_first
+
+    @property
     def skipped_steps(self) -> int:
         """Steps skipped for non-finite gradients since the run began, resumes included."""
         return self._engine.skipped_steps
 
-    def train_step(self, batch: Batch, step: int, *, temporal: bool = True) -> StepResult:
+    def train_step(
+        self, batch: Batch, step: int, *, limit: float | None = None, temporal: bool = True
+    ) -> StepResult:
         """One optimizer step; see :class:`training.backends.Backend`."""
         passes, rank = self._shares.passes, self._group.rank
         if len(batch) % passes:
             raise ValueError(f"batch of {len(batch)} samples cannot be split into {passes} passes")
         # Dropout is the only draw that is not keyed by sample: keyed by step, nothing needs to be saved.
         torch.manual_seed((self._config.seed * 1_000_003 + step) * 4096 + rank)
-        rate = learning_rate(self._config, step)
+        rate = learning_rate(self._config, step - self.skipped_steps)
         for group in self._engine.optimizer.param_groups:
             group["lr"] = rate
-        total = torch.zeros((), device=self.device)
-        for micro_batch in batch.to(self.device).split(len(batch) // passes):
-            loss = self._engine(micro_batch, temporal)
-            self._engine.backward(loss)
-            self._engine.step()
-            total += loss.detach().float() / passes
-        dist.all_reduce(total)
-        norm = float(self._engine.get_global_grad_norm() or 0.0)
-        return StepResult(total / self._group.size, self._engine.was_step_applied(), norm, rate)
+        total, found = torch.zeros((), device=self.device), []
+        for number, micro_batch in enumerate(batch.to(self.device).split(len(batch) // passes), 1):
+            with self._clock.phase("forward"):
+                losses = Losses(*self._engine(micro_batch, temporal))
+                found.append(losses)
+                total += losses.mean.detach().float() / passes
+                if number == passes:
+                    total = self._mean_over_processes(total)
+                    losses = losses._replace(mean=losses.mean * _applied(total, limit))
+            with self._clock.phase("backward"):
+                self._engine.backward(losses.mean)
+            with self._clock.phase("optimizer"):
+                self._engine.step()
+        return StepResult(
+            loss=total,
+            applied=self._engine.was_step_applied(),
+            grad_norm=float(self._engine.get_global_grad_norm() or 0.0),
+            learning_rate=rate,
+            samples=torch.cat([losses.samples for losses in found]),
+            timesteps=torch.cat([losses.timesteps for losses in found]),
+        )
 
     def fragments(self) -> dict[str, Fragment]:
         """This process's parts of the fp32 master weights; see :class:`training.backends.Backend`."""
@@ -147,6 +170,10 @@ class DeepSpeedBackend:
         if hasattr(optimizer, "clip_grad"):
             optimizer.clip_grad = options.grad_clip
 
+    def _mean_over_processes(self, value: Tensor) -> Tensor:
+        dist.all_reduce(value)
+        return value / self._group.size
+
     def _gathering(self) -> tuple[dict[str, Fragment], dict[str, torch.Size], Tensor]:
         """This process's fragments, all whole shapes, and flat memory for the largest."""
         shapes = {name: self._shapes[name] for name in self.trainable}
@@ -163,6 +190,13 @@ class DeepSpeedBackend:
 def flat_buffer(shapes: Iterable[torch.Size], device: torch.device) -> Tensor:
     """Uninitialised memory for the values of the largest shape."""
     return torch.empty(max((shape.numel() for shape in shapes), default=0), device=device)
+
+
+def _applied(loss: Tensor, limit: float | None) -> Tensor:
+    """1 where a step with this loss is applied, else NaN, by which its gradients become such that DeepSpeed
+    skips it in all processes. The host does not wait for the loss."""
+    accepted = torch.isfinite(loss) if limit is None else loss <= limit
+    return torch.where(accepted, 1.0, torch.nan)
 
 
 class _HostCopies:
@@ -204,14 +238,15 @@ class _LossModule(nn.Module):
         self.unet, self.context = network.unet, network.context
         self._objective, self._half = objective, half
 
-    def forward(self, batch: Batch, temporal: bool) -> Tensor:
-        """Mean loss of the batch."""
+    def forward(self, batch: Batch, temporal: bool) -> tuple[Tensor, ...]:
+        """Losses of the batch, as a tuple: ZeRO stage 3 rebuilds what is returned, which it cannot with a
+        named one."""
         if self._half is None:
             # An autocast of our own, even a disabled one, would replace DeepSpeed's.
-            return self._objective(batch, temporal=temporal)
+            return tuple(self._objective(batch, temporal=temporal))
         # Frozen encoders return fp32: autocast brings inputs to the type of the weights.
         with torch.autocast(batch.fps.device.type, self._half):
-            return self._objective(batch, temporal=temporal)
+            return tuple(self._objective(batch, temporal=temporal))
 
 
 def _device(config: RunConfig) -> torch.device:

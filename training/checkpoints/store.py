@@ -99,13 +99,14 @@ class CheckpointStore:
                 self._delete_old(saved)
         return saved
 
-    def newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
+    def newest(self, warn: Callable[[str], None], before: int | None = None) -> Checkpoint | None:
         """The newest complete checkpoint; None without one. Collective.
 
         Removes what interrupted saves left behind.
 
         Args:
             warn: called in the first process for each damaged checkpoint that is skipped.
+            before: only those of an earlier step; None for any.
 
         Raises AnimaticError when another version of animatic wrote one, which is not to be replaced.
         """
@@ -118,7 +119,7 @@ class CheckpointStore:
             for partial in partials:
                 # A process that still writes to it can keep it from being empty; the next attempt deletes it.
                 shutil.rmtree(partial, ignore_errors=self._token is not None)
-            return self._find_newest(warn)
+            return self._find_newest(warn, before)
 
         with superseding(self._token):
             return self._group.from_first(self._group.together(find))
@@ -245,8 +246,10 @@ class CheckpointStore:
             raise AnimaticError(f"checkpoint {folder} is incomplete: {sorted(set(names) ^ set(records))[:3]}")
         return records
 
-    def _find_newest(self, warn: Callable[[str], None]) -> Checkpoint | None:
+    def _find_newest(self, warn: Callable[[str], None], before: int | None) -> Checkpoint | None:
         for path in reversed(complete_checkpoints(self._root)):
+            if before is not None and step_of(path) >= before:
+                continue
             damage = find_damage(path)
             if damage is None:
                 return Checkpoint(step_of(path), path, sha256(path / MANIFEST))

@@ -19,15 +19,21 @@ from core.config.validation import validate as validate_model
 from core.errors import AnimaticError
 from models.architecture import Architecture
 from training.config.data import DataConfig
+from training.config.operation import (
+    LaunchConfig,
+    ObserveConfig,
+    TrackingConfig,
+    UploadConfig,
+    ValidationConfig,
+)
 from training.config.presets import preset_layers
 from training.config.sections import (
     AblationConfig,
+    GuardConfig,
     InitConfig,
-    LaunchConfig,
+    ObjectiveConfig,
     OptimizerConfig,
-    TrackingConfig,
     TrainConfig,
-    ValidationConfig,
 )
 from training.stages import STAGES, stage_values
 
@@ -47,8 +53,12 @@ class RunConfig(Section):
     data: DataConfig
     optimizer: OptimizerConfig
     train: TrainConfig
+    objective: ObjectiveConfig = ObjectiveConfig()
+    guard: GuardConfig = GuardConfig()
     validation: ValidationConfig = ValidationConfig()
+    observe: ObserveConfig = ObserveConfig()
     tracking: TrackingConfig = TrackingConfig()
+    upload: UploadConfig = UploadConfig()
     launch: LaunchConfig = LaunchConfig()
     init: InitConfig = InitConfig()
     ablation: AblationConfig = AblationConfig()

@@ -1,24 +1,47 @@
-"""Sections of a run's configuration other than ``model`` and ``data``."""
+"""Sections of a run's configuration that decide its weights, other than ``model`` and ``data``."""
 
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from core.config.section import Section
-from core.urls import has_credentials
-from models.diffusion.settings import SamplingSettings
 from models.network.settings import ActivationCheckpointing
 
 
 class OptimizerConfig(Section):
-    """AdamW with linear warm-up to a constant rate."""
+    """AdamW with linear warm-up to a rate that stays or falls."""
 
     lr: float = Field(gt=0, description="learning rate after the warm-up")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="course of the learning rate after the warm-up"
+    )
+    final_lr: float = Field(0.0, ge=0, description="learning rate at the end of a linear or cosine schedule")
+    decay_steps: int | None = Field(
+        None, gt=0, description="steps, the warm-up included, at which final_lr is reached; null: train.steps"
+    )
     betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's decay rates")
     eps: float = Field(1e-8, gt=0, description="AdamW's epsilon")
     weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay")
+    weight_decay_on: Literal["all", "matrices"] = Field(
+        "all", description="parameters that decay: all, or neither biases nor the scales of norms"
+    )
     warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up")
     grad_clip: float = Field(0.5, ge=0, description="largest gradient norm; 0 switches clipping off")
+
+    @model_validator(mode="after")
+    def _rate_falls(self) -> Self:
+        if self.schedule == "constant" and (self.final_lr or self.decay_steps):
+            raise ValueError(
+                "final_lr and decay_steps are for optimizer.schedule linear or cosine: with constant, leave "
+                "them out"
+            )
+        if self.final_lr > self.lr:
+            raise ValueError(f"final_lr {self.final_lr} is above lr {self.lr}: choose one of at most lr")
+        if self.decay_steps is not None and self.decay_steps <= self.warmup_steps:
+            raise ValueError(
+                f"decay_steps {self.decay_steps} includes the {self.warmup_steps} of the warm-up: choose more"
+            )
+        return self
 
 
 class TrainConfig(Section):
@@ -43,7 +66,15 @@ class TrainConfig(Section):
     activation_checkpointing: ActivationCheckpointing = Field(
         "none", description="recomputed in the backward pass: nothing, the transformers, or every block"
     )
+    offload_optimizer: bool = Field(
+        False, description="masters and moments in host memory, and the optimizer's step on the CPU"
+    )
+    offload_parameters: bool = Field(
+        False, description="weights in host memory while no layer uses them; zero_stage 3 only"
+    )
+    compile: bool = Field(False, description="torch.compile of the network's repeated blocks")
     ema_decay: float | None = Field(None, gt=0, lt=1, description="decay of averaged weights; null: none")
+    ema_start: int = Field(0, ge=0, description="step after which the average begins")
     trainable: list[str] | None = Field(
         None, description="globs of parameter names trained besides the stage's own set"
     )
@@ -52,6 +83,12 @@ class TrainConfig(Section):
     )
     checkpoint_every: int = Field(1000, gt=0, description="steps between checkpoints")
     keep_checkpoints: int = Field(2, gt=0, description="newest checkpoints kept")
+    keep_every: int | None = Field(
+        None, gt=0, description="checkpoints of steps that this divides are kept besides; null: none"
+    )
+    background_saves: bool = Field(
+        True, description="write checkpoints while training goes on, from copies in host memory"
+    )
     log_every: int = Field(10, gt=0, description="steps between journal lines")
     max_skipped: int = Field(10, gt=0, description="skipped steps in a row that end the run")
     bundle_dtype: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="precision of the bundle")
@@ -63,6 +100,12 @@ class TrainConfig(Section):
                 f"precision {self.precision} keeps its fp32 master weights in ZeRO: use zero_stage 1 to 3, "
                 "or precision autocast-bf16"
             )
+        if self.offload_optimizer and self.zero_stage == 0:
+            raise ValueError("offload_optimizer moves what ZeRO shards: use zero_stage 1 to 3")
+        if self.offload_parameters and self.zero_stage != 3:
+            raise ValueError(f"offload_parameters needs zero_stage 3, not {self.zero_stage}")
+        if self.ema_start and self.ema_decay is None:
+            raise ValueError("ema_start needs ema_decay, the decay of the average")
         if self.image_batches and self.zero_stage == 3:
             # ZeRO-3 updates unused layers with the gradients of an earlier step (measured).
             raise ValueError(
@@ -75,64 +118,35 @@ class TrainConfig(Section):
         return self
 
 
-class ValidationConfig(Section):
-    """Held-out loss and sample clips; on GPUs in bfloat16, whatever ``sampling.precision`` is."""
+class ObjectiveConfig(Section):
+    """The loss."""
 
-    data: str | None = Field(
+    kind: Literal["denoising"] = Field("denoising", description="what is minimised")
+    min_snr_gamma: float | None = Field(
+        None, gt=0, description="weights of timesteps by min-SNR with this gamma; null: all alike"
+    )
+    offset_noise: float = Field(
+        0.0, ge=0, le=1, description="strength of the noise that is constant over each channel of a sample"
+    )
+
+
+class GuardConfig(Section):
+    """What happens to steps whose loss is out of the ordinary."""
+
+    spike_mad: float | None = Field(
         None,
-        description="folder or URL of an ingested dataset, held out of training, whose first clips are used; "
-        "null: those of data.dataset, which are trained on too",
-    )
-    loss_every: int = Field(
-        0, ge=0, description="steps between measurements of the denoising loss at fixed noise; 0: never"
-    )
-    loss_clips: int = Field(16, gt=0, description="clips that the loss is the mean of")
-    every: int = Field(0, ge=0, description="steps between renderings of sample clips; 0: never")
-    count: int = Field(2, gt=0, description="sample clips each time")
-    prompts: list[str] | None = Field(None, description="captions in place of the dataset's")
-    sampling: SamplingSettings = SamplingSettings()
-
-
-class TrackingConfig(Section):
-    """Trackers, which mirror the run's journal."""
-
-    mlflow_uri: str | None = Field(
-        None, description="tracking server or sqlite file, without password; null: local sqlite"
-    )
-    wandb: Literal["offline", "online", "disabled"] = Field("offline", description="Weights & Biases mode")
-    project: str = Field("animatic", description="experiment (MLflow) and project (W&B)")
-
-    @field_validator("mlflow_uri")
-    @classmethod
-    def _without_password(cls, uri: str | None) -> str | None:
-        if uri is not None and has_credentials(uri):
-            # The configuration is written to run folders and trackers.
-            raise ValueError(
-                "contains a password or token: leave it out, and set MLFLOW_TRACKING_USERNAME and "
-                "MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN; for a database, set the whole URI in "
-                "ANIMATIC_MLFLOW_URI"
-            )
-        return uri
-
-
-class LaunchConfig(Section):
-    """Training processes, and where they run."""
-
-    workers: int = Field(1, gt=0, description="training processes")
-    gpus_per_worker: Literal[0, 1] = Field(0, description="1: a GPU for each process; 0: CPU")
-    address: str | None = Field(None, description="Ray cluster; null: local Ray")
-    wait_s: float = Field(
-        1800,
         gt=0,
-        description="longest wait for processors of the cluster to become free, or for nodes to join, in "
-        "seconds",
+        description="skip steps whose loss is above the median of the last ones by this many median absolute "
+        "deviations; null: only steps that are not finite",
     )
-    restarts: int = Field(
-        2,
-        ge=0,
-        description="restarts of the workers without a new checkpoint in between, after a worker failed or "
-        "its node was lost",
+    window: int = Field(100, ge=8, description="applied steps that the median is of")
+    rollback_after: int | None = Field(
+        None,
+        gt=0,
+        description="skipped steps in a row after which the run goes back to a checkpoint, and on with other "
+        "samples; null: never",
     )
+    rollbacks: int = Field(3, gt=0, description="times that a run goes back before it ends with an error")
 
 
 class InitConfig(Section):

@@ -5,7 +5,7 @@ not on how they are distributed over processes. The host draws and decides, and 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from einops import rearrange
@@ -16,6 +16,8 @@ from models.batch import Batch
 from models.denoising import DenoisingInputs, denoising_errors, latent_posteriors
 from models.encoders.codec import draw_latents
 from models.pixels import to_signed
+from training.clock import StepClock
+from training.objectives.base import Losses
 
 # Each sample's generators: one for its noise and diffusion step, one for the latents of its frames.
 _NOISE_STREAM, _LATENT_STREAM = 0, 1
@@ -27,21 +29,25 @@ class DenoisingObjective:
 
     Attributes:
         animator: its network is trained; its encoders and codec stay frozen.
+        clock: times the encoders.
     """
 
     animator: Animator
+    clock: StepClock = field(default_factory=StepClock)
 
-    def __call__(self, batch: Batch, *, temporal: bool = True) -> Tensor:
-        """The loss, the mean over samples (scalar).
+    def __call__(self, batch: Batch, *, temporal: bool = True) -> Losses:
+        """The losses; their mean over samples is minimised.
 
         Args:
             temporal: False trains on the frames as independent images, without the temporal layers.
         """
         animator = self.animator
         batch = batch.to(animator.device)
-        still = to_signed(batch.stills)
         seeds: list[int] = batch.seed.tolist()
-        latents = self._clip_latents(batch, seeds)
+        with self.clock.phase("encode"):
+            still = to_signed(batch.stills)
+            latents = self._clip_latents(batch, seeds)
+            text = self._text_context(batch)
         noise, timesteps = self._draw_noise(seeds, latents)
         # As published, a dropped image is a grey one for CLIP, not an empty token.
         kept = ~batch.drop_image.to(animator.device, non_blocking=True)
@@ -49,11 +55,12 @@ class DenoisingObjective:
         inputs = DenoisingInputs(
             latents=latents,
             condition_index=batch.condition_index,
-            text=self._text_context(batch),
+            text=text,
             image=animator.image_context(still, latents.shape[2]),
             fps=batch.fps,
         )
-        return denoising_errors(animator, inputs, noise, timesteps, temporal=temporal).mean()
+        errors = denoising_errors(animator, inputs, noise, timesteps, temporal=temporal)
+        return Losses(errors.mean(), errors.detach(), timesteps)
 
     def _text_context(self, batch: Batch) -> Tensor:
         """Text tokens (b n c), those of the empty caption where the text is dropped."""

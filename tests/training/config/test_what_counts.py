@@ -7,7 +7,12 @@ from pydantic import BaseModel
 
 from models.architecture import TowerConfig
 from training.config import RunConfig, config_hash, resolve, trajectory_hash
-from training.config.identity import NON_IDENTITY_FIELDS, NON_TRAJECTORY_FIELDS
+from training.config.identity import (
+    LAYOUT_FIELDS,
+    NON_IDENTITY_FIELDS,
+    NON_TRAJECTORY_FIELDS,
+    trajectory_hash_1,
+)
 
 BASE = resolve(
     3,
@@ -42,6 +47,13 @@ OTHERS: dict[str, Any] = {
     "data.sampling.condition": "last",
     "train.ema_decay": 0.5,
     "train.trainable": ["another"],
+    "train.keep_every": 5,
+    "optimizer.decay_steps": 5,
+    "objective.min_snr_gamma": 5.0,
+    "guard.spike_mad": 5.0,
+    "guard.rollback_after": 5,
+    "observe.peak_tflops": 5.0,
+    "launch.min_workers": 5,
     "validation.sampling.image_guidance": 2.0,
 }
 
@@ -80,12 +92,14 @@ LEAVES = leaves(BASE)
 def test_a_setting_counts_unless_it_is_listed(name: str) -> None:
     changed = replaced(BASE, name, another(name, LEAVES[name]))
     in_recipe = not listed(name, NON_IDENTITY_FIELDS)
-    in_trajectory = in_recipe and not listed(name, NON_TRAJECTORY_FIELDS)
+    in_trajectory_1 = in_recipe and not listed(name, NON_TRAJECTORY_FIELDS)
+    in_trajectory = in_trajectory_1 and not listed(name, LAYOUT_FIELDS)
     assert (config_hash(changed) != config_hash(BASE)) == in_recipe
     assert (trajectory_hash(changed) != trajectory_hash(BASE)) == in_trajectory
+    assert (trajectory_hash_1(changed) != trajectory_hash_1(BASE)) == in_trajectory_1
 
 
-@pytest.mark.parametrize("field", sorted(NON_IDENTITY_FIELDS | NON_TRAJECTORY_FIELDS))
+@pytest.mark.parametrize("field", sorted(NON_IDENTITY_FIELDS | NON_TRAJECTORY_FIELDS | LAYOUT_FIELDS))
 def test_a_listed_setting_exists(field: str) -> None:
     model: Any = RunConfig.model_construct(**dict(BASE))
     for part in field.split("."):

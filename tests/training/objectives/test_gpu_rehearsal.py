@@ -89,7 +89,7 @@ def test_the_loss_never_waits_for_the_device(preset, stage, encoded):
     config = resolve(stage, preset)
     data = batch(config, encoded=encoded)
     with gpu():
-        loss = DenoisingObjective(animator_on_gpu(config))(data)
+        loss = DenoisingObjective(animator_on_gpu(config))(data).mean
     assert (loss.device.type, loss.dtype, loss.requires_grad) == ("cuda", torch.float32, True)
 
 

@@ -1,0 +1,5 @@
+"""What happens to steps whose loss or gradients are out of the ordinary."""
+
+from training.guard.guard import Guard, RollBack
+
+__all__ = ["Guard", "RollBack"]

@@ -1,0 +1,116 @@
+"""The parts of a run in one process, from its configuration."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from core.fencing import Token
+from models.animator import Animator
+from training.backends import DeepSpeedBackend, Ema
+from training.batch_source import BatchSource, takedowns_of
+from training.checkpoints import CheckpointIdentity, CheckpointStore, Stateful
+from training.clock import StepClock
+from training.config import RunConfig
+from training.config.identity import trajectory_hash_1
+from training.continuation import Continuation, find_continuation
+from training.control import RunControl
+from training.guard import Guard
+from training.initialisation import Initialisation, initialise
+from training.journal import Journal
+from training.objectives import build_objective
+from training.processes.group import ProcessGroup
+from training.run_folder import RunFolder
+from training.trainable import trainable_names
+from training.validation import Validation
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run works with.
+
+    Attributes:
+        initialisation: with the frozen weights alone, in the first process; without weights in the others.
+        ema: None where no average is kept.
+        continuation: the checkpoint of another run that this one continues, if any.
+    """
+
+    animator: Animator
+    initialisation: Initialisation
+    journal: Journal
+    clock: StepClock
+    backend: DeepSpeedBackend
+    ema: Ema | None
+    guard: Guard
+    continuation: Continuation | None
+    checkpoints: CheckpointStore
+    validation: Validation
+
+    @property
+    def states(self) -> list[Stateful]:
+        """What a checkpoint contains."""
+        return [self.backend, *([self.ema] if self.ema is not None else [])]
+
+    def whole_weights(self) -> dict[str, Tensor]:
+        """The whole network in the first process (averaged weights where they are kept). Collective."""
+        trained = self.backend.gather(self.ema.values if self.ema is not None else None)
+        return self.initialisation.with_trained(trained) if self.backend.is_first else {}
+
+
+def assemble(
+    config: RunConfig,
+    folder: RunFolder,
+    source: BatchSource,
+    group: ProcessGroup,
+    control: RunControl,
+    token: Token,
+) -> Parts:
+    """Build the parts of a run, with its initial weights in place. Collective.
+
+    Raises AnimaticError as :func:`training.loop.train` does, in all processes.
+    """
+    # Reading the bundles' files once a machine is enough; none of its processes starts with damaged ones.
+    animator, initialisation = group.together(lambda: initialise(config, verify=group.is_first_on_node))
+    group.together(lambda: source.check_encoders(animator))
+    journal = group.together(lambda: Journal(folder.journal if group.is_first else None, token))
+    trainable = group.together(lambda: trainable_names(config, list(initialisation.transfers)))
+    clock = StepClock()
+    objective = build_objective(config, animator, clock)
+    backend = DeepSpeedBackend(animator, objective, trainable, initialisation.weights, config, group, clock)
+    # What is trained is in the backend now; what is frozen is published, by the first process.
+    frozen = set(initialisation.weights) - set(trainable)
+    initialisation = initialisation.only(frozen if group.is_first else ())
+    decay = config.train.ema_decay
+    continuation = group.together(lambda: find_continuation(config, verify=group.is_first_on_node))
+    identity = _identity(config, source, initialisation, continuation, group.size)
+    checkpoints = CheckpointStore(
+        folder.checkpoints, identity, group, config.train.keep_checkpoints, token, takedowns_of(source)
+    )
+    return Parts(
+        animator=animator,
+        initialisation=initialisation,
+        journal=journal,
+        clock=clock,
+        backend=backend,
+        ema=Ema(backend.fragments(), decay, group.rank) if decay else None,
+        guard=Guard(config, journal, folder.checkpoints),
+        continuation=continuation,
+        checkpoints=checkpoints,
+        validation=Validation(config, folder, source, animator, group, journal, control),
+    )
+
+
+def _identity(
+    config: RunConfig,
+    source: BatchSource,
+    initialisation: Initialisation,
+    continuation: Continuation | None,
+    world_size: int,
+) -> CheckpointIdentity:
+    return CheckpointIdentity(
+        trajectory=trajectory_hash_1(config),
+        dataset=source.digest,
+        base=initialisation.base,
+        parent=initialisation.parent,
+        world_size=world_size,
+        continued=continuation.digest if continuation else None,
+    )
