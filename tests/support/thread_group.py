@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from core.errors import AnimaticError
@@ -47,6 +47,9 @@ class ThreadGroup(ProcessGroup):
     def _failures(self, error: Exception | None) -> list[tuple[str, bool] | None]:
         own = None if error is None else (str(error), isinstance(error, AnimaticError))
         return self.gathered(own)
+
+    def apart(self) -> "ThreadGroup":
+        return replace(self, shared=self.from_first(Shared(threading.Barrier(self.size))))
 
     def until_others_wait(self) -> None:
         """Let the others come as far as they can without this one. Raises AssertionError if they do not."""

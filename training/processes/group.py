@@ -4,7 +4,7 @@ import functools
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -30,11 +30,13 @@ class ProcessGroup:
         rank: of this process, from 0.
         size: number of processes.
         node_rank: of this process among those of its machine, from 0.
+        channel: what the collective operations go through; None for torch's default group.
     """
 
     rank: int
     size: int
     node_rank: int = 0
+    channel: dist.ProcessGroup | None = None
 
     @property
     def is_first(self) -> bool:
@@ -49,14 +51,14 @@ class ProcessGroup:
     def barrier(self) -> None:
         """Wait for all processes. Collective."""
         if self.size > 1:
-            dist.barrier()
+            dist.barrier(group=self.channel)
 
     def from_first(self, value: Value) -> Value:
         """The first process's ``value``, in every process. Collective."""
         if self.size == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0)
+        dist.broadcast_object_list(box, src=0, group=self.channel)
         return box[0]
 
     def together(self, work: Callable[[], Value]) -> Value:
@@ -84,7 +86,7 @@ class ProcessGroup:
         if self.size == 1:
             return [value]
         values = [value] * self.size
-        dist.all_gather_object(values, value)
+        dist.all_gather_object(values, value, group=self.channel)
         return values
 
     def largest_later(self, value: int) -> Callable[[], int]:
@@ -92,7 +94,7 @@ class ProcessGroup:
         if self.size == 1:
             return lambda: value
         largest = torch.tensor([value])  # on the CPU: neither this nor the wait involves the device
-        operation = dist.all_reduce(largest, dist.ReduceOp.MAX, group=_patient_group(), async_op=True)
+        operation = dist.all_reduce(largest, dist.ReduceOp.MAX, group=self._patient(), async_op=True)
 
         def result() -> int:
             operation.wait()
@@ -100,13 +102,24 @@ class ProcessGroup:
 
         return result
 
+    def apart(self) -> "ProcessGroup":
+        """The same processes with a channel of their own, for one thread beside the main one. Collective.
+
+        However long one of them takes, the others wait. Without it the operations of two threads would meet
+        in another order in each process.
+        """
+        return self if self.size == 1 else replace(self, channel=_patient_group("apart"))
+
+    def _patient(self) -> dist.ProcessGroup:
+        return self.channel if self.channel is not None else _patient_group()
+
     def _failures(self, error: Exception | None) -> list[tuple[str, bool] | None]:
         """The errors of all processes by rank, as text and whether a user can fix it. Collective."""
         users = isinstance(error, AnimaticError)
         own = None if error is None else (str(error) if users else f"{type(error).__name__}: {error}", users)
         failures: list[tuple[str, bool] | None] = [own] * self.size
         if self.size > 1:
-            dist.all_gather_object(failures, own, group=_patient_group())
+            dist.all_gather_object(failures, own, group=self._patient())
         return failures
 
 
@@ -185,8 +198,11 @@ def _check_gpus(processes: int, visible: int) -> None:
 
 
 @functools.cache
-def _patient_group() -> dist.ProcessGroup:
-    """The same processes on the CPU, where a wait does not end after the usual 10 or 30 minutes."""
+def _patient_group(purpose: str = "") -> dist.ProcessGroup:
+    """The same processes on the CPU, where a wait does not end after the usual 10 or 30 minutes.
+
+    One for each purpose, for all runs of this process.
+    """
     group = dist.new_group(backend="gloo", timeout=PATIENCE)
     if not isinstance(group, dist.ProcessGroup):
         raise RuntimeError("this process is not in the group of all processes")
