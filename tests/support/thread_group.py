@@ -81,7 +81,7 @@ def run_as_threads(size: int, work: Callable[[ThreadGroup], Value]) -> list[Valu
     shared = Shared(threading.Barrier(size))
 
     def run(rank: int) -> Value:
-        group = ThreadGroup(rank, size, rank, shared)
+        group = ThreadGroup(rank, size, rank, shared=shared)
         try:
             return work(group)
         except BaseException:
