@@ -36,6 +36,21 @@ def dynamic_rescale(config: DiffusionConfig) -> np.ndarray:
     return np.append(ramp, np.full(config.timesteps, config.base_scale))
 
 
+def final_alphas_cumprod(config: DiffusionConfig) -> np.ndarray:
+    """alphas_cumprod (timesteps) float64, after any zero terminal SNR."""
+    alphas_cumprod = np.cumprod(1.0 - linear_betas(config))
+    return zero_terminal_snr(alphas_cumprod) if config.zero_terminal_snr else alphas_cumprod
+
+
+def signal_to_noise(config: DiffusionConfig) -> np.ndarray:
+    """The ratio of signal to noise at each step as latents are diffused, (timesteps) float64.
+
+    scale² · a / (1 - a): after any zero terminal SNR, at which the last is 0, and any dynamic rescale.
+    """
+    alphas_cumprod, scale = final_alphas_cumprod(config), dynamic_rescale(config)[: config.timesteps]
+    return scale**2 * alphas_cumprod / (1 - alphas_cumprod)
+
+
 class Diffusion(nn.Module):
     """The forward process q(x_t | x_0) and what the network learns to predict.
 
@@ -50,9 +65,7 @@ class Diffusion(nn.Module):
     def __init__(self, config: DiffusionConfig) -> None:
         super().__init__()
         self.config = config
-        alphas_cumprod = np.cumprod(1.0 - linear_betas(config))
-        if config.zero_terminal_snr:
-            alphas_cumprod = zero_terminal_snr(alphas_cumprod)
+        alphas_cumprod = final_alphas_cumprod(config)
         scale = dynamic_rescale(config)[: config.timesteps]
         self.register_buffer("alphas_cumprod", torch.tensor(alphas_cumprod).float(), persistent=False)
         self.register_buffer("signal_scale", torch.tensor(scale).float(), persistent=False)

@@ -5,7 +5,6 @@ not on how they are distributed over processes. The host draws and decides, and 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 from einops import rearrange
@@ -17,23 +16,31 @@ from models.denoising import DenoisingInputs, denoising_errors, latent_posterior
 from models.encoders.codec import draw_latents
 from models.pixels import to_signed
 from training.clock import StepClock
+from training.config.sections import ObjectiveConfig
 from training.objectives.base import Losses
+from training.objectives.min_snr import min_snr_weights
 
 # Each sample's generators: one for its noise and diffusion step, one for the latents of its frames.
 _NOISE_STREAM, _LATENT_STREAM = 0, 1
 
 
-@dataclass(frozen=True)
 class DenoisingObjective:
     """Mean squared error of the network's prediction (noise or v) at a random diffusion step of each sample.
 
+    Each error is weighted by its step where ``options.min_snr_gamma`` is set.
+
     Attributes:
         animator: its network is trained; its encoders and codec stay frozen.
-        clock: times the encoders.
     """
 
-    animator: Animator
-    clock: StepClock = field(default_factory=StepClock)
+    def __init__(
+        self, animator: Animator, clock: StepClock | None = None, options: ObjectiveConfig | None = None
+    ) -> None:
+        """``clock``: times the encoders. Raises AnimaticError where min-SNR weights are undefined."""
+        self.animator = animator
+        self._clock, self._options = clock or StepClock(), options or ObjectiveConfig()
+        gamma = self._options.min_snr_gamma
+        self._weights = None if gamma is None else min_snr_weights(animator.diffusion.config, gamma)
 
     def __call__(self, batch: Batch, *, temporal: bool = True) -> Losses:
         """The losses; their mean over samples is minimised.
@@ -44,11 +51,11 @@ class DenoisingObjective:
         animator = self.animator
         batch = batch.to(animator.device)
         seeds: list[int] = batch.seed.tolist()
-        with self.clock.phase("encode"):
+        with self._clock.phase("encode"):
             still = to_signed(batch.stills)
             latents = self._clip_latents(batch, seeds)
             text = self._text_context(batch)
-        noise, timesteps = self._draw_noise(seeds, latents)
+        noise, timesteps = self._draw_noise(seeds, latents.shape[1:])
         # As published, a dropped image is a grey one for CLIP, not an empty token.
         kept = ~batch.drop_image.to(animator.device, non_blocking=True)
         still = still * kept[:, None, None, None]
@@ -59,8 +66,12 @@ class DenoisingObjective:
             image=animator.image_context(still, latents.shape[2]),
             fps=batch.fps,
         )
+        weights = None if self._weights is None else self._weights[timesteps].to(latents, non_blocking=True)
+        noise = noise.to(latents, non_blocking=True)
+        timesteps = timesteps.to(latents.device, non_blocking=True)
         errors = denoising_errors(animator, inputs, noise, timesteps, temporal=temporal)
-        return Losses(errors.mean(), errors.detach(), timesteps)
+        losses = errors if weights is None else errors * weights
+        return Losses(losses.mean(), losses.detach(), timesteps)
 
     def _text_context(self, batch: Batch) -> Tensor:
         """Text tokens (b n c), those of the empty caption where the text is dropped."""
@@ -78,15 +89,21 @@ class DenoisingObjective:
         drawn = draw_latents(mean.flatten(0, 1), std.flatten(0, 1), generators)
         return rearrange(drawn, "(b t) c h w -> b c t h w", b=len(seeds))
 
-    def _draw_noise(self, seeds: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
-        """Noise like ``like`` (b ...) and diffusion steps (b), each sample's from its own seed."""
+    def _draw_noise(self, seeds: Sequence[int], shape: torch.Size) -> tuple[Tensor, Tensor]:
+        """Noise (b, *shape) and diffusion steps (b) on the CPU, each sample's from its own seed.
+
+        Offset noise, if any, is drawn for each frame of a channel, as in DynamiCrafter's code.
+        """
         noise, timesteps = [], []
         for seed in seeds:
             generator = _generator(seed, _NOISE_STREAM)
             timesteps.append(torch.randint(self.animator.diffusion.config.timesteps, (), generator=generator))
-            noise.append(torch.randn(like.shape[1:], generator=generator))
-        drawn = torch.stack(noise), torch.stack(timesteps)
-        return drawn[0].to(like, non_blocking=True), drawn[1].to(like.device, non_blocking=True)
+            drawn = torch.randn(shape, generator=generator)
+            if self._options.offset_noise:
+                channels, frames, *_ = shape
+                drawn += self._options.offset_noise * torch.randn(channels, frames, 1, 1, generator=generator)
+            noise.append(drawn)
+        return torch.stack(noise), torch.stack(timesteps)
 
 
 def _generator(seed: int, stream: int) -> torch.Generator:

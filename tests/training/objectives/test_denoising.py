@@ -8,7 +8,9 @@ import torch
 from models.batch import Batch
 from models.pixels import to_signed
 from tests.support.small_animator import small_animator, small_architecture
+from training.config.sections import ObjectiveConfig
 from training.objectives.denoising import DenoisingObjective
+from training.objectives.min_snr import min_snr_weights
 
 
 @pytest.fixture
@@ -142,3 +144,33 @@ def test_a_dropped_caption_equals_the_empty_one(objective, batch):
     empty = replace(batch, captions=[""] * 4, drop_text=torch.zeros(4, dtype=torch.bool))
     dropped = replace(batch, drop_text=torch.ones(4, dtype=torch.bool))
     assert objective(empty).mean == objective(dropped).mean
+
+
+def with_options(objective: DenoisingObjective, **options: float) -> DenoisingObjective:
+    return DenoisingObjective(objective.animator, options=ObjectiveConfig(**options))
+
+
+def test_min_snr_weights_each_sample_by_its_step(objective, batch):
+    plain, weighted = objective(batch), with_options(objective, min_snr_gamma=2.0)(batch)
+    weights = min_snr_weights(objective.animator.diffusion.config, 2.0)[plain.timesteps]
+    torch.testing.assert_close(weighted.samples, plain.samples * weights)
+    torch.testing.assert_close(weighted.mean, (plain.samples * weights).mean())
+    assert weights.unique().numel() > 1
+
+
+def test_offset_noise_is_constant_over_each_frame_of_a_channel_and_of_its_sample_alone(
+    objective, batch, monkeypatch
+):
+    drawn = []
+    diffusion = objective.animator.diffusion
+    diffuse = diffusion.diffuse
+    monkeypatch.setattr(diffusion, "diffuse", lambda *args: drawn.append(args) or diffuse(*args))
+    offset = with_options(objective, offset_noise=0.5)
+    objective(batch), offset(batch), offset(batch.split(1)[2])
+    (clean, plain, timesteps), (offset_clean, noisy, offset_timesteps), (_, alone, _) = drawn
+    assert torch.equal(clean, offset_clean) and torch.equal(timesteps, offset_timesteps)
+    offsets = noisy - plain
+    torch.testing.assert_close(offsets, offsets[..., :1, :1].expand_as(offsets))
+    assert torch.equal(alone, noisy[2:3])
+    values = offsets[..., 0, 0].flatten()
+    assert values.unique().numel() == 4 * 4 * 3 and abs(values.std() - 0.5) < 0.15

@@ -19,6 +19,7 @@ from models.architecture import CodecConfig, EncoderConfig, TowerConfig
 from models.batch import Batch
 from models.encoders.vae import build_vae
 from training.config import RunConfig, presets, resolve
+from training.config.sections import ObjectiveConfig
 from training.objectives.denoising import DenoisingObjective
 
 VIT_H = EncoderConfig(
@@ -88,8 +89,9 @@ def batch(config: RunConfig, *, encoded: bool = False) -> Batch:
 def test_the_loss_never_waits_for_the_device(preset, stage, encoded):
     config = resolve(stage, preset)
     data = batch(config, encoded=encoded)
+    options = ObjectiveConfig(min_snr_gamma=5.0, offset_noise=0.1)
     with gpu():
-        loss = DenoisingObjective(animator_on_gpu(config))(data).mean
+        loss = DenoisingObjective(animator_on_gpu(config), options=options)(data).mean
     assert (loss.device.type, loss.dtype, loss.requires_grad) == ("cuda", torch.float32, True)
 
 
