@@ -19,7 +19,8 @@ from models.network.activation_checkpointing import checkpoint_activations
 from models.network.network import Network
 from training.backends.base import Fragment, StepResult
 from training.backends.deepspeed_config import HALF_WEIGHTS, deepspeed_config
-from training.backends.optimizer import build_optimizer, learning_rate
+from training.backends.optimizer import build_optimizer
+from training.backends.schedule import learning_rate
 from training.backends.zero import master_fragment
 from training.batch_shares import batch_shares
 from training.clock import StepClock
@@ -105,7 +106,7 @@ class DeepSpeedBackend:
             raise ValueError(f"batch of {len(batch)} samples cannot be split into {passes} passes")
         # Dropout is the only draw that is not keyed by sample: keyed by step, nothing needs to be saved.
         torch.manual_seed((self._config.seed * 1_000_003 + step) * 4096 + rank)
-        rate = learning_rate(self._config, step - self.skipped_steps)
+        rate = learning_rate(self._config.optimizer, self._config.train.steps, step - self.skipped_steps)
         for group in self._engine.optimizer.param_groups:
             group["lr"] = rate
         total, found = torch.zeros((), device=self.device), []

@@ -1,4 +1,4 @@
-"""The optimizer of a run and its learning rate."""
+"""The optimizer of a run."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from training.config import RunConfig
+from training.config.sections import OptimizerConfig
 
 
 class GuardedAdamW(torch.optim.AdamW):
@@ -15,7 +16,9 @@ class GuardedAdamW(torch.optim.AdamW):
     ``overflow`` and ``_global_grad_norm`` are the names that DeepSpeed's engine reads after a step.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], max_norm: float, **settings: Any) -> None:
+    def __init__(
+        self, parameters: Sequence[nn.Parameter] | list[dict[str, Any]], max_norm: float, **settings: Any
+    ) -> None:
         """``max_norm``: of all gradients together; 0 switches clipping off. ``settings``: AdamW's."""
         super().__init__(parameters, **settings)
         self.overflow = False
@@ -35,21 +38,25 @@ class GuardedAdamW(torch.optim.AdamW):
 def build_optimizer(config: RunConfig, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
     """AdamW over the parameters, fused on CUDA; it clips by itself where ZeRO does not."""
     options = config.optimizer
-    settings: dict[str, Any] = {
-        "lr": options.lr,
-        "betas": options.betas,
-        "eps": options.eps,
-        "weight_decay": options.weight_decay,
-    }
+    settings: dict[str, Any] = {"lr": options.lr, "betas": options.betas, "eps": options.eps}
     if parameters[0].device.type == "cuda":
         settings["fused"] = True  # one kernel for all; on the CPU the sums would change
+    groups = _groups(options, parameters)
     # An object, not DeepSpeed's "AdamW": that one compiles a fused kernel on first use.
     if config.train.zero_stage == 0:
-        return GuardedAdamW(parameters, options.grad_clip, **settings)
-    return torch.optim.AdamW(parameters, **settings)
+        return GuardedAdamW(groups, options.grad_clip, **settings)
+    return torch.optim.AdamW(groups, **settings)
 
 
-def learning_rate(config: RunConfig, step: int) -> float:
-    """Linear warm-up to a constant; ``step`` counts from 1."""
-    warmup = config.optimizer.warmup_steps
-    return config.optimizer.lr * min(1.0, step / warmup if warmup else 1.0)
+def _groups(options: OptimizerConfig, parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
+    """Groups of parameters by their weight decay, in order."""
+    if options.weight_decay_on == "all":
+        return [{"params": list(parameters), "weight_decay": options.weight_decay}]
+    # Biases, scales of norms and gates have one dimension at most, which the backend makes one at least.
+    decaying = [parameter for parameter in parameters if parameter.dim() > 1]
+    others = [parameter for parameter in parameters if parameter.dim() <= 1]
+    groups = [
+        {"params": decaying, "weight_decay": options.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]

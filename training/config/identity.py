@@ -89,4 +89,5 @@ def _with_length(values: dict[str, Any], config: RunConfig) -> dict[str, Any]:
     options = config.optimizer
     if options.schedule == "constant" or options.decay_steps is not None:
         return values
-    return {**values, "decay_steps": config.train.steps}
+    # As a run of any length that names the step has it.
+    return {**values, "optimizer": {**values["optimizer"], "decay_steps": config.train.steps}}

@@ -84,6 +84,23 @@ class RunConfig(Section):
             raise ValueError("train.image_batches is for stage 0 only")
         return self
 
+    @model_validator(mode="after")
+    def _run_is_long_enough(self) -> Self:
+        optimizer, train = self.optimizer, self.train
+        falls = optimizer.schedule != "constant" and optimizer.decay_steps is None
+        if falls and train.steps <= optimizer.warmup_steps:
+            raise ValueError(
+                f"optimizer.schedule {optimizer.schedule} begins after the {optimizer.warmup_steps} steps of "
+                f"the warm-up, but train.steps is {train.steps}: shorten optimizer.warmup_steps, or set "
+                "optimizer.decay_steps"
+            )
+        if train.ema_start and train.ema_start >= train.steps:
+            raise ValueError(
+                f"train.ema_start {train.ema_start} is not before the last of {train.steps} steps: no "
+                "average would be kept; choose an earlier step, or leave out train.ema_decay"
+            )
+        return self
+
 
 def resolve(
     stage: int,

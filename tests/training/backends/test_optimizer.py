@@ -1,4 +1,4 @@
-"""The optimizer without ZeRO, and the learning rate."""
+"""The optimizer: its kind, its groups, and what it does without ZeRO."""
 
 import pytest
 import torch
@@ -6,14 +6,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.support.training_jobs import small_config
-from training.backends.optimizer import GuardedAdamW, build_optimizer, learning_rate
-
-
-def test_the_learning_rate_warms_up_linearly_and_then_stays():
-    config = small_config(0, "optimizer.lr=1e-3", "optimizer.warmup_steps=4")
-    rates = [learning_rate(config, step) for step in (1, 2, 4, 5, 100)]
-    assert rates == pytest.approx([0.25e-3, 0.5e-3, 1e-3, 1e-3, 1e-3])
-    assert learning_rate(small_config(0, "optimizer.lr=1e-3", "optimizer.warmup_steps=0"), 1) == 1e-3
+from training.backends.optimizer import GuardedAdamW, build_optimizer
 
 
 @pytest.mark.parametrize(("zero_stage", "kind"), [(0, GuardedAdamW), (1, torch.optim.AdamW)])
@@ -43,3 +36,24 @@ def test_the_optimizer_is_fused_on_a_gpu_alone(zero_stage):
         on_gpu = build_optimizer(config, [nn.Parameter(torch.ones(2, device="cuda"))])
     assert on_gpu.defaults["fused"] is True
     assert not build_optimizer(config, [nn.Parameter(torch.ones(2))]).defaults["fused"]
+
+
+@pytest.mark.parametrize("zero_stage", [0, 2])
+@pytest.mark.parametrize("chosen", ["all", "matrices"])
+def test_biases_and_the_scales_of_norms_decay_only_where_all_parameters_do(zero_stage, chosen):
+    sets = (f"train.zero_stage={zero_stage}", "optimizer.weight_decay=0.02")
+    config = small_config(0, *sets, f"optimizer.weight_decay_on={chosen}")
+    network = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Conv2d(4, 4, 1))
+    parameters = dict(network.named_parameters())
+    groups = build_optimizer(config, list(parameters.values())).param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    found = {name: decay[id(parameter)] for name, parameter in parameters.items()}
+    others = 0.02 if chosen == "all" else 0.0
+    assert found == {name: 0.02 if name in ("0.weight", "2.weight") else others for name in parameters}
+    assert len(groups) == (1 if chosen == "all" else 2)
+
+
+def test_without_biases_there_is_one_group():
+    config = small_config(0, "optimizer.weight_decay_on=matrices")
+    (group,) = build_optimizer(config, [nn.Parameter(torch.ones(2, 2))]).param_groups
+    assert group["weight_decay"] == config.optimizer.weight_decay

@@ -115,6 +115,44 @@ def test_image_batches_are_rejected_with_zero_3():
         resolve(0, "tiny", ["train.zero_stage=3", "train.image_batches=0.1"])
 
 
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (["schedule=cosine", "warmup_steps=200"], "begins after the 200 steps of the warm-up"),
+        (["schedule=linear", "final_lr=1"], "final_lr 1.0 is above lr"),
+        (["schedule=linear", "decay_steps=20", "warmup_steps=20"], "includes the 20 of the warm-up"),
+        (["final_lr=1e-5"], "for optimizer.schedule linear or cosine"),
+    ],
+)
+def test_schedules_that_cannot_be_followed_are_refused(sets, message):
+    with pytest.raises(AnimaticError, match=message):
+        resolve(2, "tiny", ["train.steps=200", *(f"optimizer.{each}" for each in sets)])
+
+
+def test_an_average_that_would_never_begin_is_refused():
+    with pytest.raises(AnimaticError, match="not before the last of 9 steps"):
+        resolve(2, "tiny", ["train.steps=9", "train.ema_start=9"])
+    assert resolve(2, "tiny", ["train.steps=9", "train.ema_start=8"]).train.ema_start == 8
+
+
+def test_offload_is_refused_where_zero_shards_nothing_to_move():
+    with pytest.raises(AnimaticError, match="use zero_stage 1 to 3"):
+        resolve(2, "tiny", ["train.zero_stage=0", "train.offload_optimizer=true"])
+    with pytest.raises(AnimaticError, match="needs zero_stage 3, not 2"):
+        resolve(2, "tiny", ["train.zero_stage=2", "train.offload_parameters=true"])
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_the_length_of_a_run_decides_its_weights_where_the_rate_falls_over_it(schedule):
+    def trajectory(*sets: str) -> str:
+        return trajectory_hash(resolve(3, "512", [f"optimizer.schedule={schedule}", *sets]))
+
+    assert trajectory("train.steps=90000") != trajectory("train.steps=100000")
+    # A longer run can continue a shorter one, with the rate at which that one ended.
+    longer = trajectory("train.steps=100000", "optimizer.decay_steps=90000")
+    assert longer == trajectory("train.steps=90000")
+
+
 def test_an_unknown_preset_stage_or_file_is_named(tmp_path):
     with pytest.raises(
         AnimaticError, match="preset 'small' does not exist: choose one of tiny, 256, 512, 1024"
