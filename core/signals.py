@@ -9,15 +9,16 @@ from typing import NoReturn
 class SignalExit(SystemExit):
     """A signal asked the process to end.
 
-    As a SystemExit, it ends a process that does not catch it with exit code 128 + signal, and no traceback.
+    As a SystemExit, it ends a process that does not catch it with its exit code, and no traceback.
 
     Attributes:
         signal: its number.
+        exit_code: 128 + signal, unless the signal has a code of its own.
     """
 
-    def __init__(self, signum: int) -> None:
-        super().__init__(128 + signum)
-        self.signal = signum
+    def __init__(self, signum: int, exit_code: int | None = None) -> None:
+        self.signal, self.exit_code = signum, 128 + signum if exit_code is None else exit_code
+        super().__init__(self.exit_code)
 
     def __str__(self) -> str:
         return f"stopped by {self.name}: finished work is kept; the same command resumes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -17,8 +18,11 @@ from core.signals import SignalExit
 logger = logging.getLogger(__name__)
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# In place of a signal: a later run has taken over the run folder. Wins over signals of other processes.
-SUPERSEDED = 1000
+# What schedulers send some time before they end a job, as Slurm does for `--signal=B:USR1@120`.
+WARNING_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
+# In place of a signal, and winning over signals of other processes: a machine of the run is about to be
+# withdrawn; a later run has taken over the run folder.
+PREEMPTED, SUPERSEDED = 999, 1000
 
 
 class Phase(IntEnum):
@@ -53,16 +57,34 @@ class Activity:
         return f"{self.phase.words} (step {self.step})" if self.step else self.phase.words
 
 
+def is_warning(signum: int) -> bool:
+    """Whether the run is stopped because its processors are about to be withdrawn: whoever started it should
+    start it again, here or elsewhere."""
+    return signum == PREEMPTED or signum in WARNING_SIGNALS
+
+
+def stop_name(signum: int) -> str:
+    """What asked a run to stop, for messages: the name of a signal, or a notice."""
+    return "a notice of preemption" if signum == PREEMPTED else signal.Signals(signum).name
+
+
 class StoppedBySignal(SignalExit):
     """A run that a signal ended. Resuming loses nothing that was recorded.
+
+    After a warning the exit code is EX_TEMPFAIL, 75, by which launchers and batch scripts start it again.
 
     Attributes:
         step: the run resumes after this one; 0 where it has no checkpoint, None where it was stopped at once.
     """
 
     def __init__(self, signum: int, step: int | None) -> None:
-        super().__init__(signum)
+        super().__init__(signum, os.EX_TEMPFAIL if is_warning(signum) else None)
         self.step = step
+
+    @property
+    def name(self) -> str:
+        """Of the signal, as SIGTERM, or of the notice."""
+        return stop_name(self.signal)
 
     def __str__(self) -> str:
         if self.step is None:
@@ -99,7 +121,7 @@ class RunControl:
 
     @property
     def stop_signal(self) -> int:
-        """The signal that asked the process to stop, or SUPERSEDED; 0 for none."""
+        """The signal that asked the process to stop, PREEMPTED or SUPERSEDED; 0 for none."""
         return self._signal
 
     def enter(self, phase: Phase, step: int = 0) -> None:
@@ -114,9 +136,13 @@ class RunControl:
         logger.log(logging.DEBUG if frequent else logging.INFO, "%s", self._activity)
 
     def request_stop(self, signum: int) -> None:
-        """Ask all processes to stop after the step in progress, with a checkpoint."""
+        """Ask all processes to stop after the step in progress, with a checkpoint.
+
+        Args:
+            signum: a signal, or PREEMPTED.
+        """
         if not self._signal:
-            logger.info("%s: stopping after this step", signal.Signals(signum).name)
+            logger.info("%s: stopping after this step", stop_name(signum))
             self._signal = signum
 
     def supersede(self) -> None:
@@ -125,7 +151,7 @@ class RunControl:
 
     @contextmanager
     def handling_signals(self) -> Iterator[None]:
-        """Inside, SIGINT, SIGTERM and SIGHUP request a stop, in the main thread of a process.
+        """Inside, the signals above request a stop, in the main thread of a process.
 
         A signal that is ignored, as under nohup, stays ignored. Repeated signals change nothing: launchers
         and terminals often deliver one twice.
@@ -137,7 +163,7 @@ class RunControl:
         def handle(signum: int, frame: FrameType | None) -> None:
             self.request_stop(signum)
 
-        before = {signum: signal.getsignal(signum) for signum in STOP_SIGNALS}
+        before = {signum: signal.getsignal(signum) for signum in (*STOP_SIGNALS, *WARNING_SIGNALS)}
         handled = [signum for signum, handler in before.items() if handler not in (signal.SIG_IGN, None)]
         for signum in handled:
             signal.signal(signum, handle)

@@ -4,8 +4,9 @@ torchrun, ``deepspeed``, Slurm's ``srun`` and ``mpirun`` start it once for each 
 ``animatic train`` prints the configuration (``--print-config``) and is the launcher of most runs.
 
 Exit codes: 0 the run is finished, 1 ``error: …``, 2 usage, 128 + signal where a signal stopped it with a
-checkpoint. Each process logs to ``logs/rank-N.log`` in the run folder, and the first one to stderr too, where
-each error is printed once.
+checkpoint, 75 where that signal was a scheduler's warning (SIGUSR1, SIGUSR2): to be started again. Each
+process logs to ``logs/rank-N.log`` in the run folder, and the first one to stderr too, where each error is
+printed once.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def _train_reporting(parsed: Arguments) -> int:
     except StoppedBySignal as stop:
         if _rank() == 0:
             print(stop, file=sys.stderr)
-        return 128 + stop.signal
+        return stop.exit_code
     except ReportedError:
         return 1
     except AnimaticError as error:

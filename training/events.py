@@ -143,10 +143,16 @@ class BundleWritten:
 
 @dataclass(frozen=True)
 class Stopped:
-    """A signal ended the run before its last step; it can be resumed."""
+    """A signal ended the run before its last step; it can be resumed.
+
+    Attributes:
+        signal: its number; None where a notice that machines are about to be withdrawn took its place.
+        warning: whether it announced the end of the processors, so that the run is to be started again.
+    """
 
     event: ClassVar[str] = "stop"
-    signal: int
+    signal: int | None
+    warning: bool = False
 
 
 @dataclass(frozen=True)

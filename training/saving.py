@@ -7,7 +7,7 @@ from pathlib import Path
 from core.fencing import Token
 from training import events
 from training.config import RunConfig
-from training.control import SUPERSEDED, Phase, RunControl, StoppedBySignal
+from training.control import PREEMPTED, SUPERSEDED, Phase, RunControl, StoppedBySignal, is_warning
 from training.parts import Parts
 from training.processes.group import ProcessGroup
 
@@ -52,7 +52,8 @@ class Saving:
             self._group.together(self._token.check)
         if not saved:
             self._save(step)
-        self._parts.journal.record(step, events.Stopped(signum))
+        stopped = events.Stopped(None if signum == PREEMPTED else signum, is_warning(signum))
+        self._parts.journal.record(step, stopped)
         self._parts.journal.close()
         raise StoppedBySignal(signum, step)
 

@@ -21,8 +21,12 @@
 #   START_TIMEOUT    seconds that nodes have to start Ray; a container that is imported on every node needs more
 #   MAX_REQUEUES     how often the job returns to the queue at its time limit; 0: never
 #
+# A batch script whose work takes SIGUSR1 as a warning sets WARNING=USR1; other work gets SIGTERM.
 # Every exported variable reaches every process, NCCL's included. None is needed where NCCL finds the network:
 #   NCCL_SOCKET_IFNAME=ib0 NCCL_IB_HCA=mlx5 NCCL_DEBUG=WARN
+
+# The exit code of work that stopped because its processors are withdrawn: it wants to be started again.
+EX_TEMPFAIL=75
 
 # On every node: Ray, and on the first one the work.
 node() {
@@ -51,14 +55,14 @@ symmetric_run() {
         --disable-usage-stats -- bash "$JOB/on_ray.sh" first_node
 }
 
-# On the first node: the work, which SIGTERM ends where the batch script asks for it. Signals of Slurm to this step
-# would end Ray before the checkpoint is written.
+# On the first node: the work, which gets the signal that the batch script asks for. Signals of Slurm to this step would
+# end Ray before the checkpoint is written.
 first_node() {
     set -m
     bash "$JOB/work.sh" &
     local work=$! status=0
     while kill -0 "$work" 2>/dev/null && [ ! -e "$JOB/stop" ]; do sleep 1; done
-    kill -TERM -- "-$work" 2>/dev/null || true
+    [ ! -e "$JOB/stop" ] || kill "-$(cat "$JOB/stop")" -- "-$work" 2>/dev/null || true
     # A wait that a signal interrupts says nothing about the work.
     while wait "$work" || status=$?; kill -0 "$work" 2>/dev/null; do :; done
     echo "$status" >"$JOB/status.new" && mv "$JOB/status.new" "$JOB/status"
@@ -84,8 +88,9 @@ on_ray() {
     echo "job $SLURM_JOB_ID: Ray at $RAY_ADDRESS on $SLURM_JOB_NUM_NODES nodes, $GPUS_PER_NODE GPUs each; $JOB"
 
     local requeue=no status
-    trap 'requeue=yes; touch "$JOB/stop"' TERM # before the time limit, and where a job is preempted with notice
-    trap 'touch "$JOB/stop"' USR1              # scancel --batch --signal=USR1 JOB: stop, and stay stopped
+    trap 'requeue=yes; stop "${WARNING:-TERM}"' USR1 USR2 # before the time limit
+    trap 'requeue=yes; stop TERM' TERM                    # where a job is preempted with notice
+    trap 'stop TERM' INT                                  # scancel --batch --signal=INT JOB: stop, and stay stopped
     local srun_options run_in
     read -r -a srun_options <<<"${SRUN_OPTIONS:-}"
     read -r -a run_in <<<"${RUN_IN:-}"
@@ -101,11 +106,17 @@ on_ray() {
         return 1
     fi
     status=$(cat "$JOB/status")
+    [ "$status" -ne "$EX_TEMPFAIL" ] || requeue=yes
     if [ "$status" -ne 0 ] && [ "$requeue" = yes ] && [ "${SLURM_RESTART_COUNT:-0}" -lt "${MAX_REQUEUES:-20}" ]; then
         echo "job $SLURM_JOB_ID: stopped with exit code $status, returns to the queue and resumes there"
         scontrol requeue "$SLURM_JOB_ID"
     fi
     return "$status"
+}
+
+# Have the first node pass a signal on to the work.
+stop() {
+    [ -e "$JOB/stop" ] || { echo "$1" >"$JOB/stop.new" && mv "$JOB/stop.new" "$JOB/stop"; }
 }
 
 # The folder with what every node reads: this file, the work, the token of Ray, and later the exit code.
@@ -120,8 +131,8 @@ prepare_job() {
         echo 'set -euo pipefail'
         declare -p "$@"
         declare -f work
-        # SIGTERM ends the command in progress; bash, which gets it too, ends with the exit code of the command.
-        echo "trap : TERM"
+        # A signal ends the command in progress; bash, which gets it too, ends with the exit code of the command.
+        echo "trap : TERM USR1"
         printf 'cd %q\n' "$SLURM_SUBMIT_DIR"
         # shellcheck disable=SC2016
         echo 'PATH=${BIN:+$BIN:}$PATH'

@@ -118,7 +118,7 @@ class CommandGroup(TyperGroup):
             if signalled is None:
                 raise
             typer.echo(str(signalled), err=True)
-            raise typer.Exit(128 + signalled.signal) from exit
+            raise typer.Exit(signalled.exit_code) from exit
 
 
 def out() -> Console:

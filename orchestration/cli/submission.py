@@ -125,7 +125,7 @@ class _Following:
         if isinstance(value, KeyboardInterrupt):
             self._detach(INTERRUPTED, value)
         if isinstance(value, SignalExit):
-            self._detach(128 + value.signal, value)
+            self._detach(value.exit_code, value)
         if isinstance(value, LostServerError):
             raise AnimaticError(f"{value}; follow it with `{self._call('logs')}`") from value
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from core.errors import AnimaticError
 from core.files import write_text
 from core.repeating import Repeating
-from training.control import RunControl, StoppedBySignal
+from orchestration.launch.preemption import preemption_noticed
+from training.control import PREEMPTED, RunControl, StoppedBySignal
 from training.processes.errors import lost_peer
 from training.processes.output import redirect_output, share_cores, worker_log
 from training.processes.signs_of_life import Beat, Failure
@@ -77,7 +78,8 @@ def work(task: WorkerTask) -> Outcome:
 
 @contextlib.contextmanager
 def _connected(control: RunControl, board: ActorHandle[Any], rank: int) -> Iterator[None]:
-    """Send beats to the board, and pass its request to stop on to ``control``."""
+    """Send beats to the board, and pass on to ``control`` its request to stop, and Ray's notice that a node
+    with workers is about to be withdrawn."""
     import ray
     from ray.exceptions import RayError
 
@@ -85,6 +87,8 @@ def _connected(control: RunControl, board: ActorHandle[Any], rank: int) -> Itera
 
     def beat() -> None:
         board.beat.remote(Beat.of(control, rank, node))
+        if preemption_noticed():
+            control.request_stop(PREEMPTED)
 
     def beat_at_first_step() -> None:
         """From then on, stopping at once would lose something."""

@@ -75,7 +75,7 @@ def test_before_its_time_limit_a_job_saves_a_checkpoint_and_resumes_from_the_que
         return [line for path in run.glob("tiny-*/journal.jsonl") for line in read_records(path)[0]]
 
     cluster.wait_for(job, lambda: any(line["event"] == "metrics" for line in journal()), timeout_s=480)
-    cluster.signal(job, "TERM")
+    cluster.signal(job, "USR1")
     cluster.until(job, "PENDING", timeout_s=240)
     cluster.start_soon(job)
     cluster.until(job, "COMPLETED", timeout_s=480)

@@ -41,14 +41,23 @@ def last_event(folder):
 
 
 @pytest.mark.parametrize(
-    ("rank", "signum", "code"), [(1, signal.SIGTERM, 143), (0, signal.SIGINT, 130), (1, signal.SIGHUP, 129)]
+    ("rank", "signum", "code"),
+    [
+        (1, signal.SIGTERM, 143),
+        (0, signal.SIGINT, 130),
+        (1, signal.SIGHUP, 129),
+        (1, signal.SIGUSR1, 75),
+        (0, signal.SIGUSR2, 75),
+    ],
 )
 def test_a_signal_to_one_process_stops_all_after_the_step_in_progress(stop, tmp_path, rank, signum, code):
     exit_code, message, steps = stop(signal_after=(rank, 2, signum, 1))
     assert (exit_code, steps) == (code, [1, 2])
     assert message == f"stopped by {signum.name}: {RESUMES.format(3)}"
     assert checkpoints(tmp_path) == ["step-00000003"]
-    assert (last_event(tmp_path).event, last_event(tmp_path).step) == ("stop", 3)
+    stopped = last_event(tmp_path)
+    assert (stopped.event, stopped.step, stopped.content["signal"]) == ("stop", 3, signum)
+    assert stopped.content["warning"] is (code == 75)
 
 
 def test_a_stopped_run_resumes_bit_equal(stop, undisturbed, train_in_pair, tmp_path):

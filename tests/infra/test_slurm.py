@@ -201,24 +201,47 @@ def test_the_token_of_ray_is_readable_by_the_user_alone_and_removed_at_the_end(j
 
 
 # As animatic train: what runs ends with the checkpoint of the step in progress.
-TRAINING = 'trap "echo saved >>$LOG; exit 143" TERM; touch "$LOG.training"; while :; do sleep 0.1; done'
+TRAINING = (
+    'trap "echo saved >>$LOG; exit 143" TERM; trap "echo saved >>$LOG; exit 75" USR1; '
+    'touch "$LOG.training"; while :; do sleep 0.1; done'
+)
 
 
 @pytest.mark.parametrize(
-    ("number", "restarts", "requeued"),
-    [(signal.SIGTERM, "0", True), (signal.SIGTERM, "20", False), (signal.SIGUSR1, "0", False)],
+    ("number", "restarts", "code", "requeued"),
+    [
+        (signal.SIGUSR1, "0", 75, True),
+        (signal.SIGUSR1, "20", 75, False),
+        (signal.SIGTERM, "0", 143, True),
+        (signal.SIGINT, "0", 143, False),
+    ],
 )
-def test_a_signal_stops_training_with_a_checkpoint_and_the_time_limit_requeues(
-    job: Job, number: signal.Signals, restarts: str, requeued: bool
+def test_a_signal_stops_training_with_a_checkpoint_and_a_warning_requeues(
+    job: Job, number: signal.Signals, restarts: str, code: int, requeued: bool
 ) -> None:
     process = job.start("train.sbatch", DO=TRAINING, SLURM_RESTART_COUNT=restarts)
     wait_until((job.folder / "log.training").exists)
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
-    assert process.returncode == 143, output
+    assert process.returncode == code, output
     assert job.log.read_text().count("saved") == 1
     assert len(job.logged("animatic")) == 1
     assert bool(job.logged("scontrol requeue")) is requeued
+
+
+def test_a_run_whose_processors_are_withdrawn_without_a_signal_to_the_job_is_requeued(job: Job) -> None:
+    code, output = job.run("train.sbatch", DO="exit 75")
+    assert code == 75, output
+    assert job.logged("scontrol requeue")
+
+
+def test_a_warning_ends_an_ingest_by_sigterm(job: Job) -> None:
+    process = job.start("ingest.sbatch", DATA="t.csv", DO=TRAINING)
+    wait_until((job.folder / "log.training").exists)
+    process.send_signal(signal.SIGUSR1)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 143, output
+    assert job.logged("scontrol requeue")
 
 
 def test_a_requeued_job_forgets_how_its_last_attempt_ended(job: Job) -> None:

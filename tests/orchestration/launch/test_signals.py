@@ -12,7 +12,7 @@ from orchestration.launch import signals
 from orchestration.launch.signals import StopSignals
 from orchestration.tracking import mirror
 from tests.support.command import run
-from training.control import StoppedBySignal
+from training.control import PREEMPTED, StoppedBySignal
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -31,6 +31,19 @@ def test_the_first_signal_is_remembered_and_a_later_one_counts_as_repeated(monke
     assert signal.getsignal(signum) == before
 
 
+@pytest.mark.parametrize("warning", [signal.SIGUSR1, signal.SIGUSR2])
+def test_what_follows_a_warning_leaves_the_checkpoint_the_time_it_announced(monkeypatch, warning):
+    clock = SimpleNamespace(now=5.0)
+    monkeypatch.setattr(signals.time, "monotonic", lambda: clock.now)
+    with StopSignals() as received:
+        for signum in (warning, warning, signal.SIGTERM):
+            os.kill(os.getpid(), signum)
+            clock.now += 2 * signals.REPEAT_S
+        assert (received.first, received.repeated) == (warning, False)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert received.repeated
+
+
 def test_a_signal_that_is_ignored_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -40,6 +53,27 @@ def test_a_signal_that_is_ignored_stays_ignored():
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("signum", "name"),
+    [
+        (signal.SIGUSR1, "SIGUSR1"),
+        (signal.SIGUSR2, "SIGUSR2"),
+        (PREEMPTED, "a notice of preemption"),
+    ],
+)
+def test_a_run_whose_processors_are_withdrawn_exits_with_75(tmp_path, monkeypatch, signum, name):
+    def stop(*_: object, **__: object) -> None:
+        raise StoppedBySignal(signum, 12)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("orchestration.workflows.train_request.prepare_training", stop)
+    result = run("train", "--stage", 0, "--preset", "tiny")
+    assert result.exit_code == os.EX_TEMPFAIL == 75
+    assert result.stderr == (
+        f"stopped by {name}: the checkpoint of step 12 is written; the same command resumes\n"
+    )
 
 
 @pytest.mark.parametrize(
