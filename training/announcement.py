@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from core.code_version import code_version
 from training import events
+from training.batch_shares import batch_shares
 from training.batch_source import BatchSource
 from training.config import RunConfig, config_hash
 from training.initialisation import Initialisation
@@ -43,6 +44,17 @@ def started(
         parent=initialisation.parent,
         code=code_version(),
         data=source.datasets,
+    )
+
+
+def fewer_workers(config: RunConfig, workers: int) -> str | None:
+    """What an elastic run records where it has fewer workers than it asks for; None where it has all."""
+    if config.launch.min_workers is None or workers >= config.launch.workers:
+        return None
+    shares = batch_shares(config, workers)
+    return (
+        f"training with {workers} of {config.launch.workers} workers (launch.min_workers): the batch of "
+        f"{config.train.global_batch} in {shares.passes} passes of {shares.micro_batch} samples each"
     )
 
 

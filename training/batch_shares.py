@@ -24,6 +24,9 @@ def batch_shares(config: RunConfig, processes: int) -> BatchShares:
 
     Batches of buckets are split into as many passes: DeepSpeed has one number for all.
 
+    An elastic run (``launch.min_workers``) takes no more samples in a pass than with ``launch.workers``
+    processes, for which its memory suffices: with fewer of them it takes more passes.
+
     Raises AnimaticError when a batch cannot be shared evenly.
     """
     total = config.train.global_batch
@@ -33,6 +36,8 @@ def batch_shares(config: RunConfig, processes: int) -> BatchShares:
         )
     share = total // processes
     micro_batch = min(config.train.micro_batch or share, share)
+    if config.launch.min_workers is not None:
+        micro_batch = _elastic_micro_batch(config, share)
     if share % micro_batch:
         raise AnimaticError(
             f"train.micro_batch {micro_batch} does not divide the {share} samples of each of {processes} "
@@ -41,6 +46,35 @@ def batch_shares(config: RunConfig, processes: int) -> BatchShares:
     passes = share // micro_batch
     _check_buckets(config, processes, passes)
     return BatchShares(micro_batch, passes)
+
+
+def fitting_workers(config: RunConfig) -> list[int]:
+    """The numbers of workers with which an elastic run can go on, the largest first.
+
+    Raises AnimaticError where there is none from ``launch.min_workers`` to ``launch.workers``.
+    """
+    most, least = config.launch.workers, config.launch.min_workers or config.launch.workers
+    found = [count for count in range(most, least - 1, -1) if _can_be_shared(config, count)]
+    if not found:
+        raise AnimaticError(
+            f"no number of workers from launch.min_workers {least} to launch.workers {most} shares "
+            f"train.global_batch {config.train.global_batch} evenly: change one of them"
+        )
+    return found
+
+
+def _can_be_shared(config: RunConfig, processes: int) -> bool:
+    try:
+        batch_shares(config, processes)
+    except AnimaticError:
+        return False
+    return True
+
+
+def _elastic_micro_batch(config: RunConfig, share: int) -> int:
+    """The most samples of a pass that divide the share and fit where ``launch.workers`` processes fit."""
+    most = config.train.micro_batch or max(config.train.global_batch // config.launch.workers, 1)
+    return next(size for size in range(min(most, share), 0, -1) if share % size == 0)
 
 
 def _check_buckets(config: RunConfig, processes: int, passes: int) -> None:

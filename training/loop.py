@@ -10,7 +10,7 @@ from torch import Tensor
 from core.fencing import Token, superseding
 from core.files import remove_partials, write_text
 from training import events
-from training.announcement import started, surroundings
+from training.announcement import fewer_workers, started, surroundings
 from training.batch_shares import batch_shares
 from training.batch_source import BatchSource, open_patiently, takedowns_of
 from training.config import RunConfig, dump_yaml
@@ -51,7 +51,8 @@ def train(
     Resumes from the newest complete checkpoint of ``run_dir``; a run that is finished returns at once.
 
     SIGTERM, SIGINT or SIGHUP to any of the processes ends the run after the step in progress, with a
-    checkpoint: torchrun, Slurm and Kubernetes send SIGTERM.
+    checkpoint: torchrun, Slurm and Kubernetes send SIGTERM. So do SIGUSR1 and SIGUSR2, the warnings of
+    schedulers.
 
     Args:
         run_dir: on a file system that all processes share.
@@ -66,7 +67,7 @@ def train(
     than the checkpoint's, a run folder of another configuration or that another run is writing to, losses
     that stay non-finite, processes that run different code. Raises SupersededError, an AnimaticError, when
     the run was started again elsewhere: it writes nothing more then. Raises StoppedBySignal, which ends a
-    process with exit code 128 + signal.
+    process with exit code 128 + signal, or 75 after a warning.
     """
     control = control or RunControl()
     with control.handling_signals():
@@ -232,5 +233,6 @@ class _Run:
         )
         journal.record(begun, begin)
         journal.record(begun, surroundings(environment))
-        for warning in warnings:
+        fewer = fewer_workers(self._config, self._group.size)
+        for warning in [*warnings, *([fewer] if fewer else [])]:
             journal.record(begun, events.Warned(warning))

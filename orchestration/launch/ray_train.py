@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.errors import AnimaticError
 from orchestration.job_log import current_job
 from orchestration.launch.board import start_board
+from orchestration.launch.elastic import ElasticWorkers
 from orchestration.launch.failures import described, failure_message
+from orchestration.launch.fit import Fit
 from orchestration.launch.outcome import raise_stopped, result_of
 from orchestration.launch.resources import Wanted
 from orchestration.launch.signals import StopSignals
@@ -26,17 +27,21 @@ from orchestration.launch.worker import WorkerTask, work
 from pipelines.cluster.connect import ensure_ray
 from training.checkpoints import complete_checkpoints
 from training.config import RunConfig
-from training.result import Outcome, TrainResult
+from training.control import StoppedBySignal, is_warning
+from training.result import TrainResult
 from training.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from ray.actor import ActorHandle
     from ray.train.torch import TorchTrainer
 
 # A machine with other work can take minutes to import torch in every worker.
 START_TIMEOUT_S = 600
 POLLS_PER_S = 100  # of the controller, over all workers
 SHORTEST_POLL_S = 0.5
+# Between two looks for nodes that are about to be withdrawn.
+PREEMPTION_POLL_S = 2
+# For processors that an elastic run has just found free: where one is lost, it takes fewer.
+ELASTIC_START_S = 60
 _LOOK_S = 0.2
 
 
@@ -63,6 +68,7 @@ class RayTrainLauncher:
         """
         self._wanted = Wanted.of(config)
         self._wanted.check_machine()
+        self._elastic = ElasticWorkers(config, self._wanted, report) if _is_elastic(config) else None
         _set_environment(config, self._wanted)
         ensure_ray(config.launch.address, max(config.launch.workers, os.cpu_count() or 1))
         shortage = self._wanted.shortage()
@@ -71,19 +77,24 @@ class RayTrainLauncher:
         self._run_dir, self._report, self._on_look = run_dir, report, on_look
         self._limit_s = config.launch.wait_s
         self._config, self._launch, self._board = config, launch, start_board()
+        self._workers, self._fruitless = config.launch.workers, 0
 
     def run(self) -> TrainResult:
         """Train to the bundle; workers that die are replaced and resume from the newest checkpoint, on
-        another node if theirs was lost.
+        another node if theirs was lost. An elastic run goes on with as many as there are processors for.
+
+        Workers that were stopped because a node is about to be withdrawn start again too, as often as it
+        takes: their checkpoint is written.
 
         SIGTERM, SIGINT and SIGHUP stop the workers after the step in progress, with a checkpoint; a second
-        one, or one before the first step, stops them at once.
+        one, or one before the first step, stops them at once. So do SIGUSR1 and SIGUSR2, a scheduler's
+        warnings.
 
         Raises:
             AnimaticError: training failed more often than ``launch.restarts`` without a new checkpoint (the
                 message names the log), workers did not start, or one reported an error that the user can fix.
             KeyboardInterrupt: SIGINT stopped the run.
-            StoppedBySignal: SIGTERM or SIGHUP did.
+            StoppedBySignal: another signal did.
         """
         from ray.train import TrainingFailedError
 
@@ -93,17 +104,24 @@ class RayTrainLauncher:
         ):
             while True:
                 before = _newest_checkpoint(self._run_dir)
-                fit = _Fit(_trainer(self._config, self._run_dir, self._launch, self._board))
+                if self._elastic is not None:
+                    self._workers = self._elastic.choose(lambda: _end_if_asked(signals))
+                fit = Fit(self._trainer())
                 self._follow(fit, signals, watch)
                 try:
                     return self._result(fit)
+                except StoppedBySignal as stop:
+                    if signals.first is not None or not is_warning(stop.signal):
+                        raise
+                    self._start_again(str(stop), before, self._config.launch.restarts)
                 except TrainingFailedError as error:
-                    failure, newest = self._failure(error), _newest_checkpoint(self._run_dir)
-                    if newest in (before, None):
-                        raise AnimaticError(failure) from error
-                    self._report(f"{failure}; the run goes on, since {newest} was saved meanwhile")
+                    if self._elastic is not None and _lacked_processors(error):
+                        continue
+                    # Ray Train has restarted the workers of other runs itself.
+                    restarts = self._config.launch.restarts if self._elastic is not None else 0
+                    self._start_again(self._failure(error), before, restarts, error)
 
-    def _follow(self, fit: _Fit, signals: StopSignals, watch: Watch) -> None:
+    def _follow(self, fit: Fit, signals: StopSignals, watch: Watch) -> None:
         """Start Ray Train's call and wait for its end. Raises as :meth:`run` where it is ended here."""
         fit.start()
         forwarded = False
@@ -124,7 +142,28 @@ class RayTrainLauncher:
                 self._board.stop.remote(signals.first)
                 forwarded = True
 
-    def _result(self, fit: _Fit) -> TrainResult:
+    def _start_again(
+        self, cause: str, before: str | None, restarts: int, error: Exception | None = None
+    ) -> None:
+        """Report that the workers start again, and why.
+
+        Args:
+            before: the newest checkpoint when they were started.
+            restarts: that may follow each other without a new checkpoint.
+
+        Raises AnimaticError where there have been as many.
+        """
+        newest = _newest_checkpoint(self._run_dir)
+        if newest not in (before, None):
+            self._fruitless = 0
+            self._report(f"{cause}; the run goes on, since {newest} was saved meanwhile")
+            return
+        self._fruitless += 1
+        if self._fruitless > restarts:
+            raise AnimaticError(cause) from error
+        self._report(f"{cause}; the workers start again")
+
+    def _result(self, fit: Fit) -> TrainResult:
         from ray.exceptions import RayError
 
         try:
@@ -143,51 +182,51 @@ class RayTrainLauncher:
             errors,
             ray.get(self._board.failures.remote()),
             self._run_dir,
-            workers=self._wanted.workers,
-            attempts=self._config.launch.restarts + 1,
+            workers=self._workers,
+            attempts=self._fruitless + 1 if self._elastic else self._config.launch.restarts + 1,
         )
 
+    def _trainer(self) -> TorchTrainer:
+        from ray.train import FailureConfig, ScalingConfig
+        from ray.train import RunConfig as RayRunConfig
+        from ray.train.torch import TorchTrainer
+        from ray.train.v2.api.config import LoggingConfig
 
-class _Fit:
-    """Ray Train's own call, in a thread: in the main thread it handles signals by itself, and never returns
-    before the workers end."""
+        from orchestration.launch.interface import ClusterTorchConfig
 
-    def __init__(self, trainer: TorchTrainer) -> None:
-        self._trainer = trainer
-        self._returned: Outcome | None = None
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._fit, name="Ray Train", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def ended(self, timeout_s: float) -> bool:
-        """Whether it ends within ``timeout_s``."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def result(self) -> Outcome:
-        """What the first worker returned. Raises what the call raised."""
-        if self._error is not None:
-            raise self._error
-        if self._returned is None:
-            raise RuntimeError("Ray Train returned no result")
-        return self._returned
-
-    def end_at_once(self) -> None:
-        """End the workers with Ray's connection of this process, and with Ray if it was started here.
-
-        The call of Ray Train does not return then.
-        """
-        import ray
-
-        ray.shutdown()
-
-    def _fit(self) -> None:
-        try:
-            self._returned = self._trainer.fit().return_value
-        except BaseException as error:  # noqa: BLE001  raised again in the main thread
-            self._error = error
+        config, run_dir = self._config, self._run_dir
+        gpus = bool(config.launch.gpus_per_worker)
+        task = WorkerTask(
+            config=config,
+            run_dir=run_dir,
+            working_dir=_working_dir(),
+            launch=self._launch,
+            board=self._board,
+        )
+        # After each failure, the number of an elastic run's workers is chosen again.
+        failures = (
+            FailureConfig(max_failures=config.launch.restarts)
+            if self._elastic is None
+            else FailureConfig(max_failures=0, controller_failure_limit=0, max_preemption_failures=0)
+        )
+        return TorchTrainer(
+            work,
+            train_loop_config=task,
+            torch_config=ClusterTorchConfig(backend="nccl" if gpus else "gloo"),
+            scaling_config=ScalingConfig(
+                num_workers=self._workers,
+                use_gpu=gpus,
+                resources_per_worker={"GPU": 1, "CPU": 1} if gpus else {"CPU": 1},
+            ),
+            run_config=RayRunConfig(
+                # With a name that was used before, Ray would resume from its own kind of checkpoint. Other
+                # characters than ASCII, as the run folder's name may have, are errors inside of Ray.
+                name=f"run-{uuid.uuid4().hex[:8]}",
+                storage_path=str(run_dir / "ray"),
+                failure_config=failures,
+                logging_config=LoggingConfig(log_level="WARNING"),
+            ),
+        )
 
 
 def _newest_checkpoint(run_dir: Path) -> str | None:
@@ -201,9 +240,10 @@ def _set_environment(config: RunConfig, wanted: Wanted) -> None:
     workers = config.launch.workers
     poll_s = max(SHORTEST_POLL_S, workers / POLLS_PER_S)
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(poll_s))
-    start_s = max(START_TIMEOUT_S, config.launch.wait_s)
+    start_s = ELASTIC_START_S if _is_elastic(config) else max(START_TIMEOUT_S, config.launch.wait_s)
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(start_s))
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
+    os.environ.setdefault("RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S", str(PREEMPTION_POLL_S))
     if wanted.address is None:
         # The watcher looks for machines that are about to be withdrawn; a local one never is.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
@@ -215,31 +255,22 @@ def _working_dir() -> Path | None:
     return None if current_job() else Path.cwd()
 
 
-def _trainer(config: RunConfig, run_dir: Path, launch: int, board: ActorHandle[Any]) -> TorchTrainer:
-    from ray.train import FailureConfig, ScalingConfig
-    from ray.train import RunConfig as RayRunConfig
-    from ray.train.torch import TorchTrainer
-    from ray.train.v2.api.config import LoggingConfig
+def _is_elastic(config: RunConfig) -> bool:
+    """Whether the run goes on with fewer workers than ``launch.workers``."""
+    return config.launch.min_workers is not None
 
-    from orchestration.launch.interface import ClusterTorchConfig
 
-    gpus = bool(config.launch.gpus_per_worker)
-    task = WorkerTask(config=config, run_dir=run_dir, working_dir=_working_dir(), launch=launch, board=board)
-    return TorchTrainer(
-        work,
-        train_loop_config=task,
-        torch_config=ClusterTorchConfig(backend="nccl" if gpus else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=config.launch.workers,
-            use_gpu=gpus,
-            resources_per_worker={"GPU": 1, "CPU": 1} if gpus else {"CPU": 1},
-        ),
-        run_config=RayRunConfig(
-            # With a name that was used before, Ray would resume from its own kind of checkpoint. Other
-            # characters than ASCII, as the run folder's name may have, are errors inside of Ray.
-            name=f"run-{uuid.uuid4().hex[:8]}",
-            storage_path=str(run_dir / "ray"),
-            failure_config=FailureConfig(max_failures=config.launch.restarts),
-            logging_config=LoggingConfig(log_level="WARNING"),
-        ),
+def _lacked_processors(error: Exception) -> bool:
+    """Whether workers did not start, because a processor that was free has been lost or taken."""
+    from ray.train import ControllerError
+    from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+
+    return isinstance(error, ControllerError) and isinstance(
+        error.controller_failure, WorkerGroupStartupTimeoutError
     )
+
+
+def _end_if_asked(signals: StopSignals) -> None:
+    """Raise what ends the run where a signal has asked for it and no worker runs."""
+    if signals.first is not None:
+        raise_stopped(signals.first, None)

@@ -12,21 +12,28 @@ from training.config import RunConfig
 
 @dataclass(frozen=True)
 class Wanted:
-    """A GPU or CPU (``kind``) for each worker, in the cluster at ``address``; None: on this machine."""
+    """A GPU or CPU (``kind``) for each worker, in the cluster at ``address``; None: on this machine.
+
+    ``least``: workers that an elastic run goes on with; as many as ``workers`` otherwise.
+    """
 
     workers: int
     kind: str
     address: str | None
+    least: int
 
     def __str__(self) -> str:
-        return _number(self.workers, self.kind)
+        number = _number(self.workers, self.kind)
+        return number if self.least >= self.workers else f"{self.least} to {number}"
 
     @classmethod
     def of(cls, config: RunConfig) -> Wanted:
         """Those of a run. RAY_ADDRESS counts as ``launch.address``."""
         address = config.launch.address or os.environ.get("RAY_ADDRESS")
         kind = "GPU" if config.launch.gpus_per_worker else "CPU"
-        return cls(config.launch.workers, kind, None if address == "local" else address)
+        workers = config.launch.workers
+        least = config.launch.min_workers or workers
+        return cls(workers, kind, None if address == "local" else address, least)
 
     def check_machine(self) -> None:
         """Raises AnimaticError where the run needs GPUs of this machine, which has none."""
@@ -39,43 +46,54 @@ class Wanted:
         Raises AnimaticError where that is this machine, which gets no more.
         """
         total = _count(self.kind)[0]
-        if total >= self.workers:
+        if total >= self.least:
             return None
         if self.address is None:
             raise AnimaticError(
                 self._no_gpu("Ray has no GPU")
                 if self.kind == "GPU" and not total
-                else f"launch.workers is {self.workers}, but Ray has {_number(total, self.kind)}: "
-                f"--set launch.workers={max(total, 1)}, or name a larger cluster with --address"
+                else f"launch.{self._setting} is {self.least}, but Ray has {_number(total, self.kind)}: "
+                f"--set launch.{self._setting}={max(total, 1)}, or name a larger cluster with --address"
             )
-        there = f"; --set launch.workers={total} trains on what it has" if total else ""
+        there = f"; --set launch.{self._setting}={total} trains on what it has" if total else ""
         return f"{self.waiting()}{there}"
 
     def waiting(self) -> str:
         """What workers that do not start wait for."""
         total, free = _count(self.kind)
-        if total < self.workers:
+        if total < self.least:
             present = _number(total, self.kind)
             return f"waiting for nodes to join: the run needs {self}, Ray has {present if total else 'none'}"
-        if free < self.workers and self._is_pending():
+        if free < self.least and self._is_pending():
             return f"waiting for {self}: {free} of Ray's {total} are free"
         return f"waiting for Ray to start {_number(self.workers, 'worker')}"
 
     def given_up(self, waited_s: float) -> str:
         """The error of a run whose workers did not start."""
-        missing = _count(self.kind)[0] < self.workers
+        missing = _count(self.kind)[0] < self.least
         fix = "start a node and repeat the command, which resumes" if missing else "end what uses the cluster"
         return (
             f"no worker started within {waited_s:.0f} s ({self.waiting()}): {fix}, or wait longer with "
             "--set launch.wait_s=SECONDS"
         )
 
+    def resuming(self) -> str:
+        """When the workers resume after a node was lost."""
+        if self.least < self.workers:
+            return f"with as many as Ray has processors for, {self}"
+        return f"once Ray has {self} again"
+
+    @property
+    def _setting(self) -> str:
+        return "min_workers" if self.least < self.workers else "workers"
+
     def _is_pending(self) -> bool:
         """Whether Ray has yet to reserve the processors of the workers; reserved ones are not free either."""
         from ray.util import placement_group_table
 
         groups = placement_group_table().values()
-        states = {group["state"] for group in groups if len(group["bundles"]) == self.workers}
+        sizes = range(self.least, self.workers + 1)
+        states = {group["state"] for group in groups if len(group["bundles"]) in sizes}
         return "PENDING" in states or "CREATED" not in states
 
     def _no_gpu(self, cause: str) -> str:

@@ -22,6 +22,7 @@ from orchestration.devices import device_count
 from orchestration.launch.outcome import raise_stopped, result_of
 from orchestration.launch.signals import StopSignals
 from orchestration.launch.watch import PATIENCE_S, WATCH_S, LongWaits, OnLook, ages, stalled
+from training.batch_shares import fitting_workers
 from training.config import RunConfig, dump_yaml
 from training.control import Phase
 from training.processes.output import worker_log
@@ -34,7 +35,8 @@ _GRACE_S = 5
 
 
 class TorchrunLauncher:
-    """Runs ``config`` in ``run_dir`` (absolute) on as many processes of this machine as it asks for."""
+    """Runs ``config`` in ``run_dir`` (absolute) on as many processes of this machine as it asks for; on
+    fewer, down to ``launch.min_workers``, where it has no processors for all."""
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class TorchrunLauncher:
         Raises:
             AnimaticError: this machine has fewer GPUs or cores than the run has processes.
         """
-        _check_machine(config)
+        self._workers = _workers_here(config)
         self._config, self._run_dir, self._launch = config, run_dir, launch
         self._report, self._on_look, self._waits = report, on_look, LongWaits(report)
 
@@ -82,7 +84,7 @@ class TorchrunLauncher:
         """torchrun, whose output, and what the processes print before they have logs, goes to a log."""
         command = [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"),
-            f"--nproc-per-node={self._config.launch.workers}",
+            f"--nproc-per-node={self._workers}",
             f"--max-restarts={self._config.launch.restarts}",
             f"--shutdown-timeout={_GRACE_S}",
             *("-m", "training", str(folder / "config.yaml"), "--run-dir", str(self._run_dir)),
@@ -160,26 +162,29 @@ class TorchrunLauncher:
                 f"torchrun ended with exit code {code}: its processes were killed, as when memory runs out, "
                 f"or did not start; see {self._log()}"
             )
-        return failure_message(
-            {}, reported, self._run_dir, workers=self._config.launch.workers, attempts=restarts + 1
-        )
+        return failure_message({}, reported, self._run_dir, workers=self._workers, attempts=restarts + 1)
 
     def _log(self) -> Path:
         return worker_log(self._run_dir, 0).with_name("torchrun.log")
 
 
-def _check_machine(config: RunConfig) -> None:
+def _workers_here(config: RunConfig) -> int:
+    """The number of processes to start. Raises AnimaticError where this machine is too small."""
     if config.launch.address is not None:
         raise AnimaticError("launch.address is without effect with torchrun, which trains on this machine")
-    workers = config.launch.workers
     gpus = bool(config.launch.gpus_per_worker)
     found = device_count() if gpus else os.cpu_count() or 1
-    if found < workers:
+    if config.launch.min_workers is None:
+        fitting, setting = [config.launch.workers], "workers"
+    else:
+        fitting, setting = fitting_workers(config), "min_workers"
+    if found < fitting[-1]:
         kind = "GPUs" if gpus else "CPUs"
         raise AnimaticError(
-            f"launch.workers is {workers}, but this machine has {found} {kind}: "
-            f"--set launch.workers={max(found, 1)}, or launch with Ray or Slurm on several machines"
+            f"launch.{setting} is {fitting[-1]}, but this machine has {found} {kind}: "
+            f"--set launch.{setting}={max(found, 1)}, or launch with Ray or Slurm on several machines"
         )
+    return next(count for count in fitting if count <= found)
 
 
 def _is_training(status: StatusFolder) -> bool:

@@ -132,7 +132,7 @@ class Watch:
                 logs = ", ".join(f"logs/rank-{beat.rank}.log" for beat in workers[:_NAMED])
                 self._report(
                     f"node {node['NodeManagerAddress']} was lost, with {_names(workers)}, see {logs}: the "
-                    f"workers resume from the newest checkpoint once Ray has {self._wanted} again, within "
+                    f"workers resume from the newest checkpoint {self._wanted.resuming()}, within "
                     f"{self._limit_s:.0f} s (launch.wait_s)"
                 )
 

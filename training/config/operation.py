@@ -96,8 +96,8 @@ class LaunchConfig(Section):
     min_workers: int | None = Field(
         None,
         gt=0,
-        description="fewest training processes that a run on Ray goes on with where nodes are lost; null: "
-        "all of workers",
+        description="fewest training processes that the run starts and goes on with where processors are "
+        "missing or nodes are lost; null: all of workers",
     )
     address: str | None = Field(None, description="Ray cluster; null: local Ray")
     wait_s: float = Field(

@@ -84,7 +84,7 @@ def watch(monkeypatch):
     looks: list[tuple[dict[tuple[int, str], float], float]] = []
     made = Watch(
         board,
-        Wanted(2, "CPU", None),
+        Wanted(2, "CPU", None, 2),
         100.0,
         messages.append,
         lambda ages, waited: looks.append((ages, waited)),
