@@ -23,7 +23,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # Arguments without a name, and what a recipe passes in a way of its own, are in `arguments-TARGET`.
 options-data := VIDEOS OUT WHERE +REPLACE PRESET SEED WORKERS ADDRESS ENVIRONMENT METRICS_PORT :TRACK MLFLOW_URI SET +JSON
 arguments-data := DATA
-options-inspect := OUT CLIPS SEED +BATCH STAGE PRESET POSITION SET CONFIG +JSON
+options-inspect := OUT CLIPS SEED +BATCH STAGE PRESET POSITION SET CONFIG DUMP +JSON
 arguments-inspect := DATA
 options-verify := +DEEP +JSON
 arguments-verify := DATA

@@ -125,11 +125,38 @@ class Warned:
 
 @dataclass(frozen=True)
 class StepSkipped:
-    """A step was skipped for its gradients; ``keys`` are those of the first process's samples."""
+    """A step was skipped for its loss or its gradients.
+
+    Attributes:
+        keys: of the first process's samples.
+        loss: mean of the global batch.
+        limit: the largest loss with which it would have been applied; None for no limit.
+        worst, worst_loss: key and loss of the sample with the largest loss of all processes.
+        dumps: the files about it, of all processes, as a pattern relative to the run folder.
+    """
 
     event: ClassVar[str] = "warning"
     keys: Sequence[str]
     message: str = "step skipped: gradients not finite"
+    loss: float | None = None
+    limit: float | None = None
+    worst: str | None = None
+    worst_loss: float | None = None
+    dumps: str | None = None
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """Too many steps in a row were skipped: the run goes on from an earlier checkpoint, with other data.
+
+    Attributes:
+        from_step: the last step before; those after the checkpoint are discarded.
+        data_round: of the data from here on.
+    """
+
+    event: ClassVar[str] = "rollback"
+    from_step: int
+    data_round: int
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from core.errors import AnimaticError
 from core.fencing import Token, superseding
 from core.files import remove_partials, write_text
 from training import events
@@ -155,7 +156,19 @@ class _Run:
             try:
                 return self._train_from(begun)
             except RollBack as back:
-                begun = self.resume(back.before) or 0
+                begun = self._roll_back(back)
+
+    def _roll_back(self, back: RollBack) -> int:
+        """Go back to the newest checkpoint of before the skipped steps; its step. Collective."""
+        guard, checkpoints, journal = self._parts.guard, self._parts.checkpoints, self._parts.journal
+        begun = self.resume(back.before)
+        if begun is None:
+            raise AnimaticError(guard.without_checkpoint(back))
+        guard.go_on(back)
+        checkpoints.delete_after(begun)
+        journal.record(begun, events.RolledBack(from_step=back.step, data_round=back.data_round))
+        logger.info("went back from step %d to %d, round %d of the data", back.step, begun, back.data_round)
+        return begun
 
     def _train_from(self, begun: int) -> None:
         config, group, control, parts = self._config.train, self._group, self._control, self._parts

@@ -92,7 +92,7 @@ def assemble(
         clock=clock,
         backend=backend,
         ema=Ema(backend.fragments(), decay, group.rank) if decay else None,
-        guard=Guard(config, journal, folder.checkpoints),
+        guard=Guard(config, folder, group, journal, token),
         continuation=continuation,
         checkpoints=checkpoints,
         validation=Validation(config, folder, source, animator, group, journal, control),

@@ -49,6 +49,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def guard(self) -> Path:
+        """Dumps of skipped steps; see :mod:`training.guard.dump`."""
+        return self.path / "guard"
+
+    @property
     def samples(self) -> Path:
         """Validation samples."""
         return self.path / "samples"

@@ -24,6 +24,7 @@ from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
     from orchestration.workflows.inspect_batch import BatchOptions
+    from orchestration.workspace import Workspace
     from pipelines.survey import Survey
 
 PANEL = "Data"
@@ -53,6 +54,14 @@ _Assignments = Annotated[
 _Config = Annotated[
     list[Path] | None, typer.Option(help="With --batch: YAML file with settings; repeatable.")
 ]
+_Dump = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_path,
+        metavar="FILE",
+        help="RUN/guard/step-N-rank-R.json: draw that skipped step's samples.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -72,12 +81,18 @@ def inspect(
     position: Annotated[int, typer.Option(min=0, help="With --batch: steps before it.")] = 0,
     assignments: _Assignments = None,
     config: _Config = None,
+    dump: _Dump = None,
     as_json: AsJson = False,
 ) -> None:
     """Summarise a dataset and write a report: counts, reasons, histograms, a contact sheet, throughput."""
     from orchestration.workspace import Workspace
 
     workspace = Workspace.current()
+    if dump is not None:
+        others = ("dataset", "clips", "seed", "batch", "stage", "preset", "position", "assignments", "config")
+        refuse(given(context, *others), "with --dump, whose run has these settings")
+        _draw_dump(dump, report, workspace, as_json)
+        return
     if batch:
         refuse(given(context, "clips"), "with --batch, which has no contact sheet")
         from orchestration.workflows.inspect_batch import BatchOptions
@@ -121,6 +136,26 @@ def _draw_batch(options: BatchOptions, as_json: bool) -> None:
         f"{len(drawn.keys)} samples of {frames} frames of {height}x{width} pixels, "
         f"step {options.position + 1} of stage {options.training.stage}: {display_path(drawn.path)}"
     )
+
+
+def _draw_dump(dump: Path, picture: Path | None, workspace: Workspace, as_json: bool) -> None:
+    from orchestration.workflows.inspect_dump import inspect_dump
+
+    drawn = inspect_dump(dump, picture, workspace)
+    if as_json:
+        print_json({"dump": drawn.dump, "picture": drawn.path})
+        return
+    skipped = drawn.dump
+    out().print(
+        f"step {skipped.step} was skipped, {skipped.reason}: mean loss {skipped.loss:.4g}, largest "
+        f"{skipped.worst.loss:.4g} of {skipped.worst.key}"
+    )
+    rows = [
+        (sample.key, f"{sample.loss:.4g}", str(sample.timestep), str(sample.seed), f"{sample.fps:g}")
+        for sample in skipped.samples
+    ]
+    print_table(("sample", "loss", "timestep", "seed", "fps"), rows)
+    out().print(f"{len(rows)} samples of process {skipped.rank}: {display_path(drawn.path)}")
 
 
 def _print(found: Survey) -> None:

@@ -73,8 +73,11 @@ TRAINING: tuple[Definition[TrainingState], ...] = (
         ("quantile",),
     ),
     _gauge("remaining_seconds", "Estimated seconds until the last step.", lambda state: state.remaining_s),
+    _counter("skipped_steps", "Steps skipped for their loss or gradients.", lambda state: state.skipped),
     _counter(
-        "skipped_steps", "Steps skipped for gradients that were not finite.", lambda state: state.skipped
+        "rollbacks",
+        "Times that the run went back to a checkpoint after skipped steps.",
+        lambda state: state.rollbacks,
     ),
     _counter("warnings", "Warnings in the journal, skipped steps included.", lambda state: state.warnings),
     _counter(

@@ -51,6 +51,7 @@ class TrainingState:
     validation: Mapping[str, float] = field(default_factory=dict)
     skipped: int = 0
     warnings: int = 0
+    rollbacks: int = 0
     starts: int = 0
     samples: int = 0
     started_at: float | None = None
@@ -128,6 +129,10 @@ def _warning(state: TrainingState, entry: JournalEntry) -> TrainingState:
     return replace(state, warnings=state.warnings + 1, skipped=skipped)
 
 
+def _rollback(state: TrainingState, _: JournalEntry) -> TrainingState:
+    return replace(state, rollbacks=state.rollbacks + 1)
+
+
 def _sample(state: TrainingState, _: JournalEntry) -> TrainingState:
     return replace(state, samples=state.samples + 1)
 
@@ -139,5 +144,6 @@ _CHANGES: Mapping[str, Callable[[TrainingState, JournalEntry], TrainingState]] =
     "validation": _validation,
     "checkpoint": _saved,
     "warning": _warning,
+    "rollback": _rollback,
     "sample": _sample,
 }

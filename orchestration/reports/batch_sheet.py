@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,15 +34,18 @@ def sample_size(batch: Batch) -> SampleSize:
     return SampleSize((batch.pixels if batch.latents is None else batch.latents).shape[1], height, width)
 
 
-def draw_batch(batch: Batch) -> Image.Image:
+def draw_batch(batch: Batch, notes: Sequence[str] | None = None) -> Image.Image:
     """The samples' size, then each sample as a strip of frames with caption, key, fps and dropped conditions.
 
     The condition frame is outlined in red. Of samples that come as latents, only that frame is drawn: the
     batch has no other pixels.
+
+    Args:
+        notes: a text about each sample.
     """
     strips = [_strip(batch, number) for number in range(len(batch))]
     font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", 13)
-    texts = [_texts(batch, number) for number in range(len(batch))]
+    texts = [_texts(batch, number, notes[number] if notes else None) for number in range(len(batch))]
     title = "{} samples of {} frames of {}x{} pixels".format(len(batch), *sample_size(batch))
     written = [title, *(line for lines in texts for line in lines)]
     widest = max(*(int(font.getlength(line)) for line in written), *(strip.width for strip in strips))
@@ -74,7 +78,7 @@ def _strip(batch: Batch, number: int) -> Image.Image:
     return strip
 
 
-def _texts(batch: Batch, number: int) -> list[str]:
+def _texts(batch: Batch, number: int, note: str | None) -> list[str]:
     dropped = [
         name
         for name, drop in (("text", batch.drop_text[number]), ("image", batch.drop_image[number]))
@@ -88,4 +92,6 @@ def _texts(batch: Batch, number: int) -> list[str]:
     ]
     if batch.latents is not None:
         about.append("frames come as latents")
+    if note is not None:
+        about.append(note)
     return [*(textwrap.wrap(batch.captions[number], COLUMNS) or ["(no caption)"]), "   ".join(about)]

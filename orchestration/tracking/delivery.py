@@ -48,10 +48,13 @@ def delivery_of(
 ) -> tuple[Delivery, dict[str, int]]:
     """What is new in ``entries``, and the last step of each metric once that is delivered.
 
-    Values that were not finite are null in the journal, and not delivered: MLflow would display 0.
+    Values that were not finite are null in the journal, and not delivered: MLflow would display 0. After a
+    rollback, steps are repeated with other data, and their values are delivered too.
     """
     delivery, last = Delivery(), dict(delivered)
     for entry in entries:
+        if entry.event == "rollback":
+            last = {key: min(step, entry.step) for key, step in last.items()}
         for key, value in entry.metrics.items():
             if entry.step > last.get(key, -1):
                 last[key] = entry.step

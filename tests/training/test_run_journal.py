@@ -10,6 +10,7 @@ from training.events import (
     Ended,
     Metrics,
     Resumed,
+    RolledBack,
     StepSkipped,
     Warned,
 )
@@ -36,9 +37,19 @@ def test_lines_are_whole_json_with_time_event_and_step(tmp_path):
         ),
         (Warned("disk full"), {"event": "warning", "message": "disk full"}),
         (
-            StepSkipped(["a", "b"]),
-            {"event": "warning", "message": "step skipped: gradients not finite", "keys": ["a", "b"]},
+            StepSkipped(["a", "b"], "step skipped", loss=9.0, worst="b", worst_loss=float("nan")),
+            {
+                "event": "warning",
+                "message": "step skipped",
+                "keys": ["a", "b"],
+                "loss": 9.0,
+                "limit": None,
+                "worst": "b",
+                "worst_loss": None,
+                "dumps": None,
+            },
         ),
+        (RolledBack(from_step=5, data_round=1), {"event": "rollback", "from_step": 5, "data_round": 1}),
         (Ended(), {"event": "end"}),
     ],
 )

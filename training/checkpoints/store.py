@@ -124,6 +124,20 @@ class CheckpointStore:
         with superseding(self._token):
             return self._group.from_first(self._group.together(find))
 
+    def delete_after(self, step: int) -> None:
+        """Delete the checkpoints of later steps, which the run has gone back from. Collective."""
+
+        def delete() -> None:
+            if not self._group.is_first:
+                return
+            later = [path for path in complete_checkpoints(self._root) if step_of(path) > step]
+            self._check()
+            for path in later:
+                _remove(path)
+
+        with superseding(self._token):
+            self._group.together(delete)
+
     def load(
         self, checkpoint: Checkpoint, states: Sequence[Stateful], *, of_another_run: bool = False
     ) -> None:

@@ -4,6 +4,7 @@ Layers, later ones winning: the preset's base, its section for the stage, YAML f
 The values that define a stage (:data:`training.stages.STAGES`) are set last; choosing other ones is an error.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -98,6 +99,26 @@ class RunConfig(Section):
             raise ValueError(
                 f"train.ema_start {train.ema_start} is not before the last of {train.steps} steps: no "
                 "average would be kept; choose an earlier step, or leave out train.ema_decay"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rollbacks_have_checkpoints(self) -> Self:
+        train, skipped = self.train, self.guard.rollback_after
+        if skipped is None:
+            return self
+        if skipped > train.max_skipped:
+            raise ValueError(
+                f"guard.rollback_after {skipped} is above train.max_skipped {train.max_skipped}, at which the "
+                "run would end before: choose at most as many"
+            )
+        # Those that are saved during the skipped steps, the last one left out, after which the run goes back.
+        during = math.ceil((skipped - 1) / train.checkpoint_every)
+        if during >= train.keep_checkpoints:
+            raise ValueError(
+                f"guard.rollback_after {skipped} needs a checkpoint of before the skipped steps, but of those "
+                f"every {train.checkpoint_every} steps the newest {train.keep_checkpoints} are kept: set "
+                f"train.keep_checkpoints={during + 1} or more"
             )
         return self
 

@@ -118,11 +118,12 @@ _SPEED = Row(
             _of_runs("animatic_training_worker_heartbeat_age_seconds", "{{run}} rank {{rank}} {{host}}"),
         ),
         Panel(
-            "Skipped steps, warnings, restarts",
+            "Skipped steps, rollbacks, warnings, restarts",
             "Counted since the command was started.",
             "none",
             (
                 *_of_runs("animatic_training_skipped_steps_total", "{{run}} skipped steps"),
+                *_of_runs("animatic_training_rollbacks_total", "{{run}} rollbacks"),
                 *_of_runs("animatic_training_warnings_total", "{{run}} warnings"),
                 *_of_runs("animatic_training_restarts_total", "{{run}} restarts"),
             ),

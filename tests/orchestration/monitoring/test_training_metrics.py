@@ -69,6 +69,7 @@ def test_before_the_first_event_the_run_and_its_size_are_known(run: Run) -> None
         ("animatic_training_planned_workers", ()): 2,
         ("animatic_training_steps_total", ()): 0,
         ("animatic_training_skipped_steps_total", ()): 0,
+        ("animatic_training_rollbacks_total", ()): 0,
         ("animatic_training_warnings_total", ()): 0,
         ("animatic_training_restarts_total", ()): 0,
         ("animatic_training_samples_total", ()): 0,
@@ -93,6 +94,7 @@ def test_figures_are_those_of_the_newest_event(run: Run) -> None:
         "data_wait_ratio": 0.125,
         "remaining_seconds": 0.5,
         "skipped_steps_total": 0,
+        "rollbacks_total": 0,
         "warnings_total": 0,
         "restarts_total": 0,
         "samples_total": 0,
@@ -155,6 +157,17 @@ def test_skipped_steps_are_warnings_but_other_warnings_are_no_skipped_steps(run:
     assert figures["animatic_training_warnings_total"] == 2
     assert figures["animatic_training_skipped_steps_total"] == 1
     assert run.value(2, events.SampleDrawn("s.mp4", "ball"), "samples_total") == 1
+
+
+def test_a_rollback_counts_and_the_steps_after_it_too(run: Run) -> None:
+    run.record(0, STARTED)
+    run.record(5, events.Metrics(FIGURES))
+    run.record(2, events.Resumed("c", "d"))
+    figures = run.record(2, events.RolledBack(from_step=5, data_round=1))
+    assert figures["animatic_training_rollbacks_total"] == 1
+    assert (figures["animatic_training_step"], figures["animatic_training_steps_total"]) == (2, 5)
+    assert figures["animatic_training_restarts_total"] == 0
+    assert run.value(3, events.Metrics(FIGURES), "steps_total") == 6
 
 
 def test_signs_of_life_are_exported_by_worker(run: Run) -> None:

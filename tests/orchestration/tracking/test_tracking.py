@@ -120,6 +120,17 @@ def test_replaying_again_or_after_a_resume_delivers_nothing_twice(run_folder, st
     assert len(points) == len({(key, step) for key, step, _ in points}) == 2 * 8
 
 
+def test_steps_that_a_rollback_repeats_are_delivered_with_their_other_values(run_folder, store):
+    sync(run_folder, PROJECT, [MlflowBackend(store)])
+    append(run_folder, "resume", 3)
+    append(run_folder, "rollback", 3, from_step=5, data_round=1)
+    append(run_folder, "metrics", 4, metrics={"train/loss": 0.125})
+    (after,) = sync(run_folder, PROJECT, [MlflowBackend(store)])
+    assert after.points == 1
+    found = [value for *point, value in mlflow_points(store, run_folder) if point == ["train/loss", 4]]
+    assert len(found) == 2 and 0.125 in found
+
+
 def test_wandb_writes_a_readable_offline_run_under_the_run_folder(run_folder):
     sync(run_folder, PROJECT, [WandbBackend("offline", PROJECT)])
     write_metrics(run_folder, range(6, 8))

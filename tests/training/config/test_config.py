@@ -80,6 +80,14 @@ def test_a_misspelt_key_names_the_nearest_one(assignment, meant, tmp_path):
         resolve(1, "tiny", files=[file])
 
 
+@pytest.mark.parametrize(("every", "needed"), [(1, 5), (2, 3), (3, 3), (4, 2)])
+def test_a_run_that_may_go_back_keeps_a_checkpoint_of_before_the_skipped_steps(every, needed):
+    sets = ["guard.rollback_after=5", f"train.checkpoint_every={every}"]
+    resolve(1, "tiny", [*sets, f"train.keep_checkpoints={needed}"])
+    with pytest.raises(AnimaticError, match=f"set train.keep_checkpoints={needed} or more"):
+        resolve(1, "tiny", [*sets, f"train.keep_checkpoints={needed - 1}"])
+
+
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
@@ -95,6 +103,7 @@ def test_a_misspelt_key_names_the_nearest_one(assignment, meant, tmp_path):
         ("ablation={joint: true, one_stage: true}", "choose one"),
         ("ablation={class_token: true, no_context: true}", "choose one"),
         ("train.micro_batch=3", "does not divide"),
+        ("guard.rollback_after=11", "is above train.max_skipped 10"),
         ("data.buckets=[{height: 64, width: 60, frames: 8}]", "multiples of 16 for this network: 64x60x8"),
         ("data.buckets=[{height: 64, width: 64, frames: 0}]", "data.buckets.0.frames"),
     ],
