@@ -79,19 +79,23 @@ def _for_stage(stage: int) -> list[str]:
 
 
 class SyntheticSource:
-    """Clips drawn from their number in the global order; ``bad_steps`` get a frame rate of NaN."""
+    """Clips drawn from their number in the global order; ``bad_steps`` get a frame rate of NaN.
 
-    def __init__(self, config: RunConfig, bad_steps: tuple[int, ...] = ()) -> None:
+    ``bad_rounds``: of the data, in which they are bad, from the first on. The numbers of a round are a
+    million higher than those of the one before.
+    """
+
+    def __init__(self, config: RunConfig, bad_steps: tuple[int, ...] = (), bad_rounds: int = 1) -> None:
         self.digest = "synthetic"
         self.datasets: Sequence[TrainedOn] = ()
-        self._config, self._bad = config, bad_steps
+        self._config, self._bad, self._bad_rounds = config, bad_steps, bad_rounds
 
     def batches(
         self, rank: int, world_size: int, position: int, global_batch: int, data_round: int = 0
     ) -> Iterator[Batch]:
         for number in itertools.count(position):
             rows = range(number * global_batch + rank, (number + 1) * global_batch, world_size)
-            bad = number + 1 in self._bad and not data_round
+            bad = number + 1 in self._bad and data_round < self._bad_rounds
             yield self.samples([row + 1_000_000 * data_round for row in rows], math.nan if bad else 8.0)
 
     def first(self, count: int) -> Batch:
@@ -130,16 +134,17 @@ class Interruption(Exception):
 def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
     """Train to the bundle, on synthetic clips where no dataset is named.
 
-    Options: ``bad_steps``, ``stop_after`` (a step to be interrupted at), ``wait_after`` (a step to be killed
-    after: it waits when the run folder has a file ``waiting``), ``signal_after`` (rank, step, signal and how
-    often: the process sends it to itself), ``signal_in`` (rank and a function, as ``module.name``, whose
-    first call begins with SIGTERM to its own process), ``failing`` (such a function, whose first call in the
-    process ``failing_rank`` raises), ``digest`` (of the data),
-    ``record_samples`` (True puts the weights that samples are drawn from into ``drawn.pt``).
+    Options: ``bad_steps`` and ``bad_rounds`` (of the data, in which they are bad), ``stop_after`` (a step to
+    be interrupted at), ``wait_after`` (a step to be killed after: it waits when the run folder has a file
+    ``waiting``), ``signal_after`` (rank, step, signal and how often: the process sends it to itself),
+    ``signal_in`` (rank and a function, as ``module.name``, whose first call begins with SIGTERM to its own
+    process), ``failing`` (such a function, whose first call in the process ``failing_rank`` raises),
+    ``digest`` (of the data), ``record_samples`` (True puts the weights that samples are drawn from into
+    ``drawn.pt``).
     """
     options = options or {}
     config = load(Path(config_path))
-    synthetic = SyntheticSource(config, tuple(options.get("bad_steps", ())))
+    synthetic = SyntheticSource(config, tuple(options.get("bad_steps", ())), options.get("bad_rounds", 1))
     losses: dict[int, float | None] = {}
 
     def on_progress(step: int, _: int, metrics: Any) -> None:
