@@ -109,16 +109,16 @@ class RunConfig(Section):
             return self
         if skipped > train.max_skipped:
             raise ValueError(
-                f"guard.rollback_after {skipped} is above train.max_skipped {train.max_skipped}, at which the "
-                "run would end before: choose at most as many"
+                f"guard.rollback_after {skipped} is above train.max_skipped {train.max_skipped}, at which "
+                "the run would end before: choose at most as many"
             )
-        # Those that are saved during the skipped steps, the last one left out, after which the run goes back.
+        # Those of the skipped steps but the last, after which the run goes back.
         during = math.ceil((skipped - 1) / train.checkpoint_every)
         if during >= train.keep_checkpoints:
             raise ValueError(
-                f"guard.rollback_after {skipped} needs a checkpoint of before the skipped steps, but of those "
-                f"every {train.checkpoint_every} steps the newest {train.keep_checkpoints} are kept: set "
-                f"train.keep_checkpoints={during + 1} or more"
+                f"guard.rollback_after {skipped} needs a checkpoint of before the skipped steps, but of "
+                f"those of every {train.checkpoint_every} steps the newest {train.keep_checkpoints} are "
+                f"kept: set train.keep_checkpoints={during + 1} or more"
             )
         return self
 
