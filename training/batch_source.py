@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -32,6 +33,11 @@ class BatchSource(Protocol):
 
     digest: str
     datasets: Sequence[TrainedOn]
+
+    @property
+    def failures(self) -> int:
+        """Samples that could not be decoded so far, in this process, and were replaced."""
+        ...
 
     def batches(
         self, rank: int, world_size: int, position: int, global_batch: int, data_round: int = 0
@@ -81,6 +87,12 @@ class DatasetSource:
         self.taken_down = digests_before_takedowns(
             self.datasets, [dataset.records_before() for dataset in self._datasets]
         )
+        self._failures: list[Counter[str]] = []
+
+    @property
+    def failures(self) -> int:
+        """See :class:`BatchSource`."""
+        return sum(failures.total() for failures in self._failures)
 
     def size(self) -> int:
         """See :class:`BatchSource`."""
@@ -135,6 +147,7 @@ class DatasetSource:
             shuffle_shards=data.shuffle_shards,
             cache=data.cache,
         )
+        self._failures.append(loader.failures)
         with _restarting():
             yield from loader
 

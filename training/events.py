@@ -71,6 +71,15 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Profiled:
+    """The traces of all processes of these steps, as 10 or 10-12; ``path``: folder within the run folder."""
+
+    event: ClassVar[str] = "profile"
+    steps: str
+    path: str
+
+
+@dataclass(frozen=True)
 class LossMeasured:
     """The denoising loss at fixed timesteps and noise: its mean, and that of each quantile of timesteps.
 

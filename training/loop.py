@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from core.errors import AnimaticError
 from core.fencing import Token, superseding
 from core.files import remove_partials, write_text
+from models.batch import Batch
 from training import events
 from training.announcement import fewer_workers, started, surroundings
 from training.batch_shares import batch_shares
@@ -19,7 +20,7 @@ from training.continuation import resume
 from training.control import Phase, RunControl
 from training.guard import RollBack
 from training.image_steps import is_image_step
-from training.observe import StepMeter, peak_memory
+from training.observe import EngineState
 from training.parts import assemble
 from training.processes.environment import Environment, gathered_environment
 from training.processes.group import ProcessGroup, join_process_group
@@ -171,37 +172,44 @@ class _Run:
         return begun
 
     def _train_from(self, begun: int) -> None:
-        config, group, control, parts = self._config.train, self._group, self._control, self._parts
+        config, group, parts = self._config.train, self._group, self._parts
         batches = self._source.batches(
             group.rank, group.size, begun, config.global_batch, parts.guard.data_round
         )
-        meter = StepMeter()
+        parts.meter.begin()
         for step in range(begun + 1, config.steps + 1):
-            stop_signal = group.largest_later(control.stop_signal)
-            control.enter(Phase.WAITING_FOR_DATA, step)
-            with meter.throughput.waiting(), parts.clock.phase("data"):
-                batch = next(batches)
-            control.enter(Phase.TRAINING, step)
-            temporal = not is_image_step(self._config, step)
-            result = parts.backend.train_step(batch, step, limit=parts.guard.limit, temporal=temporal)
-            meter.count(result, clips=len(batch) * group.size)
-            parts.guard.count(result, batch, step)
-            if parts.ema is not None and result.applied:
-                parts.ema.update(parts.backend.fragments(), step)
+            stop_signal = group.largest_later(self._control.stop_signal)
+            with parts.profiler.step(step):
+                self._step(step, batches)
             if step % config.log_every == 0 or step == config.steps:
-                self._report(step, meter)
-            with meter.throughput.paused():
+                self._report(step)
+            with parts.clock.phase("save"):
                 # First the checkpoint: whatever happens in validation, a restart begins after this step.
                 saved = self._saving.save_if_due(step)
-                self._saving.stop_if_asked(step, saved, signum=stop_signal())
+            self._saving.stop_if_asked(step, saved, signum=stop_signal())
+            with parts.clock.paused():
                 parts.validation.run(step, parts.whole_weights)
             if self._on_progress is not None:
                 self._on_progress(step, config.steps, self.metrics)
 
-    def _report(self, step: int, meter: StepMeter) -> None:
+    def _step(self, step: int, batches: Iterator[Batch]) -> None:
+        """One optimizer step. Raises as :meth:`training.guard.Guard.count`."""
+        control, parts = self._control, self._parts
+        control.enter(Phase.WAITING_FOR_DATA, step)
+        with parts.clock.phase("data"):
+            batch = next(batches)
+        control.enter(Phase.TRAINING, step)
+        temporal = not is_image_step(self._config, step)
+        result = parts.backend.train_step(batch, step, limit=parts.guard.limit, temporal=temporal)
+        parts.meter.count(result, batch, temporal=temporal)
+        parts.guard.count(result, batch, step)
+        if parts.ema is not None and result.applied:
+            parts.ema.update(parts.backend.fragments(), step)
+
+    def _report(self, step: int) -> None:
         """Write the metrics of the steps since the last report to the journal. Collective."""
         backend = self._parts.backend
-        self.metrics = meter.report(backend.skipped_steps) | peak_memory(backend.device, self._group)
+        self.metrics = self._parts.meter.report(EngineState(backend.skipped_steps, backend.loss_scale))
         self._parts.journal.record(step, events.Metrics(self.metrics))
         logger.info("step %d of %d, loss %.4f", step, self._config.train.steps, self.metrics["train/loss"])
 
@@ -233,6 +241,7 @@ class _Run:
             return
         with superseding(self._token):
             remove_partials(self._folder.path, before=self._token.check)
+            remove_partials(self._folder.profile, before=self._token.check)
             write_text(self._folder.config, dump_yaml(self._config))
             write_text(self._folder.environment, environment.as_json().decode())
         backend, journal = self._parts.backend, self._parts.journal

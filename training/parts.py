@@ -9,7 +9,7 @@ from models.animator import Animator
 from training.backends import DeepSpeedBackend, Ema
 from training.batch_source import BatchSource, takedowns_of
 from training.checkpoints import CheckpointIdentity, CheckpointStore, Stateful
-from training.clock import StepClock
+from training.clock import CudaTimeline, StepClock
 from training.config import RunConfig
 from training.config.identity import trajectory_hash_1
 from training.continuation import Continuation, find_continuation
@@ -18,6 +18,9 @@ from training.guard import Guard
 from training.initialisation import Initialisation, initialise
 from training.journal import Journal
 from training.objectives import build_objective
+from training.observe import StepMeter, StepProfiler, Utilisation
+from training.observe.devices import peak_of
+from training.observe.flops import StepFlops
 from training.processes.group import ProcessGroup
 from training.run_folder import RunFolder
 from training.trainable import trainable_names
@@ -38,6 +41,8 @@ class Parts:
     initialisation: Initialisation
     journal: Journal
     clock: StepClock
+    meter: StepMeter
+    profiler: StepProfiler
     backend: DeepSpeedBackend
     ema: Ema | None
     guard: Guard
@@ -73,7 +78,7 @@ def assemble(
     group.together(lambda: source.check_encoders(animator))
     journal = group.together(lambda: Journal(folder.journal if group.is_first else None, token))
     trainable = group.together(lambda: trainable_names(config, list(initialisation.transfers)))
-    clock = StepClock()
+    clock = StepClock(CudaTimeline() if config.launch.gpus_per_worker else None)
     objective = build_objective(config, animator, clock)
     backend = DeepSpeedBackend(animator, objective, trainable, initialisation.weights, config, group, clock)
     # What is trained is in the backend now; what is frozen is published, by the first process.
@@ -90,12 +95,35 @@ def assemble(
         initialisation=initialisation,
         journal=journal,
         clock=clock,
+        meter=_meter(config, source, backend, group, clock),
+        profiler=StepProfiler(config.observe.profile, folder.profile, clock, journal, group.rank),
         backend=backend,
         ema=Ema(backend.fragments(), decay, group.rank) if decay else None,
         guard=Guard(config, folder, group, journal, token),
         continuation=continuation,
         checkpoints=checkpoints,
         validation=Validation(config, folder, source, animator, group, journal, control),
+    )
+
+
+def _meter(
+    config: RunConfig,
+    source: BatchSource,
+    backend: DeepSpeedBackend,
+    group: ProcessGroup,
+    clock: StepClock,
+) -> StepMeter:
+    model, peak = config.model, config.observe.peak_tflops or peak_of(backend.device, config.train.precision)
+    use = None
+    if peak is not None:
+        use = Utilisation(StepFlops(model, backend.trainable), peak, model.codec.patch)
+    return StepMeter(
+        clock,
+        group,
+        backend.device,
+        model.diffusion.timesteps,
+        failures=lambda: source.failures,
+        utilisation=use,
     )
 
 

@@ -59,6 +59,11 @@ class RunFolder:
         return self.path / "samples"
 
     @property
+    def profile(self) -> Path:
+        """Traces of the profiler."""
+        return self.path / "profile"
+
+    @property
     def bundle(self) -> Path:
         """The product."""
         return self.path / "bundle"

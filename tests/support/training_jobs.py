@@ -88,6 +88,7 @@ class SyntheticSource:
     def __init__(self, config: RunConfig, bad_steps: tuple[int, ...] = (), bad_rounds: int = 1) -> None:
         self.digest = "synthetic"
         self.datasets: Sequence[TrainedOn] = ()
+        self.failures = 0
         self._config, self._bad, self._bad_rounds = config, bad_steps, bad_rounds
 
     def batches(

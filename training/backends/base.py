@@ -63,6 +63,12 @@ class Backend(Protocol):
         """Steps skipped for non-finite gradients since the run began, resumes included. Not collective."""
         ...
 
+    @property
+    def loss_scale(self) -> float | None:
+        """The factor on the loss that keeps fp16 gradients in range; None in other precisions. Not
+        collective."""
+        ...
+
     def train_step(
         self, batch: Batch, step: int, *, limit: float | None = None, temporal: bool = True
     ) -> StepResult:

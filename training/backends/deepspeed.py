@@ -97,6 +97,11 @@ class DeepSpeedBackend:
         """Steps skipped for non-finite gradients since the run began, resumes included."""
         return self._engine.skipped_steps
 
+    @property
+    def loss_scale(self) -> float | None:
+        """The factor on the loss that keeps fp16 gradients in range; None in other precisions."""
+        return float(self._engine.optimizer.cur_scale) if self._config.train.precision == "fp16" else None
+
     def train_step(
         self, batch: Batch, step: int, *, limit: float | None = None, temporal: bool = True
     ) -> StepResult:

@@ -63,7 +63,7 @@ class DenoisingObjective:
             latents=latents,
             condition_index=batch.condition_index,
             text=text,
-            image=animator.image_context(still, latents.shape[2]),
+            image=self._image_context(still, latents.shape[2]),
             fps=batch.fps,
         )
         weights = None if self._weights is None else self._weights[timesteps].to(latents, non_blocking=True)
@@ -72,6 +72,15 @@ class DenoisingObjective:
         errors = denoising_errors(animator, inputs, noise, timesteps, temporal=temporal)
         losses = errors if weights is None else errors * weights
         return Losses(losses.mean(), losses.detach(), timesteps)
+
+    def _image_context(self, still: Tensor, frames: int) -> Tensor | None:
+        """Image tokens (b t q c); None for a network without image attention."""
+        context = self.animator.network.context
+        if context is None:
+            return None
+        with self._clock.phase("encode"):
+            features = self.animator.encoders.image(still)
+        return context(features, frames)
 
     def _text_context(self, batch: Batch) -> Tensor:
         """Text tokens (b n c), those of the empty caption where the text is dropped."""

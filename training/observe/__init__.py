@@ -1,6 +1,6 @@
-"""What a run measures of itself: losses, gradients, where the time goes, memory."""
+"""What a run measures of itself: losses, gradients, where the time goes, memory, arithmetic."""
 
-from training.observe.memory import peak_memory
-from training.observe.meter import StepMeter
+from training.observe.meter import EngineState, StepMeter, Utilisation
+from training.observe.profiler import StepProfiler
 
-__all__ = ["StepMeter", "peak_memory"]
+__all__ = ["EngineState", "StepMeter", "StepProfiler", "Utilisation"]

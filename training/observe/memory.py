@@ -1,15 +1,20 @@
-"""How much memory of its GPU a process has needed."""
+"""How much memory a process needs."""
 
+import psutil  # type: ignore[import-untyped]
 import torch
 
-from training.processes.group import ProcessGroup
 
+def memory_figures(device: torch.device) -> dict[str, float]:
+    """Bytes by the name of their metric.
 
-def peak_memory(device: torch.device, group: ProcessGroup) -> dict[str, float]:
-    """The most bytes that torch has allocated on a GPU since the processes began, in the one with the most.
-
-    Empty on the CPU. Validation and the writing of checkpoints count too. Collective.
+    On a GPU: allocated by torch's tensors now, reserved by torch's allocator now, and the most that was
+    allocated at once since the process began; validation and checkpoints count too. On the CPU: the memory of
+    the whole process that is resident now.
     """
     if device.type != "cuda":
-        return {}
-    return {"memory/peak_bytes": float(group.largest_later(torch.cuda.max_memory_allocated(device))())}
+        return {"memory/resident_bytes": float(psutil.Process().memory_info().rss)}
+    return {
+        "memory/allocated_bytes": float(torch.cuda.memory_allocated(device)),
+        "memory/reserved_bytes": float(torch.cuda.memory_reserved(device)),
+        "memory/peak_bytes": float(torch.cuda.max_memory_allocated(device)),
+    }

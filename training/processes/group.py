@@ -3,7 +3,7 @@
 import functools
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
@@ -88,6 +88,15 @@ class ProcessGroup:
         values = [value] * self.size
         dist.all_gather_object(values, value, group=self.channel)
         return values
+
+    def gathered_numbers(self, values: Sequence[float]) -> list[list[float]]:
+        """As :meth:`gathered`, of as many numbers in each process, without the device. Collective."""
+        if self.size == 1:
+            return [list(values)]
+        own = torch.tensor(values, dtype=torch.float64)
+        found = [torch.empty_like(own) for _ in range(self.size)]
+        dist.all_gather(found, own, group=self._patient())
+        return [each.tolist() for each in found]
 
     def largest_later(self, value: int) -> Callable[[], int]:
         """Begin to find the largest ``value`` of all processes; the result waits for it. Collective."""
