@@ -19,7 +19,7 @@ from training.checkpoints import (
     find_damage,
     read_manifest,
 )
-from training.config import RunConfig, config_hash, load
+from training.config import RunConfig, config_hash, load, trajectory_hash
 from training.config.identity import trajectory_hash_1, trajectory_values
 from training.journal import Journal
 from training.processes.group import ProcessGroup
@@ -114,7 +114,8 @@ def _earlier_config(path: Path, manifest: Manifest) -> RunConfig:
     """The configuration of the run that wrote a checkpoint, which is in its run folder."""
     file = RunFolder(path.parent.parent).config
     earlier = load(file)
-    if trajectory_hash_1(earlier) != manifest.trajectory:
+    recorded = trajectory_hash_1 if manifest.format == 1 else trajectory_hash
+    if recorded(earlier) != manifest.trajectory:
         raise AnimaticError(f"{file} is not the configuration that checkpoint {path} was written with")
     return earlier
 

@@ -8,9 +8,9 @@ from core.fencing import Token
 from models.animator import Animator
 from training.backends import DeepSpeedBackend, Ema
 from training.batch_source import BatchSource, takedowns_of
-from training.checkpoints import CheckpointIdentity, CheckpointStore, Stateful
+from training.checkpoints import CheckpointIdentity, CheckpointStore, Layout, Stateful
 from training.clock import CudaTimeline, StepClock
-from training.config import RunConfig
+from training.config import RunConfig, trajectory_hash
 from training.config.identity import trajectory_hash_1
 from training.continuation import Continuation, find_continuation
 from training.control import RunControl
@@ -53,7 +53,7 @@ class Parts:
     @property
     def states(self) -> list[Stateful]:
         """What a checkpoint contains."""
-        return [self.backend, *([self.ema] if self.ema is not None else [])]
+        return [self.backend, *([self.ema] if self.ema is not None else []), self.guard]
 
     def whole_weights(self) -> dict[str, Tensor]:
         """The whole network in the first process (averaged weights where they are kept). Collective."""
@@ -86,9 +86,14 @@ def assemble(
     initialisation = initialisation.only(frozen if group.is_first else ())
     decay = config.train.ema_decay
     continuation = group.together(lambda: find_continuation(config, verify=group.is_first_on_node))
-    identity = _identity(config, source, initialisation, continuation, group.size)
     checkpoints = CheckpointStore(
-        folder.checkpoints, identity, group, config.train.keep_checkpoints, token, takedowns_of(source)
+        folder.checkpoints,
+        _identity(config, source, initialisation, continuation),
+        Layout(group.size, config.train.zero_stage, config.train.precision, trajectory_hash_1(config)),
+        group,
+        config.train.keep_checkpoints,
+        token,
+        takedowns_of(source),
     )
     return Parts(
         animator=animator,
@@ -98,7 +103,7 @@ def assemble(
         meter=_meter(config, source, backend, group, clock),
         profiler=StepProfiler(config.observe.profile, folder.profile, clock, journal, group.rank),
         backend=backend,
-        ema=Ema(backend.fragments(), decay, group.rank) if decay else None,
+        ema=Ema(backend.fragments(), decay) if decay else None,
         guard=Guard(config, folder, group, journal, token),
         continuation=continuation,
         checkpoints=checkpoints,
@@ -132,13 +137,11 @@ def _identity(
     source: BatchSource,
     initialisation: Initialisation,
     continuation: Continuation | None,
-    world_size: int,
 ) -> CheckpointIdentity:
     return CheckpointIdentity(
-        trajectory=trajectory_hash_1(config),
+        trajectory=trajectory_hash(config),
         dataset=source.digest,
         base=initialisation.base,
         parent=initialisation.parent,
-        world_size=world_size,
         continued=continuation.digest if continuation else None,
     )

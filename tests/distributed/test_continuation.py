@@ -122,7 +122,7 @@ def test_what_is_no_checkpoint_is_refused(original, tmp_path):
     (tmp_path / "run" / "config.yaml").write_text(text.replace("seed: 0", "seed: 1"))
     with pytest.raises(AnimaticError, match=r"is not the configuration that checkpoint .* was written"):
         find_continuation(config)
-    next(copy.rglob("*.pt")).write_bytes(b"")
+    next(copy.glob("*.safetensors")).write_bytes(b"")
     with pytest.raises(AnimaticError, match=r"cannot be used: .* has 0 bytes instead of"):
         find_continuation(config)
     with pytest.raises(AnimaticError, match=r"cannot be used: .*manifest\.json is missing"):

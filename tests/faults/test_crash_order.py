@@ -23,11 +23,11 @@ from pipelines.dataset.records import RowOutcome, UnitManifest
 from pipelines.dataset.similarity import write_similarity
 from pipelines.dataset.units import committed_units, read_unit
 from pipelines.dataset.verify import verify
+from tests.support.checkpoint_states import SHARD, Number, open_store
 from tests.support.recorded_files import CrashError, RecordedFiles, recorded_files
 from tests.support.stored_samples import sample
-from training.checkpoints import CheckpointIdentity, CheckpointStore, find_damage
+from training.checkpoints import CheckpointStore, find_damage
 from training.config import resolve
-from training.processes.group import ProcessGroup
 
 TAR, MANIFEST = "shard-000000.tar", "units/unit-000000.json"
 
@@ -127,38 +127,22 @@ def test_a_crash_at_any_moment_leaves_a_whole_dataset_or_none(tmp_path: Path) ->
             assert verify(folder) == []
 
 
-class State:
-    def save(self, folder: Path) -> None:
-        (folder / "inner").mkdir()
-        (folder / "inner" / "weights.pt").write_text("weights")
-        (folder / "optimizer.pt").write_text("momentum")
-
-    def load(self, folder: Path) -> None:
-        raise NotImplementedError
-
-
 def store(root: Path, keep: int = 1) -> CheckpointStore:
-    identity = CheckpointIdentity(
-        trajectory="t" * 64, dataset="d" * 64, base=None, parent="p" * 64, world_size=1
-    )
-    return CheckpointStore(root / "checkpoints", identity, ProcessGroup(0, 1), keep)
+    return open_store(root / "checkpoints", keep)
 
 
 def test_a_checkpoint_is_its_files_then_its_manifest_then_its_name(tmp_path: Path) -> None:
     with recorded_files(tmp_path) as record:
-        store(tmp_path).save(2, [State()])
+        store(tmp_path).save(2, [Number()])
     partial = "checkpoints/step-00000002.partial"
     assert record.calls == [
         "sync .",  # the new folder of checkpoints
-        f"sync {partial}/inner/weights.pt",
-        f"sync {partial}/optimizer.pt",
+        f"sync {partial}/{SHARD}",
         f"sync {partial}/manifest.part",
         f"rename {partial}/manifest.part -> {partial}/manifest.json",
         f"sync {partial}",
-        f"sync {partial}/optimizer.pt",
+        f"sync {partial}/{SHARD}",
         f"sync {partial}/manifest.json",
-        f"sync {partial}/inner/weights.pt",
-        f"sync {partial}/inner",
         f"sync {partial}",
         f"rename {partial} -> checkpoints/step-00000002",
         "sync checkpoints",
@@ -167,9 +151,9 @@ def test_a_checkpoint_is_its_files_then_its_manifest_then_its_name(tmp_path: Pat
 
 
 def test_a_checkpoint_that_is_deleted_loses_its_manifest_first(tmp_path: Path) -> None:
-    store(tmp_path).save(2, [State()])
+    store(tmp_path).save(2, [Number()])
     with recorded_files(tmp_path) as record:
-        store(tmp_path).save(4, [State()])
+        store(tmp_path).save(4, [Number()])
     removed = [call for call in record.calls if call.startswith("remove")]
     assert removed[0] == "remove checkpoints/step-00000002/manifest.json"
     assert record.calls[record.calls.index(removed[0]) + 1] == "sync checkpoints/step-00000002"
@@ -180,10 +164,10 @@ def test_a_checkpoint_that_is_deleted_loses_its_manifest_first(tmp_path: Path) -
 def test_a_crash_at_any_moment_of_a_save_leaves_whole_checkpoints(tmp_path: Path) -> None:
     for crash_at in range(7):
         root = tmp_path / str(crash_at)
-        store(root).save(2, [State()])
+        store(root).save(2, [Number()])
         try:
             with recorded_files(root, crash_at):
-                store(root).save(4, [State()])
+                store(root).save(4, [Number()])
         except CrashError:
             pass
         newest = store(root).newest(lambda message: None)

@@ -17,8 +17,8 @@ import torch
 from models.animator import Animator
 from models.batch import Batch
 from models.bundle import TrainedOn
+from tests.support.checkpoint_states import LAYOUT, Number, open_store
 from training.backends import DeepSpeedBackend, Ema
-from training.checkpoints import CheckpointIdentity, CheckpointStore
 from training.config import RunConfig, dump_yaml, load, resolve
 from training.control import StoppedBySignal
 from training.initialisation import initialise
@@ -242,7 +242,7 @@ def follow_backend(config_path: str, steps: int, fp16: bool = False) -> dict[str
             config,
             group,
         )
-    ema = Ema(backend.fragments(), 0.9, group.rank)
+    ema = Ema(backend.fragments(), 0.9)
     begun = backend.gather()
     whole = {name: value.clone() for name, value in begun.items()}
     batches = SyntheticSource(config).batches(group.rank, group.size, 0, config.train.global_batch)
@@ -268,25 +268,10 @@ def follow_backend(config_path: str, steps: int, fp16: bool = False) -> dict[str
     }
 
 
-class _ThreeFiles:
-    """A state whose processes write three files each."""
-
-    def __init__(self, rank: int) -> None:
-        self._rank = rank
-
-    def save(self, folder: Path) -> None:
-        for part in "abc":
-            (folder / f"rank-{self._rank}-{part}.pt").write_text(f"{self._rank}{part}")
-
-    def load(self, folder: Path) -> None:
-        """Has nothing to restore."""
-
-
 def save_with_lagging_view(root: str, lagging_rank: int) -> str:
-    """Save a checkpoint while one process does not list a file of the other yet -> its folder's name."""
+    """Save a checkpoint while one process lists no file of the other -> its folder's name."""
     group = join_process_group(gpu=False)
-    identity = CheckpointIdentity(trajectory="t", dataset="d", base=None, parent=None, world_size=group.size)
-    hidden, real = f"rank-{1 - lagging_rank}-a.pt", Path.rglob
+    hidden, real = f"rank-{1 - lagging_rank:05d}.safetensors", Path.rglob
 
     def lagging(self: Path, pattern: str) -> Iterator[Path]:
         return (path for path in real(self, pattern) if path.name != hidden)
@@ -294,8 +279,8 @@ def save_with_lagging_view(root: str, lagging_rank: int) -> str:
     with contextlib.ExitStack() as stack:
         if group.rank == lagging_rank:
             stack.enter_context(patch.object(Path, "rglob", lagging))
-        store = CheckpointStore(Path(root), identity, group, keep=1)
-        return store.save(3, [_ThreeFiles(group.rank)]).path.name
+        store = open_store(Path(root), keep=1, group=group, layout=LAYOUT._replace(world_size=2))
+        return store.save(3, [Number(rank=group.rank, size=2)]).path.name
 
 
 def drive_backend(config_path: str, rows: list[list[int]], steps: list[int]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import itertools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,29 +13,16 @@ import torch
 from core.fencing import SupersededError, Token, register_launch, superseding, take_token
 from core.files import remove_partials
 from models.bundle import BundleOrigin, open_bundle, write_bundle
+from tests.support.checkpoint_states import Number, open_store
 from tests.support.small_stages import small_config
-from training.checkpoints import CheckpointIdentity, CheckpointStore, find_damage, read_manifest
+from training.checkpoints import find_damage, read_manifest
+from training.checkpoints.state import Piece
 from training.events import Warned
 from training.journal import Journal, read_journal
-from training.processes.group import ProcessGroup
 from training.run_folder import RunFolder
 
-IDENTITY = CheckpointIdentity(trajectory="t", dataset="d", base=None, parent=None, world_size=1)
 CONFIG = small_config(0)
 WEIGHTS = {"weight": torch.zeros(2)}
-
-
-class State:
-    """The name of the attempt."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def save(self, folder: Path) -> None:
-        (folder / "state.txt").write_text(self._name)
-
-    def load(self, folder: Path) -> None:
-        raise NotImplementedError
 
 
 @dataclass
@@ -55,15 +42,15 @@ class Attempt:
 
     def work(self, steps: int) -> None:
         """Resume, save a checkpoint after each step with a line in the journal, and publish the bundle."""
-        group, token = ProcessGroup(0, 1), self.token
+        token = self.token
         journal = Journal(self.folder.journal, token)
-        store = CheckpointStore(self.folder.checkpoints, IDENTITY, group, self.keep, token)
+        store = open_store(self.folder.checkpoints, self.keep, token)
         newest = store.newest(lambda _: None)
         begun = newest.step if newest else 0
         with superseding(token):
             remove_partials(self.folder.path, before=token.check)
         for step in range(begun + 1, begun + steps + 1):
-            store.save(step, [State(self.name)])
+            store.save(step, [Number(word=self.name)])
             journal.record(step, Warned(self.name))
         with superseding(token):
             self._publish(token.check)
@@ -123,7 +110,7 @@ def interleaved(run: Path, at: int) -> bool:
     False where the earlier one had ended before.
     """
     early = Attempt.begin(run, "early")
-    CheckpointStore(RunFolder(run).checkpoints, IDENTITY, ProcessGroup(0, 1), 1).save(1, [State("before")])
+    open_store(RunFolder(run).checkpoints, 1).save(1, [Number(word="before")])
     files: dict[Path, bytes] = {}
 
     def take_over() -> None:
@@ -131,7 +118,7 @@ def interleaved(run: Path, at: int) -> bool:
         late.work(2)
         kept = [
             run / "bundle",
-            *(path.parent for path in run.rglob("state.txt") if "late" in path.read_text()),
+            *(path for path in (run / "checkpoints").glob("step-*") if word(path) == "late"),
         ]
         for path in (inner for folder in kept for inner in folder.rglob("*") if inner.is_file()):
             files[path] = path.read_bytes()
@@ -147,7 +134,7 @@ def interleaved(run: Path, at: int) -> bool:
         return False
     assert {path: path.read_bytes() for path in files} == files
     checkpoint = run / "checkpoints"
-    late = [path for path in checkpoint.iterdir() if (path / "state.txt").read_text() == "late"]
+    late = [path for path in checkpoint.iterdir() if word(path) == "late"]
     assert late and all(find_damage(path) is None for path in late)
     open_bundle(run / "bundle", verify=True)
     lines = [entry.content["message"] for entry in read_journal(run / "journal.jsonl")]
@@ -170,13 +157,13 @@ def test_an_attempt_that_another_overtakes_at_any_access_to_a_file_leaves_the_fi
 def test_an_attempt_that_was_overtaken_writes_nothing_more(tmp_path):
     early = Attempt.begin(tmp_path, "early")
     journal = Journal(early.folder.journal, early.token)
-    store = CheckpointStore(early.folder.checkpoints, IDENTITY, ProcessGroup(0, 1), 1, early.token)
-    store.save(1, [State("early")])
+    store = open_store(early.folder.checkpoints, 1, early.token)
+    store.save(1, [Number(word="early")])
     Attempt.begin(tmp_path, "late").work(1)
     before = contents(tmp_path)
     journal.record(2, Warned("early"))
     with pytest.raises(SupersededError, match=r"was taken over by attempt 2\.1"):
-        store.save(2, [State("early")])
+        store.save(2, [Number(word="early")])
     with pytest.raises(SupersededError):
         store.newest(pytest.fail)
     with pytest.raises(SupersededError):
@@ -185,34 +172,34 @@ def test_an_attempt_that_was_overtaken_writes_nothing_more(tmp_path):
 
 
 def test_an_attempt_that_was_overtaken_gathers_no_state(tmp_path):
-    class Gathered(State):
-        def save(self, folder: Path) -> None:
+    class Gathered(Number):
+        def pieces(self) -> Mapping[str, Piece]:
             pytest.fail("the state was saved")
 
     early = Attempt.begin(tmp_path, "early")
     Attempt.begin(tmp_path, "late")
-    store = CheckpointStore(early.folder.checkpoints, IDENTITY, ProcessGroup(0, 1), 1, early.token)
+    store = open_store(early.folder.checkpoints, 1, early.token)
     with pytest.raises(SupersededError):
-        store.save(1, [Gathered("early")])
+        store.save(1, [Gathered()])
 
 
 def test_a_checkpoint_records_which_attempt_wrote_it(tmp_path):
     attempt = Attempt.begin(tmp_path, "early")
-    store = CheckpointStore(attempt.folder.checkpoints, IDENTITY, ProcessGroup(0, 1), 1, attempt.token)
-    saved = store.save(1, [State("early")])
+    store = open_store(attempt.folder.checkpoints, 1, attempt.token)
+    saved = store.save(1, [Number(word="early")])
     assert read_manifest(saved.path).attempt == str(attempt.token.number) == "1.1"
 
 
 def test_an_attempt_that_is_overtaken_while_it_saves_leaves_no_checkpoint(tmp_path):
-    class Overtaken(State):
-        def save(self, folder: Path) -> None:
-            super().save(folder)
+    class Overtaken(Number):
+        def pieces(self) -> Mapping[str, Piece]:
             Attempt.begin(tmp_path, "late")
+            return super().pieces()
 
     early = Attempt.begin(tmp_path, "early")
-    store = CheckpointStore(early.folder.checkpoints, IDENTITY, ProcessGroup(0, 1), 1, early.token)
+    store = open_store(early.folder.checkpoints, 1, early.token)
     with pytest.raises(SupersededError):
-        store.save(1, [Overtaken("early")])
+        store.save(1, [Overtaken()])
     assert list(early.folder.checkpoints.iterdir()) == []
 
 
@@ -226,6 +213,13 @@ def test_lines_that_an_overtaken_attempt_still_wrote_are_not_read(tmp_path):
     with path.open("a") as file:
         file.write(path.read_text().splitlines()[0] + "\n")
     assert [entry.content["message"] for entry in read_journal(path)] == ["early", "late"]
+
+
+def word(checkpoint: Path) -> object:
+    """Of the attempt that wrote a checkpoint; None where it is not complete."""
+    if not (checkpoint / "manifest.json").exists():
+        return None
+    return read_manifest(checkpoint).counters["number/word"]
 
 
 def contents(folder: Path) -> dict[Path, bytes]:

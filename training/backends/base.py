@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from models.batch import Batch
+from training.checkpoints.state import Pieces, Stateful
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,7 @@ class StepResult:
     timesteps: Tensor
 
 
-class Fragment(NamedTuple):
-    """This process's part of a parameter.
-
-    Attributes:
-        values: flat view of the fp32 master weights; may end in padding.
-        start: position of the first value in the flat parameter.
-    """
-
-    values: Tensor
-    start: int
-
-
-Fragments = Mapping[str, Fragment]
-
-
-class Backend(Protocol):
+class Backend(Stateful, Protocol):
     """Trains the network of an animator; every method is collective unless its docstring states otherwise.
 
     Attributes:
@@ -82,10 +67,11 @@ class Backend(Protocol):
         """
         ...
 
-    def fragments(self) -> Fragments:
-        """This process's parts of the master weights by name, without those it has no part of.
+    def fragments(self) -> Pieces:
+        """This process's parts of the fp32 master weights by name, without those it has no part of.
 
-        Not collective. The views stay valid until the next step.
+        The parts of all processes cover each parameter exactly once. Not collective. The views stay valid
+        until the next step.
         """
         ...
 
@@ -94,16 +80,5 @@ class Backend(Protocol):
 
         Args:
             values: gathered in place of the master weights, laid out like :meth:`fragments`.
-        """
-        ...
-
-    def save(self, folder: Path) -> None:
-        """Write weights, masters and optimizer state of all processes into ``folder``."""
-        ...
-
-    def load(self, folder: Path) -> None:
-        """Read what :meth:`save` wrote, with as many processes and the same sharding.
-
-        Raises AnimaticError when ``folder`` has no such state.
         """
         ...

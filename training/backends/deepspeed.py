@@ -5,7 +5,6 @@ silently undone), and a non-finite gradient skips the optimizer step without an 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,18 +16,18 @@ from models.animator import Animator
 from models.batch import Batch
 from models.network.activation_checkpointing import checkpoint_activations
 from models.network.network import Network
-from training.backends.base import Fragment, StepResult
+from training.backends.base import StepResult
 from training.backends.deepspeed_config import HALF_WEIGHTS, deepspeed_config
+from training.backends.engine_state import EngineState
 from training.backends.optimizer import build_optimizer
 from training.backends.schedule import learning_rate
-from training.backends.zero import master_fragment
 from training.batch_shares import batch_shares
+from training.checkpoints import FirstFormat
+from training.checkpoints.state import Counters, Piece, StateReader
 from training.clock import StepClock
 from training.config import RunConfig
 from training.objectives.base import Losses, Objective
 from training.processes.group import ProcessGroup
-
-_TAG = "deepspeed"  # folder of DeepSpeed's files in a checkpoint
 
 
 class DeepSpeedBackend:
@@ -85,7 +84,9 @@ class DeepSpeedBackend:
             config=deepspeed_config(config, self._shares),
             dist_init_required=False,
         )
-        self._set_masters(weights)
+        trained = {name: self._parameters[name] for name in self.trainable}
+        self._state = EngineState(self._engine, trained, self._shapes, group)
+        self._state.set_masters(weights)
 
     @property
     def is_first(self) -> bool:
@@ -136,61 +137,52 @@ class DeepSpeedBackend:
             timesteps=torch.cat([losses.timesteps for losses in found]),
         )
 
-    def fragments(self) -> dict[str, Fragment]:
+    def fragments(self) -> dict[str, Piece]:
         """This process's parts of the fp32 master weights; see :class:`training.backends.Backend`."""
-        stage, rank = self._config.train.zero_stage, self._group.rank
-        found = {name: master_fragment(self._parameters[name], stage, rank) for name in self.trainable}
-        return {name: fragment for name, fragment in found.items() if fragment is not None}
+        return self._state.fragments()
 
     def gather(self, values: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Whole fp32 tensors in the first process; see :class:`training.backends.Backend`."""
-        # Without ZeRO every process has all of it.
-        contributes = self._config.train.zero_stage != 0 or self._group.is_first
         # Memory runs out here, in all processes or in none: a reduction without one of them would never end.
         fragments, shapes, buffer = self._group.together(self._gathering)
         copies = _HostCopies(self._group.is_first)
         for name, shape in shapes.items():
             whole = buffer[: shape.numel()].zero_()
-            if name in fragments and contributes:
-                masters, start = fragments[name]
-                share = min(masters.numel(), whole.numel() - start)
-                whole[start : start + share] = (masters if values is None else values[name])[:share]
+            if name in fragments:
+                masters, start, _ = fragments[name]
+                whole[start : start + masters.numel()] = masters if values is None else values[name]
             dist.all_reduce(whole)
             copies.add(name, whole.view(shape))
         return self._group.together(copies.finished)
 
-    def save(self, folder: Path) -> None:
-        """Write every process's weights, masters and moments into ``folder``."""
-        self._engine.save_checkpoint(str(folder), tag=_TAG, save_latest=False, exclude_frozen_parameters=True)
+    def pieces(self) -> dict[str, Piece]:
+        """Masters and moments; see :class:`training.checkpoints.Stateful`."""
+        return self._state.pieces()
 
-    def load(self, folder: Path) -> None:
-        """Read what :meth:`save` wrote, with the same number of processes and ZeRO stage."""
-        # Frozen weights are not in the checkpoint (they come from bundles), hence not strict.
-        path, _ = self._engine.load_checkpoint(str(folder), tag=_TAG, load_module_strict=False)
-        if path is None:
-            raise AnimaticError(f"DeepSpeed found no checkpoint in {folder}")
-        # The checkpoint has the settings of the run that wrote it; another run may continue with its own.
-        options, optimizer = self._config.optimizer, self._engine.optimizer
-        for group in optimizer.param_groups:
-            group.update(betas=options.betas, eps=options.eps, weight_decay=options.weight_decay)
-        if hasattr(optimizer, "clip_grad"):
-            optimizer.clip_grad = options.grad_clip
+    def counters(self) -> Counters:
+        """Steps, skipped steps and the loss scale; see :class:`training.checkpoints.Stateful`."""
+        return self._state.counters()
+
+    def restore(self, reader: StateReader) -> None:
+        """Continue from a checkpoint; see :class:`training.checkpoints.Stateful`.
+
+        The settings of the optimizer stay those of the configuration.
+
+        Raises AnimaticError when the checkpoint is of another network, or, in format 1, not complete.
+        """
+        if isinstance(reader, FirstFormat):
+            self._state.load_first_format(reader.folder)
+        else:
+            self._state.restore(reader)
 
     def _mean_over_processes(self, value: Tensor) -> Tensor:
         dist.all_reduce(value)
         return value / self._group.size
 
-    def _gathering(self) -> tuple[dict[str, Fragment], dict[str, torch.Size], Tensor]:
+    def _gathering(self) -> tuple[dict[str, Piece], dict[str, torch.Size], Tensor]:
         """This process's fragments, all whole shapes, and flat memory for the largest."""
         shapes = {name: self._shapes[name] for name in self.trainable}
         return self.fragments(), shapes, flat_buffer(shapes.values(), self.device)
-
-    def _set_masters(self, weights: Mapping[str, Tensor]) -> None:
-        """Start the masters from the exact weights, which DeepSpeed's cast to a half type has rounded."""
-        for name, (masters, start) in self.fragments().items():
-            whole = weights[name].flatten()
-            share = min(masters.numel(), whole.numel() - start)
-            masters[:share].copy_(whole[start : start + share])
 
 
 def flat_buffer(shapes: Iterable[torch.Size], device: torch.device) -> Tensor:

@@ -1,7 +1,8 @@
 """The manifest of a checkpoint: what it belongs to, and the size and digest of each of its files."""
 
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -9,7 +10,9 @@ from core.errors import AnimaticError
 from core.files import sha256, write_text
 
 MANIFEST = "manifest.json"
-FORMAT: Literal[1] = 1
+# 1: files of DeepSpeed, for as many processes with the same ZeRO stage. 2: shards of named tensors, for any.
+FORMATS = (1, 2)
+FORMAT: Literal[2] = 2
 
 
 class UnknownFormatError(AnimaticError):
@@ -23,7 +26,6 @@ class CheckpointIdentity(BaseModel):
         trajectory: hash of the settings that decide each step's weights.
         dataset: digest of the data.
         base, parent: ids of the bundles that the initial weights came from.
-        world_size: number of processes; each has written a part.
         continued: digest of the checkpoint of another run that this run continues, if any.
     """
 
@@ -33,8 +35,20 @@ class CheckpointIdentity(BaseModel):
     dataset: str
     base: str | None
     parent: str | None
-    world_size: int
     continued: str | None = None
+
+
+class Layout(NamedTuple):
+    """How the processes of a run share its state. Checkpoints of format 2 can be read with any other.
+
+    Attributes:
+        trajectory_1: trajectory hash of the run in checkpoints of format 1.
+    """
+
+    world_size: int
+    zero_stage: int
+    precision: str
+    trajectory_1: str = ""
 
 
 class FileRecord(BaseModel):
@@ -56,6 +70,10 @@ class Manifest(CheckpointIdentity):
 
     Attributes:
         step: after which the checkpoint was written.
+        time: when, in seconds since 1970; None in format 1.
+        world_size: number of processes that wrote it.
+        zero_stage, precision: with which they did; None in format 1.
+        counters: of all states, by key; empty in format 1.
         files: by path relative to the checkpoint's folder.
         attempt: number of the start of the run's processes that wrote it; None in those of earlier versions.
     """
@@ -63,20 +81,33 @@ class Manifest(CheckpointIdentity):
     # Later versions may record more about a checkpoint that this one can still load.
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    format: Literal[1] = FORMAT
+    format: Literal[1, 2] = FORMAT
     step: int
+    time: float | None = None
+    world_size: int
+    zero_stage: int | None = None
+    precision: str | None = None
+    counters: dict[str, int | float | str | bool | None] = {}
     files: dict[str, FileRecord]
     attempt: str | None = None
 
-    def differences(self, identity: CheckpointIdentity) -> list[str]:
-        """Names of what is not as in ``identity``."""
-        return [name for name, value in identity if getattr(self, name) != value]
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.bytes for file in self.files.values())
+
+    def differences(self, identity: CheckpointIdentity, layout: Layout) -> list[str]:
+        """Names of what is not as in ``identity``; ``layout`` has the trajectory to compare format 1 with."""
+        expected = identity.model_dump()
+        if self.format == 1:
+            expected["trajectory"] = layout.trajectory_1
+        return [name for name, value in expected.items() if getattr(self, name) != value]
 
 
 class _Format(BaseModel):
     """The part of a manifest that every version reads. Manifests without it are of the first format."""
 
-    format: int = FORMAT
+    format: int = 1
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -95,12 +126,13 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = path.read_bytes()
         written = _Format.model_validate_json(content).format
-        if written != FORMAT:
+        if written not in FORMATS:
             raise UnknownFormatError(
-                f"checkpoint {folder} has format {written}, this version of animatic reads format {FORMAT}: "
-                "resume with the version that wrote it, or choose another run folder"
+                f"checkpoint {folder} has format {written}, this version of animatic reads formats "
+                f"{' and '.join(map(str, FORMATS))}: resume with the version that wrote it, or choose "
+                "another run folder"
             )
-        return Manifest.model_validate_json(content)
+        return Manifest.model_validate({"format": 1} | json.loads(content))
     except FileNotFoundError as error:
         raise AnimaticError(f"{path} is missing") from error
     except (OSError, ValidationError) as error:

@@ -35,13 +35,16 @@ class StateReader(Protocol):
 
     Attributes:
         folder: of the checkpoint.
-        keys: of its tensors.
         counters: of all states, by key.
     """
 
     folder: Path
-    keys: Collection[str]
     counters: Counters
+
+    @property
+    def keys(self) -> Collection[str]:
+        """Keys of all tensors."""
+        ...
 
     def whole(self, key: str) -> int:
         """Number of values of a tensor. Raises KeyError."""

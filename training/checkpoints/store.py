@@ -1,7 +1,7 @@
 """The checkpoints of a run: each is complete or does not exist.
 
-Every process writes its part into a temporary folder; then follow the digests of all files, the manifest,
-fsync and one rename. A folder without a manifest, or whose files do not match it, is not a checkpoint: a run
+Every process writes its shard into a temporary folder, durably, and digests it; then follow the manifest and
+one rename. A folder without a manifest, or whose files do not match it, is not a checkpoint: a run
 resumes from the newest one that is.
 
 An earlier attempt of the run may still be at work, or go on after a pause at any moment. So temporary folders
@@ -10,19 +10,20 @@ to be the newest: later ones have written none of it.
 """
 
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from core.disk_errors import explaining_full_disk
 from core.errors import AnimaticError
 from core.fencing import Number, Token, superseding
 from core.files import create_folder, move_into_place, sha256, sync
+from training.checkpoints.format1 import FirstFormat
 from training.checkpoints.manifest import (
     MANIFEST,
     CheckpointIdentity,
-    FileRecord,
+    Layout,
     Manifest,
     find_damage,
     read_manifest,
@@ -36,19 +37,10 @@ from training.checkpoints.names import (
     plain_name,
     step_of,
 )
+from training.checkpoints.reader import ShardReader
+from training.checkpoints.shards import shard_name, write_shard
+from training.checkpoints.state import Stateful, StateReader
 from training.processes.group import ProcessGroup
-
-
-class Stateful(Protocol):
-    """What a checkpoint contains the state of. Both methods are collective."""
-
-    def save(self, folder: Path) -> None:
-        """Write this process's part of the state into ``folder``."""
-        ...
-
-    def load(self, folder: Path) -> None:
-        """Read what :meth:`save` wrote in a process of the same rank, among as many processes."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -72,6 +64,7 @@ class CheckpointStore:
         self,
         root: Path,
         identity: CheckpointIdentity,
+        layout: Layout,
         group: ProcessGroup,
         keep: int,
         token: Token | None = None,
@@ -79,11 +72,13 @@ class CheckpointStore:
     ) -> None:
         """
         Args:
+            layout: of this run's processes.
             taken_down: digests that the data had before videos were taken down, and the date of that.
             keep: the number of newest checkpoints that :meth:`save` leaves.
             token: of this attempt; None where nothing else can write to the folder.
         """
-        self._root, self._identity, self._group, self._keep = root, identity, group, keep
+        self._root, self._identity, self._layout = root, identity, layout
+        self._group, self._keep = group, keep
         self._taken_down = taken_down or {}
         self._token, self._number = token, token.number if token is not None else None
 
@@ -146,23 +141,31 @@ class CheckpointStore:
         Args:
             of_another_run: one that is known to differ in settings of the optimizer alone.
 
-        Raises AnimaticError when another number of processes or another run wrote it.
+        Raises AnimaticError when another run wrote it, or, in format 1, another number of processes.
         """
-        self._group.together(lambda: self._check_origin(checkpoint, of_another_run))
+        reader = self._group.together(lambda: self._open(checkpoint, of_another_run))
         with superseding(self._token):
             for state in states:
-                state.load(checkpoint.path)
+                state.restore(reader)
 
-    def _check_origin(self, checkpoint: Checkpoint, of_another_run: bool) -> None:
+    def _open(self, checkpoint: Checkpoint, of_another_run: bool) -> StateReader:
         manifest = read_manifest(checkpoint.path)
-        workers = manifest.world_size
-        if workers != self._identity.world_size:
+        self._check_origin(checkpoint, manifest, of_another_run)
+        if manifest.format == 1:
+            return FirstFormat(checkpoint.path, self._group.rank, self._layout.zero_stage)
+        return ShardReader(checkpoint.path, manifest)
+
+    def _check_origin(self, checkpoint: Checkpoint, manifest: Manifest, of_another_run: bool) -> None:
+        writers = manifest.world_size
+        if manifest.format == 1 and writers != self._layout.world_size:
             raise AnimaticError(
-                f"checkpoint {checkpoint.path} was written by {workers} workers, this run has "
-                f"{self._identity.world_size}: resume with launch.workers={workers}"
+                f"checkpoint {checkpoint.path} was written by {writers} workers in format 1, this run has "
+                f"{self._layout.world_size}: resume with launch.workers={writers}; any number can resume "
+                "from the next checkpoint"
             )
-        own = {"trajectory": manifest.trajectory, "continued": manifest.continued} if of_another_run else {}
-        differing = manifest.differences(self._identity.model_copy(update=own))
+        differing = manifest.differences(self._identity, self._layout)
+        if of_another_run:
+            differing = [name for name in differing if name not in ("trajectory", "continued")]
         if differing == ["dataset"] and manifest.dataset in self._taken_down:
             raise AnimaticError(
                 f"checkpoint {checkpoint.path} was trained on videos that were taken down on "
@@ -170,8 +173,10 @@ class CheckpointStore:
                 "in another folder (--out), from the same parent bundle or another one (init.parent)"
             )
         if differing:
+            layout = " or, since it has format 1, with another train.zero_stage or micro_batch"
             raise AnimaticError(
-                f"checkpoint {checkpoint.path} belongs to another run (different {', '.join(differing)}): "
+                f"checkpoint {checkpoint.path} belongs to another run (different {', '.join(differing)})"
+                f"{layout if manifest.format == 1 and 'trajectory' in differing else ''}: "
                 "choose another run folder, or delete this one to start over"
             )
 
@@ -201,16 +206,25 @@ class CheckpointStore:
                 partial.mkdir()
 
         self._group.together(begin)
-        for state in states:
-            state.save(partial)
-        self._group.barrier()
-        files = self._file_records(partial)
+        pieces = {key: piece for state in states for key, piece in state.pieces().items()}
+        name = shard_name(self._group.rank)
+        record = self._group.together(lambda: write_shard(partial / name, pieces))
+        files = dict(self._group.gathered((name, record)))
 
         def commit() -> Path | None:
             if not self._group.is_first:
                 return None
-            number = None if self._number is None else str(self._number)
-            manifest = Manifest(step=step, files=files, attempt=number, **self._identity.model_dump())
+            manifest = Manifest(
+                step=step,
+                time=time.time(),
+                world_size=self._layout.world_size,
+                zero_stage=self._layout.zero_stage,
+                precision=self._layout.precision,
+                counters={key: value for state in states for key, value in state.counters().items()},
+                files=files,
+                attempt=None if self._number is None else str(self._number),
+                **self._identity.model_dump(),
+            )
             with superseding(self._token):
                 write_manifest(partial, manifest)
                 return self._put_in_place(partial, step)
@@ -237,28 +251,6 @@ class CheckpointStore:
         """Bytes of the newest checkpoint, damaged or not, as many as another needs; 0 without one."""
         newest = complete_checkpoints(self._root)[-1:]
         return sum(file.stat().st_size for path in newest for file in path.rglob("*") if file.is_file())
-
-    def _file_records(self, folder: Path) -> dict[str, FileRecord]:
-        """Size and digest of every file that any process sees, the work shared by all of them. Collective.
-
-        A listing of a shared folder can lack what another machine has just written, so a file is read by a
-        process that sees it.
-        """
-        visible = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-        listings = self._group.gathered(visible)
-        share: dict[str, FileRecord] = {}
-        names = sorted(set().union(*listings))
-        for index, name in enumerate(names):
-            readers = [rank for rank, listing in enumerate(listings) if name in listing]
-            if readers[index % len(readers)] == self._group.rank:
-                sync(folder / name)
-                share[name] = FileRecord.of(folder / name)
-        records = {
-            name: record for part in self._group.gathered(share) for name, record in sorted(part.items())
-        }
-        if sorted(records) != names:
-            raise AnimaticError(f"checkpoint {folder} is incomplete: {sorted(set(names) ^ set(records))[:3]}")
-        return records
 
     def _find_newest(self, warn: Callable[[str], None], before: int | None) -> Checkpoint | None:
         for path in reversed(complete_checkpoints(self._root)):

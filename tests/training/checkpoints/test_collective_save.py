@@ -6,23 +6,9 @@ from pathlib import Path
 import pytest
 
 import training.checkpoints.store as store_module
+from tests.support.checkpoint_states import LAYOUT, Number, open_store
 from tests.support.thread_group import ThreadGroup, run_as_threads
-from training.checkpoints import Checkpoint, CheckpointIdentity, CheckpointStore, find_damage, read_manifest
-
-IDENTITY = CheckpointIdentity(trajectory="t", dataset="d", base=None, parent=None, world_size=2)
-
-
-class Part:
-    """The state of one process: a file."""
-
-    def __init__(self, rank: int) -> None:
-        self._rank = rank
-
-    def save(self, folder: Path) -> None:
-        (folder / f"rank-{self._rank}.txt").write_text("part")
-
-    def load(self, folder: Path) -> None:
-        raise NotImplementedError
+from training.checkpoints import Checkpoint, find_damage, read_manifest
 
 
 @pytest.mark.parametrize("step_of_the_first", ["create_folder", "move_into_place"])
@@ -41,9 +27,11 @@ def test_the_other_processes_wait_for_what_the_first_alone_does(
 
     def save(group: ThreadGroup) -> Checkpoint:
         groups[group.rank] = group
-        return CheckpointStore(tmp_path / "checkpoints", IDENTITY, group, keep=1).save(2, [Part(group.rank)])
+        layout = LAYOUT._replace(world_size=2)
+        store = open_store(tmp_path / "checkpoints", keep=1, group=group, layout=layout)
+        return store.save(2, [Number(group.rank, rank=group.rank, size=2)])
 
     first, second = run_as_threads(2, save)
     assert first == second
     assert find_damage(first.path) is None
-    assert set(read_manifest(first.path).files) == {"rank-0.txt", "rank-1.txt"}
+    assert set(read_manifest(first.path).files) == {"rank-00000.safetensors", "rank-00001.safetensors"}

@@ -1,0 +1,60 @@
+"""The state of AdamW, as DeepSpeed runs it over flat partitions of the parameters."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+# Attributes of DeepSpeed's dynamic loss scaler that its next decisions follow from.
+_LOSS_SCALER = ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis")
+
+
+def moment(optimizer: torch.optim.Optimizer, partition: Tensor, kind: str) -> Tensor:
+    """A moment of the values of a partition, laid out alike.
+
+    AdamW creates its state in the first step; before that this creates the same, which is zero.
+    """
+    state = optimizer.state[partition]
+    if not state:
+        state.update({name: torch.zeros_like(partition.detach()) for name in MOMENTS})
+        state["step"] = _no_updates(optimizer, partition)
+    return state[kind]
+
+
+def set_updates(optimizer: torch.optim.Optimizer, partitions: Iterable[Tensor], updates: int) -> None:
+    """Set the number of updates that AdamW corrects the bias of its moments by."""
+    for partition in partitions:
+        state = optimizer.state[partition]
+        if isinstance(state["step"], Tensor):
+            state["step"].fill_(updates)
+        else:
+            state["step"] = updates
+
+
+def loss_scaling(optimizer: Any) -> dict[str, float]:
+    """The state of a dynamic loss scale, which fp16 has; else empty."""
+    scaler = _dynamic_scaler(optimizer)
+    return {} if scaler is None else {name: getattr(scaler, name) for name in _LOSS_SCALER}
+
+
+def set_loss_scaling(optimizer: Any, values: dict[str, Any]) -> None:
+    """Set what :func:`loss_scaling` returned; nothing where the loss scale is not dynamic."""
+    scaler = _dynamic_scaler(optimizer)
+    if scaler is not None:
+        for name in _LOSS_SCALER:
+            setattr(scaler, name, values[name])
+
+
+def _dynamic_scaler(optimizer: Any) -> Any:
+    scaler = getattr(optimizer, "loss_scaler", None)
+    return scaler if getattr(scaler, "dynamic", False) else None
+
+
+def _no_updates(optimizer: torch.optim.Optimizer, partition: Tensor) -> Tensor | int:
+    """Zero, as the optimizer counts its updates: torch's fused AdamW on the device, others on the host."""
+    if not isinstance(optimizer, torch.optim.AdamW):
+        return 0  # DeepSpeedCPUAdam
+    device = partition.device if optimizer.defaults["fused"] else torch.device("cpu")
+    return torch.zeros((), dtype=torch.float32, device=device)
