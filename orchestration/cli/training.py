@@ -64,6 +64,10 @@ _Launcher = Annotated[
     LauncherName,
     typer.Option(help="Starts the processes: Ray, or torchrun, on this machine and without Ray."),
 ]
+_Profile = Annotated[
+    str | None,
+    typer.Option(metavar="STEPS", help="Trace these steps with torch's profiler: one as 10, or 10-12."),
+]
 _PrintConfig = Annotated[
     bool, typer.Option("--print-config", help="Print the complete configuration and stop.")
 ]
@@ -92,6 +96,7 @@ def train(
     launcher: _Launcher = LauncherName.RAY,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to train on; all if not given.")] = None,
     metrics_port: MetricsPort = None,
+    profile: _Profile = None,
     print_config: _PrintConfig = False,
     print_initialisation: _PrintInitialisation = False,
     verbose: _Verbose = False,
@@ -109,6 +114,7 @@ def train(
         data=data,
         gpus=gpus,
         run_dir=run,
+        profile=profile,
     )
     if print_initialisation:
         _print_initialisation(options, every_tensor=verbose, as_json=as_json)

@@ -27,6 +27,8 @@ from orchestration.workspace import Workspace
 from training.config import RunConfig, config_hash, resolve
 
 _LAST_STAGE = 3
+# Settings of how a run is executed and measured, not of what it produces.
+_PROCESSES = ("launch.", "observe.")
 
 
 def train_job(
@@ -39,7 +41,8 @@ def train_job(
     """
     gpus = cluster.gpus if options.gpus is None else options.gpus
     preset = options.preset or preset_for(gpus)
-    values = {**options.values, **({"data.dataset": options.data} if options.data is not None else {})}
+    named = {"data.dataset": options.data, "observe.profile": options.profile}
+    values = {**options.values, **{name: value for name, value in named.items() if value is not None}}
     config = with_absolute_paths(resolve(options.stage, preset, options.sets, options.files, values))
     if config.launch.address is not None:
         raise AnimaticError("launch.address is without effect with --address, which submits the run as a job")
@@ -51,12 +54,12 @@ def train_job(
             stage=options.stage,
             preset=preset,
             out=_path(options.run_dir),
-            set=[each for each in changes if not each.startswith("launch.")],
+            set=[each for each in changes if not each.startswith(_PROCESSES)],
         ),
         processes=_options(
             gpus=gpus,
             metrics_port=metrics_port,
-            set=[each for each in changes if each.startswith("launch.")],
+            set=[each for each in changes if each.startswith(_PROCESSES)],
         ),
         runs=_runs(workspace),
         config_hash=config_hash(config),

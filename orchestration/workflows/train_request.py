@@ -24,8 +24,8 @@ class TrainOptions:
     """What the user asked for; everything but the stage may be left open.
 
     ``values``: settings by dotted name, used as they are; ``sets``: assignments ``section.key=value`` with
-    values in YAML, which win over all others; ``data``, ``address`` and ``gpus`` are settings with a name of
-    their own. ``run_dir``: named after preset, stage and inputs if None.
+    values in YAML, which win over all others; ``data``, ``address``, ``gpus`` and ``profile`` are settings
+    with a name of their own. ``run_dir``: named after preset, stage and inputs if None.
     """
 
     stage: int
@@ -36,6 +36,7 @@ class TrainOptions:
     address: str | None = None
     gpus: int | None = None
     run_dir: Path | None = None
+    profile: str | None = None
     values: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -151,4 +152,6 @@ def _values(options: TrainOptions) -> dict[str, object]:
         values["launch.address"] = options.address
     if options.data is not None:
         values["data.dataset"] = options.data
+    if options.profile is not None:
+        values["observe.profile"] = options.profile
     return values | dict(options.values)

@@ -9,6 +9,8 @@ from core.config.section import Section
 from core.urls import has_credentials
 from models.diffusion.settings import SamplingSettings
 
+_STEPS = re.compile(r"([1-9][0-9]{0,8})(?:-([1-9][0-9]{0,8}))?")
+
 
 class ValidationConfig(Section):
     """Held-out loss and sample clips; on GPUs in bfloat16, whatever ``sampling.precision`` is."""
@@ -38,13 +40,21 @@ class ObserveConfig(Section):
         None, gt=0, description="of a device in the run's precision, for the MFU; null: that of known GPUs"
     )
 
-    @field_validator("profile")
+    @property
+    def last_profiled(self) -> int:
+        """The last step that is traced; 0 for none."""
+        return int((self.profile or "0").rpartition("-")[2])
+
+    @field_validator("profile", mode="before")
     @classmethod
-    def _range_of_steps(cls, profile: str | None) -> str | None:
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", profile or "1")
-        if match is None or int(match[1]) < 1 or int(match[2] or match[1]) < int(match[1]):
-            raise ValueError(f"{profile!r} names no steps: use one as 10, or a range as 10-12")
-        return profile
+    def _range_of_steps(cls, profile: object) -> str | None:
+        if profile is None:
+            return None
+        # In YAML, a single step is a number.
+        match = _STEPS.fullmatch(str(profile)) if isinstance(profile, str | int) else None
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise ValueError(f"{str(profile)[:40]!r} names no steps: use one as 10, or a range as 10-12")
+        return match[0]
 
 
 class TrackingConfig(Section):

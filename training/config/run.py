@@ -79,6 +79,11 @@ class RunConfig(Section):
                 raise ValueError(
                     f"data.buckets: height and width must be multiples of {step} for this network: {bucket}"
                 )
+        if self.observe.last_profiled > self.train.steps:
+            raise ValueError(
+                f"observe.profile {self.observe.profile}: the run ends after step {self.train.steps} "
+                "(train.steps)"
+            )
         if self.stage == 1 and self.ablation.no_context:
             raise ValueError("ablation.no_context leaves out what stage 1 trains: start with stage 2")
         if self.train.image_batches and self.stage != 0:
