@@ -33,6 +33,8 @@ options-score := WEIGHTS MODEL BATCH WORKERS GPUS ADDRESS ENVIRONMENT +JSON
 arguments-score := DATA
 options-takedown := SOURCE_ID FILE LATENTS REASON +DRY_RUN +JSON
 arguments-takedown := DATA
+options-plan := PRESET GPUS GPU_MEMORY PRICE SET CONFIG DATA RATE LIKE DECODE_RATE +JSON
+arguments-plan := STAGE
 options-train := PRESET SET CONFIG DATA OUT ADDRESS ENVIRONMENT LAUNCHER GPUS METRICS_PORT PROFILE +PRINT_CONFIG +PRINT_INITIALISATION +VERBOSE +JSON
 arguments-train := STAGE
 options-animate := OUT BUNDLE PRESET STEPS ETA TEXT_GUIDANCE IMAGE_GUIDANCE FPS PLAYBACK SEED COUNT FRAMES LAST +LOOP CODEC ENCODERS REQUIRE_SIGNER SERVER API_KEY_FILE +JSON
@@ -64,7 +66,7 @@ options-prior := SET
 options-jobs := ADDRESS +JSON
 arguments-jobs := ACTION JOB
 options-doctor := ADDRESS DATA ENVIRONMENT +JSON
-VERBS := data inspect verify encode score takedown train animate serve evaluate compare promote rollback lineage export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
+VERBS := data inspect verify encode score takedown plan train animate serve evaluate compare promote rollback lineage export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
 
 # $(call variables,TARGET): what the user may give.
 variables = $(sort $(arguments-$(1)) $(patsubst +%,%,$(patsubst :%,%,$(options-$(1)))))
@@ -117,7 +119,7 @@ read_options = options=(); \
 VERB = $(read_options) $(BIN)/animatic
 OPTIONS = "$${options[@]}"
 
-.PHONY: help setup demo prior data inspect verify encode score takedown train animate serve evaluate compare promote rollback lineage export sign verify-signature \
+.PHONY: help setup demo prior data inspect verify encode score takedown plan train animate serve evaluate compare promote rollback lineage export sign verify-signature \
 	study import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference dashboards \
 	bench mutants image clean
 
@@ -179,6 +181,9 @@ score: setup ## similarity of images and captions: DATA=dataset WEIGHTS=open_cli
 takedown: setup ## remove videos from a dataset for good: DATA=dataset SOURCE_ID=id or FILE=ids.txt [REASON="..."] [DRY_RUN=yes]
 	$(call need,DATA,make takedown DATA=dataset FILE=ids.txt [DRY_RUN=yes])
 	@$(VERB) takedown $(OPTIONS) -- "$$DATA"
+
+plan: setup ## what a stage needs before it is trained: STAGE=3 PRESET=512 GPUS=8 [GPU_MEMORY=80] [PRICE=2.5]
+	@$(VERB) plan --stage="$${STAGE:-3}" $(OPTIONS)
 
 train: setup ## one stage: STAGE=1|2|3 [PRESET=tiny] [SET="section.key=value ..."]
 	@$(VERB) train --stage="$${STAGE:-3}" $(OPTIONS)

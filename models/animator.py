@@ -19,13 +19,21 @@ class Animator(nn.Module):
         network: the trained parts; all others are frozen.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, *, weights: bool = True) -> None:
+        """Build the parts, encoders and codec with their weights; the network's are drawn.
+
+        Args:
+            weights: False reads no file: see :func:`animator_on_meta`.
+
+        Raises AnimaticError where weights are missing or do not fit.
+        """
         super().__init__()
         self.architecture = architecture
         self.network = Network(architecture)
         self.diffusion = Diffusion(architecture.diffusion)
-        self.encoders = ClipEncoders(architecture.encoders, image=architecture.context is not None)
-        self.codec = build_codec(architecture.codec)
+        image = architecture.context is not None
+        self.encoders = ClipEncoders(architecture.encoders, image=image, weights=weights)
+        self.codec = build_codec(architecture.codec, weights=weights)
 
     @property
     def device(self) -> torch.device:
@@ -45,3 +53,9 @@ class Animator(nn.Module):
         other = copy.copy(self)
         other._modules = {**self._modules, "network": network}
         return other
+
+
+def animator_on_meta(architecture: Architecture) -> Animator:
+    """The animator without any weights: it computes shapes and types, on the meta device."""
+    with torch.device("meta"):
+        return Animator(architecture, weights=False)

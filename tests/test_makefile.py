@@ -26,6 +26,7 @@ ARGUMENTS = {
     "encode": ["DATA"],
     "score": ["DATA"],
     "takedown": ["DATA"],
+    "plan": [],
     "train": [],
     "animate": ["IMAGE", "PROMPT"],
     "serve": [],

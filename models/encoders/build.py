@@ -6,10 +6,13 @@ from models.encoders.dct_codec import DctCodec
 from models.encoders.vae_codec import VaeCodec
 
 
-def build_codec(config: CodecConfig) -> Codec:
+def build_codec(config: CodecConfig, *, weights: bool = True) -> Codec:
     """Codec of the configured kind, its weights loaded.
+
+    Args:
+        weights: False reads no file: an autoencoder has names and shapes alone, on the meta device.
 
     Raises:
         AnimaticError: where weights are missing or do not have the configured shapes.
     """
-    return DctCodec(config) if config.kind == "dct" else VaeCodec(config)
+    return DctCodec(config) if config.kind == "dct" else VaeCodec(config, weights=weights)

@@ -32,11 +32,18 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 class ClipEncoders(nn.Module):
     """The towers of one CLIP model, frozen."""
 
-    def __init__(self, config: EncoderConfig, *, image: bool = True) -> None:
-        """``image``: False leaves out the image tower, of 2.5 GB at full size, which is then never read."""
+    def __init__(self, config: EncoderConfig, *, image: bool = True, weights: bool = True) -> None:
+        """Load the towers.
+
+        Args:
+            image: False leaves out the image tower, of 2.5 GB at full size, which is then never read.
+            weights: False reads no file: a public model has names and shapes alone, on the meta device.
+        """
         super().__init__()
-        build = _random_clip if config.kind == "random" else _public_clip
-        self.clip = build(config, image=image)
+        if config.kind == "random":
+            self.clip = _random_clip(config, image=image)
+        else:
+            self.clip = (_public_clip if weights else _clip_on_meta)(config, image=image)
         self.clip.requires_grad_(False).eval()
         if image:
             self.image_size = _side(self.clip.visual.image_size)
@@ -136,16 +143,7 @@ def _public_clip(config: EncoderConfig, *, image: bool) -> CLIP:
             f"model.encoders.path is not set: give the file with the weights of open_clip's {config.model} "
             "(open_clip_pytorch_model.bin or .safetensors)"
         )
-    from open_clip import get_model_config
-    from open_clip.model import CLIP
-
-    structure = get_model_config(config.model)
-    if structure is None or structure.get("custom_text"):
-        raise AnimaticError(f"open_clip has no plain CLIP model {config.model} (model.encoders.model)")
-    with torch.device("meta"):
-        clip = CLIP(**structure)
-    if not image:
-        clip = _without_image_tower(clip)
+    clip = _clip_on_meta(config, image=image)
     path = Path(config.path)
     pickled = weights_kind(path, "model.encoders.path") == PICKLE
     state = (_pickled if pickled else _stored)(path, image=image)
@@ -154,6 +152,19 @@ def _public_clip(config: EncoderConfig, *, image: bool) -> CLIP:
     length = clip.context_length
     clip.attn_mask = torch.full((length, length), float("-inf")).triu(1)
     return clip
+
+
+def _clip_on_meta(config: EncoderConfig, *, image: bool) -> CLIP:
+    """open_clip's model of that name: names and shapes."""
+    from open_clip import get_model_config
+    from open_clip.model import CLIP
+
+    structure = get_model_config(config.model)
+    if structure is None or structure.get("custom_text"):
+        raise AnimaticError(f"open_clip has no plain CLIP model {config.model} (model.encoders.model)")
+    with torch.device("meta"):
+        clip = CLIP(**structure)
+    return clip if image else _without_image_tower(clip)
 
 
 def _without_image_tower(clip: CLIP) -> CLIP:

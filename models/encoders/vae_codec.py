@@ -5,7 +5,7 @@ from torch import Tensor
 
 from models.architecture import CodecConfig
 from models.encoders.codec import Codec
-from models.encoders.vae import load_vae
+from models.encoders.vae import build_vae, load_vae
 
 
 class VaeCodec(Codec):
@@ -16,10 +16,12 @@ class VaeCodec(Codec):
     published code does), 0.75 GiB in tiles of 512. Tiles differ a little: their norms see less of the frame.
     """
 
-    def __init__(self, config: CodecConfig) -> None:
+    def __init__(self, config: CodecConfig, *, weights: bool = True) -> None:
+        """``weights``: False reads no file; see :func:`models.encoders.build.build_codec`."""
         super().__init__()
         self.channels, self.scale, self.tile = config.channels, config.scale, config.decode_tile
-        self.vae = load_vae(config).requires_grad_(False)
+        vae = load_vae(config) if weights else build_vae(config, device="meta")
+        self.vae = vae.requires_grad_(False)
         if config.slicing:
             self.vae.enable_slicing()
         if self.tile is not None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from models.network.activation_checkpointing import checkpoint_activations
 from models.network.settings import ActivationCheckpointing
 from models.network.unet import UNet
-from tests.bench.memory import LiveMemory, weights_and_buffers
+from orchestration.planner.live_memory import LiveMemory, weights_and_buffers
 from tests.bench.networks import Inputs, inputs, tiny_animator
 from tests.bench.timing import MIB, Result, compare
 

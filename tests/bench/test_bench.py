@@ -9,12 +9,12 @@ import torch
 
 from core.errors import AnimaticError
 from models.network.attention import attend
+from orchestration.planner.live_memory import LiveMemory
 from pipelines.loader import ClipSampling
 from tests.bench.__main__ import main
 from tests.bench.decoders import decode_with_decord, decode_with_pyav, members
 from tests.bench.evaluation import RenderedClips, measured
 from tests.bench.full_size import measure
-from tests.bench.memory import LiveMemory
 from tests.bench.plain import einsum_attend
 from tests.bench.timing import compare
 from tests.support.coded_clips import HEIGHT, WIDTH, build_dataset

@@ -1,0 +1,71 @@
+"""The size of a stage's network and of what is loaded besides, from the modules on the meta device."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from models.animator import Animator, animator_on_meta
+from training.config import RunConfig
+from training.stages import Kind
+from training.trainable import kind_of, trainable_names
+
+_FP32 = 4
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of weights.
+
+    Attributes:
+        trained, frozen: of the network, by kind of parameter.
+        encoders: of CLIP's towers that the network needs.
+        codec: of the autoencoder; 0 for one without weights.
+        largest: of the largest trained tensor.
+    """
+
+    trained: Mapping[Kind, int]
+    frozen: Mapping[Kind, int]
+    encoders: int
+    codec: int
+    largest: int
+
+    @property
+    def trained_total(self) -> int:
+        """Of all trained parameters."""
+        return sum(self.trained.values())
+
+    @property
+    def network_total(self) -> int:
+        """Of the whole network."""
+        return self.trained_total + sum(self.frozen.values())
+
+    @property
+    def frozen_models_bytes(self) -> int:
+        """Of encoders and codec, which are kept in float32 on every device."""
+        return _FP32 * (self.encoders + self.codec)
+
+
+def sizes_of(config: RunConfig, animator: Animator | None = None) -> Sizes:
+    """The sizes of a run. Raises AnimaticError where a glob of ``train.trainable`` matches nothing."""
+    animator = animator or animator_on_meta(config.model)
+    parameters = dict(animator.network.named_parameters())
+    chosen = set(trainable_names(config, list(parameters)))
+    trained: Counter[Kind] = Counter()
+    frozen: Counter[Kind] = Counter()
+    for name, parameter in parameters.items():
+        (trained if name in chosen else frozen)[kind_of(name)] += parameter.numel()
+    return Sizes(
+        trained=dict(trained),
+        frozen=dict(frozen),
+        encoders=_weights(animator.encoders),
+        codec=_weights(animator.codec),
+        largest=max((parameters[name].numel() for name in chosen), default=0),
+    )
+
+
+def _weights(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
