@@ -26,6 +26,19 @@ def _figure(name: str) -> _Read:
     return lambda state: state.figures.get(name)
 
 
+def _by(prefix: str, suffix: str = "") -> _Read:
+    """The newest values of figures, by what is between prefix and suffix of their names."""
+
+    def read(state: TrainingState) -> dict[tuple[str, ...], float]:
+        return {
+            (name.removeprefix(prefix).removesuffix(suffix),): value
+            for name, value in state.figures.items()
+            if name.startswith(prefix) and name.endswith(suffix)
+        }
+
+    return read
+
+
 def _loss_by_quantile(state: TrainingState) -> dict[tuple[str, ...], float]:
     prefix = "validation/loss_q"
     values = state.validation.items()
@@ -47,14 +60,52 @@ TRAINING: tuple[Definition[TrainingState], ...] = (
         "steps", "Steps done by this command, with repeated ones.", lambda state: state.steps_since_start
     ),
     _gauge("loss", "Mean loss of the steps since the last value.", _figure("train/loss")),
+    _gauge(
+        "quarter_loss",
+        "The same by quarter of the noise schedule, from little noise to much.",
+        _by("train/loss_q"),
+        ("quarter",),
+    ),
     _gauge("learning_rate", "Learning rate of the last step.", _figure("train/lr")),
     _gauge("gradient_norm", "Norm of the gradients of the last step, unclipped.", _figure("train/grad_norm")),
+    _gauge("loss_scale", "Factor on the loss, of fp16.", _figure("train/loss_scale")),
     _gauge("step_seconds", "Mean time of a step.", _figure("throughput/step_s")),
+    _gauge("phase_seconds", "The same by phase, of the first worker.", _by("time/", "_s"), ("phase",)),
     _gauge("clips_per_second", "Clips of all workers per second.", _figure("throughput/clips_per_s")),
+    _gauge(
+        "device_clips_per_second",
+        "Clips of each worker per second, on average.",
+        _figure("throughput/clips_per_s_per_device"),
+    ),
+    _gauge(
+        "mfu_ratio",
+        "Share of the devices' peak arithmetic that the network's passes used.",
+        _figure("throughput/mfu"),
+    ),
+    _counter(
+        "data_failures",
+        "Samples that could not be decoded and were replaced, of all workers.",
+        lambda state: state.data_failures,
+    ),
     _gauge(
         "data_wait_ratio",
         "Share of the time in which the first worker waited for data.",
         _figure("throughput/data_wait"),
+    ),
+    _gauge(
+        "gpu_memory_allocated_bytes",
+        "Memory of torch's tensors on a GPU, of the worker with the most.",
+        _figure("memory/allocated_bytes"),
+    ),
+    _gauge(
+        "gpu_memory_reserved_bytes",
+        "Memory that torch's allocator has reserved on a GPU, of the worker with the most.",
+        _figure("memory/reserved_bytes"),
+    ),
+    _gauge(
+        "memory_resident_bytes",
+        "Memory of the worker with the most, where workers have no GPU.",
+        _figure("memory/resident_bytes"),
     ),
     _gauge(
         "gpu_memory_peak_bytes",

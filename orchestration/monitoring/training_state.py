@@ -37,6 +37,7 @@ class TrainingState:
     Attributes:
         step: done, of the whole run; None before the first event.
         figures: newest metrics of the journal, by its names; NaN where they were not finite.
+        data_failures: samples that could not be decoded.
         validation: newest metrics of validation, likewise.
         checkpoint_s: that writing the newest one took.
         heartbeats: seconds since the last sign of life, by rank and host.
@@ -50,6 +51,7 @@ class TrainingState:
     figures_at: float | None = None
     validation: Mapping[str, float] = field(default_factory=dict)
     skipped: int = 0
+    data_failures: int = 0
     warnings: int = 0
     rollbacks: int = 0
     starts: int = 0
@@ -102,7 +104,9 @@ def _started(state: TrainingState, entry: JournalEntry) -> TrainingState:
 
 
 def _metrics(state: TrainingState, entry: JournalEntry) -> TrainingState:
-    return replace(state, figures=_figures(entry), figures_at=entry.time)
+    figures = _figures(entry)
+    failures = state.data_failures + int(figures.get("data/failures", 0))
+    return replace(state, figures=figures, figures_at=entry.time, data_failures=failures)
 
 
 def _validation(state: TrainingState, entry: JournalEntry) -> TrainingState:

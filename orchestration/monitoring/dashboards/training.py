@@ -53,6 +53,13 @@ _LEARNING = Row(
             low=None,
         ),
         Panel(
+            "Loss by noise",
+            "By quarter of the noise schedule, from little noise (1) to much.",
+            "none",
+            _of_runs("animatic_training_quarter_loss", "{{run}} quarter {{quarter}}"),
+            low=None,
+        ),
+        Panel(
             "Validation loss",
             "Of fixed clips at fixed timesteps and noise (validation.loss_every): differences are not luck.",
             "none",
@@ -75,6 +82,13 @@ _LEARNING = Row(
             logarithmic=True,
         ),
         Panel("Learning rate", "Of the last step.", "none", _of_runs("animatic_training_learning_rate")),
+        Panel(
+            "Loss scale",
+            "Of fp16: it is halved where gradients overflow.",
+            "none",
+            _of_runs("animatic_training_loss_scale"),
+            logarithmic=True,
+        ),
     ),
 )
 
@@ -82,12 +96,42 @@ _SPEED = Row(
     "Throughput",
     (
         Panel("Clips/s", "Of all workers.", "none", _of_runs("animatic_training_clips_per_second")),
+        Panel(
+            "Clips/s of a device",
+            "Of each worker, on average: falls where more workers add less than their share.",
+            "none",
+            _of_runs("animatic_training_device_clips_per_second"),
+        ),
+        Panel(
+            "MFU",
+            "Share of the devices' peak arithmetic that the network's forward and backward passes used.",
+            "percentunit",
+            _of_runs("animatic_training_mfu_ratio"),
+            high=1,
+        ),
         Panel("Step", "Mean time of a step.", "s", _of_runs("animatic_training_step_seconds")),
         Panel(
-            "Peak of GPU memory",
-            "Most memory that torch has allocated, of the worker with the most.",
+            "Step by phase",
+            "Mean time of each phase of a step, of the first worker.",
+            "s",
+            _of_runs("animatic_training_phase_seconds", "{{run}} {{phase}}"),
+        ),
+        Panel(
+            "GPU memory",
+            "Of the worker with the most: what torch's tensors have, what its allocator has reserved, and "
+            "the most that was allocated at once.",
             "bytes",
-            _of_runs("animatic_training_gpu_memory_peak_bytes"),
+            (
+                *_of_runs("animatic_training_gpu_memory_allocated_bytes", "{{run}} allocated"),
+                *_of_runs("animatic_training_gpu_memory_reserved_bytes", "{{run}} reserved"),
+                *_of_runs("animatic_training_gpu_memory_peak_bytes", "{{run}} peak"),
+            ),
+        ),
+        Panel(
+            "Memory",
+            "Of the worker with the most, where workers have no GPU.",
+            "bytes",
+            _of_runs("animatic_training_memory_resident_bytes"),
         ),
         Panel(
             "Waiting for data",

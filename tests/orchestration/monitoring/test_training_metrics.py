@@ -69,6 +69,7 @@ def test_before_the_first_event_the_run_and_its_size_are_known(run: Run) -> None
         ("animatic_training_planned_workers", ()): 2,
         ("animatic_training_steps_total", ()): 0,
         ("animatic_training_skipped_steps_total", ()): 0,
+        ("animatic_training_data_failures_total", ()): 0,
         ("animatic_training_rollbacks_total", ()): 0,
         ("animatic_training_warnings_total", ()): 0,
         ("animatic_training_restarts_total", ()): 0,
@@ -92,6 +93,7 @@ def test_figures_are_those_of_the_newest_event(run: Run) -> None:
         "step_seconds": 0.5,
         "clips_per_second": 8,
         "data_wait_ratio": 0.125,
+        "data_failures_total": 0,
         "remaining_seconds": 0.5,
         "skipped_steps_total": 0,
         "rollbacks_total": 0,
@@ -102,6 +104,43 @@ def test_figures_are_those_of_the_newest_event(run: Run) -> None:
         "progress_timestamp_seconds": pytest.approx(written[1].time),
         "stalled_seconds": 0,
     }
+
+
+def test_times_by_phase_losses_by_quarter_and_use_of_devices_are_exported(run: Run) -> None:
+    more = {
+        "time/data_s": 0.125,
+        "time/forward_s": 0.25,
+        "train/loss_q1": 0.5,
+        "train/loss_q4": 2.0,
+        "train/loss_scale": 256.0,
+        "throughput/mfu": 0.375,
+        "throughput/clips_per_s_per_device": 4.0,
+        "memory/allocated_bytes": 2.0**20,
+        "memory/reserved_bytes": 2.0**21,
+        "memory/resident_bytes": 2.0**22,
+    }
+    run.record(1, events.Metrics({**FIGURES, **more}))
+    assert {
+        (name.removeprefix("animatic_training_"), *labels): value
+        for (name, labels), value in scrape(run.port).items()
+    }.items() >= {
+        ("phase_seconds", ("phase", "data")): 0.125,
+        ("phase_seconds", ("phase", "forward")): 0.25,
+        ("quarter_loss", ("quarter", "1")): 0.5,
+        ("quarter_loss", ("quarter", "4")): 2.0,
+        ("loss_scale",): 256.0,
+        ("mfu_ratio",): 0.375,
+        ("device_clips_per_second",): 4.0,
+        ("gpu_memory_allocated_bytes",): 2.0**20,
+        ("gpu_memory_reserved_bytes",): 2.0**21,
+        ("memory_resident_bytes",): 2.0**22,
+    }.items()
+
+
+def test_samples_that_cannot_be_decoded_add_up(run: Run) -> None:
+    for step, failures in enumerate((2.0, 0.0, 3.0), 1):
+        figures = run.record(step, events.Metrics({**FIGURES, "data/failures": failures}))
+    assert figures["animatic_training_data_failures_total"] == 5
 
 
 def test_the_validation_loss_is_exported_whole_and_by_quantile_until_the_next(run: Run) -> None:
