@@ -82,18 +82,39 @@ class Token:
             raise superseded_by(self._folder, _highest(self._folder))
 
 
-def register_launch(folder: Path, launcher: str) -> int:
+def registered_launch(folder: Path, launcher: str) -> int | None:
+    """The number of the launch that ``launcher`` identifies; None where it has none yet. Raises OSError."""
+    for number in sorted(_numbers(folder)) if folder.is_dir() else ():
+        if number.start == 0 and launcher_of(folder, number.launch) == launcher:
+            return number.launch
+    return None
+
+
+def launcher_of(folder: Path, launch: int) -> str | None:
+    """What a launch was registered by; None where it was not, or its file is damaged."""
+    holder = _holder(folder, Number(launch, 0))
+    return holder.launcher if holder is not None else None
+
+
+def highest_launch(folder: Path) -> int:
+    """The number of the newest launch; 0 without one. Raises OSError."""
+    return _highest(folder).launch if folder.is_dir() else 0
+
+
+def register_launch(folder: Path, launcher: str, at_least: int = 1) -> int:
     """The number of the launch that ``launcher`` identifies, the highest one where it has none yet.
 
     ``folder``, of the tokens, is created if necessary. Raises OSError.
+
+    Args:
+        at_least: of a new number: what other writers have, which share no file system with this one.
     """
     create_folder(folder)
-    for number in sorted(_numbers(folder)):
-        holder = _holder(folder, number)
-        if number.start == 0 and holder is not None and holder.launcher == launcher:
-            return number.launch
+    known = registered_launch(folder, launcher)
+    if known is not None:
+        return known
     while True:
-        number = Number(_highest(folder).launch + 1, 0)
+        number = Number(max(_highest(folder).launch + 1, at_least), 0)
         if _create(folder, number, launcher):
             return number.launch
 

@@ -30,6 +30,7 @@ from training.result import TrainResult
 from training.run_folder import RunFolder
 from training.run_lock import only_run
 from training.saving import OnCheckpoint, Saving
+from training.upload.run_files import uploading
 
 logger = logging.getLogger(__name__)
 
@@ -94,12 +95,15 @@ def _train(
     finished = finished_result(config, folder, source.digest, group, takedowns_of(source))
     if finished is not None:
         return finished
-    with only_run(folder, group, control, launch) as token:
+    with (
+        only_run(folder, group, control, launch, config) as token,
+        uploading(config, folder, group, token) as notices,
+    ):
         # Another run may have finished while this one waited.
         finished = finished_result(config, folder, source.digest, group, takedowns_of(source))
         if finished is not None:
             return finished
-        run = _Run(config, folder, source, group, control, token, on_progress, on_checkpoint)
+        run = _Run(config, folder, source, group, control, token, notices, on_progress, on_checkpoint)
         resumed_from = run.resume()
         run.train(begun=resumed_from or 0)
         bundle_id, final_loss = run.publish(), run.metrics.get("train/loss")
@@ -121,13 +125,16 @@ class _Run:
         group: ProcessGroup,
         control: RunControl,
         token: Token,
+        notices: Callable[[], Sequence[str]],
         on_progress: OnProgress | None,
         on_checkpoint: OnCheckpoint | None,
     ) -> None:
+        """``notices``: warnings of other threads since the last call, for the journal."""
         logger.info("process %d of %d, pid %d", group.rank, group.size, os.getpid())
         control.enter(Phase.LOADING_WEIGHTS)
         self._config, self._folder, self._source, self._group = config, folder, source, group
         self._control, self._token, self._on_progress = control, token, on_progress
+        self._notices = notices
         self._parts = assemble(config, folder, source, group, control, token)
         self._saving = Saving(config, self._parts, group, control, token, on_checkpoint)
         self.metrics: dict[str, float] = {}
@@ -211,6 +218,8 @@ class _Run:
         backend = self._parts.backend
         self.metrics = self._parts.meter.report(EngineState(backend.skipped_steps, backend.loss_scale))
         self._parts.journal.record(step, events.Metrics(self.metrics))
+        for notice in self._notices():
+            self._parts.journal.record(step, events.Warned(notice))
         logger.info("step %d of %d, loss %.4f", step, self._config.train.steps, self.metrics["train/loss"])
 
     def publish(self) -> str:

@@ -44,6 +44,16 @@ class RunFolder:
         return self.path / "journal.jsonl"
 
     @property
+    def logs(self) -> Path:
+        """What each process did: see :mod:`training.processes.output`."""
+        return self.path / "logs"
+
+    @property
+    def tracking_id(self) -> Path:
+        """The identity of the run for trackers, which a copy on another machine keeps."""
+        return self.path / "tracking" / "id"
+
+    @property
     def checkpoints(self) -> Path:
         """See :mod:`training.checkpoints`."""
         return self.path / "checkpoints"

@@ -15,6 +15,7 @@ from core.fencing import Number, Token, register_launch, take_token
 from core.host import process_identity
 from core.lock import named_lock
 from core.repeating import Repeating
+from training.config import RunConfig
 from training.control import RunControl
 from training.processes.group import ProcessGroup
 from training.run_folder import RunFolder
@@ -29,7 +30,11 @@ LOOK_S = 2.0
 
 @contextmanager
 def only_run(
-    folder: RunFolder, group: ProcessGroup, control: RunControl, launch: int | None = None
+    folder: RunFolder,
+    group: ProcessGroup,
+    control: RunControl,
+    launch: int | None = None,
+    config: RunConfig | None = None,
 ) -> Iterator[Token]:
     """Keep the processes of other runs from writing to the folder, which is created if necessary. Collective.
 
@@ -38,6 +43,7 @@ def only_run(
 
     Args:
         launch: that this process belongs to; None registers one, unless a restarting launcher has one.
+        config: with the run's folder in a store, which takes part then: see :func:`join_run`.
 
     Yields the run's token, in every process.
 
@@ -52,7 +58,7 @@ def only_run(
             usable_folder(folder.path)
             held.enter_context(named_lock(folder.lock, "train", WAIT_S, folder.path))
             launcher = _launcher()
-            number = launch or register_launch(folder.writers, launcher)
+            number = launch or _register(folder, launcher, config)
             return take_token(folder.writers, number, launcher).number
 
         number = group.from_first(group.together(hold))
@@ -65,6 +71,14 @@ def only_run(
             held.callback(watch.stop)
             watch.start()
         yield token
+
+
+def _register(folder: RunFolder, launcher: str, config: RunConfig | None) -> int:
+    if config is None or config.upload.url is None:
+        return register_launch(folder.writers, launcher)
+    from training.upload.joining import join_run
+
+    return join_run(folder, launcher, config)
 
 
 def _look(token: Token, control: RunControl) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.errors import AnimaticError
+from core.urls import is_url
 from orchestration.cli.common import (
     Address,
     AsJson,
@@ -16,7 +17,6 @@ from orchestration.cli.common import (
     Preset,
     err,
     given,
-    local_path,
     only_results_on_stdout,
     out,
     print_json,
@@ -52,12 +52,12 @@ _Data = Annotated[
     typer.Option(help="Dataset made by `animatic ingest`; the newest under runs/ if not given."),
 ]
 _Run = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--out",
-        parser=local_path,
-        metavar="PATH",
-        help="Run folder; named after preset, stage and inputs if not given.",
+        metavar="PATH|URL",
+        help="Run folder, named after preset, stage and inputs if not given; or the URL of a folder that a "
+        "local one is copied to.",
     ),
 ]
 _Launcher = Annotated[
@@ -113,8 +113,9 @@ def train(
         files=tuple(config or ()),
         data=data,
         gpus=gpus,
-        run_dir=run,
         profile=profile,
+        run_dir=Path(run) if run is not None and not is_url(run) else None,
+        values={"upload.url": run} if run is not None and is_url(run) else {},
     )
     if print_initialisation:
         _print_initialisation(options, every_tensor=verbose, as_json=as_json)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.disk_errors import usable_folder
-from core.fencing import register_launch
 from core.lock import named_lock
 from models.bundle import open_bundle
 from orchestration.launch import LauncherName, prepare_launch
@@ -21,6 +20,8 @@ from orchestration.workspace import Workspace
 from training.loop import TrainResult
 from training.publish import finished_bundle
 from training.run_folder import RunFolder
+from training.upload.completion import complete_upload, warn_if_incomplete
+from training.upload.joining import join_run
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def train(
     A finished run returns at once. SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the workers with a checkpoint, a
     second one at once; they raise KeyboardInterrupt (SIGINT) or StoppedBySignal. Calling again resumes.
 
+    A run that has a folder in a store (``upload.url``) first takes over what another machine has put there.
+
     ``metrics``: where Prometheus is served meanwhile, if at all.
 
     Raises:
@@ -71,11 +74,16 @@ def train(
         config, folder, request.dataset_digest, request.sources, taken_down=request.taken_down
     )
     if bundle is not None:
+        complete_upload(config, folder, on_warning)
         return TrainOutcome(
             FinishedRun(run_dir, bundle.folder, bundle.id, 0.0), accept(workspace.ledger, bundle)
         )
     result = _launch(request, workspace, on_progress, on_warning, metrics, launcher)
+    warn_if_incomplete(config, on_warning)
     bundle = open_bundle(folder.bundle)
+    if result is None:
+        run = FinishedRun(run_dir, bundle.folder, bundle.id, time.monotonic() - started)
+        return TrainOutcome(run, accept(workspace.ledger, bundle))
     run = FinishedRun(
         run_dir=run_dir,
         bundle_path=bundle.folder,
@@ -95,15 +103,23 @@ def _launch(
     on_warning: Callable[[str], None],
     metrics: MetricsOptions | None,
     name: LauncherName,
-) -> TrainResult:
-    """Run to the bundle, with progress and mirrors, which begin once the cluster is known to suffice."""
+) -> TrainResult | None:
+    """Run to the bundle, with progress and mirrors, which begin once the cluster is known to suffice.
+
+    None where another machine has finished the run, and its bundle was copied from there.
+    """
     config, run_dir = request.config, usable_folder(request.run_dir)
     folder = RunFolder(run_dir)
     with (
         named_lock(folder.launch_lock, "train", folder=run_dir),
         served_training(config, run_dir, metrics) as recorder,
     ):
-        launch = register_launch(folder.writers, f"animatic train {uuid.uuid4().hex}")
+        launch = join_run(folder, f"animatic train {uuid.uuid4().hex}", config)
+        if folder.bundle.exists():
+            finished_bundle(
+                config, folder, request.dataset_digest, request.sources, taken_down=request.taken_down
+            )
+            return None
         on_look = recorder.watch if recorder else None
         launcher = prepare_launch(name, config, run_dir, launch, on_warning, on_look)
         tracking = config.tracking

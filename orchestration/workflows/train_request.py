@@ -4,6 +4,7 @@ to create it."""
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from training.config import RunConfig, config_hash, resolve
 from training.initialisation import SourceBundles, open_source_bundles, parent_stage
 from training.stages import STAGES
 
+_NAME_CHARS = 60
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -25,7 +28,8 @@ class TrainOptions:
 
     ``values``: settings by dotted name, used as they are; ``sets``: assignments ``section.key=value`` with
     values in YAML, which win over all others; ``data``, ``address``, ``gpus`` and ``profile`` are settings
-    with a name of their own. ``run_dir``: named after preset, stage and inputs if None.
+    with a name of their own. ``run_dir``: if None, named after the run's folder in a store, or preset, stage
+    and inputs.
     """
 
     stage: int
@@ -135,9 +139,20 @@ def prepare_training(options: TrainOptions, workspace: Workspace) -> TrainReques
 
 def _default_run_dir(workspace: Workspace, config: RunConfig, inputs: Sequence[str]) -> Path:
     """The folder depends on recipe, data, bundles and a continued checkpoint: the same command finds the same
-    run again, and a new parent or dataset gets a new one. ``inputs``: the digests of all but the recipe."""
+    run again, and a new parent or dataset gets a new one. ``inputs``: the digests of all but the recipe.
+
+    A run with a folder in a store has the same name on every machine."""
+    if config.upload.url is not None:
+        return workspace.root / name_after(config.upload.url)
     digest = hashlib.sha256("\n".join([config_hash(config), *inputs]).encode()).hexdigest()[:8]
     return workspace.root / f"{config.preset}-stage{config.stage}-{digest}"
+
+
+def name_after(url: str) -> str:
+    """A file name for what a URL contains, different for every URL."""
+    url = url.rstrip("/")
+    last = re.sub(r"[^\w.-]+", "-", url.rpartition("/")[2])[:_NAME_CHARS]
+    return f"{last}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
 
 
 def _values(options: TrainOptions) -> dict[str, object]:

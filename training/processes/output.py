@@ -16,7 +16,7 @@ _FORM = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 def worker_log(run_dir: Path, rank: int | str) -> Path:
     """The file with the log of one process."""
-    return RunFolder(run_dir).path / "logs" / f"rank-{rank}.log"
+    return RunFolder(run_dir).logs / f"rank-{rank}.log"
 
 
 def redirect_output(log: Path) -> None:

@@ -9,7 +9,6 @@ from orchestration.cli.common import CommandGroup
 from tests.support.command import fails
 
 WRITING = [
-    ["train", "--stage", "0"],
     ["animate", "picture.png", "a cat"],
     ["evaluate", "held-out"],
     ["inspect", "data"],
@@ -25,6 +24,13 @@ def test_a_url_where_results_are_local(tmp_path, monkeypatch, verb, url):
     monkeypatch.chdir(tmp_path)
     displayed = url.replace("ann:secret@", "")
     fails(f"{displayed} is a URL, but this is written to a local path: name one", *verb, "--out", url)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_url_of_a_run_may_hold_no_password_and_must_be_of_a_store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    verb = ("train", "--stage", "0", "--preset", "tiny", "--data", "data", "--out")
+    fails("upload.url", *verb, "https://ann:secret@host/run")
     assert not list(tmp_path.iterdir())
 
 

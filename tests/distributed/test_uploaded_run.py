@@ -1,0 +1,24 @@
+"""A run with a folder in a store: what is there at its end, and what another machine makes of it."""
+
+from models.bundle import open_bundle
+from tests.support.training_jobs import run_stage, small_config, write_config
+from training.journal import read_journal
+from training.upload.folder import RemoteFolder
+from training.upload.parts import read_parts
+
+
+def test_a_run_is_in_the_store_at_its_end_and_finished_for_another_machine(pair, tmp_path):
+    url = (tmp_path / "store").as_uri()
+    config = small_config(0, f"upload.url={url}", "train.steps=2", "validation.every=2")
+    path = write_config(config, tmp_path / "config.yaml")
+    [first, _] = pair.run(run_stage, path, str(tmp_path / "one"))
+
+    remote, run = RemoteFolder(url, patience_s=0), tmp_path / "one"
+    assert read_parts(remote, "journal.jsonl") == (run / "journal.jsonl").read_bytes()
+    assert read_journal(run / "journal.jsonl")[-1].event == "end"
+    assert {"config.yaml", "environment.json", "samples/step-00000002-0.mp4"} <= remote.list().keys()
+    assert open_bundle(tmp_path / "store" / "bundle", verify=True).id == first["id"]
+
+    [again, _] = pair.run(run_stage, path, str(tmp_path / "two"))
+    assert again["id"] == first["id"] and again["losses"] == {}
+    assert (tmp_path / "two" / "journal.jsonl").read_bytes() == (run / "journal.jsonl").read_bytes()
