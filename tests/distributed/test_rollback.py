@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+import torch
 
+from models.bundle import open_bundle
 from tests.support.process_group import WorkerError
 from tests.support.training_jobs import small_config
 from training.guard.dump import read_dump
@@ -27,6 +29,10 @@ def rolled_back(train_in_pair):
 
 def events(run_dir, kind):
     return [entry for entry in read_journal(run_dir / "journal.jsonl") if entry.event == kind]
+
+
+def weights(run_dir):
+    return open_bundle(run_dir / "bundle").state()
 
 
 def test_after_skipped_steps_in_a_row_the_run_goes_back(rolled_back):
@@ -55,6 +61,18 @@ def test_every_process_keeps_what_it_skipped(rolled_back):
         assert keys == [[f"clip-{first + 2 * n + rank}" for n in range(2)] for rank in range(2)]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [3, 4])
+def test_an_interrupted_run_goes_back_alike(rolled_back, train_in_pair, tmp_path, stop):
+    """Interrupted among the skipped steps, or after the run went back."""
+    with pytest.raises(WorkerError, match=f"at step {stop}"):
+        train_in_pair(rolled_back.config, tmp_path, bad_steps=BAD, stop_after=stop)
+    train_in_pair(rolled_back.config, tmp_path, bad_steps=BAD)
+    expected, got = weights(rolled_back.run_dir), weights(tmp_path)
+    assert all(torch.equal(value, got[name]) for name, value in expected.items())
+
+
+@pytest.mark.slow
 def test_data_of_another_round_that_is_no_better_ends_the_run(train_in_pair, tmp_path):
     config = small_config(0, *SETS, "guard.rollbacks=1")
     with pytest.raises(

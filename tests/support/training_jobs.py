@@ -149,7 +149,7 @@ def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = N
     losses: dict[int, float | None] = {}
 
     def on_progress(step: int, _: int, metrics: Any) -> None:
-        loss = metrics["train/loss"]
+        loss = metrics.get("train/loss", math.nan)  # none before the first report
         losses[step] = loss if math.isfinite(loss) else None
         if step == options.get("stop_after"):
             raise Interruption(f"at step {step}")

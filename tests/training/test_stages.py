@@ -2,6 +2,8 @@
 
 import pytest
 
+from training.config import resolve
+from training.initialisation import parent_stage
 from training.stages import STAGES, stage_values
 
 
@@ -28,6 +30,14 @@ def test_ablations_change_where_a_stage_starts_from(number, ablations, uses_base
     stage = STAGES[number].ablated(**switches)
     assert (stage.uses_base, stage.parents) == (uses_base, parents)
     assert stage.trains == STAGES[number].trains
+
+
+@pytest.mark.parametrize(
+    ("number", "chosen", "parent"),
+    [(3, "one_stage", 1), (3, "joint", None), (2, "no_context", None), (3, "first_frame", 2)],
+)
+def test_a_run_starts_from_where_its_ablation_does(number, chosen, parent):
+    assert parent_stage(resolve(number, "tiny", [f"ablation.{chosen}=true"])) == parent
 
 
 @pytest.mark.parametrize(

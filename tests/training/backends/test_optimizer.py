@@ -17,6 +17,14 @@ def test_without_zero_the_optimizer_guards_itself(zero_stage, kind):
     assert optimizer.param_groups[0]["weight_decay"] == 0.02
 
 
+@pytest.mark.parametrize("zero_stage", [0, 1])
+def test_adamw_has_the_configured_rates_and_epsilon(zero_stage):
+    sets = ("optimizer.lr=3e-4", "optimizer.betas=[0.8, 0.95]", "optimizer.eps=1e-6")
+    config = small_config(0, f"train.zero_stage={zero_stage}", *sets)
+    (group,) = build_optimizer(config, [nn.Parameter(torch.ones(2))]).param_groups
+    assert (group["lr"], group["betas"], group["eps"]) == (3e-4, (0.8, 0.95), 1e-6)
+
+
 def test_a_gradient_that_is_not_finite_skips_the_step():
     parameter = nn.Parameter(torch.ones(2))
     optimizer = GuardedAdamW([parameter], max_norm=1.0, lr=0.1)

@@ -1,0 +1,47 @@
+"""One run in which settings of the loop differ from their defaults, and what each of them changes."""
+
+import pytest
+import torch
+
+from models.bundle import open_bundle
+from models.network.parameter_names import internal_state
+from tests.support.training_jobs import small_config
+from training.initialisation import initialise
+from training.journal import read_journal
+from training.trainable import kind_of
+
+SETS = (
+    "train.steps=5",
+    "train.checkpoint_every=2",
+    "train.keep_checkpoints=1",
+    "train.log_every=3",
+    "train.bundle_dtype=bf16",
+    "train.image_batches=1",
+    "optimizer.weight_decay=0",
+)
+
+
+@pytest.fixture(scope="module")
+def trained(train_in_pair):
+    return train_in_pair(small_config(0, *SETS))
+
+
+def steps_of(trained, event):
+    return [entry.step for entry in read_journal(trained.run_dir / "journal.jsonl") if entry.event == event]
+
+
+def test_checkpoints_are_saved_and_kept_as_configured(trained):
+    assert steps_of(trained, "checkpoint") == [2, 4, 5]
+    assert [path.name for path in (trained.run_dir / "checkpoints").iterdir()] == ["step-00000005"]
+
+
+def test_metrics_are_logged_as_configured(trained):
+    assert steps_of(trained, "metrics") == [3, 5]
+
+
+def test_steps_on_images_train_the_spatial_layers_alone_and_the_bundle_has_the_chosen_type(trained):
+    start, bundle = initialise(trained.config)[1].weights, open_bundle(trained.bundle)
+    end = internal_state(bundle.info.architecture, bundle.state())
+    assert {value.dtype for value in end.values()} == {torch.bfloat16}
+    changed = {kind_of(name) for name, value in end.items() if not torch.equal(value, start[name].bfloat16())}
+    assert changed == {"spatial"}
