@@ -27,7 +27,7 @@ from core.errors import AnimaticError
 from core.repeating import Repeating
 from training.control import RunControl, StoppedBySignal
 from training.processes.errors import ReportedError, lost_peer
-from training.processes.launch_environment import adopt_launcher
+from training.processes.launch_environment import adopt_launcher, check_port
 from training.processes.output import log_to_file, redirect_output, share_cores, worker_log
 from training.result import Refused, Stopped, TrainResult
 
@@ -59,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _main(arguments: Sequence[str]) -> int:
     try:
         adopt_launcher(os.environ)
+        check_port(os.environ)
         parsed = _parse(arguments)
         with explained():
             usable_folder(parsed.run)

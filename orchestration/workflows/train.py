@@ -15,6 +15,7 @@ from orchestration.launch import LauncherName, prepare_launch
 from orchestration.monitoring import JournalFollower, MetricsOptions, TrainingProgress, served_training
 from orchestration.registry import Entry, accept
 from orchestration.tracking import TrackedRun, backends_for, mirrored
+from orchestration.workflows.preflight import checked
 from orchestration.workflows.train_request import TrainRequest
 from orchestration.workspace import Workspace
 from training.loop import TrainResult
@@ -110,6 +111,7 @@ def _launch(
     """
     config, run_dir = request.config, usable_folder(request.run_dir)
     folder = RunFolder(run_dir)
+    checked(config, run_dir, workspace, on_warning)
     with (
         named_lock(folder.launch_lock, "train", folder=run_dir),
         served_training(config, run_dir, metrics) as recorder,

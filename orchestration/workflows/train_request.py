@@ -14,6 +14,7 @@ from orchestration.devices import default_preset, processors
 from orchestration.registry import newest_folder
 from orchestration.signatures import open_trusted
 from orchestration.workflows.absolute_paths import with_absolute_paths
+from orchestration.workflows.attempts import Attempts
 from orchestration.workspace import Workspace
 from training.config import RunConfig, config_hash, resolve
 from training.initialisation import SourceBundles, open_source_bundles, parent_stage
@@ -120,21 +121,41 @@ def prepare_training(options: TrainOptions, workspace: Workspace) -> TrainReques
     """Find, open and verify data, base and parent, each once.
 
     Raises:
-        AnimaticError: something the stage needs is missing or damaged; the message says how to create it.
+        AnimaticError: something the stage needs is missing or damaged; the message says how to create it. It
+            names all that is.
     """
-    config = resolve_config(with_dataset(with_parent(options, workspace), workspace))
-    sources = open_source_bundles(config, opening=open_trusted)
+    config, attempts = _with_inputs(options, workspace), Attempts()
     from training.batch_source import DatasetSource
 
-    source = DatasetSource(config)
+    sources = attempts.attempt(lambda: open_source_bundles(config, opening=open_trusted))
+    source = attempts.attempt(lambda: DatasetSource(config))
+    continued = attempts.attempt(lambda: _continued(config))
+    attempts.raise_any()
+    assert sources is not None and source is not None  # otherwise an error was raised
     inputs = [source.digest, *(bundle.id for bundle in sources if bundle)]
-    if config.init.checkpoint is not None:
-        from training.continuation import find_continuation
-
-        continuation = find_continuation(config)
-        inputs += [continuation.digest] if continuation else []
+    inputs += [continued] if continued else []
     run_dir = options.run_dir or _default_run_dir(workspace, config, inputs)
     return TrainRequest(config, real_path(run_dir), sources, source.digest, source.taken_down)
+
+
+def _continued(config: RunConfig) -> str | None:
+    """The digest of the checkpoint that the run continues, if any. Raises AnimaticError for a damaged one."""
+    if config.init.checkpoint is None:
+        return None
+    from training.continuation import find_continuation
+
+    continuation = find_continuation(config)
+    return continuation.digest if continuation else None
+
+
+def _with_inputs(options: TrainOptions, workspace: Workspace) -> RunConfig:
+    """The configuration with dataset and parent. Raises AnimaticError that names each that is missing."""
+    resolve_config(options)
+    attempts = Attempts()
+    found = attempts.attempt(lambda: with_parent(options, workspace)) or options
+    complete = attempts.attempt(lambda: with_dataset(found, workspace))
+    attempts.raise_any()
+    return resolve_config(complete or found)
 
 
 def _default_run_dir(workspace: Workspace, config: RunConfig, inputs: Sequence[str]) -> Path:

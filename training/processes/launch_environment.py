@@ -1,7 +1,8 @@
 """The variables that give a process its rank, whichever launcher has started it."""
 
 import re
-from collections.abc import MutableMapping
+import socket
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
 from core.errors import AnimaticError
@@ -55,6 +56,29 @@ def adopt_launcher(environment: MutableMapping[str, str]) -> None:
             if mpi.rank in environment and mpi.size in environment:
                 _adopt_mpi(environment, mpi)
                 return
+
+
+def check_port(environment: Mapping[str, str]) -> None:
+    """Raise AnimaticError where another program listens at the port that the first process is to open.
+
+    Of torchrun's processes none opens it: torchrun itself has it.
+    """
+    is_first = environment.get("RANK") == "0" and "MASTER_PORT" in environment
+    if not is_first or environment.get("TORCHELASTIC_USE_AGENT_STORE") == str(True):
+        return
+    port = environment["MASTER_PORT"]
+    if not port.isdecimal() or int(port) >= 1 << 16:
+        raise AnimaticError(f"MASTER_PORT={port} is no port: set a number below 65536 for all processes")
+    with socket.socket() as listener:
+        # As torch does: a port whose last connections are being closed is free.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("", int(port)))
+        except OSError as error:
+            raise AnimaticError(
+                f"MASTER_PORT={port} cannot be opened on this machine ({error.strerror}): end the program "
+                "that uses it, as a run before, or set another port for all processes"
+            ) from error
 
 
 def first_host(nodes: str) -> str:

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import AnimaticError
+from core.urls import is_web
 from models import PRIOR
 from orchestration.registry import champion_bundle
 from orchestration.workflows.doctor.checks import LEAST_DISK_GB, LEAST_MEMORY_GB, LIBRARIES, Check
+from orchestration.workflows.doctor.shared_checks import reachable, shared_memory
 from orchestration.workspace import Workspace
 
 
@@ -27,7 +29,7 @@ def examine(workspace: Workspace) -> list[Check]:
         ("gpu", _gpu),
         ("h264 encoder", _encoder),
         ("ffmpeg", _ffmpeg),
-        ("shared memory", _shared_memory),
+        ("shared memory", shared_memory),
         ("prior", _prior),
         ("ledger", lambda: _ledger(workspace)),
         ("champion", lambda: _champion(workspace)),
@@ -38,6 +40,8 @@ def examine(workspace: Workspace) -> list[Check]:
             checks.append(probe())
         except (ImportError, OSError, ValueError, RuntimeError, AnimaticError) as error:
             checks.append(Check(name, False, f"{type(error).__name__}: {error}"))
+    if is_web(workspace.mlflow_uri):
+        checks.append(reachable("mlflow", workspace.mlflow_uri))
     return checks
 
 
@@ -88,13 +92,6 @@ def _ffmpeg() -> Check:
     import imageio_ffmpeg
 
     return Check("ffmpeg", True, imageio_ffmpeg.get_ffmpeg_exe())
-
-
-def _shared_memory() -> Check:
-    free = shutil.disk_usage("/dev/shm").free / 1e9
-    return Check(
-        "shared memory", free >= 1, f"{free:.1f} GB free at /dev/shm (Ray's object store)", needed=False
-    )
 
 
 def _prior() -> Check:

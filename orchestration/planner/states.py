@@ -1,0 +1,28 @@
+"""Bytes of what a run writes, from the shapes of its network."""
+
+from __future__ import annotations
+
+from models.network.network import network_on_meta
+from training.config import RunConfig
+from training.trainable import trainable_names
+
+_FP32 = 4
+_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
+
+
+def checkpoint_bytes(config: RunConfig) -> int:
+    """Of one checkpoint: masters, two moments and the average of what is trained, in float32."""
+    states = 4 if config.train.ema_decay is not None else 3
+    return _FP32 * states * _numels(config)[0]
+
+
+def bundle_bytes(config: RunConfig) -> int:
+    """Of the run's bundle: the whole network."""
+    return _BYTES[config.train.bundle_dtype] * _numels(config)[1]
+
+
+def _numels(config: RunConfig) -> tuple[int, int]:
+    """Of trained weights, and of all."""
+    numels = {name: p.numel() for name, p in network_on_meta(config.model).named_parameters()}
+    trained = trainable_names(config, list(numels))
+    return sum(numels[name] for name in trained), sum(numels.values())

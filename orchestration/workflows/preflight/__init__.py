@@ -1,0 +1,5 @@
+"""What is checked before a run gets its GPUs."""
+
+from orchestration.workflows.preflight.checks import checked, preflight
+
+__all__ = ["checked", "preflight"]

@@ -1,0 +1,81 @@
+"""Whether a run that is about to start can be written, copied and recorded, and has memory enough.
+
+Data and bundles are opened and verified before, by ``prepare_training``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from core.errors import AnimaticError
+from orchestration.planner.states import bundle_bytes, checkpoint_bytes
+from orchestration.workflows.attempts import Attempts
+from orchestration.workflows.doctor.checks import GB, Check
+from orchestration.workflows.doctor.shared_checks import shared_memory
+from orchestration.workflows.preflight.gpu import gpu_memory
+from orchestration.workflows.preflight.services import store_writable, trackers
+from orchestration.workspace import Workspace
+from training.config import RunConfig
+from training.run_folder import RunFolder
+
+
+def preflight(config: RunConfig, run_dir: Path, workspace: Workspace) -> list[Check]:
+    """All checks of a run, those that failed and are needed first, then the other failed ones."""
+    checks = list(_checks(config, run_dir, workspace))
+    return sorted(checks, key=lambda check: (check.ok, not check.needed))
+
+
+def checked(config: RunConfig, run_dir: Path, workspace: Workspace, warn: Callable[[str], None]) -> None:
+    """Pass each warning of the preflight to ``warn``. Raises AnimaticError that names all that is needed."""
+    attempts = Attempts()
+    for check in preflight(config, run_dir, workspace):
+        if not check.ok and check.needed:
+            attempts.keep(AnimaticError(check.found))
+        elif not check.ok:
+            warn(f"{check.name}: {check.found}")
+    attempts.raise_any()
+
+
+def _checks(config: RunConfig, run_dir: Path, workspace: Workspace) -> Iterator[Check]:
+    yield disk_room(config, run_dir)
+    if config.upload.url is not None:
+        yield store_writable(config.upload.url)
+    yield from trackers(config.tracking, workspace.mlflow_uri)
+    # Of other machines `animatic doctor` reports.
+    if _is_local(config) and config.launch.gpus_per_worker:
+        if config.launch.workers > 1:
+            yield shared_memory()
+        yield from gpu_memory(config)
+
+
+def disk_room(config: RunConfig, run_dir: Path) -> Check:
+    """Room for the checkpoints that are kept, the one that is being written, and the bundle."""
+    folder = existing(run_dir)
+    each, bundle = checkpoint_bytes(config), bundle_bytes(config)
+    checkpoints = RunFolder(run_dir).checkpoints
+    present = sum(file.stat().st_size for file in checkpoints.rglob("*") if file.is_file())
+    kept = config.train.keep_checkpoints + 1
+    needed = max(0, kept * each - present) + bundle
+    free = shutil.disk_usage(folder).free
+    figures = (
+        f"{free / GB:.3g} GB free at {folder}; {kept} checkpoints of {each / GB:.3g} GB and the bundle of "
+        f"{bundle / GB:.3g} GB"
+    )
+    if free >= needed:
+        return Check("disk", True, figures)
+    fix = "free some of it, choose another folder with --out, or set train.keep_checkpoints lower"
+    return Check("disk", False, f"{figures} need {needed / GB:.3g} GB: {fix}")
+
+
+def existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    resolved = path.resolve()
+    return next(each for each in (resolved, *resolved.parents) if each.exists())
+
+
+def _is_local(config: RunConfig) -> bool:
+    address = config.launch.address or os.environ.get("RAY_ADDRESS")
+    return address in (None, "", "local")
