@@ -60,7 +60,10 @@ def losses(pair, tmp_path_factory) -> list[float]:
 @pytest.mark.parametrize("recomputed", ["selective", "full"])
 def test_accumulation_and_recomputation_leave_the_steps_as_they_are(losses, pair, tmp_path, recomputed):
     sets = ("train.micro_batch=1", f"train.activation_checkpointing={recomputed}")
-    assert follow(pair, tmp_path, *sets)[0]["losses"] == pytest.approx(losses, rel=1e-5)
+    followed = follow(pair, tmp_path, *sets)[0]
+    assert followed["losses"] == pytest.approx(losses, rel=1e-5)
+    # Each layer is computed once more in the backward pass: three steps of two passes.
+    assert followed["layer_passes"] == 3 * 2 * 2
 
 
 def test_steps_do_not_depend_on_the_number_of_processes(losses, alone, tmp_path):

@@ -17,6 +17,7 @@ import torch
 from models.animator import Animator
 from models.batch import Batch
 from models.bundle import TrainedOn
+from models.network.attention import SpatialTransformer
 from tests.support.checkpoint_states import LAYOUT, Number, open_store
 from training.backends import DeepSpeedBackend, Ema
 from training.config import RunConfig, dump_yaml, load, resolve
@@ -246,7 +247,9 @@ def follow_backend(config_path: str, steps: int, fp16: bool = False) -> dict[str
     begun = backend.gather()
     whole = {name: value.clone() for name, value in begun.items()}
     batches = SyntheticSource(config).batches(group.rank, group.size, 0, config.train.global_batch)
-    losses, gathered = [], begun
+    transformer = next(m for m in animator.network.unet.modules() if isinstance(m, SpatialTransformer))
+    transformer.norm.register_forward_hook(lambda *_: layer_passes.append(1))
+    losses, gathered, layer_passes = [], begun, list[int]()
     for step in range(1, steps + 1):
         losses.append(float(backend.train_step(next(batches), step).loss))
         ema.update(backend.fragments(), step)
@@ -257,6 +260,7 @@ def follow_backend(config_path: str, steps: int, fp16: bool = False) -> dict[str
     averaged = backend.gather(ema.values)
     return {
         "losses": losses,
+        "layer_passes": len(layer_passes),
         "starts_exactly": all(torch.equal(value, start.weights[name]) for name, value in begun.items()),
         "trained": len(gathered),
         "scalars": sum(value.dim() == 0 for value in gathered.values()),
