@@ -66,6 +66,7 @@ options-prior := SET
 options-jobs := ADDRESS +JSON
 arguments-jobs := ACTION JOB
 options-doctor := ADDRESS DATA ENVIRONMENT +JSON
+arguments-doctor := RUN
 VERBS := data inspect verify encode score takedown plan train animate serve evaluate compare promote rollback lineage export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
 
 # $(call variables,TARGET): what the user may give.
@@ -240,8 +241,8 @@ export-checkpoint: setup ## a bundle → published weights: BUNDLE=folder [OUT=m
 jobs: setup ## jobs of a cluster: ADDRESS=http://HEAD:8265 [ACTION=list|logs|stop JOB=id]
 	@$(VERB) jobs $(OPTIONS) -- "$${ACTION:-list}" $(call given,JOB)
 
-doctor: setup ## check what this machine provides, or every node of a cluster: [ADDRESS=http://HEAD:8265]
-	@$(VERB) doctor $(OPTIONS)
+doctor: setup ## check what this machine provides, every node of a cluster, or a run: [ADDRESS=http://HEAD:8265 | RUN=folder]
+	@$(VERB) doctor $(OPTIONS) -- $(call given,RUN)
 
 # A file's tests share fixtures, and long files come early; each process needs up to 5 GB.
 test: setup ## the tests, in about nine minutes on two cores

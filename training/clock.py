@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
 
@@ -72,8 +72,15 @@ class StepClock:
         annotates: whether phases are ranges in the trace of a profiler.
     """
 
-    def __init__(self, timeline: Timeline[Any] | None = None) -> None:
-        """``timeline``: None for the wall clock."""
+    def __init__(
+        self, timeline: Timeline[Any] | None = None, on_phase: Callable[[str], None] | None = None
+    ) -> None:
+        """
+        Args:
+            timeline: None for the wall clock.
+            on_phase: called with each phase that begins, or goes on after one inside of it.
+        """
+        self._on_phase = on_phase
         self.annotates = False
         self._timeline: Timeline[Any] = timeline or HostTimeline()
         self._running: list[_Kinds] = []
@@ -114,11 +121,17 @@ class StepClock:
     def _inside(self, kind: _Kinds) -> Iterator[None]:
         self._pass_time()
         self._running.append(kind)
+        self._notify()
         try:
             yield
         finally:
             self._pass_time()
             self._running.pop()
+            self._notify()
+
+    def _notify(self) -> None:
+        if self._on_phase is not None and self._running:
+            self._on_phase(self._running[-1])
 
     def _pass_time(self) -> None:
         """The time since the last mark belongs to the innermost phase that is running."""

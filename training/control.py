@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -23,6 +23,13 @@ WARNING_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 # In place of a signal, and winning over signals of other processes: a machine of the run is about to be
 # withdrawn; a later run has taken over the run folder.
 PREEMPTED, SUPERSEDED = 999, 1000
+# Least time without progress that counts as a hang in a phase that is not a step of an attempt that trains:
+# reading weights, saving, validation. So long does none of them take without a sign of progress.
+OTHER_WORK_S = 1800.0
+# So many times the longest such phase is no hang yet.
+LONGEST_TIMES = 3
+# By torch's default, collective operations fail after this time.
+_COLLECTIVE_S = 1800.0
 
 
 class Phase(IntEnum):
@@ -46,15 +53,28 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True)
 class Activity:
-    """What a process is doing: the phase, the step it belongs to (0 before the first), and since when, in
-    seconds of ``time.monotonic``."""
+    """What a process is doing.
+
+    Attributes:
+        step: that the phase belongs to; 0 before the first.
+        since: when it began, in seconds of ``time.monotonic``.
+        part: of the phase, as ``backward``; empty where it has none.
+        parts: that the phase has begun so far.
+    """
 
     phase: Phase
     step: int
     since: float
+    part: str = ""
+    parts: int = 0
 
     def __str__(self) -> str:
-        return f"{self.phase.words} (step {self.step})" if self.step else self.phase.words
+        part = f", {self.part}" if self.part and self.phase is Phase.TRAINING else ""
+        words = f"{self.phase.words}{part}"
+        return f"{words} (step {self.step})" if self.step else words
+
+
+_OF_STEPS = (Phase.WAITING_FOR_DATA, Phase.TRAINING)
 
 
 def is_warning(signum: int) -> bool:
@@ -96,14 +116,24 @@ class StoppedBySignal(SignalExit):
         return StoppedBySignal, (self.signal, self.step)
 
 
+def collective_timeout_s(hang_s: float | None) -> float:
+    """After how many seconds collective operations fail: so late that a hang is named before."""
+    return _COLLECTIVE_S if hang_s is None else max(_COLLECTIVE_S, 2 * hang_s + 600)
+
+
 class RunControl:
     """What a process is doing, and whether it should stop: read and set by any thread."""
 
-    def __init__(self) -> None:
-        self._activity = Activity(Phase.STARTING, 0, time.monotonic())
-        self._longest_s: float = 0.0
+    def __init__(self, on_hang: Callable[[int, str], None] | None = None) -> None:
+        """``on_hang``: called in a thread with a rank and what it does, where the run hangs, just before the
+        process ends itself; in one process."""
+        self._on_hang = on_hang
+        self._began = time.monotonic()
+        self._activity = Activity(Phase.STARTING, 0, self._began)
+        self._longest_s: dict[Phase, float] = {}
         self._signal = 0
         self._begun = threading.Event()
+        self._on_enter: list[Callable[[], None]] = []
 
     def wait_for_first_step(self) -> None:
         """Wait until the process begins its first step."""
@@ -111,29 +141,59 @@ class RunControl:
 
     @property
     def activity(self) -> Activity:
-        """What the process is doing now."""
+        """What the process is doing now: another object as soon as it has progressed."""
         return self._activity
 
     @property
     def longest_step_s(self) -> float:
         """The longest time that training on a batch has taken, in seconds."""
-        return self._longest_s
+        return self._longest_s.get(Phase.TRAINING, 0.0)
 
     @property
     def stop_signal(self) -> int:
         """The signal that asked the process to stop, PREEMPTED or SUPERSEDED; 0 for none."""
         return self._signal
 
+    def on_enter(self, act: Callable[[], None]) -> None:
+        """Call ``act`` whenever the process begins a phase that is not of every step."""
+        self._on_enter.append(act)
+
     def enter(self, phase: Phase, step: int = 0) -> None:
         """The process begins a phase."""
-        before, now = self._activity, time.monotonic()
-        if before.phase is Phase.TRAINING:
-            self._longest_s = max(self._longest_s, now - before.since)
+        before, now = self._activity.phase, time.monotonic()
+        self._longest_s[before] = max(self._longest_s.get(before, 0.0), now - self._began)
+        self._began = now
         self._activity = Activity(phase, step, now)
         if phase is Phase.WAITING_FOR_DATA:
             self._begun.set()
-        frequent = phase in (Phase.WAITING_FOR_DATA, Phase.TRAINING)
-        logger.log(logging.DEBUG if frequent else logging.INFO, "%s", self._activity)
+        logger.log(logging.DEBUG if phase in _OF_STEPS else logging.INFO, "%s", self._activity)
+        if phase not in _OF_STEPS:
+            for act in self._on_enter:
+                act()
+
+    def progress(self, part: str) -> None:
+        """The process begins a part of its phase, as the forward pass of a step, or one of many samples."""
+        now, parts = self._activity, self._activity.parts + 1
+        self._activity = Activity(now.phase, now.step, time.monotonic(), part, parts)
+
+    def allowed_s(self, hang_s: float, waiting_s: float) -> float:
+        """For how long the present activity may last before it counts as a hang, in seconds.
+
+        Args:
+            hang_s: least time within a step. Until the first step is done, which may compile what it runs,
+                and in other phases it is at least ``OTHER_WORK_S``.
+            waiting_s: besides, where the process waits for data: for how long a store is asked again.
+        """
+        phase = self._activity.phase
+        is_step = phase in _OF_STEPS and Phase.TRAINING in self._longest_s
+        least = hang_s if is_step else max(hang_s, OTHER_WORK_S)
+        allowed = max(least, LONGEST_TIMES * self._longest_s.get(phase, 0.0))
+        return allowed + (waiting_s if phase is Phase.WAITING_FOR_DATA else 0.0)
+
+    def report_hang(self, rank: int, message: str) -> None:
+        """Report to what has started the process that the run hangs, and the process that it waits for."""
+        if self._on_hang is not None:
+            self._on_hang(rank, message)
 
     def request_stop(self, signum: int) -> None:
         """Ask all processes to stop after the step in progress, with a checkpoint.

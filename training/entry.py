@@ -4,9 +4,9 @@ torchrun, ``deepspeed``, Slurm's ``srun`` and ``mpirun`` start it once for each 
 ``animatic train`` prints the configuration (``--print-config``) and is the launcher of most runs.
 
 Exit codes: 0 the run is finished, 1 ``error: …``, 2 usage, 128 + signal where a signal stopped it with a
-checkpoint, 75 where that signal was a scheduler's warning (SIGUSR1, SIGUSR2): to be started again. Each
-process logs to ``logs/rank-N.log`` in the run folder, and the first one to stderr too, where each error is
-printed once.
+checkpoint, 75 where that signal was a scheduler's warning (SIGUSR1, SIGUSR2), or the run hung: to be started
+again. Each process logs to ``logs/rank-N.log`` in the run folder, and the first one to stderr too, where each
+error is printed once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from training.result import Refused, Stopped, TrainResult
 
 logger = logging.getLogger(__name__)
 
-BEAT_S = 2.0
+_LOOK_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -104,22 +104,20 @@ def _train_reporting(parsed: Arguments) -> int:
 
 def _train_for_launcher(parsed: Arguments, folder: Path) -> int:
     """Train, and report the end in the status folder; exit code 0 keeps torchrun from a restart."""
-    from training.processes.signs_of_life import Beat, Failure
+    from training.processes.signs_of_life import Failure
     from training.processes.status_folder import StatusFolder
 
-    status, control, rank = StatusFolder(folder), RunControl(), _rank()
+    status, rank = StatusFolder(folder), _rank()
+    restart = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    control = RunControl(on_hang=lambda named, message: status.fail(Failure(named, message), restart))
     if isinstance(status.outcome(), Refused):
         return 0
 
-    def beat() -> None:
-        try:
-            status.beat(Beat.of(control, rank))
-        except OSError as error:  # the next one may succeed, as on a disk that was full
-            logger.warning("cannot report to the launcher: %s", error)
+    def look_for_launcher() -> None:
         if not status.has_launcher():
             control.request_stop(signal.SIGTERM)
 
-    with _repeated(beat):
+    with _repeated(look_for_launcher):
         try:
             result = _train(parsed, control)
         except StoppedBySignal as stop:
@@ -134,7 +132,6 @@ def _train_for_launcher(parsed: Arguments, folder: Path) -> int:
             return 0
         except Exception as error:
             logger.exception("training failed")
-            restart = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
             failure = Failure(rank, f"{type(error).__name__}: {error}", lost_peer(error))
             status.fail(failure, restart)
             return 1
@@ -146,7 +143,7 @@ def _train_for_launcher(parsed: Arguments, folder: Path) -> int:
 @contextlib.contextmanager
 def _repeated(act: Callable[[], None]) -> Iterator[None]:
     act()
-    repeating = Repeating(act, BEAT_S, "signs of life")
+    repeating = Repeating(act, _LOOK_S, "watch of the launcher")
     repeating.start()
     try:
         yield
@@ -156,10 +153,12 @@ def _repeated(act: Callable[[], None]) -> Iterator[None]:
 
 def _train(parsed: Arguments, control: RunControl) -> TrainResult:
     from training.config import load
+    from training.heartbeats.flight_recorder import set_up_flight_recorder
     from training.loop import train
 
     config = load(parsed.config)
     share_cores()
+    set_up_flight_recorder(parsed.run.resolve(), os.environ)
     return train(config, parsed.run.resolve(), control=control, launch=parsed.launch)
 
 

@@ -133,6 +133,21 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class HangEnded:
+    """The processes of the attempt before were ended because none of them progressed any more.
+
+    Attributes:
+        ranks: of the processes that the others waited for.
+        during: step that hung.
+    """
+
+    event: ClassVar[str] = "hang"
+    message: str
+    ranks: Sequence[int]
+    during: int
+
+
+@dataclass(frozen=True)
 class StepSkipped:
     """A step was skipped for its loss or its gradients.
 

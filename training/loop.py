@@ -17,8 +17,9 @@ from training.batch_shares import batch_shares
 from training.batch_source import BatchSource, open_patiently, takedowns_of
 from training.config import RunConfig, dump_yaml
 from training.continuation import resume
-from training.control import Phase, RunControl
+from training.control import Phase, RunControl, collective_timeout_s
 from training.guard import RollBack
+from training.heartbeats.session import Heartbeats, heartbeats, record_hang
 from training.image_steps import is_image_step
 from training.observe import EngineState
 from training.parts import assemble
@@ -70,11 +71,13 @@ def train(
     than the checkpoint's, a run folder of another configuration or that another run is writing to, losses
     that stay non-finite, processes that run different code. Raises SupersededError, an AnimaticError, when
     the run was started again elsewhere: it writes nothing more then. Raises StoppedBySignal, which ends a
-    process with exit code 128 + signal, or 75 after a warning.
+    process with exit code 128 + signal, or 75 after a warning. Where no process has progressed for
+    ``launch.hang_s``, all end with exit code 75, without returning.
     """
     control = control or RunControl()
-    with control.handling_signals():
-        return _train(config, run_dir, source, on_progress, on_checkpoint, control, launch)
+    hang_s = config.launch.hang_s
+    with control.handling_signals(), heartbeats(control, run_dir, hang_s, launch) as beating:
+        return _train(config, run_dir, source, on_progress, on_checkpoint, control, launch, beating)
 
 
 def _train(
@@ -85,9 +88,11 @@ def _train(
     on_checkpoint: OnCheckpoint | None,
     control: RunControl,
     launch: int | None,
+    beating: Heartbeats,
 ) -> TrainResult:
     folder = RunFolder(run_dir)
-    group = join_process_group(gpu=config.launch.gpus_per_worker > 0)
+    timeout_s = collective_timeout_s(config.launch.hang_s)
+    group = join_process_group(gpu=config.launch.gpus_per_worker > 0, timeout_s=timeout_s)
     source = source or group.together(lambda: open_patiently(config))
     check_equal_setups(Setup.of(config, source.digest), group)
     # Refuses what cannot be shared before anything is loaded.
@@ -99,6 +104,7 @@ def _train(
         only_run(folder, group, control, launch, config) as token,
         uploading(config, folder, group, token) as notices,
     ):
+        beating.hold(token, waiting_s=config.data.cache.patience_s)
         # Another run may have finished while this one waited.
         finished = finished_result(config, folder, source.digest, group, takedowns_of(source))
         if finished is not None:
@@ -262,6 +268,7 @@ class _Run:
             workers=self._group.size,
             device=str(backend.device),
         )
+        record_hang(self._folder.path, journal, begun, self._group.size)
         journal.record(begun, begin)
         journal.record(begun, surroundings(environment))
         fewer = fewer_workers(self._config, self._group.size)

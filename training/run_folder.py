@@ -74,6 +74,11 @@ class RunFolder:
         return self.path / "profile"
 
     @property
+    def heartbeats(self) -> Path:
+        """What each process does; see :mod:`training.heartbeats`."""
+        return self.path / "heartbeats"
+
+    @property
     def bundle(self) -> Path:
         """The product."""
         return self.path / "bundle"

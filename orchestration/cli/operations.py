@@ -17,6 +17,7 @@ from orchestration.cli.common import (
     err,
     given,
     local_path,
+    local_source,
     only_results_on_stdout,
     out,
     print_result,
@@ -29,6 +30,7 @@ from orchestration.cli.verb import add_verbs
 if TYPE_CHECKING:
     from orchestration.launch.jobs import JobRequest, JobServer
     from orchestration.workflows.doctor import Check, ClusterReport
+    from orchestration.workflows.doctor.run import RunReport
     from orchestration.workspace import Workspace
 
 PANEL = "This machine"
@@ -83,6 +85,15 @@ def demo(
 
 def doctor(
     context: typer.Context,
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[RUN]",
+            parser=local_source,
+            help="Examine this run, given by its folder: which process does what, and which one all others "
+            "wait for.",
+        ),
+    ] = None,
     address: Annotated[
         str | None,
         typer.Option(
@@ -99,7 +110,14 @@ def doctor(
     environment: Environment = Packages.AUTO,
     as_json: AsJson = False,
 ) -> None:
-    """Report what this machine, or a cluster, has and what is missing; exit code 1 if work is impossible."""
+    """Report what this machine, or a cluster, has and what is missing, or what the processes of a run do.
+
+    The exit code is 1 if work is impossible, or something is wrong with the run."""
+    if run is not None:
+        for option in ("address", "data", "environment"):
+            refuse(given(context, option), "with a run, whose folder alone is read")
+        _examine_run(run, as_json)
+        return
     if address is not None and not is_web(address):
         refuse(given(context, "environment"), "with an address that is not http://HEAD:8265")
     cluster = Cluster(address if is_web(address or "") else None, environment, as_json)
@@ -117,6 +135,32 @@ def doctor(
     result = {"ok": not _broken(checks), "checks": checks}
     print_result(result, partial(_print_checks, checks, "MISSING", "none"), as_json)
     _raise_broken(checks)
+
+
+def _examine_run(run: Path, as_json: bool) -> None:
+    from orchestration.workflows.doctor.run import examine_run
+
+    report = examine_run(run)
+    print_result(report, partial(_print_run, report), as_json)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _print_run(report: RunReport) -> None:
+    print_table(*report.table)
+    out().print()
+    for hang in report.hangs:
+        out().print(f"restarted after a {hang}")
+    out().print(report.cause or "nothing is wrong")
+    for each in report.processes:
+        if each.rank in report.culprits:
+            for frame in each.frames:
+                out().print(f"  {frame}")
+            break
+    for path in report.flight_records:
+        out().print(f"collective operations: {path}")
+    if report.advice is not None:
+        out().print(report.advice)
 
 
 def _doctor_job(data: str | None, _: JobServer) -> JobRequest:

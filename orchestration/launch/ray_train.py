@@ -6,6 +6,7 @@ worker must be able to reach (a shared file system on a cluster).
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import uuid
@@ -27,7 +28,7 @@ from orchestration.launch.worker import WorkerTask, work
 from pipelines.cluster.connect import ensure_ray
 from training.checkpoints import complete_checkpoints
 from training.config import RunConfig
-from training.control import StoppedBySignal, is_warning
+from training.control import StoppedBySignal, collective_timeout_s, is_warning
 from training.result import TrainResult
 from training.run_folder import RunFolder
 
@@ -212,7 +213,10 @@ class RayTrainLauncher:
         return TorchTrainer(
             work,
             train_loop_config=task,
-            torch_config=ClusterTorchConfig(backend="nccl" if gpus else "gloo"),
+            torch_config=ClusterTorchConfig(
+                backend="nccl" if gpus else "gloo",
+                timeout_s=math.ceil(collective_timeout_s(self._config.launch.hang_s)),
+            ),
             scaling_config=ScalingConfig(
                 num_workers=self._workers,
                 use_gpu=gpus,
@@ -244,6 +248,9 @@ def _set_environment(config: RunConfig, wanted: Wanted) -> None:
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(start_s))
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")
     os.environ.setdefault("RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S", str(PREEMPTION_POLL_S))
+    if config.launch.gpus_per_worker and config.launch.hang_s is not None:
+        # Records what NCCL itself knows of a hang; it is the watchdog of the workers that ends it.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_NCCL_HANG_DETECTOR", "1")
     if wanted.address is None:
         # The watcher looks for machines that are about to be withdrawn; a local one never is.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")

@@ -13,25 +13,30 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from core.errors import AnimaticError
 from core.files import write_text
+from core.host import process_identity
 from orchestration.devices import device_count
 from orchestration.launch.outcome import raise_stopped, result_of
 from orchestration.launch.signals import StopSignals
-from orchestration.launch.watch import PATIENCE_S, WATCH_S, LongWaits, OnLook, ages, stalled
+from orchestration.launch.watch import PATIENCE_S, WATCH_S, LongWaits, OnLook, signs, stalled
 from training.batch_shares import fitting_workers
 from training.config import RunConfig, dump_yaml
 from training.control import Phase
+from training.heartbeats import HeartbeatFolder, Report
 from training.processes.output import worker_log
+from training.processes.signs_of_life import Failure, Seen
 from training.processes.status_folder import StatusFolder
 from training.result import TrainResult
 
 _LOOK_S = 0.2
 # Until processes that do not end by themselves are killed: others have failed, or the user stops at once.
 _GRACE_S = 5
+# Of silence, after a hang should have ended a process.
+FROZEN_S = 60.0
 
 
 class TorchrunLauncher:
@@ -58,6 +63,8 @@ class TorchrunLauncher:
         """
         self._workers = _workers_here(config)
         self._config, self._run_dir, self._launch = config, run_dir, launch
+        self._heartbeats = HeartbeatFolder(run_dir)
+        self._ended: set[str] = set()  # starts whose frozen processes were killed
         self._report, self._on_look, self._waits = report, on_look, LongWaits(report)
 
     def run(self) -> TrainResult:
@@ -121,26 +128,54 @@ class TorchrunLauncher:
                     self._look(status)
                 if signals.first is None:
                     continue
-                if signals.repeated or not (forwarded or _is_training(status)):
+                if signals.repeated or not (forwarded or self._is_training()):
                     raise_stopped(signals.first, None)
                 if not forwarded:
                     forwarded = True
-                    self._pass_on(signals.first, status)
+                    self._pass_on(signals.first)
         finally:
             _end(torchrun)
 
     def _look(self, status: StatusFolder) -> None:
-        seen = status.seen()
+        reports = self._heartbeats.of_launch(self._launch)
+        seen = [each.seen for each in reports]
         found = stalled(seen) if seen else None
         if self._on_look is not None:
-            self._on_look(ages(seen), 0.0 if found is None else found.seconds)
+            self._on_look(signs(seen), 0.0 if found is None else found.seconds)
         self._waits.see(found)
+        if seen and all(_is_frozen(each) for each in seen):
+            self._end_frozen(reports, status)
 
-    def _pass_on(self, signum: int, status: StatusFolder) -> None:
+    def _end_frozen(self, reports: Sequence[Report], status: StatusFolder) -> None:
+        """Kill processes that should have ended themselves, as those that are suspended; torchrun restarts
+        all."""
+        first = reports[0]
+        if first.heartbeat.start in self._ended:
+            return
+        self._ended.add(first.heartbeat.start)
+        beat = first.heartbeat.beat
+        message = f"no sign of life from {beat.worker} for {first.ago_s:.0f} s, last {beat.activity}"
+        self._report(f"{message}: the processes are ended")
+        status.fail(Failure(beat.rank, message), first.heartbeat.restart)
+        for each in reports:
+            # Another process may have the same id by now, and then there is none to end.
+            with contextlib.suppress(OSError):
+                if process_identity(each.heartbeat.beat.pid) == each.heartbeat.process:
+                    os.kill(each.heartbeat.beat.pid, signal.SIGKILL)
+
+    def _seen(self) -> list[Seen]:
+        return [each.seen for each in self._heartbeats.of_launch(self._launch)]
+
+    def _is_training(self) -> bool:
+        """Whether a process has begun its steps, so that stopping without a checkpoint would lose some."""
+        running = (each.beat.phase for each in self._seen() if each.ago_s < PATIENCE_S)
+        return any(phase > Phase.READING_CHECKPOINT for phase in running)
+
+    def _pass_on(self, signum: int) -> None:
         """Have the processes stop with a checkpoint: torchrun itself would leave them a few seconds."""
         name = signal.Signals(signum).name
         self._report(f"{name}: stopping with a checkpoint after this step; once more stops at once")
-        for each in status.seen():
+        for each in self._seen():
             if each.ago_s < PATIENCE_S:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(each.beat.pid, signum)
@@ -187,10 +222,10 @@ def _workers_here(config: RunConfig) -> int:
     return next(count for count in fitting if count <= found)
 
 
-def _is_training(status: StatusFolder) -> bool:
-    """Whether a process has begun its steps, so that stopping without a checkpoint would lose some."""
-    running = (each.beat.phase for each in status.seen() if each.ago_s < PATIENCE_S)
-    return any(phase > Phase.READING_CHECKPOINT for phase in running)
+def _is_frozen(seen: Seen) -> bool:
+    """Whether a process, which ends itself where it hangs, has not done so."""
+    allowed = seen.beat.allowed_s
+    return allowed is not None and seen.ago_s > FROZEN_S and seen.unchanged_s > allowed + FROZEN_S
 
 
 def _end(torchrun: subprocess.Popen[bytes]) -> None:

@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Any, Self
 from core.repeating import Repeating
 from orchestration.launch.resources import Wanted
 from training.control import Phase
-from training.processes.signs_of_life import Beat, Seen
+from training.heartbeats import behind
+from training.processes.signs_of_life import LONG_S, Beat, Seen, Sign
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
 WATCH_S = 5.0
 # After so long without progress, or several times the longest step if that is longer, a run has stalled.
-PATIENCE_S = 30.0
+PATIENCE_S = LONG_S
 STEPS_OF_PATIENCE = 3
 _NAMED = 3
 
-# Gets the seconds since each worker's sign of life, by rank and host, and for how many the run has waited; 0
-# while it progresses.
-OnLook = Callable[[Mapping[tuple[int, str], float], float], None]
+
+# Gets the newest sign of life of each worker, by rank and host, and for how many seconds the run has waited:
+# 0 while it progresses.
+OnLook = Callable[[Mapping[tuple[int, str], Sign], float], None]
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Watch:
         except (GetTimeoutError, RayError):
             return  # as where Ray ends; what it does to the run is reported by the run
         if self._on_look is not None:
-            self._on_look(ages(self.seen), 0.0 if found is None else found.seconds)
+            self._on_look(signs(self.seen), 0.0 if found is None else found.seconds)
         self._waits.see(found)
 
     def _report_lost_nodes(self) -> None:
@@ -147,9 +149,9 @@ class Watch:
         return Wait(f"{self._wanted.waiting()}, for {waited:.0f} s", "start", waited)
 
 
-def ages(seen: Sequence[Seen]) -> dict[tuple[int, str], float]:
-    """Seconds since each worker's sign of life, by rank and host."""
-    return {(each.beat.rank, each.beat.host): each.ago_s for each in seen}
+def signs(seen: Sequence[Seen]) -> dict[tuple[int, str], Sign]:
+    """The newest sign of life of each worker, by rank and host."""
+    return {(each.beat.rank, each.beat.host): Sign(each.ago_s, each.beat.step) for each in seen}
 
 
 def stalled(seen: Sequence[Seen]) -> Wait | None:
@@ -165,18 +167,19 @@ def stalled(seen: Sequence[Seen]) -> Wait | None:
         return Wait(
             f"no sign of life from {_names(beats)} for {seconds:.0f} s, last {last}", _key(silent), seconds
         )
-    first = min((each.beat.step, each.beat.phase) for each in seen)
-    behind = [each for each in seen if (each.beat.step, each.beat.phase) == first]
-    seconds = min(each.unchanged_s for each in behind)
+    slowest = behind(seen)
+    seconds = min(each.unchanged_s for each in slowest)
     longest = max(each.beat.longest_step_s for each in seen)
     if seconds < max(PATIENCE_S, STEPS_OF_PATIENCE * longest):
         return None
-    others = [each.beat.activity for each in seen if each not in behind]
-    named = _names([each.beat for each in behind]) if others or len(seen) == 1 else f"all {len(seen)} workers"
-    message = f"{named}: {behind[0].beat.activity} for {seconds:.0f} s"
+    others = [each.beat.activity for each in seen if each not in slowest]
+    named = (
+        _names([each.beat for each in slowest]) if others or len(seen) == 1 else f"all {len(seen)} workers"
+    )
+    message = f"{named}: {slowest[0].beat.activity} for {seconds:.0f} s"
     if others:
         message += f"; the others wait: {others[0]}"
-    return Wait(message, _key(behind), seconds)
+    return Wait(message, _key(slowest), seconds)
 
 
 def _key(workers: Sequence[Seen]) -> str:

@@ -17,7 +17,7 @@ from orchestration.launch.preemption import preemption_noticed
 from training.control import PREEMPTED, RunControl, StoppedBySignal
 from training.processes.errors import lost_peer
 from training.processes.output import redirect_output, share_cores, worker_log
-from training.processes.signs_of_life import Beat, Failure
+from training.processes.signs_of_life import Beat, Failure, beat_interval_s
 from training.result import Outcome, Refused, Stopped
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("training.worker")
 
-BEAT_S = 2.0
-# So many beats a second reach the launcher at most.
-BEATS_PER_S = 50
+_FAIL_S = 5.0  # for the launcher to learn of a hang before this process ends
 
 
 class WorkerTask(TypedDict):
@@ -57,9 +55,12 @@ def work(task: WorkerTask) -> Outcome:
     if refusal.exists():
         return Refused(refusal.read_text())
     share_cores()
+    from training.heartbeats.flight_recorder import set_up_flight_recorder
     from training.loop import train
 
-    control, board = RunControl(), task["board"]
+    set_up_flight_recorder(run_dir, os.environ)
+    board = task["board"]
+    control = RunControl(on_hang=lambda named, message: _report_hang(board, Failure(named, message)))
     with _connected(control, board, rank):
         try:
             return train(task["config"], run_dir, control=control, launch=task["launch"])
@@ -74,6 +75,16 @@ def work(task: WorkerTask) -> Outcome:
             logger.exception("training failed")
             board.fail.remote(Failure(rank, f"{type(error).__name__}: {error}", lost_peer(error)))
             raise
+
+
+def _report_hang(board: ActorHandle[Any], failure: Failure) -> None:
+    import ray
+    from ray.exceptions import RayError
+
+    try:
+        ray.get(board.fail.remote(failure), timeout=_FAIL_S)
+    except RayError as error:
+        logger.warning("the launcher cannot be reached: %s", type(error).__name__)
 
 
 @contextlib.contextmanager
@@ -103,8 +114,7 @@ def _connected(control: RunControl, board: ActorHandle[Any], rank: int) -> Itera
 
     ray.get(board.begin.remote(rank))
     beat()
-    every_s = max(BEAT_S, int(os.environ["WORLD_SIZE"]) / BEATS_PER_S)
-    beats = Repeating(beat, every_s, "signs of life")
+    beats = Repeating(beat, beat_interval_s(int(os.environ["WORLD_SIZE"])), "signs of life")
     beats.start()
     for act in (beat_at_first_step, listen):
         threading.Thread(target=act, name=act.__name__, daemon=True).start()

@@ -161,8 +161,19 @@ TRAINING: tuple[Definition[TrainingState], ...] = (
     _gauge(
         "worker_heartbeat_age_seconds",
         "Since the worker's last sign of life.",
-        lambda state: {(str(rank), host): age for (rank, host), age in state.heartbeats.items()},
+        lambda state: {(str(rank), host): sign.age_s for (rank, host), sign in state.heartbeats.items()},
         ("rank", "host"),
+    ),
+    _gauge(
+        "worker_step",
+        "Step that the worker is in, by its last sign of life; 0 before the first.",
+        lambda state: {(str(rank), host): sign.step for (rank, host), sign in state.heartbeats.items()},
+        ("rank", "host"),
+    ),
+    _counter(
+        "hangs",
+        "Times that all workers were ended because none of them progressed any more.",
+        lambda state: state.hangs,
     ),
     _gauge(
         "stalled_seconds",

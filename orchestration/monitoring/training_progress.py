@@ -67,7 +67,7 @@ class JournalFollower:
                 self._on_entry(entry)
             if entry.event in ("metrics", "resume", "end"):
                 self._on_progress(self._progress(entry))
-            elif entry.event == "warning":
+            elif entry.event in ("warning", "hang"):
                 self._on_warning(str(entry.content.get("message", "")))
 
     def _progress(self, entry: JournalEntry) -> TrainingProgress:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from training.config import RunConfig
 from training.journal import JournalEntry
+from training.processes.signs_of_life import Sign
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class TrainingState:
         data_failures: samples that could not be decoded.
         validation: newest metrics of validation, likewise.
         checkpoint_s: that writing the newest one took.
-        heartbeats: seconds since the last sign of life, by rank and host.
+        heartbeats: the newest sign of life of each worker, by rank and host.
         stalled_s: for which the run has waited for its workers longer than it should.
     """
 
@@ -54,13 +55,14 @@ class TrainingState:
     data_failures: int = 0
     warnings: int = 0
     rollbacks: int = 0
+    hangs: int = 0
     starts: int = 0
     samples: int = 0
     started_at: float | None = None
     checkpoint_step: int | None = None
     checkpoint_at: float | None = None
     checkpoint_s: float | None = None
-    heartbeats: Mapping[tuple[int, str], float] = field(default_factory=dict)
+    heartbeats: Mapping[tuple[int, str], Sign] = field(default_factory=dict)
     stalled_s: float = 0.0
 
     @property
@@ -92,8 +94,8 @@ class StateRecorder:
             self._state = self._state.after(entry)
             self._on_state(self._state)
 
-    def watch(self, heartbeats: Mapping[tuple[int, str], float], stalled_s: float) -> None:
-        """Take the ages of the newest signs of life, and for how long the run has waited for workers."""
+    def watch(self, heartbeats: Mapping[tuple[int, str], Sign], stalled_s: float) -> None:
+        """Take the newest signs of life, and for how long the run has waited for workers."""
         with self._lock:
             self._state = replace(self._state, heartbeats=heartbeats, stalled_s=stalled_s)
             self._on_state(self._state)
@@ -137,6 +139,10 @@ def _rollback(state: TrainingState, _: JournalEntry) -> TrainingState:
     return replace(state, rollbacks=state.rollbacks + 1)
 
 
+def _hang(state: TrainingState, _: JournalEntry) -> TrainingState:
+    return replace(state, hangs=state.hangs + 1)
+
+
 def _sample(state: TrainingState, _: JournalEntry) -> TrainingState:
     return replace(state, samples=state.samples + 1)
 
@@ -149,5 +155,6 @@ _CHANGES: Mapping[str, Callable[[TrainingState, JournalEntry], TrainingState]] =
     "checkpoint": _saved,
     "warning": _warning,
     "rollback": _rollback,
+    "hang": _hang,
     "sample": _sample,
 }

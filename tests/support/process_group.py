@@ -115,6 +115,10 @@ class Workers:
         """Do one job and return every rank's value."""
         return self.wait(self.start(function, *args))
 
+    def exit_codes(self) -> list[int | None]:
+        """Of the processes, in order of rank; None of those that run."""
+        return [process.poll() for process in self._processes]
+
     def kill(self) -> None:
         """SIGKILL every process, wherever it is."""
         for process in self._processes:

@@ -132,8 +132,11 @@ class ProcessGroup:
         return failures
 
 
-def join_process_group(gpu: bool) -> ProcessGroup:
+def join_process_group(gpu: bool, timeout_s: float = 1800.0) -> ProcessGroup:
     """Join the other processes (RANK and WORLD_SIZE as set by Ray Train or torchrun), or be alone.
+
+    Args:
+        timeout_s: after which a collective operation fails. Not where the launcher has joined them already.
 
     Raises AnimaticError when ``gpu`` is set and this process has none.
     """
@@ -160,7 +163,10 @@ def join_process_group(gpu: bool) -> ProcessGroup:
     _choose_interface()
     store = use_own_store(os.environ)
     deepspeed.init_distributed(
-        dist_backend="nccl" if gpu else "gloo", auto_mpi_discovery=False, verbose=False
+        dist_backend="nccl" if gpu else "gloo",
+        auto_mpi_discovery=False,
+        verbose=False,
+        timeout=timedelta(seconds=timeout_s),
     )
     del store  # torch has its own now
     return ProcessGroup(dist.get_rank(), dist.get_world_size(), node_rank)

@@ -1,35 +1,25 @@
-"""A folder in which the processes of a run on one machine report to what has launched them.
+"""A folder in which the processes of a run on one machine report their end to what has launched them.
 
 It replaces exit codes, which torchrun answers by starting all processes again: a run that was
 stopped, or ended by an error that the user has to fix, ends its processes with exit code 0.
 """
 
 import os
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import TypeAdapter
 
 from core.host import process_identity
-from training.processes.signs_of_life import Beat, Failure, Seen
+from training.processes.signs_of_life import Failure
 from training.result import Outcome
 
 Record = TypeVar("Record")
 
 
-@dataclass(frozen=True)
-class _Dated:
-    """A beat, and when it was written, in seconds of the machine's monotonic clock."""
-
-    beat: Beat
-    at: float
-
-
 _OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
-_BEAT, _FAILURE = TypeAdapter(_Dated), TypeAdapter(Failure)
+_FAILURE = TypeAdapter(Failure)
 
 
 class StatusFolder:
@@ -50,16 +40,6 @@ class StatusFolder:
             return process_identity(int(pid)) == identity
         except OSError:
             return False
-
-    def beat(self, beat: Beat) -> None:
-        """Replace the process's sign of life. Raises OSError where it cannot be written."""
-        self._write(f"beat-{beat.rank}", _BEAT.dump_json(_Dated(beat, time.monotonic())))
-
-    def seen(self) -> list[Seen]:
-        """The newest signs of life in the order of ranks."""
-        now = time.monotonic()
-        dated = sorted(self._read("beat-*", _BEAT.validate_json), key=lambda each: each.beat.rank)
-        return [Seen(each.beat, now - each.at) for each in dated]
 
     def fail(self, failure: Failure, restart: int) -> None:
         """A process ends with an error, after so many restarts of all processes."""

@@ -85,7 +85,7 @@ class Validation:
             return
         if self._loss_clips is None:
             self._loss_clips = self._open().first(self._config.validation.loss_clips)
-        measured = measure_loss(animator, self._loss_clips, lambda: bool(self._control.stop_signal))
+        measured = measure_loss(animator, self._loss_clips, self._should_stop)
         if measured is not None:
             held_out = self._config.validation.data is not None
             self._journal.record(step, events.LossMeasured(held_out=held_out, **measured))
@@ -99,8 +99,13 @@ class Validation:
         for sample in draw_samples(animator, self._sample_clips, self._config, folder.samples, step):
             path = str(sample.path.relative_to(folder.path))
             self._journal.record(step, events.SampleDrawn(path, sample.prompt))
-            if self._control.stop_signal:
+            if self._should_stop():
                 return
+
+    def _should_stop(self) -> bool:
+        """Asked after each clip, which is progress."""
+        self._control.progress("clip")
+        return bool(self._control.stop_signal)
 
     def _check(self) -> None:
         try:

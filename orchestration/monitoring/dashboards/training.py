@@ -162,7 +162,17 @@ _SPEED = Row(
             _of_runs("animatic_training_worker_heartbeat_age_seconds", "{{run}} rank {{rank}} {{host}}"),
         ),
         Panel(
-            "Skipped steps, rollbacks, warnings, restarts",
+            "Steps behind",
+            "Of each worker, compared with the furthest: more than one is a worker that the others wait for.",
+            "none",
+            _of_runs(
+                "(max by (job, instance) (animatic_training_worker_step) - on (job, instance) group_right "
+                "animatic_training_worker_step)",
+                "{{run}} rank {{rank}} {{host}}",
+            ),
+        ),
+        Panel(
+            "Skipped steps, rollbacks, warnings, restarts, hangs",
             "Counted since the command was started.",
             "none",
             (
@@ -170,6 +180,7 @@ _SPEED = Row(
                 *_of_runs("animatic_training_rollbacks_total", "{{run}} rollbacks"),
                 *_of_runs("animatic_training_warnings_total", "{{run}} warnings"),
                 *_of_runs("animatic_training_restarts_total", "{{run}} restarts"),
+                *_of_runs("animatic_training_hangs_total", "{{run}} hangs"),
             ),
         ),
     ),

@@ -71,7 +71,7 @@ COMMANDS = {
     "export-checkpoint": "bundle --as dynamicrafter",
     "jobs": "list --address http://127.0.0.1:1",
     "demo": "",
-    "doctor": "",
+    "doctor": "runs",
 }
 # What works: with these replaced, a command that gets so far has started its work.
 WORK = (

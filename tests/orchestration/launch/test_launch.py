@@ -20,7 +20,6 @@ from core.journal import read_records
 from orchestration.demo.footage import write_csv, write_rendered
 from orchestration.launch import watch
 from orchestration.launch.ray_train import RayTrainLauncher
-from orchestration.launch.worker import BEAT_S
 from orchestration.monitoring import TrainingProgress
 from orchestration.registry import Ledger
 from orchestration.workflows.train import train
@@ -30,6 +29,7 @@ from tests.support.command import run
 from tests.support.small_stages import small_sets
 from tests.support.training_jobs import small_config
 from training.control import StoppedBySignal
+from training.processes.signs_of_life import BEAT_S
 
 STEPS = 24
 

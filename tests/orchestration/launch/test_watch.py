@@ -11,7 +11,7 @@ from orchestration.launch.resources import Wanted
 from orchestration.launch.watch import Watch, stalled
 from tests.support.training_jobs import small_config
 from training.control import Phase
-from training.processes.signs_of_life import Beat, Seen
+from training.processes.signs_of_life import Beat, Seen, Sign
 
 
 def seen(
@@ -81,13 +81,13 @@ def watch(monkeypatch):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr("orchestration.launch.watch.time.monotonic", lambda: clock.now)
     board = SimpleNamespace(seen=SimpleNamespace(remote=lambda: None))
-    looks: list[tuple[dict[tuple[int, str], float], float]] = []
+    looks: list[tuple[dict[tuple[int, str], Sign], float]] = []
     made = Watch(
         board,
         Wanted(2, "CPU", None, 2),
         100.0,
         messages.append,
-        lambda ages, waited: looks.append((ages, waited)),
+        lambda signs, waited: looks.append((signs, waited)),
     )
 
     def look(at_s: float, beats: list[Seen]) -> list[str]:
@@ -124,8 +124,8 @@ def test_each_look_passes_on_the_signs_of_life_and_how_long_the_run_has_waited(c
     watch(16, [seen(0, Phase.TRAINING, 8, 1, ago_s=3), seen(1, Phase.TRAINING, 8, 1, ago_s=34)])
     assert watch.looks == [
         ({}, 12),
-        ({(0, "node"): 1, (1, "node"): 2}, 0),
-        ({(0, "node"): 3, (1, "node"): 34}, 34),
+        ({(0, "node"): (1, 8), (1, "node"): (2, 8)}, 0),
+        ({(0, "node"): (3, 8), (1, "node"): (34, 8)}, 34),
     ]
 
 

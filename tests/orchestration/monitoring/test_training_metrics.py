@@ -18,6 +18,7 @@ from tests.support.scrape import announced_port, scrape, unlabelled
 from tests.support.training_jobs import small_config
 from training import events
 from training.journal import Journal, read_journal
+from training.processes.signs_of_life import Sign
 
 CONFIG = small_config(1)
 FIGURES = {
@@ -73,6 +74,7 @@ def test_before_the_first_event_the_run_and_its_size_are_known(run: Run) -> None
         ("animatic_training_rollbacks_total", ()): 0,
         ("animatic_training_warnings_total", ()): 0,
         ("animatic_training_restarts_total", ()): 0,
+        ("animatic_training_hangs_total", ()): 0,
         ("animatic_training_samples_total", ()): 0,
         ("animatic_training_stalled_seconds", ()): 0,
     }
@@ -99,6 +101,7 @@ def test_figures_are_those_of_the_newest_event(run: Run) -> None:
         "rollbacks_total": 0,
         "warnings_total": 0,
         "restarts_total": 0,
+        "hangs_total": 0,
         "samples_total": 0,
         "start_timestamp_seconds": pytest.approx(written[0].time),
         "progress_timestamp_seconds": pytest.approx(written[1].time),
@@ -210,10 +213,19 @@ def test_a_rollback_counts_and_the_steps_after_it_too(run: Run) -> None:
 
 
 def test_signs_of_life_are_exported_by_worker(run: Run) -> None:
-    run.recorder.watch({(0, "node"): 3.0, (1, "node"): 4.0}, 42.0)
-    ages = {labels: age for (name, labels), age in scrape(run.port).items() if "heartbeat" in name}
-    assert ages == {(("host", "node"), ("rank", "0")): 3, (("host", "node"), ("rank", "1")): 4}
+    run.recorder.watch({(0, "node"): Sign(3.0, 8), (1, "node"): Sign(4.0, 7)}, 42.0)
+    found = {
+        name: [value for (each, _), value in sorted(scrape(run.port).items()) if each == name]
+        for name in ("animatic_training_worker_heartbeat_age_seconds", "animatic_training_worker_step")
+    }
+    assert list(found.values()) == [[3, 4], [8, 7]]
+    labels = {labels for (name, labels), _ in scrape(run.port).items() if "heartbeat" in name}
+    assert labels == {(("host", "node"), ("rank", "0")), (("host", "node"), ("rank", "1"))}
     assert unlabelled(run.port)["animatic_training_stalled_seconds"] == 42
+
+
+def test_hangs_that_were_ended_are_counted(run: Run) -> None:
+    assert run.value(2, events.HangEnded("hang in step 3: worker 1", [1], 3), "hangs_total") == 1
 
 
 def test_the_follower_passes_every_event_of_the_journal_on(tmp_path: Path) -> None:
