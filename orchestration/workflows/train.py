@@ -116,7 +116,7 @@ def _launch(
         named_lock(folder.launch_lock, "train", folder=run_dir),
         served_training(config, run_dir, metrics) as recorder,
     ):
-        launch = join_run(folder, f"animatic train {uuid.uuid4().hex}", config)
+        launch = join_run(folder, f"animatic train {uuid.uuid4().hex}", config, on_warning)
         if folder.bundle.exists():
             finished_bundle(
                 config, folder, request.dataset_digest, request.sources, taken_down=request.taken_down

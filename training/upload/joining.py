@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import AnimaticError
@@ -17,16 +18,23 @@ from training.upload.writers import Writers
 
 logger = logging.getLogger(__name__)
 
+# So long a store may not answer before that is reported.
+QUIET_S = 10.0
 _CONFIG = "config.yaml"
 _SINGLE = (_CONFIG, "environment.json", "tracking/id")
 
 
-def join_run(folder: RunFolder, launcher: str, config: RunConfig) -> int:
+def join_run(
+    folder: RunFolder, launcher: str, config: RunConfig, warn: Callable[[str], None] = logger.warning
+) -> int:
     """The number of the launch that ``launcher`` identifies: see :func:`core.fencing.register_launch`.
 
     Where the run has a folder in a store (``upload.url``), the number is the highest there too, and what
     other machines have uploaded since this one took part is restored first: journal, logs, samples, bundle.
     Checkpoints are restored when the run resumes.
+
+    Args:
+        warn: gets a line where the store does not answer at once.
 
     Raises AnimaticError where the store does not answer for ``upload.patience_s``, refuses, or contains
     another run; and OSError.
@@ -34,9 +42,13 @@ def join_run(folder: RunFolder, launcher: str, config: RunConfig) -> int:
     known = registered_launch(folder.writers, launcher)
     if config.upload.url is None or known is not None:
         return known or register_launch(folder.writers, launcher)
-    remote = RemoteFolder(config.upload.url, config.upload.patience_s)
+    url, patience_s = config.upload.url, config.upload.patience_s
     try:
-        return _join(folder, launcher, config, remote)
+        try:
+            return _join(folder, launcher, config, RemoteFolder(url, min(QUIET_S, patience_s)))
+        except UnavailableError as error:
+            warn(f"{error}: trying again for {patience_s:.0f} s (upload.patience_s)")
+            return _join(folder, launcher, config, RemoteFolder(url, patience_s))
     except UnavailableError as error:
         raise AnimaticError(
             f"{error}: upload.url does not answer, so it is unknown whether another machine has continued "

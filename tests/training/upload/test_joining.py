@@ -141,5 +141,7 @@ def test_a_store_that_does_not_answer_at_the_start_is_an_error_that_names_it(mac
         raise UnavailableError("memory://run: down")
 
     monkeypatch.setattr(RemoteFolder, "list", refuse)
+    reported: list[str] = []
     with pytest.raises(AnimaticError, match=r"memory://run: down: upload\.url does not answer"):
-        one.start("a")
+        join_run(one.folder, "a", CONFIG, reported.append)
+    assert reported == ["memory://run: down: trying again for 1 s (upload.patience_s)"]
