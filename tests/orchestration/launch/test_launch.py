@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -28,8 +29,9 @@ from orchestration.workspace import Workspace
 from tests.support.command import run
 from tests.support.small_stages import small_sets
 from tests.support.training_jobs import small_config
-from training.control import StoppedBySignal
+from training.control import PREEMPTED, StoppedBySignal
 from training.processes.signs_of_life import BEAT_S
+from training.result import Stopped, TrainResult
 
 STEPS = 24
 
@@ -221,6 +223,35 @@ def test_a_run_ends_when_it_fails_too_often_without_a_new_checkpoint(tmp_path, r
         "step-00000001",
         "step-00000002",
     ]
+
+
+def test_workers_start_again_after_a_notice_of_preemption_without_counting_it(
+    tmp_path, ray_here, monkeypatch
+):
+    checkpoints = tmp_path / "run" / "checkpoints"
+    finished = TrainResult("id", tmp_path / "run" / "bundle", 8, 0.5, 4)
+    outcomes = [Stopped(PREEMPTED, 4), Stopped(PREEMPTED, 6), finished]
+
+    def fit(trainer: TorchTrainer) -> SimpleNamespace:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Stopped) and saving:
+            (checkpoints / f"step-{outcome.step:08d}").mkdir(parents=True)
+        return SimpleNamespace(return_value=outcome)
+
+    monkeypatch.setattr(TorchTrainer, "fit", fit)
+    reported: list[str] = []
+    config = small_config(0, "launch.workers=1", "launch.restarts=0")
+    launcher = RayTrainLauncher(config, tmp_path / "run", 1, reported.append)
+    saving = True
+    assert launcher.run() == finished
+    assert [re.search("since (.*) was saved", line).group(1) for line in reported] == [
+        "step-00000004",
+        "step-00000006",
+    ]
+
+    saving, outcomes = False, [Stopped(PREEMPTED, 6)]
+    with pytest.raises(AnimaticError, match="stopped by a notice of preemption: the checkpoint of step 6"):
+        launcher.run()
 
 
 @pytest.mark.slow
