@@ -22,6 +22,7 @@ from tests.bench.recomputation import recomputation
 from tests.bench.sampling import sampling
 from tests.bench.serving import serving
 from tests.bench.timing import Result
+from tests.bench.training_loop import training_loop
 from tests.bench.training_step import training_steps
 
 BENCHES: dict[str, Callable[[argparse.Namespace], list[Result]]] = {
@@ -39,6 +40,7 @@ BENCHES: dict[str, Callable[[argparse.Namespace], list[Result]]] = {
     "serving": lambda o: serving(o.rounds, o.clips),
     "full-size": lambda o: full_size(o.rounds, o.steps),
     "training-step": lambda o: training_steps(o.rounds),
+    "training-loop": lambda o: training_loop(o.rounds),
 }
 
 
