@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 
-from training.clock import StepClock
+from training.clock import CudaTimeline, StepClock
 
 
 class FakeTimeline:
@@ -96,3 +96,49 @@ def test_the_host_is_timed_by_the_wall_clock():
         with clock.phase("data"):
             ready.wait()
         assert clock.report().phases["data"] == 2.5
+
+
+class FakeStream:
+    """A GPU that is given work; ``done``: how much of it, in seconds, is behind it."""
+
+    def __init__(self) -> None:
+        self.given, self.done, self.waits = 0.0, 0.0, 0
+
+    def event(self, *, enable_timing: bool) -> "FakeEvent":
+        assert enable_timing
+        return FakeEvent(self)
+
+
+class FakeEvent:
+    """As torch.cuda.Event."""
+
+    def __init__(self, stream: FakeStream) -> None:
+        self.stream, self.at = stream, -1.0
+
+    def record(self) -> None:
+        self.at = self.stream.given
+
+    def query(self) -> bool:
+        return self.at <= self.stream.done
+
+    def synchronize(self) -> None:
+        self.stream.waits += 1
+
+    def elapsed_time(self, end: "FakeEvent") -> float:
+        assert self.query() and end.query()
+        return (end.at - self.at) * 1000
+
+
+def test_a_gpu_s_phases_are_the_work_that_it_was_given_in_them_and_reading_them_does_not_wait(monkeypatch):
+    stream = FakeStream()
+    monkeypatch.setattr("training.clock.torch.cuda.Event", stream.event)
+    clock = StepClock(CudaTimeline())
+    with clock.phase("forward"):
+        stream.given += 0.25
+    with clock.phase("backward"):
+        stream.given += 0.5
+    stream.done = 0.25
+    assert clock.report().phases["forward"] == 0.25
+    stream.done = 0.75
+    assert clock.report().phases["backward"] == 0.5
+    assert stream.waits == 0
