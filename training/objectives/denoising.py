@@ -14,6 +14,7 @@ from models.animator import Animator
 from models.batch import Batch
 from models.denoising import DenoisingInputs, denoising_errors, latent_posteriors
 from models.encoders.codec import draw_latents
+from models.frozen_parts import move, on_device
 from models.pixels import to_signed
 from training.clock import StepClock
 from training.config.sections import ObjectiveConfig
@@ -30,7 +31,8 @@ class DenoisingObjective:
     Each error is weighted by its step where ``options.min_snr_gamma`` is set.
 
     Attributes:
-        animator: its network is trained; its encoders and codec stay frozen.
+        animator: its network is trained; its encoders and codec stay frozen. Codec and text tower are taken
+            to the network's device by the first batch that needs them.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class DenoisingObjective:
         """``clock``: times the encoders. Raises AnimaticError where min-SNR weights are undefined."""
         self.animator = animator
         self._clock, self._options = clock or StepClock(), options or ObjectiveConfig()
+        self._empty_caption: Tensor | None = None
         gamma = self._options.min_snr_gamma
         self._weights = None if gamma is None else min_snr_weights(animator.diffusion.config, gamma)
 
@@ -86,13 +89,20 @@ class DenoisingObjective:
         """Text tokens (b n c), those of the empty caption where the text is dropped."""
         encoders = self.animator.encoders
         if batch.text is None:
+            move(self.animator, "text tower", self.animator.device)
             pairs = zip(batch.captions, batch.drop_text.tolist(), strict=True)
             return encoders.text(["" if drop else text for text, drop in pairs])
+        if self._empty_caption is None:
+            # Kept: with stored features, the text tower is needed for nothing else.
+            with on_device(self.animator, "text tower"):
+                self._empty_caption = encoders.text([""])
         dropped = batch.drop_text.to(self.animator.device, non_blocking=True)[:, None, None]
-        return torch.where(dropped, encoders.text([""]), batch.text.float())
+        return torch.where(dropped, self._empty_caption, batch.text.float())
 
     def _clip_latents(self, batch: Batch, seeds: Sequence[int]) -> Tensor:
         """Latents (b c t h w), encoded from the pixels or drawn from the batch's stored posteriors."""
+        if batch.latents is None:
+            move(self.animator, "codec", self.animator.device)
         mean, std = latent_posteriors(self.animator, batch)
         generators = [_generator(seed, _LATENT_STREAM) for seed in seeds]
         drawn = draw_latents(mean.flatten(0, 1), std.flatten(0, 1), generators)

@@ -9,6 +9,7 @@ from torch import Tensor
 from core.errors import AnimaticError, TemporaryError
 from models.animator import Animator
 from models.batch import Batch
+from models.frozen_parts import on_device
 from training import events
 from training.batch_source import BatchSource, held_out_source
 from training.config import RunConfig
@@ -61,7 +62,7 @@ class Validation:
                 after its last collective.
         """
         options = self._config.validation
-        due: dict[Phase, Callable[[int, Animator | None], None]] = {}
+        due: dict[Phase, Callable[[int, Animator], None]] = {}
         if options.loss_every and step % options.loss_every == 0:
             due[Phase.MEASURING_LOSS] = self._measure
         if options.every and step % options.every == 0:
@@ -74,15 +75,19 @@ class Validation:
             for phase, work in due.items():
                 self._control.enter(phase, step)
                 with self._warning(step, phase):
-                    self._group.together(partial(work, step, animator))
+                    self._group.together(partial(self._work, work, step, animator))
 
     def _with_weights(self, weights: Mapping[str, Tensor]) -> Animator | None:
         """The animator to validate in the first process, None in the others."""
         return with_weights(self._animator, weights) if self._group.is_first else None
 
-    def _measure(self, step: int, animator: Animator | None) -> None:
+    def _work(self, work: Callable[[int, Animator], None], step: int, animator: Animator | None) -> None:
         if animator is None:
             return
+        with on_device(animator):
+            work(step, animator)
+
+    def _measure(self, step: int, animator: Animator) -> None:
         if self._loss_clips is None:
             self._loss_clips = self._open().first(self._config.validation.loss_clips)
         measured = measure_loss(animator, self._loss_clips, self._should_stop)
@@ -90,9 +95,7 @@ class Validation:
             held_out = self._config.validation.data is not None
             self._journal.record(step, events.LossMeasured(held_out=held_out, **measured))
 
-    def _draw(self, step: int, animator: Animator | None) -> None:
-        if animator is None:
-            return
+    def _draw(self, step: int, animator: Animator) -> None:
         if self._sample_clips is None:
             self._sample_clips = self._open().first(self._config.validation.count)
         folder = self._folder

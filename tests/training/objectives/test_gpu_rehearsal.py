@@ -18,6 +18,7 @@ from models.animator import Animator
 from models.architecture import CodecConfig, EncoderConfig, TowerConfig
 from models.batch import Batch
 from models.encoders.vae import build_vae
+from models.frozen_parts import move
 from training.config import RunConfig, presets, resolve
 from training.config.sections import ObjectiveConfig
 from training.objectives.denoising import DenoisingObjective
@@ -84,6 +85,12 @@ def batch(config: RunConfig, *, encoded: bool = False) -> Batch:
     )
 
 
+def devices(animator: Animator) -> set[str]:
+    """Where the codec and the text tower are."""
+    tensors = (*animator.codec.state_dict().values(), animator.encoders.clip.positional_embedding)
+    return {tensor.device.type for tensor in tensors}
+
+
 @pytest.mark.parametrize("preset", presets())
 @pytest.mark.parametrize(("stage", "encoded"), [(1, True), (3, False)])
 def test_the_loss_never_waits_for_the_device(preset, stage, encoded):
@@ -91,7 +98,13 @@ def test_the_loss_never_waits_for_the_device(preset, stage, encoded):
     data = batch(config, encoded=encoded)
     options = ObjectiveConfig(min_snr_gamma=5.0, offset_noise=0.1)
     with gpu():
-        loss = DenoisingObjective(animator_on_gpu(config), options=options)(data).mean
+        animator = animator_on_gpu(config)
+        move(animator, "codec", "cpu")
+        move(animator, "text tower", "cpu")
+        loss = DenoisingObjective(animator, options=options)(data).mean
+        used = devices(animator)
+    # With stored latents and text features, what computes them stays in host memory.
+    assert used == {"cpu" if encoded else "cuda"}
     assert (loss.device.type, loss.dtype, loss.requires_grad) == ("cuda", torch.float32, True)
 
 
