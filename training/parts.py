@@ -56,7 +56,7 @@ class Parts:
         return [self.backend, *([self.ema] if self.ema is not None else []), self.guard]
 
     def whole_weights(self) -> dict[str, Tensor]:
-        """The whole network in the first process (averaged weights where they are kept). Collective."""
+        """The whole network in the first process (averaged weights once they are kept). Collective."""
         trained = self.backend.gather(self.ema.values if self.ema is not None else None)
         return self.initialisation.with_trained(trained) if self.backend.is_first else {}
 
@@ -103,7 +103,7 @@ def assemble(
         meter=_meter(config, source, backend, group, clock),
         profiler=StepProfiler(config.observe.profile, folder.profile, clock, journal, group.rank),
         backend=backend,
-        ema=Ema(backend.fragments(), decay) if decay else None,
+        ema=Ema(backend.fragments(), decay, config.train.ema_start) if decay else None,
         guard=Guard(config, folder, group, journal, token),
         continuation=continuation,
         checkpoints=checkpoints,

@@ -8,7 +8,7 @@ from torch import Tensor
 from core.errors import AnimaticError
 from training.checkpoints.state import Counters, Piece, Pieces, StateReader
 
-_KIND = "ema"
+_KIND, _BEGUN = "ema", "ema/begun"
 
 
 class Ema:
@@ -17,25 +17,38 @@ class Ema:
     Equal to the average of the whole weights: no value is ever exchanged.
     """
 
-    def __init__(self, fragments: Pieces, decay: float) -> None:
-        """Start from the weights as they are."""
-        self._pieces = {
-            name: piece._replace(values=piece.values.detach().clone()) for name, piece in fragments.items()
+    def __init__(self, fragments: Pieces, decay: float, start: int = 0) -> None:
+        """
+        Args:
+            start: step whose weights the average begins with; 0: the weights as they are. Before it, no
+                average takes up memory.
+        """
+        self._decay, self._start = decay, start
+        self._parts = {
+            name: (piece.start, piece.values.numel(), piece.whole, piece.values.device)
+            for name, piece in fragments.items()
         }
-        self._decay = decay
+        self._pieces = {} if start else _copies(fragments)
+        self._begun = not start
 
     @property
-    def values(self) -> Mapping[str, Tensor]:
-        """The average, by name, laid out like the fragments."""
-        return {name: piece.values for name, piece in self._pieces.items()}
+    def values(self) -> Mapping[str, Tensor] | None:
+        """The average, by name, laid out like the fragments; None before it begins."""
+        return {name: piece.values for name, piece in self._pieces.items()} if self._begun else None
 
     @torch.no_grad()
     def update(self, fragments: Pieces, step: int) -> None:
-        """Average in the weights after ``step`` (from 1).
+        """Average in the weights after ``step`` (from 1), or begin with them.
 
-        Early on the decay is (1 + step) / (10 + step), so that the random start soon loses its weight.
+        Early on the decay is (1 + n) / (10 + n) after n steps, so that the beginning soon loses its weight.
         """
-        decay = min(self._decay, (1 + step) / (10 + step))
+        if step < self._start:
+            return
+        if not self._begun:
+            self._pieces, self._begun = _copies(fragments), True
+            return
+        steps = step - self._start
+        decay = min(self._decay, (1 + steps) / (10 + steps))
         current = [fragments[name].values for name in self._pieces]
         torch._foreach_lerp_([piece.values for piece in self._pieces.values()], current, 1 - decay)
 
@@ -44,11 +57,19 @@ class Ema:
         return {f"{_KIND}/{name}": piece for name, piece in self._pieces.items()}
 
     def counters(self) -> Counters:
-        """None: the decay follows from the step."""
-        return {}
+        """Whether the average has begun, where it begins later; the decay follows from the step."""
+        return {_BEGUN: self._begun} if self._start else {}
 
     def restore(self, reader: StateReader) -> None:
-        """Read this process's part. Raises AnimaticError where the checkpoint has no average."""
+        """Read this process's part, if there is one. Raises AnimaticError where the checkpoint lacks it."""
+        self._begun = bool(reader.counters.get(_BEGUN)) if self._start else True
+        if not self._begun:
+            self._pieces = {}
+            return
+        self._pieces = self._pieces or {
+            name: Piece(torch.empty(count, device=device), start, whole)
+            for name, (start, count, whole, device) in self._parts.items()
+        }
         for name, piece in self._pieces.items():
             try:
                 read = reader.read(f"{_KIND}/{name}", piece.start, piece.values.numel())
@@ -57,3 +78,7 @@ class Ema:
                     f"checkpoint {reader.folder} has no averaged weights of {name}: it is of another run"
                 ) from error
             piece.values.copy_(read)
+
+
+def _copies(fragments: Pieces) -> dict[str, Piece]:
+    return {name: piece._replace(values=piece.values.detach().clone()) for name, piece in fragments.items()}
