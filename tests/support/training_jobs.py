@@ -7,7 +7,8 @@ import os
 import pkgutil
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,10 +21,12 @@ from models.bundle import TrainedOn
 from models.network.attention import SpatialTransformer
 from tests.support.checkpoint_states import LAYOUT, Number, open_store
 from training.backends import DeepSpeedBackend, Ema
+from training.clock import StepClock
 from training.config import RunConfig, dump_yaml, load, resolve
 from training.control import StoppedBySignal
 from training.initialisation import initialise
 from training.loop import train
+from training.objectives import build_objective
 from training.objectives.denoising import DenoisingObjective
 from training.processes.group import join_process_group
 from training.trainable import trainable_names
@@ -287,13 +290,52 @@ def save_with_lagging_view(root: str, lagging_rank: int) -> str:
         return store.save(3, [Number(rank=group.rank, size=2)]).path.name
 
 
-def drive_backend(config_path: str, rows: list[list[int]], steps: list[int]) -> dict[str, Any]:
+def drive_backend(
+    config_path: str,
+    rows: list[list[int]],
+    steps: list[int],
+    compiler: str | None = None,
+    bad_steps: tuple[int, ...] = (),
+) -> dict[str, Any]:
     """Steps of these numbers, each with the same samples, of a network with drawn weights.
 
-    ``rows``: the samples of each process. Returns losses, gradient norms and learning rates by step, and by
-    how much the first step moved all weights, flat, in the first process.
+    ``rows``: the samples of each process. ``compiler``: backend of torch.compile; None does not compile, but
+    counts. ``bad_steps``: whose loss is NaN in the last process.
+
+    Returns losses, gradient norms, learning rates and whether the step was applied, by step; by how much the
+    first step moved all weights, flat, in the first process; how often functions were called that should be
+    compiled.
     """
-    config = load(Path(config_path))
+    with _compiling(compiler) as called:
+        return {**_drive_backend(load(Path(config_path)), rows, steps, bad_steps), "compiled": dict(called)}
+
+
+@contextlib.contextmanager
+def _compiling(backend: str | None) -> Iterator[Counter[str]]:
+    """Inside, torch.compile uses this backend, or calls the functions as they are."""
+    called: Counter[str] = Counter()
+    compile_function = torch.compile
+
+    def compiled(function: Callable[..., Any], **settings: Any) -> Callable[..., Any]:
+        chosen = compile_function(function, **{**settings, "backend": backend}) if backend else function
+
+        def call(*args: Any, **named: Any) -> Any:
+            called[function.__qualname__] += 1
+            return chosen(*args, **named)
+
+        return call
+
+    try:
+        with patch("torch.compile", compiled):
+            yield called
+    finally:
+        if backend:
+            torch.compiler.reset()
+
+
+def _drive_backend(
+    config: RunConfig, rows: list[list[int]], steps: list[int], bad_steps: tuple[int, ...]
+) -> dict[str, Any]:
     group = join_process_group(gpu=False)
     animator, start = initialise(config)
     torch.manual_seed(0)
@@ -302,14 +344,17 @@ def drive_backend(config_path: str, rows: list[list[int]], steps: list[int]) -> 
             parameter.add_(torch.randn_like(parameter) * 0.05)
     weights = {name: value.detach().clone() for name, value in animator.network.named_parameters()}
     trainable = trainable_names(config, list(start.weights))
-    backend = DeepSpeedBackend(animator, DenoisingObjective(animator), trainable, weights, config, group)
-    batch = SyntheticSource(config).samples(rows[group.rank])
-    results = [backend.train_step(batch, steps[0])]
+    objective = build_objective(config, animator, StepClock())
+    backend = DeepSpeedBackend(animator, objective, trainable, weights, config, group)
+    good, bad = (SyntheticSource(config).samples(rows[group.rank], fps) for fps in (8.0, math.nan))
+    batches = [bad if step in bad_steps and group.rank == group.size - 1 else good for step in steps]
+    results = [backend.train_step(batches[0], steps[0])]
     moved = [(value - weights[name]).flatten() for name, value in backend.gather().items()]
-    results += [backend.train_step(batch, step) for step in steps[1:]]
+    results += [backend.train_step(batch, step) for batch, step in zip(batches[1:], steps[1:], strict=True)]
     return {
         "losses": [float(result.loss) for result in results],
         "norms": [result.grad_norm for result in results],
         "rates": [result.learning_rate for result in results],
+        "applied": [result.applied for result in results],
         "moved": torch.cat(moved).numpy() if moved else None,
     }

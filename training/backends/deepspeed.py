@@ -14,11 +14,15 @@ from torch import Tensor, nn
 from core.errors import AnimaticError
 from models.animator import Animator
 from models.batch import Batch
+from models.frozen_parts import place_for_training
 from models.network.activation_checkpointing import checkpoint_activations
+from models.network.compilation import BLOCKS, compile_blocks
 from models.network.network import Network
+from models.network.unet import UNet
 from training.backends.base import StepResult
 from training.backends.deepspeed_config import HALF_WEIGHTS, deepspeed_config
 from training.backends.engine_state import EngineState
+from training.backends.offload import drop_skipped_gradients
 from training.backends.optimizer import build_optimizer
 from training.backends.schedule import learning_rate
 from training.batch_shares import batch_shares
@@ -63,8 +67,8 @@ class DeepSpeedBackend:
         self.device, self.trainable = _device(config), list(trainable)
         self._config, self._group, self._clock = config, group, clock or StepClock()
         self._shares = batch_shares(config, group.size)
-        animator.to(self.device)
-        checkpoint_activations(animator.network.unet, config.train.activation_checkpointing)
+        place_for_training(animator, self.device)
+        self._prepare(animator.network.unet)
         # DeepSpeed adds its own attributes to parameters.
         self._parameters: dict[str, Any] = dict(animator.network.named_parameters())
         # Under ZeRO stage 3 the parameters in the module are empty.
@@ -87,6 +91,19 @@ class DeepSpeedBackend:
         trained = {name: self._parameters[name] for name in self.trainable}
         self._state = EngineState(self._engine, trained, self._shapes, group)
         self._state.set_masters(weights)
+
+    def _prepare(self, unet: UNet) -> None:
+        """Replace what computes the blocks of the network by what the configuration chooses."""
+        from deepspeed.utils import set_z3_leaf_modules
+
+        train = self._config.train
+        if train.compile:
+            compile_blocks(unet)
+            if train.zero_stage == 3:
+                # Gathers and releases the weights of a block at once: the hooks for its layers, which would
+                # do so one by one, cannot be compiled.
+                set_z3_leaf_modules(unet, list(BLOCKS))
+        checkpoint_activations(unet, train.activation_checkpointing)
 
     @property
     def is_first(self) -> bool:
@@ -128,9 +145,12 @@ class DeepSpeedBackend:
                 self._engine.backward(losses.mean)
             with self._clock.phase("optimizer"):
                 self._engine.step()
+        applied = self._engine.was_step_applied()
+        if not applied and self._config.train.offload_optimizer:
+            drop_skipped_gradients(self._engine)
         return StepResult(
             loss=total,
-            applied=self._engine.was_step_applied(),
+            applied=applied,
             grad_norm=float(self._engine.get_global_grad_norm() or 0.0),
             learning_rate=rate,
             samples=torch.cat([losses.samples for losses in found]),

@@ -20,12 +20,19 @@ def deepspeed_config(config: RunConfig, shares: BatchShares) -> dict[str, Any]:
     It is written here from typed settings only: DeepSpeed accepts unknown top-level keys silently.
     """
     train = config.train
+    # Memory-efficient linear replaces torch's function for the whole process.
+    zero: dict[str, Any] = {"stage": train.zero_stage, "memory_efficient_linear": False}
+    if train.offload_optimizer:
+        zero["offload_optimizer"] = {"device": "cpu"}
+    if train.offload_parameters:
+        zero["offload_param"] = {"device": "cpu"}
     values: dict[str, Any] = {
         "train_batch_size": train.global_batch,
         "train_micro_batch_size_per_gpu": shares.micro_batch,
         "gradient_accumulation_steps": shares.passes,
-        # Memory-efficient linear replaces torch's function for the whole process.
-        "zero_optimization": {"stage": train.zero_stage, "memory_efficient_linear": False},
+        "zero_optimization": zero,
+        # An offloaded optimizer is torch's: see build_optimizer.
+        "zero_force_ds_cpu_optimizer": False,
         "steps_per_print": None,
         "wall_clock_breakdown": False,
     }

@@ -45,3 +45,15 @@ def test_the_batch_is_of_all_processes_and_passes():
     assert values["train_batch_size"] == 12
     assert values["train_micro_batch_size_per_gpu"] == 2
     assert values["gradient_accumulation_steps"] == 3
+
+
+@pytest.mark.parametrize("optimizer", [False, True])
+@pytest.mark.parametrize("parameters", [False, True])
+def test_what_is_offloaded_goes_to_host_memory(optimizer, parameters):
+    sets = (f"train.offload_optimizer={optimizer}", f"train.offload_parameters={parameters}")
+    zero = given("train.zero_stage=3", *sets)["zero_optimization"]
+    places = {name: zero.get(name, {}).get("device") for name in ("offload_optimizer", "offload_param")}
+    assert places == {
+        "offload_optimizer": "cpu" if optimizer else None,
+        "offload_param": "cpu" if parameters else None,
+    }
