@@ -6,18 +6,21 @@ import torch
 from models.bundle import open_bundle
 from models.network.parameter_names import internal_state
 from tests.support.training_jobs import small_config
+from training.guard.dump import read_dump
 from training.initialisation import initialise
 from training.journal import read_journal
 from training.trainable import kind_of
 
 SETS = (
-    "train.steps=5",
-    "train.checkpoint_every=2",
+    "train.steps=12",
+    "train.checkpoint_every=5",
     "train.keep_checkpoints=1",
     "train.log_every=3",
     "train.bundle_dtype=bf16",
     "train.image_batches=1",
     "optimizer.weight_decay=0",
+    "guard.spike_mad=0.1",
+    "guard.window=8",
 )
 
 
@@ -31,12 +34,12 @@ def steps_of(trained, event):
 
 
 def test_checkpoints_are_saved_and_kept_as_configured(trained):
-    assert steps_of(trained, "checkpoint") == [2, 4, 5]
-    assert [path.name for path in (trained.run_dir / "checkpoints").iterdir()] == ["step-00000005"]
+    assert steps_of(trained, "checkpoint") == [5, 10, 12]
+    assert [path.name for path in (trained.run_dir / "checkpoints").iterdir()] == ["step-00000012"]
 
 
 def test_metrics_are_logged_as_configured(trained):
-    assert steps_of(trained, "metrics") == [3, 5]
+    assert steps_of(trained, "metrics") == [3, 6, 9, 12]
 
 
 def test_steps_on_images_train_the_spatial_layers_alone_and_the_bundle_has_the_chosen_type(trained):
@@ -45,3 +48,10 @@ def test_steps_on_images_train_the_spatial_layers_alone_and_the_bundle_has_the_c
     assert {value.dtype for value in end.values()} == {torch.bfloat16}
     changed = {kind_of(name) for name, value in end.items() if not torch.equal(value, start[name].bfloat16())}
     assert changed == {"spatial"}
+
+
+def test_steps_whose_loss_is_above_the_limit_are_skipped(trained):
+    """So small a number of deviations that about half of the usual losses are."""
+    dumps = [read_dump(path) for path in (trained.run_dir / "guard").iterdir()]
+    assert dumps and {dump.step for dump in dumps} <= {9, 10, 11, 12}
+    assert all(dump.limit is not None and dump.loss > dump.limit for dump in dumps)
