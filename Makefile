@@ -37,6 +37,8 @@ options-plan := PRESET GPUS GPU_MEMORY PRICE SET CONFIG DATA RATE LIKE DECODE_RA
 arguments-plan := STAGE
 options-train := PRESET SET CONFIG DATA OUT ADDRESS ENVIRONMENT LAUNCHER GPUS METRICS_PORT PROFILE +PRINT_CONFIG +PRINT_INITIALISATION +VERBOSE +JSON
 arguments-train := STAGE
+arguments-checkpoints := ACTION RUN
+options-checkpoints := STEP OUT +EMA +RAW +JSON
 options-animate := OUT BUNDLE PRESET STEPS ETA TEXT_GUIDANCE IMAGE_GUIDANCE FPS PLAYBACK SEED COUNT FRAMES LAST +LOOP CODEC ENCODERS REQUIRE_SIGNER SERVER API_KEY_FILE +JSON
 arguments-animate := IMAGE PROMPT
 options-serve := FROM MODEL HOST PORT KEYS REPLICAS STATE CONFIG SET PRESET ADDRESS
@@ -67,7 +69,7 @@ options-jobs := ADDRESS +JSON
 arguments-jobs := ACTION JOB
 options-doctor := ADDRESS DATA ENVIRONMENT +JSON
 arguments-doctor := RUN
-VERBS := data inspect verify encode score takedown plan train animate serve evaluate compare promote rollback lineage export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
+VERBS := data inspect verify encode score takedown plan train checkpoints animate serve evaluate compare promote rollback lineage export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
 
 # $(call variables,TARGET): what the user may give.
 variables = $(sort $(arguments-$(1)) $(patsubst +%,%,$(patsubst :%,%,$(options-$(1)))))
@@ -120,7 +122,7 @@ read_options = options=(); \
 VERB = $(read_options) $(BIN)/animatic
 OPTIONS = "$${options[@]}"
 
-.PHONY: help setup demo prior data inspect verify encode score takedown plan train animate serve evaluate compare promote rollback lineage export sign verify-signature \
+.PHONY: help setup demo prior data inspect verify encode score takedown plan train checkpoints animate serve evaluate compare promote rollback lineage export sign verify-signature \
 	study import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference dashboards \
 	bench mutants image clean
 
@@ -237,6 +239,10 @@ import-checkpoint: setup ## published weights → a bundle: CHECKPOINT=model.ckp
 export-checkpoint: setup ## a bundle → published weights: BUNDLE=folder [OUT=model.ckpt]
 	$(call need,BUNDLE,make export-checkpoint BUNDLE=folder [OUT=model.ckpt])
 	@$(VERB) export-checkpoint --as="$${AS:-dynamicrafter}" $(OPTIONS) -- "$$BUNDLE"
+
+checkpoints: setup ## checkpoints of a run: RUN=folder [ACTION=list|verify|export STEP=n OUT=bundle]
+	$(call need,RUN,make checkpoints RUN=runs/NAME [ACTION=list|verify|export])
+	@$(VERB) checkpoint $(OPTIONS) -- "$${ACTION:-list}" $(call given,RUN)
 
 jobs: setup ## jobs of a cluster: ADDRESS=http://HEAD:8265 [ACTION=list|logs|stop JOB=id]
 	@$(VERB) jobs $(OPTIONS) -- "$${ACTION:-list}" $(call given,JOB)

@@ -28,6 +28,7 @@ ARGUMENTS = {
     "takedown": ["DATA"],
     "plan": [],
     "train": [],
+    "checkpoints": ["ACTION", "RUN"],
     "animate": ["IMAGE", "PROMPT"],
     "serve": [],
     "evaluate": ["DATA"],
@@ -46,7 +47,7 @@ ARGUMENTS = {
     "prior": [],
     "doctor": [],
 }
-VERBS = {"data": "ingest", "prior": "demo"}  # others: the target's name
+VERBS = {"data": "ingest", "prior": "demo", "checkpoints": "checkpoint"}  # others: the target's name
 # Options that a target does not do without.
 NEEDED = {
     "encode": ["OUT"],

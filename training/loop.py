@@ -26,7 +26,7 @@ from training.parts import assemble
 from training.processes.environment import Environment, gathered_environment
 from training.processes.group import ProcessGroup, join_process_group
 from training.processes.preflight import Setup, check_equal_setups
-from training.publish import finished_bundle, finished_result, publish
+from training.publish import Training, finished_bundle, finished_result, publish
 from training.result import TrainResult
 from training.run_folder import RunFolder
 from training.run_lock import only_run
@@ -248,8 +248,16 @@ class _Run:
         if bundle is not None:
             return bundle.id
         check = self._token.check
+        training = Training(
+            config,
+            parts.initialisation,
+            source,
+            step=config.train.steps,
+            averaged=parts.ema is not None,
+            continuation=parts.continuation,
+        )
         with superseding(self._token):
-            return publish(folder, weights, config, parts.initialisation, source, parts.continuation, check)
+            return publish(folder, weights, training, check)
 
     def _announce(self, begun: int, environment: Environment, warnings: Sequence[str]) -> None:
         if not self._group.is_first:

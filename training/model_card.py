@@ -15,20 +15,34 @@ from training.stages import STAGES
 _CURVE_POINTS = 12
 
 
-def model_card(config: RunConfig, initialisation: Initialisation, dataset_digest: str, journal: Path) -> str:
-    """The origin of the bundle, its recipe, and the loss over the run (of this ``journal``), in Markdown."""
+def model_card(
+    config: RunConfig,
+    initialisation: Initialisation,
+    dataset_digest: str,
+    journal: Path,
+    *,
+    step: int,
+    averaged: bool,
+) -> str:
+    """The origin of the bundle, its recipe, and the loss over the run (of this ``journal``), in Markdown.
+
+    Args:
+        step: after which the weights were taken.
+        averaged: whether they are the averaged ones.
+    """
     stage = STAGES[config.stage]
     parameters = sum(math.prod(transfer.shape) for transfer in initialisation.transfers.values())
-    averaged = f"average with decay {config.train.ema_decay}" if config.train.ema_decay else "last step"
+    kind = f"average with decay {config.train.ema_decay}" if averaged else "last step"
+    steps = f"{step:,}" if step == config.train.steps else f"{step:,} of {config.train.steps:,}"
     rows = [
         ("Stage", f"{stage.number} ({stage.name})"),
         ("Preset", config.preset),
         ("Parameters", f"{parameters:,}"),
         ("Trained", ", ".join(sorted(stage.trains)) + _widened(config)),
         ("Clip", f"{config.model.frames} frames of {config.model.height}x{config.model.width}"),
-        ("Steps", f"{config.train.steps:,} of batch {_batches(config)}"),
+        ("Steps", f"{steps} of batch {_batches(config)}"),
         ("Learning rate", f"{config.optimizer.lr:g}"),
-        ("Weights", averaged),
+        ("Weights", kind),
         ("Dataset digest", dataset_digest),
         ("Base bundle", initialisation.base or "none"),
         ("Parent bundle", initialisation.parent or "none"),
@@ -39,7 +53,7 @@ def model_card(config: RunConfig, initialisation: Initialisation, dataset_digest
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return card_head(config.model, config.preset) + (
         f"# {config.preset}, stage {stage.number}: {stage.name}\n\n| | |\n|---|---|\n{table}\n\n"
-        f"## Training loss\n\n{_loss_table(journal)}\n"
+        f"## Training loss\n\n{_loss_table(journal, step)}\n"
     )
 
 
@@ -52,9 +66,9 @@ def _widened(config: RunConfig) -> str:
     return f", and {', '.join(config.train.trainable)}" if config.train.trainable else ""
 
 
-def _loss_table(journal: Path) -> str:
-    """Means over equal stretches of the run."""
-    points = curves(journal).get("train/loss", [])
+def _loss_table(journal: Path, last: int) -> str:
+    """Means over equal stretches of the run, up to its ``last`` step."""
+    points = [point for point in curves(journal).get("train/loss", []) if point[0] <= last]
     if not points:
         return "No losses were recorded."
     size = max(1, -(-len(points) // _CURVE_POINTS))

@@ -1,14 +1,24 @@
 """The end of a run: its weights become a bundle, once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from core.disk_errors import explaining_full_disk
 from core.errors import AnimaticError
-from models.bundle import Bundle, BundleExtra, BundleOrigin, ContinuedRun, open_bundle, write_bundle
-from training.batch_source import BatchSource
+from models.bundle import (
+    Bundle,
+    BundleExtra,
+    BundleOrigin,
+    ContinuedRun,
+    TrainedOn,
+    open_bundle,
+    write_bundle,
+)
 from training.config import RunConfig, config_hash
 from training.continuation import Continuation, find_continuation
 from training.initialisation import Initialisation, SourceBundles, open_source_bundles
@@ -92,74 +102,110 @@ def finished_result(
     return TrainResult(bundle_id, folder.bundle, config.train.steps, None, config.train.steps)
 
 
+class TrainingData(Protocol):
+    """The data that weights were trained on; see :class:`training.batch_source.BatchSource`."""
+
+    @property
+    def digest(self) -> str:
+        """Identifies the data."""
+        ...
+
+    @property
+    def datasets(self) -> Sequence[TrainedOn]:
+        """What :attr:`digest` is computed from."""
+        ...
+
+
+@dataclass(frozen=True)
+class Training:
+    """Where the weights of a bundle come from.
+
+    Attributes:
+        step: after which they are taken.
+        averaged: whether they are the averaged ones.
+        continuation: the checkpoint of another run that the run began with.
+    """
+
+    config: RunConfig
+    initialisation: Initialisation
+    data: TrainingData
+    step: int
+    averaged: bool
+    continuation: Continuation | None = None
+
+
 def publish(
     folder: RunFolder,
     weights: Mapping[str, Tensor],
-    config: RunConfig,
-    initialisation: Initialisation,
-    source: BatchSource,
-    continuation: Continuation | None = None,
+    training: Training,
     before_commit: Callable[[], None] | None = None,
+    target: Path | None = None,
 ) -> str:
-    """Write the bundle of a run.
+    """Write a bundle of a run.
 
     Args:
+        folder: of the run, whose journal is the source of the losses in the model card.
         weights: the whole network by name.
-        source: the data that they were trained on.
-        continuation: the checkpoint of another run that it began with.
         before_commit: called just before the bundle appears; what it raises keeps it from appearing.
+        target: None for the run's own bundle.
 
     Returns:
         The bundle's id.
 
-    Raises ValueError when weights are missing or unknown, AnimaticError when the run has a bundle already or
-    its disk is full.
+    Raises ValueError when weights are missing or unknown, AnimaticError when there is a bundle already or the
+    disk is full.
     """
+    config, initialisation = training.config, training.initialisation
     keys = {name: transfer.key for name, transfer in initialisation.transfers.items()}
     if set(keys) != set(weights):
         raise ValueError(f"weights and network differ: {sorted(set(keys) ^ set(weights))[:3]}")
-    size = _DTYPES[config.train.bundle_dtype].itemsize
+    resumes = "" if target else ", which resumes from the last checkpoint"
+    target, dtype = target or folder.bundle, _DTYPES[config.train.bundle_dtype]
     with explaining_full_disk(
-        folder.path,
+        target.parent,
         "the bundle",
-        size * sum(value.numel() for value in weights.values()),
-        "free space, then rerun the same command, which resumes from the last checkpoint",
+        dtype.itemsize * sum(value.numel() for value in weights.values()),
+        f"free space, then rerun the same command{resumes}",
     ):
         return write_bundle(
-            folder.bundle,
+            target,
             {keys[name]: value for name, value in weights.items()},
             BundleOrigin(
                 architecture=config.model,
                 stage=config.stage,
                 preset=config.preset,
                 config_hash=config_hash(config),
-                dataset_digest=source.digest,
+                dataset_digest=training.data.digest,
                 parent=initialisation.parent or initialisation.base,
                 sampling=config.validation.sampling,
-                extra=_origin(config, initialisation, source, continuation),
+                extra=_origin(training),
             ),
-            model_card=model_card(config, initialisation, source.digest, folder.journal),
-            dtype=_DTYPES[config.train.bundle_dtype],
+            model_card=model_card(
+                config,
+                initialisation,
+                training.data.digest,
+                folder.journal,
+                step=training.step,
+                averaged=training.averaged,
+            ),
+            dtype=dtype,
             before_commit=before_commit,
         )
 
 
-def _origin(
-    config: RunConfig,
-    initialisation: Initialisation,
-    source: BatchSource,
-    continuation: Continuation | None,
-) -> BundleExtra:
+def _origin(training: Training) -> BundleExtra:
     """Where the weights came from, beyond the bundle's own fields."""
-    extra = BundleExtra(seed=config.seed, steps=config.train.steps, ema=config.train.ema_decay)
+    config, initialisation, data = training.config, training.initialisation, training.data
+    decay = config.train.ema_decay if training.averaged else None
+    extra = BundleExtra(seed=config.seed, steps=training.step, ema=decay)
     if initialisation.base and initialisation.parent:
         extra["base"] = initialisation.base
-    if source.datasets and [data["digest"] for data in source.datasets] != [source.digest]:
-        extra["datasets"] = list(source.datasets)
-    if continuation is not None:
+    if data.datasets and [each["digest"] for each in data.datasets] != [data.digest]:
+        extra["datasets"] = list(data.datasets)
+    if training.continuation is not None:
         extra["continued"] = ContinuedRun(
-            checkpoint=continuation.digest,
-            step=continuation.manifest.step,
-            config_hash=continuation.config_hash,
+            checkpoint=training.continuation.digest,
+            step=training.continuation.manifest.step,
+            config_hash=training.continuation.config_hash,
         )
     return extra

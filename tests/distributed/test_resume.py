@@ -16,6 +16,7 @@ from tests.support.coded_clips import build_dataset
 from tests.support.process_group import WorkerError, Workers
 from tests.support.training_jobs import run_stage, small_config, write_config
 from tests.support.waiting import wait_until
+from training.checkpoint_export import export_checkpoint
 from training.checkpoints import complete_checkpoints, find_damage
 from training.initialisation import initialise
 from training.journal import curves, read_journal
@@ -125,6 +126,32 @@ def test_a_bundle_contains_the_average_of_the_weights(train_in_pair):
     assert any(not torch.equal(last[name], begun[name]) for name in last)
     for name, value in averaged.items():
         torch.testing.assert_close(value, begun[name].lerp(last[name], 1 - decay), rtol=0, atol=1e-6)
+
+
+def test_a_checkpoint_is_exported_as_the_bundle_that_its_run_would_end_with(undisturbed, tmp_path):
+    last = undisturbed.run_dir / "checkpoints" / "step-00000006"
+    expected = open_bundle(undisturbed.bundle)
+    exported = export_checkpoint(last, tmp_path / "averaged")
+    assert exported.averaged and exported.step == 6
+    bundle = open_bundle(exported.folder, verify=True)
+    assert bundle.info.extra == expected.info.extra and bundle.info.config_hash == expected.info.config_hash
+    assert bundle.info.dataset_digest == expected.info.dataset_digest
+    assert all(torch.equal(value, bundle.state()[key]) for key, value in expected.state().items())
+    raw = open_bundle(export_checkpoint(last, tmp_path / "raw", averaged=False).folder)
+    assert raw.info.extra["ema"] is None
+    assert any(not torch.equal(value, raw.state()[key]) for key, value in expected.state().items())
+    earlier = export_checkpoint(last.with_name("step-00000004"), tmp_path / "earlier")
+    assert open_bundle(earlier.folder).info.extra["steps"] == 4
+    card = (earlier.folder / "README.md").read_text()
+    assert "| Steps | 4 of 6 of batch 4 |" in card and "4 to 4" in card and "6 to 6" not in card
+
+
+def test_frozen_weights_of_an_exported_checkpoint_are_those_of_the_parent(recipe, tmp_path):
+    (checkpoint,) = complete_checkpoints(recipe[3].run_dir / "checkpoints")
+    exported = open_bundle(export_checkpoint(checkpoint, tmp_path / "bundle").folder).state()
+    assert all(
+        torch.equal(value, exported[key]) for key, value in open_bundle(recipe[3].bundle).state().items()
+    )
 
 
 def test_samples_are_written_at_each_interval(undisturbed):

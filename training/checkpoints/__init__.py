@@ -14,7 +14,7 @@ from training.checkpoints.manifest import (
     find_damage,
     read_manifest,
 )
-from training.checkpoints.names import complete_checkpoints
+from training.checkpoints.names import complete_checkpoints, step_of
 
 if TYPE_CHECKING:
     from training.checkpoints.format1 import FirstFormat
@@ -36,6 +36,7 @@ __all__ = [
     "complete_checkpoints",
     "find_damage",
     "read_manifest",
+    "step_of",
     "whole_tensors",
 ]
 
