@@ -97,8 +97,9 @@ def resume(
     found = checkpoint
     group.together(lambda: _check_step(found, steps))
     checkpoints.load(checkpoint, states, of_another_run=begins)
-    journal.record(checkpoint.step, events.Resumed(uri=str(checkpoint.path), digest=checkpoint.digest))
-    logger.info("resumed from %s", checkpoint.path)
+    change = checkpoints.change(checkpoint)
+    journal.record(checkpoint.step, events.Resumed(str(checkpoint.path), checkpoint.digest, change))
+    logger.info("resumed from %s%s", checkpoint.path, f", {change}" if change else "")
     return checkpoint.step
 
 

@@ -117,11 +117,16 @@ class CheckpointSaved:
 
 @dataclass(frozen=True)
 class Resumed:
-    """The run continues from this checkpoint; later steps are repeated."""
+    """The run continues from this checkpoint; later steps are repeated.
+
+    Attributes:
+        change: who wrote it and who continues it, where these differ.
+    """
 
     event: ClassVar[str] = "resume"
     uri: str
     digest: str
+    change: str | None = None
 
 
 @dataclass(frozen=True)

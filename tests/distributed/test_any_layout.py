@@ -10,6 +10,7 @@ import pytest
 from models.bundle import open_bundle
 from tests.support.process_group import WorkerError, Workers
 from tests.support.training_jobs import run_stage, small_config, write_config
+from training.journal import read_journal
 
 # Rounded sums of bf16 differ with the micro-batch; Adam turns them into steps of up to the learning rate.
 SETTINGS = ("train.ema_decay=0.9", "train.image_batches=0", "train.checkpoint_every=1", "optimizer.lr=3e-5")
@@ -20,6 +21,11 @@ TOLERANCE = 1e-4
 class Layout:
     processes: int
     zero_stage: int
+
+
+def words(layout: Layout) -> str:
+    workers = "worker" if layout.processes == 1 else "workers"
+    return f"{layout.processes} {workers} with ZeRO stage {layout.zero_stage}"
 
 
 @dataclass
@@ -50,6 +56,11 @@ class Runs:
         for number, layout in enumerate(layouts, 1):
             until = steps * number // len(layouts)
             last = self.train(changed, layout, *sets, steps=steps, until=until)
+        resumed = [entry for entry in read_journal(changed / "journal.jsonl") if entry.event == "resume"]
+        assert [entry.content["change"] for entry in resumed] == [
+            f"written by {before}, continued by {after}"
+            for before, after in zip(map(words, layouts), map(words, layouts[1:]), strict=False)
+        ]
         assert last and last == pytest.approx({step: losses[step] for step in last}, abs=TOLERANCE)
         expected, got = (open_bundle(folder / "bundle").state() for folder in (whole, changed))
         assert max(float((expected[key] - got[key]).abs().max()) for key in expected) < TOLERANCE

@@ -50,6 +50,16 @@ class Layout(NamedTuple):
     precision: str
     trajectory_1: str = ""
 
+    def change_from(self, manifest: "Manifest") -> str | None:
+        """Who wrote a checkpoint and who continues it, in words; None where their layouts are equal."""
+        before, stage = manifest.world_size, manifest.zero_stage
+        if stage is None or (before, stage) == (self.world_size, self.zero_stage):
+            return None
+        return (
+            f"written by {before} {_workers(before)} with ZeRO stage {stage}, continued by {self.world_size} "
+            f"{_workers(self.world_size)} with ZeRO stage {self.zero_stage}"
+        )
+
 
 class FileRecord(BaseModel):
     """A file as it was written."""
@@ -102,6 +112,10 @@ class Manifest(CheckpointIdentity):
         if self.format == 1:
             expected["trajectory"] = layout.trajectory_1
         return [name for name, value in expected.items() if getattr(self, name) != value]
+
+
+def _workers(count: int) -> str:
+    return "worker" if count == 1 else "workers"
 
 
 class _Format(BaseModel):

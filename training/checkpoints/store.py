@@ -148,6 +148,10 @@ class CheckpointStore:
             for state in states:
                 state.restore(reader)
 
+    def change(self, checkpoint: Checkpoint) -> str | None:
+        """Who wrote a checkpoint and who continues it, where these differ."""
+        return self._layout.change_from(read_manifest(checkpoint.path))
+
     def _open(self, checkpoint: Checkpoint, of_another_run: bool) -> StateReader:
         manifest = read_manifest(checkpoint.path)
         self._check_origin(checkpoint, manifest, of_another_run)
