@@ -6,6 +6,7 @@ import torch
 from models.bundle import open_bundle
 from models.network.parameter_names import internal_state
 from tests.support.training_jobs import small_config
+from training.checkpoints import read_manifest
 from training.guard.dump import read_dump
 from training.initialisation import initialise
 from training.journal import read_journal
@@ -17,6 +18,8 @@ SETS = (
     "train.keep_checkpoints=1",
     "train.log_every=3",
     "train.bundle_dtype=bf16",
+    "train.ema_decay=0.5",
+    "train.ema_start=11",
     "train.image_batches=1",
     "optimizer.weight_decay=0",
     "guard.spike_mad=0.1",
@@ -36,6 +39,13 @@ def steps_of(trained, event):
 def test_checkpoints_are_saved_and_kept_as_configured(trained):
     assert steps_of(trained, "checkpoint") == [5, 10, 12]
     assert [path.name for path in (trained.run_dir / "checkpoints").iterdir()] == ["step-00000012"]
+
+
+def test_checkpoints_contain_the_state_of_the_average_and_of_the_guard(trained):
+    counters = read_manifest(trained.run_dir / "checkpoints" / "step-00000012").counters
+    # Of an average that begins later than the run, whether it has begun.
+    assert counters["ema/begun"] is True
+    assert counters["guard/round"] == counters["guard/rollbacks"] == 0
 
 
 def test_metrics_are_logged_as_configured(trained):

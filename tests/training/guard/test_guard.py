@@ -7,9 +7,11 @@ import pytest
 
 from core.errors import AnimaticError
 from tests.support.guarding import GuardedRun, saved_state, step_result
-from training.guard import RollBack
+from training.guard import Guard, RollBack
 from training.guard import guard as guard_module
 from training.guard.dump import read_dump
+from training.journal import Journal
+from training.processes.group import ProcessGroup
 from training.run_folder import RunFolder
 
 WINDOW = ("guard.spike_mad=4", "guard.window=8")
@@ -127,6 +129,17 @@ def test_a_resumed_guard_decides_alike(make):
         with pytest.raises(RollBack) as raised:
             run.steps(9.0, begin=15)
         assert (raised.value.before, raised.value.data_round, raised.value.rollbacks) == (13, 2, 2)
+
+
+def test_one_process_alone_contributes_the_losses(make, tmp_path):
+    run = make(*WINDOW)
+    run.steps(*USUAL)
+    (piece,) = run.guard.pieces().values()
+    assert piece.values.tolist() == pytest.approx(USUAL) and (piece.start, piece.whole) == (0, len(USUAL))
+    other = Guard(run.config, run.folder, ProcessGroup(1, 2), Journal(None))
+    other.restore(saved_state(run))
+    assert other.limit == run.guard.limit and not other.pieces()
+    assert other.counters() == run.guard.counters()
 
 
 def test_a_run_that_continues_another_goes_on_with_its_data_and_has_all_rollbacks(make):
