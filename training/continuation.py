@@ -65,6 +65,11 @@ def find_continuation(config: RunConfig, *, verify: bool = True) -> Continuation
             f"init.checkpoint {path} is of a run with other settings than this one ({', '.join(differing)}): "
             "only those of `optimizer` may differ"
         )
+    if manifest.format == 1 and config.optimizer.weight_decay_on != "all":
+        raise AnimaticError(
+            f"init.checkpoint {path} is of format 1, whose optimizer state is of all parameters together: "
+            "continue it with optimizer.weight_decay_on=all, and choose matrices from its next checkpoint on"
+        )
     return Continuation(path, manifest, sha256(path / MANIFEST), config_hash(earlier))
 
 

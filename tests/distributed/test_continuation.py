@@ -14,6 +14,7 @@ from orchestration.registry import Ledger
 from tests.support.process_group import WorkerError
 from tests.support.training_jobs import small_config
 from training.config import config_hash
+from training.config.identity import trajectory_hash_1
 from training.continuation import find_continuation
 from training.journal import curves, read_journal
 
@@ -56,6 +57,7 @@ def test_each_setting_of_the_optimizer_takes_effect(train_in_pair, zero_stage):
     original = train_in_pair(small_config(0, *LENGTH, *sets))
     results = [weights(original.run_dir)]
     others = ["lr=2e-4", "betas=[0.5,0.6]", "weight_decay=0.9", "eps=1e-3", "grad_clip=1e-2"]
+    others += ["weight_decay_on=matrices", "schedule=linear"]
     for other in others:
         continued = train_in_pair(continuing(original, *sets, f"optimizer.{other}"))
         results.append(weights(continued.run_dir))
@@ -127,6 +129,19 @@ def test_what_is_no_checkpoint_is_refused(original, tmp_path):
         find_continuation(config)
     with pytest.raises(AnimaticError, match=r"cannot be used: .*manifest\.json is missing"):
         find_continuation(small_config(0, f"init.checkpoint={tmp_path}"))
+
+
+def test_a_checkpoint_of_format_1_has_no_groups_of_parameters(original, tmp_path):
+    copy = tmp_path / "run" / "checkpoints" / "step-00000002"
+    shutil.copytree(checkpoint_of(original), copy)
+    shutil.copy(original.run_dir / "config.yaml", tmp_path / "run")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest |= {"format": 1, "trajectory": trajectory_hash_1(original.config)}
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    sets = (*LENGTH, f"init.checkpoint={copy}")
+    assert find_continuation(small_config(0, *sets)) is not None
+    with pytest.raises(AnimaticError, match=r"is of format 1.*weight_decay_on=all"):
+        find_continuation(small_config(0, *sets, "optimizer.weight_decay_on=matrices"))
 
 
 def test_the_advice_after_bad_gradients_can_be_followed(train_in_pair, tmp_path):
