@@ -62,22 +62,30 @@ def export_checkpoint(checkpoint: Path, target: Path, *, averaged: bool | None =
     config = load(folder.config)
     if trajectory_hash(config) != manifest.trajectory:
         raise AnimaticError(f"{folder.config} is not the configuration that {checkpoint} was written with")
-    kept = config.train.ema_decay is not None
+    reader = ShardReader(checkpoint, manifest)
+    kept = any(key.startswith("ema/") for key in reader.keys)
     if averaged and not kept:
-        raise AnimaticError(f"checkpoint {checkpoint} has no averaged weights (train.ema_decay): use --raw")
+        raise AnimaticError(
+            f"checkpoint {checkpoint} has no averaged weights (train.ema_decay, train.ema_start): use --raw"
+        )
     averaged = kept if averaged is None else averaged
-    bundle = _write(checkpoint, manifest, config, folder, target, averaged)
+    bundle = _write(reader, manifest, config, folder, target, averaged)
     return ExportedCheckpoint(bundle, target, manifest.step, averaged)
 
 
 def _write(
-    checkpoint: Path, manifest: Manifest, config: RunConfig, folder: RunFolder, target: Path, averaged: bool
+    reader: ShardReader,
+    manifest: Manifest,
+    config: RunConfig,
+    folder: RunFolder,
+    target: Path,
+    averaged: bool,
 ) -> str:
     _, initialisation = initialise(config)
-    _check_sources(initialisation, manifest, checkpoint)
+    _check_sources(initialisation, manifest, reader.folder)
     trained = trainable_names(config, list(initialisation.transfers))
     shapes = {name: initialisation.transfers[name].shape for name in trained}
-    values = whole_tensors(ShardReader(checkpoint, manifest), "ema" if averaged else "master", shapes)
+    values = whole_tensors(reader, "ema" if averaged else "master", shapes)
     weights = initialisation.only(initialisation.transfers.keys() - shapes.keys()).with_trained(values)
     training = Training(
         config,

@@ -253,7 +253,7 @@ class _Run:
             parts.initialisation,
             source,
             step=config.train.steps,
-            averaged=parts.ema is not None,
+            averaged=parts.ema is not None and parts.ema.values is not None,
             continuation=parts.continuation,
         )
         with superseding(self._token):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 
 import av
 import numpy as np
@@ -57,6 +58,29 @@ def test_killed_run_resumes_bit_equal(undisturbed, pair, tmp_path):
         curves(run_dir / "journal.jsonl")["train/loss"]
         == curves(undisturbed.run_dir / "journal.jsonl")["train/loss"]
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("zero_stage", [1, 2, 3])
+def test_sixty_steps_with_a_killed_rank_are_those_without(train_in_pair, tmp_path, zero_stage, precision):
+    """One of the processes is killed after step 20; the other one, which then waits for it, is ended."""
+    layout = (f"train.zero_stage={zero_stage}", f"train.precision={precision}")
+    config = small_config(0, *layout, "train.steps=60", "train.checkpoint_every=20", "train.ema_decay=0.9")
+    whole, run_dir = train_in_pair(config), tmp_path / "run"
+    with Workers(2, tmp_path / "first") as workers:
+        job = workers.start(
+            run_stage,
+            write_config(config, tmp_path / "config.yaml"),
+            str(run_dir),
+            {"signal_after": [1, 23, signal.SIGKILL, 1]},
+        )
+        with pytest.raises(WorkerError, match="did not finish"):
+            workers.wait(job)
+    again = train_in_pair(config, run_dir)
+    assert min(again.losses) == 21 and again.losses == {step: whole.losses[step] for step in range(21, 61)}
+    expected, got = open_bundle(whole.bundle).state(), open_bundle(again.bundle).state()
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
 
 
 @pytest.mark.parametrize(
