@@ -24,6 +24,8 @@ from training.config.identity import trajectory_hash_1, trajectory_values
 from training.journal import Journal
 from training.processes.group import ProcessGroup
 from training.run_folder import RunFolder
+from training.upload.download import later_checkpoint
+from training.upload.uploader import CheckpointUploader
 
 logger = logging.getLogger(__name__)
 
@@ -81,11 +83,14 @@ def resume(
     journal: Journal,
     group: ProcessGroup,
     before: int | None = None,
+    uploads: CheckpointUploader | None = None,
 ) -> int | None:
     """Restore the newest complete checkpoint of a run, else that of the run it continues. Collective.
 
     Args:
         steps: of the whole run.
+        uploads: in the first process, to the remote folder that may have a later one; a checkpoint that it
+            lacks is uploaded.
         before: only checkpoints of an earlier step; None for any.
 
     Returns:
@@ -93,7 +98,18 @@ def resume(
 
     Raises AnimaticError when the checkpoint does not fit, or is of a later step than ``steps``.
     """
-    checkpoint = checkpoints.newest(lambda text: journal.record(0, events.Warned(text)), before)
+
+    def warn(text: str) -> None:
+        journal.record(0, events.Warned(text))
+
+    local = checkpoints.newest(warn, before)
+
+    def newest() -> Checkpoint | None:
+        if uploads is None:
+            return local
+        return later_checkpoint(uploads.checkpoints, checkpoints, local, before, warn)
+
+    checkpoint = group.from_first(group.together(newest))
     begins = checkpoint is None and continuation is not None
     if checkpoint is None and continuation is not None:
         checkpoint = Checkpoint(continuation.manifest.step, continuation.path, continuation.digest)
@@ -102,6 +118,8 @@ def resume(
     found = checkpoint
     group.together(lambda: _check_step(found, steps))
     checkpoints.load(checkpoint, states, of_another_run=begins)
+    if uploads is not None and not begins:
+        uploads.submit(checkpoint.step, checkpoint.path, checkpoint.digest)
     change = checkpoints.change(checkpoint)
     journal.record(checkpoint.step, events.Resumed(str(checkpoint.path), checkpoint.digest, change))
     logger.info("resumed from %s%s", checkpoint.path, f", {change}" if change else "")

@@ -44,6 +44,7 @@ class Phase(IntEnum):
     MEASURING_LOSS = 6
     DRAWING_SAMPLES = 7
     WRITING_BUNDLE = 8
+    UPLOADING = 9
 
     @property
     def words(self) -> str:

@@ -107,9 +107,25 @@ class SampleDrawn:
 
 @dataclass(frozen=True)
 class CheckpointSaved:
-    """A checkpoint is complete; ``seconds``: that writing it took."""
+    """A checkpoint is complete.
+
+    Attributes:
+        seconds: from the end of its step until it was complete.
+        pause_s: seconds of these in which training waited; None in journals of earlier versions.
+    """
 
     event: ClassVar[str] = "checkpoint"
+    uri: str
+    digest: str
+    seconds: float
+    pause_s: float | None = None
+
+
+@dataclass(frozen=True)
+class CheckpointUploaded:
+    """A checkpoint is complete at ``uri`` too; ``seconds``: that its upload took."""
+
+    event: ClassVar[str] = "upload"
     uri: str
     digest: str
     seconds: float

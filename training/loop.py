@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor
@@ -110,9 +111,10 @@ def _train(
         if finished is not None:
             return finished
         run = _Run(config, folder, source, group, control, token, notices, on_progress, on_checkpoint)
-        resumed_from = run.resume()
-        run.train(begun=resumed_from or 0)
-        bundle_id, final_loss = run.publish(), run.metrics.get("train/loss")
+        with run.saving():
+            resumed_from = run.resume()
+            run.train(begun=resumed_from or 0)
+            bundle_id, final_loss = run.publish(), run.metrics.get("train/loss")
     return TrainResult(bundle_id, folder.bundle, config.train.steps, final_loss, resumed_from)
 
 
@@ -145,6 +147,15 @@ class _Run:
         self._saving = Saving(config, self._parts, group, control, token, on_checkpoint)
         self.metrics: dict[str, float] = {}
 
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Inside, a checkpoint in progress is waited for where an error ends the run."""
+        try:
+            yield
+        except BaseException:
+            self._saving.abandon()
+            raise
+
     def resume(self, before: int | None = None) -> int | None:
         """Continue from the newest checkpoint, of an earlier step than ``before``; its step, or None without
         one. Collective."""
@@ -158,6 +169,7 @@ class _Run:
             parts.journal,
             self._group,
             before,
+            parts.uploads,
         )
 
     def train(self, begun: int) -> None:
@@ -175,11 +187,13 @@ class _Run:
     def _roll_back(self, back: RollBack) -> int:
         """Go back to the newest checkpoint of before the skipped steps; its step. Collective."""
         guard, checkpoints, journal = self._parts.guard, self._parts.checkpoints, self._parts.journal
+        self._saving.finish()
         begun = self.resume(back.before)
         if begun is None:
             raise AnimaticError(guard.without_checkpoint(back))
         guard.go_on(back)
         checkpoints.delete_after(begun)
+        self._saving.discard_after(begun)
         journal.record(begun, events.RolledBack(from_step=back.step, data_round=back.data_round))
         logger.info("went back from step %d to %d, round %d of the data", back.step, begun, back.data_round)
         return begun
@@ -223,6 +237,7 @@ class _Run:
         """Write the metrics of the steps since the last report to the journal. Collective."""
         backend = self._parts.backend
         self.metrics = self._parts.meter.report(EngineState(backend.skipped_steps, backend.loss_scale))
+        self.metrics |= self._saving.figures()
         self._parts.journal.record(step, events.Metrics(self.metrics))
         for notice in self._notices():
             self._parts.journal.record(step, events.Warned(notice))
@@ -235,6 +250,7 @@ class _Run:
         weights = self._parts.whole_weights()
         bundle_id = self._group.from_first(self._group.together(lambda: self._write_bundle(weights)))
         journal.record(steps, events.BundleWritten(path=str(self._folder.bundle), id=bundle_id))
+        self._saving.finish_uploads(steps)
         journal.record(steps, events.Ended())
         journal.close()
         return bundle_id

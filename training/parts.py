@@ -8,7 +8,7 @@ from core.fencing import Token
 from models.animator import Animator
 from training.backends import DeepSpeedBackend, Ema
 from training.batch_source import BatchSource, takedowns_of
-from training.checkpoints import CheckpointIdentity, CheckpointStore, Layout, Stateful
+from training.checkpoints import CheckpointIdentity, CheckpointStore, Layout, Retention, Stateful
 from training.clock import CudaTimeline, StepClock
 from training.config import RunConfig, trajectory_hash
 from training.config.identity import trajectory_hash_1
@@ -24,6 +24,9 @@ from training.observe.flops import StepFlops
 from training.processes.group import ProcessGroup
 from training.run_folder import RunFolder
 from training.trainable import trainable_names
+from training.upload.checkpoints import RemoteCheckpoints
+from training.upload.folder import RemoteFolder
+from training.upload.uploader import CheckpointUploader
 from training.validation import Validation
 
 
@@ -35,6 +38,7 @@ class Parts:
         initialisation: with the frozen weights alone, in the first process; without weights in the others.
         ema: None where no average is kept.
         continuation: the checkpoint of another run that this one continues, if any.
+        uploads: in the first process, where ``upload.url`` is set.
     """
 
     animator: Animator
@@ -48,6 +52,7 @@ class Parts:
     guard: Guard
     continuation: Continuation | None
     checkpoints: CheckpointStore
+    uploads: CheckpointUploader | None
     validation: Validation
 
     @property
@@ -91,7 +96,7 @@ def assemble(
         _identity(config, source, initialisation, continuation),
         Layout(group.size, config.train.zero_stage, config.train.precision, trajectory_hash_1(config)),
         group,
-        config.train.keep_checkpoints,
+        Retention(config.train.keep_checkpoints, config.train.keep_every),
         token,
         takedowns_of(source),
     )
@@ -107,6 +112,7 @@ def assemble(
         guard=Guard(config, folder, group, journal, token),
         continuation=continuation,
         checkpoints=checkpoints,
+        uploads=group.together(lambda: _uploads(config) if group.is_first else None),
         validation=Validation(config, folder, source, animator, group, journal, control),
     )
 
@@ -130,6 +136,15 @@ def _meter(
         failures=lambda: source.failures,
         utilisation=use,
     )
+
+
+def _uploads(config: RunConfig) -> CheckpointUploader | None:
+    """Raises AnimaticError for a URL of an unknown kind."""
+    upload = config.upload
+    if upload.url is None:
+        return None
+    retention = Retention(upload.keep_checkpoints, config.train.keep_every)
+    return CheckpointUploader(RemoteCheckpoints(RemoteFolder(upload.url, upload.patience_s)), retention)
 
 
 def _identity(

@@ -12,6 +12,7 @@ import torch
 
 from core.errors import AnimaticError
 from tests.bench import comparisons
+from tests.bench.checkpoints import checkpoints
 from tests.bench.evaluation import evaluation
 from tests.bench.full_size import full_size
 from tests.bench.ingest import ingest
@@ -41,6 +42,7 @@ BENCHES: dict[str, Callable[[argparse.Namespace], list[Result]]] = {
     "full-size": lambda o: full_size(o.rounds, o.steps),
     "training-step": lambda o: training_steps(o.rounds),
     "training-loop": lambda o: training_loop(o.rounds),
+    "checkpoints": lambda o: checkpoints(o.rounds),
 }
 
 

@@ -12,6 +12,7 @@ from models.network.attention import attend
 from orchestration.planner.live_memory import LiveMemory
 from pipelines.loader import ClipSampling
 from tests.bench.__main__ import main
+from tests.bench.checkpoints import checkpoints
 from tests.bench.decoders import decode_with_decord, decode_with_pyav, members
 from tests.bench.evaluation import RenderedClips, measured
 from tests.bench.full_size import measure
@@ -123,3 +124,12 @@ def test_the_service_makes_every_clip_once_and_refuses_what_its_queue_has_no_roo
         "run, p50",
         "content, p50",
     ]
+
+
+@pytest.mark.slow
+def test_checkpoints_are_measured_in_blocks_of_one_run():
+    beside, within = checkpoints(2, block=2)
+    for result in (beside, within):
+        without, with_one, pause, complete = (row.seconds for row in result.rows)
+        assert min(without, with_one) > 0 and 0 < pause <= complete
+    assert within.rows[2].seconds == within.rows[3].seconds

@@ -48,6 +48,8 @@ def test_killed_run_resumes_bit_equal(undisturbed, pair, tmp_path):
     with Workers(2, tmp_path / "first") as workers:
         workers.start(run_stage, path, str(run_dir), {"wait_after": 5})
         wait_until((run_dir / "waiting").exists, 200)
+        # Which is written beside training, by processes that now do nothing else.
+        wait_until((run_dir / "checkpoints" / "step-00000004").exists, 200)
         workers.kill()
     assert max(dict(curves(run_dir / "journal.jsonl")["train/loss"])) == 5
     assert not (run_dir / "bundle").exists()

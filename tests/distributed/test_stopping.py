@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from tests.support.training_jobs import run_stage, small_config, write_config
+from training.checkpoints import find_damage
 from training.journal import read_journal
 
 LENGTH = ("train.steps=5", "train.ema_decay=0.9", "validation.count=2")
@@ -81,7 +82,18 @@ def test_a_signal_before_the_first_step_trains_nothing(stop, tmp_path):
 
 
 def test_a_signal_while_a_checkpoint_is_written_leaves_it_whole(stop, tmp_path):
-    _, message, steps = stop("train.checkpoint_every=2", signal_in=(0, "training.parts.CheckpointStore.save"))
+    """Beside training: the run stops one of the next steps, with a checkpoint of that one too."""
+    sets = ("train.checkpoint_every=2", "train.keep_checkpoints=3")
+    _, message, steps = stop(*sets, signal_in=(0, "training.parts.CheckpointStore.save"))
+    last = len(steps) + 1
+    assert 2 <= last < 5 and RESUMES.format(last) in message
+    assert checkpoints(tmp_path) == [f"step-{step:08d}" for step in sorted({2, *range(2, last, 2), last})]
+    assert all(find_damage(path) is None for path in (tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_a_signal_while_a_checkpoint_is_written_in_its_step_leaves_it_whole(stop, tmp_path):
+    sets = ("train.checkpoint_every=2", "train.background_saves=false")
+    _, message, steps = stop(*sets, signal_in=(0, "training.parts.CheckpointStore.save"))
     assert steps == [1, 2] and RESUMES.format(3) in message
     assert checkpoints(tmp_path) == ["step-00000002", "step-00000003"]
 

@@ -27,6 +27,7 @@ from tests.support.checkpoint_states import SHARD, Number, open_store
 from tests.support.recorded_files import CrashError, RecordedFiles, recorded_files
 from tests.support.stored_samples import sample
 from training.checkpoints import CheckpointStore, find_damage
+from training.checkpoints.snapshot import state_of
 from training.config import resolve
 
 TAR, MANIFEST = "shard-000000.tar", "units/unit-000000.json"
@@ -133,7 +134,7 @@ def store(root: Path, keep: int = 1) -> CheckpointStore:
 
 def test_a_checkpoint_is_its_files_then_its_manifest_then_its_name(tmp_path: Path) -> None:
     with recorded_files(tmp_path) as record:
-        store(tmp_path).save(2, [Number()])
+        store(tmp_path).save(2, state_of([Number()]))
     partial = "checkpoints/step-00000002.partial"
     assert record.calls == [
         "sync .",  # the new folder of checkpoints
@@ -151,9 +152,9 @@ def test_a_checkpoint_is_its_files_then_its_manifest_then_its_name(tmp_path: Pat
 
 
 def test_a_checkpoint_that_is_deleted_loses_its_manifest_first(tmp_path: Path) -> None:
-    store(tmp_path).save(2, [Number()])
+    store(tmp_path).save(2, state_of([Number()]))
     with recorded_files(tmp_path) as record:
-        store(tmp_path).save(4, [Number()])
+        store(tmp_path).save(4, state_of([Number()]))
     removed = [call for call in record.calls if call.startswith("remove")]
     assert removed[0] == "remove checkpoints/step-00000002/manifest.json"
     assert record.calls[record.calls.index(removed[0]) + 1] == "sync checkpoints/step-00000002"
@@ -164,10 +165,10 @@ def test_a_checkpoint_that_is_deleted_loses_its_manifest_first(tmp_path: Path) -
 def test_a_crash_at_any_moment_of_a_save_leaves_whole_checkpoints(tmp_path: Path) -> None:
     for crash_at in range(7):
         root = tmp_path / str(crash_at)
-        store(root).save(2, [Number()])
+        store(root).save(2, state_of([Number()]))
         try:
             with recorded_files(root, crash_at):
-                store(root).save(4, [Number()])
+                store(root).save(4, state_of([Number()]))
         except CrashError:
             pass
         newest = store(root).newest(lambda message: None)

@@ -8,6 +8,7 @@ import torch
 
 from core.fencing import Token
 from training.checkpoints import CheckpointIdentity, CheckpointStore, Layout
+from training.checkpoints.retention import Retention
 from training.checkpoints.state import Counters, Piece, StateReader
 from training.processes.group import ProcessGroup
 
@@ -46,6 +47,7 @@ def open_store(
     keep: int = 2,
     token: Token | None = None,
     *,
+    every: int | None = None,
     group: ProcessGroup | None = None,
     taken_down: Mapping[str, str] | None = None,
     layout: Layout = LAYOUT,
@@ -53,4 +55,6 @@ def open_store(
 ) -> CheckpointStore:
     """The checkpoints below ``root``, of a run with IDENTITY and LAYOUT unless something else is given."""
     of = IDENTITY.model_copy(update=identity)
-    return CheckpointStore(root, of, layout, group or ProcessGroup(0, 1), keep, token, taken_down)
+    return CheckpointStore(
+        root, of, layout, group or ProcessGroup(0, 1), Retention(keep, every), token, taken_down
+    )

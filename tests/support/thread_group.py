@@ -44,6 +44,10 @@ class ThreadGroup(ProcessGroup):
     def from_first(self, value: Value) -> Value:
         return self.gathered(value)[0]
 
+    def largest_later(self, value: int) -> Callable[[], int]:
+        largest = max(self.gathered(value))
+        return lambda: largest
+
     def _failures(self, error: Exception | None) -> list[tuple[str, bool] | None]:
         own = None if error is None else (str(error), isinstance(error, AnimaticError))
         return self.gathered(own)

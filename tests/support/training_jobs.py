@@ -21,6 +21,7 @@ from models.bundle import TrainedOn
 from models.network.attention import SpatialTransformer
 from tests.support.checkpoint_states import LAYOUT, Number, open_store
 from training.backends import DeepSpeedBackend, Ema
+from training.checkpoints.snapshot import state_of
 from training.clock import StepClock
 from training.config import RunConfig, dump_yaml, load, resolve
 from training.control import StoppedBySignal
@@ -144,8 +145,8 @@ def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = N
     ``waiting``), ``signal_after`` (rank, step, signal and how often: the process sends it to itself),
     ``signal_in`` (rank and a function, as ``module.name``, whose first call begins with SIGTERM to its own
     process), ``failing`` (such a function, whose first call in the process ``failing_rank`` raises),
-    ``digest`` (of the data), ``record_samples`` (True puts the weights that samples are drawn from into
-    ``drawn.pt``).
+    ``digest`` (of the data), ``begun`` (a file that exists once a step is done), ``record_samples`` (True
+    puts the weights that samples are drawn from into ``drawn.pt``).
     """
     options = options or {}
     config = load(Path(config_path))
@@ -155,6 +156,8 @@ def run_stage(config_path: str, run_dir: str, options: dict[str, Any] | None = N
     def on_progress(step: int, _: int, metrics: Any) -> None:
         loss = metrics.get("train/loss", math.nan)  # none before the first report
         losses[step] = loss if math.isfinite(loss) else None
+        if "begun" in options:
+            Path(options["begun"]).touch()
         if step == options.get("stop_after"):
             raise Interruption(f"at step {step}")
         if step == options.get("wait_after"):
@@ -287,7 +290,7 @@ def save_with_lagging_view(root: str, lagging_rank: int) -> str:
         if group.rank == lagging_rank:
             stack.enter_context(patch.object(Path, "rglob", lagging))
         store = open_store(Path(root), keep=1, group=group, layout=LAYOUT._replace(world_size=2))
-        return store.save(3, [Number(rank=group.rank, size=2)]).path.name
+        return store.save(3, state_of([Number(rank=group.rank, size=2)])).path.name
 
 
 def drive_backend(

@@ -3,20 +3,23 @@
 import itertools
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
+import training.checkpoints.store as store_module
 from core.fencing import SupersededError, Token, register_launch, superseding, take_token
 from core.files import remove_partials
 from models.bundle import BundleOrigin, open_bundle, write_bundle
 from tests.support.checkpoint_states import Number, open_store
 from tests.support.small_stages import small_config
 from training.checkpoints import find_damage, read_manifest
-from training.checkpoints.state import Piece
+from training.checkpoints.manifest import FileRecord
+from training.checkpoints.snapshot import state_of
+from training.checkpoints.state import Pieces
 from training.events import Warned
 from training.journal import Journal, read_journal
 from training.run_folder import RunFolder
@@ -50,7 +53,7 @@ class Attempt:
         with superseding(token):
             remove_partials(self.folder.path, before=token.check)
         for step in range(begun + 1, begun + steps + 1):
-            store.save(step, [Number(word=self.name)])
+            store.save(step, state_of([Number(word=self.name)]))
             journal.record(step, Warned(self.name))
         with superseding(token):
             self._publish(token.check)
@@ -110,7 +113,7 @@ def interleaved(run: Path, at: int) -> bool:
     False where the earlier one had ended before.
     """
     early = Attempt.begin(run, "early")
-    open_store(RunFolder(run).checkpoints, 1).save(1, [Number(word="before")])
+    open_store(RunFolder(run).checkpoints, 1).save(1, state_of([Number(word="before")]))
     files: dict[Path, bytes] = {}
 
     def take_over() -> None:
@@ -158,12 +161,12 @@ def test_an_attempt_that_was_overtaken_writes_nothing_more(tmp_path):
     early = Attempt.begin(tmp_path, "early")
     journal = Journal(early.folder.journal, early.token)
     store = open_store(early.folder.checkpoints, 1, early.token)
-    store.save(1, [Number(word="early")])
+    store.save(1, state_of([Number(word="early")]))
     Attempt.begin(tmp_path, "late").work(1)
     before = contents(tmp_path)
     journal.record(2, Warned("early"))
     with pytest.raises(SupersededError, match=r"was taken over by attempt 2\.1"):
-        store.save(2, [Number(word="early")])
+        store.save(2, state_of([Number(word="early")]))
     with pytest.raises(SupersededError):
         store.newest(pytest.fail)
     with pytest.raises(SupersededError):
@@ -171,35 +174,34 @@ def test_an_attempt_that_was_overtaken_writes_nothing_more(tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_an_attempt_that_was_overtaken_gathers_no_state(tmp_path):
-    class Gathered(Number):
-        def pieces(self) -> Mapping[str, Piece]:
-            pytest.fail("the state was saved")
-
+def test_an_attempt_that_was_overtaken_writes_no_shard(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "write_shard", lambda *_: pytest.fail("a shard was written"))
     early = Attempt.begin(tmp_path, "early")
     Attempt.begin(tmp_path, "late")
     store = open_store(early.folder.checkpoints, 1, early.token)
     with pytest.raises(SupersededError):
-        store.save(1, [Gathered()])
+        store.save(1, state_of([Number()]))
 
 
 def test_a_checkpoint_records_which_attempt_wrote_it(tmp_path):
     attempt = Attempt.begin(tmp_path, "early")
     store = open_store(attempt.folder.checkpoints, 1, attempt.token)
-    saved = store.save(1, [Number(word="early")])
+    saved = store.save(1, state_of([Number(word="early")]))
     assert read_manifest(saved.path).attempt == str(attempt.token.number) == "1.1"
 
 
-def test_an_attempt_that_is_overtaken_while_it_saves_leaves_no_checkpoint(tmp_path):
-    class Overtaken(Number):
-        def pieces(self) -> Mapping[str, Piece]:
-            Attempt.begin(tmp_path, "late")
-            return super().pieces()
+def test_an_attempt_that_is_overtaken_while_it_saves_leaves_no_checkpoint(tmp_path, monkeypatch):
+    real = store_module.write_shard
 
+    def overtaken(path: Path, pieces: Pieces) -> FileRecord:
+        Attempt.begin(tmp_path, "late")
+        return real(path, pieces)
+
+    monkeypatch.setattr(store_module, "write_shard", overtaken)
     early = Attempt.begin(tmp_path, "early")
     store = open_store(early.folder.checkpoints, 1, early.token)
     with pytest.raises(SupersededError):
-        store.save(1, [Overtaken()])
+        store.save(1, state_of([Number()]))
     assert list(early.folder.checkpoints.iterdir()) == []
 
 

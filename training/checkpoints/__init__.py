@@ -11,31 +11,43 @@ from training.checkpoints.manifest import (
     CheckpointIdentity,
     Layout,
     Manifest,
+    UnknownFormatError,
     find_damage,
+    parse_manifest,
     read_manifest,
 )
 from training.checkpoints.names import complete_checkpoints, step_of
+from training.checkpoints.retention import Retention
+from training.checkpoints.writer import Background
 
 if TYPE_CHECKING:
     from training.checkpoints.format1 import FirstFormat
     from training.checkpoints.reader import ShardReader, check_whole, whole_tensors
+    from training.checkpoints.snapshot import HostCopies, Snapshot, state_of
     from training.checkpoints.state import Stateful
     from training.checkpoints.store import Checkpoint, CheckpointStore
 
 __all__ = [
     "MANIFEST",
+    "Background",
     "Checkpoint",
     "CheckpointIdentity",
     "CheckpointStore",
     "FirstFormat",
+    "HostCopies",
     "Layout",
     "Manifest",
+    "Retention",
     "ShardReader",
+    "Snapshot",
     "Stateful",
+    "UnknownFormatError",
     "check_whole",
     "complete_checkpoints",
     "find_damage",
+    "parse_manifest",
     "read_manifest",
+    "state_of",
     "step_of",
     "whole_tensors",
 ]
@@ -44,9 +56,12 @@ _MODULES = {
     "Checkpoint": "training.checkpoints.store",
     "CheckpointStore": "training.checkpoints.store",
     "FirstFormat": "training.checkpoints.format1",
+    "HostCopies": "training.checkpoints.snapshot",
     "ShardReader": "training.checkpoints.reader",
+    "Snapshot": "training.checkpoints.snapshot",
     "Stateful": "training.checkpoints.state",
     "check_whole": "training.checkpoints.reader",
+    "state_of": "training.checkpoints.snapshot",
     "whole_tensors": "training.checkpoints.reader",
 }
 

@@ -139,6 +139,22 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise AnimaticError(f"{path} is missing") from error
+    except OSError as error:
+        raise AnimaticError(f"{path} is unreadable: {error}") from error
+    return parse_manifest(content, folder)
+
+
+def parse_manifest(content: bytes, folder: Path | str) -> Manifest:
+    """The manifest in the file of a checkpoint.
+
+    Args:
+        folder: path or URL of the checkpoint, for messages.
+
+    Raises UnknownFormatError for another format, and AnimaticError when it is unreadable.
+    """
+    try:
         written = _Format.model_validate_json(content).format
         if written not in FORMATS:
             raise UnknownFormatError(
@@ -147,10 +163,8 @@ def read_manifest(folder: Path) -> Manifest:
                 "another run folder"
             )
         return Manifest.model_validate({"format": 1} | json.loads(content))
-    except FileNotFoundError as error:
-        raise AnimaticError(f"{path} is missing") from error
-    except (OSError, ValidationError) as error:
-        raise AnimaticError(f"{path} is unreadable: {str(error).splitlines()[0]}") from error
+    except ValidationError as error:
+        raise AnimaticError(f"{folder}/{MANIFEST} is unreadable: {str(error).splitlines()[0]}") from error
 
 
 def find_damage(folder: Path, *, digests: bool = True) -> str | None:

@@ -1,8 +1,8 @@
 """The checkpoints of a run: each is complete or does not exist.
 
-Every process writes its shard into a temporary folder, durably, and digests it; then follow the manifest and
-one rename. A folder without a manifest, or whose files do not match it, is not a checkpoint: a run
-resumes from the newest one that is.
+Every process writes its shard into a temporary folder and digests it; then follow the manifest, fsync and one
+rename. A folder without a manifest, or whose files do not match it, is not a checkpoint: a run resumes from
+the newest one that is.
 
 An earlier attempt of the run may still be at work, or go on after a pause at any moment. So temporary folders
 are each attempt's own, no checkpoint is replaced, and what is deleted was listed before the attempt is known
@@ -11,18 +11,19 @@ to be the newest: later ones have written none of it.
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.disk_errors import explaining_full_disk
-from core.errors import AnimaticError
 from core.fencing import Number, Token, superseding
-from core.files import create_folder, move_into_place, sha256, sync
+from core.files import create_folder, move_into_place, sha256
 from training.checkpoints.format1 import FirstFormat
 from training.checkpoints.manifest import (
     MANIFEST,
     CheckpointIdentity,
+    FileRecord,
     Layout,
     Manifest,
     find_damage,
@@ -37,10 +38,15 @@ from training.checkpoints.names import (
     plain_name,
     step_of,
 )
+from training.checkpoints.origin import check_origin
 from training.checkpoints.reader import ShardReader
+from training.checkpoints.retention import Retention, delete_checkpoint, old_checkpoints
 from training.checkpoints.shards import shard_name, write_shard
+from training.checkpoints.snapshot import Snapshot
 from training.checkpoints.state import Stateful, StateReader
 from training.processes.group import ProcessGroup
+
+_RERUN = "earlier ones are kept; free space, then rerun the same command, which resumes from the newest"
 
 
 @dataclass(frozen=True)
@@ -66,32 +72,45 @@ class CheckpointStore:
         identity: CheckpointIdentity,
         layout: Layout,
         group: ProcessGroup,
-        keep: int,
+        retention: Retention,
         token: Token | None = None,
         taken_down: Mapping[str, str] | None = None,
     ) -> None:
         """
         Args:
-            layout: of this run's processes.
+            layout: of this run's state.
+            retention: which checkpoints :meth:`save` leaves.
             taken_down: digests that the data had before videos were taken down, and the date of that.
-            keep: the number of newest checkpoints that :meth:`save` leaves.
             token: of this attempt; None where nothing else can write to the folder.
         """
-        self._root, self._identity, self._layout = root, identity, layout
-        self._group, self._keep = group, keep
-        self._taken_down = taken_down or {}
+        self._root, self._identity, self._layout, self._group = root, identity, layout, group
+        self._retention, self._taken_down = retention, taken_down or {}
         self._token, self._number = token, token.number if token is not None else None
+        self._damaged: set[Path] = set()  # by their digests
 
-    def save(self, step: int, states: Sequence[Stateful]) -> Checkpoint:
-        """Write the checkpoint of ``step``, then delete the oldest ones beyond those to keep. Collective.
+    def save(
+        self,
+        step: int,
+        state: Snapshot,
+        group: ProcessGroup | None = None,
+        held: Collection[Path] = (),
+        remedy: str | None = None,
+    ) -> Checkpoint:
+        """Write the checkpoint of ``step``, then delete those that are not to be kept. Collective.
+
+        Args:
+            state: of this process, after the step.
+            group: that the processes work together in; None for the run's.
+            held: checkpoints that something else still reads, which are deleted by a later save.
+            remedy: what to do where the disk is full, for the message; None: rerun the command.
 
         Raises SupersededError, and leaves all checkpoints as they are, where a later attempt has begun.
         """
+        group = group or self._group
         with superseding(self._token):
-            final = self._write_explaining(step, states)
+            final = self._write_explaining(step, state, group, remedy or _RERUN)
             saved = Checkpoint(step, final, sha256(final / MANIFEST))
-            if self._group.is_first:
-                self._delete_old(saved)
+            group.together(lambda: self._delete_old(saved, held) if group.is_first else None)
         return saved
 
     def newest(self, warn: Callable[[str], None], before: int | None = None) -> Checkpoint | None:
@@ -114,7 +133,7 @@ class CheckpointStore:
             for partial in partials:
                 # A process that still writes to it can keep it from being empty; the next attempt deletes it.
                 shutil.rmtree(partial, ignore_errors=self._token is not None)
-            return self._find_newest(warn, before)
+            return self._newest_of(before, warn)
 
         with superseding(self._token):
             return self._group.from_first(self._group.together(find))
@@ -128,10 +147,35 @@ class CheckpointStore:
             later = [path for path in complete_checkpoints(self._root) if step_of(path) > step]
             self._check()
             for path in later:
-                _remove(path)
+                delete_checkpoint(path)
 
         with superseding(self._token):
             self._group.together(delete)
+
+    def add(self, step: int, needed: int, fill: Callable[[Path], str | None]) -> Checkpoint | str:
+        """Add a checkpoint that was written elsewhere; in the first process alone.
+
+        Args:
+            needed: bytes of its files.
+            fill: copies its files and manifest into the empty folder that it is called with, verifies them,
+                and returns what is wrong, if anything.
+
+        Returns:
+            The checkpoint, or what is wrong with it.
+
+        Raises SupersededError, and AnimaticError where the disk is full.
+        """
+        partial = self._root / partial_name(step, self._number)
+        with superseding(self._token), self._explaining(step, needed, _RERUN):
+            try:
+                self._begin(partial)
+                damage = fill(partial)
+                if damage is not None:
+                    return damage
+                final = self._put_in_place(partial, step)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        return Checkpoint(step, final, sha256(final / MANIFEST))
 
     def load(
         self, checkpoint: Checkpoint, states: Sequence[Stateful], *, of_another_run: bool = False
@@ -141,9 +185,9 @@ class CheckpointStore:
         Args:
             of_another_run: one that is known to differ in settings of the optimizer alone.
 
-        Raises AnimaticError when another run wrote it, or, in format 1, another number of processes.
+        Raises AnimaticError when another run wrote it, or its format needs as many processes as wrote it.
         """
-        reader = self._group.together(lambda: self._open(checkpoint, of_another_run))
+        reader = self._group.together(lambda: self._reader(checkpoint.path, of_another_run))
         with superseding(self._token):
             for state in states:
                 state.restore(reader)
@@ -152,91 +196,73 @@ class CheckpointStore:
         """Who wrote a checkpoint and who continues it, where these differ."""
         return self._layout.change_from(read_manifest(checkpoint.path))
 
-    def _open(self, checkpoint: Checkpoint, of_another_run: bool) -> StateReader:
-        manifest = read_manifest(checkpoint.path)
-        self._check_origin(checkpoint, manifest, of_another_run)
+    def check(self, where: Path | str, manifest: Manifest, *, of_another_run: bool = False) -> None:
+        """Raise AnimaticError where this run cannot continue from a checkpoint with this manifest."""
+        check_origin(
+            where,
+            manifest,
+            self._identity,
+            self._layout,
+            self._taken_down,
+            of_another_run=of_another_run,
+        )
+
+    def _reader(self, path: Path, of_another_run: bool) -> StateReader:
+        manifest = read_manifest(path)
+        self.check(path, manifest, of_another_run=of_another_run)
         if manifest.format == 1:
-            return FirstFormat(checkpoint.path, self._group.rank, self._layout.zero_stage)
-        return ShardReader(checkpoint.path, manifest)
+            return FirstFormat(path, self._group.rank, self._layout.zero_stage)
+        return ShardReader(path, manifest)
 
-    def _check_origin(self, checkpoint: Checkpoint, manifest: Manifest, of_another_run: bool) -> None:
-        writers = manifest.world_size
-        if manifest.format == 1 and writers != self._layout.world_size:
-            raise AnimaticError(
-                f"checkpoint {checkpoint.path} was written by {writers} workers in format 1, this run has "
-                f"{self._layout.world_size}: resume with launch.workers={writers}; any number can resume "
-                "from the next checkpoint"
-            )
-        differing = manifest.differences(self._identity, self._layout)
-        if of_another_run:
-            differing = [name for name in differing if name not in ("trajectory", "continued")]
-        if differing == ["dataset"] and manifest.dataset in self._taken_down:
-            raise AnimaticError(
-                f"checkpoint {checkpoint.path} was trained on videos that were taken down on "
-                f"{self._taken_down[manifest.dataset]}, and does not continue without them: start a new run "
-                "in another folder (--out), from the same parent bundle or another one (init.parent)"
-            )
-        if differing:
-            layout = " or, since it has format 1, with another train.zero_stage or micro_batch"
-            raise AnimaticError(
-                f"checkpoint {checkpoint.path} belongs to another run (different {', '.join(differing)})"
-                f"{layout if manifest.format == 1 and 'trajectory' in differing else ''}: "
-                "choose another run folder, or delete this one to start over"
-            )
-
-    def _write_explaining(self, step: int, states: Sequence[Stateful]) -> Path:
+    def _write_explaining(self, step: int, state: Snapshot, group: ProcessGroup, remedy: str) -> Path:
         """Write a checkpoint; its folder. Collective. Raises AnimaticError where the disk is full."""
         partial = self._root / partial_name(step, self._number)
-        with explaining_full_disk(
-            self._root,
-            f"the checkpoint of step {step}",
-            self._newest_bytes(),
-            "earlier ones are kept; free space, then rerun the same command, which resumes from the newest",
-        ):
+        needed = state.bytes * group.size  # about: the processes share the state evenly
+        with self._explaining(step, needed, remedy):
             try:
-                return self._write(partial, step, states)
+                return self._write(partial, step, state, group)
             finally:
-                if self._group.is_first:
+                if group.is_first:
                     shutil.rmtree(partial, ignore_errors=True)  # what a failure left
 
-    def _write(self, partial: Path, step: int, states: Sequence[Stateful]) -> Path:
+    def _write(self, partial: Path, step: int, state: Snapshot, group: ProcessGroup) -> Path:
         """Write the files of a checkpoint into a temporary folder and rename it; its name. Collective."""
-
-        def begin() -> None:
-            if self._group.is_first:
-                self._check()
-                shutil.rmtree(partial, ignore_errors=True)
-                create_folder(self._root)
-                partial.mkdir()
-
-        self._group.together(begin)
-        pieces = {key: piece for state in states for key, piece in state.pieces().items()}
-        name = shard_name(self._group.rank)
-        record = self._group.together(lambda: write_shard(partial / name, pieces))
-        files = dict(self._group.gathered((name, record)))
+        group.together(lambda: self._begin(partial) if group.is_first else None)
+        name = shard_name(group.rank)
+        record = group.together(lambda: write_shard(partial / name, state.pieces))
+        # By the process that wrote it: another machine may not list a file yet that was just written.
+        records = dict(group.gathered((name, record)))
 
         def commit() -> Path | None:
-            if not self._group.is_first:
+            if not group.is_first:
                 return None
-            manifest = Manifest(
-                step=step,
-                time=time.time(),
-                world_size=self._layout.world_size,
-                zero_stage=self._layout.zero_stage,
-                precision=self._layout.precision,
-                counters={key: value for state in states for key, value in state.counters().items()},
-                files=files,
-                attempt=None if self._number is None else str(self._number),
-                **self._identity.model_dump(),
-            )
             with superseding(self._token):
-                write_manifest(partial, manifest)
+                write_manifest(partial, self._manifest(step, state, records))
                 return self._put_in_place(partial, step)
 
-        final = self._group.from_first(self._group.together(commit))
+        final = group.from_first(group.together(commit))
         if final is None:
             raise RuntimeError("the first process has committed nothing")
         return final
+
+    def _manifest(self, step: int, state: Snapshot, files: dict[str, FileRecord]) -> Manifest:
+        return Manifest(
+            **self._identity.model_dump(),
+            step=step,
+            time=time.time(),
+            world_size=self._layout.world_size,
+            zero_stage=self._layout.zero_stage,
+            precision=self._layout.precision,
+            counters=dict(state.counters),
+            files=files,
+            attempt=None if self._number is None else str(self._number),
+        )
+
+    def _begin(self, partial: Path) -> None:
+        self._check()
+        shutil.rmtree(partial, ignore_errors=True)
+        create_folder(self._root)
+        partial.mkdir()
 
     def _put_in_place(self, partial: Path, step: int) -> Path:
         """Rename a finished checkpoint, to a name of its own where its plain one is taken."""
@@ -251,37 +277,22 @@ class CheckpointStore:
         if self._token is not None:
             self._token.check()
 
-    def _newest_bytes(self) -> int:
-        """Bytes of the newest checkpoint, damaged or not, as many as another needs; 0 without one."""
-        newest = complete_checkpoints(self._root)[-1:]
-        return sum(file.stat().st_size for path in newest for file in path.rglob("*") if file.is_file())
+    def _explaining(self, step: int, needed: int, remedy: str) -> AbstractContextManager[None]:
+        return explaining_full_disk(self._root, f"the checkpoint of step {step}", needed, remedy)
 
-    def _find_newest(self, warn: Callable[[str], None], before: int | None) -> Checkpoint | None:
+    def _newest_of(self, before: int | None, warn: Callable[[str], None]) -> Checkpoint | None:
         for path in reversed(complete_checkpoints(self._root)):
             if before is not None and step_of(path) >= before:
                 continue
             damage = find_damage(path)
             if damage is None:
                 return Checkpoint(step_of(path), path, sha256(path / MANIFEST))
+            self._damaged.add(path)
             warn(f"checkpoint {path} is damaged and skipped: {damage}")
         return None
 
-    def _delete_old(self, saved: Checkpoint) -> None:
-        """Delete all but the newest, once all files of the one just saved are known to be in place.
-
-        Their digests were computed a moment ago: computing them again would read the checkpoint twice.
-        """
-        old = [path for path in complete_checkpoints(self._root)[: -self._keep] if path != saved.path]
-        if old and find_damage(saved.path, digests=False) is None:
-            if self._token is not None and not self._token.holds():
-                return
+    def _delete_old(self, saved: Checkpoint, held: Collection[Path]) -> None:
+        old = old_checkpoints(self._root, saved.path, self._retention, held, self._damaged)
+        if old and (self._token is None or self._token.holds()):
             for path in old:
-                _remove(path)
-
-
-def _remove(path: Path) -> None:
-    """Delete a checkpoint; without its manifest it no longer exists even if the deletion is interrupted."""
-    if path.exists():
-        (path / MANIFEST).unlink(missing_ok=True)
-        sync(path)
-        shutil.rmtree(path)
+                delete_checkpoint(path)

@@ -9,6 +9,7 @@ import training.checkpoints.store as store_module
 from tests.support.checkpoint_states import LAYOUT, Number, open_store
 from tests.support.thread_group import ThreadGroup, run_as_threads
 from training.checkpoints import Checkpoint, find_damage, read_manifest
+from training.checkpoints.snapshot import state_of
 
 
 @pytest.mark.parametrize("step_of_the_first", ["create_folder", "move_into_place"])
@@ -29,7 +30,7 @@ def test_the_other_processes_wait_for_what_the_first_alone_does(
         groups[group.rank] = group
         layout = LAYOUT._replace(world_size=2)
         store = open_store(tmp_path / "checkpoints", keep=1, group=group, layout=layout)
-        return store.save(2, [Number(group.rank, rank=group.rank, size=2)])
+        return store.save(2, state_of([Number(group.rank, rank=group.rank, size=2)]))
 
     first, second = run_as_threads(2, save)
     assert first == second

@@ -15,7 +15,7 @@ import training.checkpoints.store as store_module
 from core.errors import AnimaticError
 from tests.support.checkpoint_states import IDENTITY, LAYOUT, SHARD, Megabytes, Number, open_store
 from training.checkpoints import Checkpoint, find_damage, read_manifest
-from training.checkpoints.state import Piece
+from training.checkpoints.snapshot import state_of
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def newest_step(root, warnings):
 def test_the_newest_checkpoint_is_loaded(root):
     store = open_store(root)
     for step in (2, 4):
-        saved = store.save(step, [Number(step * 10)])
+        saved = store.save(step, state_of([Number(step * 10)]))
     warnings: list[str] = []
     found, number = store.newest(warnings.append), Number()
     assert found == saved and not warnings
@@ -44,7 +44,7 @@ def test_the_newest_checkpoint_is_loaded(root):
 
 
 def test_a_checkpoint_of_another_format_is_refused_and_stays(root):
-    manifest = open_store(root).save(2, [Number()]).path / "manifest.json"
+    manifest = open_store(root).save(2, state_of([Number()])).path / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 3}))
     with pytest.raises(AnimaticError, match="has format 3, this version of animatic reads formats 1 and 2"):
         newest_step(root, [])
@@ -52,7 +52,7 @@ def test_a_checkpoint_of_another_format_is_refused_and_stays(root):
 
 
 def test_what_a_later_version_records_besides_is_ignored(root):
-    manifest = open_store(root).save(2, [Number()]).path / "manifest.json"
+    manifest = open_store(root).save(2, state_of([Number()])).path / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "compressed": False}))
     assert newest_step(root, warnings := []) == 2
     assert not warnings
@@ -65,7 +65,7 @@ def test_without_a_checkpoint_nothing_is_loaded(root):
 def test_older_checkpoints_than_those_to_keep_are_deleted(root):
     store = open_store(root, keep=2)
     for step in (1, 2, 3, 10):
-        store.save(step, [Number()])
+        store.save(step, state_of([Number()]))
     assert folders(root) == ["step-00000003", "step-00000010"]
 
 
@@ -73,15 +73,15 @@ def test_what_an_interrupted_save_of_the_same_step_left_is_not_part_of_the_next(
     left = root / "step-00000002.partial"
     left.mkdir(parents=True)
     (left / "other.safetensors").write_text("half")
-    saved = open_store(root).save(2, [Number()])
+    saved = open_store(root).save(2, state_of([Number()]))
     assert set(read_manifest(saved.path).files) == {SHARD}
     assert not (saved.path / "other.safetensors").exists() and folders(root) == ["step-00000002"]
 
 
 def test_a_step_is_saved_again_in_place_of_its_damaged_checkpoint(root):
     store = open_store(root)
-    (store.save(2, [Number(1)]).path / SHARD).write_text("9")
-    saved, number = store.save(2, [Number(7)]), Number()
+    (store.save(2, state_of([Number(1)])).path / SHARD).write_text("9")
+    saved, number = store.save(2, state_of([Number(7)])), Number()
     assert find_damage(saved.path) is None
     store.load(saved, [number])
     assert number.value == 7
@@ -100,8 +100,8 @@ def test_a_step_is_saved_again_in_place_of_its_damaged_checkpoint(root):
 )
 def test_a_damaged_checkpoint_is_skipped_with_a_warning(root, damage, message):
     store, warnings = open_store(root), []
-    store.save(2, [Number(20)])
-    damage(store.save(4, [Number(40)]).path / SHARD)
+    store.save(2, state_of([Number(20)]))
+    damage(store.save(4, state_of([Number(40)])).path / SHARD)
     assert newest_step(root, warnings) == 2
     assert len(warnings) == 1 and "step-00000004 is damaged" in warnings[0]
     assert re.search(message, warnings[0])
@@ -110,8 +110,8 @@ def test_a_damaged_checkpoint_is_skipped_with_a_warning(root, damage, message):
 @pytest.mark.parametrize("content", [None, "", "{}", "[1]"])
 def test_a_checkpoint_without_a_readable_manifest_is_skipped(root, content):
     store, warnings = open_store(root), []
-    store.save(2, [Number()])
-    manifest = store.save(4, [Number()]).path / "manifest.json"
+    store.save(2, state_of([Number()]))
+    manifest = store.save(4, state_of([Number()])).path / "manifest.json"
     manifest.unlink()
     if content is not None:
         manifest.write_text(content)
@@ -120,8 +120,8 @@ def test_a_checkpoint_without_a_readable_manifest_is_skipped(root, content):
 
 def test_interrupted_save_is_no_checkpoint(root):
     store, warnings = open_store(root), []
-    store.save(2, [Number()])
-    saved = store.save(4, [Number()])
+    store.save(2, state_of([Number()]))
+    saved = store.save(4, state_of([Number()]))
     (saved.path / "manifest.json").unlink()
     saved.path.rename(root / "step-00000004.partial")
     assert newest_step(root, warnings) == 2
@@ -129,7 +129,7 @@ def test_interrupted_save_is_no_checkpoint(root):
 
 
 def test_a_checkpoint_of_videos_that_were_taken_down_since_names_the_takedown(root):
-    saved = open_store(root).save(2, [Number()])
+    saved = open_store(root).save(2, state_of([Number()]))
     store = open_store(root, dataset="e" * 64, taken_down={IDENTITY.dataset: "2026-11-26"})
     with pytest.raises(AnimaticError, match=r"taken down on 2026-11-26.*another folder \(--out\)"):
         store.load(saved, [Number()])
@@ -143,7 +143,7 @@ def test_a_checkpoint_of_videos_that_were_taken_down_since_names_the_takedown(ro
     ],
 )
 def test_the_checkpoint_of_another_run_is_refused(root, changed, message):
-    saved, number = open_store(root).save(2, [Number(20)]), Number()
+    saved, number = open_store(root).save(2, state_of([Number(20)])), Number()
     with pytest.raises(AnimaticError, match=message):
         open_store(root, **changed).load(saved, [number])
     assert number.value == 0
@@ -178,7 +178,7 @@ def test_a_checkpoint_of_the_first_format_names_the_processes_that_can_continue_
 
 def test_older_checkpoints_stay_while_the_newest_is_not_whole(root, monkeypatch):
     store = open_store(root, keep=1)
-    store.save(2, [Number(20)])
+    store.save(2, state_of([Number(20)]))
 
     def loses_a_file(partial, path):
         (partial / SHARD).unlink()
@@ -186,16 +186,61 @@ def test_older_checkpoints_stay_while_the_newest_is_not_whole(root, monkeypatch)
 
     with monkeypatch.context() as patch:
         patch.setattr(store_module, "move_into_place", loses_a_file)
-        store.save(4, [Number(40)])
+        store.save(4, state_of([Number(40)]))
     assert newest_step(root, []) == 2
 
 
 def test_saving_reads_no_file_again(root, monkeypatch):
     """Shards are digested as they are written."""
     monkeypatch.setattr("training.checkpoints.manifest.sha256", pytest.fail)
-    store = open_store(root, keep=1)
+    store = open_store(root, keep=2)
+    for step in (2, 4, 6):
+        store.save(step, state_of([Number()]))
+    assert folders(root) == ["step-00000004", "step-00000006"]
+
+
+def test_the_last_other_checkpoint_goes_only_when_the_digests_of_the_new_one_are_right(root, monkeypatch):
+    store, real = open_store(root, keep=1), store_module.write_shard
+    store.save(2, state_of([Number(20)]))
+
+    def damaging(path, pieces):
+        record = real(path, pieces)
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+        return record
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "write_shard", damaging)
+        store.save(4, state_of([Number(40)]))
+    warnings: list[str] = []
+    assert newest_step(root, warnings) == 2 and "step-00000004 is damaged" in warnings[0]
+
+
+def test_a_checkpoint_that_is_known_to_be_damaged_does_not_count_among_the_newest(root):
+    store = open_store(root, keep=2)
     for step in (2, 4):
-        store.save(step, [Number()])
+        saved = store.save(step, state_of([Number()]))
+    shard = saved.path / SHARD
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    again = open_store(root, keep=2)
+    assert again.newest(lambda _: None).step == 2
+    again.save(6, state_of([Number()]))
+    assert folders(root) == ["step-00000002", "step-00000006"]
+
+
+def test_every_nth_checkpoint_stays(root):
+    store = open_store(root, keep=1, every=4)
+    for step in (2, 4, 6, 8, 10):
+        store.save(step, state_of([Number()]))
+    assert folders(root) == ["step-00000004", "step-00000008", "step-00000010"]
+
+
+def test_a_checkpoint_that_is_still_read_is_deleted_by_a_later_save(root):
+    store = open_store(root, keep=1)
+    first = store.save(2, state_of([Number()]))
+    store.save(4, state_of([Number()]), held={first.path})
+    assert folders(root) == ["step-00000002", "step-00000004"]
+    store.save(6, state_of([Number()]))
+    assert folders(root) == ["step-00000006"]
 
 
 def test_files_names_and_folder_are_on_disk_before_a_checkpoint_exists(root, monkeypatch):
@@ -213,7 +258,7 @@ def test_files_names_and_folder_are_on_disk_before_a_checkpoint_exists(root, mon
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "replace", replace)
-    open_store(root).save(2, [Number()])
+    open_store(root).save(2, state_of([Number()]))
     renamed = calls.index(("rename", "step-00000002"))
     manifest = calls.index(("rename", "manifest.json"))
     # The process that wrote a file syncs it: rank 0, which syncs all, may be another machine.
@@ -239,17 +284,17 @@ def limited_files(size: int) -> Iterator[None]:
 
 def test_a_save_without_room_states_where_and_how_much_and_keeps_the_checkpoint_before(root):
     store = open_store(root, keep=1)
-    store.save(2, [Megabytes()])
+    store.save(2, state_of([Megabytes()]))
     expected = (
         rf"^the checkpoint of step 4 cannot be written to {root}: File too large; it needs 0\.004 GB, "
         r"\S+ GB are free; earlier ones are kept; free space, then rerun the same command"
     )
     with limited_files(2_000_000), pytest.raises(AnimaticError, match=expected):
-        store.save(4, [Megabytes()])
+        store.save(4, state_of([Megabytes()]))
     assert folders(root) == ["step-00000002"]
     warnings: list[str] = []
     assert newest_step(root, warnings) == 2 and not warnings
-    store.save(4, [Megabytes()])
+    store.save(4, state_of([Megabytes()]))
     assert folders(root) == ["step-00000004"]
 
 
@@ -258,31 +303,31 @@ def test_a_full_disk_or_quota_is_found_behind_any_error_of_a_library(root, monke
     def full(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    class Failing(Number):
-        def pieces(self) -> dict[str, Piece]:
-            raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+    def fail(*_: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
 
+    monkeypatch.setattr(store_module, "write_shard", fail)
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(
-        AnimaticError, match=rf"step 2 cannot be written to .*: {os.strerror(number)}; \S+ GB"
+        AnimaticError, match=rf"step 2 cannot be written to .*: {os.strerror(number)}; it needs \S+ GB"
     ):
-        open_store(root).save(2, [Failing()])
+        open_store(root).save(2, state_of([Number()]))
 
 
-def test_other_errors_of_a_save_stay_as_they_are(root):
-    class Failing(Number):
-        def pieces(self) -> dict[str, Piece]:
-            raise RuntimeError("out of luck")
+def test_other_errors_of_a_save_stay_as_they_are(root, monkeypatch):
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of luck")
 
+    monkeypatch.setattr(store_module, "write_shard", fail)
     with pytest.raises(RuntimeError, match="out of luck"):
-        open_store(root).save(2, [Failing()])
+        open_store(root).save(2, state_of([Number()]))
 
 
 def test_a_damaged_manifest_does_not_keep_the_next_checkpoint_from_being_saved(root):
     store = open_store(root)
-    store.save(2, [Number(1)])
-    damaged = store.save(4, [Number(2)])
+    store.save(2, state_of([Number(1)]))
+    damaged = store.save(4, state_of([Number(2)]))
     (damaged.path / "manifest.json").write_text("{")
     warnings: list[str] = []
     assert newest_step(root, warnings) == 2 and len(warnings) == 1
-    assert store.save(4, [Number(3)]).step == newest_step(root, []) == 4
+    assert store.save(4, state_of([Number(3)])).step == newest_step(root, []) == 4

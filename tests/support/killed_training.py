@@ -1,0 +1,101 @@
+"""Training processes that start quickly, to be killed: forked from a process that has imported everything."""
+
+import json
+import multiprocessing
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+from core.files import atomic_file
+
+TIMEOUT_S = 240.0
+GRACE_S = 5.0
+
+
+def train_as_rank(
+    rank: int, size: int, port: int, environment: Mapping[str, str], config: str, run: str, folder: str
+) -> None:
+    """Train to the bundle in one of ``size`` processes; what :func:`run_stage` returns is in ``folder``."""
+    os.environ.update(environment)
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE=str(size),
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+        CUDA_VISIBLE_DEVICES="",
+    )
+    log = os.open(Path(folder) / f"rank-{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    from tests.support.training_jobs import run_stage
+
+    try:
+        outcome = run_stage(config, run, {"begun": str(Path(folder) / f"begun-{rank}")})
+        with atomic_file(Path(folder) / f"result-{rank}.json") as partial:
+            partial.write_text(json.dumps(outcome))
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+class KillableTraining:
+    """A run in ``size`` processes, of which any can be killed at any time.
+
+    Attributes:
+        folder: with the results and logs of the processes.
+    """
+
+    def __init__(
+        self, size: int, environment: Mapping[str, str], config: str, run: Path, folder: Path
+    ) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["tests.support.imported_training"])
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+        self._processes: list[ForkServerProcess] = [
+            context.Process(
+                target=train_as_rank,
+                args=(rank, size, port, dict(environment), config, str(run), str(folder)),
+                daemon=True,
+            )
+            for rank in range(size)
+        ]
+        for process in self._processes:
+            process.start()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the first process has done a step."""
+        return (self.folder / "begun-0").exists()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether a process has ended, by itself or killed."""
+        return any(process.exitcode is not None for process in self._processes)
+
+    def kill(self, rank: int) -> None:
+        """SIGKILL one process, and the others where they do not end for the lack of it."""
+        self._processes[rank].kill()
+        for process in self._processes:
+            process.join(GRACE_S)
+            process.kill()
+            process.join(TIMEOUT_S)
+
+    def results(self) -> list[dict[str, Any]]:
+        """What the processes have returned, by rank, once all have ended; those that did."""
+        for process in self._processes:
+            process.join(TIMEOUT_S)
+        found = sorted(self.folder.glob("result-*.json"))
+        return [json.loads(path.read_text()) for path in found]
+
+    def log(self) -> str:
+        """The end of what the processes printed."""
+        return "\n".join(path.read_text()[-3000:] for path in sorted(self.folder.glob("rank-*.log")))

@@ -1,0 +1,172 @@
+"""Uploads beside training: the newest one counts, an outage passes, and nothing in use is deleted."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from core.errors import AnimaticError
+from tests.support.checkpoint_states import Number, open_store
+from training.checkpoints import Checkpoint
+from training.checkpoints.retention import Retention
+from training.checkpoints.snapshot import state_of
+from training.upload.checkpoints import RemoteCheckpoints
+from training.upload.folder import RemoteFolder
+from training.upload.uploader import CheckpointUploader
+
+
+class Gate:
+    """Lets uploads of shards pass when it is open, and can fail them."""
+
+    def __init__(self) -> None:
+        self.open, self.reached, self.error = threading.Event(), threading.Event(), None
+
+    def pass_through(self) -> None:
+        self.reached.set()
+        assert self.open.wait(60)
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate, real = Gate(), MemoryFileSystem.put_file
+
+    def gated(self: MemoryFileSystem, lpath: str, rpath: str, **options: object) -> None:
+        gate.pass_through()
+        real(self, lpath, rpath, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "put_file", gated)
+    yield gate
+    gate.open.set()
+
+
+@pytest.fixture
+def remote() -> RemoteCheckpoints:
+    MemoryFileSystem.store.clear()
+    return RemoteCheckpoints(RemoteFolder("memory://bucket/run", patience_s=0.001))
+
+
+@pytest.fixture
+def submit(tmp_path: Path) -> Callable[[CheckpointUploader, int], Checkpoint]:
+    """Save a checkpoint of a step and give it to an uploader."""
+    store = open_store(tmp_path / "checkpoints", keep=100)
+
+    def submit(uploader: CheckpointUploader, step: int) -> Checkpoint:
+        saved = store.save(step, state_of([Number(step)]))
+        uploader.submit(saved.step, saved.path, saved.digest)
+        return saved
+
+    return submit
+
+
+def steps(remote: RemoteCheckpoints) -> list[int]:
+    return [found.step for found in remote.listed()]
+
+
+def test_what_was_uploaded_is_reported_once(
+    remote: RemoteCheckpoints, submit: Callable[[CheckpointUploader, int], Checkpoint]
+) -> None:
+    uploader = CheckpointUploader(remote, Retention(1))
+    saved = submit(uploader, 4)
+    uploader.finish()
+    (result,) = uploader.results()
+    assert (result.step, result.digest, result.error) == (4, saved.digest, None)
+    assert result.url == f"memory://bucket/run/checkpoints/step-00000004-{saved.digest[:16]}"
+    assert uploader.results() == [] and uploader.held() == set()
+
+
+def test_a_later_checkpoint_replaces_one_that_waits(
+    remote: RemoteCheckpoints, gate: Gate, submit: Callable[[CheckpointUploader, int], Checkpoint]
+) -> None:
+    uploader = CheckpointUploader(remote, Retention(5))
+    first = submit(uploader, 1)
+    assert gate.reached.wait(60)
+    submit(uploader, 2)
+    third = submit(uploader, 3)
+    assert uploader.held() == {first.path, third.path}
+    gate.open.set()
+    uploader.finish()
+    assert steps(remote) == [1, 3] == [result.step for result in uploader.results()]
+
+
+def test_an_outage_is_reported_and_the_next_checkpoint_is_uploaded(
+    remote: RemoteCheckpoints,
+    gate: Gate,
+    submit: Callable[[CheckpointUploader, int], Checkpoint],
+    pauses: list[float],
+) -> None:
+    uploader = CheckpointUploader(remote, Retention(5))
+    gate.error = ConnectionResetError("connection reset")
+    gate.open.set()
+    submit(uploader, 1)
+    uploader.finish()
+    (result,) = uploader.results()
+    assert result.url is None and "rank-00000.safetensors: connection reset" in str(result.error)
+    gate.error = None
+    submit(uploader, 2)
+    uploader.finish()
+    assert [result.error for result in uploader.results()] == [None] and steps(remote) == [2]
+
+
+def test_no_error_of_a_library_ends_the_uploads(
+    remote: RemoteCheckpoints,
+    gate: Gate,
+    submit: Callable[[CheckpointUploader, int], Checkpoint],
+) -> None:
+    uploader = CheckpointUploader(remote, Retention(5))
+    gate.error = KeyError("of a library")
+    gate.open.set()
+    submit(uploader, 1)
+    uploader.finish()
+    assert "KeyError: 'of a library'" in str(uploader.results()[0].error)
+    gate.error = None
+    submit(uploader, 2)
+    uploader.finish()
+    assert steps(remote) == [2]
+
+
+def test_old_checkpoints_are_deleted_after_the_upload_of_a_new_one(
+    remote: RemoteCheckpoints, submit: Callable[[CheckpointUploader, int], Checkpoint]
+) -> None:
+    uploader = CheckpointUploader(remote, Retention(1, every=20))
+    for step in (10, 20, 30, 40, 50):
+        submit(uploader, step)
+        uploader.finish()
+    assert steps(remote) == [20, 40, 50]
+
+
+def test_checkpoints_that_the_run_went_back_behind_are_deleted(
+    remote: RemoteCheckpoints, submit: Callable[[CheckpointUploader, int], Checkpoint]
+) -> None:
+    uploader = CheckpointUploader(remote, Retention(5))
+    for step in (10, 20, 30, 40):
+        submit(uploader, step)
+        uploader.finish()
+    uploader.discard(30)
+    uploader.discard(20)
+    submit(uploader, 20)
+    uploader.finish()
+    submit(uploader, 30)
+    uploader.finish()
+    assert steps(remote) == [10, 20, 30]
+
+
+def test_what_must_not_write_uploads_and_deletes_nothing(
+    remote: RemoteCheckpoints, submit: Callable[[CheckpointUploader, int], Checkpoint]
+) -> None:
+    first = CheckpointUploader(remote, Retention(5))
+    submit(first, 10)
+    first.finish()
+
+    def refuse() -> None:
+        raise AnimaticError("another machine writes here")
+
+    second = CheckpointUploader(remote, Retention(1), before_commit=refuse)
+    submit(second, 20)
+    second.finish()
+    (result,) = second.results()
+    assert (result.url, result.error) == (None, "another machine writes here")
+    assert steps(remote) == [10]
