@@ -231,7 +231,8 @@ class _Run:
         parts.meter.count(result, batch, temporal=temporal)
         parts.guard.count(result, batch, step)
         if parts.ema is not None and result.applied:
-            parts.ema.update(parts.backend.fragments(), step)
+            with parts.clock.phase("optimizer"):
+                parts.ema.update(parts.backend.fragments(), step)
 
     def _report(self, step: int) -> None:
         """Write the metrics of the steps since the last report to the journal. Collective."""

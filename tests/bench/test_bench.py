@@ -18,6 +18,7 @@ from tests.bench.evaluation import RenderedClips, measured
 from tests.bench.full_size import measure
 from tests.bench.plain import einsum_attend
 from tests.bench.timing import compare
+from tests.bench.training_loop import training_loop
 from tests.support.coded_clips import HEIGHT, WIDTH, build_dataset
 from training.config import resolve
 
@@ -133,3 +134,12 @@ def test_checkpoints_are_measured_in_blocks_of_one_run():
         without, with_one, pause, complete = (row.seconds for row in result.rows)
         assert min(without, with_one) > 0 and 0 < pause <= complete
     assert within.rows[2].seconds == within.rows[3].seconds
+
+
+@pytest.mark.slow
+def test_the_training_loop_is_compared_with_a_bare_loop_of_the_same_engine():
+    [result] = training_loop(rounds=2, block=1)
+    bare, loop = result.rows
+    assert (bare.variant, loop.variant) == ("bare DeepSpeed loop", "training loop")
+    assert bare.seconds > 0 and loop.seconds > 0
+    assert 0.2 < loop.speedup < 5
