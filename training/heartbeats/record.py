@@ -50,11 +50,17 @@ class Heartbeat:
 
 @dataclass(frozen=True)
 class Frame:
-    """A place in Python code that a thread is at."""
+    """A place in Python code that a thread is at.
+
+    Attributes:
+        file: from the folder on that Python imports it from.
+        is_library: whether it belongs to Python or an installed package.
+    """
 
     file: str
     line: int
     function: str
+    is_library: bool = False
 
     def __str__(self) -> str:
         return f"{self.function} ({self.file}:{self.line})"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from training.heartbeats.record import End, Frame, Hang, Report
-from training.heartbeats.stacks import is_waiting_for_others
+from training.heartbeats.stacks import is_waiting_for_others, place_of
 from training.processes.signs_of_life import LONG_S, Seen, beat_interval_s
 
 _STEPS = 3  # without progress for so many times the longest step, processes are stuck
@@ -154,8 +154,9 @@ def _stuck(running: Sequence[Report], long_s: float) -> tuple[tuple[int, ...], s
         found, others = _by_place(running)
     seconds = min(report.seen.unchanged_s for report in found)
     named = _names(found) if others or len(running) == 1 else f"all {len(running)} workers"
-    place = f" in {found[0].frames[0]}" if found[0].frames else ""
-    cause = f"{named}: {found[0].heartbeat.beat.activity} for {seconds:.0f} s{place}"
+    place = place_of(found[0].frames)
+    doing = f"{found[0].heartbeat.beat.activity} for {seconds:.0f} s"
+    cause = f"{named}: {doing} {place}" if place else f"{named}: {doing}"
     if others:
         cause += f"; the others wait: {others[0].heartbeat.beat.activity}"
     return _ranks(found), cause

@@ -6,6 +6,7 @@ import faulthandler
 import os
 import re
 import sys
+import sysconfig
 from pathlib import Path
 
 from training.heartbeats.record import Frame
@@ -16,6 +17,7 @@ _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
 # Frames inside of these wait for other processes.
 _COLLECTIVES = ("torch/distributed/", "deepspeed/comm/")
 _INNERMOST = 12
+_LIBRARIES = ("/site-packages/", "/dist-packages/", f"{sysconfig.get_path('stdlib')}/", "/lib/python3.")
 
 
 def write_stacks(path: Path) -> None:
@@ -51,13 +53,22 @@ def read_frames(path: Path, thread: int) -> tuple[Frame, ...]:
             inside = int(begin[1], 16) == thread
         match = _FRAME.match(line) if inside else None
         if match is not None:
-            found.append(Frame(_short(match[1]), int(match[2]), match[3]))
+            is_library = any(part in match[1] for part in _LIBRARIES)
+            found.append(Frame(_short(match[1]), int(match[2]), match[3], is_library))
     return tuple(found)
 
 
 def is_waiting_for_others(frames: tuple[Frame, ...]) -> bool:
     """Whether a thread is inside of a collective operation."""
     return any(part in frame.file for frame in frames[:_INNERMOST] for part in _COLLECTIVES)
+
+
+def place_of(frames: tuple[Frame, ...]) -> str:
+    """Where a thread is: the innermost frame, and the innermost one outside of libraries."""
+    if not frames:
+        return ""
+    own = next((frame for frame in frames if not frame.is_library), frames[0])
+    return f"in {frames[0]}" if own is frames[0] else f"in {frames[0]}, from {own}"
 
 
 def _short(file: str) -> str:

@@ -8,10 +8,12 @@ import pytest
 
 from core.fencing import register_launch, take_token
 from tests.support.heartbeats import SLEEPING, heartbeat, write, write_stacks
+from tests.support.paths import ROOT
 from training.control import Phase, RunControl
 from training.heartbeats import End, Frame, Hang
 from training.heartbeats.record import start_name
 from training.heartbeats.session import heartbeats
+from training.heartbeats.stacks import place_of
 from training.run_folder import RunFolder
 
 
@@ -32,9 +34,14 @@ def test_ages_are_those_of_the_file_system_and_damaged_records_are_left_out(tmp_
 
 def test_frames_are_those_of_the_thread_that_trains_and_of_the_present_activity(tmp_path):
     folder = write(tmp_path, heartbeat(0, seconds=60))
-    write_stacks(folder, 0, '  File "/opt/x/site-packages/torch/nn/functional.py", line 12 in conv2d')
+    library = '  File "/opt/x/site-packages/torch/nn/functional.py", line 12 in conv2d'
+    write_stacks(folder, 0, library, f'  File "{ROOT}/training/loop.py", line 34 in train')
     (stuck,) = folder.read_all()
-    assert stuck.frames == (Frame("torch/nn/functional.py", 12, "conv2d"),)
+    outer = Frame("training/loop.py", 34, "train")
+    assert stuck.frames == (Frame("torch/nn/functional.py", 12, "conv2d", is_library=True), outer)
+    assert place_of(stuck.frames) == (
+        "in conv2d (torch/nn/functional.py:12), from train (training/loop.py:34)"
+    )
     assert stuck.stacks == str(folder.stacks(0))
     earlier = time.time() - 90
     os.utime(folder.stacks(0), (earlier, earlier))

@@ -51,7 +51,7 @@ def train_and(tmp_path: Path, code: str, **environment: str) -> subprocess.Compl
 def test_a_process_that_waits_forever_reports_and_ends_with_the_code_to_try_again(tmp_path):
     done = train_and(tmp_path, "import threading; threading.Event().wait()")
     assert done.returncode == os.EX_TEMPFAIL
-    place = r"in wait \(threading.py:\d+\)"
+    place = r"in wait \(threading.py:\d+\), from <module> \(<string>:\d+\)"
     message = rf"hang in step 2: worker 0 \(.+, pid \d+\): training \(step 2\) for [01] s {place}"
     assert re.search(f"reported 0: {message}", done.stdout)
     folder = HeartbeatFolder(tmp_path)
