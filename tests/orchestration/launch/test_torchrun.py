@@ -18,6 +18,7 @@ from orchestration.workspace import Workspace
 from tests.support.coded_clips import build_dataset
 from tests.support.command import run
 from tests.support.small_stages import small_sets
+from training.config import resolve
 from training.control import StoppedBySignal
 from training.journal import read_journal
 from training.processes.status_folder import StatusFolder
@@ -188,3 +189,25 @@ def test_the_first_outcome_counts(tmp_path):
     for message in ("first", "second"):
         status.end(Refused(message))
     assert status.outcome() == Refused("first")
+
+
+@pytest.mark.parametrize(("processors", "processes"), [(16, 8), (7, 6), (5, 4), (2, 2)])
+def test_an_elastic_run_starts_on_as_many_processors_as_share_its_batch(
+    here, monkeypatch, processors, processes
+):
+    started: list[list[str]] = []
+
+    def start(command: list[str], **_: object) -> None:
+        started.append(command)
+        raise InterruptedError
+
+    monkeypatch.setattr(torchrun.os, "cpu_count", lambda: processors)
+    monkeypatch.setattr(torchrun.subprocess, "Popen", start)
+    sets = ("train.global_batch=24", "launch.workers=8", "launch.min_workers=2")
+    config = resolve(0, "tiny", [*small_sets(0), *sets])
+    with pytest.raises(InterruptedError):
+        prepare_launch(LauncherName.TORCHRUN, config, here / "run", 1, print).run()
+    assert f"--nproc-per-node={processes}" in started[0]
+    monkeypatch.setattr(torchrun.os, "cpu_count", lambda: 1)
+    with pytest.raises(AnimaticError, match=r"launch\.min_workers is 2, but this machine has 1 CPUs"):
+        prepare_launch(LauncherName.TORCHRUN, config, here / "run", 1, print)
