@@ -12,7 +12,7 @@ from core.files import sha256
 from tests.support.checkpoint_states import IDENTITY, LAYOUT, open_store
 from tests.support.training_jobs import SyntheticSource
 from training.backends import DeepSpeedBackend, Ema
-from training.checkpoints import Checkpoint, CheckpointStore
+from training.checkpoints import Checkpoint, CheckpointStore, state_of
 from training.config import RunConfig, load
 from training.initialisation import initialise
 from training.objectives.denoising import DenoisingObjective
@@ -74,7 +74,7 @@ def save_and_go_on(config_path: str, folder: str, at: int, end: int, bad_steps: 
     """Train to ``end``, with a checkpoint after step ``at`` -> losses, and the state after both."""
     trained = Trained.begin(config_path)
     losses = trained.train(0, at, tuple(bad_steps))
-    saved = trained.store(folder).save(at, [trained.backend, trained.ema])
+    saved = trained.store(folder).save(at, state_of([trained.backend, trained.ema]))
     then = trained.whole()
     losses += trained.train(at, end)
     return {"losses": losses, "saved": then, "end": trained.whole(), "path": str(saved.path)}

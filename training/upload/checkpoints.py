@@ -78,6 +78,17 @@ class RemoteCheckpoints:
                 found.append(RemoteCheckpoint(name, *known, _damage(known[0], files)))
         return sorted(found, key=_age)
 
+    def find_damage(self, checkpoint: RemoteCheckpoint) -> str | None:
+        """What is wrong with a checkpoint, whose files are read; None where it is as it was written."""
+        for name, written in checkpoint.manifest.files.items():
+            try:
+                found = self._folder.sha256(f"{checkpoint.name}/{name}")
+            except FileNotFoundError:
+                return f"{name} is missing"
+            if found != written.sha256:
+                return f"{name} does not match its recorded sha256"
+        return None
+
     def upload(self, path: Path, before_commit: Callable[[], None]) -> str:
         """Upload a checkpoint, its manifest last; the name of its folder.
 

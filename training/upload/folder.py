@@ -89,6 +89,10 @@ class RemoteFolder:
         """The content of a small file. Raises FileNotFoundError."""
         return self._retry.call(lambda: self._folder.read(name))
 
+    def sha256(self, name: str) -> str:
+        """Digest of a file, which is read whole. Raises FileNotFoundError."""
+        return self._retry.call(lambda: self._folder.sha256(name))
+
     def list(self, subfolder: str = "") -> dict[str, int]:
         """Bytes of every file in a subfolder and below it, by name from there on; none without it."""
         return self._retry.call(lambda: _present(lambda: self._folder.tree(subfolder)))

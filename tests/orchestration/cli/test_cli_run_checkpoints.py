@@ -8,7 +8,10 @@ import pytest
 from tests.support.checkpoint_states import SHARD, Number, open_store
 from tests.support.command import fails
 from tests.support.command import run as animatic
+from training.checkpoints import state_of
 from training.config import dump_yaml, resolve
+from training.upload.checkpoints import RemoteCheckpoints
+from training.upload.folder import RemoteFolder
 
 
 @pytest.fixture
@@ -17,7 +20,7 @@ def run(here: Path) -> Path:
     folder = here / "run"
     store = open_store(folder / "checkpoints", keep=3)
     for step in (2, 4, 6):
-        store.save(step, [Number(step)])
+        store.save(step, state_of([Number(step)]))
     sets = ("train.keep_checkpoints=1", "train.keep_every=4", "train.steps=10")
     (folder / "config.yaml").write_text(dump_yaml(resolve(0, "tiny", list(sets))))
     return folder
@@ -76,6 +79,33 @@ def test_a_checkpoint_without_a_manifest_is_listed_as_damaged(run: Path) -> None
 )
 def test_what_cannot_be_done_is_one_line(run: Path, arguments: list[str], message: str) -> None:
     fails(message, "checkpoint", *arguments)
+
+
+def test_checkpoints_in_the_store_are_listed_and_verified_too(run: Path, tmp_path: Path) -> None:
+    store = (tmp_path / "store").as_uri()
+    sets = (f"upload.url={store}", "upload.keep_checkpoints=1", "train.steps=10")
+    (run / "config.yaml").write_text(dump_yaml(resolve(0, "tiny", list(sets))))
+    remote = RemoteCheckpoints(RemoteFolder(store, 1.0))
+    names = [remote.upload(run / "checkpoints" / f"step-0000000{step}", lambda: None) for step in (4, 6)]
+    found = listed("list", str(run))
+    assert [(each["step"], each["remote"], each["kept"]) for each in found] == [
+        (2, False, None),
+        (4, False, "newest 2"),
+        (6, False, "newest 2"),
+        (4, True, None),
+        (6, True, "newest 1"),
+    ]
+    assert found[-1]["path"] == f"{store}/{names[1]}" and found[-1]["damage"] is None
+    assert animatic("checkpoint", "verify", str(run), "--step", "6").exit_code == 0
+    shard = tmp_path / "store" / names[1] / SHARD
+    shard.write_bytes(shard.read_bytes()[:-1] + b"!")
+    fails(
+        f"1 of 2 checkpoints are damaged: {store}/{names[1]}: {SHARD} does not",
+        "checkpoint",
+        "verify",
+        run,
+        "--step=6",
+    )
 
 
 def test_without_a_complete_checkpoint_there_is_nothing_to_export(run: Path) -> None:
