@@ -19,6 +19,8 @@ from models.architecture import CodecConfig, EncoderConfig, TowerConfig
 from models.batch import Batch
 from models.encoders.vae import build_vae
 from models.frozen_parts import move
+from models.network.activation_checkpointing import checkpoint_activations
+from models.network.compilation import compile_blocks
 from training.config import RunConfig, presets, resolve
 from training.config.sections import ObjectiveConfig
 from training.objectives.denoising import DenoisingObjective
@@ -106,6 +108,21 @@ def test_the_loss_never_waits_for_the_device(preset, stage, encoded):
     # With stored latents and text features, what computes them stays in host memory.
     assert used == {"cpu" if encoded else "cuda"}
     assert (loss.device.type, loss.dtype, loss.requires_grad) == ("cuda", torch.float32, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recomputed", ["none", "full"])
+def test_blocks_are_compiled_whole_without_a_wait_for_the_device(recomputed):
+    config, graphs = resolve(3, "tiny"), []
+    data = batch(config, encoded=True)
+    with gpu():
+        animator = animator_on_gpu(config)
+        # A block that had to be left, for instance to read a value, would be an error.
+        compile_blocks(animator.network.unet, lambda graph, _: graphs.append(graph) or graph.forward)
+        checkpoint_activations(animator.network.unet, recomputed)
+        loss = DenoisingObjective(animator)(data).mean
+    assert (loss.device.type, loss.requires_grad) == ("cuda", True)
+    assert len(graphs) == 9
 
 
 @pytest.mark.parametrize("preset", presets())
