@@ -29,7 +29,7 @@ from training.control import RunControl, StoppedBySignal
 from training.processes.errors import ReportedError, lost_peer
 from training.processes.launch_environment import adopt_launcher, check_port
 from training.processes.output import log_to_file, redirect_output, share_cores, worker_log
-from training.result import Refused, Stopped, TrainResult
+from training.result import Finished, Refused, Stopped, TrainResult
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +38,13 @@ _LOOK_S = 2.0
 
 @dataclass(frozen=True)
 class Arguments:
-    """Of the command line. ``status`` and ``launch`` come from ``animatic train --launcher torchrun``."""
+    """Of the command line. The last three come from ``animatic train --launcher torchrun``."""
 
     config: Path
     run: Path
     status: Path | None
     launch: int | None
+    dry_run: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -97,7 +98,7 @@ def _train_reporting(parsed: Arguments) -> int:
             raise
         logger.error("another process of the run ended: %s", error)
         return 1
-    if _rank() == 0:
+    if _rank() == 0 and isinstance(result, TrainResult):
         print(f"bundle {result.bundle_id}  {result.bundle_path}")
     return 0
 
@@ -151,15 +152,17 @@ def _repeated(act: Callable[[], None]) -> Iterator[None]:
         repeating.stop()
 
 
-def _train(parsed: Arguments, control: RunControl) -> TrainResult:
+def _train(parsed: Arguments, control: RunControl) -> Finished:
     from training.config import load
+    from training.dry_run import dry_run
     from training.heartbeats.flight_recorder import set_up_flight_recorder
     from training.loop import train
 
     config = load(parsed.config)
     share_cores()
     set_up_flight_recorder(parsed.run.resolve(), os.environ)
-    return train(config, parsed.run.resolve(), control=control, launch=parsed.launch)
+    act: Callable[..., Finished] = dry_run if parsed.dry_run else train
+    return act(config, parsed.run.resolve(), control=control, launch=parsed.launch)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -187,8 +190,9 @@ def _parse(arguments: Sequence[str]) -> Arguments:
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--status", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--launch", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--dry-run", action="store_true", help=argparse.SUPPRESS)
     parsed = parser.parse_args(arguments)
-    return Arguments(parsed.config, parsed.run, parsed.status, parsed.launch)
+    return Arguments(parsed.config, parsed.run, parsed.status, parsed.launch, parsed.dry_run)
 
 
 def _rank() -> int:

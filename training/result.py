@@ -1,5 +1,6 @@
 """How a run ends, for what has launched it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,29 @@ class TrainResult:
 
 
 @dataclass(frozen=True)
+class DryRunResult:
+    """One small step in the processes of a run: see :mod:`training.dry_run`.
+
+    Attributes:
+        samples: of the step, over all processes.
+        prepared_s: seconds until the first step: processes joined, data, bundles, network, optimizer.
+        phases: seconds of the step, by phase, in the first process.
+        peak_bytes: allocated on the GPU, in the process with the most; None on the CPU.
+    """
+
+    processes: int
+    device: str
+    trained_tensors: int
+    samples: int
+    frames: int
+    loss: float
+    applied: bool
+    prepared_s: float
+    phases: Mapping[str, float]
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True)
 class Stopped:
     """A signal stopped the run: see :class:`training.control.StoppedBySignal`."""
 
@@ -36,4 +60,5 @@ class Refused:
     message: str
 
 
-Outcome = TrainResult | Stopped | Refused
+Finished = TrainResult | DryRunResult
+Outcome = Finished | Stopped | Refused

@@ -25,6 +25,7 @@ from orchestration.cli.common import (
     refuse,
     short,
 )
+from orchestration.cli.dry_run import run_dry
 from orchestration.cli.submission import Cluster, Environment, Packages, submitted
 from orchestration.cli.verb import add_verbs
 from orchestration.launch import LauncherName
@@ -75,6 +76,10 @@ _PrintInitialisation = Annotated[
     bool,
     typer.Option("--print-initialisation", help="Print where every weight comes from and stop."),
 ]
+_DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Make one small step in the run's processes; nothing is kept."),
+]
 _Verbose = Annotated[bool, typer.Option("--verbose", help="With --print-initialisation: list every tensor.")]
 
 
@@ -97,6 +102,7 @@ def train(
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs to train on; all if not given.")] = None,
     metrics_port: MetricsPort = None,
     profile: _Profile = None,
+    dry_run: _DryRun = False,
     print_config: _PrintConfig = False,
     print_initialisation: _PrintInitialisation = False,
     verbose: _Verbose = False,
@@ -104,6 +110,8 @@ def train(
 ) -> None:
     """Train one stage; an interrupted run resumes from its newest checkpoint."""
     _check_options(context, launcher, print_config=print_config, print_initialisation=print_initialisation)
+    if dry_run:
+        refuse(given(context, "metrics_port"), "with --dry-run")
     from orchestration.workflows.train_request import TrainOptions
 
     options = TrainOptions(
@@ -119,9 +127,16 @@ def train(
     )
     if print_initialisation:
         _print_initialisation(options, every_tensor=verbose, as_json=as_json)
-    elif print_config:
+        return
+    if print_config:
         _print_config(options, as_json)
-    elif not submitted(context, Cluster(address, environment, as_json), partial(_job, options, metrics_port)):
+        return
+    job = partial(_job, options, metrics_port, dry_run)
+    if submitted(context, Cluster(address, environment, as_json), job):
+        return
+    if dry_run:
+        run_dry(options, launcher, as_json)
+    else:
         _train(options, launcher, metrics_port, as_json)
 
 
@@ -160,7 +175,7 @@ def _check_options(
     elif print_config:
         refuse(["--print-config"], "with --print-initialisation: print one of them")
     if print_config or print_initialisation:
-        without = ("run", "address", "environment", "launcher", "metrics_port")
+        without = ("dry_run", "run", "address", "environment", "launcher", "metrics_port")
         refuse(given(context, *without), "where nothing is trained")
     if launcher is LauncherName.TORCHRUN:
         refuse(given(context, "address"), "with --launcher torchrun, which trains on this machine")
@@ -190,11 +205,11 @@ def _print_initialisation(options: TrainOptions, *, every_tensor: bool, as_json:
         initialisation.print_initialisation(plan, every_tensor=every_tensor)
 
 
-def _job(options: TrainOptions, metrics_port: int | None, server: JobServer) -> JobRequest:
+def _job(options: TrainOptions, metrics_port: int | None, dry_run: bool, server: JobServer) -> JobRequest:
     from orchestration.workflows.job_requests import train_job
     from orchestration.workspace import Workspace
 
-    return train_job(options, Workspace.current(), server.resources(), metrics_port)
+    return train_job(options, Workspace.current(), server.resources(), metrics_port, dry_run=dry_run)
 
 
 def _train(options: TrainOptions, launcher: LauncherName, metrics_port: int | None, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from orchestration.launch.watch import OnLook
     from training.config import RunConfig
-    from training.result import TrainResult
+    from training.result import Finished
 
 
 class LauncherName(StrEnum):
@@ -23,8 +23,8 @@ class LauncherName(StrEnum):
 class Launcher(Protocol):
     """A run that is ready to start."""
 
-    def run(self) -> TrainResult:
-        """Train to the bundle: see :meth:`RayTrainLauncher.run`."""
+    def run(self) -> Finished:
+        """Train to the bundle, or make the one step of a dry run: see :meth:`RayTrainLauncher.run`."""
         ...
 
 
@@ -35,12 +35,17 @@ def prepare_launch(
     launch: int,
     report: Callable[[str], None],
     on_look: OnLook | None = None,
+    *,
+    dry_run: bool = False,
 ) -> Launcher:
-    """A launcher that has what the run needs: see the constructors of the two. Raises AnimaticError."""
+    """A launcher that has what the run needs: see the constructors of the two. Raises AnimaticError.
+
+    ``dry_run``: the processes make the one step of :func:`training.dry_run.dry_run`.
+    """
     if name is LauncherName.TORCHRUN:
         from orchestration.launch.torchrun import TorchrunLauncher
 
-        return TorchrunLauncher(config, run_dir, launch, report, on_look)
+        return TorchrunLauncher(config, run_dir, launch, report, on_look, dry_run=dry_run)
     from orchestration.launch.ray_train import RayTrainLauncher
 
-    return RayTrainLauncher(config, run_dir, launch, report, on_look)
+    return RayTrainLauncher(config, run_dir, launch, report, on_look, dry_run=dry_run)

@@ -7,10 +7,10 @@ from typing import NoReturn
 
 from core.errors import AnimaticError
 from training.control import StoppedBySignal
-from training.result import Outcome, Refused, Stopped, TrainResult
+from training.result import Finished, Outcome, Refused, Stopped
 
 
-def result_of(outcome: Outcome) -> TrainResult:
+def result_of(outcome: Outcome) -> Finished:
     """The result of a run that has finished.
 
     Raises:

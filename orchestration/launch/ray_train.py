@@ -29,7 +29,7 @@ from pipelines.cluster.connect import ensure_ray
 from training.checkpoints import complete_checkpoints
 from training.config import RunConfig
 from training.control import StoppedBySignal, collective_timeout_s, is_warning
-from training.result import TrainResult
+from training.result import Finished
 from training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class RayTrainLauncher:
         launch: int,
         report: Callable[[str], None],
         on_look: OnLook | None = None,
+        *,
+        dry_run: bool = False,
     ) -> None:
         """Connect to the configured Ray cluster, or start a local one.
 
@@ -63,11 +65,12 @@ class RayTrainLauncher:
             launch: its number in the run folder: see ``core.fencing``.
             report: gets a line on what a run waits for, where that is long; called in a thread.
             on_look: gets the workers' signs of life every few seconds; called in a thread.
+            dry_run: the processes make one small step, see :mod:`training.dry_run`.
 
         Raises:
             AnimaticError: the cluster cannot be reached, or this machine is too small.
         """
-        self._wanted = Wanted.of(config)
+        self._wanted, self._dry_run = Wanted.of(config), dry_run
         self._wanted.check_machine()
         self._elastic = ElasticWorkers(config, self._wanted, report) if _is_elastic(config) else None
         _set_environment(config, self._wanted)
@@ -80,7 +83,7 @@ class RayTrainLauncher:
         self._config, self._launch, self._board = config, launch, start_board()
         self._workers, self._fruitless = config.launch.workers, 0
 
-    def run(self) -> TrainResult:
+    def run(self) -> Finished:
         """Train to the bundle; workers that die are replaced and resume from the newest checkpoint, on
         another node if theirs was lost. An elastic run goes on with as many as there are processors for.
 
@@ -164,7 +167,7 @@ class RayTrainLauncher:
             raise AnimaticError(cause) from error
         self._report(f"{cause}; the workers start again")
 
-    def _result(self, fit: Fit) -> TrainResult:
+    def _result(self, fit: Fit) -> Finished:
         from ray.exceptions import RayError
 
         try:
@@ -203,6 +206,7 @@ class RayTrainLauncher:
             working_dir=_working_dir(),
             launch=self._launch,
             board=self._board,
+            dry_run=self._dry_run,
         )
         # After each failure, the number of an elastic run's workers is chosen again.
         failures = (

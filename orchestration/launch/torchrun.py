@@ -30,7 +30,7 @@ from training.heartbeats import HeartbeatFolder, Report
 from training.processes.output import worker_log
 from training.processes.signs_of_life import Failure, Seen
 from training.processes.status_folder import StatusFolder
-from training.result import TrainResult
+from training.result import Finished
 
 _LOOK_S = 0.2
 # Until processes that do not end by themselves are killed: others have failed, or the user stops at once.
@@ -50,6 +50,8 @@ class TorchrunLauncher:
         launch: int,
         report: Callable[[str], None],
         on_look: OnLook | None = None,
+        *,
+        dry_run: bool = False,
     ) -> None:
         """Starts nothing yet.
 
@@ -57,17 +59,18 @@ class TorchrunLauncher:
             launch: its number in the run folder: see ``core.fencing``.
             report: gets a line on what a run waits for, where that is long.
             on_look: gets the processes' signs of life every few seconds.
+            dry_run: the processes make one small step, see :mod:`training.dry_run`.
 
         Raises:
             AnimaticError: this machine has fewer GPUs or cores than the run has processes.
         """
-        self._workers = _workers_here(config)
+        self._workers, self._dry_run = _workers_here(config), dry_run
         self._config, self._run_dir, self._launch = config, run_dir, launch
         self._heartbeats = HeartbeatFolder(run_dir)
         self._ended: set[str] = set()  # starts whose frozen processes were killed
         self._report, self._on_look, self._waits = report, on_look, LongWaits(report)
 
-    def run(self) -> TrainResult:
+    def run(self) -> Finished:
         """Train to the bundle; processes that die are replaced and resume from the newest checkpoint.
 
         Signals act as on a run on Ray: see :meth:`RayTrainLauncher.run`.
@@ -96,6 +99,7 @@ class TorchrunLauncher:
             f"--shutdown-timeout={_GRACE_S}",
             *("-m", "training", str(folder / "config.yaml"), "--run-dir", str(self._run_dir)),
             *("--status", str(folder), "--launch", str(self._launch)),
+            *(["--dry-run"] if self._dry_run else []),
         ]
         # A folder "training" of the working folder is not the package, which is where this code is.
         code = str(Path(__file__).resolve().parents[2])
@@ -180,7 +184,7 @@ class TorchrunLauncher:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(each.beat.pid, signum)
 
-    def _result(self, status: StatusFolder, code: int) -> TrainResult:
+    def _result(self, status: StatusFolder, code: int) -> Finished:
         outcome = status.outcome()
         if outcome is None:
             raise AnimaticError(self._failure(status, code))

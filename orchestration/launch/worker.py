@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -18,7 +18,7 @@ from training.control import PREEMPTED, RunControl, StoppedBySignal
 from training.processes.errors import lost_peer
 from training.processes.output import redirect_output, share_cores, worker_log
 from training.processes.signs_of_life import Beat, Failure, beat_interval_s
-from training.result import Outcome, Refused, Stopped
+from training.result import Finished, Outcome, Refused, Stopped
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -31,13 +31,15 @@ _FAIL_S = 5.0  # for the launcher to learn of a hang before this process ends
 
 
 class WorkerTask(TypedDict):
-    """What every worker receives. ``launch``: number of the launch, of restarted workers too."""
+    """What every worker receives. ``launch``: number of the launch, of restarted workers too; ``dry_run``:
+    whether it makes one small step alone."""
 
     config: RunConfig
     run_dir: Path
     working_dir: Path | None
     launch: int
     board: ActorHandle[Any]
+    dry_run: bool
 
 
 def work(task: WorkerTask) -> Outcome:
@@ -55,15 +57,17 @@ def work(task: WorkerTask) -> Outcome:
     if refusal.exists():
         return Refused(refusal.read_text())
     share_cores()
+    from training.dry_run import dry_run
     from training.heartbeats.flight_recorder import set_up_flight_recorder
     from training.loop import train
 
     set_up_flight_recorder(run_dir, os.environ)
+    act: Callable[..., Finished] = dry_run if task["dry_run"] else train
     board = task["board"]
     control = RunControl(on_hang=lambda named, message: _report_hang(board, Failure(named, message)))
     with _connected(control, board, rank):
         try:
-            return train(task["config"], run_dir, control=control, launch=task["launch"])
+            return act(task["config"], run_dir, control=control, launch=task["launch"])
         except StoppedBySignal as stop:
             return Stopped(stop.signal, stop.step)
         except AnimaticError as error:

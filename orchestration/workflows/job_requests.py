@@ -32,9 +32,15 @@ _PROCESSES = ("launch.", "observe.")
 
 
 def train_job(
-    options: TrainOptions, workspace: Workspace, cluster: Resources, metrics_port: int | None = None
+    options: TrainOptions,
+    workspace: Workspace,
+    cluster: Resources,
+    metrics_port: int | None = None,
+    *,
+    dry_run: bool = False,
 ) -> JobRequest:
-    """Train one stage, with the configuration as resolved here; data and parent may be left to the job.
+    """Train one stage, or make the one step of a dry run, with the configuration as resolved here; data and
+    parent may be left to the job.
 
     Raises:
         AnimaticError: an unknown preset or key, or a value that does not fit.
@@ -54,6 +60,7 @@ def train_job(
             stage=options.stage,
             preset=preset,
             out=_path(options.run_dir),
+            dry_run=dry_run,
             set=[each for each in changes if not each.startswith(_PROCESSES)],
         ),
         processes=_options(

@@ -18,8 +18,8 @@ from orchestration.tracking import TrackedRun, backends_for, mirrored
 from orchestration.workflows.preflight import checked
 from orchestration.workflows.train_request import TrainRequest
 from orchestration.workspace import Workspace
-from training.loop import TrainResult
 from training.publish import finished_bundle
+from training.result import TrainResult
 from training.run_folder import RunFolder
 from training.upload.completion import complete_upload, warn_if_incomplete
 from training.upload.joining import join_run
@@ -137,4 +137,7 @@ def _launch(
                 recorder.record if recorder else None,
             ),
         ):
-            return launcher.run()
+            result = launcher.run()
+    if not isinstance(result, TrainResult):
+        raise TypeError(f"the processes of a run returned {result}")
+    return result

@@ -29,6 +29,8 @@ IGNORED = {
     "train --stage 1 --verbose": "--verbose is without effect without --print-initialisation",
     "train --stage 1 --verbose --print-config": "--verbose is without effect without --print-initialisation",
     "train --stage 1 --print-config --print-initialisation": "print one of them",
+    "train --stage 1 --print-config --dry-run": "--dry-run is without effect where nothing is trained",
+    "train --stage 1 --dry-run --metrics-port 0": "--metrics-port is without effect with --dry-run",
     "train --stage 1 --print-config --out x": "--out is without effect where nothing is trained",
 }
 
