@@ -1,8 +1,9 @@
-"""Training processes that start quickly, to be killed: forked from a process that has imported everything."""
+"""Processes that start quickly, to be killed: forked from a process that has imported everything."""
 
 import json
 import multiprocessing
 import os
+import pkgutil
 import socket
 import sys
 from collections.abc import Mapping
@@ -16,10 +17,14 @@ TIMEOUT_S = 240.0
 GRACE_S = 5.0
 
 
-def train_as_rank(
-    rank: int, size: int, port: int, environment: Mapping[str, str], config: str, run: str, folder: str
+def run_as_rank(
+    rank: int, size: int, port: int, environment: Mapping[str, str], job: str, args: list[Any], folder: str
 ) -> None:
-    """Train to the bundle in one of ``size`` processes; what :func:`run_stage` returns is in ``folder``."""
+    """Do a job in one of ``size`` processes; what it returns is in ``folder``.
+
+    Args:
+        job: the function, as ``module.name``.
+    """
     os.environ.update(environment)
     os.environ.update(
         RANK=str(rank),
@@ -32,10 +37,8 @@ def train_as_rank(
     log = os.open(Path(folder) / f"rank-{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    from tests.support.training_jobs import run_stage
-
     try:
-        outcome = run_stage(config, run, {"begun": str(Path(folder) / f"begun-{rank}")})
+        outcome = pkgutil.resolve_name(job)(*args)
         with atomic_file(Path(folder) / f"result-{rank}.json") as partial:
             partial.write_text(json.dumps(outcome))
     finally:
@@ -43,16 +46,17 @@ def train_as_rank(
         sys.stderr.flush()
 
 
-class KillableTraining:
-    """A run in ``size`` processes, of which any can be killed at any time.
+class KillableJob:
+    """A job in ``size`` processes, of which any can be killed at any time.
 
     Attributes:
         folder: with the results and logs of the processes.
     """
 
     def __init__(
-        self, size: int, environment: Mapping[str, str], config: str, run: Path, folder: Path
+        self, size: int, environment: Mapping[str, str], job: str, args: list[Any], folder: Path
     ) -> None:
+        """Start it; see :func:`run_as_rank`."""
         folder.mkdir(parents=True)
         self.folder = folder
         context = multiprocessing.get_context("forkserver")
@@ -62,19 +66,14 @@ class KillableTraining:
             port = listener.getsockname()[1]
         self._processes: list[ForkServerProcess] = [
             context.Process(
-                target=train_as_rank,
-                args=(rank, size, port, dict(environment), config, str(run), str(folder)),
+                target=run_as_rank,
+                args=(rank, size, port, dict(environment), job, args, str(folder)),
                 daemon=True,
             )
             for rank in range(size)
         ]
         for process in self._processes:
             process.start()
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether the first process has done a step."""
-        return (self.folder / "begun-0").exists()
 
     @property
     def has_ended(self) -> bool:
