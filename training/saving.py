@@ -57,6 +57,7 @@ class Saving:
     ) -> None:
         """``on_checkpoint``: called in every process with (step, folder) when a checkpoint is complete."""
         self._train, self._parts, self._group = config.train, parts, group
+        self._has_uploads = config.upload.url is not None
         self._control, self._token, self._on_checkpoint = control, token, on_checkpoint
         self._writers, self._copies = group.apart(), HostCopies()
         self._background = Background[tuple[Checkpoint, float]]("checkpoint writer")
@@ -107,10 +108,9 @@ class Saving:
 
     def finish_uploads(self, step: int) -> None:
         """Wait for uploads: in an outage as long as they are tried again."""
-        uploads = self._parts.uploads
-        if uploads is not None:
+        if self._has_uploads:
             self._control.enter(Phase.UPLOADING, step)
-        self._group.together(lambda: uploads.finish() if uploads is not None else None)
+            self._group.together(self._wait_for_uploads)
         self._report_uploads()
 
     def discard_after(self, step: int) -> None:
@@ -224,6 +224,10 @@ class Saving:
             warning = f"training waits while checkpoints are written: {reasons[0]}"
             self._parts.journal.record(step, events.Warned(warning))
         return False
+
+    def _wait_for_uploads(self) -> None:
+        if self._parts.uploads is not None:
+            self._parts.uploads.finish(on_wait=lambda: self._control.progress("upload"))
 
     def _report_uploads(self) -> None:
         """Record what became of uploads. Not collective."""

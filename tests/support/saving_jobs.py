@@ -66,7 +66,9 @@ def save_steps(run_dir: str, url: str, begun: str, more: int | None) -> int:
     torch.set_num_threads(1)
     group, folder, control = join_process_group(gpu=False), RunFolder(Path(run_dir)), RunControl()
     steps = 1_000_000
-    config = resolve(0, "tiny", [f"train.checkpoint_every={EVERY}", f"train.steps={steps}"])
+    config = resolve(
+        0, "tiny", [f"train.checkpoint_every={EVERY}", f"train.steps={steps}", f"upload.url={url}"]
+    )
     with only_run(folder, group, control) as token:
         store = open_store(folder.checkpoints, keep=2, token=token, group=group, every=KEEP_EVERY)
         uploads = None

@@ -2,7 +2,7 @@
 
 import errno
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -315,7 +315,8 @@ class Uploads:
         results, self._results = self._results, []
         return results
 
-    def finish(self) -> None:
+    def finish(self, on_wait: Callable[[], None]) -> None:
+        on_wait()
         self.is_finished = True
 
 
@@ -327,7 +328,7 @@ def test_complete_checkpoints_are_uploaded_and_the_journal_states_what_became_of
         UploadResult(2, "d" * 64, 1.5, "s3://bucket/run/checkpoints/step-2", None),
         UploadResult(4, "e" * 64, 1.5, None, "connection reset"),
     )
-    run = Run(tmp_path, uploads=cast(CheckpointUploader, uploads))
+    run = Run(tmp_path, "upload.url=s3://bucket/run", uploads=cast(CheckpointUploader, uploads))
     run.step(2)
     run.step(3)
     (event,) = run.events("upload")

@@ -74,7 +74,9 @@ class HostCopies:
         try:
             memory = torch.empty(count)
             if any(piece.values.is_cuda for piece in state.pieces.values()):
-                self._release = weakref.finalize(self, _unlock, _lock(memory))
+                release = weakref.finalize(self, _unlock, _lock(memory))
+                release.atexit = False  # at the end of the process CUDA may have ended before
+                self._release = release
         except RuntimeError as error:  # as torch reports memory that cannot be allocated or locked
             return f"no memory for copies of the state: {str(error).splitlines()[0]}"
         self._memory = memory

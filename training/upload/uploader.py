@@ -13,6 +13,8 @@ from training.upload.checkpoints import RemoteCheckpoints
 
 logger = logging.getLogger(__name__)
 
+_LOOK_S = 30.0
+
 
 @dataclass(frozen=True)
 class UploadResult:
@@ -92,10 +94,19 @@ class CheckpointUploader:
             results, self._results = self._results, []
         return results
 
-    def finish(self) -> None:
-        """Wait until nothing is left to upload: in an outage as long as uploads are tried again."""
+    def finish(self, on_wait: Callable[[], None] = lambda: None) -> None:
+        """Wait until nothing is left to upload: in an outage as long as uploads are tried again.
+
+        Args:
+            on_wait: called again and again meanwhile: the store's own time-outs end an upload that hangs.
+        """
+        while not self._is_idle(_LOOK_S):
+            on_wait()
+
+    def _is_idle(self, timeout_s: float) -> bool:
+        """Whether nothing is left to upload, as soon as it is so."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting is None and self._current is None)
+            return self._changed.wait_for(lambda: self._waiting is None and self._current is None, timeout_s)
 
     def _work(self) -> None:
         fresh = True
