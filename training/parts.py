@@ -27,6 +27,7 @@ from training.trainable import trainable_names
 from training.upload.checkpoints import RemoteCheckpoints
 from training.upload.folder import RemoteFolder
 from training.upload.uploader import CheckpointUploader
+from training.upload.writers import Writers
 from training.validation import Validation
 
 
@@ -112,7 +113,7 @@ def assemble(
         guard=Guard(config, folder, group, journal, token),
         continuation=continuation,
         checkpoints=checkpoints,
-        uploads=group.together(lambda: _uploads(config) if group.is_first else None),
+        uploads=group.together(lambda: _uploads(config, token) if group.is_first else None),
         validation=Validation(config, folder, source, animator, group, journal, control),
     )
 
@@ -138,13 +139,15 @@ def _meter(
     )
 
 
-def _uploads(config: RunConfig) -> CheckpointUploader | None:
+def _uploads(config: RunConfig, token: Token) -> CheckpointUploader | None:
     """Raises AnimaticError for a URL of an unknown kind."""
     upload = config.upload
     if upload.url is None:
         return None
     retention = Retention(upload.keep_checkpoints, config.train.keep_every)
-    return CheckpointUploader(RemoteCheckpoints(RemoteFolder(upload.url, upload.patience_s)), retention)
+    remote = RemoteFolder(upload.url, upload.patience_s)
+    writers, launch = Writers(remote), token.number.launch
+    return CheckpointUploader(RemoteCheckpoints(remote), retention, lambda: writers.check(launch))
 
 
 def _identity(

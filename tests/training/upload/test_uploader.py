@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from core.errors import AnimaticError
 from tests.support.checkpoint_states import Number, open_store
 from training.checkpoints import Checkpoint
 from training.checkpoints.retention import Retention
@@ -15,6 +14,7 @@ from training.checkpoints.snapshot import state_of
 from training.upload.checkpoints import RemoteCheckpoints
 from training.upload.folder import RemoteFolder
 from training.upload.uploader import CheckpointUploader
+from training.upload.writers import Writers
 
 
 class Gate:
@@ -154,19 +154,18 @@ def test_checkpoints_that_the_run_went_back_behind_are_deleted(
     assert steps(remote) == [10, 20, 30]
 
 
-def test_what_must_not_write_uploads_and_deletes_nothing(
+def test_a_launch_that_another_machine_has_taken_over_uploads_and_deletes_nothing(
     remote: RemoteCheckpoints, submit: Callable[[CheckpointUploader, int], Checkpoint]
 ) -> None:
-    first = CheckpointUploader(remote, Retention(5))
-    submit(first, 10)
-    first.finish()
-
-    def refuse() -> None:
-        raise AnimaticError("another machine writes here")
-
-    second = CheckpointUploader(remote, Retention(1), before_commit=refuse)
-    submit(second, 20)
-    second.finish()
-    (result,) = second.results()
-    assert (result.url, result.error) == (None, "another machine writes here")
+    writers = Writers(RemoteFolder("memory://bucket/run", patience_s=0.001))
+    assert writers.register(1, "here")
+    uploader = CheckpointUploader(remote, Retention(1), before_commit=lambda: writers.check(1))
+    submit(uploader, 10)
+    uploader.finish()
+    assert writers.register(2, "elsewhere")
+    submit(uploader, 20)
+    uploader.finish()
+    first, second = uploader.results()
+    assert first.error is None and second.url is None
+    assert "memory://bucket/run was taken over by launch 2" in str(second.error)
     assert steps(remote) == [10]
