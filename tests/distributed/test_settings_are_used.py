@@ -14,8 +14,9 @@ from training.trainable import kind_of
 
 SETS = (
     "train.steps=12",
-    "train.checkpoint_every=5",
+    "train.checkpoint_every=3",
     "train.keep_checkpoints=1",
+    "train.keep_every=6",
     "train.log_every=3",
     "train.bundle_dtype=bf16",
     "train.ema_decay=0.5",
@@ -37,8 +38,9 @@ def steps_of(trained, event):
 
 
 def test_checkpoints_are_saved_and_kept_as_configured(trained):
-    assert steps_of(trained, "checkpoint") == [5, 10, 12]
-    assert [path.name for path in (trained.run_dir / "checkpoints").iterdir()] == ["step-00000012"]
+    assert steps_of(trained, "checkpoint") == [3, 6, 9, 12]
+    kept = sorted(path.name for path in (trained.run_dir / "checkpoints").iterdir())
+    assert kept == ["step-00000006", "step-00000012"]
 
 
 def test_checkpoints_contain_the_state_of_the_average_and_of_the_guard(trained):

@@ -1,15 +1,19 @@
 """The mutants fit the code as it is, and the run counts what tests notice."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.mutants.listed import listed_mutants
+from tests.mutants.listed import FOLDER, listed_mutants
 from tests.mutants.made import made_mutants
 from tests.mutants.mutant import Mutant
 from tests.mutants.packages import PACKAGES
 from tests.mutants.score import Outcome, Scores
 from tests.support.paths import ROOT
+from training.config import RunConfig
+
+SETTINGS = ("ablation", "optimizer", "train", "objective", "guard")
 
 
 def test_every_listed_mutant_fits_the_code_and_names_tests_that_exist() -> None:
@@ -18,6 +22,16 @@ def test_every_listed_mutant_fits_the_code_and_names_tests_that_exist() -> None:
     assert len(mutants) > 100
     assert len(set(names)) == len(names)
     assert [test for mutant in mutants for test in mutant.tests if not (ROOT / test).exists()] == []
+
+
+def test_every_setting_that_decides_weights_or_guides_the_loop_has_a_mutant_that_ignores_it() -> None:
+    entries = tomllib.loads((FOLDER / "settings.toml").read_text())["mutant"]
+    ignored = {entry["what"].split()[0] for entry in entries}
+    sections = {name: field.annotation for name, field in RunConfig.model_fields.items() if name in SETTINGS}
+    settings = {f"{name}.{field}" for name, section in sections.items() for field in section.model_fields}
+    # The objective's kind has one value so far.
+    assert settings - ignored == {"objective.kind"}
+    assert ignored <= settings
 
 
 @pytest.mark.parametrize("package", PACKAGES)
