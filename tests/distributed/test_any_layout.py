@@ -74,7 +74,7 @@ def runs(pair, alone, tmp_path) -> Runs:
 
 
 def test_other_numbers_of_processes_and_stages_continue_a_checkpoint(runs):
-    runs.change([Layout(2, 2), Layout(1, 3), Layout(2, 1)], "train.precision=bf16")
+    runs.change([Layout(2, 2), Layout(1, 3)], "train.precision=bf16", steps=2)
 
 
 @pytest.mark.slow
