@@ -177,8 +177,9 @@ class RunControl:
         now, parts = self._activity, self._activity.parts + 1
         self._activity = Activity(now.phase, now.step, time.monotonic(), part, parts)
 
-    def allowed_s(self, hang_s: float, waiting_s: float) -> float:
-        """For how long the present activity may last before it counts as a hang, in seconds.
+    def allowed_s(self, hang_s: float, waiting_s: float) -> float | None:
+        """For how long the present activity may last before it counts as a hang, in seconds; None: uploads
+        end by themselves, after the time for which they are tried again.
 
         Args:
             hang_s: least time within a step. Until the first step is done, which may compile what it runs,
@@ -186,6 +187,8 @@ class RunControl:
             waiting_s: besides, where the process waits for data: for how long a store is asked again.
         """
         phase = self._activity.phase
+        if phase is Phase.UPLOADING:
+            return None
         is_step = phase in _OF_STEPS and Phase.TRAINING in self._longest_s
         least = hang_s if is_step else max(hang_s, OTHER_WORK_S)
         allowed = max(least, LONGEST_TIMES * self._longest_s.get(phase, 0.0))

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from training.control import Phase
 from training.heartbeats.record import End, Frame, Hang, Report
 from training.heartbeats.stacks import is_waiting_for_others, place_of
 from training.processes.signs_of_life import LONG_S, Seen, beat_interval_s
 
 _STEPS = 3  # without progress for so many times the longest step, processes are stuck
+# What is no step, as saving or validation, may take so many times longer before it is worth a look.
+_OTHER_WORK = 10
 _BEATS = 3  # without so many heartbeats, a process is silent
 _NAMED = 3
 
@@ -121,7 +124,9 @@ def _is_silent(report: Report, long_s: float) -> bool:
 
 def _lasts(report: Report, long_s: float) -> bool:
     """Whether what a process does takes long, by what its steps take."""
-    return report.seen.unchanged_s >= max(long_s, _STEPS * report.heartbeat.beat.longest_step_s)
+    beat = report.heartbeat.beat
+    least = long_s if beat.phase in (Phase.WAITING_FOR_DATA, Phase.TRAINING) else _OTHER_WORK * long_s
+    return report.seen.unchanged_s >= max(least, _STEPS * beat.longest_step_s)
 
 
 def _culprits(roll: RollCall, long_s: float) -> tuple[tuple[int, ...], str] | None:

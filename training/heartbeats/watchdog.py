@@ -76,6 +76,7 @@ class Watchdog:
         self._stuck_s = self._stuck_s + passed if activity is self._activity else 0.0
         self._activity = activity
         if allowed is None:
+            faulthandler.cancel_dump_traceback_later()
             return
         if self._timer is not None:
             faulthandler.dump_traceback_later(allowed + self._patience_s, exit=True, file=self._timer)

@@ -215,6 +215,8 @@ def _advice_on_stuck(found: Sequence[Report], log: Path, size: int) -> str:
 def _by_phase(phase: Phase) -> str:
     if phase is Phase.WAITING_FOR_DATA:
         return "its data does not arrive: the store, the disk or the decoder"
+    if phase is Phase.UPLOADING:
+        return "its uploads do not end: the object store, or the network to it"
     if phase is Phase.SAVING_CHECKPOINT:
         return "it does not finish writing: the file system of the run folder"
     if phase in (Phase.LOADING_WEIGHTS, Phase.READING_CHECKPOINT):

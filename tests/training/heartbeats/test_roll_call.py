@@ -27,8 +27,13 @@ def test_a_process_of_an_earlier_part_of_the_step_is_behind():
 
 def test_parts_of_work_that_one_process_does_for_all_do_not_count():
     frames = {"frames": (REDUCING,)}
-    working = report(0, Phase.DRAWING_SAMPLES, 8, 40, parts=5, frames=(SLEEPING,))
-    assert call_roll([working, report(1, Phase.DRAWING_SAMPLES, 8, 90, **frames)]).culprits == (0,)
+    working = report(0, Phase.DRAWING_SAMPLES, 8, 400, parts=5, frames=(SLEEPING,))
+    assert call_roll([working, report(1, Phase.DRAWING_SAMPLES, 8, 900, **frames)]).culprits == (0,)
+
+
+def test_work_that_is_no_step_gets_more_time():
+    reports = [report(rank, Phase.SAVING_CHECKPOINT, 8, 200) for rank in (0, 1)]
+    assert call_roll(reports).cause is None
 
 
 def test_of_processes_in_the_same_part_that_outside_of_a_collective_is_named():

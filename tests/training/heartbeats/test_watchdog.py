@@ -43,7 +43,7 @@ def train_and(tmp_path: Path, code: str, **environment: str) -> subprocess.Compl
         env={**inherited, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 
@@ -74,7 +74,7 @@ def test_a_process_goes_on_while_the_first_one_is_not_stuck(tmp_path):
     others = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
     name = start_name(None, others)
     first = replace(heartbeat(0, allowed_s=600), start=name, began=time.time())
-    write(tmp_path, first, ago_s=-60)  # as if it were written again and again
+    write(tmp_path, first, ago_s=-600)  # as if it were written again and again
     code = "import threading; threading.Event().wait(1.2); print('went on')"
     done = train_and(tmp_path, code, **others)
     assert (done.returncode, done.stdout) == (0, "went on\n")
@@ -86,6 +86,12 @@ def test_work_that_is_no_step_may_take_long(phase):
     control.enter(phase)
     assert control.allowed_s(60, 0) == OTHER_WORK_S
     assert control.allowed_s(7200, 0) == 7200
+
+
+def test_an_upload_has_limits_of_its_own():
+    control = RunControl()
+    control.enter(Phase.UPLOADING, 9)
+    assert control.allowed_s(60, 0) is None
 
 
 def test_a_step_may_take_several_times_the_longest_and_waiting_for_data_longer(monkeypatch):
