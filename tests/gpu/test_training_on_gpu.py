@@ -29,9 +29,23 @@ def test_a_stage_trains_with_the_losses_of_the_cpu(on_gpu, on_cpu, tmp_path, zer
     assert gpu == pytest.approx(cpu["losses"], rel=tolerance)
 
 
-@pytest.mark.parametrize(("zero_stage", "precision"), [(0, "fp32"), (2, "bf16")])
-def test_a_resumed_run_ends_as_an_uninterrupted_one(on_gpu, tmp_path, zero_stage, precision):
+OPTIMIZER, PARAMETERS = "train.offload_optimizer=true", "train.offload_parameters=true"
+
+
+@pytest.mark.parametrize(
+    ("zero_stage", "precision", "offload"),
+    [
+        (0, "fp32", ()),
+        (1, "bf16", ()),
+        (2, "bf16", ()),
+        (3, "bf16", ()),
+        (2, "fp16", (OPTIMIZER,)),
+        (3, "bf16", (OPTIMIZER, PARAMETERS)),
+    ],
+)
+def test_a_resumed_run_ends_as_an_uninterrupted_one(on_gpu, tmp_path, zero_stage, precision, offload):
     sets = [f"train.zero_stage={zero_stage}", f"train.precision={precision}", "train.checkpoint_every=2"]
+    sets += [*offload, "train.image_batches=0"]
     config = small_config(0, *sets, "train.steps=4", "train.ema_decay=0.9", *GPU)
     whole = trained(on_gpu, tmp_path, config, "whole")["losses"]
     with pytest.raises(Exception, match="at step 3"):
@@ -41,6 +55,18 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(on_gpu, tmp_path, zero_stage
     assert resumed["losses"] == {
         str(k) if isinstance(next(iter(whole)), str) else k: whole[k] for k in (3, 4)
     }
+
+
+def test_another_stage_with_offload_continues_a_checkpoint(on_gpu, tmp_path):
+    same = ("train.precision=bf16", "train.checkpoint_every=2", "train.image_batches=0", *GPU)
+    config = small_config(0, *same, "train.zero_stage=2", "train.steps=4")
+    whole = trained(on_gpu, tmp_path, config, "whole")["losses"]
+    with pytest.raises(Exception, match="at step 3"):
+        trained(on_gpu, tmp_path, config, "changed", stop_after=3)
+    other = small_config(0, *same, "train.zero_stage=3", OPTIMIZER, PARAMETERS, "train.steps=4")
+    changed = trained(on_gpu, tmp_path, other, "changed")
+    assert changed["resumed_from"] == 2
+    assert list(changed["losses"].values()) == pytest.approx(list(whole.values())[2:], abs=1e-3)
 
 
 def test_the_stages_follow_each_other(on_gpu, tmp_path):
