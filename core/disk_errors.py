@@ -9,6 +9,8 @@ from pathlib import Path
 
 from core.errors import AnimaticError
 
+# Of a disk that is full, a quota that is used up, and a limit on the size of files.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PROBE_BYTES = 1 << 20
 _FIXES = {
     errno.ENOSPC: "free space on its disk, then rerun",
@@ -101,7 +103,7 @@ def _refusal(folder: Path, size: int) -> OSError | None:
             os.posix_fallocate(file.fileno(), 0, _PROBE_BYTES)
             os.ftruncate(file.fileno(), max(size, _PROBE_BYTES))
     except OSError as error:
-        return error if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else None
+        return error if error.errno in NO_ROOM else None
     full = shutil.disk_usage(folder).free < size
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if full else None
 

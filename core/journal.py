@@ -9,9 +9,10 @@ import logging
 import math
 import os
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from core.files import create_folder, sync
 
@@ -26,10 +27,11 @@ class JournalWriter:
     def __init__(self, path: Path) -> None:
         """Open ``path``, creating it and its folder if necessary, and cut off a torn line."""
         create_folder(path.parent)
-        self._file = path.open("a+b")
-        end = _end_of_whole_lines(self._file)
-        if end < self._file.seek(0, os.SEEK_END):
-            self._file.truncate(end)
+        # Unbuffered: what could not be written does not come later, behind other lines.
+        self._file = path.open("a+b", buffering=0)
+        self._end = _end_of_whole_lines(self._file)
+        if self._end < self._file.seek(0, os.SEEK_END):
+            self._file.truncate(self._end)
             os.fsync(self._file.fileno())
         sync(path.parent)
 
@@ -46,12 +48,22 @@ class JournalWriter:
         self.append_line(json.dumps(_finite(record), allow_nan=False).encode())
 
     def append_line(self, line: bytes) -> None:
-        """Write a line, given without its newline, and wait until it is on disk."""
+        """Write a line, given without its newline, and wait until it is on disk.
+
+        Raises OSError where it cannot be written: nothing of it is in the file then, and another attempt may
+        follow.
+        """
         if b"\n" in line:
             raise ValueError("a line of a journal cannot hold a newline")
-        self._file.write(line + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        rest = memoryview(line + b"\n")
+        try:
+            while rest:  # a write may stop early, where a disk becomes full
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(self._end)
+            raise
+        self._end += len(line) + 1
 
     def close(self) -> None:
         """Close the file; appending afterwards is an error."""
@@ -121,7 +133,7 @@ def read_records(
     return records, end
 
 
-def _end_of_whole_lines(file: BinaryIO) -> int:
+def _end_of_whole_lines(file: FileIO) -> int:
     """The offset after the last newline, found from the end backwards."""
     end = file.seek(0, os.SEEK_END)
     while end > 0:

@@ -1,14 +1,22 @@
 """The journal of a run: the record that trackers mirror, in the form of ``core.journal``."""
 
+import logging
 import time
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from core.disk_errors import NO_ROOM
+from core.errors import AnimaticError
 from core.fencing import Number, Token
 from core.journal import JournalWriter, read_records
 
+logger = logging.getLogger(__name__)
+
+# Lines that wait for room on a full disk: of hours, with a line each few seconds.
+_MOST_BEHIND = 10_000
 # Read at once by those who follow a journal, so that a long one does not fill their memory.
 _FOLLOW_BYTES = 1 << 20
 # As json.dumps writes it; inside of a string, its quotes would be escaped.
@@ -51,23 +59,53 @@ class Journal:
         """
         if path is not None and token is not None:
             token.check()  # opening the file may shorten it
-        self._writer, self._token = None if path is None else JournalWriter(path), token
+        self._path, self._token = path, token
+        self._writer = None if path is None else JournalWriter(path)
+        self._behind: deque[dict[str, Any]] = deque()
 
     def record(self, step: int, event: Event) -> None:
         """Write an event durably; ``step``: number of steps done. Numbers that are not finite become null.
 
-        Writes nothing once a later run has taken over.
+        Writes nothing once a later run has taken over. Where the disk is full, the line waits and is written
+        before the next one that finds room; too many of them are an OSError.
         """
         if self._writer is None or not (self._token is None or self._token.holds()):
             return
         attempt = {} if self._token is None else {"attempt": str(self._token.number)}
         line = {"time": time.time(), "event": event.event, "step": step, **asdict(event), **attempt}
-        self._writer.append(line)
+        self._behind.append(line)
+        error = self._write_behind()
+        if error is not None:
+            logger.warning("%s: %d lines wait: %s", self._path, len(self._behind), error.strerror)
+            if len(self._behind) > _MOST_BEHIND:
+                raise error
 
     def close(self) -> None:
-        """Close the file; recording afterwards is an error."""
-        if self._writer is not None:
-            self._writer.close()
+        """Close the file; recording afterwards is an error.
+
+        Raises AnimaticError where the disk is still too full for its last lines.
+        """
+        if self._writer is None:
+            return
+        error = self._write_behind()
+        self._writer.close()
+        if error is not None:
+            raise AnimaticError(
+                f"{self._path} lacks its last {len(self._behind)} lines: {error.strerror}; free space on its "
+                "disk, then rerun the same command"
+            )
+
+    def _write_behind(self) -> OSError | None:
+        """Write the lines that wait; what keeps the first of them from it, where the disk is full."""
+        while self._behind and self._writer is not None:
+            try:
+                self._writer.append(self._behind[0])
+            except OSError as error:
+                if error.errno not in NO_ROOM:
+                    raise
+                return error
+            self._behind.popleft()
+        return None
 
 
 def read_journal(path: Path, *, metrics: bool = True) -> list[JournalEntry]:

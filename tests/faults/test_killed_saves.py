@@ -108,6 +108,7 @@ def messages(run: Path) -> str:
     return "\n".join(str(entry.content["message"]) for entry in entries)
 
 
+@pytest.mark.timeout(1800)
 def test_processes_killed_at_random_leave_a_verified_checkpoint_each_time(
     store: str, outages: Outages, small_disk: Path, tmp_path: Path
 ) -> None:
@@ -150,6 +151,7 @@ def test_processes_killed_at_random_leave_a_verified_checkpoint_each_time(
     assert len(folders) == len(remote)
 
 
+@pytest.mark.timeout(1800)
 def test_killed_runs_end_with_the_weights_of_one_that_was_not_killed_on_another_machine_too(
     store: str, tmp_path: Path
 ) -> None:

@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from core.errors import AnimaticError
+from tests.support.limits import limited_files
 from training.events import (
     CheckpointSaved,
     Ended,
@@ -32,8 +34,8 @@ def test_lines_are_whole_json_with_time_event_and_step(tmp_path):
     ("event", "fields"),
     [
         (
-            CheckpointSaved("c/step-2", "ab", 1.5),
-            {"event": "checkpoint", "uri": "c/step-2", "digest": "ab", "seconds": 1.5},
+            CheckpointSaved("c/step-2", "ab", 1.5, 0.5),
+            {"event": "checkpoint", "uri": "c/step-2", "digest": "ab", "seconds": 1.5, "pause_s": 0.5},
         ),
         (Warned("disk full"), {"event": "warning", "message": "disk full"}),
         (
@@ -102,3 +104,28 @@ def test_curves_do_not_double_after_a_resume(tmp_path):
     journal.record(3, Metrics({"train/loss": 13.5}))
     assert curves(path)["train/loss"] == [(1, 11.0), (2, 12.0), (3, 13.5)]
     assert curves(tmp_path / "none.jsonl") == {}
+
+
+def test_lines_that_a_full_disk_refuses_follow_when_it_has_room_again(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.record(1, Warned("first"))
+    with limited_files(path.stat().st_size + 20):
+        journal.record(2, Warned("second"))
+        journal.record(3, Warned("third"))
+        assert [entry.step for entry in read_journal(path)] == [1]
+        assert path.read_bytes().endswith(b"\n")
+    journal.record(4, Warned("fourth"))
+    journal.close()
+    assert [entry.step for entry in read_journal(path)] == [1, 2, 3, 4]
+
+
+def test_a_journal_whose_disk_stays_full_states_at_its_end_what_is_missing(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.record(1, Warned("first"))
+    with limited_files(path.stat().st_size):
+        journal.record(2, Ended())
+        with pytest.raises(AnimaticError, match=r"lacks its last 1 lines: File too large; free space"):
+            journal.close()
+    assert [entry.step for entry in read_journal(path)] == [1]

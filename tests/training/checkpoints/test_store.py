@@ -1,12 +1,9 @@
 """Checkpoints are complete or do not exist; damaged and foreign ones are not loaded."""
 
-import contextlib
 import errno
 import json
 import os
 import re
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ import pytest
 import training.checkpoints.store as store_module
 from core.errors import AnimaticError
 from tests.support.checkpoint_states import IDENTITY, LAYOUT, SHARD, Megabytes, Number, open_store
+from tests.support.limits import limited_files
 from training.checkpoints import Checkpoint, find_damage, read_manifest
 from training.checkpoints.snapshot import state_of
 
@@ -269,17 +267,6 @@ def test_files_names_and_folder_are_on_disk_before_a_checkpoint_exists(root, mon
         "step-00000002.partial",
     }
     assert ("sync", "checkpoints") in after
-
-
-@contextlib.contextmanager
-def limited_files(size: int) -> Iterator[None]:
-    """No file can become larger, as on a disk or under a quota that is nearly full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_save_without_room_states_where_and_how_much_and_keeps_the_checkpoint_before(root):
