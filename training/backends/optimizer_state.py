@@ -11,7 +11,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 _LOSS_SCALER = ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis")
 
 
-def moment(optimizer: torch.optim.Optimizer, partition: Tensor, kind: str) -> Tensor:
+def moment(optimizer: torch.optim.AdamW, partition: Tensor, kind: str) -> Tensor:
     """A moment of the values of a partition, laid out alike.
 
     AdamW creates its state in the first step; before that this creates the same, which is zero.
@@ -19,18 +19,16 @@ def moment(optimizer: torch.optim.Optimizer, partition: Tensor, kind: str) -> Te
     state = optimizer.state[partition]
     if not state:
         state.update({name: torch.zeros_like(partition.detach()) for name in MOMENTS})
-        state["step"] = _no_updates(optimizer, partition)
+        # Fused AdamW counts its updates on the device, others on the host.
+        device = partition.device if optimizer.defaults["fused"] else torch.device("cpu")
+        state["step"] = torch.zeros((), dtype=torch.float32, device=device)
     return state[kind]
 
 
-def set_updates(optimizer: torch.optim.Optimizer, partitions: Iterable[Tensor], updates: int) -> None:
+def set_updates(optimizer: torch.optim.AdamW, partitions: Iterable[Tensor], updates: int) -> None:
     """Set the number of updates that AdamW corrects the bias of its moments by."""
     for partition in partitions:
-        state = optimizer.state[partition]
-        if isinstance(state["step"], Tensor):
-            state["step"].fill_(updates)
-        else:
-            state["step"] = updates
+        optimizer.state[partition]["step"].fill_(updates)
 
 
 def loss_scaling(optimizer: Any) -> dict[str, float]:
@@ -50,11 +48,3 @@ def set_loss_scaling(optimizer: Any, values: dict[str, Any]) -> None:
 def _dynamic_scaler(optimizer: Any) -> Any:
     scaler = getattr(optimizer, "loss_scaler", None)
     return scaler if getattr(scaler, "dynamic", False) else None
-
-
-def _no_updates(optimizer: torch.optim.Optimizer, partition: Tensor) -> Tensor | int:
-    """Zero, as the optimizer counts its updates: torch's fused AdamW on the device, others on the host."""
-    if not isinstance(optimizer, torch.optim.AdamW):
-        return 0  # DeepSpeedCPUAdam
-    device = partition.device if optimizer.defaults["fused"] else torch.device("cpu")
-    return torch.zeros((), dtype=torch.float32, device=device)
