@@ -28,8 +28,10 @@ def place_for_training(animator: Animator, device: torch.device | str) -> None:
 
 def move(animator: Animator, part: Part, device: torch.device | str) -> None:
     """Move a part to a device, to stay there; nothing is copied where it is there already."""
+    target = torch.device(device)
     for owner, name, value in list(_tensors(animator, part)):
-        owner[name] = _moved(value, torch.device(device))
+        if value.device != target:
+            owner[name] = _moved(value, target)
 
 
 @contextmanager

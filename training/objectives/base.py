@@ -22,7 +22,11 @@ class Losses(NamedTuple):
 
 
 class Objective(Protocol):
-    """The loss that a backend minimises."""
+    """The loss that a backend minimises.
+
+    Of the frozen parts, codec and text tower are in host memory until the objective takes them to the device:
+    see :mod:`models.frozen_parts`.
+    """
 
     def __call__(self, batch: Batch, *, temporal: bool) -> Losses:
         """The losses of a batch; ``temporal``: False leaves the temporal layers out."""
