@@ -13,30 +13,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import AnimaticError
 from core.files import write_text
-from core.host import process_identity
 from orchestration.devices import device_count
+from orchestration.launch.frozen import end_frozen
 from orchestration.launch.outcome import raise_stopped, result_of
 from orchestration.launch.signals import StopSignals
 from orchestration.launch.watch import PATIENCE_S, WATCH_S, LongWaits, OnLook, signs, stalled
 from training.batch_shares import fitting_workers
 from training.config import RunConfig, dump_yaml
 from training.control import Phase
-from training.heartbeats import HeartbeatFolder, Report
+from training.heartbeats import HeartbeatFolder
 from training.processes.output import worker_log
-from training.processes.signs_of_life import Failure, Seen
+from training.processes.signs_of_life import Seen
 from training.processes.status_folder import StatusFolder
 from training.result import Finished
 
 _LOOK_S = 0.2
 # Until processes that do not end by themselves are killed: others have failed, or the user stops at once.
 _GRACE_S = 5
-# Of silence, after a hang should have ended a process.
-FROZEN_S = 60.0
 
 
 class TorchrunLauncher:
@@ -67,7 +65,6 @@ class TorchrunLauncher:
         self._workers, self._dry_run = _workers_here(config), dry_run
         self._config, self._run_dir, self._launch = config, run_dir, launch
         self._heartbeats = HeartbeatFolder(run_dir)
-        self._ended: set[str] = set()  # starts whose frozen processes were killed
         self._report, self._on_look, self._waits = report, on_look, LongWaits(report)
 
     def run(self) -> Finished:
@@ -147,25 +144,10 @@ class TorchrunLauncher:
         if self._on_look is not None:
             self._on_look(signs(seen), 0.0 if found is None else found.seconds)
         self._waits.see(found)
-        if seen and all(_is_frozen(each) for each in seen):
-            self._end_frozen(reports, status)
-
-    def _end_frozen(self, reports: Sequence[Report], status: StatusFolder) -> None:
-        """Kill processes that should have ended themselves, as those that are suspended; torchrun restarts
-        all."""
-        first = reports[0]
-        if first.heartbeat.start in self._ended:
-            return
-        self._ended.add(first.heartbeat.start)
-        beat = first.heartbeat.beat
-        message = f"no sign of life from {beat.worker} for {first.ago_s:.0f} s, last {beat.activity}"
-        self._report(f"{message}: the processes are ended")
-        status.fail(Failure(beat.rank, message), first.heartbeat.restart)
-        for each in reports:
-            # Another process may have the same id by now, and then there is none to end.
-            with contextlib.suppress(OSError):
-                if process_identity(each.heartbeat.beat.pid) == each.heartbeat.process:
-                    os.kill(each.heartbeat.beat.pid, signal.SIGKILL)
+        frozen = end_frozen(reports)
+        if frozen is not None:
+            self._report(f"{frozen.message}: the processes are ended, and torchrun restarts them")
+            status.fail(frozen, reports[0].heartbeat.restart)
 
     def _seen(self) -> list[Seen]:
         return [each.seen for each in self._heartbeats.of_launch(self._launch)]
@@ -224,12 +206,6 @@ def _workers_here(config: RunConfig) -> int:
             f"--set launch.{setting}={max(found, 1)}, or launch with Ray or Slurm on several machines"
         )
     return next(count for count in fitting if count <= found)
-
-
-def _is_frozen(seen: Seen) -> bool:
-    """Whether a process, which ends itself where it hangs, has not done so."""
-    allowed = seen.beat.allowed_s
-    return allowed is not None and seen.ago_s > FROZEN_S and seen.unchanged_s > allowed + FROZEN_S
 
 
 def _end(torchrun: subprocess.Popen[bytes]) -> None:

@@ -7,7 +7,7 @@ import signal
 import psutil
 import pytest
 
-from orchestration.launch import LauncherName, torchrun
+from orchestration.launch import LauncherName, frozen
 from orchestration.workflows.train import train
 from orchestration.workflows.train_request import TrainOptions, prepare_training
 from orchestration.workspace import Workspace
@@ -70,7 +70,7 @@ def test_a_hung_worker_is_restarted_and_the_bundle_is_that_of_an_undisturbed_run
 
 @pytest.mark.slow
 def test_a_run_whose_only_process_is_suspended_is_started_again(here, monkeypatch):
-    monkeypatch.setattr(torchrun, "FROZEN_S", 2.0)
+    monkeypatch.setattr(frozen, "FROZEN_S", 2.0)
     sets = (*SETS, "launch.workers=1", "train.steps=60", "train.checkpoint_every=100")
     options = TrainOptions(stage=0, preset="tiny", sets=sets, data="data", gpus=0, run_dir=here / "run")
     suspended: list[psutil.Process] = []
@@ -87,7 +87,7 @@ def test_a_run_whose_only_process_is_suspended_is_started_again(here, monkeypatc
     train(request, workspace, suspend, warnings.append, None, LauncherName.TORCHRUN)
 
     assert any(
-        line.startswith("no sign of life from worker 0 (") and line.endswith("the processes are ended")
+        line.startswith("no sign of life from worker 0 (") and line.endswith("torchrun restarts them")
         for line in warnings
     )
     assert [entry.event for entry in read_journal(here / "run" / "journal.jsonl")].count("start") == 2
