@@ -73,9 +73,10 @@ class TrainingState:
 
     def after(self, entry: JournalEntry) -> TrainingState:
         """The state once this event has been recorded."""
+        # Only these go back: a checkpoint is recorded once it is written, some steps later.
         known = entry.step if self.step is None or entry.event in ("start", "resume") else self.step
         done = self.steps_since_start + max(0, entry.step - known)
-        state = replace(self, step=entry.step, steps_since_start=done)
+        state = replace(self, step=max(entry.step, known), steps_since_start=done)
         change = _CHANGES.get(entry.event)
         return state if change is None else change(state, entry)
 

@@ -186,6 +186,14 @@ def test_repeated_steps_count_and_the_step_goes_back(run: Run) -> None:
     assert run.value(3, events.Metrics(FIGURES), "steps_total") == 4
 
 
+def test_a_checkpoint_that_was_written_meanwhile_does_not_move_the_step(run: Run) -> None:
+    run.record(0, STARTED)
+    run.record(5, events.Metrics(FIGURES))
+    figures = run.record(4, events.CheckpointSaved("c", "d", 1.5))
+    assert (figures["animatic_training_step"], figures["animatic_training_checkpoint_step"]) == (5, 4)
+    assert run.value(6, events.Metrics(FIGURES), "steps_total") == 6
+
+
 def test_a_resumed_run_has_done_no_steps_yet(run: Run) -> None:
     run.record(2, events.Resumed("c", "d"))
     figures = run.record(2, STARTED)
