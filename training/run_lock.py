@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from core.disk_errors import usable_folder
+from core.disk_errors import explaining_full_disk, usable_folder
 from core.fencing import Number, Token, register_launch, take_token
 from core.host import process_identity
 from core.lock import named_lock
@@ -58,8 +58,9 @@ def only_run(
             usable_folder(folder.path)
             held.enter_context(named_lock(folder.lock, "train", WAIT_S, folder.path))
             launcher = _launcher()
-            number = launch or _register(folder, launcher, config)
-            return take_token(folder.writers, number, launcher).number
+            with explaining_full_disk(folder.path, "the run", 0, "free space, then rerun the same command"):
+                number = launch or _register(folder, launcher, config)
+                return take_token(folder.writers, number, launcher).number
 
         number = group.from_first(group.together(hold))
         if number is None:

@@ -68,7 +68,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting a file system needs root")
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(disk)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512m", "tmpfs", str(disk)], check=True)
     try:
         yield disk
     finally:
@@ -136,7 +136,8 @@ def test_processes_killed_at_random_leave_a_verified_checkpoint_each_time(
         assert kill < 2 or remote_steps(url, tmp_path / f"remote-{kill}"), job.log()
     last = start(SAVE, tmp_path / "last", str(run), url, str(tmp_path / "begun"), 2 * KEEP_EVERY + 1)
     (end, _) = last.results()
-    assert end > newest + KEEP_EVERY and "No space left" in messages(run) and "503" in messages(run)
+    assert end > newest + KEEP_EVERY and "No space left" in messages(run)
+    assert "was not uploaded" in messages(run)
     path = complete_checkpoints(run / "checkpoints")[-1]
     assert find_damage(path) is None and step_of(path) == end - end % EVERY
     got = ShardReader(path, read_manifest(path)).read("master/values", 0, VALUES)

@@ -24,7 +24,7 @@ from training.upload.uploader import CheckpointUploader
 
 VALUES = 2_000_000  # of all processes: 8 MB
 EVERY = 3  # steps between checkpoints
-KEEP_EVERY = 30
+KEEP_EVERY = 150
 
 
 def value_after(steps: int) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Two runs never write to one folder at the same time."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -65,6 +66,19 @@ def test_a_run_waits_for_one_that_ends(tmp_path):
         with only_run(RunFolder(tmp_path), ALONE, RunControl()):
             process.wait()
     assert process.returncode == 0
+
+
+def test_a_full_disk_is_named_where_a_run_starts(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(run_lock, "take_token", full)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with (
+        pytest.raises(AnimaticError, match=rf"written to {tmp_path}/run: No space left .* free space"),
+        only_run(RunFolder(tmp_path / "run"), ALONE, RunControl()),
+    ):
+        pass
 
 
 def test_a_folder_that_cannot_be_used_is_named(tmp_path):
