@@ -1,8 +1,9 @@
 """The memory that a training process needs of its GPU, by what is in it.
 
-States are counted by the rules of DeepSpeed 0.19.8 (``runtime/zero/stage_1_and_2.py``, ``stage3.py``), which
-a test compares with its real tensors; activations come from the rehearsal in :mod:`passes`. A step has its
-peak in the forward pass, in the backward pass, where gradients are reduced in buckets, or in the optimizer.
+States are counted by the rules of DeepSpeed 0.19.8 (``runtime/zero/stage_1_and_2.py``, ``stage3.py``);
+activations come from the rehearsal in :mod:`passes`. A test compares a step of ZeRO stage 2 with the one that
+was measured on a GPU. A step has its peak in the forward pass, in the backward pass, where gradients are
+reduced in buckets, or in the optimizer.
 """
 
 from __future__ import annotations

@@ -12,13 +12,13 @@ from models.animator import animator_on_meta
 from models.network.network import Network
 from orchestration.planner.memory import GIB, Layout, step_memory
 from orchestration.planner.passes import Pass, rehearse
-from orchestration.planner.rates import DECODING, ENCODING, PASSES, interpolated
+from orchestration.planner.rates import DECODING, ENCODING, PASSES, former_run, interpolated
 from orchestration.planner.sizes import sizes_of
 from orchestration.workflows.plan import Plan, PlanOptions, plan_run
 from tests.support.command import fails, run
 from tests.support.paths import ROOT
 from tests.support.small_stages import small_sets
-from training.config import RunConfig, presets, resolve
+from training.config import RunConfig, dump_yaml, presets, resolve
 from training.config.sections import AblationConfig
 from training.trainable import trainable_names
 
@@ -99,6 +99,18 @@ def test_bad_requests_name_cause_and_fix(tmp_path):
     fails("--rate 0.0 is not a number above 0", "plan", "--stage", 3, "--preset", "tiny", "--rate", 0)
     both = ("--rate", 1, "--like", tmp_path)
     fails("two sources of one figure", "plan", "--stage", 3, "--preset", "tiny", *both)
+
+
+def test_a_former_run_gives_the_rate_of_one_process(tmp_path):
+    """Without its first figure, which includes what happens once."""
+    config = resolve(3, "tiny", ["launch.workers=2"])
+    (tmp_path / "config.yaml").write_text(dump_yaml(config))
+    lines = [
+        {"event": "metrics", "step": step, "metrics": {"throughput/clips_per_s": rate}}
+        for step, rate in enumerate((1.0, 8.0, 10.0, 12.0), 1)
+    ]
+    (tmp_path / "journal.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert former_run(tmp_path) == (config, 5.0)
 
 
 def test_times_are_the_documented_figures():
