@@ -47,6 +47,7 @@ def command(*options: object) -> list[object]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("launcher", LauncherName)
 def test_a_hung_worker_is_restarted_and_the_bundle_is_that_of_an_undisturbed_run(here, monkeypatch, launcher):
     with monkeypatch.context() as hanging:
@@ -69,6 +70,7 @@ def test_a_hung_worker_is_restarted_and_the_bundle_is_that_of_an_undisturbed_run
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_run_whose_only_process_is_suspended_is_started_again(here, monkeypatch):
     monkeypatch.setattr(frozen, "FROZEN_S", 2.0)
     sets = (*SETS, "launch.workers=1", "train.steps=60", "train.checkpoint_every=100")
