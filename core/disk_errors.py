@@ -82,7 +82,9 @@ def explaining_full_disk(folder: Path, what: str, needed: int, remedy: str) -> I
     try:
         yield
     except Exception as error:
-        refused = _refusal(folder, needed)
+        # What it has written may have been deleted since, so that a probe would find room.
+        is_full = isinstance(error, OSError) and error.errno in NO_ROOM
+        refused = OSError(*error.args) if is_full else _refusal(folder, needed)
         if isinstance(error, AnimaticError) or refused is None:
             raise
         wanted = f"it needs {needed / 1e9:.3g} GB, " if needed else ""

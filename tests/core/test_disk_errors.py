@@ -109,3 +109,11 @@ def test_what_is_larger_than_the_free_space_is_named_without_writing_as_much(
     ):
         raise RuntimeError("unexpected pos 64 vs 0")
     assert written == [1 << 20]
+
+
+def test_a_full_disk_is_stated_although_what_filled_it_is_deleted(tmp_path: Path) -> None:
+    expected = (
+        "a file cannot be written to .*: No space left on device; it needs 1e-09 GB, .* GB are free; rerun"
+    )
+    with pytest.raises(AnimaticError, match=expected), explaining_full_disk(tmp_path, "a file", 1, "rerun"):
+        raise OSError(errno.ENOSPC, "No space left on device")

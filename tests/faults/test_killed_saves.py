@@ -137,7 +137,6 @@ def test_processes_killed_at_random_leave_a_verified_checkpoint_each_time(
     last = start(SAVE, tmp_path / "last", str(run), url, str(tmp_path / "begun"), 2 * KEEP_EVERY + 1)
     (end, _) = last.results()
     assert end > newest + KEEP_EVERY and "No space left" in messages(run)
-    assert "was not uploaded" in messages(run)
     path = complete_checkpoints(run / "checkpoints")[-1]
     assert find_damage(path) is None and step_of(path) == end - end % EVERY
     got = ShardReader(path, read_manifest(path)).read("master/values", 0, VALUES)
