@@ -143,7 +143,10 @@ def test_processes_killed_at_random_leave_a_verified_checkpoint_each_time(
     assert torch.equal(got, value_after(step_of(path)))
     kept = [step for step in range(KEEP_EVERY, end + 1, KEEP_EVERY) if step <= step_of(path) - EVERY]
     local = [step_of(each) for each in (run / "checkpoints").iterdir()]
-    assert set(local[-2:]) <= set(local) and set(local) - set(kept) <= {step_of(path) - EVERY, step_of(path)}
+    newest_two = {step_of(path) - EVERY, step_of(path)}
+    assert newest_two <= set(local)
+    # One whose upload was in progress, or waited, is deleted by a later save.
+    assert len(set(local) - set(kept) - newest_two) <= 2
     assert not list(run.rglob("*part*"))
     remote = remote_steps(url, tmp_path / "remote-last")
     assert remote[-1] == step_of(path)
