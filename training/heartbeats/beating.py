@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 # Changes of the phase are written at once, but not more often than this share of the interval.
 _SHORTEST = 0.25
-_STEPS = 3
+_STEPS = 2  # of the longest, before a hang may end the process
 _JOIN_S = 5.0
 
 
