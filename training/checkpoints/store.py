@@ -108,8 +108,7 @@ class CheckpointStore:
         """
         group = group or self._group
         with superseding(self._token):
-            final = self._write_explaining(step, state, group, remedy or _RERUN)
-            saved = Checkpoint(step, final, sha256(final / MANIFEST))
+            saved = self._write_explaining(step, state, group, remedy or _RERUN)
             group.together(lambda: self._delete_old(saved, held) if group.is_first else None)
         return saved
 
@@ -214,8 +213,8 @@ class CheckpointStore:
             return FirstFormat(path, self._group.rank, self._layout.zero_stage)
         return ShardReader(path, manifest)
 
-    def _write_explaining(self, step: int, state: Snapshot, group: ProcessGroup, remedy: str) -> Path:
-        """Write a checkpoint; its folder. Collective. Raises AnimaticError where the disk is full."""
+    def _write_explaining(self, step: int, state: Snapshot, group: ProcessGroup, remedy: str) -> Checkpoint:
+        """Write a checkpoint. Collective. Raises AnimaticError where the disk is full."""
         partial = self._root / partial_name(step, self._number)
         needed = state.bytes * group.size  # about: the processes share the state evenly
         with self._explaining(step, needed, remedy):
@@ -225,25 +224,27 @@ class CheckpointStore:
                 if group.is_first:
                     shutil.rmtree(partial, ignore_errors=True)  # what a failure left
 
-    def _write(self, partial: Path, step: int, state: Snapshot, group: ProcessGroup) -> Path:
-        """Write the files of a checkpoint into a temporary folder and rename it; its name. Collective."""
+    def _write(self, partial: Path, step: int, state: Snapshot, group: ProcessGroup) -> Checkpoint:
+        """Write the files of a checkpoint into a temporary folder and rename it. Collective."""
         group.together(lambda: self._begin(partial) if group.is_first else None)
         name = shard_name(group.rank)
         record = group.together(lambda: write_shard(partial / name, state.pieces))
         # By the process that wrote it: another machine may not list a file yet that was just written.
         records = dict(group.gathered((name, record)))
 
-        def commit() -> Path | None:
+        def commit() -> Checkpoint | None:
+            # The digest too: other machines may not list the new folder yet.
             if not group.is_first:
                 return None
             with superseding(self._token):
                 write_manifest(partial, self._manifest(step, state, records))
-                return self._put_in_place(partial, step)
+                final = self._put_in_place(partial, step)
+                return Checkpoint(step, final, sha256(final / MANIFEST))
 
-        final = group.from_first(group.together(commit))
-        if final is None:
+        saved = group.from_first(group.together(commit))
+        if saved is None:
             raise RuntimeError("the first process has committed nothing")
-        return final
+        return saved
 
     def _manifest(self, step: int, state: Snapshot, files: dict[str, FileRecord]) -> Manifest:
         return Manifest(

@@ -1,5 +1,6 @@
 """A save in several processes: none begins before the folder exists, none ends before the checkpoint does."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,3 +37,27 @@ def test_the_other_processes_wait_for_what_the_first_alone_does(
     assert first == second
     assert find_damage(first.path) is None
     assert set(read_manifest(first.path).files) == {"rank-00000.safetensors", "rank-00001.safetensors"}
+
+
+def test_only_the_first_process_needs_to_see_the_new_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another machine a network file system may not list yet what the first process has renamed."""
+    ranks: dict[int, int] = {}
+    real = store_module.sha256
+
+    def stale(path: Path) -> str:
+        if ranks[threading.get_ident()]:
+            raise FileNotFoundError(path)
+        return real(path)
+
+    monkeypatch.setattr(store_module, "sha256", stale)
+
+    def save(group: ThreadGroup) -> Checkpoint:
+        ranks[threading.get_ident()] = group.rank
+        layout = LAYOUT._replace(world_size=2)
+        store = open_store(tmp_path / "checkpoints", keep=1, group=group, layout=layout)
+        return store.save(2, state_of([Number(group.rank, rank=group.rank, size=2)]))
+
+    first, second = run_as_threads(2, save)
+    assert first == second and first.digest == real(first.path / "manifest.json")
