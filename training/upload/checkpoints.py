@@ -106,8 +106,6 @@ class RemoteCheckpoints:
         there = self._folder.list(name)
         if MANIFEST in there and _damage(manifest, there) is None:
             return name
-        if MANIFEST in there and _damage(manifest, there) is None:
-            return name
         for file in sorted(manifest.files):
             if there.get(file) is None or not self._folder.has(f"{name}/{file}", path / file):
                 self._folder.put(f"{name}/{file}", path / file)
@@ -118,11 +116,15 @@ class RemoteCheckpoints:
             raise StoreError(f"{self.url(name)}: {damage} after the upload")
         return name
 
-    def delete_old(self, uploaded: str, retention: Retention) -> None:
+    def delete_old(
+        self, uploaded: str, retention: Retention, before_delete: Callable[[], None] = lambda: None
+    ) -> None:
         """Delete what is not to be kept, once a checkpoint was uploaded, and what interrupted uploads left.
 
         Args:
             uploaded: folder of the checkpoint that was just uploaded and is complete: it always stays.
+            before_delete: called once what is to be deleted is known: what a later writer begins after that
+                is not part of it.
         """
         checkpoints = self.listed()
         usable = [checkpoint for checkpoint in checkpoints if checkpoint.damage is None]
@@ -130,6 +132,7 @@ class RemoteCheckpoints:
             return
         old = {usable[index].name for index in retention.superfluous([each.step for each in usable])}
         old |= self._folders().keys() - {checkpoint.name for checkpoint in usable}
+        before_delete()
         for name in sorted(old - {uploaded}):
             self.delete(name)
 
@@ -142,8 +145,12 @@ class RemoteCheckpoints:
         """Delete parts of files that killed uploads have sent."""
         self._folder.abort_uploads(FOLDER)
 
-    def download(self, checkpoint: RemoteCheckpoint, folder: Path) -> str | None:
+    def download(
+        self, checkpoint: RemoteCheckpoint, folder: Path, on_file: Callable[[], None] = lambda: None
+    ) -> str | None:
         """Copy a checkpoint into an empty local folder, its manifest last, and verify it.
+
+        ``on_file``: called after each file.
 
         Returns what is wrong with the copy; None when it is complete and as it was written.
 
@@ -155,6 +162,7 @@ class RemoteCheckpoints:
                 self._folder.get(f"{checkpoint.name}/{file}", folder / file)
             except FileNotFoundError:
                 return f"{file} is missing"
+            on_file()
         self._folder.get(f"{checkpoint.name}/{MANIFEST}", folder / MANIFEST)
         return find_damage(folder)
 

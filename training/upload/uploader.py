@@ -79,7 +79,8 @@ class CheckpointUploader:
             self._changed.notify_all()
 
     def discard(self, step: int) -> None:
-        """Delete checkpoints of ``step`` and later ones before the next upload: the run went back."""
+        """Delete checkpoints of ``step`` and later ones before the next upload: the run goes back. One
+        of them that is being uploaded is not completed."""
         with self._changed:
             self._void_from = step if self._void_from is None else min(step, self._void_from)
 
@@ -131,10 +132,9 @@ class CheckpointUploader:
                 self._before_commit()
                 self.checkpoints.abort_uploads()
             self._delete_void(order.digest)
-            name = self.checkpoints.upload(order.path, self._before_commit)
+            name = self.checkpoints.upload(order.path, lambda: self._check(order))
             url = self.checkpoints.url(name)
-            self._before_commit()
-            self.checkpoints.delete_old(name, self._retention)
+            self.checkpoints.delete_old(name, self._retention, lambda: self._check(order))
         except (AnimaticError, OSError) as error:
             problem = last_line(error)
         except Exception as error:  # of the store's library, which must not end the thread
@@ -142,15 +142,26 @@ class CheckpointUploader:
             problem = f"{type(error).__name__}: {last_line(error)}"
         return UploadResult(order.step, order.digest, time.monotonic() - began, url, problem)
 
+    def _check(self, order: _Order) -> None:
+        """Raise AnimaticError where the run has gone back behind a checkpoint, or must not write any more."""
+        with self._changed:
+            step = self._void_from
+        if step is not None and order.step >= step:
+            raise AnimaticError(f"the run has gone back to before step {step} meanwhile")
+        self._before_commit()
+
     def _delete_void(self, digest: str) -> None:
         """Delete what the run went back behind; not the checkpoint with ``digest``, which came later."""
         with self._changed:
-            step = self._void_from
+            step, self._void_from = self._void_from, None
         if step is None:
             return
-        self._before_commit()
-        for checkpoint in self.checkpoints.listed():
-            if checkpoint.step >= step and checkpoint.digest != digest:
-                self.checkpoints.delete(checkpoint.name)
-        with self._changed:
-            self._void_from = None
+        try:
+            void = [each for each in self.checkpoints.listed() if each.step >= step]
+            self._before_commit()
+            for checkpoint in void:
+                if checkpoint.digest != digest:
+                    self.checkpoints.delete(checkpoint.name)
+        except BaseException:
+            self.discard(step)
+            raise

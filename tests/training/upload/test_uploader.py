@@ -154,6 +154,43 @@ def test_checkpoints_that_the_run_went_back_behind_are_deleted(
     assert steps(remote) == [10, 20, 30]
 
 
+def test_a_checkpoint_that_the_run_goes_back_behind_during_its_upload_is_not_completed(
+    remote: RemoteCheckpoints, gate: Gate, submit: Callable[[CheckpointUploader, int], Checkpoint]
+) -> None:
+    uploader = CheckpointUploader(remote, Retention(1))
+    submit(uploader, 30)
+    assert gate.reached.wait(60)
+    uploader.discard(25)
+    back = submit(uploader, 20)
+    gate.open.set()
+    uploader.finish()
+    void, again = uploader.results()
+    assert void.url is None and void.error == "the run has gone back to before step 25 meanwhile"
+    assert again.digest == back.digest and steps(remote) == [20]
+    submit(uploader, 30)
+    uploader.finish()
+    assert steps(remote) == [30]
+
+
+def test_what_a_later_launch_begins_while_old_ones_are_deleted_stays(
+    remote: RemoteCheckpoints, submit: Callable[[CheckpointUploader, int], Checkpoint]
+) -> None:
+    """The later launch begins its upload after this one has committed, before it deletes."""
+    folder, calls = RemoteFolder("memory://bucket/run", patience_s=0.001), []
+    begun = f"checkpoints/step-00000040-{'a' * 16}/rank-00000.safetensors"
+
+    def before_commit() -> None:
+        calls.append(len(calls))
+        if len(calls) == 3:  # to begin, to commit, to delete
+            folder.write(begun, b"first bytes")
+
+    uploader = CheckpointUploader(remote, Retention(1), before_commit)
+    submit(uploader, 30)
+    uploader.finish()
+    assert uploader.results()[0].error is None
+    assert len(calls) == 3 and folder.read(begun) == b"first bytes"
+
+
 def test_a_launch_that_another_machine_has_taken_over_uploads_and_deletes_nothing(
     remote: RemoteCheckpoints, submit: Callable[[CheckpointUploader, int], Checkpoint]
 ) -> None:
