@@ -1,7 +1,7 @@
 """Continuing another run from one of its checkpoints with other settings of the optimizer."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,7 @@ def resume(
     group: ProcessGroup,
     before: int | None = None,
     uploads: CheckpointUploader | None = None,
+    on_file: Callable[[], None] = lambda: None,
 ) -> int | None:
     """Restore the newest complete checkpoint of a run, else that of the run it continues. Collective.
 
@@ -92,6 +93,7 @@ def resume(
         uploads: in the first process, to the remote folder that may have a later one; a checkpoint that it
             lacks is uploaded.
         before: only checkpoints of an earlier step; None for any.
+        on_file: called after each file of a checkpoint that is downloaded.
 
     Returns:
         The step after which the checkpoint was written; None without one.
@@ -107,7 +109,7 @@ def resume(
     def newest() -> Checkpoint | None:
         if uploads is None:
             return local
-        return later_checkpoint(uploads.checkpoints, checkpoints, local, before, warn)
+        return later_checkpoint(uploads.checkpoints, checkpoints, local, before, warn, on_file)
 
     checkpoint = group.from_first(group.together(newest))
     begins = checkpoint is None and continuation is not None

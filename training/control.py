@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -177,14 +177,14 @@ class RunControl:
         now, parts = self._activity, self._activity.parts + 1
         self._activity = Activity(now.phase, now.step, time.monotonic(), part, parts)
 
-    def allowed_s(self, hang_s: float, waiting_s: float) -> float | None:
+    def allowed_s(self, hang_s: float, waits: Mapping[Phase, float]) -> float | None:
         """For how long the present activity may last before it counts as a hang, in seconds; None: uploads
         end by themselves, after the time for which they are tried again.
 
         Args:
             hang_s: least time within a step. Until the first step is done, which may compile what it runs,
                 and in other phases it is at least ``OTHER_WORK_S``.
-            waiting_s: besides, where the process waits for data: for how long a store is asked again.
+            waits: for how many seconds besides a store is asked again in a phase.
         """
         phase = self._activity.phase
         if phase is Phase.UPLOADING:
@@ -192,7 +192,7 @@ class RunControl:
         is_step = phase in _OF_STEPS and Phase.TRAINING in self._longest_s
         least = hang_s if is_step else max(hang_s, OTHER_WORK_S)
         allowed = max(least, LONGEST_TIMES * self._longest_s.get(phase, 0.0))
-        return allowed + (waiting_s if phase is Phase.WAITING_FOR_DATA else 0.0)
+        return allowed + waits.get(phase, 0.0)
 
     def report_hang(self, rank: int, message: str) -> None:
         """Report to what has started the process that the run hangs, and the process that it waits for."""

@@ -16,7 +16,7 @@ from training.batch_shares import batch_shares
 from training.batch_source import BatchSource, open_patiently
 from training.config import RunConfig, validate
 from training.control import Phase, RunControl, collective_timeout_s
-from training.heartbeats.session import heartbeats
+from training.heartbeats.session import heartbeats, waits_of
 from training.image_steps import is_image_step
 from training.parts import Parts, assemble
 from training.processes.group import ProcessGroup, join_process_group
@@ -63,7 +63,7 @@ def dry_run(
     """
     control, began = control or RunControl(), time.perf_counter()
     hang_s = config.launch.hang_s
-    with control.handling_signals(), heartbeats(control, run_dir, hang_s, launch):
+    with control.handling_signals(), heartbeats(control, run_dir, hang_s, launch, waits_of(config)):
         gpu, timeout_s = config.launch.gpus_per_worker > 0, collective_timeout_s(hang_s)
         group = join_process_group(gpu=gpu, timeout_s=timeout_s)
         source = group.together(lambda: open_patiently(config))

@@ -20,7 +20,7 @@ from training.config import RunConfig, dump_yaml
 from training.continuation import resume
 from training.control import Phase, RunControl, collective_timeout_s
 from training.guard import RollBack
-from training.heartbeats.session import Heartbeats, heartbeats, record_hang
+from training.heartbeats.session import Heartbeats, heartbeats, record_hang, waits_of
 from training.image_steps import is_image_step
 from training.observe import EngineState
 from training.parts import assemble
@@ -76,8 +76,8 @@ def train(
     ``launch.hang_s``, all end with exit code 75, without returning.
     """
     control = control or RunControl()
-    hang_s = config.launch.hang_s
-    with control.handling_signals(), heartbeats(control, run_dir, hang_s, launch) as beating:
+    hang_s, waits = config.launch.hang_s, waits_of(config)
+    with control.handling_signals(), heartbeats(control, run_dir, hang_s, launch, waits) as beating:
         return _train(config, run_dir, source, on_progress, on_checkpoint, control, launch, beating)
 
 
@@ -105,7 +105,7 @@ def _train(
         only_run(folder, group, control, launch, config) as token,
         uploading(config, folder, group, token) as notices,
     ):
-        beating.hold(token, waiting_s=config.data.cache.patience_s)
+        beating.hold(token)
         # Another run may have finished while this one waited.
         finished = finished_result(config, folder, source.digest, group, takedowns_of(source))
         if finished is not None:
@@ -170,6 +170,7 @@ class _Run:
             self._group,
             before,
             parts.uploads,
+            lambda: self._control.progress("download"),
         )
 
     def train(self, begun: int) -> None:
@@ -188,12 +189,13 @@ class _Run:
         """Go back to the newest checkpoint of before the skipped steps; its step. Collective."""
         guard, checkpoints, journal = self._parts.guard, self._parts.checkpoints, self._parts.journal
         self._saving.finish()
+        # First: a run that is killed meanwhile must not find them in its store.
+        self._saving.discard_from(back.before)
         begun = self.resume(back.before)
         if begun is None:
             raise AnimaticError(guard.without_checkpoint(back))
         guard.go_on(back)
         checkpoints.delete_after(begun)
-        self._saving.discard_after(begun)
         journal.record(begun, events.RolledBack(from_step=back.step, data_round=back.data_round))
         logger.info("went back from step %d to %d, round %d of the data", back.step, begun, back.data_round)
         return begun
@@ -236,12 +238,12 @@ class _Run:
 
     def _report(self, step: int) -> None:
         """Write the metrics of the steps since the last report to the journal. Collective."""
-        backend = self._parts.backend
+        backend, journal = self._parts.backend, self._parts.journal
         self.metrics = self._parts.meter.report(EngineState(backend.skipped_steps, backend.loss_scale))
         self.metrics |= self._saving.figures()
-        self._parts.journal.record(step, events.Metrics(self.metrics))
+        journal.record(step, events.Metrics(self.metrics))
         for notice in self._notices():
-            self._parts.journal.record(step, events.Warned(notice))
+            journal.record(step, events.Warned(notice))
         logger.info("step %d of %d, loss %.4f", step, self._config.train.steps, self.metrics["train/loss"])
 
     def publish(self) -> str:
@@ -284,18 +286,12 @@ class _Run:
             remove_partials(self._folder.profile, before=self._token.check)
             write_text(self._folder.config, dump_yaml(self._config))
             write_text(self._folder.environment, environment.as_json().decode())
-        backend, journal = self._parts.backend, self._parts.journal
-        begin = started(
-            self._config,
-            self._parts.initialisation,
-            backend.trainable,
-            self._source,
-            workers=self._group.size,
-            device=str(backend.device),
-        )
-        record_hang(self._folder.path, journal, begun, self._group.size)
+        config, parts, size = self._config, self._parts, self._group.size
+        journal, trained, device = parts.journal, parts.backend.trainable, str(parts.backend.device)
+        begin = started(config, parts.initialisation, trained, self._source, workers=size, device=device)
+        record_hang(self._folder.path, journal, begun, size)
         journal.record(begun, begin)
         journal.record(begun, surroundings(environment))
-        fewer = fewer_workers(self._config, self._group.size)
+        fewer = fewer_workers(config, size)
         for warning in [*warnings, *([fewer] if fewer else [])]:
             journal.record(begun, events.Warned(warning))

@@ -113,10 +113,11 @@ class Saving:
             self._group.together(self._wait_for_uploads)
         self._report_uploads()
 
-    def discard_after(self, step: int) -> None:
-        """The run went back to ``step``: later checkpoints are void in the remote folder too."""
+    def discard_from(self, step: int) -> None:
+        """The run goes back to before ``step``: checkpoints from there on are void in the remote folder
+        too. Not collective."""
         if self._parts.uploads is not None:
-            self._parts.uploads.discard(step + 1)
+            self._parts.uploads.discard(step)
 
     def abandon(self) -> None:
         """Wait for a checkpoint in progress, for a while, where an error ends the run. Not collective."""

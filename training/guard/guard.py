@@ -129,9 +129,9 @@ class Guard:
 
     def _kept(self, dump: StepDump) -> bool:
         """Write this process's dump; whether it could be. A full disk is no reason to end the run here."""
-        if self._token is not None and not self._token.holds():
-            return False
         try:
+            if self._token is not None and not self._token.holds():
+                return False
             self._dumps.write(dump)
         except OSError as error:
             logger.warning("the dump of step %d cannot be written: %s", dump.step, error)

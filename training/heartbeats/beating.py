@@ -6,12 +6,13 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from core.fencing import Token
 from core.host import process_identity
-from training.control import Activity, RunControl
+from training.control import Activity, Phase, RunControl
 from training.heartbeats.folder import HeartbeatFolder
 from training.heartbeats.record import End, Heartbeat, start_name
 from training.heartbeats.stacks import write_stacks
@@ -33,16 +34,24 @@ class Heartbeats:
     folder, nothing is written.
     """
 
-    def __init__(self, control: RunControl, run_dir: Path, launch: int | None, hang_s: float | None) -> None:
+    def __init__(
+        self,
+        control: RunControl,
+        run_dir: Path,
+        launch: int | None,
+        hang_s: float | None,
+        waits: Mapping[Phase, float],
+    ) -> None:
         """Of the thread that calls, which is the one that trains.
 
         Args:
             launch: number of the launch that the process belongs to, if its launcher has registered one.
             hang_s: without progress for so long, processes are stuck; None: never.
+            waits: for how many seconds besides a process may wait for a store, by phase.
         """
         rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         self.folder, self.rank = HeartbeatFolder(run_dir), rank
-        self._control, self._hang_s, self._waiting_s = control, hang_s, 0.0
+        self._control, self._hang_s, self._waits = control, hang_s, waits
         self._long_s = LONG_S if hang_s is None else min(LONG_S, hang_s / 2)
         self._heartbeat = Heartbeat(
             Beat.of(control, rank),
@@ -73,17 +82,13 @@ class Heartbeats:
         self._beat()
         self._thread.start()
 
-    def hold(self, token: Token, waiting_s: float) -> None:
-        """The run is known to own its folder.
-
-        Args:
-            waiting_s: for how long a process may wait for data besides.
-        """
-        self._token, self._waiting_s = token, waiting_s
+    def hold(self, token: Token) -> None:
+        """The run is known to own its folder."""
+        self._token = token
 
     def allowed_s(self) -> float | None:
         """For how long the present activity may last before it counts as a hang; None: without limit."""
-        return None if self._hang_s is None else self._control.allowed_s(self._hang_s, self._waiting_s)
+        return None if self._hang_s is None else self._control.allowed_s(self._hang_s, self._waits)
 
     def end(self, end: End, message: str = "") -> None:
         """Write the last heartbeat."""
@@ -131,9 +136,9 @@ class Heartbeats:
         is_asked = asked is not None and asked != self._answered
         if not is_asked and (not is_long or activity is self._dumped):
             return
-        if self._token is not None and not self._token.holds():
-            return
         try:
+            if self._token is not None and not self._token.holds():
+                return
             write_stacks(self.folder.stacks(self.rank))
         except OSError as error:
             logger.warning("the stacks of this process cannot be written: %s", error)

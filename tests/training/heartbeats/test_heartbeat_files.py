@@ -121,10 +121,32 @@ def test_nothing_is_written_once_a_later_run_has_taken_over(tmp_path, alone):
     writers = RunFolder(tmp_path).writers
     token = take_token(writers, register_launch(writers, "first"), "first")
     with heartbeats(RunControl(), tmp_path, 1800) as beating:
-        beating.hold(token, 0.0)
+        beating.hold(token)
         take_token(writers, register_launch(writers, "second"), "second")
         before = beating.folder.record(0).read_bytes()
     assert beating.folder.record(0).read_bytes() == before
+
+
+def test_a_file_system_that_fails_for_a_while_does_not_end_the_heartbeats(tmp_path, alone, monkeypatch):
+    writers = RunFolder(tmp_path).writers
+    token = take_token(writers, register_launch(writers, "first"), "first")
+    asked = threading.Event()
+
+    def fails(self):
+        asked.set()
+        raise OSError("stale file handle")
+
+    with heartbeats(RunControl(), tmp_path, 0.4) as beating:
+        beating.hold(token)
+        with monkeypatch.context() as patch:
+            patch.setattr(type(token), "holds", fails)
+            beating.folder.ask_for_stacks()
+            assert asked.wait(60)
+            asked.clear()
+            assert asked.wait(60)
+            asked.clear()
+            assert asked.wait(60)  # also when the stacks are due, the thread goes on
+        until(lambda: beating.folder.read_all()[0].frames)
 
 
 def test_a_folder_that_cannot_be_written_to_does_not_end_a_run(tmp_path, alone, caplog):

@@ -13,9 +13,11 @@ import pytest
 
 from tests.support.heartbeats import heartbeat, write
 from tests.support.paths import ROOT
+from tests.support.training_jobs import small_config
 from training.control import OTHER_WORK_S, Phase, RunControl
 from training.heartbeats import End, HeartbeatFolder
 from training.heartbeats.record import start_name
+from training.heartbeats.session import waits_of
 from training.processes.output import worker_log
 
 PREAMBLE = """
@@ -84,14 +86,14 @@ def test_a_process_goes_on_while_the_first_one_is_not_stuck(tmp_path):
 def test_work_that_is_no_step_may_take_long(phase):
     control = RunControl()
     control.enter(phase)
-    assert control.allowed_s(60, 0) == OTHER_WORK_S
-    assert control.allowed_s(7200, 0) == 7200
+    assert control.allowed_s(60, {}) == OTHER_WORK_S
+    assert control.allowed_s(7200, {}) == 7200
 
 
 def test_an_upload_has_limits_of_its_own():
     control = RunControl()
     control.enter(Phase.UPLOADING, 9)
-    assert control.allowed_s(60, 0) is None
+    assert control.allowed_s(60, {}) is None
 
 
 def test_a_step_may_take_several_times_the_longest_and_waiting_for_data_longer(monkeypatch):
@@ -99,12 +101,25 @@ def test_a_step_may_take_several_times_the_longest_and_waiting_for_data_longer(m
     monkeypatch.setattr("training.control.time.monotonic", lambda: now[0])
     control = RunControl()
     control.enter(Phase.TRAINING, 1)
-    assert control.allowed_s(60, 0) == OTHER_WORK_S  # it may compile
+    assert control.allowed_s(60, {}) == OTHER_WORK_S  # it may compile
     now[0] = 100.0
     control.enter(Phase.WAITING_FOR_DATA, 2)
-    assert control.allowed_s(60, 0) == 60 and control.allowed_s(60, 600) == 660
+    waits = {Phase.WAITING_FOR_DATA: 600.0}
+    assert control.allowed_s(60, {}) == 60 and control.allowed_s(60, waits) == 660
     control.enter(Phase.TRAINING, 2)
-    assert control.allowed_s(60, 600) == 300
+    assert control.allowed_s(60, waits) == 300
+
+
+def test_a_store_is_asked_again_for_as_long_as_the_run_is_configured_to():
+    config = small_config(0, "upload.patience_s=7200", "data.cache.patience_s=900")
+    assert waits_of(config)[Phase.STARTING] == 900  # nothing is uploaded
+    waits = waits_of(small_config(0, "upload.url=memory://run", "upload.patience_s=7200"))
+    control = RunControl()
+    assert control.allowed_s(60, waits) == OTHER_WORK_S + 7200
+    control.enter(Phase.READING_CHECKPOINT)
+    assert control.allowed_s(60, waits) == OTHER_WORK_S + 7200
+    control.enter(Phase.SAVING_CHECKPOINT)
+    assert control.allowed_s(60, waits) == OTHER_WORK_S
 
 
 def test_a_part_of_a_phase_is_progress():

@@ -75,6 +75,15 @@ def test_the_newest_is_downloaded_verified_and_loaded(
     assert [path.name for path in root.iterdir()] == ["step-00000020"]
 
 
+def test_each_downloaded_file_is_progress(
+    remote: RemoteCheckpoints, upload: Callable[..., str], root: Path
+) -> None:
+    upload(10)
+    files: list[int] = []
+    later_checkpoint(remote, open_store(root), None, None, pytest.fail, lambda: files.append(1))
+    assert len(files) == 1
+
+
 def test_what_is_here_and_not_older_is_not_downloaded(
     remote: RemoteCheckpoints, upload: Callable[..., str], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
