@@ -1,5 +1,6 @@
 """The manifest of a checkpoint: what it belongs to, and the size and digest of each of its files."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -182,12 +183,21 @@ def find_damage(folder: Path, *, digests: bool = True) -> str | None:
     except AnimaticError as error:
         return str(error)
     for name, written in manifest.files.items():
-        path = folder / name
-        if not path.is_file():
-            return f"{name} is missing"
-        size = path.stat().st_size
-        if size != written.bytes:
-            return f"{name} has {size} bytes instead of {written.bytes}"
-        if digests and sha256(path) != written.sha256:
-            return f"{name} does not match its recorded sha256"
+        try:
+            damage = _file_damage(folder / name, written, digests)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise  # as a permission that lacks: nothing to begin an earlier step for
+            damage = f"cannot be read: {error.strerror}"
+        if damage is not None:
+            return f"{name} {damage}"
     return None
+
+
+def _file_damage(path: Path, written: FileRecord, digests: bool) -> str | None:
+    if not path.is_file():
+        return "is missing"
+    size = path.stat().st_size
+    if size != written.bytes:
+        return f"has {size} bytes instead of {written.bytes}"
+    return "does not match its recorded sha256" if digests and sha256(path) != written.sha256 else None

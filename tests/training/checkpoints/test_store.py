@@ -10,6 +10,7 @@ import pytest
 
 import training.checkpoints.store as store_module
 from core.errors import AnimaticError
+from core.files import sha256
 from tests.support.checkpoint_states import IDENTITY, LAYOUT, SHARD, Megabytes, Number, open_store
 from tests.support.limits import limited_files
 from training.checkpoints import Checkpoint, find_damage, read_manifest
@@ -103,6 +104,27 @@ def test_a_damaged_checkpoint_is_skipped_with_a_warning(root, damage, message):
     assert newest_step(root, warnings) == 2
     assert len(warnings) == 1 and "step-00000004 is damaged" in warnings[0]
     assert re.search(message, warnings[0])
+
+
+def test_a_checkpoint_on_a_bad_sector_is_skipped_but_one_without_permission_ends_the_run(root, monkeypatch):
+    store, warnings = open_store(root), []
+    store.save(2, state_of([Number(20)]))
+    store.save(4, state_of([Number(40)]))
+
+    def failing(code):
+        def read(path):
+            if path.parent.name == "step-00000004":
+                raise OSError(code, os.strerror(code), str(path))
+            return sha256(path)
+
+        monkeypatch.setattr("training.checkpoints.manifest.sha256", read)
+
+    failing(errno.EIO)
+    assert newest_step(root, warnings) == 2
+    assert len(warnings) == 1 and f"{SHARD} cannot be read: Input/output error" in warnings[0]
+    failing(errno.EACCES)
+    with pytest.raises(PermissionError):
+        newest_step(root, warnings)
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[1]"])
