@@ -19,6 +19,7 @@ from training.config import RunConfig
 from training.control import PREEMPTED, SUPERSEDED, Phase, RunControl, StoppedBySignal, is_warning
 from training.parts import Parts
 from training.processes.group import ProcessGroup
+from training.upload.run_files import STOP_S
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class Saving:
         self.finish()
         if not saved or self._failed_step == step:
             self._save(step, must=True)
-        self.finish_uploads(step)
+        self.finish_uploads(step, STOP_S)
         stopped = events.Stopped(None if signum == PREEMPTED else signum, is_warning(signum))
         self._parts.journal.record(step, stopped)
         self._parts.journal.close()
@@ -106,11 +107,11 @@ class Saving:
             self._control.enter(Phase.SAVING_CHECKPOINT, self._current.step)
             self._take()
 
-    def finish_uploads(self, step: int) -> None:
-        """Wait for uploads: in an outage as long as they are tried again."""
+    def finish_uploads(self, step: int, patience_s: float | None = None) -> None:
+        """Wait for uploads: in an outage as long as they are tried again, or ``patience_s`` from now."""
         if self._has_uploads:
             self._control.enter(Phase.UPLOADING, step)
-            self._group.together(self._wait_for_uploads)
+            self._group.together(lambda: self._wait_for_uploads(patience_s))
         self._report_uploads()
 
     def discard_from(self, step: int) -> None:
@@ -226,9 +227,9 @@ class Saving:
             self._parts.journal.record(step, events.Warned(warning))
         return False
 
-    def _wait_for_uploads(self) -> None:
+    def _wait_for_uploads(self, patience_s: float | None) -> None:
         if self._parts.uploads is not None:
-            self._parts.uploads.finish(on_wait=lambda: self._control.progress("upload"))
+            self._parts.uploads.finish(lambda: self._control.progress("upload"), patience_s)
 
     def _report_uploads(self) -> None:
         """Record what became of uploads. Not collective."""

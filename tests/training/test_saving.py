@@ -23,6 +23,7 @@ from training.journal import Journal, JournalEntry, read_journal
 from training.parts import Parts
 from training.processes.group import ProcessGroup
 from training.saving import Saving
+from training.upload.run_files import STOP_S
 from training.upload.uploader import CheckpointUploader, UploadResult
 
 
@@ -303,6 +304,7 @@ class Uploads:
     def __init__(self, *results: UploadResult) -> None:
         self._results, self.submitted = list(results), list[int]()
         self.is_finished = False
+        self.patience_s: float | None = None
 
     def submit(self, step: int, path: Path, digest: str) -> None:
         assert find_damage(path) is None
@@ -315,9 +317,9 @@ class Uploads:
         results, self._results = self._results, []
         return results
 
-    def finish(self, on_wait: Callable[[], None]) -> None:
+    def finish(self, on_wait: Callable[[], None], patience_s: float | None) -> None:
         on_wait()
-        self.is_finished = True
+        self.is_finished, self.patience_s = True, patience_s
 
 
 def test_complete_checkpoints_are_uploaded_and_the_journal_states_what_became_of_it(
@@ -337,3 +339,6 @@ def test_complete_checkpoints_are_uploaded_and_the_journal_states_what_became_of
     with pytest.raises(StoppedBySignal):
         run.saving.stop_if_asked(3, False, 15)
     assert uploads.submitted == [2, 3] and uploads.is_finished
+    assert uploads.patience_s == STOP_S
+    run.saving.finish_uploads(3)
+    assert uploads.patience_s is None

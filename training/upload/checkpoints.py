@@ -141,6 +141,10 @@ class RemoteCheckpoints:
         self._folder.delete(f"{name}/{MANIFEST}")
         self._folder.delete_tree(name)
 
+    def limit_patience(self, patience_s: float) -> None:
+        """See :meth:`RemoteFolder.limit_patience`."""
+        self._folder.limit_patience(patience_s)
+
     def abort_uploads(self) -> None:
         """Delete parts of files that killed uploads have sent."""
         self._folder.abort_uploads(FOLDER)

@@ -1,5 +1,7 @@
 """The folder that a run is copied to: reads and writes that outlast an outage of its store."""
 
+import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +14,10 @@ from core.urls import without_credentials
 Value = TypeVar("Value")
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+
+
+class _LastError(UnavailableError):
+    """Of an attempt that none follows, since the time for them is over."""
 
 
 class RemoteFolder:
@@ -36,7 +42,13 @@ class RemoteFolder:
             patience_s=patience_s,
             jitter=True,
             on=(UnavailableError,),
+            final=(_LastError,),
         )
+        self._ends_at = math.inf
+
+    def limit_patience(self, patience_s: float) -> None:
+        """From now on, try operations again for so many seconds in all, those in progress included."""
+        self._ends_at = min(self._ends_at, time.monotonic() + patience_s)
 
     def __str__(self) -> str:
         return without_credentials(self._folder.url)
@@ -54,15 +66,15 @@ class RemoteFolder:
             if not self._has(name, path):
                 raise UnavailableError(f"{self}/{name}: differs from {path} after the upload")
 
-        self._retry.call(attempt)
+        self._call(attempt)
 
     def has(self, name: str, path: Path) -> bool:
         """Whether there is a file with the content of a local one; see :meth:`put`."""
-        return self._retry.call(lambda: self._has(name, path))
+        return self._call(lambda: self._has(name, path))
 
     def write(self, name: str, data: bytes) -> None:
         """Create or replace a small file."""
-        self._retry.call(lambda: self._folder.write(name, data))
+        self._call(lambda: self._folder.write(name, data))
 
     def create(self, name: str, data: bytes) -> None:
         """Create a small file; of several writers one succeeds.
@@ -79,35 +91,46 @@ class RemoteFolder:
                 if self._folder.read(name) != data:
                     raise
 
-        self._retry.call(attempt)
+        self._call(attempt)
 
     def get(self, name: str, path: Path) -> None:
         """Copy a file to a local path. Raises FileNotFoundError."""
-        self._retry.call(lambda: self._folder.fetch(name, path))
+        self._call(lambda: self._folder.fetch(name, path))
 
     def read(self, name: str) -> bytes:
         """The content of a small file. Raises FileNotFoundError."""
-        return self._retry.call(lambda: self._folder.read(name))
+        return self._call(lambda: self._folder.read(name))
 
     def sha256(self, name: str) -> str:
         """Digest of a file, which is read whole. Raises FileNotFoundError."""
-        return self._retry.call(lambda: self._folder.sha256(name))
+        return self._call(lambda: self._folder.sha256(name))
 
     def list(self, subfolder: str = "") -> dict[str, int]:
         """Bytes of every file in a subfolder and below it, by name from there on; none without it."""
-        return self._retry.call(lambda: _present(lambda: self._folder.tree(subfolder)))
+        return self._call(lambda: _present(lambda: self._folder.tree(subfolder)))
 
     def delete(self, name: str) -> None:
         """Delete a file; nothing without it."""
-        self._retry.call(lambda: self._folder.remove(name))
+        self._call(lambda: self._folder.remove(name))
 
     def delete_tree(self, subfolder: str) -> None:
         """Delete a subfolder with everything in it; nothing without it."""
-        self._retry.call(lambda: self._folder.remove_tree(subfolder))
+        self._call(lambda: self._folder.remove_tree(subfolder))
 
     def abort_uploads(self, subfolder: str) -> None:
         """Delete what killed writers have sent of files in a subfolder; see ``Folder.abort_uploads``."""
-        self._retry.call(lambda: self._folder.abort_uploads(subfolder))
+        self._call(lambda: self._folder.abort_uploads(subfolder))
+
+    def _call(self, work: Callable[[], Value]) -> Value:
+        def attempt() -> Value:
+            try:
+                return work()
+            except UnavailableError as error:
+                if time.monotonic() >= self._ends_at:
+                    raise _LastError(str(error)) from error
+                raise
+
+        return self._retry.call(attempt)
 
     def _has(self, name: str, path: Path) -> bool:
         if self._folder.size(name) != path.stat().st_size:

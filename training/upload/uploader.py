@@ -95,12 +95,15 @@ class CheckpointUploader:
             results, self._results = self._results, []
         return results
 
-    def finish(self, on_wait: Callable[[], None] = lambda: None) -> None:
+    def finish(self, on_wait: Callable[[], None] = lambda: None, patience_s: float | None = None) -> None:
         """Wait until nothing is left to upload: in an outage as long as uploads are tried again.
 
         Args:
             on_wait: called again and again meanwhile: the store's own time-outs end an upload that hangs.
+            patience_s: for how long what fails is still tried again; None: as ever.
         """
+        if patience_s is not None:
+            self.checkpoints.limit_patience(patience_s)
         while not self._is_idle(_LOOK_S):
             on_wait()
 

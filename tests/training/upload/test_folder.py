@@ -72,6 +72,24 @@ def test_an_outage_longer_than_the_patience_is_an_error_that_names_the_file(
     assert 60 <= sum(pauses) <= 60 + 2 * 30
 
 
+def test_a_limit_of_patience_ends_what_is_being_tried_again(
+    folder: RemoteFolder, file: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    calls = itertools.count(1)
+
+    def broken(*arguments: object, **options: object) -> None:
+        if next(calls) == 3:
+            folder.limit_patience(0)
+        raise TimeoutError("no answer")
+
+    monkeypatch.setattr(MemoryFileSystem, "put_file", broken)
+    for attempts in (3, 1):
+        pauses.clear()
+        with pytest.raises(UnavailableError, match=r"memory://runs/a/x/b: no answer"):
+            folder.put("x/b", file)
+        assert len(pauses) == attempts - 1
+
+
 def test_a_refusal_is_not_tried_again(
     folder: RemoteFolder, file: Path, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
 ) -> None:

@@ -111,6 +111,22 @@ def test_an_outage_is_reported_and_the_next_checkpoint_is_uploaded(
     assert [result.error for result in uploader.results()] == [None] and steps(remote) == [2]
 
 
+def test_a_stop_in_an_outage_does_not_wait_for_the_patience_of_the_run(
+    gate: Gate, submit: Callable[[CheckpointUploader, int], Checkpoint], pauses: list[float]
+) -> None:
+    MemoryFileSystem.store.clear()
+    patient = RemoteCheckpoints(RemoteFolder("memory://bucket/run", patience_s=1e9))
+    uploader = CheckpointUploader(patient, Retention(5))
+    gate.error = ConnectionResetError("connection reset")
+    submit(uploader, 1)
+    assert gate.reached.wait(60)
+    patient.limit_patience(0)
+    gate.open.set()
+    uploader.finish(patience_s=30)
+    (result,) = uploader.results()
+    assert result.url is None and "connection reset" in str(result.error) and pauses == []
+
+
 def test_no_error_of_a_library_ends_the_uploads(
     remote: RemoteCheckpoints,
     gate: Gate,
