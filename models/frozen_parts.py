@@ -48,6 +48,11 @@ def on_device(animator: Animator, *parts: Part) -> Iterator[None]:
             owner[name] = value
 
 
+def weights_of(animator: Animator, part: Part) -> int:
+    """Number of weights of a part, without its buffers."""
+    return sum(value.numel() for *_, value in _tensors(animator, part) if isinstance(value, nn.Parameter))
+
+
 def _tensors(animator: Animator, part: Part) -> Iterator[tuple[_Owner, str, Tensor]]:
     """The tensors of a part, each with the dictionary of its module that it is in, and its name there."""
     for module in _modules(animator, part):

@@ -82,7 +82,7 @@ class Memory:
     Attributes:
         weights: of the network, with what is gathered of it at a time under ZeRO stage 3.
         masters, moments, average: this process's fp32 states; 0 in host memory.
-        frozen_models: encoders and codec.
+        frozen_models: encoders and codec, as far as steps need them.
         gradients: summed ones, and DeepSpeed's buckets.
         activations: activations and temporaries.
         when: the peak is.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from models.animator import Animator, animator_on_meta
+from models.frozen_parts import weights_of
 from training.config import RunConfig
 from training.stages import Kind
 from training.trainable import kind_of, trainable_names
@@ -24,6 +25,8 @@ class Sizes:
         trained, frozen: of the network, by kind of parameter.
         encoders: of CLIP's towers that the network needs.
         codec: of the autoencoder; 0 for one without weights.
+        on_host: of encoders and codec, those that stay in host memory: with stored latents, and text features
+            beside them, steps need neither codec nor text tower.
         largest: of the largest trained tensor.
     """
 
@@ -31,6 +34,7 @@ class Sizes:
     frozen: Mapping[Kind, int]
     encoders: int
     codec: int
+    on_host: int
     largest: int
 
     @property
@@ -45,14 +49,14 @@ class Sizes:
 
     @property
     def frozen_models_bytes(self) -> int:
-        """Of encoders and codec, which are kept in float32 on every device."""
-        return _FP32 * (self.encoders + self.codec)
+        """Of the encoders and codec that steps need, which are in float32 on every device."""
+        return _FP32 * (self.encoders + self.codec - self.on_host)
 
 
 def sizes_of(config: RunConfig, animator: Animator | None = None) -> Sizes:
     """The sizes of a run. Raises AnimaticError where a glob of ``train.trainable`` matches nothing."""
     animator = animator or animator_on_meta(config.model)
-    parameters = dict(animator.network.named_parameters())
+    parameters, stored = dict(animator.network.named_parameters()), config.data.latents is not None
     chosen = set(trainable_names(config, list(parameters)))
     trained: Counter[Kind] = Counter()
     frozen: Counter[Kind] = Counter()
@@ -63,6 +67,7 @@ def sizes_of(config: RunConfig, animator: Animator | None = None) -> Sizes:
         frozen=dict(frozen),
         encoders=_weights(animator.encoders),
         codec=_weights(animator.codec),
+        on_host=weights_of(animator, "codec") + weights_of(animator, "text tower") if stored else 0,
         largest=max((parameters[name].numel() for name in chosen), default=0),
     )
 

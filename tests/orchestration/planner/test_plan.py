@@ -55,6 +55,18 @@ def test_parameters_of_every_preset_stage_and_ablation_are_those_of_the_built_ne
         check_sizes(config)
 
 
+def test_codec_and_text_tower_take_memory_of_a_gpu_only_where_a_step_needs_them():
+    """As the backend places them: with stored latents, the image tower alone is on the device."""
+    pixels = resolve(3, "tiny")
+    stored = resolve(3, "tiny", ["data.latents=latents"])
+    animator = animator_on_meta(pixels.model)
+    image_tower = sum(each.numel() for each in animator.encoders.clip.visual.parameters())
+    whole = sum(each.numel() for part in (animator.encoders, animator.codec) for each in part.parameters())
+    assert sizes_of(stored, animator).frozen_models_bytes == 4 * image_tower
+    assert sizes_of(pixels, animator).frozen_models_bytes == 4 * whole
+    assert image_tower < whole
+
+
 SMALL = (*small_sets(3), "train.precision=bf16", "train.global_batch=8")
 
 
