@@ -56,7 +56,7 @@ def disk_room(config: RunConfig, run_dir: Path) -> Check:
     folder = existing(run_dir)
     each, bundle = checkpoint_bytes(config), bundle_bytes(config)
     checkpoints = RunFolder(run_dir).checkpoints
-    present = sum(file.stat().st_size for file in checkpoints.rglob("*") if file.is_file())
+    present = sum(_bytes(file) for file in checkpoints.rglob("*"))
     kept = config.train.keep_checkpoints + 1
     needed = max(0, kept * each - present) + bundle
     free = shutil.disk_usage(folder).free
@@ -68,6 +68,14 @@ def disk_room(config: RunConfig, run_dir: Path) -> Check:
         return Check("disk", True, figures)
     fix = "free some of it, choose another folder with --out, or set train.keep_checkpoints lower"
     return Check("disk", False, f"{figures} need {needed / GB:.3g} GB: {fix}")
+
+
+def _bytes(path: Path) -> int:
+    """Of a file; 0 for what is none, or was deleted meanwhile by a run that this one takes over from."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except FileNotFoundError:
+        return 0
 
 
 def existing(path: Path) -> Path:
