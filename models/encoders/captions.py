@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from open_clip import SimpleTokenizer
 
-# CLIP reads 77 tokens, of which the first and the last mark beginning and end.
-_READ = 77 - 2
+TOKENS = 77  # that CLIP reads, of which the first and the last mark beginning and end
+_READ = TOKENS - 2
 
 
 def unread_words(caption: str) -> str:

@@ -11,6 +11,7 @@ from orchestration.planner.memory import Layout, Memory, step_memory
 from orchestration.planner.passes import Pass
 from orchestration.planner.rates import Speed
 from orchestration.planner.sizes import Sizes
+from training.batch_shares import batch_shares
 from training.config import RunConfig
 
 LARGEST_MICRO_BATCH = 16
@@ -72,7 +73,7 @@ class Choices:
         return self.candidate(
             train.zero_stage,
             train.activation_checkpointing,
-            min(train.micro_batch or self.share, self.share),
+            batch_shares(self.config, self.processes).micro_batch,
             offload_optimizer=train.offload_optimizer,
             offload_parameters=train.offload_parameters,
         )

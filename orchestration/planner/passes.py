@@ -14,6 +14,7 @@ from torch import nn
 
 from models.animator import animator_on_meta
 from models.batch import Batch
+from models.encoders.captions import TOKENS
 from models.network.activation_checkpointing import checkpoint_activations
 from models.network.attention import SpatialTransformer, TemporalTransformer
 from models.network.blocks import Downsample, Layer
@@ -26,7 +27,6 @@ from training.config import RunConfig
 from training.objectives import Objective, build_objective
 from training.trainable import trainable_names
 
-_TEXT_TOKENS = 77
 # What activation checkpointing may compute again.
 _CHECKPOINTED = (SpatialTransformer, TemporalTransformer, Layer, Downsample, Middle)
 
@@ -157,9 +157,7 @@ def sample_batch(config: RunConfig, samples: int, *, encoded: bool) -> Batch:
         seed=torch.arange(samples),
         keys=[str(number) for number in range(samples)],
         latents=torch.zeros(cells, dtype=torch.float16, device="meta") if encoded else None,
-        text=torch.zeros(samples, _TEXT_TOKENS, model.unet.context_dim, dtype=torch.float16)
-        if encoded
-        else None,
+        text=torch.zeros(samples, TOKENS, model.unet.context_dim, dtype=torch.float16) if encoded else None,
     )
 
 

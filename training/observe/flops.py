@@ -16,9 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.architecture import Architecture, EncoderConfig
 from models.batch import Batch
+from models.encoders.captions import TOKENS
 from models.network.network import Network, network_on_meta
-
-_TEXT_TOKENS = 77
 
 
 class ClipShape(NamedTuple):
@@ -95,7 +94,7 @@ def _pass(network: Network, architecture: Architecture, shape: ClipShape) -> Non
     prediction = network.unet(
         torch.empty(1, unet.in_channels, shape.frames, shape.height, shape.width),
         torch.empty(1),
-        torch.empty(1, _TEXT_TOKENS, unet.context_dim),
+        torch.empty(1, TOKENS, unet.context_dim),
         image,
         torch.empty(1),
         temporal=shape.temporal,

@@ -10,7 +10,7 @@ import torch
 
 from models.animator import animator_on_meta
 from models.network.network import Network
-from orchestration.planner.memory import GIB, Layout, step_memory
+from orchestration.planner.memory import GIB, LIVE_PARAMETERS, REDUCE_BUCKET, SUB_GROUP, Layout, step_memory
 from orchestration.planner.passes import Pass, rehearse
 from orchestration.planner.rates import DECODING, ENCODING, PASSES, former_run, interpolated
 from orchestration.planner.sizes import sizes_of
@@ -18,6 +18,8 @@ from orchestration.workflows.plan import Plan, PlanOptions, plan_run
 from tests.support.command import fails, run
 from tests.support.paths import ROOT
 from tests.support.small_stages import small_sets
+from training.backends.deepspeed_config import deepspeed_config
+from training.batch_shares import BatchShares
 from training.config import RunConfig, dump_yaml, presets, resolve
 from training.config.sections import AblationConfig
 from training.trainable import trainable_names
@@ -140,6 +142,18 @@ def test_times_are_the_documented_figures():
     assert [rate for _, rate in DECODING] == [
         float(rate) for rate in re.findall(r"^\| 16 frames of .*?ms \| (\d+) \|", text, re.M)
     ]
+
+
+@pytest.mark.slow
+def test_buckets_are_as_large_as_deepspeed_makes_them():
+    """They are left at its defaults."""
+    from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+
+    chosen = deepspeed_config(resolve(3, "512"), BatchShares(1, 1))["zero_optimization"]
+    zero = DeepSpeedZeroConfig(**chosen)
+    assert zero.reduce_bucket_size == REDUCE_BUCKET
+    assert zero.max_live_parameters + zero.prefetch_bucket_size == LIVE_PARAMETERS
+    assert zero.sub_group_size == SUB_GROUP
 
 
 @pytest.mark.slow
