@@ -272,6 +272,7 @@ class CheckpointStore:
             final = self._root / own_name(step, self._number or Number(0, 0))
         self._check()
         move_into_place(partial, final)
+        self._damaged.discard(final)  # one of this name can have been damaged, and deleted since
         return final
 
     def _check(self) -> None:

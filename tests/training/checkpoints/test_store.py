@@ -127,6 +127,18 @@ def test_a_checkpoint_on_a_bad_sector_is_skipped_but_one_without_permission_ends
         newest_step(root, warnings)
 
 
+def test_a_step_that_is_trained_again_counts_although_its_deleted_checkpoint_was_damaged(root):
+    first = open_store(root)
+    for step in (2, 4):
+        shard = first.save(step, state_of([Number(step)])).path / SHARD
+        shard.write_bytes(shard.read_bytes()[:-1] + b"!")
+    store, warnings = open_store(root, keep=2), []
+    assert store.newest(warnings.append) is None and len(warnings) == 2
+    for step in (1, 2, 3, 4, 5):
+        store.save(step, state_of([Number(step)]))
+        assert folders(root) == [f"step-{kept:08d}" for kept in range(max(1, step - 1), step + 1)]
+
+
 @pytest.mark.parametrize("content", [None, "", "{}", "[1]"])
 def test_a_checkpoint_without_a_readable_manifest_is_skipped(root, content):
     store, warnings = open_store(root), []
