@@ -20,7 +20,7 @@ from training.journal import curves
 from training.run_folder import RunFolder
 
 MEASURED_ON = "one H100"
-_RATE = "throughput/clips_per_s"
+_RATE, _OF_ALL = "throughput/clips_per_s_per_device", "throughput/clips_per_s"
 
 
 @dataclass(frozen=True)
@@ -107,14 +107,19 @@ def former_run(run: Path) -> tuple[RunConfig, float]:
     if not folder.journal.is_file() or not folder.config.is_file():
         raise AnimaticError(f"{run} is not the folder of a run: it has no journal.jsonl and config.yaml")
     config = load(folder.config)
-    values = [value for _, value in curves(folder.journal).get(_RATE, [])]
+    found = curves(folder.journal)
+    # Of each process, whose number may have changed. Earlier versions recorded that of all, and no run of
+    # theirs went on with another number.
+    shares = {_RATE: 1, _OF_ALL: config.launch.workers}
+    name = next((name for name in shares if found.get(name)), _RATE)
+    values = [value / shares[name] for _, value in found.get(name, [])]
     if not values:
         raise AnimaticError(
             f"{folder.journal} records no {_RATE}: the run ended before its first metrics "
             f"(train.log_every={config.train.log_every}); name another run"
         )
     # The first figure includes what happens once: kernels are chosen, memory is allocated.
-    return config, median(values[1:] or values) / config.launch.workers
+    return config, median(values[1:] or values)
 
 
 def decode_rate(config: RunConfig) -> float:

@@ -115,16 +115,21 @@ def test_bad_requests_name_cause_and_fix(tmp_path):
     fails("two sources of one figure", "plan", "--stage", 3, "--preset", "tiny", *both)
 
 
-def test_a_former_run_gives_the_rate_of_one_process(tmp_path):
+@pytest.mark.parametrize("per_device", [False, True])
+def test_a_former_run_gives_the_rate_of_one_process(tmp_path, per_device):
     """Without its first figure, which includes what happens once."""
     config = resolve(3, "tiny", ["launch.workers=2"])
     (tmp_path / "config.yaml").write_text(dump_yaml(config))
+
+    def own(rate):
+        return {"throughput/clips_per_s_per_device": rate / 4} if per_device else {}
+
     lines = [
-        {"event": "metrics", "step": step, "metrics": {"throughput/clips_per_s": rate}}
+        {"event": "metrics", "step": step, "metrics": {"throughput/clips_per_s": rate} | own(rate)}
         for step, rate in enumerate((1.0, 8.0, 10.0, 12.0), 1)
     ]
     (tmp_path / "journal.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    assert former_run(tmp_path) == (config, 5.0)
+    assert former_run(tmp_path) == (config, 2.5 if per_device else 5.0)
 
 
 def test_times_are_the_documented_figures():
