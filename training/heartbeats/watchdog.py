@@ -69,7 +69,8 @@ class Watchdog:
 
     def _look(self) -> None:
         now = time.monotonic()
-        # Time in which the whole process was suspended is not time in which it was stuck.
+        # Time in which the whole process was suspended is not time in which it was stuck. The timer
+        # in C cannot know: a process that is suspended for longer than its limit is ended when it continues.
         passed = min(now - self._at, 2 * self._every_s)
         self._at = now
         activity, allowed = self._control.activity, self._heartbeats.allowed_s()
