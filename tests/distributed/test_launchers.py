@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from models.bundle import open_bundle
 from tests.support.coded_clips import build_dataset
+from tests.support.free_port import free_port
 from tests.support.paths import ROOT
 from tests.support.small_stages import small_sets
 from tests.support.training_jobs import write_config
@@ -117,9 +117,7 @@ def test_tasks_of_srun_train_the_same_bundle_and_sigterm_ends_them_with_a_checkp
     run_dir, command = tmp_path / "run", [sys.executable, "-m", "training", config, "--run", tmp_path / "run"]
 
     def tasks() -> list[subprocess.Popen[bytes]]:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
+        port = free_port()
         return [start(command, tmp_path / f"log-{rank}", **slurm(rank, port)) for rank in (0, 1)]
 
     first = tasks()

@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import pkgutil
-import socket
 import sys
 from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.files import atomic_file
+from tests.support.free_port import free_port
 
 TIMEOUT_S = 240.0
 GRACE_S = 5.0
@@ -61,9 +61,7 @@ class KillableJob:
         self.folder = folder
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["tests.support.imported_training"])
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
+        port = free_port()
         self._processes: list[ForkServerProcess] = [
             context.Process(
                 target=run_as_rank,

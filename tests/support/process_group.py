@@ -9,7 +9,6 @@ import json
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any
 from coverage import Coverage
 
 from core.files import atomic_file
+from tests.support.free_port import free_port
 from tests.support.paths import ROOT
 
 START_TIMEOUT_S = float(os.environ.get("TEST_JOB_TIMEOUT_S", "240"))
@@ -38,9 +38,7 @@ class Workers:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._job = folder, 0
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = str(listener.getsockname()[1])
+        port = str(free_port())
         self._processes = []
         for rank in range(size):
             settings = {
