@@ -18,6 +18,7 @@ from orchestration.workflows.doctor.shared_checks import shared_memory
 from orchestration.workflows.preflight.gpu import gpu_memory
 from orchestration.workflows.preflight.services import store_writable, trackers
 from orchestration.workspace import Workspace
+from training.checkpoints import Retention, complete_checkpoints, step_of
 from training.config import RunConfig
 from training.run_folder import RunFolder
 
@@ -55,8 +56,7 @@ def disk_room(config: RunConfig, run_dir: Path) -> Check:
     """Room for the checkpoints that are kept, the one that is being written, and the bundle."""
     folder = existing(run_dir)
     each, bundle = checkpoint_bytes(config), bundle_bytes(config)
-    checkpoints = RunFolder(run_dir).checkpoints
-    present = sum(_bytes(file) for file in checkpoints.rglob("*"))
+    present = _replaced_bytes(RunFolder(run_dir).checkpoints, config)
     kept = config.train.keep_checkpoints + 1
     needed = max(0, kept * each - present) + bundle
     free = shutil.disk_usage(folder).free
@@ -68,6 +68,13 @@ def disk_room(config: RunConfig, run_dir: Path) -> Check:
         return Check("disk", True, figures)
     fix = "free some of it, choose another folder with --out, or set train.keep_checkpoints lower"
     return Check("disk", False, f"{figures} need {needed / GB:.3g} GB: {fix}")
+
+
+def _replaced_bytes(checkpoints: Path, config: RunConfig) -> int:
+    """Of the checkpoints that later ones will replace, and what interrupted saves have left."""
+    retention = Retention(config.train.keep_checkpoints, config.train.keep_every)
+    stay = {path for path in complete_checkpoints(checkpoints) if retention.keeps_for_good(step_of(path))}
+    return sum(_bytes(file) for file in checkpoints.rglob("*") if stay.isdisjoint(file.parents))
 
 
 def _bytes(path: Path) -> int:

@@ -67,6 +67,19 @@ def test_the_disk_has_room_for_every_checkpoint_and_the_bundle(workspace, monkey
         assert preflight(average, workspace.root / "run", workspace)[0].ok is enough
 
 
+def test_checkpoints_that_stay_for_good_make_no_room_for_later_ones(workspace, monkeypatch):
+    kept = config("train.keep_checkpoints=2", "train.keep_every=10", "train.ema_decay=null")
+    for step in (10, 20, 25):
+        shard = workspace.root / "run" / "checkpoints" / f"step-{step:08d}" / "rank-00000.safetensors"
+        shard.parent.mkdir(parents=True)
+        with shard.open("wb") as file:
+            file.truncate(checkpoint_bytes(kept))
+    needed = 2 * checkpoint_bytes(kept) + bundle_bytes(kept)
+    for free, enough in ((needed, True), (needed - 1, False)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: Usage(1 << 50, 0, free))
+        assert preflight(kept, workspace.root / "run", workspace)[0].ok is enough
+
+
 def test_a_gpu_that_is_too_small_is_a_warning_with_the_command_that_helps():
     small = judge(50.0, 24.0, config("launch.workers=4"))
     assert not small.ok and not small.needed
