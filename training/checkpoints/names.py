@@ -1,9 +1,9 @@
-"""Names of the folders of checkpoints: by step, and never used twice.
+"""Names of the folders of checkpoints: by step, and never of two at once.
 
 ``step-00000040``, and ``step-00000040-3.1`` where the attempt 3.1 of the run finds that name taken, by a
 damaged checkpoint or one of an attempt that it replaces: what another process has written is never replaced.
-An attempt saves only steps after that of the newest complete checkpoint, so no name is used again once its
-folder was deleted.
+An attempt saves only steps after that of the checkpoint it resumed from. So a name is used again only where
+the run went back, or later checkpoints were damaged, once their folders were deleted.
 """
 
 import re
