@@ -155,6 +155,7 @@ def test_the_advice_after_bad_gradients_can_be_followed(train_in_pair, tmp_path)
     assert sorted(finished.losses) == [3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_without_a_checkpoint_the_advice_is_to_begin_again(train_in_pair, tmp_path):
     with pytest.raises(WorkerError, match=r"lengthen optimizer\.warmup_steps, and begin again"):
         train_in_pair(small_config(0, "train.max_skipped=1"), tmp_path / "run", bad_steps=[1])

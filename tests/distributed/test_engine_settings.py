@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.network.network import network_on_meta
-from tests.support.training_jobs import drive_backend, small_config, write_config
+from tests.support.training_jobs import FEWER_LAYERS, drive_backend, small_config, write_config
 from training.config import RunConfig
 
 # An eps far above the gradients: AdamW's first step moves the weights by lr / eps = 1 times the gradient.
@@ -20,8 +20,6 @@ PLAIN = (
     "train.image_batches=0",
 )
 ROWS = [[1, 2], [3, 4]]
-# Fewer kinds of blocks to compile.
-SMALLER = ("model.unet.channel_mult=[1]", "model.unet.attention_resolutions=[1]")
 
 
 def config(*sets: str, rows: list[list[int]] = ROWS, stage: int = 0) -> RunConfig:
@@ -41,7 +39,7 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def test_all_kinds_of_blocks_are_compiled_under_recomputation(pair, tmp_path):
-    sets = ("train.compile=true", "train.activation_checkpointing=full", *SMALLER)
+    sets = ("train.compile=true", "train.activation_checkpointing=full", *FEWER_LAYERS)
     compiled = drive(pair, tmp_path, config(*sets), steps=(1,))["compiled"]
     names = {"ResBlock.forward", "SpatialTransformer.forward", "TemporalTransformer.forward"}
     assert set(compiled) == names and min(compiled.values()) >= 4
@@ -53,7 +51,12 @@ def test_all_kinds_of_blocks_are_compiled_under_recomputation(pair, tmp_path):
     [(0, "fp32", "none"), (1, "fp32", "full"), (2, "autocast-bf16", "none"), (3, "bf16", "selective")],
 )
 def test_compiled_blocks_leave_steps_as_they_are(pair, tmp_path, zero_stage, precision, recomputed):
-    sets = (f"train.zero_stage={zero_stage}", f"train.precision={precision}", "train.micro_batch=1", *SMALLER)
+    sets = (
+        f"train.zero_stage={zero_stage}",
+        f"train.precision={precision}",
+        "train.micro_batch=1",
+        *FEWER_LAYERS,
+    )
     plain = drive(pair, tmp_path, config(*sets))
     assert plain["compiled"] == {}
     sets = (*sets, "train.compile=true", f"train.activation_checkpointing={recomputed}")
@@ -144,7 +147,8 @@ OFFLOADED = [
 def test_offload_leaves_steps_as_they_are_and_a_skipped_step_has_no_effect_on_the_next(
     pair, tmp_path, zero_stage, precision, offload
 ):
-    sets = (f"train.zero_stage={zero_stage}", f"train.precision={precision}", "train.micro_batch=1")
+    layout = (f"train.zero_stage={zero_stage}", f"train.precision={precision}", "train.micro_batch=1")
+    sets = (*layout, *FEWER_LAYERS)
     steps = {"steps": (1, 2, 3), "bad_steps": (2,)}
     plain = drive(pair, tmp_path, config(*sets), **steps)
     moved = drive(pair, tmp_path, config(*sets, *offload), **steps)

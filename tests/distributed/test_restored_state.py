@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from tests.support.restored_backends import restore_and_go_on, save_and_go_on, save_first_format
-from tests.support.training_jobs import small_config, write_config
+from tests.support.training_jobs import FEWER_LAYERS, small_config, write_config
 
 AT, END = 2, 4  # steps: of the checkpoint, and the last one
 
 
 def path_of(folder, *sets: str) -> str:
-    config = small_config(0, "model.unet.dropout=0", "train.image_batches=0", *sets)
+    config = small_config(0, "model.unet.dropout=0", "train.image_batches=0", *FEWER_LAYERS, *sets)
     return write_config(config, folder / f"config-{abs(hash(sets))}.yaml")
 
 

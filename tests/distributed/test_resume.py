@@ -39,7 +39,7 @@ def events(run_dir, kind):
 
 @pytest.fixture(scope="module")
 def undisturbed(train_in_pair):
-    return train_in_pair(small_config(0, *LENGTH))
+    return train_in_pair(small_config(0, *LENGTH), record_samples=True)
 
 
 def test_killed_run_resumes_bit_equal(undisturbed, pair, tmp_path):
@@ -90,7 +90,7 @@ def test_sixty_steps_with_a_killed_rank_are_those_without(train_in_pair, tmp_pat
     [
         pytest.param(0, 0, "autocast-bf16", marks=pytest.mark.slow),
         pytest.param(1, 3, "autocast-bf16", marks=pytest.mark.slow),
-        (1, 1, "bf16"),
+        pytest.param(1, 1, "bf16", marks=pytest.mark.slow),
     ],
 )
 def test_interrupted_run_resumes_bit_equal(recipe, train_in_pair, tmp_path, stage, zero_stage, precision):
@@ -126,26 +126,27 @@ def test_a_run_over_buckets_resumes_bit_equal_and_counts_its_clips(train_in_pair
     assert len(events(whole.run_dir, "sample")) == 1
 
 
-def test_samples_are_drawn_from_the_whole_averaged_weights(train_in_pair):
-    trained = train_in_pair(small_config(0, *LENGTH, "train.steps=3"), record_samples=True)
-    drawn = torch.load(trained.run_dir / "drawn.pt")
-    bundle = open_bundle(trained.bundle)
+def test_samples_are_drawn_from_the_whole_averaged_weights(undisturbed):
+    drawn = torch.load(undisturbed.run_dir / "drawn.pt")  # for the last ones
+    bundle = open_bundle(undisturbed.bundle)
     expected = internal_state(bundle.info.architecture, bundle.state())
     assert drawn.keys() == expected.keys()
     assert all(torch.equal(drawn[name], value) for name, value in expected.items())
-    (sample,) = events(trained.run_dir, "sample")
-    assert sample.step == 3 and (trained.run_dir / sample.content["path"]).with_suffix(".png").is_file()
 
 
-def test_a_bundle_contains_the_average_of_the_weights(train_in_pair):
+@pytest.fixture(scope="module")
+def averaged_step(train_in_pair):
+    """One step, with an average."""
+    return train_in_pair(small_config(0, "train.steps=1", "train.ema_decay=0.9"))
+
+
+def test_a_bundle_contains_the_average_of_the_weights(averaged_step, train_in_pair):
     """After one step: a mean of the first weights and the last, by the decay of a young average."""
     begun = initialise(small_config(0))[1].weights
+    plain = train_in_pair(small_config(0, "train.steps=1"))
     last, averaged = (
         internal_state(bundle.info.architecture, bundle.state())
-        for decay in ("null", "0.9")
-        for bundle in [
-            open_bundle(train_in_pair(small_config(0, "train.steps=1", f"train.ema_decay={decay}")).bundle)
-        ]
+        for bundle in (open_bundle(plain.bundle), open_bundle(averaged_step.bundle))
     )
     decay = (1 + 1) / (10 + 1)
     assert last.keys() == averaged.keys() == begun.keys()
@@ -282,7 +283,10 @@ def test_another_recipe_is_refused(undisturbed, train_in_pair, tmp_path):
         train_in_pair(small_config(0, *LENGTH, "optimizer.lr=2e-3"), undisturbed.run_dir)
 
 
-@pytest.mark.parametrize(("zero_stage", "precision"), [(0, "fp32"), (1, "bf16"), (2, "fp32")])
+@pytest.mark.parametrize(
+    ("zero_stage", "precision"),
+    [(0, "fp32"), *(pytest.param(*each, marks=pytest.mark.slow) for each in [(1, "bf16"), (2, "fp32")])],
+)
 def test_steps_with_bad_gradients_are_skipped_and_counted(train_in_pair, zero_stage, precision):
     sets = (f"train.zero_stage={zero_stage}", f"train.precision={precision}")
     config = small_config(0, *sets, "train.ema_decay=0.5")
@@ -300,14 +304,14 @@ def test_bad_gradients_in_a_row_end_the_run(train_in_pair, tmp_path):
     assert not (tmp_path / "bundle").exists()
 
 
+@pytest.mark.slow
 def test_bad_gradients_that_are_not_in_a_row_do_not_end_the_run(train_in_pair):
     config = small_config(0, "train.max_skipped=2", "train.steps=5")
     trained = train_in_pair(config, bad_steps=[2, 4])
     assert [entry.step for entry in events(trained.run_dir, "warning")] == [2, 4]
 
 
-def test_the_average_does_not_move_in_a_skipped_step(train_in_pair):
-    short = train_in_pair(small_config(0, "train.ema_decay=0.5", "train.steps=2"))
-    skipped = train_in_pair(small_config(0, "train.ema_decay=0.5", "train.steps=3"), bad_steps=[3])
-    expected, got = open_bundle(short.bundle).state(), open_bundle(skipped.bundle).state()
+def test_the_average_does_not_move_in_a_skipped_step(averaged_step, train_in_pair):
+    skipped = train_in_pair(small_config(0, "train.ema_decay=0.9", "train.steps=2"), bad_steps=[2])
+    expected, got = open_bundle(averaged_step.bundle).state(), open_bundle(skipped.bundle).state()
     assert all(torch.equal(expected[key], got[key]) for key in expected)

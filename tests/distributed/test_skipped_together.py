@@ -5,7 +5,7 @@ import math
 import pytest
 
 from tests.support.guard_jobs import steps_with_faults
-from tests.support.training_jobs import small_config, write_config
+from tests.support.training_jobs import FEWER_LAYERS, small_config, write_config
 
 LAYOUTS = [(0, "fp32"), *((stage, precision) for stage in (1, 2, 3) for precision in ("fp32", "bf16"))]
 FAST = {(1, "bf16")}
@@ -20,7 +20,8 @@ def outcomes(pair, tmp_path):
 
     def run(zero_stage, precision, *sets, limit=LIMIT):
         layout = (f"train.zero_stage={zero_stage}", f"train.precision={precision}")
-        config = small_config(0, *layout, "optimizer.warmup_steps=9", "train.image_batches=0", *sets)
+        fixed = ("optimizer.warmup_steps=9", "train.image_batches=0", *FEWER_LAYERS)
+        config = small_config(0, *layout, *fixed, *sets)
         return pair.run(steps_with_faults, write_config(config, tmp_path / "c.yaml"), FAULTS, limit)
 
     return run

@@ -45,9 +45,9 @@ def last_event(folder):
     ("rank", "signum", "code"),
     [
         (1, signal.SIGTERM, 143),
-        (0, signal.SIGINT, 130),
-        (1, signal.SIGHUP, 129),
-        (1, signal.SIGUSR1, 75),
+        pytest.param(0, signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(1, signal.SIGHUP, 129, marks=pytest.mark.slow),
+        pytest.param(1, signal.SIGUSR1, 75, marks=pytest.mark.slow),
         (0, signal.SIGUSR2, 75),
     ],
 )
@@ -91,6 +91,7 @@ def test_a_signal_while_a_checkpoint_is_written_leaves_it_whole(stop, tmp_path):
     assert all(find_damage(path) is None for path in (tmp_path / "run" / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_a_signal_while_a_checkpoint_is_written_in_its_step_leaves_it_whole(stop, tmp_path):
     sets = ("train.checkpoint_every=2", "train.background_saves=false")
     _, message, steps = stop(*sets, signal_in=(0, "training.parts.CheckpointStore.save"))

@@ -39,7 +39,7 @@ def test_the_checkpoint_of_a_step_is_complete_before_its_samples_are_drawn(untro
 @pytest.mark.parametrize(
     ("failing", "rank"),
     [
-        ("tests.support.training_jobs.SyntheticSource.first", 0),
+        pytest.param("tests.support.training_jobs.SyntheticSource.first", 0, marks=pytest.mark.slow),
         ("training.backends.deepspeed.flat_buffer", 1),
         ("training.validation.samples.animate", 0),
     ],

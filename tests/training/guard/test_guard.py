@@ -114,6 +114,26 @@ def test_without_rollbacks_too_many_skipped_steps_end_the_run(make):
         run.steps(9.0, begin=11)
 
 
+@pytest.mark.parametrize("in_a_row", [False, True])
+def test_only_bad_gradients_in_a_row_end_the_run_without_a_checkpoint_to_begin_again(make, in_a_row):
+    run = make("train.max_skipped=2")
+
+    def bad(step: int) -> None:
+        run.guard.count(step_result(math.nan, applied=False), run.batch, step)
+
+    bad(1)
+    if in_a_row:
+        with pytest.raises(
+            AnimaticError,
+            match=r"in 2 steps in a row, up to step 2: .*lengthen optimizer\.warmup_steps, and begin again",
+        ):
+            bad(2)
+    else:
+        run.steps(1.0, begin=2)
+        bad(3)
+        assert [entry.step for entry in run.warnings()] == [1, 3]
+
+
 def test_a_resumed_guard_decides_alike(make):
     sets = (*WINDOW, "guard.rollback_after=3")
     first = make(*sets, name="first")
