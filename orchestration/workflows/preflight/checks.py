@@ -43,7 +43,8 @@ def checked(config: RunConfig, run_dir: Path, workspace: Workspace, warn: Callab
 def _checks(config: RunConfig, run_dir: Path, workspace: Workspace) -> Iterator[Check]:
     yield disk_room(config, run_dir)
     if config.upload.url is not None:
-        yield store_writable(config.upload.url)
+        resuming = bool(complete_checkpoints(RunFolder(run_dir).checkpoints))
+        yield store_writable(config.upload.url, resuming=resuming)
     yield from trackers(config.tracking, workspace.mlflow_uri)
     # Of other machines `animatic doctor` reports.
     if _is_local(config) and config.launch.gpus_per_worker:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import AnimaticError
+from core.storage import UnavailableError
 from models.network.network import network_on_meta
 from orchestration.planner.states import bundle_bytes, checkpoint_bytes
 from orchestration.workflows.preflight import checked, preflight
@@ -18,6 +19,7 @@ from tests.support.small_stages import small_sets
 from training.config import resolve
 from training.processes.launch_environment import check_port
 from training.trainable import trainable_names
+from training.upload.folder import RemoteFolder
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -53,6 +55,22 @@ def test_all_findings_come_at_once_and_errors_first(workspace, tmp_path, monkeyp
     with pytest.raises(AnimaticError, match=r"2 problems: \(1\) 0 GB free .* \(2\) upload.url cannot be"):
         checked(bad, workspace.root / "run", workspace, warnings.append)
     assert len(warnings) == 1 and "cannot be reached" in warnings[0]
+
+
+@pytest.mark.parametrize("resuming", [False, True])
+def test_an_outage_of_the_store_only_keeps_runs_from_starting_that_have_no_checkpoint(
+    workspace, monkeypatch, resuming
+):
+    def write(folder: RemoteFolder, name: str, data: bytes) -> None:
+        raise UnavailableError("503")
+
+    monkeypatch.setattr(RemoteFolder, "write", write)
+    run_dir = workspace.root / "run"
+    if resuming:
+        (run_dir / "checkpoints" / "step-00000040").mkdir(parents=True)
+    found = {check.name: check for check in preflight(config("upload.url=memory://run"), run_dir, workspace)}
+    assert not found["upload"].ok
+    assert found["upload"].needed is not resuming
 
 
 def test_the_disk_has_room_for_every_checkpoint_and_the_bundle(workspace, monkeypatch):
