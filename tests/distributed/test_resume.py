@@ -68,7 +68,8 @@ def test_killed_run_resumes_bit_equal(undisturbed, pair, tmp_path):
 def test_sixty_steps_with_a_killed_rank_are_those_without(train_in_pair, tmp_path, zero_stage, precision):
     """One of the processes is killed after step 20; the other one, which then waits for it, is ended."""
     layout = (f"train.zero_stage={zero_stage}", f"train.precision={precision}")
-    config = small_config(0, *layout, "train.steps=60", "train.checkpoint_every=20", "train.ema_decay=0.9")
+    length = ("train.steps=60", "train.checkpoint_every=20")
+    config = small_config(0, *layout, *length, "train.ema_decay=0.9", "train.image_batches=0")
     whole, run_dir = train_in_pair(config), tmp_path / "run"
     with Workers(2, tmp_path / "first") as workers:
         job = workers.start(
