@@ -79,8 +79,8 @@ _OF_STEPS = (Phase.WAITING_FOR_DATA, Phase.TRAINING)
 
 
 def is_warning(signum: int) -> bool:
-    """Whether the run is stopped because its processors are about to be withdrawn: whoever started it should
-    start it again, here or elsewhere."""
+    """Whether the run is stopped because its processors are about to be withdrawn: its launcher should start
+    it again, here or elsewhere."""
     return signum == PREEMPTED or signum in WARNING_SIGNALS
 
 

@@ -128,7 +128,7 @@ def _print(found: Plan) -> None:
             f"animatic train --stage {found.config.stage} --preset {found.config.preset} "
             f"--gpus {found.gpus} {sets}"
         )
-    out().print("estimates of full training: adapters are not implemented, and not planned for")
+    out().print("estimates are of full training, without adapters")
 
 
 def _print_estimate(title: str, estimate: Estimate, *, fits: bool) -> None:

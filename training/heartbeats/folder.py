@@ -22,7 +22,7 @@ _REQUEST, _HANG = "stacks-wanted", "hang.json"
 
 
 class HeartbeatFolder:
-    """Written by every process of a run, and read by its launcher and by whoever looks for a hang."""
+    """Written by every process of a run, and read by its launcher and by `animatic doctor`."""
 
     def __init__(self, run_dir: Path) -> None:
         """The folder need not exist."""

@@ -18,7 +18,7 @@ from training.upload.folder import RemoteFolder
 
 
 def nothing() -> None:
-    """Whoever asks may commit."""
+    """Every upload may commit."""
 
 
 @pytest.fixture
