@@ -122,6 +122,9 @@ class RunFiles:
     ) -> None:
         if kind is None:
             self._ending_s = max(self._patience_s, STOP_S)
+        elif self._failing:
+            # The checkpoint has waited for this store already: one attempt, within a scheduler's warning.
+            self._ending_s = 0.0
         self._stop.set()
         # Longer than the pauses of the last attempts add up to: each takes its time too.
         self._thread.join(self._ending_s + 2 * OPERATION_S)

@@ -111,6 +111,20 @@ def test_the_end_of_a_run_waits_for_a_store_that_is_down_no_longer_than_it_shoul
     assert "do not reach memory://run" in caplog.text
 
 
+def test_a_run_that_is_stopped_in_an_outage_makes_one_more_attempt(folder, remote, monkeypatch):
+    at_the_end = []
+
+    def flush(upload: Upload, *, last: bool = False) -> None:
+        at_the_end.extend([last] if last else [])
+        raise UnavailableError("the store is down")
+
+    monkeypatch.setattr(Upload, "flush", flush)
+    with pytest.raises(InterruptedError), running(folder, remote, monkeypatch) as files:
+        wait_until(files.notices)
+        raise InterruptedError
+    assert at_the_end == [True]
+
+
 def test_a_launch_that_another_machine_has_overtaken_uploads_nothing_more(folder, remote, monkeypatch):
     with running(folder, remote, monkeypatch) as files:
         wait_until(lambda: journal(remote))
