@@ -11,6 +11,7 @@ from core.errors import AnimaticError
 from training.checkpoints import (
     MANIFEST,
     Retention,
+    UnknownFormatError,
     complete_checkpoints,
     find_damage,
     read_manifest,
@@ -142,13 +143,21 @@ def _local(
     kept = _reasons([step_of(path) for path in usable], newest, config)
     listed = []
     for path in folders:
-        damage = find_damage(path, digests=digests)
+        damage = _damage(path, digests=digests)
         try:
             manifest: Manifest | None = read_manifest(path)
         except AnimaticError:
             manifest = None
         listed.append(_describe(step_of(path), str(path), manifest, damage, kept))
     return listed
+
+
+def _damage(path: Path, *, digests: bool) -> str | None:
+    """What is wrong with a checkpoint, be it a format of a later version."""
+    try:
+        return find_damage(path, digests=digests)
+    except UnknownFormatError as error:
+        return str(error)
 
 
 def _remote(url: str, config: RunConfig, digests: bool) -> list[ListedCheckpoint]:

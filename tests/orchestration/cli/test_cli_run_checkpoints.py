@@ -59,6 +59,14 @@ def test_verify_finds_what_list_does_not_and_names_the_file(run: Path) -> None:
     assert animatic("checkpoint", "verify", str(damaged.with_name("step-00000006"))).exit_code == 0
 
 
+def test_a_checkpoint_of_a_later_format_does_not_keep_the_others_from_being_listed(run: Path) -> None:
+    manifest = run / "checkpoints" / "step-00000004" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 9}))
+    assert [each["step"] for each in listed("list", str(run))] == [2, 4, 6]
+    damage = listed("list", str(run))[1]["damage"]
+    assert damage is not None and "has format 9" in damage
+
+
 def test_a_checkpoint_without_a_manifest_is_listed_as_damaged(run: Path) -> None:
     (run / "checkpoints" / "step-00000006" / "manifest.json").write_text("{")
     (*_, last) = listed("list", str(run))
