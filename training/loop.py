@@ -213,8 +213,10 @@ class _Run:
             if step % config.log_every == 0 or step == config.steps:
                 self._report(step)
             with parts.clock.phase("save"):
-                # First the checkpoint: whatever happens in validation, a restart begins after this step.
                 saved = self._saving.save_if_due(step)
+                if parts.validation.is_due(step):
+                    # Whatever happens in validation, a restart begins after the newest checkpoint.
+                    self._saving.finish()
             self._saving.stop_if_asked(step, saved, signum=stop_signal())
             with parts.clock.paused():
                 parts.validation.run(step, parts.whole_weights)

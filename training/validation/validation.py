@@ -54,6 +54,11 @@ class Validation:
         self._sample_clips: Batch | None = None
         group.together(self._check)
 
+    def is_due(self, step: int) -> bool:
+        """Whether :meth:`run` has anything to do after a step."""
+        options = self._config.validation
+        return any(every and step % every == 0 for every in (options.loss_every, options.every))
+
     def run(self, step: int, whole_weights: Callable[[], Mapping[str, Tensor]]) -> None:
         """Do what is due after ``step``. Collective.
 
@@ -67,7 +72,7 @@ class Validation:
             due[Phase.MEASURING_LOSS] = self._measure
         if options.every and step % options.every == 0:
             due[Phase.DRAWING_SAMPLES] = self._draw
-        if not due:
+        if not self.is_due(step):
             return
         self._control.enter(next(iter(due)), step)
         with self._warning(step, *due):
