@@ -17,7 +17,6 @@ from training.announcement import fewer_workers, started, surroundings
 from training.batch_shares import batch_shares
 from training.batch_source import BatchSource, open_patiently, takedowns_of
 from training.config import RunConfig, dump_yaml
-from training.continuation import resume
 from training.control import Phase, RunControl, collective_timeout_s
 from training.guard import RollBack
 from training.heartbeats.session import Heartbeats, heartbeats, record_hang, waits_of
@@ -29,6 +28,7 @@ from training.processes.group import ProcessGroup, join_process_group
 from training.processes.preflight import Setup, check_equal_setups
 from training.publish import Training, finished_bundle, finished_result, publish
 from training.result import TrainResult
+from training.resuming import Resuming
 from training.run_folder import RunFolder
 from training.run_lock import only_run
 from training.saving import OnCheckpoint, Saving
@@ -161,17 +161,10 @@ class _Run:
         one. Collective."""
         self._control.enter(Phase.READING_CHECKPOINT)
         parts = self._parts
-        return resume(
-            parts.checkpoints,
-            parts.states,
-            self._config.train.steps,
-            parts.continuation,
-            parts.journal,
-            self._group,
-            before,
-            parts.uploads,
-            lambda: self._control.progress("download"),
+        resuming = Resuming(
+            parts.checkpoints, parts.states, parts.continuation, parts.journal, self._group, parts.uploads
         )
+        return resuming.resume(self._config.train.steps, before, lambda: self._control.progress("download"))
 
     def train(self, begun: int) -> None:
         """All steps after ``begun``."""

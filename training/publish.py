@@ -170,16 +170,7 @@ def publish(
         return write_bundle(
             target,
             {keys[name]: value for name, value in weights.items()},
-            BundleOrigin(
-                architecture=config.model,
-                stage=config.stage,
-                preset=config.preset,
-                config_hash=config_hash(config),
-                dataset_digest=training.data.digest,
-                parent=initialisation.parent or initialisation.base,
-                sampling=config.validation.sampling,
-                extra=_origin(training),
-            ),
+            _origin(training),
             model_card=model_card(
                 config,
                 initialisation,
@@ -193,7 +184,21 @@ def publish(
         )
 
 
-def _origin(training: Training) -> BundleExtra:
+def _origin(training: Training) -> BundleOrigin:
+    config, initialisation = training.config, training.initialisation
+    return BundleOrigin(
+        architecture=config.model,
+        stage=config.stage,
+        preset=config.preset,
+        config_hash=config_hash(config),
+        dataset_digest=training.data.digest,
+        parent=initialisation.parent or initialisation.base,
+        sampling=config.validation.sampling,
+        extra=_extra(training),
+    )
+
+
+def _extra(training: Training) -> BundleExtra:
     """Where the weights came from, beyond the bundle's own fields."""
     config, initialisation, data = training.config, training.initialisation, training.data
     decay = config.train.ema_decay if training.averaged else None

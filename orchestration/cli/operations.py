@@ -83,30 +83,33 @@ def demo(
     steps.run(folder or Workspace.current().root / "demo", err(), out())
 
 
+_ExaminedRun = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[RUN]",
+        parser=local_source,
+        help="Examine this run, given by its folder: which process does what, and which one all others "
+        "wait for.",
+    ),
+]
+_ExaminedCluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Examine every node of this Ray cluster: HOST:PORT or auto on one of its machines; "
+        "http://HEAD:8265 does it as a job of the cluster."
+    ),
+]
+_ExaminedData = Annotated[
+    str | None,
+    typer.Option(help="With a cluster: a dataset, folder or file that every node should be able to read."),
+]
+
+
 def doctor(
     context: typer.Context,
-    run: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[RUN]",
-            parser=local_source,
-            help="Examine this run, given by its folder: which process does what, and which one all others "
-            "wait for.",
-        ),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="Examine every node of this Ray cluster: HOST:PORT or auto on one of its machines; "
-            "http://HEAD:8265 does it as a job of the cluster."
-        ),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="With a cluster: a dataset, folder or file that every node should be able to read."
-        ),
-    ] = None,
+    run: _ExaminedRun = None,
+    address: _ExaminedCluster = None,
+    data: _ExaminedData = None,
     environment: Environment = Packages.AUTO,
     as_json: AsJson = False,
 ) -> None:

@@ -18,6 +18,33 @@ if TYPE_CHECKING:
 PANEL = "Training"
 _GIB = 1 << 30
 
+_Stage = Annotated[
+    int, typer.Option(min=0, max=3, help="0 prior, 1 context, 2 adaptation, 3 detail guidance.")
+]
+_Gpus = Annotated[
+    int | None, typer.Option(min=1, help="GPUs, a process on each; launch.workers if not given.")
+]
+_Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting; repeatable."),
+]
+_Config = Annotated[
+    list[Path] | None, typer.Option(help="YAML file with settings over the preset's; repeatable.")
+]
+_Data = Annotated[
+    str | None, typer.Option(help="Dataset to measure decoding with; figures of the project without.")
+]
+_Rate = Annotated[
+    float | None, typer.Option(help="Clips a second that one GPU trains on; that of an H100 without.")
+]
+_Like = Annotated[
+    Path | None,
+    typer.Option(parser=local_source, metavar="RUN", help="Folder of a run to take the rate from."),
+]
+_DecodeRate = Annotated[
+    float | None, typer.Option(help="Clips a second that a core decodes, in place of measuring.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command."""
@@ -25,35 +52,17 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(
-    stage: Annotated[
-        int, typer.Option(min=0, max=3, help="0 prior, 1 context, 2 adaptation, 3 detail guidance.")
-    ],
+    stage: _Stage,
     preset: Preset = None,
-    gpus: Annotated[
-        int | None, typer.Option(min=1, help="GPUs, a process on each; launch.workers if not given.")
-    ] = None,
+    gpus: _Gpus = None,
     gpu_memory: Annotated[float, typer.Option(help="Memory of one, in GiB.")] = 80.0,
     price: Annotated[float | None, typer.Option(help="Of a GPU for an hour, in any currency.")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting; repeatable."),
-    ] = None,
-    config: Annotated[
-        list[Path] | None, typer.Option(help="YAML file with settings over the preset's; repeatable.")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="Dataset to measure decoding with; figures of the project without.")
-    ] = None,
-    rate: Annotated[
-        float | None, typer.Option(help="Clips a second that one GPU trains on; that of an H100 without.")
-    ] = None,
-    like: Annotated[
-        Path | None,
-        typer.Option(parser=local_source, metavar="RUN", help="Folder of a run to take the rate from."),
-    ] = None,
-    decode_rate: Annotated[
-        float | None, typer.Option(help="Clips a second that a core decodes, in place of measuring.")
-    ] = None,
+    assignments: _Assignments = None,
+    config: _Config = None,
+    data: _Data = None,
+    rate: _Rate = None,
+    like: _Like = None,
+    decode_rate: _DecodeRate = None,
     as_json: AsJson = False,
 ) -> None:
     """Memory, time and cost of a training run before it is started, and settings that fit the GPUs."""

@@ -6,24 +6,20 @@ import numpy as np
 import pytest
 
 from models.network.network import network_on_meta
-from tests.support.training_jobs import FEWER_LAYERS, drive_backend, small_config, write_config
+from tests.support.training_jobs import (
+    BY_THE_GRADIENT,
+    FEWER_LAYERS,
+    drive_backend,
+    small_config,
+    write_config,
+)
 from training.config import RunConfig
 
-# An eps far above the gradients: AdamW's first step moves the weights by lr / eps = 1 times the gradient.
-PLAIN = (
-    "optimizer.lr=1e4",
-    "optimizer.eps=1e4",
-    "optimizer.weight_decay=0",
-    "optimizer.warmup_steps=0",
-    "optimizer.grad_clip=0",
-    "model.unet.dropout=0",
-    "train.image_batches=0",
-)
 ROWS = [[1, 2], [3, 4]]
 
 
 def config(*sets: str, rows: list[list[int]] = ROWS, stage: int = 0) -> RunConfig:
-    return small_config(stage, *PLAIN, f"train.global_batch={sum(map(len, rows))}", *sets)
+    return small_config(stage, *BY_THE_GRADIENT, f"train.global_batch={sum(map(len, rows))}", *sets)
 
 
 def drive(

@@ -6,20 +6,15 @@ With an ``eps`` far above the gradients, AdamW's first step moves the weights by
 import numpy as np
 import pytest
 
-from tests.support.training_jobs import FEWER_LAYERS, drive_backend, small_config, write_config
-
-# lr / eps = 1: the weights move by the gradient itself.
-PLAIN = (
-    "optimizer.lr=1e4",
-    "optimizer.eps=1e4",
-    "optimizer.weight_decay=0",
-    "optimizer.warmup_steps=0",
-    "optimizer.grad_clip=0",
-    "model.unet.dropout=0",
-    "train.image_batches=0",
-    "train.micro_batch=1",
-    *FEWER_LAYERS,
+from tests.support.training_jobs import (
+    BY_THE_GRADIENT,
+    FEWER_LAYERS,
+    drive_backend,
+    small_config,
+    write_config,
 )
+
+PLAIN = (*BY_THE_GRADIENT, "train.micro_batch=1", *FEWER_LAYERS)
 
 
 def drive(pair, folder, rows, *sets, steps=(1,)):

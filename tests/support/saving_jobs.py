@@ -10,11 +10,11 @@ from tests.support.checkpoint_states import open_store
 from training.checkpoints import Retention
 from training.checkpoints.state import Counters, Piece, Pieces, StateReader
 from training.config import resolve
-from training.continuation import resume
 from training.control import RunControl
 from training.journal import Journal
 from training.parts import Parts
 from training.processes.group import join_process_group
+from training.resuming import Resuming
 from training.run_folder import RunFolder
 from training.run_lock import only_run
 from training.saving import Saving
@@ -79,7 +79,7 @@ def save_steps(run_dir: str, url: str, begun: str, more: int | None) -> int:
         journal = Journal(folder.journal if group.is_first else None, token)
         parts = SimpleNamespace(states=[state], journal=journal, checkpoints=store, uploads=uploads)
         saving = Saving(config, cast(Parts, parts), group, control, token)
-        first = resume(store, [state], steps, None, journal, group, uploads=uploads) or 0
+        first = Resuming(store, [state], None, journal, group, uploads).resume(steps) or 0
         last = steps if more is None else first + more
         for step in range(first + 1, last + 1):
             _advance(state.values, step)

@@ -64,6 +64,16 @@ SMALL = (
     "init.base=null",
 )
 # All kinds of blocks, but fewer layers: for what takes long in each, as bf16 on CPUs.
+# An eps far above the gradients: AdamW's first step moves the weights by lr / eps = 1 times the gradient.
+BY_THE_GRADIENT = (
+    "optimizer.lr=1e4",
+    "optimizer.eps=1e4",
+    "optimizer.weight_decay=0",
+    "optimizer.warmup_steps=0",
+    "optimizer.grad_clip=0",
+    "model.unet.dropout=0",
+    "train.image_batches=0",
+)
 FEWER_LAYERS = ("model.unet.channel_mult=[1]", "model.unet.attention_resolutions=[1]")
 
 

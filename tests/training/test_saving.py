@@ -14,6 +14,7 @@ import training.checkpoints.store as store_module
 from core.errors import AnimaticError
 from core.fencing import SupersededError, Token, register_launch, take_token
 from tests.support.checkpoint_states import Number, open_store
+from tests.support.gate import Gate
 from tests.support.thread_group import ThreadGroup, run_as_threads
 from training.checkpoints import complete_checkpoints, find_damage
 from training.checkpoints.state import Pieces
@@ -25,22 +26,6 @@ from training.processes.group import ProcessGroup
 from training.saving import Saving
 from training.upload.run_files import STOP_S
 from training.upload.uploader import CheckpointUploader, UploadResult
-
-
-class Gate:
-    """Keeps shards from being written until it is opened; ``error``: then raised in place of the write."""
-
-    def __init__(self) -> None:
-        self.open, self.reached = threading.Event(), threading.Event()
-        self.error: Exception | None = None
-        self.writing: list[str] = []  # the threads that came here
-
-    def pass_through(self) -> None:
-        self.writing.append(threading.current_thread().name)
-        self.reached.set()
-        assert self.open.wait(60)
-        if self.error is not None:
-            raise self.error
 
 
 @pytest.fixture
@@ -156,7 +141,7 @@ def test_the_last_checkpoint_is_complete_when_its_step_ends(run: Run, gate: Gate
     gate.open.set()
     run.step(4)
     run.step(6)
-    assert run.saved()[-1] == "step-00000006" and gate.writing[-1] == threading.main_thread().name
+    assert run.saved()[-1] == "step-00000006" and gate.threads[-1] == threading.main_thread().name
     assert [step for step, _ in run.called] == [4, 6]
 
 
@@ -164,7 +149,7 @@ def test_checkpoints_are_written_in_the_step_where_asked_for(tmp_path: Path, gat
     gate.open.set()
     run = Run(tmp_path, "train.background_saves=false")
     run.step(2)
-    assert run.saved() == ["step-00000002"] and gate.writing == [threading.main_thread().name]
+    assert run.saved() == ["step-00000002"] and gate.threads == [threading.main_thread().name]
     (event,) = run.events("checkpoint")
     assert event.content["pause_s"] == event.content["seconds"]
 
@@ -254,7 +239,7 @@ def test_without_memory_for_a_copy_training_waits_and_the_journal_says_so_once(
     run.step(2)
     run.step(4)
     assert run.saved() == ["step-00000002", "step-00000004"]
-    assert set(gate.writing) == {threading.main_thread().name}
+    assert set(gate.threads) == {threading.main_thread().name}
     (warning,) = run.warnings()
     assert warning.startswith("training waits while checkpoints are written: all processes of a machine need")
 

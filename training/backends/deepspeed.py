@@ -73,12 +73,7 @@ class DeepSpeedBackend:
         self._parameters: dict[str, Any] = dict(animator.network.named_parameters())
         # Under ZeRO stage 3 the parameters in the module are empty.
         self._shapes = {name: parameter.shape for name, parameter in self._parameters.items()}
-        chosen = set(self.trainable)
-        for name, parameter in self._parameters.items():
-            parameter.requires_grad_(name in chosen)
-            if not parameter.dim():
-                # DeepSpeed 0.19.8 views every parameter as bytes, which a scalar cannot be.
-                parameter.data = parameter.data.reshape(1)
+        _train_only(self.trainable, self._parameters)
         half = HALF_WEIGHTS.get(config.train.precision)
         # DeepSpeed keeps the autocast of an earlier run in this process, and reduces gradients in its type.
         torch_autocast.TORCH_AUTOCAST_INITIALIZED = False
@@ -208,6 +203,16 @@ class DeepSpeedBackend:
 def flat_buffer(shapes: Iterable[torch.Size], device: torch.device) -> Tensor:
     """Uninitialised memory for the values of the largest shape."""
     return torch.empty(max((shape.numel() for shape in shapes), default=0), device=device)
+
+
+def _train_only(names: Sequence[str], parameters: Mapping[str, nn.Parameter]) -> None:
+    """Freeze all parameters but those of these names."""
+    chosen = set(names)
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(name in chosen)
+        if not parameter.dim():
+            # DeepSpeed 0.19.8 views every parameter as bytes, which a scalar cannot be.
+            parameter.data = parameter.data.reshape(1)
 
 
 def _applied(loss: Tensor, limit: float | None) -> Tensor:

@@ -4,6 +4,7 @@ from typing import Any
 
 from core.canonical_json import SPACED_ESCAPED
 from core.config.identity import IdentityFormat
+from core.config.keys import flatten
 from training.config.original_fields import ORIGINAL_FIELDS
 from training.config.run import RunConfig
 
@@ -83,6 +84,12 @@ def trajectory_hash(config: RunConfig) -> str:
 def trajectory_hash_1(config: RunConfig) -> str:
     """The trajectory hash of checkpoints of format 1, which ``LAYOUT_FIELDS`` are part of."""
     return SPACED_ESCAPED.digest(_with_length(_TRAJECTORY_1.values(config), config))
+
+
+def differing_settings(earlier: RunConfig, config: RunConfig) -> list[str]:
+    """Dotted names of the settings that decide the weights and differ, in order."""
+    before, now = flatten(trajectory_values(earlier)), flatten(trajectory_values(config))
+    return [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
 
 
 def _with_length(values: dict[str, Any], config: RunConfig) -> dict[str, Any]:

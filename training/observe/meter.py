@@ -76,7 +76,8 @@ class StepMeter:
     def count(self, result: StepResult, batch: Batch, *, temporal: bool = True) -> None:
         """A step of all processes; ``batch``: this one's share."""
         self._results.append(result)
-        self._quarters.add(result.samples, result.timesteps)
+        if result.applied:
+            self._quarters.add(result.samples, result.timesteps)
         use = self._utilisation
         shape = None if use is None else ClipShape.of(batch, use.patch, temporal=temporal)
         self._clips[shape] += len(batch) * self._group.size

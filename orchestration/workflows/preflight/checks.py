@@ -19,8 +19,11 @@ from orchestration.workflows.preflight.gpu import gpu_memory
 from orchestration.workflows.preflight.services import store_writable, trackers
 from orchestration.workspace import Workspace
 from training.checkpoints import Retention, complete_checkpoints, step_of
-from training.config import RunConfig
+from training.config import RunConfig, load
+from training.config.identity import differing_settings
 from training.run_folder import RunFolder
+
+_NAMED = 5  # settings
 
 
 def preflight(config: RunConfig, run_dir: Path, workspace: Workspace) -> list[Check]:
@@ -41,6 +44,7 @@ def checked(config: RunConfig, run_dir: Path, workspace: Workspace, warn: Callab
 
 
 def _checks(config: RunConfig, run_dir: Path, workspace: Workspace) -> Iterator[Check]:
+    yield from settings(config, run_dir)
     yield disk_room(config, run_dir)
     if config.upload.url is not None:
         resuming = bool(complete_checkpoints(RunFolder(run_dir).checkpoints))
@@ -51,6 +55,23 @@ def _checks(config: RunConfig, run_dir: Path, workspace: Workspace) -> Iterator[
         if config.launch.workers > 1:
             yield shared_memory()
         yield from gpu_memory(config)
+
+
+def settings(config: RunConfig, run_dir: Path) -> Iterator[Check]:
+    """Whether a run that resumes has the settings that it began with, as far as they decide its weights."""
+    folder = RunFolder(run_dir)
+    if not (complete_checkpoints(folder.checkpoints) and folder.config.is_file()):
+        return
+    differing = differing_settings(load(folder.config), config)
+    if differing:
+        more = f" and {len(differing) - _NAMED} more" if len(differing) > _NAMED else ""
+        yield Check(
+            "settings",
+            False,
+            f"{run_dir} was begun with other settings ({', '.join(differing[:_NAMED])}{more}): restore them "
+            f"from {folder.config}, choose another run folder (--out), or continue a checkpoint with other "
+            "settings of `optimizer` there (init.checkpoint)",
+        )
 
 
 def disk_room(config: RunConfig, run_dir: Path) -> Check:

@@ -16,7 +16,7 @@ from orchestration.workflows.preflight.gpu import judge
 from orchestration.workflows.train_request import TrainOptions, prepare_training
 from orchestration.workspace import Workspace
 from tests.support.small_stages import small_sets
-from training.config import resolve
+from training.config import dump_yaml, resolve
 from training.processes.launch_environment import check_port
 from training.trainable import trainable_names
 from training.upload.folder import RemoteFolder
@@ -71,6 +71,18 @@ def test_an_outage_of_the_store_only_keeps_runs_from_starting_that_have_no_check
     found = {check.name: check for check in preflight(config("upload.url=memory://run"), run_dir, workspace)}
     assert not found["upload"].ok
     assert found["upload"].needed is not resuming
+
+
+def test_settings_that_a_resumed_run_was_not_begun_with_are_named(workspace):
+    run_dir = workspace.root / "run"
+    (run_dir / "checkpoints" / "step-00000040").mkdir(parents=True)
+    (run_dir / "config.yaml").write_text(dump_yaml(config()))
+    others = ("train.zero_stage=1", "train.steps=9000", "launch.workers=2", "train.micro_batch=1")
+    assert all(check.ok for check in preflight(config(*others), run_dir, workspace))
+    changed = config("optimizer.lr=0.5", "objective.offset_noise=0.1")
+    (found,) = (check for check in preflight(changed, run_dir, workspace) if not check.ok)
+    assert found.needed
+    assert "begun with other settings (objective.offset_noise, optimizer.lr)" in found.found
 
 
 def test_the_disk_has_room_for_every_checkpoint_and_the_bundle(workspace, monkeypatch):

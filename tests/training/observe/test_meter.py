@@ -77,7 +77,7 @@ def a_batch(clips: int) -> Batch:
 
 def test_the_loss_is_the_mean_over_applied_steps():
     steps = Meter()
-    for loss, applied in ((1.0, True), (float("nan"), False), (2.0, True)):
+    for loss, applied in ((1.0, True), (float("nan"), False), (50.0, False), (2.0, True)):
         steps.count(loss, applied=applied)
     report = steps.report(EngineState(skipped_steps=1, loss_scale=256.0))
     names = ("loss", "grad_norm", "lr", "skipped_steps", "loss_q1", "loss_scale")

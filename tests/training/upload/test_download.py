@@ -29,17 +29,6 @@ class Rounds(Number):
 
 
 @pytest.fixture
-def folder() -> RemoteFolder:
-    MemoryFileSystem.store.clear()
-    return RemoteFolder("memory://bucket/run", patience_s=0.001)
-
-
-@pytest.fixture
-def remote(folder: RemoteFolder) -> RemoteCheckpoints:
-    return RemoteCheckpoints(folder)
-
-
-@pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "here" / "checkpoints"
 

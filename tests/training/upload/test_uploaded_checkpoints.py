@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from core.errors import AnimaticError
 from core.storage import StoreError
@@ -19,17 +18,6 @@ from training.upload.folder import RemoteFolder
 
 def nothing() -> None:
     """Every upload may commit."""
-
-
-@pytest.fixture
-def folder() -> RemoteFolder:
-    MemoryFileSystem.store.clear()
-    return RemoteFolder("memory://bucket/run", patience_s=0.001)
-
-
-@pytest.fixture
-def remote(folder: RemoteFolder) -> RemoteCheckpoints:
-    return RemoteCheckpoints(folder)
 
 
 @pytest.fixture

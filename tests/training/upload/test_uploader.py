@@ -1,6 +1,5 @@
 """Uploads beside training: the newest one counts, an outage passes, and nothing in use is deleted."""
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from tests.support.checkpoint_states import Number, open_store
+from tests.support.gate import Gate
 from training.checkpoints import Checkpoint
 from training.checkpoints.retention import Retention
 from training.checkpoints.snapshot import state_of
@@ -15,19 +15,6 @@ from training.upload.checkpoints import RemoteCheckpoints
 from training.upload.folder import RemoteFolder
 from training.upload.uploader import CheckpointUploader
 from training.upload.writers import Writers
-
-
-class Gate:
-    """Lets uploads of shards pass when it is open, and can fail them."""
-
-    def __init__(self) -> None:
-        self.open, self.reached, self.error = threading.Event(), threading.Event(), None
-
-    def pass_through(self) -> None:
-        self.reached.set()
-        assert self.open.wait(60)
-        if self.error is not None:
-            raise self.error
 
 
 @pytest.fixture
@@ -41,12 +28,6 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     monkeypatch.setattr(MemoryFileSystem, "put_file", gated)
     yield gate
     gate.open.set()
-
-
-@pytest.fixture
-def remote() -> RemoteCheckpoints:
-    MemoryFileSystem.store.clear()
-    return RemoteCheckpoints(RemoteFolder("memory://bucket/run", patience_s=0.001))
 
 
 @pytest.fixture
