@@ -2,7 +2,16 @@
 
 from pipelines.sources.csv_settings import CsvSettings
 from pipelines.sources.files import find_files
+from pipelines.sources.member_address import MemberAddress
 from pipelines.sources.row import TABLE_REASONS, ColumnNames, SourceRow
 from pipelines.sources.table import SourceTable
 
-__all__ = ["TABLE_REASONS", "ColumnNames", "CsvSettings", "SourceRow", "SourceTable", "find_files"]
+__all__ = [
+    "TABLE_REASONS",
+    "ColumnNames",
+    "CsvSettings",
+    "MemberAddress",
+    "SourceRow",
+    "SourceTable",
+    "find_files",
+]

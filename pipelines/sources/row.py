@@ -63,6 +63,7 @@ class SourceRow:
         columns: the table's names for WebVid's columns.
         detail: more about the problem.
         more_captions: captions that later rows of the same video have.
+        location: where the video was found inside an archive, if it was: a MemberAddress as text.
     """
 
     row: int
@@ -71,6 +72,7 @@ class SourceRow:
     columns: ColumnNames = WEBVID
     detail: str = ""
     more_captions: tuple[str, ...] = ()
+    location: str | None = None
 
     @property
     def source_id(self) -> str:
@@ -129,6 +131,8 @@ class SourceRow:
         is the copy of what a web address names, and comes before the download.
         Raises RejectedError (unsafe_path, missing_file, unknown_protocol, fetch_refused).
         """
+        if self.location is not None:
+            return [self.location]
         url, copy = self.content_url, self._copy(videos)
         if is_web(url) and lacks_credentials(url):
             if copy is None:
