@@ -65,6 +65,7 @@ class CheckpointUploader:
         self._changed = threading.Condition()
         self._waiting: _Order | None = None
         self._current: _Order | None = None
+        self._is_void = False  # the current one
         self._void_from: int | None = None
         self._results: list[UploadResult] = []
         self._thread: threading.Thread | None = None
@@ -80,9 +81,14 @@ class CheckpointUploader:
 
     def discard(self, step: int) -> None:
         """Delete checkpoints of ``step`` and later ones before the next upload: the run goes back. One
-        of them that is being uploaded is not completed."""
+        of them that waits is not uploaded, and one that is being uploaded not completed."""
         with self._changed:
-            self._void_from = step if self._void_from is None else min(step, self._void_from)
+            self._delete_from(step)
+            if self._waiting is not None and self._waiting.step >= step:
+                self._waiting = None
+            if self._current is not None and self._current.step >= step:
+                self._is_void = True
+            self._changed.notify_all()
 
     def held(self) -> set[Path]:
         """Checkpoints that are being uploaded or wait for it, and must not be deleted."""
@@ -118,7 +124,7 @@ class CheckpointUploader:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting is not None)
                 order, self._waiting = self._waiting, None
-                self._current = order
+                self._current, self._is_void = order, False
             if order is not None:
                 result = self._upload(order, clean=fresh)
                 fresh = fresh and result.url is None
@@ -148,9 +154,9 @@ class CheckpointUploader:
     def _check(self, order: _Order) -> None:
         """Raise AnimaticError where the run has gone back behind a checkpoint, or must not write any more."""
         with self._changed:
-            step = self._void_from
-        if step is not None and order.step >= step:
-            raise AnimaticError(f"the run has gone back to before step {step} meanwhile")
+            is_void = self._is_void
+        if is_void:
+            raise AnimaticError(f"the run has gone back behind step {order.step} meanwhile")
         self._before_commit()
 
     def _delete_void(self, digest: str) -> None:
@@ -166,5 +172,9 @@ class CheckpointUploader:
                 if checkpoint.digest != digest:
                     self.checkpoints.delete(checkpoint.name)
         except BaseException:
-            self.discard(step)
+            with self._changed:
+                self._delete_from(step)
             raise
+
+    def _delete_from(self, step: int) -> None:
+        self._void_from = step if self._void_from is None else min(step, self._void_from)

@@ -162,11 +162,26 @@ def test_a_checkpoint_that_the_run_goes_back_behind_during_its_upload_is_not_com
     gate.open.set()
     uploader.finish()
     void, again = uploader.results()
-    assert void.url is None and void.error == "the run has gone back to before step 25 meanwhile"
+    assert void.url is None and void.error == "the run has gone back behind step 30 meanwhile"
     assert again.digest == back.digest and steps(remote) == [20]
     submit(uploader, 30)
     uploader.finish()
     assert steps(remote) == [30]
+
+
+def test_a_checkpoint_that_the_run_goes_back_behind_while_it_waits_is_not_uploaded(
+    remote: RemoteCheckpoints, gate: Gate, submit: Callable[[CheckpointUploader, int], Checkpoint]
+) -> None:
+    uploader = CheckpointUploader(remote, Retention(5))
+    submit(uploader, 10)
+    assert gate.reached.wait(60)
+    void = submit(uploader, 30)
+    uploader.discard(25)
+    assert void.path not in uploader.held()
+    gate.open.set()
+    uploader.finish()
+    assert [result.error for result in uploader.results()] == [None]
+    assert steps(remote) == [10]
 
 
 def test_what_a_later_launch_begins_while_old_ones_are_deleted_stays(
