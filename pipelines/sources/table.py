@@ -137,23 +137,33 @@ class SourceTable:
 
     def _more_captions(self) -> dict[str, tuple[str, ...]]:
         repeated = RepeatedIds()
-        for _ in self._judged(repeated):
-            pass
+        for number, line, suspect in self._lines():
+            if suspect:  # few of the rows: the others cost their reading alone
+                self._row(number, line, repeated)
         return repeated.more_captions()
 
     def _judged(self, repeated: RepeatedIds) -> Iterator[SourceRow]:
         """Every row, with its problem."""
+        for number, line, suspect in self._lines():
+            yield self._row(number, line, repeated if suspect else None)
+
+    def _lines(self) -> Iterator[tuple[int, Line, bool]]:
+        """Number and line of every row, and whether other rows may have its id."""
         hashes, number = self.scan().repeated, 0
         for file in self.files:
             for batch in read_lines(file, self._reader(file)):
                 ids = [line.record.get(self.names.videoid, "") for line in batch]
                 for line, suspect in zip(batch, _among(_hashes(ids), hashes), strict=True):
-                    problem, detail = self._problem(line)
-                    row = SourceRow(number, line.record, problem, self.names, detail)
-                    if suspect and problem in (None, "no_caption"):
-                        row = replace(row, problem=repeated.problem(row))
-                    yield row
+                    yield number, line, suspect
                     number += 1
+
+    def _row(self, number: int, line: Line, repeated: RepeatedIds | None) -> SourceRow:
+        """A row with its problem, judged by those ``repeated`` before it if it may have the id of one."""
+        problem, detail = self._problem(line)
+        row = SourceRow(number, line.record, problem, self.names, detail)
+        if repeated is not None and problem in (None, "no_caption"):
+            row = replace(row, problem=repeated.problem(row))
+        return row
 
     def _problem(self, line: Line) -> tuple[str | None, str]:
         """The reason to reject a row for what it contains, and its detail."""

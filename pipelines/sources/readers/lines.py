@@ -70,7 +70,7 @@ def fault_of(values: Iterable[str]) -> str:
 
 def escaped(record: dict[str, str]) -> dict[str, str]:
     """The record with bytes that are not UTF-8 written as backslash escapes."""
-    return {_escaped(name): _escaped(value) for name, value in record.items()}
+    return {escaped_text(name): escaped_text(value) for name, value in record.items()}
 
 
 def shortened(record: dict[str, str]) -> dict[str, str]:
@@ -81,5 +81,6 @@ def shortened(record: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _escaped(text: str) -> str:
+def escaped_text(text: str) -> str:
+    """The text with bytes that are not UTF-8 written as backslash escapes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
