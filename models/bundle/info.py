@@ -1,5 +1,7 @@
 """The description of a bundle: the content of ``bundle.json``."""
 
+from typing import NotRequired
+
 from pydantic import BaseModel, ConfigDict, with_config
 from typing_extensions import TypedDict
 
@@ -37,14 +39,16 @@ class TrainedOn(TypedDict):
 
     ``digest`` and ``latents`` are those of the dataset and of its latents, if these were read in place of
     pixels; ``weights`` are [step from which it holds, weight]; ``selection`` are settings that leave clips
-    out, and ``scores`` the digest of the scores that they use.
+    out, ``scores`` the digest of the similarity of image and caption and ``columns`` those of other columns
+    beside the dataset, by name, that they use.
     """
 
     digest: str
     latents: str | None
     weights: list[tuple[int, float]]
-    selection: dict[str, bool | float | None]
+    selection: dict[str, bool | float | dict[str, float] | None]
     scores: str | None
+    columns: NotRequired[dict[str, str]]
 
 
 # Keys that a newer version adds are kept: they do not change the meaning of the others.

@@ -168,7 +168,8 @@ def _print_encoded(report: EncodeReport, output: str) -> None:
 
 def _print_scored(report: ScoreReport) -> None:
     print_work(report.made_units, report.skipped_units, report.seconds)
-    out().print(
-        f"{report.samples} samples scored, {report.failed} unreadable; similarity "
-        f"{report.least:.3f} to {report.most:.3f}, median {report.median:.3f}"
-    )
+    for name, figures in report.columns.items():
+        out().print(
+            f"{name}: {report.samples} samples, {figures.failed} without a value; "
+            f"{figures.least:.3f} to {figures.most:.3f}, median {figures.median:.3f}"
+        )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import JsonValue
-
 from models.bundle import TrainedOn
 from orchestration.lineage.records import Fact
 from pipelines.dataset.latent_records import LatentsRecord
@@ -68,13 +66,16 @@ def _mixed(record: TrainedOn) -> str:
     return f"{record['digest'][:_SHORT]}, weight {', '.join(weights)}, {selection}"
 
 
-def _given(settings: Mapping[str, JsonValue]) -> list[str]:
-    """Settings that are not at their default, which is null or false for all of these."""
-    return [
-        name.replace("_", " ") if value is True else f"{name.replace('_', ' ')} {value}"
-        for name, value in settings.items()
-        if value is not None and value is not False
-    ]
+def _given(settings: Mapping[str, object]) -> list[str]:
+    """Settings that are not at their default, which is null, false or empty for all of these."""
+    given: list[str] = []
+    for name, value in settings.items():
+        words = name.replace("_", " ")
+        if isinstance(value, dict):
+            given += [f"{words} {column} {limit}" for column, limit in value.items()]
+        elif value is not None and value is not False:
+            given.append(words if value is True else f"{words} {value}")
+    return given
 
 
 def _by_count(item: tuple[str, int]) -> tuple[int, str]:

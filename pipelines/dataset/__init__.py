@@ -6,7 +6,7 @@ A dataset exists once its ``dataset.json`` does, which is written last. The pack
 - ``records``: the types of what is on disk;
 - ``clip_units`` and ``commit``, which write the units of a dataset and complete it; ``images``, which indexes
   tars of images; ``units``, ``shard_writer`` and ``tables`` for other jobs with a tar for each shard;
-- ``latents`` and ``similarity``: latents and scores of a dataset;
+- ``latents`` and ``columns``: latents of a dataset, and columns beside it;
 - ``shard_cache``: local, verified copies of shards;
 - ``verify`` and ``verify_latents``: everything read and compared.
 """

@@ -25,6 +25,7 @@ from pipelines.dataset.records import ShardRecord
 ColumnSource = dict[str, str]
 
 COLUMNS = "columns"
+EARLIER_SCORES = "similarity"  # the folder of unit values of earlier versions
 CLIP_SIMILARITY = "clip_similarity"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SUFFIX = ".parquet"
@@ -67,6 +68,16 @@ def column_file(name: str) -> str:
 def unit_values_file(name: str, unit: int) -> str:
     """Name of the file of a unit's values."""
     return f"{COLUMNS}/{name}/unit-{unit:06d}.json"
+
+
+def earlier_scores_file(unit: int) -> str:
+    """Name of the file of a unit's scores in earlier versions."""
+    return f"{EARLIER_SCORES}/unit-{unit:06d}.json"
+
+
+def columns_with_units(folder: Folder) -> list[str]:
+    """Names of the columns of which units have files of values, finished or not."""
+    return [name for name in folder.names(COLUMNS) if _NAME.fullmatch(name)]
 
 
 def stored_columns(folder: Folder) -> list[str]:

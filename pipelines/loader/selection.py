@@ -1,9 +1,13 @@
 """Which clips of a dataset are trained on: a setting, read without the libraries that apply it."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from core.config.identity import IdentityFormat
 from core.config.section import Section
+
+Limit = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Selection(Section):
@@ -13,6 +17,12 @@ class Selection(Section):
     min_clip_similarity: float | None = Field(
         None, ge=-1, le=1, description="leave out clips whose image and caption are less alike to CLIP"
     )
+    min: dict[str, Limit] = Field(
+        {},
+        description="smallest value by column, as {flow: 2}: of samples.parquet or of a column beside the "
+        "dataset; clips without a value are left out",
+    )
+    max: dict[str, Limit] = Field({}, description="largest value by column, as {blur: 0.5}")
 
 
 EVERYTHING = Selection()

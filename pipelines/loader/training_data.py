@@ -10,7 +10,8 @@ def selected_digest(data: TrainedOn) -> str:
     """Identifies the clips of one dataset: the dataset's own digest where all of them are trained on."""
     if not data["selection"]:
         return data["digest"]
-    return digest_of([data["digest"], data["selection"], data["scores"]])
+    columns = [data["columns"]] if "columns" in data else []
+    return digest_of([data["digest"], data["selection"], data["scores"], *columns])
 
 
 def training_digest(datasets: Sequence[TrainedOn]) -> str:

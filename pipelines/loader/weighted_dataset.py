@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 
 from core.errors import AnimaticError
 from models.bundle import TrainedOn
 from models.encoders.digests import codec_digest, text_digest
 from pipelines.dataset import Dataset
+from pipelines.dataset.columns import CLIP_SIMILARITY, read_column
 from pipelines.dataset.latents import Latents
-from pipelines.dataset.similarity import digest_before, read_similarity
+from pipelines.loader.chosen_clips import chosen_clips, columns_beside, digest_before
 from pipelines.loader.mixture import Weight
 from pipelines.loader.sample_reader import check_latents
 from pipelines.loader.sampling import ClipSampling
@@ -72,40 +72,40 @@ class WeightedDataset:
 
         Raises AnimaticError if the selection needs scores that the dataset lacks.
         """
-        needs_scores = self.selection.min_clip_similarity is not None
-        return TrainedOn(
-            digest=self.dataset.digest,
+        selection, dataset = self.selection, self.dataset
+        by_similarity = selection.min_clip_similarity is not None
+        record = TrainedOn(
+            digest=dataset.digest,
             latents=self.latents.digest if self.latents else None,
             weights=[(change.step, change.weight) for change in self.weights],
-            selection={} if self.selection == EVERYTHING else IDENTITY.values(self.selection),
-            scores=read_similarity(self.dataset)[1] if needs_scores else None,
+            selection={} if selection == EVERYTHING else IDENTITY.values(selection),
+            scores=read_column(dataset, CLIP_SIMILARITY).digest if by_similarity else None,
         )
+        if beside := columns_beside(selection):
+            record["columns"] = {name: read_column(dataset, name).digest for name in beside}
+        return record
 
     def records_before(self) -> list[tuple[TrainedOn, str]]:
         """What :meth:`record` was before each takedown of the dataset, and the date of it, oldest first."""
         now, found = self.record(), list[tuple[TrainedOn, str]]()
+        folder = self.dataset.folder
         for takedown in self.dataset.info.get("history", []):
             digest = takedown["digest"]
             if digest is None or digest == now["digest"]:
                 continue
-            scores = digest_before(self.dataset.folder, digest) if now["scores"] is not None else None
-            found.append(({**now, "digest": digest, "scores": scores}, takedown["date"]))
+            scores = digest_before(folder, CLIP_SIMILARITY, digest) if now["scores"] is not None else None
+            before: TrainedOn = {**now, "digest": digest, "scores": scores}
+            if "columns" in now:
+                before["columns"] = {name: digest_before(folder, name, digest) for name in now["columns"]}
+            found.append((before, takedown["date"]))
         return found
 
     def selected(self) -> npt.NDArray[np.bool_]:
         """For each sample whether it is trained on, (samples).
 
-        Raises AnimaticError if the dataset was not scored, or if no clip is left.
+        Raises AnimaticError if the dataset lacks a column that decides it, or if no clip is left.
         """
-        dataset, least = self.dataset, self.selection.min_clip_similarity
-        chosen = np.ones(len(dataset), np.bool_)
-        if self.selection.skip_duplicates:
-            duplicates = dataset.duplicates["key"]
-            chosen &= ~pc.is_in(dataset.samples["key"], value_set=duplicates.combine_chunks()).to_numpy()
-        if least is not None:
-            scores, _ = read_similarity(dataset)
-            # A sample that could not be scored is not known to be good.
-            chosen &= np.nan_to_num(scores, nan=-np.inf) >= least
+        dataset, chosen = self.dataset, chosen_clips(self.dataset, self.selection)
         if not chosen.any():
             raise AnimaticError(
                 f"dataset {dataset.folder}: not one of its {len(dataset)} clips passes data.selection "

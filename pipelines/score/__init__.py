@@ -1,6 +1,6 @@
-"""The job: how well image and caption of each sample agree, by CLIP, on Ray actors."""
+"""The job: scores of a dataset's samples, each a column beside it, on Ray actors."""
 
-from pipelines.score.job import ScoreReport, score
-from pipelines.score.unit import ScoreConfig
+from pipelines.score.config import ScoreConfig
+from pipelines.score.job import ColumnFigures, ScoreReport, score
 
-__all__ = ["ScoreConfig", "ScoreReport", "score"]
+__all__ = ["ColumnFigures", "ScoreConfig", "ScoreReport", "score"]

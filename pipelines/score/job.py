@@ -1,103 +1,114 @@
-"""The job: how well image and caption of each sample agree, by CLIP, on Ray actors.
+"""The job: scores of a dataset's samples, each a column beside it, on Ray actors.
 
-Scores are stored beside the dataset in ``clip_similarity.parquet``: the dataset and its digest stay as they
-are, another model's scores replace them, and training selects by them (``data.selection``).
+The dataset and its digest stay as they are, another model's scores replace those before, and training selects
+by them (``data.selection``).
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 
 from core.config.locations import with_absolute_paths
 from core.errors import AnimaticError
-from core.lock import exclusive_lock
-from models.encoders.clip import ClipEncoders
-from models.encoders.digests import tensors_digest
-from pipelines.cluster.shard_jobs import Progress, run_by_shard
+from pipelines.cluster.column_jobs import WantedColumn, make_columns
+from pipelines.cluster.shard_jobs import Progress
 from pipelines.dataset import Dataset
-from pipelines.dataset.similarity import read_similarity, similarity_source, write_similarity
-from pipelines.dataset.unit_scores import Score, current_scores, scores_name
-from pipelines.score.unit import ImageRow, ScoreConfig, UnitScorer
+from pipelines.dataset.columns import column_source, read_column
+from pipelines.score.config import MetricName, ScoreConfig
+from pipelines.score.earlier import adopt_earlier_scores
+from pipelines.score.metrics import build_metrics
+from pipelines.score.metrics.metric import ScoredRow
+from pipelines.score.unit import UnitScorer
 
-Scores = npt.NDArray[np.float32]
+
+@dataclass(frozen=True)
+class ColumnFigures:
+    """Values of a column over the samples; ``failed`` of them have none."""
+
+    failed: int
+    least: float
+    median: float
+    most: float
 
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """Cosine similarity over the samples; ``failed`` of them have no readable image.
+    """What was scored: figures of each column by name.
 
     ``made_units`` were scored now, ``skipped_units`` before.
     """
 
     samples: int
-    failed: int
-    least: float
-    median: float
-    most: float
+    columns: dict[str, ColumnFigures]
     seconds: float
     skipped_units: int
     made_units: int
 
 
 def score(config: ScoreConfig, progress: Progress = lambda done, total: None) -> ScoreReport:
-    """Score all samples of a dataset, unless they were scored by this model already.
+    """Compute the columns of the chosen metrics where they are missing or of other models.
 
-    The image is the sample's stored frame, cropped to a square. ``progress`` gets (samples done, samples).
-    Raises AnimaticError if the dataset or the model cannot be read.
+    ``progress`` gets (samples done, samples). Raises AnimaticError if the dataset or a model cannot be read,
+    or if a metric has no value for any sample.
     """
     started = time.monotonic()
-    config = with_absolute_paths(config, "dataset", "encoders.path")
+    config = with_absolute_paths(config, "dataset", *(("encoders.path",) if config.encoders else ()))
     dataset = Dataset.open(config.dataset)
-    weights = tensors_digest(ClipEncoders(config.encoders).clip.state_dict())
-    source = {"dataset": dataset.digest, "model": config.encoders.model, "weights": weights}
-    made = 0
-    if similarity_source(dataset.folder) != source:
-        with exclusive_lock(dataset.folder, "score"):
-            found, made = _score_all(config, dataset, weights, progress)
-            write_similarity(dataset, found, source)
-    scores, _ = read_similarity(dataset)
-    known = scores[np.isfinite(scores)]
-    if not len(known):
-        raise AnimaticError(f"not one of the {len(scores)} samples of {dataset.folder} has a readable image")
-    least, median, most = (float(np.quantile(known, q)) for q in (0, 0.5, 1))
-    failed = len(scores) - len(known)
+    wanted = _columns(config, dataset)
+    columns = [column for of_metric in wanted.values() for column in of_metric]
+    missing = {
+        name: of_metric
+        for name, of_metric in wanted.items()
+        if any(column_source(dataset.folder, each.name) != each.source_with(dataset) for each in of_metric)
+    }
+    if "clip" in missing:
+        adopt_earlier_scores(dataset, *missing["clip"])
+    made = make_columns(
+        config,
+        dataset,
+        [column for of_metric in missing.values() for column in of_metric],
+        UnitScorer,
+        (config, missing),
+        columns=tuple(ScoredRow.__annotations__),
+        progress=progress,
+    )
     return ScoreReport(
-        samples=len(scores),
-        failed=failed,
-        least=least,
-        median=median,
-        most=most,
+        samples=len(dataset),
+        columns=_figures(dataset, columns),
         seconds=time.monotonic() - started,
         skipped_units=len(dataset.info["shards"]) - made,
         made_units=made,
     )
 
 
-def _score_all(config: ScoreConfig, dataset: Dataset, weights: str, progress: Progress) -> tuple[Scores, int]:
-    """Scores in the dataset's order, and the number of shards scored now; others were scored before."""
-
-    def stored() -> list[list[Score] | None]:
-        shards = enumerate(dataset.info["shards"])
-        return [current_scores(dataset.folder, unit, shard, weights) for unit, shard in shards]
-
-    finished = {unit for unit, scores in enumerate(stored()) if scores is not None}
-    run_by_shard(
-        config,
-        dataset,
-        UnitScorer,
-        (config, weights),
-        columns=tuple(ImageRow.__annotations__),
-        finished=finished,
-        progress=progress,
-    )
-    scores: list[float] = []
-    for unit, part in enumerate(stored()):
-        if part is None:
+def _columns(config: ScoreConfig, dataset: Dataset) -> dict[MetricName, list[WantedColumn]]:
+    metrics = build_metrics(config, config.metrics)
+    if dataset.info["config"].get("kind") == "images":
+        unsuited = [name for name, metric in metrics.items() if not metric.suits_images]
+        if unsuited:
             raise AnimaticError(
-                f"{dataset.folder}/{scores_name(unit)} is of another model or another state of the dataset: "
-                "another job wrote here meanwhile; score again"
+                f"{dataset.folder} contains images, which have no clips to measure: leave "
+                f"{', '.join(unsuited)} out of the metrics"
             )
-        scores += (np.nan if score is None else score for score in part)
-    return np.array(scores, np.float32), len(dataset.info["shards"]) - len(finished)
+    return {name: metric.columns() for name, metric in metrics.items()}
+
+
+def _figures(dataset: Dataset, columns: Iterable[WantedColumn]) -> dict[str, ColumnFigures]:
+    return {
+        column.name: _figures_of(dataset, column.name, read_column(dataset, column.name).values)
+        for column in columns
+    }
+
+
+def _figures_of(dataset: Dataset, name: str, values: pa.ChunkedArray) -> ColumnFigures:
+    known = values.drop_null().to_numpy()
+    if not len(known):
+        raise AnimaticError(
+            f"not one of the {len(dataset)} samples of {dataset.folder} has a value for {name}: they "
+            "cannot be decoded, or are too short"
+        )
+    least, median, most = (float(np.quantile(known, q)) for q in (0, 0.5, 1))
+    return ColumnFigures(len(values) - len(known), least, median, most)

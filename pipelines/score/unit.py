@@ -1,98 +1,124 @@
-"""One unit of scoring: images and captions of one shard → a file of scores. This is what an actor does."""
+"""One unit of scoring: the samples of one shard → values of columns. This is what an actor does."""
 
 import functools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from pydantic import Field
-from typing_extensions import TypedDict
+from pydantic import JsonValue
 
-from core.canonical_json import canonical_json
 from core.errors import AnimaticError
 from core.storage import Folder
-from models.architecture import EncoderConfig
-from models.encoders.clip import ClipEncoders, preprocess
-from models.encoders.digests import tensors_digest
-from models.pixels import to_signed
-from pipelines.cluster.shard_jobs import ShardJob, ShardTask
-from pipelines.dataset.unit_scores import Score, UnitScores, scores_name
-from pipelines.video.frames import Frames, UndecodableError, read_image
+from pipelines.cluster.column_jobs import WantedColumn
+from pipelines.cluster.shard_jobs import ShardTask
+from pipelines.dataset.columns import current_unit_values, write_unit_values
+from pipelines.score.config import MetricName, ScoreConfig
+from pipelines.score.frames import StoredImage, clip_frames
+from pipelines.score.metrics import build_metrics
+from pipelines.score.metrics.metric import Metric, Observer, ScoredRow, Value
+from pipelines.video.frames import UndecodableError
 
-
-class ScoreConfig(ShardJob):
-    """What is scored, and by what."""
-
-    encoders: EncoderConfig = Field(description="the CLIP model")
-    batch: int = Field(64, ge=1, description="images at a time")
-
-
-class ImageRow(TypedDict):
-    """The columns of samples.parquet that scoring reads."""
-
-    shard: str
-    caption: str
-    jpg_offset: int
-    jpg_size: int
+Metrics = dict[MetricName, Metric[Any]]
+# Of one sample by metric; None where what the metric reads cannot be decoded.
+Observed = dict[MetricName, Observer | None]
 
 
 class UnitScorer:
-    """Holds the CLIP model and scores units with it; runs as a Ray actor."""
+    """Holds the metrics and scores units with them; runs as a Ray actor."""
 
-    def __init__(self, config: ScoreConfig, weights: str) -> None:
-        """``weights``: digest that the model must have."""
-        self._config, self._weights = config, weights
+    def __init__(self, config: ScoreConfig, wanted: dict[MetricName, list[WantedColumn]]) -> None:
+        """``wanted``: of each metric the columns that it must have, with their sources."""
+        self._config, self._wanted = config, wanted
         self._folder = Folder(config.dataset)
-        self._device = config.device
-
-    @functools.cached_property
-    def _encoders(self) -> ClipEncoders:
-        encoders = ClipEncoders(self._config.encoders)
-        if tensors_digest(encoders.clip.state_dict()) != self._weights:
-            raise AnimaticError(
-                "a worker loads other CLIP weights than this machine: give all nodes the same file"
-            )
-        return encoders.to(self._device)
 
     def ready(self) -> None:
-        """Returns once the model is loaded."""
-        _ = self._encoders
+        """Returns once the models are loaded. Raises AnimaticError if they are not those of the driver."""
+        _ = self._metrics
 
-    def make(self, task: ShardTask[ImageRow]) -> int:
-        """Score one shard of the dataset and store the scores; returns its number of samples.
+    @functools.cached_property
+    def _metrics(self) -> Metrics:
+        metrics = build_metrics(self._config, list(self._wanted))
+        for name, metric in metrics.items():
+            if metric.columns() != self._wanted[name]:
+                raise AnimaticError(
+                    f"a worker loads other weights for {name} than this machine: "
+                    "give all nodes the same files"
+                )
+        return metrics
+
+    def make(self, task: ShardTask[ScoredRow]) -> int:
+        """Store the missing values of one shard of the dataset; returns its number of samples.
 
         Raises AnimaticError if the shard cannot be read.
         """
-        scores: list[Score] = []
+        missing = {name: self._metrics[name] for name in self._wanted if not self._is_stored(name, task)}
+        values: dict[MetricName, list[tuple[Value, ...]]] = {name: [] for name in missing}
         rows, size = task.rows, self._config.batch
         batches = [rows[start : start + size] for start in range(0, len(rows), size)]
         with ThreadPoolExecutor(1, thread_name_prefix="decode") as pool:
             # The next batch is decoded while this one is scored.
-            decoding = [pool.submit(self._images, batch) for batch in batches[:1]]
-            for number, batch in enumerate(batches):
+            decoding = [pool.submit(self._observe, missing, batch) for batch in batches[:1]]
+            for number in range(len(batches)):
                 if number + 1 < len(batches):
-                    decoding.append(pool.submit(self._images, batches[number + 1]))
-                scores += self._score(decoding.pop(0).result(), batch)
-        record: UnitScores = {"shard": task.shard["sha256"], "weights": self._weights, "scores": scores}
-        self._folder.write(scores_name(task.number), canonical_json(record))
+                    decoding.append(pool.submit(self._observe, missing, batches[number + 1]))
+                observed = decoding.pop(0).result()
+                for name, metric in missing.items():
+                    of_columns = len(self._wanted[name])
+                    values[name] += _values(metric, [each[name] for each in observed], of_columns)
+        for name, tuples in values.items():
+            for number, column in enumerate(self._wanted[name]):
+                of_column: list[JsonValue] = [each[number] for each in tuples]
+                write_unit_values(
+                    self._folder, column.name, task.number, task.shard, column.digest, of_column
+                )
         return len(rows)
 
-    def _images(self, rows: list[ImageRow]) -> list[Frames | None]:
-        side = self._encoders.image_size
-        images: list[Frames | None] = []
-        for row in rows:
-            try:
-                images.append(read_image(self._jpg(row), (side, side)))
-            except UndecodableError:
-                images.append(None)
-        return images
+    def _is_stored(self, metric: MetricName, task: ShardTask[ScoredRow]) -> bool:
+        return all(
+            current_unit_values(self._folder, column.name, task.number, task.shard, column.digest) is not None
+            for column in self._wanted[metric]
+        )
 
-    def _jpg(self, row: ImageRow) -> bytes:
-        """The stored image. A storage error must not count as an unreadable image."""
-        shard, size = row["shard"], row["jpg_size"]
+    def _observe(self, metrics: Metrics, rows: list[ScoredRow]) -> list[Observed]:
+        return [self._observe_one(metrics, row) for row in rows]
+
+    def _observe_one(self, metrics: Metrics, row: ScoredRow) -> Observed:
+        """One decode of the image and one of the clip, for all metrics."""
+        observers: dict[MetricName, Observer] = {n: metric.observer(row) for n, metric in metrics.items()}
+        has_clip = row["mp4_offset"] is not None
+        of_clip = {n: observers[n] for n, metric in metrics.items() if metric.reads == "clip" and has_clip}
+        of_image = {n: each for n, each in observers.items() if n not in of_clip}
+        failed: set[MetricName] = set()
+        if of_image:
+            image = StoredImage(self._read(row["shard"], row["jpg_offset"], row["jpg_size"]))
+            try:
+                for observer in of_image.values():
+                    observer.add(image)
+            except UndecodableError:
+                failed |= of_image.keys()
+        if of_clip:
+            try:
+                self._show_clip(row, list(of_clip.values()))
+            except UndecodableError:
+                failed |= of_clip.keys()
+        return {name: None if name in failed else each for name, each in observers.items()}
+
+    def _show_clip(self, row: ScoredRow, observers: Sequence[Observer]) -> None:
+        wanted = [{n for n in range(row["frames"]) if n in each.wanted} for each in observers]
+        numbers = set().union(*wanted)
+        end = max(numbers, default=-1) + 1
+        offset, size = row["mp4_offset"], row["mp4_size"]
+        assert offset is not None and size is not None  # a sample without a clip is not asked for it
+        mp4 = self._read(row["shard"], offset, size)
+        for number, frame in clip_frames(mp4, numbers.__contains__, end):
+            for each, mine in zip(observers, wanted, strict=True):
+                if number in mine:
+                    each.add(frame)
+
+    def _read(self, shard: str, offset: int, size: int) -> bytes:
+        """A stored member. A storage error must not count as one that cannot be decoded."""
         try:
-            data = self._folder.read_range(shard, row["jpg_offset"], size)
+            data = self._folder.read_range(shard, offset, size)
         except OSError as error:
             raise AnimaticError(
                 f"{self._folder}/{shard} cannot be read ({error}); fix the cause and rerun"
@@ -101,21 +127,10 @@ class UnitScorer:
             raise AnimaticError(f"{self._folder}/{shard} is cut; run `animatic verify {self._folder}`")
         return data
 
-    @torch.no_grad()
-    def _score(self, images: list[Frames | None], rows: list[ImageRow]) -> list[Score]:
-        """Cosine of the angle between the embeddings of image and caption; None without an image."""
-        readable = [n for n, image in enumerate(images) if image is not None]
-        scores: list[Score] = [None] * len(rows)
-        if not readable:
-            return scores
-        clip, size = self._encoders.clip, self._encoders.image_size
-        stacked = np.stack([image for image in images if image is not None])
-        pixels = to_signed(torch.from_numpy(stacked).to(self._device).permute(0, 3, 1, 2))
-        captions = [rows[n]["caption"] for n in readable]
-        ids = self._encoders.tokenizer(captions, clip.context_length).to(self._device)
-        image_features = F.normalize(clip.encode_image(preprocess(pixels, size)), dim=-1)
-        text_features = F.normalize(clip.encode_text(ids), dim=-1)
-        for n, value in zip(readable, (image_features * text_features).sum(-1).tolist(), strict=True):
-            # Six digits: the last bits differ between devices and batches.
-            scores[n] = round(value, 6)
-        return scores
+
+def _values(metric: Metric[Any], observed: list[Observer | None], columns: int) -> list[tuple[Value, ...]]:
+    """Of every sample a value for each column; None where it could not be observed."""
+    seen = [each for each in observed if each is not None]
+    measured = iter(metric.values(seen) if seen else [])
+    nothing: tuple[Value, ...] = (None,) * columns
+    return [next(measured) if each is not None else nothing for each in observed]

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.dataset import Dataset
+from pipelines.dataset.columns import CLIP_SIMILARITY, column_source, read_column
 from pipelines.dataset.records import Counts, Settings
-from pipelines.dataset.similarity import read_similarity, similarity_source
 from pipelines.ingest.timings import read_timings
 from pipelines.survey.rates import Rate, rates
 
@@ -144,10 +144,9 @@ def _range(values: Values) -> Range:
 
 def _similarity(dataset: Dataset) -> list[Histogram]:
     """Histogram of the CLIP scores, if the dataset was scored in its present state."""
-    if similarity_source(dataset.folder).get("dataset") != dataset.digest:
+    if column_source(dataset.folder, CLIP_SIMILARITY).get("dataset") != dataset.digest:
         return []
-    scores = read_similarity(dataset)[0].astype(np.float64)
-    scores = scores[np.isfinite(scores)]
+    scores = _values(read_column(dataset, CLIP_SIMILARITY).values)
     return [histogram("clip_similarity", "of image and caption, -1 to 1", scores)] if len(scores) else []
 
 

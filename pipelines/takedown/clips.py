@@ -6,11 +6,16 @@ from typing import BinaryIO
 from core.canonical_json import canonical_json
 from core.storage import Folder
 from pipelines.dataset.clip_units import stored_sample
+from pipelines.dataset.columns import (
+    columns_with_units,
+    earlier_scores_file,
+    read_unit_values,
+    write_unit_values,
+)
 from pipelines.dataset.records import RowOutcome, SampleRow, UnitManifest
 from pipelines.dataset.samples import add_sample
 from pipelines.dataset.shard_writer import ShardWriter
 from pipelines.dataset.takedowns import hash_of_id, taken_down_outcome
-from pipelines.dataset.unit_scores import UnitScores, read_scores, scores_name
 from pipelines.dataset.units import unit_name
 from pipelines.takedown.rewriting import rewrite_unit
 
@@ -21,7 +26,7 @@ def is_of(entry: SampleRow | RowOutcome, hashes: frozenset[str]) -> bool:
 
 
 def remove_videos(folder: Folder, manifest: UnitManifest, hashes: frozenset[str], scratch: Path) -> None:
-    """Remove the samples of these videos from a unit's tar, manifest and scores, and the content of its rows.
+    """Remove the samples of these videos from a unit's tar, manifest and columns, and what its rows contain.
 
     A tar without any of their samples stays as it is.
 
@@ -41,7 +46,7 @@ def remove_videos(folder: Folder, manifest: UnitManifest, hashes: frozenset[str]
         return {**manifest, "shard": writer.finish(), "samples": copied, "rows": outcomes}
 
     def follow(new: UnitManifest) -> None:
-        _rewrite_scores(folder, manifest, new, kept)
+        _rewrite_values(folder, manifest, new, kept)
 
     remedy = (
         f"delete {unit_name(unit)}, run the same takedown again and then animatic ingest, which makes the "
@@ -56,14 +61,13 @@ def _outcome(outcome: RowOutcome, hashes: frozenset[str]) -> RowOutcome:
     return taken_down_outcome(outcome["row"], hash_of_id(outcome["source_id"]))
 
 
-def _rewrite_scores(folder: Folder, old: UnitManifest, new: UnitManifest, kept: list[bool]) -> None:
-    """Remove the scores of samples that are not kept. Those of another state of the unit are not read."""
-    scores = read_scores(folder, old["unit"])
-    if scores is None or scores["shard"] != old["shard"]["sha256"] or len(scores["scores"]) != len(kept):
-        return
-    remaining: UnitScores = {
-        **scores,
-        "shard": new["shard"]["sha256"],
-        "scores": [score for score, keep in zip(scores["scores"], kept, strict=True) if keep],
-    }
-    folder.write(scores_name(old["unit"]), canonical_json(remaining))
+def _rewrite_values(folder: Folder, old: UnitManifest, new: UnitManifest, kept: list[bool]) -> None:
+    """Remove the values of samples that are not kept. Those of another state of the unit are not read."""
+    unit = old["unit"]
+    folder.remove(earlier_scores_file(unit))
+    for name in columns_with_units(folder):
+        stored = read_unit_values(folder, name, unit)
+        if stored is None or stored["shard"] != old["shard"]["sha256"] or len(stored["values"]) != len(kept):
+            continue
+        remaining = [value for value, keep in zip(stored["values"], kept, strict=True) if keep]
+        write_unit_values(folder, name, unit, new["shard"], stored["source"], remaining)

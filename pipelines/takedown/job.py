@@ -14,11 +14,11 @@ from core.storage import Folder
 from core.urls import relative_to, resolve
 from pipelines.dataset import Dataset
 from pipelines.dataset.clip_units import shard_name
+from pipelines.dataset.columns import columns_follow_takedown
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.dataset_record import DATASET, read_dataset_record
 from pipelines.dataset.latent_records import holds_latents
 from pipelines.dataset.records import Takedown, UnitManifest
-from pipelines.dataset.similarity import follow_takedown
 from pipelines.dataset.tables import SAMPLES
 from pipelines.dataset.takedowns import (
     TAKEDOWNS_FORMAT,
@@ -142,7 +142,7 @@ def _finish(
     remove_uncommitted(folder, shard_name)
     dataset = _commit(folder, unfinished)
     if dataset is not None:
-        follow_takedown(dataset, takedowns[-1]["digest"])
+        columns_follow_takedown(dataset, takedowns[-1]["digest"])
     for url in unfinished["latents"]:
         follow_dataset(resolve(url, folder.url), folder, dataset, ShardVersions.of(takedowns))
     drop_shards(shard["sha256"] for shard in takedowns[-1]["shards"])

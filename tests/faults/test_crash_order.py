@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -18,9 +19,9 @@ from orchestration import media
 from orchestration.registry import Draft, Ledger
 from pipelines.dataset import Dataset
 from pipelines.dataset.clip_units import commit_clips
+from pipelines.dataset.columns import CLIP_SIMILARITY, write_column
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.records import RowOutcome, UnitManifest
-from pipelines.dataset.similarity import write_similarity
 from pipelines.dataset.units import committed_units, read_unit
 from pipelines.dataset.verify import verify
 from tests.support.checkpoint_states import SHARD, Number, open_store
@@ -232,7 +233,7 @@ def a_folder(folder: Path) -> None:
 def scores(folder: Path) -> None:
     write_unit(folder, "a")
     write_dataset(folder, "a")
-    write_similarity(Dataset.open(folder), np.zeros(1, np.float32), {})
+    write_column(Dataset.open(folder), CLIP_SIMILARITY, pa.array([0.0]), {})
 
 
 WRITERS: dict[str, Callable[[Path], object]] = {

@@ -10,8 +10,8 @@ import pytest
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset import Dataset
+from pipelines.dataset.columns import CLIP_SIMILARITY, read_column
 from pipelines.dataset.latents import Latents
-from pipelines.dataset.similarity import read_similarity
 from tests.support.dataset_files import contents
 from tests.support.recorded_files import CrashError, recorded_files
 from tests.support.recorded_store import RecordedStore, empty_store, recorded_store
@@ -45,7 +45,7 @@ def check_readers(url: str, old: Dataset, new: Dataset) -> None:
     assert found.digest == expected.digest and found.samples.equals(expected.samples)
     for row in range(len(found)):
         assert found.read(row, "mp4") == expected.read(row, "mp4")
-    for read in (lambda: Latents.open(f"{url}/latents", found), lambda: read_similarity(found)):
+    for read in (lambda: Latents.open(f"{url}/latents", found), lambda: read_column(found, CLIP_SIMILARITY)):
         try:
             read()
         except AnimaticError as error:

@@ -129,4 +129,6 @@ def test_the_identity_of_a_selection_grows_by_the_same_rule() -> None:
     recorded = {"skip_duplicates": True, "min_clip_similarity": None}
     assert IDENTITY.values(Selection(skip_duplicates=True)) == recorded
     assert IDENTITY.values(larger(skip_duplicates=True)) == recorded
+    limits = {"min": {"flow": 2.0}}
+    assert IDENTITY.values(Selection(skip_duplicates=True, **limits)) == {**recorded, **limits}
     assert IDENTITY.values(larger(skip_duplicates=True, **{ADDED: 1})) == {**recorded, ADDED: 1}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.encode import EncodeConfig, encode
-from pipelines.score.job import ScoreConfig, score
+from pipelines.score import ScoreConfig, score
 from pipelines.takedown import TakedownResult, take_down
 from tests.support.coded_clips import build_dataset
 from training.config import resolve

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
+import pyarrow as pa
 import pytest
 
 from pipelines.dataset import Dataset
-from pipelines.dataset.similarity import write_similarity
+from pipelines.dataset.columns import CLIP_SIMILARITY, write_column
 from pipelines.takedown import take_down
 from tests.support.coded_clips import build_dataset
 from training.batch_source import DatasetSource, takedowns_of
@@ -20,7 +20,9 @@ SIZE = ("model.height=32", "model.width=48", "model.frames=4")
 def data(tmp_path: Path) -> list[Dataset]:
     datasets = [build_dataset(tmp_path / name, [12] * 4, sizes=[2, 2]) for name in ("one", "two")]
     for dataset in datasets:
-        write_similarity(dataset, np.ones(4, np.float32), {"dataset": dataset.digest, "model": "CLIP"})
+        for name in (CLIP_SIMILARITY, "flow"):
+            values = pa.array([1.0] * 4, pa.float32())
+            write_column(dataset, name, values, {"dataset": dataset.digest, "model": "CLIP"})
     return datasets
 
 
@@ -30,7 +32,9 @@ def config(data: list[Dataset], *sets: str) -> RunConfig:
 
 
 @pytest.mark.parametrize(
-    "selection", [[], ["data.selection.min_clip_similarity=0.5"]], ids=["all clips", "by scores"]
+    "selection",
+    [[], ["data.selection.min_clip_similarity=0.5"], ["data.selection.min.flow=0.5"]],
+    ids=["all clips", "by scores", "by a column"],
 )
 def test_each_takedown_ends_a_state_of_the_mixture(data: list[Dataset], selection: list[str]) -> None:
     chosen = config(data, *selection)

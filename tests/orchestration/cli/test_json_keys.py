@@ -13,7 +13,7 @@ from orchestration.workspace import Workspace
 from pipelines.evaluate.records import EvaluationReport
 from pipelines.evaluate.study import StudyResult
 from pipelines.ingest import IngestReport
-from pipelines.score.job import ScoreReport
+from pipelines.score import ScoreReport
 from tests.support.coded_clips import build_dataset
 from tests.support.command import run
 from tests.support.promotions import GATE, evaluated, report_for, store

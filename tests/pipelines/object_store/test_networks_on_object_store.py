@@ -12,10 +12,10 @@ from core.storage import Folder
 from orchestration.cli import app
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import Latents
-from pipelines.dataset.similarity import read_similarity
-from pipelines.score.job import ScoreConfig, score
+from pipelines.score import ScoreConfig, score
 from tests.support.bucket import BUCKET
 from tests.support.coded_clips import build_dataset
+from tests.support.columns import values_of
 from training.config import resolve
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -68,7 +68,7 @@ def test_scores_in_a_bucket_equal_local_ones(local: Dataset, remote: Dataset) ->
     for dataset in (local, remote, remote):
         config = ScoreConfig(dataset=dataset.url, encoders=resolve(3, "tiny").model.encoders, workers=0)
         assert score(config).samples == 3
-    assert np.array_equal(read_similarity(local)[0], read_similarity(remote)[0])
+    assert np.array_equal(values_of(local), values_of(remote))
 
 
 def test_a_bucket_is_verified_and_inspected(remote: Dataset, tmp_path: Path) -> None:

@@ -17,14 +17,14 @@ from pipelines.dataset.clip_units import commit_clips
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.latents import Latents
 from pipelines.dataset.records import RowOutcome
-from pipelines.dataset.similarity import read_similarity
 from pipelines.dataset.takedowns import hash_of_id
 from pipelines.dataset.verify import verify
 from pipelines.dataset.verify_latents import verify_latents
 from pipelines.encode import encode
-from pipelines.score.job import score
+from pipelines.score import score
 from pipelines.takedown import plan_takedown, take_down
 from tests.support.coded_clips import build_dataset
+from tests.support.columns import values_of
 from tests.support.dataset_files import contents
 from tests.support.stored_samples import sample
 from tests.support.takedowns import DATE, REASON, encoding, make_world, remove, scoring
@@ -70,7 +70,7 @@ def test_only_the_shards_with_the_video_and_the_records_change(world: Path) -> N
 DATA_FILES = (
     "shard-000001.tar",
     "units/unit-000001.json",
-    "similarity/unit-000001.json",
+    "columns/clip_similarity/unit-000001.json",
     "clip_similarity.parquet",
     "samples.parquet",
     "rejects.parquet",
@@ -83,13 +83,13 @@ LATENT_FILES = ("latents-000001.tar", "units/unit-000001.json", "latents.parquet
 def test_latents_and_scores_are_those_that_the_smaller_dataset_would_get(world: Path, tmp_path: Path) -> None:
     remove(world, "0", "3")
     data = Dataset.open(world / "data")
-    kept, _ = read_similarity(data)
+    kept = values_of(data)
     assert len(kept) == 4 and Latents.open(world / "latents", data).still(3).shape[0] == 1
     found = contents(world)
     for name in [name for name in found if "similarity" in name]:
         (world / name).unlink()
     score(scoring(world / "data"))
-    np.testing.assert_array_equal(read_similarity(data)[0], kept)
+    np.testing.assert_array_equal(values_of(data), kept)
     encode(encoding(world / "data", tmp_path / "anew"))
     assert contents(tmp_path / "anew") == contents(world / "latents") == contents(world / "data" / "latents")
     assert changed(found, contents(world)) == set()

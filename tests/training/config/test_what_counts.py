@@ -43,6 +43,8 @@ OTHERS: dict[str, Any] = {
     "model.encoders.text": TOWER,
     "model.encoders.image": TOWER,
     "data.selection.min_clip_similarity": 0.5,
+    "data.selection.min": {"flow": 1.0},
+    "data.selection.max": {"flow": 1.0},
     "data.sampling.target_fps": (4.0, 8.0),
     "data.sampling.condition": "last",
     "train.ema_decay": 0.5,
@@ -111,6 +113,7 @@ def test_a_listed_setting_exists(field: str) -> None:
     [
         "data.selection.skip_duplicates=true",
         "data.selection.min_clip_similarity=0.2",
+        "data.selection.min.flow=0.2",
         "data.sampling.flip=true",
         "data.sampling.target_fps=[4,8]",
         "data.sampling.short_clips=skip",

@@ -1,0 +1,35 @@
+"""What is scored, and by what: settings, read without the libraries that compute."""
+
+from typing import Literal, Self, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from models.architecture import EncoderConfig
+from pipelines.cluster.shard_jobs import ShardJob
+
+MetricName = Literal["clip"]
+METRICS: tuple[MetricName, ...] = get_args(MetricName)
+_WITH_CLIP = ("clip",)
+
+
+class ScoreConfig(ShardJob):
+    """What is scored, and by what."""
+
+    metrics: tuple[MetricName, ...] = Field(("clip",), description="what is measured; each has a column")
+    encoders: EncoderConfig | None = Field(None, description="the CLIP model, for `clip`")
+    batch: int = Field(64, ge=1, description="samples at a time")
+
+    @field_validator("metrics")
+    @classmethod
+    def _some(cls, metrics: tuple[MetricName, ...]) -> tuple[MetricName, ...]:
+        if not metrics:
+            raise ValueError(f"name at least one of {', '.join(METRICS)}")
+        # In one order, so that what is computed together does not depend on how it was asked for.
+        return tuple(name for name in METRICS if name in metrics)
+
+    @model_validator(mode="after")
+    def _models_are_given(self) -> Self:
+        needing = [name for name in self.metrics if name in _WITH_CLIP]
+        if needing and self.encoders is None:
+            raise ValueError(f"{' and '.join(needing)} need the weights of a CLIP model: give --weights")
+        return self
