@@ -63,6 +63,12 @@ _Output = Annotated[str | None, typer.Option("--out", help="Dataset folder or UR
 _Where = Annotated[
     str | None, typer.Option(help="Rows to take, as \"dynamic_confidence > 0.5 and 'cat' in name\".")
 ]
+_Layout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Columns of a published table: panda70m, openvid, … (see docs/sources.md)."
+    ),
+]
 _Replace = Annotated[bool, typer.Option("--replace", help="Rebuild what a changed table or setting affects.")]
 _Preset = Annotated[str | None, typer.Option(help="Size the clips for this preset's resolution and length.")]
 
@@ -78,6 +84,7 @@ def ingest(
     videos: _Videos = None,
     output: _Output = None,
     where: _Where = None,
+    layout: _Layout = None,
     replace: _Replace = False,
     preset: _Preset = None,
     seed: Annotated[int | None, typer.Option(help="Of the randomly drawn conditioning frames.")] = None,
@@ -102,6 +109,7 @@ def ingest(
         output=output,
         videos=videos,
         where=where,
+        layout=layout,
         preset=preset,
         seed=seed,
         workers=workers,

@@ -26,6 +26,7 @@ class IngestOptions:
     output: str | None = None
     videos: str | None = None
     where: str | None = None
+    layout: str | None = None
     preset: str | None = None
     seed: int | None = None
     workers: int | None = None
@@ -85,6 +86,7 @@ def prepare_ingest(options: IngestOptions, workspace: Workspace) -> IngestReques
         "output": options.output or str(workspace.data),
         "videos": options.videos,
         "where": options.where,
+        "layout": options.layout,
         "seed": options.seed,
         "workers": options.workers,
         "address": options.address,

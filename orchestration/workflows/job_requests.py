@@ -83,6 +83,7 @@ def ingest_job(options: IngestOptions, monitoring: MonitoringOptions, workspace:
             videos=_location(options.videos),
             out=_location(options.output),
             where=options.where,
+            layout=options.layout,
             replace=options.replace,
             preset=options.preset,
             seed=options.seed,

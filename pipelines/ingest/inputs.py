@@ -29,6 +29,7 @@ INGEST = "ingest.json"
 NON_IDENTITY_FIELDS = frozenset(
     {
         "source",
+        "layout",  # what it means is in columns
         "videos",
         "output",
         "workers",

@@ -19,6 +19,7 @@ from pipelines.ingest.changes import apply_changes, units_of
 from pipelines.ingest.inputs import IngestInputs
 from pipelines.ingest.needs import check_videos, needs_of
 from pipelines.ingest.progress import Progress, Tally
+from pipelines.ingest.table import table_of
 from pipelines.ingest.taken_down import without_taken_down
 from pipelines.ingest.timings import timings_of
 from pipelines.ingest.unit import IngestConfig, make_unit
@@ -60,9 +61,7 @@ def ingest(
     started = time.monotonic()
     config = with_absolute_paths(config, "source", "videos", "output")
     check_videos(config.videos)
-    table = SourceTable(
-        config.source, config.columns, config.where, config.csv, has_videos=config.videos is not None
-    )
+    table = table_of(config)
     folder = Folder(config.output)
     recorded = IngestInputs.recorded(folder)
     if recorded is not None and recorded.are_unchanged(config, table) and folder.exists(DATASET):

@@ -65,7 +65,7 @@ def retry(
 
 def _config(folder: Folder, inputs: IngestInputs, overrides: Mapping[str, object]) -> IngestConfig:
     """The configuration that the dataset was made with, with overrides."""
-    fixed = overrides.keys() - (NON_IDENTITY_FIELDS - {"source", "output"})
+    fixed = overrides.keys() - (NON_IDENTITY_FIELDS - {"source", "layout", "output"})
     if fixed:
         raise AnimaticError(f"{min(fixed)} decides a dataset's bytes and cannot change for a retry")
     settings = {name: inputs.config[name] for name in IngestConfig.model_fields.keys() & inputs.config.keys()}

@@ -28,6 +28,11 @@ class SampleSettings(ClipSettings):
         description="of a video with several captions; first: its samples have the first one, and list all "
         "in KEY.json; each: a sample for each caption",
     )
+    require_caption: bool = Field(
+        True,
+        description="reject rows and clips without a caption; false: they become samples with an empty one, "
+        "which animatic caption can fill",
+    )
     filters: FilterConfig = FilterConfig()
     fetch: FetchPolicy = FetchPolicy()
     deadline_s: float = Field(
@@ -104,7 +109,8 @@ def _clips_of(
     for clip in clips:
         files = [scratch / f"{clip['key']}.mp4", *_images(scratch, clip)]
         captions = row.captions_of_span(clip["span"]) if "span" in clip else row.captions
-        reason = _drop_reason(settings, clip) if captions else "no_caption"
+        has_text = bool(captions) or not settings.require_caption
+        reason = _drop_reason(settings, clip) if has_text else "no_caption"
         if reason is None:
             yield from _captioned(settings, row, captions, video, clip, [path.read_bytes() for path in files])
         else:
@@ -123,7 +129,8 @@ def _captioned(
 ) -> Iterator[Sample]:
     """One sample of a clip, or one for each of its captions. ``contents``: its mp4 and images."""
     mp4, jpg, *more = contents
-    for number, caption in enumerate(captions if settings.captions == "each" else captions[:1]):
+    texts = captions or [""]
+    for number, caption in enumerate(texts if settings.captions == "each" else texts[:1]):
         key = row.key_of_caption(number) + clip["key"].removeprefix(row.key)
         info: SampleInfo = {
             **clip,

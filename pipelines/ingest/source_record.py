@@ -7,6 +7,7 @@ from pathlib import Path
 from core.storage import Folder
 from core.urls import resolve
 from pipelines.ingest.inputs import INGEST, IngestInputs, recorded_config
+from pipelines.ingest.table import table_of
 from pipelines.sources import SourceTable, find_files
 
 
@@ -50,9 +51,7 @@ class RecordedTable:
     @cached_property
     def _present(self) -> SourceTable:
         config = recorded_config(self.inputs.config)
-        return SourceTable(
-            self.url, config.columns, config.where, config.csv, has_videos=self.inputs.videos is not None
-        )
+        return table_of(config.model_copy(update={"source": self.url, "videos": self.inputs.videos}))
 
 
 def recorded_table(dataset: str | Path) -> RecordedTable | None:

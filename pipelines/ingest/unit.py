@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from core.storage import Folder
 from pipelines.dataset.clip_units import (
@@ -16,7 +16,7 @@ from pipelines.dataset.records import RowOutcome, UnitCounts, UnitManifest, Unit
 from pipelines.dataset.samples import Sample, StoredSample
 from pipelines.dataset.units import opened_shard, read_unit, unit_name
 from pipelines.ingest.samples import SampleSettings, samples_of
-from pipelines.sources import ColumnNames, CsvSettings, SourceRow
+from pipelines.sources import LAYOUTS, ColumnNames, CsvSettings, SourceRow, named_layout
 
 
 class IngestConfig(SampleSettings):
@@ -29,6 +29,11 @@ class IngestConfig(SampleSettings):
         description="the table: a CSV, JSON, JSONL or Parquet file, a glob or folder of such files, or a URL"
     )
     output: str = Field(description="folder or fsspec URL for the dataset")
+    layout: str = Field(
+        "webvid",
+        description="the published table whose names of columns are the defaults of columns: "
+        + ", ".join(LAYOUTS),
+    )
     columns: ColumnNames = ColumnNames()
     csv: CsvSettings = CsvSettings()
     where: str | None = Field(
@@ -41,6 +46,18 @@ class IngestConfig(SampleSettings):
         None, ge=1, description="units in progress at once; null: as many as Ray has CPUs"
     )
     address: str | None = Field(None, description="Ray cluster; null: local Ray")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_layout(cls, values: object) -> object:
+        """Take the layout's names for columns that are not named. Raises ValueError for an unknown layout."""
+        if not isinstance(values, dict) or not isinstance(values.get("layout"), str):
+            return values
+        columns = values.get("columns", {})
+        given = columns.model_dump(exclude_unset=True) if isinstance(columns, ColumnNames) else columns
+        if not isinstance(given, dict):
+            return values
+        return {**values, "columns": {**named_layout(values["layout"]).names(), **given}}
 
 
 def make_unit(config: IngestConfig, unit: int, rows: list[SourceRow], source: UnitSource) -> UnitCounts:

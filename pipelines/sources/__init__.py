@@ -2,16 +2,21 @@
 
 from pipelines.sources.csv_settings import CsvSettings
 from pipelines.sources.files import find_files
+from pipelines.sources.formats import FileFormat
+from pipelines.sources.layouts import LAYOUTS, named_layout
 from pipelines.sources.member_address import MemberAddress
 from pipelines.sources.row import TABLE_REASONS, ColumnNames, SourceRow
 from pipelines.sources.table import SourceTable
 
 __all__ = [
+    "LAYOUTS",
     "TABLE_REASONS",
     "ColumnNames",
     "CsvSettings",
+    "FileFormat",
     "MemberAddress",
     "SourceRow",
     "SourceTable",
     "find_files",
+    "named_layout",
 ]

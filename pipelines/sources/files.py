@@ -69,11 +69,19 @@ class SourceFile:
                 yield raw
                 return
             source = io.BufferedReader(_HashingReader(raw, digest), _BLOCK)
-            codec = fsspec.utils.infer_compression(without_query(self.path))
+            codec = self.compression
             yield fsspec.compression.compr[codec](source, mode="rb") if codec else source
             if digest is not None:
                 while source.read(_BLOCK):
                     pass
+
+    @property
+    def compression(self) -> str | None:
+        """As fsspec names it, by the file's name; None without, and for Parquet, which compresses itself."""
+        if self.kind == "parquet":
+            return None
+        found: str | None = fsspec.utils.infer_compression(without_query(self.path))
+        return found
 
     def sha256(self) -> str:
         """Digest of the raw bytes."""

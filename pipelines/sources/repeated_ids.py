@@ -19,7 +19,9 @@ class _First:
 class RepeatedIds:
     """Judges rows whose ids may be repeated, in the order of the table. Memory: their ids and captions."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, require_caption: bool = True) -> None:
+        """``require_caption``: whether the first good row of an id has one."""
+        self._require_caption = require_caption
         self._first: dict[str, _First] = {}
         self._more: dict[str, list[str]] = {}
 
@@ -28,7 +30,7 @@ class RepeatedIds:
         captions, files = row.captions, _files(row)
         first = self._first.get(row.identity)
         if first is None:
-            if not captions:
+            if not captions and self._require_caption:
                 return "no_caption"
             self._first[row.identity] = _First(files, dict.fromkeys(captions))
             return None

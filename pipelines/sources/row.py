@@ -21,15 +21,20 @@ TABLE_REASONS = frozenset(
 # www.example.org/a.mp4, localhost:8000/a.mp4: an address of the web without its scheme.
 _HOST = re.compile(r"www\.[^/\s]+/|[A-Za-z0-9.-]+:\d+/", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_TEMPLATE = re.compile(r"\{([^{}]+)\}")
 
 
 class ColumnNames(Section):
-    """The table's names for WebVid's columns."""
+    """The table's names for WebVid's columns; ``annotation.caption`` is a value within a nested column."""
 
     videoid: str = Field("videoid", description="column of the unique id of a row")
     name: str = Field("name", description="column of the caption")
     page_dir: str = Field("page_dir", description="column of the folder below videos")
-    contentUrl: str = Field("contentUrl", description="column of the video's URL")
+    contentUrl: str = Field(
+        "contentUrl",
+        description="column of the video's URL, or a URL with names of columns in braces, as in "
+        "https://www.youtube.com/watch?v={YoutubeID}",
+    )
     timestamp: str = Field(
         "timestamp",
         description="column of lists of times, a pair or pairs of start and end: a clip is cut from each; "
@@ -39,6 +44,24 @@ class ColumnNames(Section):
         None, description="column of the start of the part of the video that a row means, as in InternVid"
     )
     end: str | None = Field(None, description="column of the end of that part")
+    join: str | None = Field(
+        None,
+        description="of a JSON file with captions in one array and videos in another, as MSR-VTT's: the name "
+        "of the array of videos, whose values are added to the captions with the same id",
+    )
+
+    def mapped(self) -> list[str]:
+        """Every name of a column, those within a template of a URL included."""
+        url = self.contentUrl
+        names = [self.videoid, self.name, self.page_dir, self.timestamp, self.start, self.end]
+        return [name for name in (*names, *([url] if not is_template(url) else names_in(url))) if name]
+
+    def url(self, record: Mapping[str, str]) -> str:
+        """The contentUrl of a row, without surrounding blanks: a cell, or the template with cells in it."""
+        if self.contentUrl in record or not is_template(self.contentUrl):
+            return record.get(self.contentUrl, "").strip()
+        cells = {name: record.get(name, "").strip() for name in names_in(self.contentUrl)}
+        return _TEMPLATE.sub(lambda match: cells[match[1]], self.contentUrl) if all(cells.values()) else ""
 
     def times(self, record: Mapping[str, str]) -> str:
         """The times of a row as a list: of its start and end, if it has them, or of its timestamp."""
@@ -50,6 +73,16 @@ class ColumnNames(Section):
 
 
 WEBVID = ColumnNames()
+
+
+def is_template(name: str) -> bool:
+    """Whether a name of a column may be a text with names of columns in braces."""
+    return _TEMPLATE.search(name) is not None
+
+
+def names_in(template: str) -> list[str]:
+    """The names of columns in a template."""
+    return _TEMPLATE.findall(template)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +153,7 @@ class SourceRow:
     @property
     def content_url(self) -> str:
         """The contentUrl column, without surrounding blanks."""
-        return self.record.get(self.columns.contentUrl, "").strip()
+        return self.columns.url(self.record)
 
     def candidates(self, videos: str | None) -> list[str]:
         """Possible locations of the video, in order.

@@ -14,11 +14,13 @@ from core.errors import AnimaticError
 from core.urls import scheme_of
 from pipelines.sources.csv_settings import CsvSettings
 from pipelines.sources.files import SourceFile, find_files
+from pipelines.sources.formats import FileFormat, format_of
+from pipelines.sources.layouts import fitting_layout
 from pipelines.sources.lists import captions_by_span, is_caption
 from pipelines.sources.readers import Line, Reader, open_reader, read_cells, read_columns, read_lines
 from pipelines.sources.readers.lines import escaped, is_storable
 from pipelines.sources.repeated_ids import RepeatedIds
-from pipelines.sources.row import WEBVID, ColumnNames, SourceRow
+from pipelines.sources.row import WEBVID, ColumnNames, SourceRow, is_template, names_in
 from pipelines.sources.row_filter import parse_row_filter
 
 Hashes = npt.NDArray[np.int64]
@@ -57,6 +59,7 @@ class SourceTable:
         csv: CsvSettings | None = None,
         *,
         has_videos: bool = False,
+        require_caption: bool = True,
     ) -> None:
         """Open a source.
 
@@ -67,13 +70,14 @@ class SourceTable:
             where: a filter of rows, see :func:`pipelines.sources.row_filter.parse_row_filter`.
             csv: how CSV files are written; None: found from their first lines.
             has_videos: whether a folder of videos is given, in which an id alone names a file.
+            require_caption: whether a row without a caption is rejected, and the column of captions needed.
 
         Raises AnimaticError if the source cannot be read, lacks a column, or the filter cannot be used.
         """
         self.url = url
         self.names = columns
         self._csv = csv or CsvSettings()
-        self._has_videos = has_videos
+        self._has_videos, self._require_caption = has_videos, require_caption
         self.files = find_files(url)
         self._readers: dict[str, Reader] = {}
         first = self.files[0]
@@ -81,6 +85,7 @@ class SourceTable:
         self._check_columns(self.columns, first.path)
         # JSON objects may have keys that the first one lacks; the other formats declare their columns.
         known = None if first.kind in ("json", "jsonl") else self.columns
+        self._no_caption = "no_caption" if require_caption else None
         self._where = parse_row_filter(where, known) if where else None
         self._scan: TableScan | None = None
 
@@ -90,6 +95,15 @@ class SourceTable:
         read = [file for file in self.files if file.path in self._readers]
         found = {file.name: self._readers[file.path].notice for file in read}
         return [f"{name} is read with {notice}" for name, notice in found.items() if notice]
+
+    @property
+    def formats(self) -> list[FileFormat]:
+        """How the files read so far are read."""
+        read = [(file, self._readers[file.path]) for file in self.files if file.path in self._readers]
+        return [
+            format_of(file.name, file.kind, file.compression, reader, read_columns(file, reader))
+            for file, reader in read
+        ]
 
     @property
     def fingerprint(self) -> list[list[JsonValue]] | None:
@@ -123,6 +137,8 @@ class SourceTable:
                     rows += len(ids)
                     hashes.append(_hashes(ids))
                     schemes |= _schemes({url.partition("://")[0] for url in urls if "://" in url})
+            if is_template(self.names.contentUrl):
+                schemes |= _schemes({self.names.contentUrl.partition("://")[0]})
                 digests.append([file.name, file.sha256() if file.kind == "parquet" else digest.hexdigest()])
             whole = digests[0][1] if len(digests) == 1 else digest_of(digests)
             self._scan = TableScan(rows, whole, _repeated(hashes), frozenset(schemes))
@@ -131,12 +147,12 @@ class SourceTable:
     def rows(self) -> Iterator[SourceRow]:
         """Every row in order; blank lines are not rows. Raises AnimaticError."""
         more = self._more_captions() if len(self.scan().repeated) else {}
-        for row in self._judged(RepeatedIds()):
+        for row in self._judged(self._repeated_ids()):
             captions = more.pop(row.identity, ()) if more and row.problem is None else ()
             yield replace(row, more_captions=captions) if captions else row
 
     def _more_captions(self) -> dict[str, tuple[str, ...]]:
-        repeated = RepeatedIds()
+        repeated = self._repeated_ids()
         for number, line, suspect in self._lines():
             if suspect:  # few of the rows: the others cost their reading alone
                 self._row(number, line, repeated)
@@ -165,6 +181,9 @@ class SourceTable:
             row = replace(row, problem=repeated.problem(row))
         return row
 
+    def _repeated_ids(self) -> RepeatedIds:
+        return RepeatedIds(require_caption=self._require_caption)
+
     def _problem(self, line: Line) -> tuple[str | None, str]:
         """The reason to reject a row for what it contains, and its detail."""
         record = line.record
@@ -177,37 +196,49 @@ class SourceTable:
         text = record.get(self.names.name, "").strip()
         times = self.names.times(record)
         if not text.startswith("[") and not times.lstrip().startswith("["):
-            return (None if is_caption(text) else "no_caption"), ""
+            return (None if is_caption(text) else self._no_caption), ""
         try:
             captions = list(itertools.chain.from_iterable(captions_by_span(text, times)))
         except ValueError as error:
             return "malformed_row", str(error)
         if not all(map(is_storable, captions)):  # a list may have written them with escapes
             return "malformed_row", "a caption contains a character that cannot be stored"
-        return (None if captions else "no_caption"), ""
+        return (None if captions else self._no_caption), ""
 
     def _reader(self, file: SourceFile) -> Reader:
         if file.path not in self._readers:
             names = self.names
-            needed = (names.videoid, names.name)
-            self._readers[file.path] = open_reader(file, self._csv, names.videoid, needed)
+            needed = (names.videoid, names.name) if self._require_caption else (names.videoid,)
+            self._readers[file.path] = open_reader(file, self._csv, names, needed)
         return self._readers[file.path]
 
     def _check_columns(self, columns: list[str], path: str) -> None:
         names = self.names
-        needed = (names.videoid, names.name, names.start, names.end)
+        needed = (names.videoid, names.name if self._require_caption else None, names.start, names.end)
         missing = [name for name in needed if name is not None and name not in columns]
-        if not self._has_videos and not {names.page_dir, names.contentUrl} & set(columns):
+        is_filled = is_template(names.contentUrl) and set(names_in(names.contentUrl)) <= set(columns)
+        if not self._has_videos and not is_filled and not {names.page_dir, names.contentUrl} & set(columns):
             missing.append(f"{names.page_dir} or {names.contentUrl}")
         found = ", ".join(escaped(dict.fromkeys(columns, "")))[:200]
         if missing:
-            raise AnimaticError(
-                f"{path} has no column {', '.join(missing)}; its columns must be named as in "
-                "videoid,contentUrl,duration,page_dir,name, or mapped as in --set columns.videoid=id "
-                f"(found: {found or 'nothing'})"
-            )
+            lack = f"{path} has no column {', '.join(missing)}"
+            raise AnimaticError(f"{lack}; {self._remedy(missing, columns)} (found: {found or 'nothing'})")
         if len(set(columns)) != len(columns):
             raise AnimaticError(f"{path} names a column twice: {found}")
+
+    def _remedy(self, missing: list[str], columns: list[str]) -> str:
+        layout = fitting_layout(set(columns))
+        if layout is not None and layout.columns != self.names:
+            return f"it looks like {layout.name} ({layout.title}): pass --layout {layout.name}"
+        if missing == [self.names.name]:
+            return (
+                "name the one of captions by --set columns.name=NAME, or take rows without captions by "
+                "--set require_caption=false"
+            )
+        return (
+            "its columns must be named as in videoid,contentUrl,duration,page_dir,name, or mapped as in "
+            "--set columns.videoid=id"
+        )
 
 
 def _schemes(beginnings: set[str]) -> frozenset[str]:

@@ -18,7 +18,9 @@ from pipelines.sources.readers.dialect import HEAD_BYTES, find_dialect
 from pipelines.sources.readers.json_reader import json_reader
 from pipelines.sources.readers.jsonl_reader import JsonlReader
 from pipelines.sources.readers.lines import Line, Reader
+from pipelines.sources.readers.nested import NestedReader
 from pipelines.sources.readers.parquet_reader import ParquetReader
+from pipelines.sources.row import ColumnNames
 
 __all__ = ["Line", "Reader", "open_reader", "read_cells", "read_columns", "read_lines"]
 
@@ -26,24 +28,30 @@ __all__ = ["Line", "Reader", "open_reader", "read_cells", "read_columns", "read_
 UNREADABLE = (OSError, EOFError, ValueError, ImportError, pa.ArrowException, zlib.error, lzma.LZMAError)
 
 
-def open_reader(file: SourceFile, csv: CsvSettings, videoid: str, needed: Sequence[str]) -> Reader:
+def open_reader(file: SourceFile, csv: CsvSettings, names: ColumnNames, needed: Sequence[str]) -> Reader:
     """The reader of a file, by its name and its first bytes.
 
     Args:
         file: to be read.
         csv: settings of files of delimited values.
-        videoid: the column of ids.
+        names: of the columns; those with a dot may be values within nested columns.
         needed: columns that a header must have.
 
     Raises AnimaticError if the file cannot be read, or is something else than a table.
     """
+    reader = _plain_reader(file, csv, names, needed)
+    paths = [name for name in names.mapped() if "." in name]
+    return NestedReader(reader, paths) if paths else reader
+
+
+def _plain_reader(file: SourceFile, csv: CsvSettings, names: ColumnNames, needed: Sequence[str]) -> Reader:
     if file.kind == "parquet":
         return ParquetReader()
     with _readable(file), file.open() as data:
         head = data.read(HEAD_BYTES)
     check_is_text(head, file.path)
     if file.kind == "json" or (file.kind == "jsonl" and head.lstrip().startswith(b"[")):
-        return json_reader(head, file.path, videoid, needed)
+        return json_reader(head, file.path, names.videoid, needed, names.join)
     if file.kind == "jsonl":
         if b"\0" in head[:2] or head.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise AnimaticError(

@@ -27,7 +27,7 @@ class CsvReader:
     """Reads delimited values; ``path`` is for messages."""
 
     def __init__(self, path: str, dialect: Dialect) -> None:
-        self._path, self._dialect = path, dialect
+        self._path, self.dialect = path, dialect
         self.notice = dialect.notice
 
     def columns(self, data: BinaryIO) -> list[str]:
@@ -57,7 +57,7 @@ class CsvReader:
 
     def _cells(self, data: BinaryIO) -> Generator[list[str]]:
         csv.field_size_limit(_MAX_PARSED_CHARS)
-        dialect = self._dialect
+        dialect = self.dialect
         # Bytes of another encoding invalidate their own line only: they pass as surrogates.
         text = io.TextIOWrapper(data, encoding=dialect.encoding, errors="surrogateescape", newline="")
         reader = csv.reader(

@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.sources.csv_settings import CsvSettings
+from pipelines.sources.readers.paths import has_column
 
 HEAD_BYTES = 1 << 20
 _DELIMITERS = (",", ";", "\t", "|")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NUL_SHARE = 0.4  # of the bytes of UTF-16 text, most of whose characters are ASCII
+# Lines that are not UTF-8 are counted one by one below this share; above it the table has another encoding.
+_FAULTY_SHARE = 0.05
+# In which almost any bytes can be read comes last.
+_ENCODINGS = ("gb18030", "shift_jis", "euc_kr", "cp1252", "latin-1")
 # \" inside a field: what follows is no end of one.
 _ESCAPED_QUOTE = re.compile(r'(?<!\\)\\"(?![,;\t|\r\n]|$)')
 
@@ -56,7 +61,10 @@ def find_dialect(head: bytes, settings: CsvSettings, usual: str, needed: Sequenc
         "csv.delimiter": "" if settings.delimiter or delimiter == usual else repr(delimiter),
         "csv.escape": "" if settings.escape or escape is None else escape,
     }
-    notice = ", ".join(f"{name}={value}" for name, value in found.items() if value)
+    parts = [f"{name}={value}" for name, value in found.items() if value]
+    if encoding == "utf-8-sig" and not settings.encoding:
+        parts += _other_encodings(head)
+    notice = ", ".join(parts)
     skips_blanks = len(cells) > 1 and all(cell.startswith(" ") for cell in cells[1:])
     return Dialect(delimiter, escape, encoding, skips_blanks, notice)
 
@@ -80,6 +88,26 @@ def _encoding(head: bytes) -> str:
     return "utf-8-sig"
 
 
+def _other_encodings(head: bytes) -> list[str]:
+    """A part of the notice if many lines are not UTF-8, with encodings in which all can be read."""
+    lines = head.splitlines()
+    faulty = [line for line in lines if not _is_in(line, "utf-8")]
+    # The last line may be cut within a character.
+    if len(faulty) <= max(1, _FAULTY_SHARE * len(lines)) and faulty != lines:
+        return []
+    readable = [name for name in _ENCODINGS if all(_is_in(line, name) for line in faulty)]
+    fix = f"csv.encoding sets it, as one of {', '.join(readable)}" if readable else "csv.encoding sets it"
+    return [f"{len(faulty)} of its first {len(lines)} lines malformed, which are not UTF-8 ({fix})"]
+
+
+def _is_in(line: bytes, encoding: str) -> bool:
+    try:
+        line.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _plain_utf8(encoding: str) -> str:
     """UTF-8 by whatever name, with or without a byte order mark; any other encoding as it is."""
     return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
@@ -90,9 +118,8 @@ def _escape(text: str) -> str | None:
 
 
 def _delimiter(header: str, usual: str, needed: Sequence[str]) -> str:
-    fitting = [
-        delimiter
-        for delimiter in (usual, *_DELIMITERS)
-        if set(needed) <= {cell.strip() for cell in split_header(header, delimiter)}
-    ]
-    return fitting[0] if fitting else usual
+    for delimiter in (usual, *_DELIMITERS):
+        columns = [cell.strip() for cell in split_header(header, delimiter)]
+        if all(has_column(name, columns) for name in needed):
+            return delimiter
+    return usual

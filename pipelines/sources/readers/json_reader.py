@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from core.errors import AnimaticError
 from pipelines.sources.readers.jsonl_reader import JsonlReader, record_line
 from pipelines.sources.readers.lines import BATCH, Line
+from pipelines.sources.readers.paths import has_column
 
 MAX_BYTES = 2 << 30
 
@@ -23,9 +24,12 @@ class JsonReader:
     """
 
     notice = ""
+    dialect = None
 
-    def __init__(self, path: str, videoid: str, needed: Sequence[str]) -> None:
-        self._path, self._videoid, self._needed = path, videoid, set(needed)
+    def __init__(self, path: str, videoid: str, needed: Sequence[str], join: str | None = None) -> None:
+        """``join``: the array, of the same object, whose objects' values are added to the rows with their
+        id."""
+        self._path, self._videoid, self._needed, self._join = path, videoid, needed, join
 
     def columns(self, data: BinaryIO) -> list[str]:
         """Names in the first object; others may have more or fewer."""
@@ -59,10 +63,15 @@ class JsonReader:
                 yield Line({"line": json.dumps(value)[:1000]}, "no JSON object")
 
     def _objects(self, written: Any, parsed: Any) -> Iterator[Parsed]:
+        if self._join is not None and not (isinstance(written, dict) and _is_table(written.get(self._join))):
+            raise AnimaticError(f"{self._path} has no array {self._join} of objects: unset columns.join")
         if isinstance(written, dict):
-            arrays = [name for name, value in written.items() if self._has_rows(value)]
+            arrays = [name for name in written if name != self._join and self._has_rows(written[name])]
             if len(arrays) == 1:
-                written, parsed = written[arrays[0]], parsed[arrays[0]]
+                if self._join is not None:
+                    written, parsed = (self._joined(value, arrays[0]) for value in (written, parsed))
+                else:
+                    written, parsed = written[arrays[0]], parsed[arrays[0]]
             elif arrays:
                 names = ", ".join(arrays)[:200]
                 raise AnimaticError(
@@ -72,18 +81,30 @@ class JsonReader:
         if isinstance(written, list):
             return zip(written, parsed, strict=True)
         if isinstance(written, dict) and written and all(isinstance(cell, dict) for cell in written.values()):
-            if self._needed <= written.keys():
+            if written.keys() >= set(self._needed):
                 return _transposed(written, parsed)
             return self._by_id(written, parsed)
         return iter([(written, parsed)])
 
     def _has_rows(self, value: Any) -> bool:
-        is_array = isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-        return is_array and self._needed <= value[0].keys()
+        return _is_table(value) and all(has_column(name, value[0]) for name in self._needed)
+
+    def _joined(self, whole: dict[str, Any], array: str) -> list[Any]:
+        """The rows of an array with the values of the objects that have the same id."""
+        assert self._join is not None
+        others = {str(item.get(self._videoid)): item for item in whole[self._join] if isinstance(item, dict)}
+        return [
+            {**others.get(str(row.get(self._videoid)), {}), **row} if isinstance(row, dict) else row
+            for row in whole[array]
+        ]
 
     def _by_id(self, written: dict[str, Any], parsed: dict[str, Any]) -> Iterator[Parsed]:
         for name, value in written.items():
             yield {self._videoid: name, **value}, {self._videoid: name, **parsed[name]}
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
 def _transposed(written: dict[str, Any], parsed: dict[str, Any]) -> Iterator[Parsed]:
@@ -96,12 +117,15 @@ def _row(columns: dict[str, Any], index: str) -> dict[str, Any]:
     return {name: column.get(index) for name, column in columns.items()}
 
 
-def json_reader(head: bytes, path: str, videoid: str, needed: Sequence[str]) -> JsonReader | JsonlReader:
+def json_reader(
+    head: bytes, path: str, videoid: str, needed: Sequence[str], join: str | None = None
+) -> JsonReader | JsonlReader:
     """The reader of a JSON file by its first bytes: a value that ends in the first of several lines begins
     JSON lines."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     first, _, rest = text.partition(b"\n")
-    return JsonlReader() if rest.strip() and _is_value(first) else JsonReader(path, videoid, needed)
+    is_lines = bool(rest.strip()) and _is_value(first)
+    return JsonlReader() if is_lines else JsonReader(path, videoid, needed, join)
 
 
 def _is_value(line: bytes) -> bool:

@@ -16,6 +16,7 @@ class JsonlReader:
     """Reads JSON objects; numbers and nested values become text as they are written."""
 
     notice = ""
+    dialect = None
 
     def columns(self, data: BinaryIO) -> list[str]:
         """Names in the first object; others may have more or fewer."""

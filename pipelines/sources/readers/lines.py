@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, NamedTuple, Protocol
 
+from pipelines.sources.readers.dialect import Dialect
+
 BATCH = 1024  # lines
 MAX_FIELD_CHARS = 1 << 20
 _KEPT_CHARS = 1000  # of a field that is longer
@@ -29,6 +31,11 @@ class Reader(Protocol):
     """
 
     notice: str
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """How delimited values are written; None in other formats."""
+        ...
 
     def columns(self, data: BinaryIO) -> list[str]:
         """Names of the columns."""

@@ -15,6 +15,7 @@ class ParquetReader:
     """Reads Parquet; nested values become JSON."""
 
     notice = ""
+    dialect = None
 
     def columns(self, data: BinaryIO) -> list[str]:
         """Names in the schema, without surrounding blanks."""
