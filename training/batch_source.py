@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 from core.errors import AnimaticError, TemporaryError
 from core.retry import RetryPolicy
 from models.bundle import TrainedOn
-from pipelines.loader import Bucket, Weight, WeightedDataset, digests_before_takedowns, training_digest
+from pipelines.loader import (
+    Bucket,
+    Captions,
+    Weight,
+    WeightedDataset,
+    digests_before_takedowns,
+    training_digest,
+)
 from training.config import RunConfig
 from training.config.data import DataConfig, OtherDataset
 
@@ -165,6 +172,7 @@ def open_configured(chosen: OtherDataset) -> WeightedDataset:
         latents=chosen.latents,
         weights=[Weight(*change) for change in changes],
         selection=chosen.selection,
+        captions=chosen.captions,
     )
 
 
@@ -188,13 +196,14 @@ def open_patiently(config: RunConfig) -> DatasetSource:
 def held_out_source(config: RunConfig) -> DatasetSource:
     """``validation.data``, as samples of the run's size and rate that are the same for every run.
 
-    Their condition is the first frame, as when a picture is animated.
+    Their condition is the first frame, as when a picture is animated; their caption the table's first one.
 
     Raises AnimaticError as :class:`DatasetSource` does.
     """
     sampling = config.data.sampling.model_copy(update={"condition": "first", "flip": False})
     data = DataConfig(
         dataset=config.validation.data,
+        captions=Captions(draw="first"),
         sampling=sampling,
         threads=config.data.threads,
         max_failure_share=config.data.max_failure_share,

@@ -22,6 +22,7 @@ from models.bundle.info import (
     BundleOrigin,
     ContinuedRun,
     ImportedFile,
+    TrainedCaptions,
     TrainedOn,
 )
 from models.bundle.reading import Bundle, ChangedFileError, open_bundle, read_info
@@ -40,6 +41,7 @@ __all__ = [
     "ChangedFileError",
     "ContinuedRun",
     "ImportedFile",
+    "TrainedCaptions",
     "TrainedOn",
     "card_head",
     "card_tags",

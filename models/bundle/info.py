@@ -2,7 +2,7 @@
 
 from typing import NotRequired
 
-from pydantic import BaseModel, ConfigDict, with_config
+from pydantic import BaseModel, ConfigDict, JsonValue, with_config
 from typing_extensions import TypedDict
 
 from models.architecture import Architecture
@@ -34,13 +34,24 @@ class ContinuedRun(TypedDict):
     config_hash: str
 
 
+class TrainedCaptions(TypedDict):
+    """Captions that are not just the first one of each clip in the source table.
+
+    ``setting`` chooses among them, ``columns`` are the digests of the columns of captions that it names.
+    """
+
+    setting: dict[str, JsonValue]
+    columns: dict[str, str]
+
+
 class TrainedOn(TypedDict):
     """One of the datasets that a run trains on, so that the digest of its data can be computed again.
 
     ``digest`` and ``latents`` are those of the dataset and of its latents, if these were read in place of
     pixels; ``weights`` are [step from which it holds, weight]; ``selection`` are settings that leave clips
     out, ``scores`` the digest of the similarity of image and caption and ``columns`` those of other columns
-    beside the dataset, by name, that they use.
+    beside the dataset, by name, that they use. ``captions`` is missing where each clip has the first
+    caption of its table.
     """
 
     digest: str
@@ -49,6 +60,7 @@ class TrainedOn(TypedDict):
     selection: dict[str, bool | float | dict[str, float] | None]
     scores: str | None
     columns: NotRequired[dict[str, str]]
+    captions: NotRequired[TrainedCaptions]
 
 
 # Keys that a newer version adds are kept: they do not change the meaning of the others.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from models.bundle import TrainedOn
+from models.bundle import TrainedCaptions, TrainedOn
 from orchestration.lineage.records import Fact
 from pipelines.dataset.latent_records import LatentsRecord
 from pipelines.dataset.records import DatasetRecord
@@ -63,7 +63,15 @@ def selection_text(record: TrainedOn) -> str:
 def _mixed(record: TrainedOn) -> str:
     weights = [f"{weight:g}" + (f" from step {step:,}" if step else "") for step, weight in record["weights"]]
     selection = ", ".join(_given(record["selection"])) or "all clips"
-    return f"{record['digest'][:_SHORT]}, weight {', '.join(weights)}, {selection}"
+    parts = [record["digest"][:_SHORT], f"weight {', '.join(weights)}", selection]
+    if "captions" in record:
+        parts.append(f"captions {_sources(record['captions'])}")
+    return ", ".join(parts)
+
+
+def _sources(captions: TrainedCaptions) -> str:
+    names = captions["setting"]["sources"]
+    return " or ".join(map(str, names)) if isinstance(names, list) else str(names)
 
 
 def _given(settings: Mapping[str, object]) -> list[str]:

@@ -9,7 +9,7 @@ from functools import partial
 from models.bundle import BundleInfo, TrainedOn
 from orchestration.lineage.looking import Check, Looker
 from orchestration.lineage.runs import RecordedRun
-from pipelines.loader import EVERYTHING, training_digest
+from pipelines.loader import EVERYTHING, FROM_TABLE, training_digest
 from training.batch_source import open_configured
 from training.config import RunConfig
 from training.config.data import OtherDataset
@@ -35,7 +35,8 @@ def used_data(
     config = run.config if run is not None else None
     chosen = config.data.datasets if isinstance(config, RunConfig) else []
     recorded = (run.data if run is not None else []) or (info.extra.get("datasets", []) if info else [])
-    if not recorded and len(chosen) == 1 and chosen[0].selection == EVERYTHING:
+    whole = [each for each in chosen if each.selection == EVERYTHING and each.captions == FROM_TABLE]
+    if not recorded and len(chosen) == len(whole) == 1:
         recorded = [TrainedOn(digest=digest, latents=None, weights=[(0, 1.0)], selection={}, scores=None)]
     if not recorded and chosen:
         recorded = _as_now(digest, chosen, looker)

@@ -51,7 +51,8 @@ class SampleInfo(ClipRecord):
 class SampleRow(TypedDict):
     """A row of samples.parquet, and of the unit manifest that it comes from.
 
-    ``text`` and ``phash`` are None where they were not measured; ``more_jpg_…`` locate KEY.1.jpg, ….
+    ``text`` and ``phash`` are None where they were not measured; ``more_jpg_…`` locate KEY.1.jpg, …;
+    ``more_captions`` are those besides ``caption`` where the clip has several.
     """
 
     key: str
@@ -78,6 +79,7 @@ class SampleRow(TypedDict):
     phash: NotRequired[str | None]
     more_jpg_offset: NotRequired[list[int]]
     more_jpg_size: NotRequired[list[int]]
+    more_captions: NotRequired[list[str] | None]
 
 
 def range_columns(ranges: Mapping[str, ByteRange]) -> dict[str, int]:

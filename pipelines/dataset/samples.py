@@ -10,7 +10,10 @@ from pipelines.dataset.shard_writer import ShardWriter
 
 @dataclass(frozen=True)
 class Sample:
-    """One clip to be stored: ``info`` becomes KEY.json, ``more_jpgs`` become KEY.1.jpg, KEY.2.jpg, …."""
+    """One clip to be stored: ``info`` becomes KEY.json, ``more_jpgs`` become KEY.1.jpg, KEY.2.jpg, ….
+
+    ``more_captions`` are those that training draws from besides ``caption``.
+    """
 
     key: str
     jpg: bytes
@@ -18,6 +21,7 @@ class Sample:
     caption: str
     info: SampleInfo
     more_jpgs: list[bytes] = field(default_factory=list)
+    more_captions: list[str] = field(default_factory=list)
 
     def member(self, member: Member) -> bytes:
         """Bytes of one member of the tar."""
@@ -48,7 +52,7 @@ def add_sample(writer: ShardWriter, sample: Sample | StoredSample) -> SampleRow:
         return cast(SampleRow, {**sample.row, "shard": writer.name, **_columns(stored)})
     info, scores = sample.info, sample.info["scores"]
     ranges = writer.add(sample.key, sample.members())
-    row = {
+    row: dict[str, object] = {
         "key": sample.key,
         "shard": writer.name,
         **_columns(ranges),
@@ -65,6 +69,8 @@ def add_sample(writer: ShardWriter, sample: Sample | StoredSample) -> SampleRow:
         "text": scores.get("text"),
         "phash": info.get("phash"),
     }
+    if sample.more_captions:
+        row["more_captions"] = sample.more_captions
     return cast(SampleRow, row)
 
 

@@ -24,9 +24,10 @@ SAMPLES_SCHEMA = pa.schema(
     + [("source_id", pa.string()), ("condition_frame", pa.int32())]
     + [("motion", pa.float32()), ("brightness", pa.float32()), ("text", pa.float32()), ("phash", pa.string())]
     + [(f"more_jpg_{part}", pa.list_(pa.int64())) for part in ("offset", "size")]
+    + [("more_captions", pa.list_(pa.string()))]
 )
 # Columns that datasets of earlier versions lack.
-LATER_COLUMNS = ("text", "phash", "more_jpg_offset", "more_jpg_size")
+LATER_COLUMNS = ("text", "phash", "more_jpg_offset", "more_jpg_size", "more_captions")
 REJECTS_SCHEMA = pa.schema(
     [("row", pa.int64())] + [(name, pa.string()) for name in ("source_id", "reason", "detail", "record")]
 )

@@ -91,6 +91,8 @@ def _differing(row: SampleRow, content: bytes) -> list[str]:
             "source_id": (info.get("source_id"), row["source_id"]),
             "condition_frame": (info.get("condition_frame"), row["condition_frame"]),
         }
+        if row.get("more_captions"):
+            pairs["captions"] = (len(info.get("captions", [])), 1 + len(row["more_captions"] or []))
     except (ValueError, AttributeError):
         return ["everything"]
     return [name for name, (found, expected) in pairs.items() if found != expected]

@@ -25,8 +25,8 @@ class SampleSettings(ClipSettings):
     )
     captions: Literal["first", "each"] = Field(
         "first",
-        description="of a video with several captions; first: its samples have the first one, and list all "
-        "in KEY.json; each: a sample for each caption",
+        description="of a video with several captions; first: its samples have the first one, list all "
+        "in KEY.json, and training draws one of them; each: a sample for each caption",
     )
     require_caption: bool = Field(
         True,
@@ -129,8 +129,10 @@ def _captioned(
 ) -> Iterator[Sample]:
     """One sample of a clip, or one for each of its captions. ``contents``: its mp4 and images."""
     mp4, jpg, *more = contents
-    texts = captions or [""]
-    for number, caption in enumerate(texts if settings.captions == "each" else texts[:1]):
+    mark, each = settings.watermark, settings.captions == "each"
+    texts = [mark.caption(caption) for caption in captions] if mark is not None else captions
+    texts = texts or [""]
+    for number, text in enumerate(texts if each else texts[:1]):
         key = row.key_of_caption(number) + clip["key"].removeprefix(row.key)
         info: SampleInfo = {
             **clip,
@@ -141,9 +143,7 @@ def _captioned(
         }
         if len(captions) > 1:
             info["captions"] = captions
-        mark = settings.watermark
-        text = caption if mark is None else mark.caption(caption)
-        yield Sample(key, jpg, mp4, text, info, more)
+        yield Sample(key, jpg, mp4, text, info, more, [] if each else texts[1:])
 
 
 def _recordable(row: SourceRow) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.dataset.cache_config import CacheConfig
 from pipelines.loader.buckets import Bucket
+from pipelines.loader.captions import FROM_TABLE, Captions
 from pipelines.loader.keyed_random import derive_key
 from pipelines.loader.mixture import Weight
 from pipelines.loader.sampling import ClipSampling, SampleParams, draw_params
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EVERYTHING",
+    "FROM_TABLE",
     "SHUFFLE_SHARDS",
     "Bucket",
     "CacheConfig",
+    "Captions",
     "ClipLoader",
     "ClipSampling",
     "Permutation",

@@ -26,9 +26,10 @@ class ClipStore:
     """The clips of one dataset; shared by its streams and safe to share between threads.
 
     Attributes:
-        digest: of the clips that are trained on.
+        digest: of the clips that are trained on, whatever their captions.
         selected: clips that the selection keeps, long enough or not.
         left_out: clips that it leaves out.
+        captions: draws a caption each time a clip is used.
         shard_ends: (shards) rows up to the end of each shard; rows are stored shard after shard.
         window: shards whose clips are shuffled together.
     """
@@ -44,7 +45,8 @@ class ClipStore:
             self._latents = self._latents.reading_with(self._files[1].read)
         self._table = self._dataset.samples.select(_COLUMNS)
         self._mask = source.selected()
-        self.digest = source.digest
+        self.digest = source.clips_digest
+        self.captions = source.caption_choice
         self.selected = int(self._mask.sum())
         self.left_out = len(self._dataset) - self.selected
         self.shard_ends = np.cumsum([shard["samples"] for shard in shards])

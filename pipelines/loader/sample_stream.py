@@ -110,4 +110,5 @@ class SampleStream:
             self._sampling, self._seed, epoch, key, clip_frames=clip.frames, clip_fps=clip.fps
         )
         data = self._reader.read(clip, params)
-        return LoadedSample(clip.key, clip.caption, params, data, failures or [])
+        caption = self._store.captions.draw(clip.row, self._seed, epoch, key)
+        return LoadedSample(clip.key, caption, params, data, failures or [])

@@ -6,12 +6,19 @@ from core.canonical_json import digest_of
 from models.bundle import TrainedOn
 
 
-def selected_digest(data: TrainedOn) -> str:
+def clips_digest(data: TrainedOn) -> str:
     """Identifies the clips of one dataset: the dataset's own digest where all of them are trained on."""
     if not data["selection"]:
         return data["digest"]
     columns = [data["columns"]] if "columns" in data else []
     return digest_of([data["digest"], data["selection"], data["scores"], *columns])
+
+
+def selected_digest(data: TrainedOn) -> str:
+    """Identifies the clips of one dataset with their captions, unless each has the first one of its table."""
+    if "captions" not in data:
+        return clips_digest(data)
+    return digest_of([clips_digest(data), {"captions": data["captions"]}])
 
 
 def training_digest(datasets: Sequence[TrainedOn]) -> str:

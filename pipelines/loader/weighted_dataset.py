@@ -1,5 +1,6 @@
-"""A dataset as training uses it: which of its clips, with which latents, how often among other datasets."""
+"""A dataset as training uses it: which clips and captions, with which latents, how often among others."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ from models.encoders.digests import codec_digest, text_digest
 from pipelines.dataset import Dataset
 from pipelines.dataset.columns import CLIP_SIMILARITY, read_column
 from pipelines.dataset.latents import Latents
+from pipelines.loader.caption_draw import CaptionChoice
+from pipelines.loader.captions import FROM_TABLE, Captions
 from pipelines.loader.chosen_clips import chosen_clips, columns_beside, digest_before
 from pipelines.loader.mixture import Weight
 from pipelines.loader.sample_reader import check_latents
 from pipelines.loader.sampling import ClipSampling
 from pipelines.loader.selection import EVERYTHING, IDENTITY, Selection
-from pipelines.loader.training_data import selected_digest
+from pipelines.loader.training_data import clips_digest, selected_digest
 
 if TYPE_CHECKING:
     from models.encoders.clip import ClipEncoders
@@ -35,12 +38,14 @@ class WeightedDataset:
         weights: relative to those of the other datasets; the first one holds from step 0.
         latents: what to read in place of pixels.
         selection: which of its clips to train on.
+        captions: which of a clip's captions to train with.
     """
 
     dataset: Dataset
     weights: Sequence[Weight] = (Weight(0, 1.0),)
     latents: Latents | None = None
     selection: Selection = EVERYTHING
+    captions: Captions = FROM_TABLE
 
     @classmethod
     def open(
@@ -50,6 +55,7 @@ class WeightedDataset:
         latents: str | Path | None = None,
         weights: Sequence[Weight] = (Weight(0, 1.0),),
         selection: Selection = EVERYTHING,
+        captions: Captions = FROM_TABLE,
     ) -> "WeightedDataset":
         """Open a dataset and its latents, each a folder or a URL.
 
@@ -57,20 +63,25 @@ class WeightedDataset:
         """
         dataset = Dataset.open(url)
         opened = Latents.open(latents, dataset) if latents is not None else None
-        return cls(dataset, weights, opened, selection)
+        return cls(dataset, weights, opened, selection, captions)
 
     @property
     def digest(self) -> str:
-        """Identifies the clips that are trained on: the dataset, its selection, and the scores that it uses.
+        """Identifies the clips that are trained on: dataset, selection, the scores that it uses, captions.
 
-        Raises AnimaticError if the selection needs scores that the dataset lacks.
+        Raises AnimaticError if the selection needs scores that the dataset lacks, or a column of captions.
         """
         return selected_digest(self.record())
+
+    @property
+    def clips_digest(self) -> str:
+        """:attr:`digest` without the captions: the order of samples does not depend on them."""
+        return clips_digest(self.record())
 
     def record(self) -> TrainedOn:
         """What identifies the clips that are trained on, and how often they are.
 
-        Raises AnimaticError if the selection needs scores that the dataset lacks.
+        Raises AnimaticError if the selection needs scores that the dataset lacks, or a column of captions.
         """
         selection, dataset = self.selection, self.dataset
         by_similarity = selection.min_clip_similarity is not None
@@ -83,7 +94,15 @@ class WeightedDataset:
         )
         if beside := columns_beside(selection):
             record["columns"] = {name: read_column(dataset, name).digest for name in beside}
+        captions = self.caption_choice.record()
+        if captions is not None:
+            record["captions"] = captions
         return record
+
+    @functools.cached_property
+    def caption_choice(self) -> CaptionChoice:
+        """Draws a clip's caption each time it is used. Raises AnimaticError if a column is missing."""
+        return CaptionChoice(self.dataset, self.captions)
 
     def records_before(self) -> list[tuple[TrainedOn, str]]:
         """What :meth:`record` was before each takedown of the dataset, and the date of it, oldest first."""
@@ -97,6 +116,9 @@ class WeightedDataset:
             before: TrainedOn = {**now, "digest": digest, "scores": scores}
             if "columns" in now:
                 before["columns"] = {name: digest_before(folder, name, digest) for name in now["columns"]}
+            captions = self.caption_choice.record_before(digest)
+            if captions is not None:
+                before["captions"] = captions
             found.append((before, takedown["date"]))
         return found
 
@@ -115,8 +137,15 @@ class WeightedDataset:
 
     def check_sampling(self, sampling: ClipSampling) -> None:
         """Raise AnimaticError if samples cannot be taken from the stored latents in this way."""
-        if self.latents is not None:
-            check_latents(self.latents, sampling)
+        if self.latents is None:
+            return
+        check_latents(self.latents, sampling)
+        if self.latents.has_text and self.caption_choice.differs_from_table:
+            raise AnimaticError(
+                f"the latents at {self.latents.folder} store the text features of each clip's first caption "
+                "in its table, but data.captions draws among several or reads others: encode without --text, "
+                "or set data.captions.draw=first and data.captions.sources=[table]"
+            )
 
     def check_encoders(self, codec: "Codec", encoders: "ClipEncoders") -> None:
         """Raise AnimaticError if these networks compute other latents or text features than are stored."""

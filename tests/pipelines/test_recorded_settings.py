@@ -12,6 +12,8 @@ from pipelines.dataset.latent_records import LatentKey
 from pipelines.evaluate.systems.bundle import RECORDED_SAMPLING
 from pipelines.ingest import IngestConfig, inputs
 from pipelines.ingest.inputs import IngestInputs, rows_digest
+from pipelines.loader.captions import IDENTITY as CAPTIONS
+from pipelines.loader.captions import Captions
 from pipelines.loader.selection import IDENTITY, Selection
 from pipelines.sources import ColumnNames, SourceRow, SourceTable
 from pipelines.video.settings import RECORDED_WATERMARK, Watermark
@@ -132,3 +134,11 @@ def test_the_identity_of_a_selection_grows_by_the_same_rule() -> None:
     limits = {"min": {"flow": 2.0}}
     assert IDENTITY.values(Selection(skip_duplicates=True, **limits)) == {**recorded, **limits}
     assert IDENTITY.values(larger(skip_duplicates=True, **{ADDED: 1})) == {**recorded, ADDED: 1}
+
+
+def test_the_identity_of_a_choice_of_captions_grows_by_the_same_rule() -> None:
+    larger = grown(Captions)
+    recorded = {"sources": ["table"], "weights": None, "draw": "first"}
+    assert CAPTIONS.values(Captions(draw="first")) == recorded
+    assert CAPTIONS.values(larger(draw="first")) == recorded
+    assert CAPTIONS.values(larger(draw="first", **{ADDED: 1})) == {**recorded, ADDED: 1}

@@ -43,18 +43,28 @@ def build_dataset(
     spoil: Callable[[int, bytes], bytes] = lambda _, mp4: mp4,
     sizes: Sequence[int] | None = None,
     shapes: Sequence[tuple[int, int]] | None = None,
+    captions: Sequence[Sequence[str]] | None = None,
 ) -> Dataset:
     """A dataset with one clip of each length; ``spoil(index, mp4)`` may damage what is stored.
 
     ``sizes``: clips in each unit; None puts all in one. ``shapes``: (height, width) of each clip.
+    ``captions``: all of each clip; None gives clip N the caption "caption N".
     """
     folder.mkdir(parents=True)
     kinds = list(zip(lengths, shapes or [(HEIGHT, WIDTH)] * len(lengths), strict=True))
     encoded = {kind: write_clip(folder / "clip.mp4", kind[0], size=kind[1]) for kind in set(kinds)}
     jpg = folder / "frame.jpg"
     Image.fromarray(np.full((HEIGHT, WIDTH, 3), 90, np.uint8)).save(jpg, quality=95)
+    texts = captions or [[f"caption {n}"] for n in range(len(kinds))]
     samples = [
-        Sample(f"clip-{n:04d}", jpg.read_bytes(), spoil(n, encoded[kind]), f"caption {n}", _info(n, *kind))
+        Sample(
+            f"clip-{n:04d}",
+            jpg.read_bytes(),
+            spoil(n, encoded[kind]),
+            texts[n][0],
+            _info(n, *kind),
+            more_captions=list(texts[n][1:]),
+        )
         for n, kind in enumerate(kinds)
     ]
     outcomes = [{"row": n, "source_id": str(n), "samples": 1, "dropped": {}} for n in range(len(lengths))]

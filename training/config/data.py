@@ -6,7 +6,16 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from core.config.section import Section
-from pipelines.loader import EVERYTHING, SHUFFLE_SHARDS, Bucket, CacheConfig, ClipSampling, Selection
+from pipelines.loader import (
+    EVERYTHING,
+    FROM_TABLE,
+    SHUFFLE_SHARDS,
+    Bucket,
+    CacheConfig,
+    Captions,
+    ClipSampling,
+    Selection,
+)
 
 WeightChanges = list[tuple[int, float]]
 
@@ -28,6 +37,7 @@ class OtherDataset(Section):
     latents: str | None = Field(None, description="folder or URL of its latents")
     weight: DatasetWeight = Field(1.0, description="as data.weight")
     selection: Selection = EVERYTHING
+    captions: Captions = FROM_TABLE
 
 
 class DataConfig(Section):
@@ -45,9 +55,10 @@ class DataConfig(Section):
         "10000 steps",
     )
     others: list[OtherDataset] = Field(
-        [], description="more datasets, each {dataset, latents, weight, selection}, mixed by weight"
+        [], description="more datasets, each {dataset, latents, weight, selection, captions}, mixed by weight"
     )
     selection: Selection = EVERYTHING
+    captions: Captions = FROM_TABLE
     sampling: ClipSampling
     buckets: list[Bucket] = Field(
         [],
@@ -71,7 +82,11 @@ class DataConfig(Section):
         if self.dataset is None:
             return []
         main = OtherDataset(
-            dataset=self.dataset, latents=self.latents, weight=self.weight, selection=self.selection
+            dataset=self.dataset,
+            latents=self.latents,
+            weight=self.weight,
+            selection=self.selection,
+            captions=self.captions,
         )
         return [main, *self.others]
 

@@ -66,6 +66,7 @@ def test_the_captions_of_a_video_are_stored_together(videos: Path, tmp_path: Pat
     assert dataset.samples["caption"].to_pylist() == ["cap 0 0", "cap 1 0"]
     info = json.loads(dataset.read(1, "json"))
     assert info["captions"] == ["cap 1 0", "cap 1 1", "cap 1 2"]
+    assert dataset.samples["more_captions"].to_pylist() == [["cap 0 1", "cap 0 2"], ["cap 1 1", "cap 1 2"]]
     assert info["record"] == {"video_id": "video1", "caption": "cap 1 0", "dir": "v"}
     assert dataset.info["counts"]["reasons"] == {"further_caption": 4}
     assert verify(tmp_path / "data", deep=True) == []
@@ -77,6 +78,7 @@ def test_each_caption_of_a_video_is_a_sample_if_asked(videos: Path, tmp_path: Pa
     captions = dataset.samples["caption"].to_pylist()
     assert captions == [f"cap {video} {n}" for video in range(2) for n in range(3)]
     assert len(set(dataset.samples["key"].to_pylist())) == 6
+    assert dataset.samples["more_captions"].to_pylist() == [None] * 6
     assert dataset.samples["source_id"].to_pylist() == ["video0"] * 3 + ["video1"] * 3
     assert dataset.read(0, "mp4") == dataset.read(1, "mp4") == dataset.read(2, "mp4")
     assert dataset.info["counts"] == {
@@ -93,6 +95,8 @@ def test_a_video_with_one_caption_lists_no_captions(videos: Path, tmp_path: Path
     (tmp_path / "t.csv").write_text("video_id,caption,dir\nvideo0,a cat,v\n")
     dataset = make_here(config_for(tmp_path / "t.csv", videos, tmp_path / "data", captions="each"))
     assert "captions" not in json.loads(dataset.read(0, "json"))
+    manifest = read_unit(dataset.folder, 0, UnitManifest)
+    assert "more_captions" not in manifest["samples"][0]
 
 
 PANDA = """videoID,url,timestamp,caption

@@ -45,6 +45,8 @@ OTHERS: dict[str, Any] = {
     "data.selection.min_clip_similarity": 0.5,
     "data.selection.min": {"flow": 1.0},
     "data.selection.max": {"flow": 1.0},
+    "data.captions.weights": [1.0],
+    "data.captions.draw": "first",
     "data.sampling.target_fps": (4.0, 8.0),
     "data.sampling.condition": "last",
     "train.ema_decay": 0.5,

@@ -1,0 +1,104 @@
+"""The caption of a clip each time it is used: drawn by seed, epoch and key, apart from all other draws."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from core.errors import AnimaticError
+from models.bundle import TrainedCaptions
+from pipelines.dataset import Dataset
+from pipelines.dataset.columns import Column, read_column
+from pipelines.loader.captions import IDENTITY, TABLE, Captions
+from pipelines.loader.chosen_clips import digest_before
+from pipelines.loader.keyed_random import keyed_bits
+
+
+class CaptionChoice:
+    """The captions that the clips of one dataset may have; safe to share between threads."""
+
+    def __init__(self, dataset: Dataset, setting: Captions) -> None:
+        """Raises AnimaticError if a source is missing, holds no text, or is of an earlier dataset."""
+        self._dataset, self._setting = dataset, setting
+        self._table = dataset.samples.select(["caption", "more_captions"])
+        self._columns = {name: _texts(dataset, name) for name in setting.sources if name != TABLE}
+
+    @property
+    def differs_from_table(self) -> bool:
+        """Whether a clip may have another caption than its first one of the source table."""
+        if self._setting.sources != [TABLE]:
+            return True
+        return self._setting.draw == "random" and self._table["more_captions"].null_count < len(self._table)
+
+    def record(self) -> TrainedCaptions | None:
+        """What decides the captions besides dataset and seed; None where each is the first of its table."""
+        if not self.differs_from_table:
+            return None
+        digests = {name: column.digest for name, column in sorted(self._columns.items())}
+        return TrainedCaptions(setting=IDENTITY.values(self._setting), columns=digests)
+
+    def record_before(self, digest: str) -> TrainedCaptions | None:
+        """:meth:`record` as it was in the dataset's state ``digest``, before a takedown."""
+        now = self.record()
+        if now is None:
+            return None
+        folder = self._dataset.folder
+        return {**now, "columns": {name: digest_before(folder, name, digest) for name in now["columns"]}}
+
+    def without(self) -> int:
+        """Number of clips without a caption in any source."""
+        missing = _empty(self._table["caption"]) if TABLE in self._setting.sources else None
+        for column in self._columns.values():
+            empty = _empty(column.values)
+            missing = empty if missing is None else pc.and_(missing, empty)
+        return int(pc.sum(missing).as_py() or 0)
+
+    def draw(self, row: int, seed: int, epoch: int, key: str) -> str:
+        """The caption of the clip in ``row``, or an empty one where no source has any.
+
+        ``key`` is that of the draw: the clip's own, or another for a clip that replaces one.
+        """
+        found = [(n, texts) for n, name in enumerate(self._setting.sources) if (texts := self._of(name, row))]
+        if not found:
+            return ""
+        if len(found) == 1 and len(found[0][1]) == 1:
+            return found[0][1][0]
+        generator = np.random.Generator(keyed_bits("caption", seed, epoch, key))
+        of_source, of_text = generator.random(2)
+        texts = found[self._source([n for n, _ in found], of_source)][1]
+        return texts[0 if self._setting.draw == "first" else int(of_text * len(texts))]
+
+    def _source(self, present: Sequence[int], fraction: float) -> int:
+        """Position in ``present`` of the source that is used."""
+        weights = self._setting.weights
+        if weights is None:
+            return 0
+        ends = np.cumsum([weights[number] for number in present])
+        return int(np.searchsorted(ends, fraction * ends[-1], "right"))
+
+    def _of(self, source: str, row: int) -> list[str]:
+        """The captions that a source has for a clip, empty ones left out."""
+        if source != TABLE:
+            texts = self._columns[source].values[row].as_py()
+            return [text for text in (texts if isinstance(texts, list) else [texts]) if text]
+        first = self._table["caption"][row].as_py()
+        more = self._table["more_captions"][row].as_py() if self._setting.draw == "random" else None
+        return [text for text in (first, *(more or ())) if text]
+
+
+def _texts(dataset: Dataset, name: str) -> Column:
+    column = read_column(dataset, name)
+    kind = column.values.type
+    if not pa.types.is_string(kind.value_type if pa.types.is_list(kind) else kind):
+        raise AnimaticError(
+            f"data.captions.sources: the column {name} of {dataset.folder} holds {kind} values, not "
+            f"captions; name {TABLE}, or a column of `animatic caption`"
+        )
+    return column
+
+
+def _empty(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether each value is missing or empty."""
+    length = pc.list_value_length if pa.types.is_list(values.type) else pc.binary_length
+    return pc.equal(pc.fill_null(length(values), 0), 0)
