@@ -1,9 +1,20 @@
 """Local and remote source videos → local files, fetched ahead of their turn."""
 
+from pipelines.fetch.access import WebAccess
 from pipelines.fetch.download import Fetched
 from pipelines.fetch.fetcher import Fetcher
+from pipelines.fetch.host_limits import HostLimits, Permission
 from pipelines.fetch.policy import FetchPolicy
 from pipelines.fetch.prefetch import fetched_ahead
 from pipelines.fetch.stores import what_is_missing
 
-__all__ = ["FetchPolicy", "Fetched", "Fetcher", "fetched_ahead", "what_is_missing"]
+__all__ = [
+    "FetchPolicy",
+    "Fetched",
+    "Fetcher",
+    "HostLimits",
+    "Permission",
+    "WebAccess",
+    "fetched_ahead",
+    "what_is_missing",
+]

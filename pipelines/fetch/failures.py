@@ -1,6 +1,9 @@
 """Errors of a download → final ones, and ones that another attempt may not meet."""
 
+import email.utils
 import ftplib
+import time
+from collections.abc import Mapping
 
 import aiohttp
 
@@ -11,7 +14,8 @@ from core.urls import without_credentials
 
 _WHOLE_STATUS = {200, 203}
 _MISSING_STATUS = {404, 410}
-_MAX_RETRY_AFTER_S = 60
+BUSY_STATUS = frozenset({429, 503})  # the host wants fewer requests
+_MAX_RETRY_AFTER_S = 600
 _DETAIL_CHARS = 200
 _FTP_MISSING = "550"
 
@@ -73,14 +77,20 @@ def _classify_status(error: aiohttp.ClientResponseError) -> FailedAttempt:
         raise FileNotFoundError from error
     if error.status < 500 and error.status not in RETRIED_STATUS:
         raise RejectedError("fetch_refused", f"status {error.status}") from error
-    return FailedAttempt("fetch_failed", f"status {error.status}", pause_s=_retry_after(error))
+    return FailedAttempt("fetch_failed", f"status {error.status}", pause_s=retry_after(error.headers))
 
 
 def _is_missing_ftp(error: Exception) -> bool:
     return isinstance(error, ftplib.error_perm) and str(error).startswith(_FTP_MISSING)
 
 
-def _retry_after(error: aiohttp.ClientResponseError) -> float:
-    """Seconds that the server asks to wait, up to _MAX_RETRY_AFTER_S; 0 if it names none."""
-    wait = "" if error.headers is None else error.headers.get("Retry-After", "")
-    return min(float(wait), _MAX_RETRY_AFTER_S) if wait.isdecimal() else 0.0
+def retry_after(headers: Mapping[str, str] | None) -> float:
+    """Seconds that a server asks to wait, by number or date, up to _MAX_RETRY_AFTER_S; 0 without."""
+    text = "" if headers is None else headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text), _MAX_RETRY_AFTER_S)
+    try:
+        moment = email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(moment - time.time(), 0.0), _MAX_RETRY_AFTER_S)

@@ -16,11 +16,15 @@ from core.errors import RejectedError
 from core.files import sha256
 from core.retry import RetryPolicy
 from core.urls import is_web
+from pipelines.fetch.access import WebAccess
 from pipelines.fetch.download import BLOCK, DiskFailure, Download, Fetched
 from pipelines.fetch.failures import FailedAttempt, classify
+from pipelines.fetch.host_limits import OwnGate
+from pipelines.fetch.members import MemberReader
 from pipelines.fetch.policy import FetchPolicy
 from pipelines.fetch.stores import check_address, local_path, read_object
 from pipelines.fetch.web import Web
+from pipelines.sources import MemberAddress
 
 _POLL_S = 0.02
 MISSING = RejectedError("missing_file")
@@ -33,18 +37,22 @@ class Fetcher:
     ``ahead_bytes``. Use it as a context manager; leaving cancels what is not done.
     """
 
-    def __init__(self, policy: FetchPolicy, waiting: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self,
+        policy: FetchPolicy,
+        waiting: Callable[[], int] = lambda: 0,
+        *,
+        access: WebAccess | None = None,
+    ) -> None:
+        """``access``: what web requests carry, which is read as the policy names it if None."""
         self._policy, self._waiting = policy, waiting
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fetch", daemon=True)
         self._slots = asyncio.Semaphore(policy.concurrency)
         self._gate = asyncio.Lock()
-        self._web = Web(
-            connections=policy.concurrency,
-            per_host=policy.per_host,
-            timeout_s=policy.timeout_s,
-            allow_private=policy.allow_private,
-        )
+        access = access or policy.access()
+        self._web = Web(policy, access, access.gate or OwnGate(policy.host_limits()))
+        self._members = MemberReader(self._web, policy.max_bytes, policy.timeout_s)
 
     def __enter__(self) -> Self:
         self._loop.set_default_executor(ThreadPoolExecutor(self._policy.concurrency, "fetch"))
@@ -73,6 +81,7 @@ class Fetcher:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        self._members.close()
         await self._web.close()
 
     async def _fetch(self, locations: list[str], into: Path, missing: RejectedError) -> Fetched:
@@ -93,25 +102,28 @@ class Fetcher:
 
     async def _fetch_one(self, url: str, into: Path) -> Fetched:
         """The object at ``url``. Raises FileNotFoundError if there is none, else as ``submit``."""
-        path = local_path(url)
-        if path is not None:
+        address = MemberAddress.parse(url)
+        path = local_path(url if address is None else address.url)
+        if path is None and not is_web(url):
+            check_address(url if address is None else address.url)
+        if path is not None and address is None:
             return await asyncio.to_thread(_local_file, Path(path), url, self._policy.max_bytes)
-        if not is_web(url):
-            check_address(url)
         with Download(url, into, self._policy.max_bytes) as download:
-            return await self._with_retries(download)
+            return await self._with_retries(download, address)
 
-    async def _with_retries(self, download: Download) -> Fetched:
+    async def _with_retries(self, download: Download, address: MemberAddress | None) -> Fetched:
         attempts = self._policy.attempts
         retry = RetryPolicy(attempts, self._policy.backoff_s, jitter=True)
         try:
-            return await retry.call_async(lambda: self._attempt(download))
+            return await retry.call_async(lambda: self._attempt(download, address))
         except FailedAttempt as error:
             raise RejectedError(error.reason, f"{error}, {attempts} attempts") from error
 
-    async def _attempt(self, download: Download) -> Fetched:
+    async def _attempt(self, download: Download, address: MemberAddress | None) -> Fetched:
         download.begin()
         try:
+            if address is not None:
+                return await self._members.read(address, download)
             if is_web(download.url):
                 return await self._read_web(download)
             reading = asyncio.to_thread(read_object, download.url, download, download.attempt)

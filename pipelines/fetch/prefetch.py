@@ -7,6 +7,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 
 from core.errors import RejectedError
+from pipelines.fetch.access import WebAccess
 from pipelines.fetch.download import Fetched
 from pipelines.fetch.fetcher import Fetcher
 from pipelines.fetch.policy import FetchPolicy
@@ -15,16 +16,20 @@ from pipelines.sources import SourceRow
 
 @contextlib.contextmanager
 def fetched_ahead(
-    rows: list[SourceRow], videos: str | None, scratch: Path, policy: FetchPolicy
+    rows: list[SourceRow],
+    videos: str | None,
+    scratch: Path,
+    policy: FetchPolicy,
+    access: WebAccess | None = None,
 ) -> Iterator[Iterator[Future[Fetched]]]:
     """An iterator over the file of every row, as a finished future, in the order of the rows.
 
     A future raises RejectedError if the row has a problem or no file. Each downloaded file is deleted when
     the next one is requested. At most ``policy.ahead`` files wait, and no download is started while
-    ``policy.ahead_bytes`` wait.
+    ``policy.ahead_bytes`` wait. ``access``: see :class:`Fetcher`.
     """
     files = [scratch / f"source-{number}" for number in range(policy.ahead + 1)]
-    with Fetcher(policy, lambda: _bytes(files)) as fetcher:
+    with Fetcher(policy, lambda: _bytes(files), access=access) as fetcher:
         yield _in_order(rows, videos, files, fetcher)
 
 

@@ -4,6 +4,7 @@ import importlib
 import os
 import re
 from dataclasses import dataclass
+from typing import BinaryIO, cast
 from urllib.parse import unquote_to_bytes
 
 import fsspec
@@ -98,6 +99,18 @@ def read_object(url: str, download: Download, attempt: int) -> Fetched:
         while block := source.read(BLOCK):
             download.add(block, attempt)
     return download.fetched()
+
+
+def open_object(url: str) -> BinaryIO:
+    """An object to be read and searched. Raises whatever its library does."""
+    stored = _open_store(url, is_retry=False)
+    return cast("BinaryIO", stored.filesystem.open(stored.path, "rb"))
+
+
+def read_part(url: str, start: int, end: int) -> bytes:
+    """The bytes ``start`` to ``end`` of an object, fewer if it ends before. Raises what its library does."""
+    stored = _open_store(url, is_retry=False)
+    return bytes(stored.filesystem.cat_file(stored.path, start=start, end=end))
 
 
 def _open_store(url: str, is_retry: bool) -> _StoredObject:

@@ -8,7 +8,7 @@ import contextlib
 import ipaddress
 import socket
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from urllib.parse import urljoin
 
 import aiohttp
@@ -17,7 +17,11 @@ from yarl import URL
 
 from core.errors import RejectedError
 from core.urls import without_credentials
-from pipelines.fetch.failures import check_status
+from pipelines.fetch.access import WebAccess
+from pipelines.fetch.failures import BUSY_STATUS, check_status, retry_after
+from pipelines.fetch.host_limits import HostGate, turn
+from pipelines.fetch.policy import FetchPolicy
+from pipelines.fetch.web_ranges import range_blocks, range_headers, size_of_file
 
 _MAX_REDIRECTS = 5
 _REDIRECT_STATUS = {301, 302, 303, 307, 308}
@@ -30,14 +34,11 @@ _NEVER_PUBLIC = tuple(map(ipaddress.IPv6Network, ("::/96", "fec0::/10", "64:ff9b
 class Web:
     """Connections of one event loop, kept open between downloads."""
 
-    def __init__(self, *, connections: int, per_host: int, timeout_s: float, allow_private: bool) -> None:
-        """Limits: ``connections`` at once, ``per_host`` of them to one host, ``timeout_s`` for a download.
-
-        ``allow_private`` allows addresses that are not public.
-        """
-        self._connections, self._per_host = connections, per_host
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
-        self._allow_private = allow_private
+    def __init__(self, policy: FetchPolicy, access: WebAccess, gate: HostGate) -> None:
+        """``access``: what requests carry; ``gate``: limits of hosts, asked before each request."""
+        self._policy, self._access, self._gate = policy, access, gate
+        self._timeout = aiohttp.ClientTimeout(total=policy.timeout_s)
+        self._allow_private = policy.allow_private
         self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by whether it connects without a proxy
 
     @contextlib.asynccontextmanager
@@ -46,11 +47,41 @@ class Web:
 
         Raises aiohttp.ClientError, TimeoutError, FailedAttempt and RejectedError (fetch_refused).
         """
+        async with self._answer(url, {}) as response:
+            check_status(response)
+            yield response
+
+    @contextlib.asynccontextmanager
+    async def get_range(self, url: str, offset: int, size: int) -> AsyncIterator[AsyncIterator[bytes]]:
+        """A range of a file, of at least one byte, in blocks.
+
+        Raises as ``get``, and RejectedError (unreadable_archive) if the file ends before.
+        """
+        async with self._answer(url, range_headers(offset, size)) as response:
+            yield range_blocks(response, offset, size)
+
+    async def read_range(self, url: str, offset: int, size: int) -> tuple[bytes, int]:
+        """A range of a file and the file's size. Raises as ``get_range``."""
+        async with self._answer(url, range_headers(offset, size)) as response:
+            total = size_of_file(response, offset, size)
+            return b"".join([block async for block in range_blocks(response, offset, size)]), total
+
+    @contextlib.asynccontextmanager
+    async def _answer(self, first: str, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer of where the redirects from an address end, whatever its status is."""
+        url = first
         for _ in range(_MAX_REDIRECTS + 1):
             proxy = self._checked_proxy(url)
-            async with self._session(proxy is None).get(url, allow_redirects=False, proxy=proxy) as response:
+            sent = {**self._access.headers_for(url, first), **headers}
+            session, host = self._session(proxy is None), URL(url).host or ""
+            async with (
+                turn(self._gate, host),
+                session.get(url, allow_redirects=False, proxy=proxy, headers=sent) as response,
+            ):
                 if response.status not in _REDIRECT_STATUS:
-                    check_status(response)
+                    if response.status in BUSY_STATUS:
+                        pause = retry_after(response.headers) or self._policy.backoff_s
+                        await self._gate.pause(host, pause)
                     yield response
                     return
                 url = urljoin(str(response.url), _target(response))
@@ -84,8 +115,8 @@ class Web:
         if direct not in self._sessions:
             connector = aiohttp.TCPConnector(
                 resolver=_CheckedResolver(self._allow_private) if direct else None,
-                limit=self._connections,
-                limit_per_host=self._per_host,
+                limit=self._policy.concurrency,
+                limit_per_host=self._policy.per_host,
             )
             self._sessions[direct] = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         return self._sessions[direct]

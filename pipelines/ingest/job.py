@@ -15,6 +15,7 @@ from pipelines.dataset.dataset_record import DATASET, read_dataset_record
 from pipelines.dataset.records import UnitCounts, UnitManifest, UnitSource
 from pipelines.dataset.takedowns import finished_takedowns, hashes_in
 from pipelines.dataset.units import committed_units, read_units
+from pipelines.fetch import WebAccess
 from pipelines.ingest.changes import apply_changes, units_of
 from pipelines.ingest.inputs import IngestInputs
 from pipelines.ingest.needs import check_videos, needs_of
@@ -60,6 +61,7 @@ def ingest(
     """
     started = time.monotonic()
     config = with_absolute_paths(config, "source", "videos", "output")
+    access = config.fetch.access()
     check_videos(config.videos)
     table = table_of(config)
     folder = Folder(config.output)
@@ -79,7 +81,7 @@ def ingest(
         inputs.write(folder)
         if folder.exists(DATASET):
             return report_of(folder, started, None)
-        skipped = _complete(folder, inputs, config, table, hashes_in(takedowns), progress)
+        skipped = _complete(folder, inputs, config, table, hashes_in(takedowns), access, progress)
     return report_of(folder, started, skipped)
 
 
@@ -106,6 +108,7 @@ def _complete(
     config: IngestConfig,
     table: SourceTable,
     taken_down: frozenset[str],
+    access: WebAccess,
     progress: Progress | None,
 ) -> int:
     """Make the missing units and commit the dataset; returns how many units were finished before.
@@ -113,6 +116,7 @@ def _complete(
     ``taken_down``: sha256 of the ids whose rows are rejected.
     """
     # Ray takes seconds to import; who only reads configurations and records does not wait for it.
+    from pipelines.cluster.host_gate import with_shared_gate
     from pipelines.cluster.tasks import run_tasks
 
     assert inputs.rows is not None
@@ -121,7 +125,7 @@ def _complete(
         tally = Tally(inputs.rows, progress, timings)
 
         def missing() -> Iterator[tuple[int, Callable[[], UnitCounts]]]:
-            nonlocal skipped
+            nonlocal skipped, access
             for unit, rows in units_of(table, config.unit_rows, inputs.units - 1):
                 source = inputs.source_of(rows)
                 sources.append(source)
@@ -132,7 +136,8 @@ def _complete(
                     tally.add_present(found.counts)
                 else:
                     accepted = without_taken_down(rows, taken_down)
-                    yield unit, functools.partial(make_unit, config, unit, accepted, source)
+                    access = with_shared_gate(access, config.fetch, config.address)
+                    yield unit, functools.partial(make_unit, config, unit, accepted, source, access)
 
         for done in run_tasks(missing(), workers=config.workers, address=config.address):
             tally.add_finished(done.unit, done.seconds, done.result)

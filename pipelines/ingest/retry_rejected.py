@@ -44,7 +44,10 @@ def retry(
             f"{folder} was ingested by an earlier version; run animatic ingest on it once more first"
         )
     config = _config(folder, inputs, overrides)
-    from pipelines.cluster.tasks import run_tasks  # Ray takes seconds to import: errors come first
+    access = config.fetch.access()
+    # Ray takes seconds to import: errors come first.
+    from pipelines.cluster.host_gate import with_shared_gate
+    from pipelines.cluster.tasks import run_tasks
 
     with exclusive_lock(folder, "ingest"):
         finished_takedowns(folder)
@@ -56,7 +59,10 @@ def retry(
             for counts in present:
                 tally.add_present(counts)
             folder.remove(DATASET)
-            tasks = ((unit, functools.partial(retry_unit, config, unit, sorted(reasons))) for unit in units)
+            access = with_shared_gate(access, config.fetch, config.address)
+            tasks = (
+                (unit, functools.partial(retry_unit, config, unit, sorted(reasons), access)) for unit in units
+            )
             for done in run_tasks(tasks, workers=config.workers, address=config.address):
                 tally.add_finished(done.unit, done.seconds, done.result)
         commit_dataset(folder, inputs.config, inputs.units, inputs.rows, sources)

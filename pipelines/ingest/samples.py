@@ -11,7 +11,7 @@ from core.errors import RejectedError
 from core.urls import recordable
 from pipelines.dataset.records import RowOutcome, SampleInfo
 from pipelines.dataset.samples import Sample
-from pipelines.fetch import Fetched, FetchPolicy, fetched_ahead
+from pipelines.fetch import Fetched, FetchPolicy, WebAccess, fetched_ahead
 from pipelines.ingest.filters import FilterConfig
 from pipelines.sources import SourceRow
 from pipelines.video import ClipRecord, ClipSettings, VideoSandbox, image_name
@@ -52,16 +52,21 @@ class SampleSettings(ClipSettings):
 
 
 def samples_of(
-    settings: SampleSettings, rows: list[SourceRow], scratch: Path, outcomes: list[RowOutcome]
+    settings: SampleSettings,
+    rows: list[SourceRow],
+    scratch: Path,
+    outcomes: list[RowOutcome],
+    access: WebAccess | None = None,
 ) -> Iterator[Sample]:
     """Yield the samples of ``rows`` in order; ``outcomes`` gets an entry for every row once it is done.
 
-    ``scratch`` is an empty folder for temporary files. Every RejectedError raised on the way ends here, as an
-    outcome. Raises OSError and RuntimeError for faults of this machine.
+    ``scratch`` is an empty folder for temporary files, ``access`` what web requests carry. Every
+    RejectedError raised on the way ends here, as an outcome. Raises OSError and RuntimeError for faults of
+    this machine.
     """
     with (
         VideoSandbox(settings.clip_settings(), settings.deadline_s, settings.decoder_memory) as sandbox,
-        fetched_ahead(rows, settings.videos, scratch, settings.fetch) as videos,
+        fetched_ahead(rows, settings.videos, scratch, settings.fetch, access) as videos,
     ):
         for row, video in zip(rows, videos, strict=True):
             samples, dropped, rejection = 0, Counter[str](), None

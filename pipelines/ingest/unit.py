@@ -15,6 +15,7 @@ from pipelines.dataset.clip_units import (
 from pipelines.dataset.records import RowOutcome, UnitCounts, UnitManifest, UnitSource
 from pipelines.dataset.samples import Sample, StoredSample
 from pipelines.dataset.units import opened_shard, read_unit, unit_name
+from pipelines.fetch import WebAccess
 from pipelines.ingest.samples import SampleSettings, samples_of
 from pipelines.sources import LAYOUTS, ColumnNames, CsvSettings, SourceRow, named_layout
 
@@ -60,19 +61,28 @@ class IngestConfig(SampleSettings):
         return {**values, "columns": {**named_layout(values["layout"]).names(), **given}}
 
 
-def make_unit(config: IngestConfig, unit: int, rows: list[SourceRow], source: UnitSource) -> UnitCounts:
+def make_unit(
+    config: IngestConfig,
+    unit: int,
+    rows: list[SourceRow],
+    source: UnitSource,
+    access: WebAccess | None = None,
+) -> UnitCounts:
     """Make and commit one unit. Runs as a Ray task.
 
-    ``source`` is what the manifest records as the unit's inputs (``IngestInputs.source_of``).
+    ``source`` is what the manifest records as the unit's inputs (``IngestInputs.source_of``), ``access`` what
+    web requests carry.
     """
     folder = Folder(config.output)
     outcomes: list[RowOutcome] = []
     with folder.scratch() as scratch:
-        samples = _samples(config, rows, scratch, outcomes)
+        samples = _samples(config, rows, scratch, outcomes, access)
         return counts_of(commit_clips(folder, unit, samples, outcomes, source))
 
 
-def retry_unit(config: IngestConfig, unit: int, reasons: Collection[str]) -> UnitCounts:
+def retry_unit(
+    config: IngestConfig, unit: int, reasons: Collection[str], access: WebAccess | None = None
+) -> UnitCounts:
     """Try the rows of a unit again that were rejected for one of ``reasons``; copy the samples of all others.
 
     Runs as a Ray task.
@@ -93,7 +103,7 @@ def retry_unit(config: IngestConfig, unit: int, reasons: Collection[str]) -> Uni
     retried: list[RowOutcome] = []
     outcomes: list[RowOutcome] = []
     with folder.scratch() as scratch:
-        new_samples = _samples(config, rows, scratch, retried)
+        new_samples = _samples(config, rows, scratch, retried, access)
 
         def samples(tar: BinaryIO) -> Iterator[Sample | StoredSample]:
             yield from _merged(tar, old, reasons, new_samples, retried)
@@ -107,9 +117,13 @@ def retry_unit(config: IngestConfig, unit: int, reasons: Collection[str]) -> Uni
 
 
 def _samples(
-    config: IngestConfig, rows: list[SourceRow], scratch: Path, outcomes: list[RowOutcome]
+    config: IngestConfig,
+    rows: list[SourceRow],
+    scratch: Path,
+    outcomes: list[RowOutcome],
+    access: WebAccess | None,
 ) -> Iterator[Sample]:
-    yield from samples_of(config, rows, scratch, outcomes)
+    yield from samples_of(config, rows, scratch, outcomes, access)
     for outcome in outcomes:
         if outcome.get("reason") == "filtered":
             # A filter may leave out most of a table: the number of such a row is enough to find it there.
