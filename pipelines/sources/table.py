@@ -137,9 +137,9 @@ class SourceTable:
                     rows += len(ids)
                     hashes.append(_hashes(ids))
                     schemes |= _schemes({url.partition("://")[0] for url in urls if "://" in url})
+                digests.append([file.name, file.sha256() if file.kind == "parquet" else digest.hexdigest()])
             if is_template(self.names.contentUrl):
                 schemes |= _schemes({self.names.contentUrl.partition("://")[0]})
-                digests.append([file.name, file.sha256() if file.kind == "parquet" else digest.hexdigest()])
             whole = digests[0][1] if len(digests) == 1 else digest_of(digests)
             self._scan = TableScan(rows, whole, _repeated(hashes), frozenset(schemes))
         return self._scan

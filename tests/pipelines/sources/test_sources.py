@@ -1,5 +1,6 @@
 """A table's rows: what is kept, their problems, and the possible locations of their videos."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -161,3 +162,13 @@ def test_the_rows_of_an_ordinary_table_keep_the_digest_by_which_units_are_recogn
         if path.suffix == ".jsonl":
             path.write_text("".join(lines))
         assert rows_digest(list(SourceTable(str(path)).rows())).startswith(digest)
+
+
+def test_the_digest_of_a_table_is_that_of_its_file_or_of_all_its_files(tmp_path: Path) -> None:
+    digests = set()
+    for number in range(2):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(f"videoid,name,contentUrl\n{number},a cat,x.mp4\n")
+        assert SourceTable(str(path)).digest == hashlib.sha256(path.read_bytes()).hexdigest()
+        digests.add(SourceTable(str(tmp_path)).digest)
+    assert len(digests) == 2
