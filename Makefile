@@ -31,6 +31,8 @@ options-encode := PRESET BUNDLE SET +STILLS +TEXT WORKERS GPUS ADDRESS ENVIRONME
 arguments-encode := DATA OUT
 options-score := WEIGHTS MODEL BATCH WORKERS GPUS ADDRESS ENVIRONMENT +JSON
 arguments-score := DATA
+options-similar := WEIGHTS MODEL THRESHOLD FRAMES BATCH WORKERS GPUS ADDRESS ENVIRONMENT +JSON
+arguments-similar := DATA
 options-takedown := SOURCE_ID FILE LATENTS REASON +DRY_RUN +JSON
 arguments-takedown := DATA
 options-plan := PRESET GPUS GPU_MEMORY PRICE SET CONFIG DATA RATE LIKE DECODE_RATE +JSON
@@ -69,7 +71,7 @@ options-jobs := ADDRESS +JSON
 arguments-jobs := ACTION JOB
 options-doctor := ADDRESS DATA ENVIRONMENT +JSON
 arguments-doctor := RUN
-VERBS := data inspect verify encode score takedown plan train checkpoints animate serve evaluate compare promote rollback lineage export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
+VERBS := data inspect verify encode score similar takedown plan train checkpoints animate serve evaluate compare promote rollback lineage export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
 
 # $(call variables,TARGET): what the user may give.
 variables = $(sort $(arguments-$(1)) $(patsubst +%,%,$(patsubst :%,%,$(options-$(1)))))
@@ -122,7 +124,7 @@ read_options = options=(); \
 VERB = $(read_options) $(BIN)/animatic
 OPTIONS = "$${options[@]}"
 
-.PHONY: help setup demo prior data inspect verify encode score takedown plan train checkpoints animate serve evaluate compare promote rollback lineage export sign verify-signature \
+.PHONY: help setup demo prior data inspect verify encode score similar takedown plan train checkpoints animate serve evaluate compare promote rollback lineage export sign verify-signature \
 	study import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference dashboards \
 	bench mutants image clean
 
@@ -180,6 +182,11 @@ score: setup ## similarity of images and captions: DATA=dataset WEIGHTS=open_cli
 	$(call need,DATA,make score DATA=dataset WEIGHTS=open_clip.safetensors)
 	$(call need,WEIGHTS,make score DATA=dataset WEIGHTS=open_clip.safetensors)
 	@$(VERB) score $(OPTIONS) -- "$$DATA"
+
+similar: setup ## clips that look like an earlier one: DATA=dataset WEIGHTS=open_clip.safetensors
+	$(call need,DATA,make similar DATA=dataset WEIGHTS=open_clip.safetensors)
+	$(call need,WEIGHTS,make similar DATA=dataset WEIGHTS=open_clip.safetensors)
+	@$(VERB) similar $(OPTIONS) -- "$$DATA"
 
 takedown: setup ## remove videos from a dataset for good: DATA=dataset SOURCE_ID=id or FILE=ids.txt [REASON="..."] [DRY_RUN=yes]
 	$(call need,DATA,make takedown DATA=dataset FILE=ids.txt [DRY_RUN=yes])

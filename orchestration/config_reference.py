@@ -15,6 +15,7 @@ from pipelines.encode import EncodeConfig
 from pipelines.evaluate import EvaluateConfig
 from pipelines.ingest import IngestConfig
 from pipelines.score import ScoreConfig
+from pipelines.similar import SimilarConfig
 from training.config import RunConfig
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "configuration.md"
@@ -38,6 +39,7 @@ CONFIGURATIONS = (
         "encode", EncodeConfig, "Encode", "Options of `animatic encode`; size and codec are a preset's."
     ),
     Configuration("score", ScoreConfig, "Score", "Options of `animatic score`."),
+    Configuration("similar", SimilarConfig, "Similar", "Options of `animatic similar`."),
     Configuration("evaluate", EvaluateConfig, "Evaluate", "Options of `animatic evaluate`."),
     Configuration("serve", ServingSettings, "Serve", "YAML files and `animatic serve --set KEY=VALUE`."),
 )

@@ -25,6 +25,7 @@ ARGUMENTS = {
     "verify": ["DATA"],
     "encode": ["DATA"],
     "score": ["DATA"],
+    "similar": ["DATA"],
     "takedown": ["DATA"],
     "plan": [],
     "train": [],
@@ -53,6 +54,7 @@ NEEDED = {
     "encode": ["OUT"],
     "export": ["TO"],
     "score": ["WEIGHTS"],
+    "similar": ["WEIGHTS"],
     "sign": ["KEY"],
     "verify-signature": ["KEY"],
 }

@@ -22,6 +22,7 @@ from orchestration.workflows.encode import EncodeOptions
 from orchestration.workflows.evaluate import EvaluateOptions
 from orchestration.workflows.ingest import IngestOptions, RetryOptions, prepare_ingest
 from orchestration.workflows.score import ScoreOptions
+from orchestration.workflows.similar import SimilarOptions
 from orchestration.workflows.train_request import TrainOptions
 from orchestration.workspace import Workspace
 from training.config import RunConfig, config_hash, resolve
@@ -148,6 +149,24 @@ def score_job(options: ScoreOptions, workspace: Workspace) -> JobRequest:
         verb="score",
         subject=_short(options.dataset),
         options=_options(weights=_path(options.weights), model=options.model, batch=options.batch),
+        processes=_options(workers=options.workers, gpus=options.gpus),
+        arguments=(absolute(options.dataset),),
+        runs=_runs(workspace),
+    )
+
+
+def similar_job(options: SimilarOptions, workspace: Workspace) -> JobRequest:
+    """Find the near-duplicates of a dataset."""
+    return JobRequest(
+        verb="similar",
+        subject=_short(options.dataset),
+        options=_options(
+            weights=_path(options.weights),
+            model=options.model,
+            threshold=options.threshold,
+            frames=options.frames,
+            batch=options.batch,
+        ),
         processes=_options(workers=options.workers, gpus=options.gpus),
         arguments=(absolute(options.dataset),),
         runs=_runs(workspace),

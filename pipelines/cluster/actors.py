@@ -1,5 +1,6 @@
 """A fixed set of Ray actors that work through tasks; what each of them holds is loaded once."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
@@ -58,6 +59,63 @@ def run_on_actors(
         own = worker(*arguments)
         yield from (own.make(task) for task in tasks)
         return
+    with _started(worker, arguments, workers, gpus_per_worker, address) as (actors, notice):
+        yield from _results(actors, iter(tasks), notice)
+
+
+def run_dependent(
+    worker: Callable[..., Worker[T, R]],
+    arguments: tuple[object, ...],
+    next_task: Callable[[], T | None],
+    done: Callable[[R], None],
+    *,
+    workers: int,
+    gpus_per_worker: float = 0,
+    address: str | None = None,
+) -> None:
+    """Have up to ``workers`` actors do tasks that depend on the results of others.
+
+    Args:
+        worker, arguments, workers, gpus_per_worker, address: as of :func:`run_on_actors`.
+        next_task: a task that can be done now; None if there is none before a further result. It ends when
+            there is none and no task is being done.
+        done: gets each result before ``next_task`` is called again.
+
+    Raises:
+        AnimaticError: that a worker raised, or if one does not start or dies on every attempt.
+    """
+    if not workers:
+        own = worker(*arguments)
+        while (task := next_task()) is not None:
+            done(own.make(task))
+        return
+    with _started(worker, arguments, workers, gpus_per_worker, address) as (actors, notice):
+        starting = {actor.ready.remote(): actor for actor in actors}
+        running, idle = dict[Any, Any](), list[Any]()
+        while True:
+            while idle and (task := next_task()) is not None:
+                actor = idle.pop()
+                running[actor.make.remote(task)] = actor
+            if idle and not running:
+                return
+            finished = notice.first([*running, *starting])
+            if finished in starting:
+                idle.append(starting.pop(finished))
+                _result(finished)
+            else:
+                idle.append(running.pop(finished))
+                done(_result(finished))
+
+
+@contextlib.contextmanager
+def _started(
+    worker: Callable[..., Worker[T, R]],
+    arguments: tuple[object, ...],
+    workers: int,
+    gpus_per_worker: float,
+    address: str | None,
+) -> Iterator[tuple[list[Any], StartNotice]]:
+    """The actors, and what reports that they do not start; they are killed when the block ends."""
     ensure_ray(address, workers)
     if ray.cluster_resources().get("GPU", 0) < gpus_per_worker:
         log.warning("waiting for a GPU: the Ray cluster has none; ask for none to use the CPU")
@@ -67,7 +125,7 @@ def run_on_actors(
     actors = [remote.remote(*arguments) for _ in range(workers)]
     asked = {"CPU": 1.0, **({"GPU": gpus_per_worker} if gpus_per_worker else {})}
     try:
-        yield from _results(actors, iter(tasks), StartNotice("a worker", asked, _has_started(actors)))
+        yield actors, StartNotice("a worker", asked, _has_started(actors))
     finally:
         for actor in actors:
             ray.kill(actor)

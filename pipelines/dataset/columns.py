@@ -27,6 +27,7 @@ ColumnSource = dict[str, str]
 COLUMNS = "columns"
 EARLIER_SCORES = "similarity"  # the folder of unit values of earlier versions
 CLIP_SIMILARITY = "clip_similarity"
+SIMILAR_TO, SIMILARITY = "similar_to", "similarity"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SUFFIX = ".parquet"
 
@@ -121,7 +122,8 @@ def column_source(folder: Folder, name: str) -> ColumnSource:
 def columns_follow_takedown(dataset: Dataset, before: str | None) -> None:
     """Remove the values of samples that a dataset no longer has.
 
-    Columns that were of its state ``before``, a digest, are of the present state then.
+    Columns that were of its state ``before``, a digest, are of the present state then; not so those of
+    near-duplicates, if one of these has lost the sample that it is similar to.
 
     Raises AnimaticError if a column is damaged.
     """
@@ -130,7 +132,8 @@ def columns_follow_takedown(dataset: Dataset, before: str | None) -> None:
         table = _read(dataset.folder, name)
         source = _source(table)
         kept = table.filter(pc.is_in(table["key"], value_set=keys.combine_chunks())).combine_chunks()
-        if source.get("dataset") == before and kept["key"].equals(keys):
+        is_current = source.get("dataset") == before and kept["key"].equals(keys)
+        if is_current and not (name in (SIMILAR_TO, SIMILARITY) and _has_lost_leaders(dataset)):
             source["dataset"] = dataset.digest
         if len(kept) < len(table) or source != _source(table):
             _write(dataset.folder, name, kept, source)
@@ -164,8 +167,19 @@ def read_unit_values(folder: Folder, name: str, unit: int) -> UnitValues | None:
 
 
 def _remedy(folder: Folder, name: str) -> str:
+    if name in (SIMILAR_TO, SIMILARITY):
+        return f"run `animatic similar {folder}`"
     verb = "score" if name == CLIP_SIMILARITY else "score or animatic caption"
     return f"run `animatic {verb} {folder}`"
+
+
+def _has_lost_leaders(dataset: Dataset) -> bool:
+    """Whether a sample is recorded as similar to one that the dataset does not have (any more)."""
+    if not dataset.folder.exists(column_file(SIMILAR_TO)):
+        return True
+    table, keys = _read(dataset.folder, SIMILAR_TO), dataset.samples["key"].combine_chunks()
+    remaining = table.filter(pc.is_in(table["key"], value_set=keys))[SIMILAR_TO].drop_null()
+    return not pc.all(pc.is_in(remaining, value_set=keys), min_count=0).as_py()
 
 
 def _write(folder: Folder, name: str, table: pa.Table, source: ColumnSource) -> None:

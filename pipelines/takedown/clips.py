@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from core.canonical_json import canonical_json
 from core.storage import Folder
 from pipelines.dataset.clip_units import stored_sample
@@ -12,6 +14,7 @@ from pipelines.dataset.columns import (
     read_unit_values,
     write_unit_values,
 )
+from pipelines.dataset.embeddings import keep_embeddings
 from pipelines.dataset.records import RowOutcome, SampleRow, UnitManifest
 from pipelines.dataset.samples import add_sample
 from pipelines.dataset.shard_writer import ShardWriter
@@ -26,7 +29,7 @@ def is_of(entry: SampleRow | RowOutcome, hashes: frozenset[str]) -> bool:
 
 
 def remove_videos(folder: Folder, manifest: UnitManifest, hashes: frozenset[str], scratch: Path) -> None:
-    """Remove the samples of these videos from a unit's tar, manifest and columns, and what its rows contain.
+    """Remove the samples of these videos from a unit: tar, manifest, columns, embeddings, content of rows.
 
     A tar without any of their samples stays as it is.
 
@@ -47,6 +50,7 @@ def remove_videos(folder: Folder, manifest: UnitManifest, hashes: frozenset[str]
 
     def follow(new: UnitManifest) -> None:
         _rewrite_values(folder, manifest, new, kept)
+        keep_embeddings(folder, unit, manifest["shard"], new["shard"], np.array(kept))
 
     remedy = (
         f"delete {unit_name(unit)}, run the same takedown again and then animatic ingest, which makes the "

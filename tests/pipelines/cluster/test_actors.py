@@ -11,7 +11,7 @@ import ray
 from ray import cloudpickle
 
 from core.errors import AnimaticError
-from pipelines.cluster.actors import run_on_actors
+from pipelines.cluster.actors import run_dependent, run_on_actors
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import test modules
 
@@ -79,3 +79,43 @@ def test_no_tasks_give_no_results(tmp_path):
 def test_an_error_of_a_worker_keeps_its_message(tmp_path):
     with pytest.raises(AnimaticError, match=r"^-3 is negative: square something else$"):
         list(run_on_actors(Squarer, (0, tmp_path), [-3], workers=1))
+
+
+class Adder:
+    """Adds two numbers, the results of other tasks."""
+
+    def ready(self) -> None:
+        """Has nothing to load."""
+
+    def make(self, pair: tuple[int, int]) -> int:
+        time.sleep(0.01)
+        return sum(pair)
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_a_task_that_needs_a_result_waits_for_it(workers: int) -> None:
+    waiting = list(range(1, 17))
+    results = list[int]()
+
+    def next_task() -> tuple[int, int] | None:
+        return (waiting.pop(), waiting.pop()) if len(waiting) > 1 else None
+
+    def done(result: int) -> None:
+        results.append(result)
+        waiting.append(result)
+
+    run_dependent(Adder, (), next_task, done, workers=workers)
+    assert waiting == [sum(range(1, 17))]
+    assert len(results) == 15
+
+
+def test_an_error_of_a_dependent_task_is_one_line(tmp_path: Path) -> None:
+    tasks = [3, -3]
+    with pytest.raises(AnimaticError, match=r"^-3 is negative: square something else$"):
+        run_dependent(
+            Squarer,
+            (0, tmp_path),
+            lambda: tasks.pop() if tasks else None,
+            lambda result: None,
+            workers=1,
+        )
