@@ -23,6 +23,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # Arguments without a name, and what a recipe passes in a way of its own, are in `arguments-TARGET`.
 options-data := VIDEOS OUT WHERE LAYOUT +REPLACE PRESET SEED WORKERS ADDRESS ENVIRONMENT METRICS_PORT :TRACK MLFLOW_URI SET +JSON
 arguments-data := DATA
+options-dataset := OUT INTO BY WHERE KEYS MIN MAX COUNT SEED RENAME SHARD_ROWS SHARD_MB WORKERS ADDRESS ENVIRONMENT +JSON
+arguments-dataset := ACTION DATA WITH
 options-inspect := OUT CLIPS SEED +BATCH STAGE PRESET POSITION SET CONFIG DUMP +JSON
 arguments-inspect := DATA
 options-verify := +DEEP +JSON
@@ -71,7 +73,7 @@ options-jobs := ADDRESS +JSON
 arguments-jobs := ACTION JOB
 options-doctor := ADDRESS DATA ENVIRONMENT +JSON
 arguments-doctor := RUN
-VERBS := data inspect verify encode score similar takedown plan train checkpoints animate serve evaluate compare promote rollback lineage export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
+VERBS := data dataset inspect verify encode score similar takedown plan train checkpoints animate serve evaluate compare promote rollback lineage export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
 
 # $(call variables,TARGET): what the user may give.
 variables = $(sort $(arguments-$(1)) $(patsubst +%,%,$(patsubst :%,%,$(options-$(1)))))
@@ -111,7 +113,7 @@ read_options = options=(); \
 	for name in $(options-$@); do \
 		kind=$${name%%[A-Z]*}; name=$${name\#$$kind}; option=$${name,,}; option=$${option//_/-}; value=$${!name:-}; \
 		case "$$kind$$name$${value:+=}" in \
-			SET= | EXTRACTOR=) sets=(); while [[ $$value =~ ^(.*[^[:space:]])[[:space:]]+([A-Za-z_][A-Za-z0-9_.]*=.*)$$ ]]; do \
+			SET= | EXTRACTOR= | INTO= | MIN= | MAX=) sets=(); while [[ $$value =~ ^(.*[^[:space:]])[[:space:]]+([A-Za-z_][A-Za-z0-9_.]*=.*)$$ ]]; do \
 				value=$${BASH_REMATCH[1]}; sets=("--$$option" "$${BASH_REMATCH[2]}" "$${sets[@]}"); done; \
 				options+=("--$$option" "$$value" "$${sets[@]}");; \
 			[A-Z]*=) options+=("--$$option=$$value");; \
@@ -124,7 +126,7 @@ read_options = options=(); \
 VERB = $(read_options) $(BIN)/animatic
 OPTIONS = "$${options[@]}"
 
-.PHONY: help setup demo prior data inspect verify encode score similar takedown plan train checkpoints animate serve evaluate compare promote rollback lineage export sign verify-signature \
+.PHONY: help setup demo prior data dataset inspect verify encode score similar takedown plan train checkpoints animate serve evaluate compare promote rollback lineage export sign verify-signature \
 	study import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference dashboards \
 	bench mutants image clean
 
@@ -250,6 +252,11 @@ export-checkpoint: setup ## a bundle → published weights: BUNDLE=folder [OUT=m
 checkpoints: setup ## checkpoints of a run: RUN=folder [ACTION=list|verify|export STEP=n OUT=bundle]
 	$(call need,RUN,make checkpoints RUN=runs/NAME [ACTION=list|verify|export])
 	@$(VERB) checkpoint $(OPTIONS) -- "$${ACTION:-list}" $(call given,RUN)
+
+dataset: setup ## datasets made of others: ACTION=merge|split|subset|reshard DATA=dataset OUT=folder [WITH=dataset INTO="train=0.98 test=0.02" WHERE="..."]
+	$(call need,ACTION,make dataset ACTION=merge|split|subset|reshard DATA=dataset OUT=folder)
+	$(call need,DATA,make dataset ACTION=merge|split|subset|reshard DATA=dataset OUT=folder)
+	@$(VERB) dataset $(OPTIONS) -- "$$ACTION" "$$DATA" $(call given,WITH)
 
 jobs: setup ## jobs of a cluster: ADDRESS=http://HEAD:8265 [ACTION=list|logs|stop JOB=id]
 	@$(VERB) jobs $(OPTIONS) -- "$${ACTION:-list}" $(call given,JOB)

@@ -21,6 +21,7 @@ HOSTILE = (
 # The verbs' arguments without a name, by target.
 ARGUMENTS = {
     "data": ["DATA"],
+    "dataset": ["ACTION", "DATA", "WITH"],
     "inspect": ["DATA"],
     "verify": ["DATA"],
     "encode": ["DATA"],

@@ -10,6 +10,7 @@ from orchestration.cli import (
     api_keys,
     checkpoints,
     data,
+    datasets,
     encode,
     evaluate,
     export,
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 for module in (
     data,
+    datasets,
     inspect,
     encode,
     similar,

@@ -18,6 +18,7 @@ from orchestration.launch.jobs import JobRequest, Resources
 from orchestration.monitoring import MonitoringOptions
 from orchestration.registry import CHALLENGER, CHAMPION, PREVIOUS
 from orchestration.workflows.absolute_paths import absolute_tracker, with_absolute_paths
+from orchestration.workflows.datasets import DatasetOptions
 from orchestration.workflows.encode import EncodeOptions
 from orchestration.workflows.evaluate import EvaluateOptions
 from orchestration.workflows.ingest import IngestOptions, RetryOptions, prepare_ingest
@@ -169,6 +170,33 @@ def similar_job(options: SimilarOptions, workspace: Workspace) -> JobRequest:
         ),
         processes=_options(workers=options.workers, gpus=options.gpus),
         arguments=(absolute(options.dataset),),
+        runs=_runs(workspace),
+    )
+
+
+def dataset_job(options: DatasetOptions, workspace: Workspace, cluster: Resources) -> JobRequest:
+    """Make datasets of others, on as many of the cluster's CPUs as it has, or ``workers``."""
+    first, *others = options.paths
+    others = others if options.action == "split" else [absolute(path) for path in others]  # or parts
+    return JobRequest(
+        verb="dataset",
+        subject=f"{options.action} {_short(first)}",
+        options=_options(
+            into=options.into,
+            by=options.by if options.action == "split" else None,
+            out=_location(options.output),
+            where=options.where,
+            keys=_path(options.keys),
+            min=options.minimum,
+            max=options.maximum,
+            count=options.count,
+            seed=options.seed or None,
+            rename=options.rename,
+            shard_rows=options.shard_rows,
+            shard_mb=options.shard_mb,
+        ),
+        processes=_options(workers=cluster.cpus if options.workers is None else options.workers),
+        arguments=(options.action, absolute(first), *others),
         runs=_runs(workspace),
     )
 

@@ -5,6 +5,7 @@ import json
 from core.canonical_json import canonical_json, digest_of
 from core.errors import AnimaticError
 from core.storage import Folder
+from pipelines.dataset.made_from import MADE_FROM_FILE
 from pipelines.dataset.record_files import read_completion_record
 from pipelines.dataset.records import FORMAT, Counts, DatasetRecord, Settings, ShardRecord, Takedown
 from pipelines.dataset.takedowns import read_takedowns
@@ -61,4 +62,6 @@ def _cause_of_absence(folder: Folder) -> str:
         return "a takedown is changing it, or did not finish: wait for it, or run the same takedown again"
     if folder.exists("ingest.json"):
         return "its ingest did not finish: run it again"
+    if folder.exists(MADE_FROM_FILE):
+        return "the copying did not finish: run the same animatic dataset command again"
     return "create one with animatic ingest"

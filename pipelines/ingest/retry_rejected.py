@@ -12,6 +12,7 @@ from core.urls import resolve
 from pipelines.dataset.clip_units import counts_of
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.dataset_record import DATASET
+from pipelines.dataset.made_from import source_locations
 from pipelines.dataset.records import UnitCounts, UnitManifest, UnitSource
 from pipelines.dataset.takedowns import TAKEN_DOWN, finished_takedowns
 from pipelines.dataset.units import committed_units, read_units, unit_name
@@ -37,6 +38,12 @@ def retry(
     started = time.monotonic()
     folder = Folder(dataset)
     inputs = IngestInputs.recorded(folder) if folder.exists(INGEST) else None
+    if inputs is None and source_locations(folder):
+        first = source_locations(folder)[0]["url"]
+        raise AnimaticError(
+            f"{folder} was made from other datasets: retry the rows in these ({first}, …), then run the same "
+            "animatic dataset command into a new folder"
+        )
     if inputs is None:
         raise AnimaticError(f"no dataset at {folder} that was ingested; create one with animatic ingest")
     if inputs.rows is None:

@@ -6,6 +6,7 @@ from pipelines.sources.formats import FileFormat
 from pipelines.sources.layouts import LAYOUTS, named_layout
 from pipelines.sources.member_address import MemberAddress
 from pipelines.sources.row import TABLE_REASONS, ColumnNames, SourceRow
+from pipelines.sources.row_filter import parse_row_filter
 from pipelines.sources.table import SourceTable
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "SourceTable",
     "find_files",
     "named_layout",
+    "parse_row_filter",
 ]

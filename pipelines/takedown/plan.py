@@ -12,6 +12,7 @@ from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset.dataset_record import DATASET, read_dataset_record
 from pipelines.dataset.duplicates import DUPLICATES
+from pipelines.dataset.made_from import MADE_FROM_FILE
 from pipelines.dataset.records import DatasetRecord, Takedown, UnitManifest, member_ranges
 from pipelines.dataset.takedowns import hash_of_id, hashes_in, read_takedowns
 from pipelines.dataset.units import committed_units, read_units
@@ -133,7 +134,7 @@ def _own(dataset: str, latents: Sequence[str]) -> list[str]:
 def _read_records(folder: Folder) -> DatasetRecord | None:
     """dataset.json, or None where an ingest or a takedown did not finish."""
     if not folder.exists(DATASET) and (
-        folder.exists("ingest.json") or "unfinished" in read_takedowns(folder)
+        any(map(folder.exists, ("ingest.json", MADE_FROM_FILE))) or "unfinished" in read_takedowns(folder)
     ):
         return None
     info = read_dataset_record(folder)

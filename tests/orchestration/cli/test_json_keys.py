@@ -37,6 +37,7 @@ COMMANDS = (
     "takedown data --source-id 0 --dry-run",
     "export champion --to serving",
     "exports serving",
+    "dataset split data train=0.5 rest=rest",
     "verify data",
     "inspect data --clips 0",
     "inspect data --batch --preset tiny --set data.sampling.stride=[1,1]",
