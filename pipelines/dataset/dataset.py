@@ -15,8 +15,9 @@ from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.dataset_record import REMEDY, read_dataset_record
 from pipelines.dataset.duplicates import DUPLICATES
 from pipelines.dataset.mapped_table import mapped_table, require_digest
-from pipelines.dataset.records import DatasetRecord, Member
+from pipelines.dataset.records import DatasetRecord, Member, RungRow
 from pipelines.dataset.tables import LATER_COLUMNS, REJECTS, SAMPLES, SAMPLES_SCHEMA
+from pipelines.video import rung_member
 
 MAPPED_ROWS = 50_000  # larger tables are mapped instead of held in memory
 
@@ -110,6 +111,15 @@ class Dataset:
         columns = ("more_jpg_offset", "more_jpg_size")
         offset, size = (self.samples.column(name)[row].as_py()[number - 1] for name in columns)
         return self._read(row, offset, size, f"{number}.jpg")
+
+    def rungs(self, row: int) -> list[RungRow]:
+        """The further encodings of the clip of sample ``row``."""
+        return self.samples.column("rungs")[row].as_py() or []
+
+    def read_rung(self, row: int, rung: str) -> bytes:
+        """A further encoding of a clip, by name. Raises as ``read``, and KeyError if there is none."""
+        found = {each["rung"]: each for each in self.rungs(row)}[rung]
+        return self._read(row, found["offset"], found["size"], rung_member(rung))
 
     def _read(self, row: int, offset: int | None, size: int, member: str) -> bytes:
         if offset is None:

@@ -64,7 +64,8 @@ class FailedSample(TypedDict):
     failure: str
 
 
-# Members' names have dots, which the class syntax does not take.
+# Members' names have dots, which the class syntax does not take. ``clip_sha256`` is of the file that was
+# decoded: KEY.mp4, or KEY.RUNG.mp4 where a rung is named, which the manifests alone record.
 LatentRow = TypedDict(
     "LatentRow",
     {
@@ -78,6 +79,7 @@ LatentRow = TypedDict(
         "text.npy_size": NotRequired[int],
         "frames": int,
         "clip_sha256": str,
+        "rung": NotRequired[str],
     },
 )
 

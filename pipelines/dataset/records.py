@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, NotRequired
 from pydantic import JsonValue
 from typing_extensions import TypedDict  # pydantic does not take typing's before Python 3.12
 
-from pipelines.video import ClipRecord
+from pipelines.video import ClipRecord, RungRecord, rung_member
 
 FORMAT = 1
 
@@ -48,11 +48,19 @@ class SampleInfo(ClipRecord):
     captions: NotRequired[list[str]]
 
 
+class RungRow(RungRecord):
+    """A further encoding of a clip, and where its file is stored."""
+
+    offset: int
+    size: int
+
+
 class SampleRow(TypedDict):
     """A row of samples.parquet, and of the unit manifest that it comes from.
 
     ``text`` and ``phash`` are None where they were not measured; ``more_jpg_…`` locate KEY.1.jpg, …;
-    ``more_captions`` are those besides ``caption`` where the clip has several.
+    ``rungs`` are the further encodings of the clip, if it has any, ``more_captions`` its captions besides
+    ``caption`` if it has several.
     """
 
     key: str
@@ -80,6 +88,7 @@ class SampleRow(TypedDict):
     more_jpg_offset: NotRequired[list[int]]
     more_jpg_size: NotRequired[list[int]]
     more_captions: NotRequired[list[str] | None]
+    rungs: NotRequired[list[RungRow]]
 
 
 def range_columns(ranges: Mapping[str, ByteRange]) -> dict[str, int]:
@@ -99,7 +108,9 @@ def member_ranges(row: SampleRow) -> dict[str, ByteRange]:
         "txt": ByteRange(row["txt_offset"], row["txt_size"]),
     }
     further = zip(row.get("more_jpg_offset") or (), row.get("more_jpg_size") or (), strict=True)
-    return ranges | {f"{number}.jpg": ByteRange(*where) for number, where in enumerate(further, start=1)}
+    ranges |= {f"{number}.jpg": ByteRange(*where) for number, where in enumerate(further, start=1)}
+    rungs = row.get("rungs") or ()
+    return ranges | {rung_member(rung["rung"]): ByteRange(rung["offset"], rung["size"]) for rung in rungs}
 
 
 class RowOutcome(TypedDict):

@@ -15,6 +15,17 @@ from core.storage import Folder
 from pipelines.dataset.records import MEMBERS, RowOutcome
 
 SAMPLES, REJECTS = "samples.parquet", "rejects.parquet"
+_RUNG = pa.struct(
+    {
+        "rung": pa.string(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "fps": pa.float64(),
+        "frames": pa.int32(),
+        "offset": pa.int64(),
+        "size": pa.int64(),
+    }
+)
 SAMPLES_SCHEMA = pa.schema(
     [("key", pa.string()), ("shard", pa.string())]
     + [(f"{member}_{part}", pa.int64()) for member in MEMBERS for part in ("offset", "size")]
@@ -24,10 +35,10 @@ SAMPLES_SCHEMA = pa.schema(
     + [("source_id", pa.string()), ("condition_frame", pa.int32())]
     + [("motion", pa.float32()), ("brightness", pa.float32()), ("text", pa.float32()), ("phash", pa.string())]
     + [(f"more_jpg_{part}", pa.list_(pa.int64())) for part in ("offset", "size")]
-    + [("more_captions", pa.list_(pa.string()))]
+    + [("more_captions", pa.list_(pa.string())), ("rungs", pa.list_(_RUNG))]
 )
 # Columns that datasets of earlier versions lack.
-LATER_COLUMNS = ("text", "phash", "more_jpg_offset", "more_jpg_size", "more_captions")
+LATER_COLUMNS = ("text", "phash", "more_jpg_offset", "more_jpg_size", "more_captions", "rungs")
 REJECTS_SCHEMA = pa.schema(
     [("row", pa.int64())] + [(name, pa.string()) for name in ("source_id", "reason", "detail", "record")]
 )

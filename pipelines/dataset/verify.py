@@ -21,6 +21,7 @@ from pipelines.dataset.units import committed_units, read_unit, read_units, unit
 from pipelines.dataset.verify_samples import shard_problems
 
 _LOCATION = ("key", "shard", *(f"{member}_{part}" for member in MEMBERS for part in ("offset", "size")))
+_LATER_LOCATION = ("rungs",)  # which early tables and most samples lack
 
 
 def verify(
@@ -124,10 +125,10 @@ def _differing_history(folder: Folder, history: list[Takedown]) -> list[str]:
 def _table_rows(folder: Folder) -> Iterator[tuple[object, ...]]:
     """Key, shard and location of the members of every sample of the table."""
     with folder.open(SAMPLES) as file:
-        for batch in pq.ParquetFile(file).iter_batches(columns=list(_LOCATION)):
+        for batch in pq.ParquetFile(file).iter_batches(columns=[*_LOCATION, *_LATER_LOCATION]):
             yield from map(_location, batch.to_pylist())
 
 
 def _location(row: SampleRow) -> tuple[object, ...]:
     columns: dict[str, object] = dict(row)
-    return tuple(columns[name] for name in _LOCATION)
+    return tuple(columns[name] for name in _LOCATION) + tuple(columns.get(n) for n in _LATER_LOCATION)

@@ -12,7 +12,8 @@ from PIL import Image
 from core.storage import Folder
 from pipelines.dataset.hashing_reader import HashingReader
 from pipelines.dataset.integrity import digest_mismatch, mismatch
-from pipelines.dataset.records import SampleInfo, SampleRow, ShardRecord, member_ranges
+from pipelines.dataset.records import RungRow, SampleInfo, SampleRow, ShardRecord, member_ranges
+from pipelines.video import rung_member
 from pipelines.video.frames import UNREADABLE_IMAGE
 
 PROBLEMS_A_SHARD = 20
@@ -71,6 +72,10 @@ def _content_problems(row: SampleRow, contents: dict[str, bytes], deep: bool) ->
     if contents["txt"] != row["caption"].encode():
         yield "its txt is not its caption"
     size = (row["width"], row["height"])
+    for rung in row.get("rungs") or ():
+        member = rung_member(rung["rung"])
+        found = _clip_problems(contents[member], (rung["width"], rung["height"]), rung["frames"], deep)
+        yield from (f"its {member} {problem}" for problem in found)
     for extension, content in contents.items():
         if extension.endswith("jpg"):
             yield from (f"its {extension} {problem}" for problem in _image_problems(content, size))
@@ -90,12 +95,18 @@ def _differing(row: SampleRow, content: bytes) -> list[str]:
             "duration": (info.get("duration"), row["duration"]),
             "source_id": (info.get("source_id"), row["source_id"]),
             "condition_frame": (info.get("condition_frame"), row["condition_frame"]),
+            "rungs": (info.get("rungs", []), [_described(rung) for rung in row.get("rungs") or ()]),
         }
         if row.get("more_captions"):
             pairs["captions"] = (len(info.get("captions", [])), 1 + len(row["more_captions"] or []))
     except (ValueError, AttributeError):
         return ["everything"]
     return [name for name, (found, expected) in pairs.items() if found != expected]
+
+
+def _described(rung: RungRow) -> dict[str, object]:
+    """A further encoding as KEY.json describes it."""
+    return {name: value for name, value in rung.items() if name not in ("offset", "size")}
 
 
 def _image_problems(content: bytes, size: tuple[int, int]) -> Iterator[str]:

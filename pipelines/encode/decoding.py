@@ -9,26 +9,42 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from core.errors import AnimaticError
-from pipelines.dataset.records import ByteRange, Member
+from pipelines.dataset.records import ByteRange, RungRow
+from pipelines.dataset.rungs import Encoding, encoding_for
 from pipelines.dataset.shard_cache import ShardFiles
+from pipelines.video import rung_member
 from pipelines.video.frames import Frames, read_clip, read_image
 
 FRAMES_AT_ONCE = 32  # decoded together; bounds memory whatever the length of a clip
 
 
 class ClipRow(TypedDict):
-    """The columns of samples.parquet that encoding reads."""
+    """The columns of samples.parquet that encoding reads; ``frames`` to ``width`` are those of the clip
+    itself."""
 
     key: str
     shard: str
     caption: str
     frames: int
+    fps: float
     height: int
     width: int
     jpg_offset: int
     jpg_size: int
     mp4_offset: int
     mp4_size: int
+    rungs: list[RungRow] | None
+
+
+def rung_for(row: ClipRow, size: tuple[int, int]) -> RungRow | None:
+    """The rung of the clip's own rate that frames of ``size``, (height, width), are decoded from; None for
+    the clip itself."""
+    rungs = {each["rung"]: each for each in row["rungs"] or () if each["fps"] == row["fps"]}
+    if not rungs:
+        return None
+    itself = Encoding(None, row["height"], row["width"], row["fps"], row["frames"])
+    best = encoding_for([itself, *map(Encoding.of, rungs.values())], size)
+    return rungs[best.rung] if best.rung is not None else None
 
 
 @dataclass(frozen=True)
@@ -56,7 +72,9 @@ def decoded_ahead(
     Args:
         size: (height, width) of the frames.
     """
-    parts = ((row, decode) for row in rows for decode in _parts(_StoredMembers(files, row), row, size, clips))
+    parts = (
+        (row, decode) for row in rows for decode in _parts(_StoredMembers(files, row, size), row, size, clips)
+    )
     waiting: deque[tuple[ClipRow, Future[DecodedPart]]] = deque()
     for row, decode in parts:
         waiting.append((row, pool.submit(decode)))
@@ -84,14 +102,16 @@ def _decode_frames(
     stored: "_StoredMembers", row: ClipRow, indices: Sequence[int], size: tuple[int, int]
 ) -> DecodedPart:
     digest, data = stored.mp4
-    return DecodedPart(digest, read_clip(data, list(indices), (row["height"], row["width"]), size))
+    source = stored.rung or row
+    return DecodedPart(digest, read_clip(data, list(indices), (source["height"], source["width"]), size))
 
 
 class _StoredMembers:
     """Members of one sample with their digests, read once however many parts are decoded of them."""
 
-    def __init__(self, files: ShardFiles, row: ClipRow) -> None:
-        self._files, self._row = files, row
+    def __init__(self, files: ShardFiles, row: ClipRow, size: tuple[int, int]) -> None:
+        """``size`` is that of the frames, which decides the rung."""
+        self._files, self._row, self.rung = files, row, rung_for(row, size)
 
     @functools.cached_property
     def jpg(self) -> tuple[str, bytes]:
@@ -99,9 +119,12 @@ class _StoredMembers:
 
     @functools.cached_property
     def mp4(self) -> tuple[str, bytes]:
+        if self.rung is not None:
+            where = ByteRange(self.rung["offset"], self.rung["size"])
+            return self._read(rung_member(self.rung["rung"]), where)
         return self._read("mp4", ByteRange(self._row["mp4_offset"], self._row["mp4_size"]))
 
-    def _read(self, member: Member, where: ByteRange) -> tuple[str, bytes]:
+    def _read(self, member: str, where: ByteRange) -> tuple[str, bytes]:
         shard = self._row["shard"]
         try:
             data = self._files.read(shard, where.offset, where.size)

@@ -36,7 +36,7 @@ from pipelines.dataset.records import range_columns
 from pipelines.dataset.shard_cache import ShardFiles
 from pipelines.dataset.shard_writer import ShardWriter
 from pipelines.dataset.units import commit_unit
-from pipelines.encode.decoding import ClipRow, DecodedPart, decoded_ahead
+from pipelines.encode.decoding import ClipRow, DecodedPart, decoded_ahead, rung_for
 from pipelines.video.frames import Frames, UndecodableError
 
 
@@ -157,6 +157,9 @@ class UnitEncoder:
             "frames": row["frames"],
             "clip_sha256": part.sha256,
         }
+        rung = rung_for(row, (self._config.height, self._config.width)) if clip else None
+        if rung is not None:
+            latents["rung"] = rung["rung"]
         return cast(LatentRow, latents)
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from pipelines.dataset.samples import Sample
 from pipelines.fetch import Fetched, FetchPolicy, WebAccess, fetched_ahead
 from pipelines.ingest.filters import FilterConfig
 from pipelines.sources import SourceRow
-from pipelines.video import ClipRecord, ClipSettings, VideoSandbox, image_name
+from pipelines.video import ClipRecord, ClipSettings, VideoSandbox, image_name, rung_member
 
 
 class SampleSettings(ClipSettings):
@@ -112,7 +112,7 @@ def _clips_of(
     if missing:
         dropped["no_frames"] += missing
     for clip in clips:
-        files = [scratch / f"{clip['key']}.mp4", *_images(scratch, clip)]
+        files = [scratch / f"{clip['key']}.mp4", *_rungs(scratch, clip), *_images(scratch, clip)]
         captions = row.captions_of_span(clip["span"]) if "span" in clip else row.captions
         has_text = bool(captions) or not settings.require_caption
         reason = _drop_reason(settings, clip) if has_text else "no_caption"
@@ -132,8 +132,9 @@ def _captioned(
     clip: ClipRecord,
     contents: list[bytes],
 ) -> Iterator[Sample]:
-    """One sample of a clip, or one for each of its captions. ``contents``: its mp4 and images."""
-    mp4, jpg, *more = contents
+    """One sample of a clip, or one for each of its captions. ``contents``: its mp4, rungs and images."""
+    first_image = 1 + len(clip.get("rungs", []))
+    mp4, rungs, (jpg, *more) = contents[0], contents[1:first_image], contents[first_image:]
     mark, each = settings.watermark, settings.captions == "each"
     texts = [mark.caption(caption) for caption in captions] if mark is not None else captions
     texts = texts or [""]
@@ -148,7 +149,7 @@ def _captioned(
         }
         if len(captions) > 1:
             info["captions"] = captions
-        yield Sample(key, jpg, mp4, text, info, more, [] if each else texts[1:])
+        yield Sample(key, jpg, mp4, text, info, more, [] if each else texts[1:], rungs)
 
 
 def _recordable(row: SourceRow) -> dict[str, str]:
@@ -160,6 +161,11 @@ def _drop_reason(settings: SampleSettings, clip: ClipRecord) -> str | None:
     if clip["frames"] < settings.min_frames:
         return "too_short"
     return settings.filters.reason(seconds=clip["duration"], scores=clip["scores"])
+
+
+def _rungs(scratch: Path, clip: ClipRecord) -> list[Path]:
+    """Files of the further encodings."""
+    return [scratch / f"{clip['key']}.{rung_member(rung['rung'])}" for rung in clip.get("rungs", [])]
 
 
 def _images(scratch: Path, clip: ClipRecord) -> list[Path]:

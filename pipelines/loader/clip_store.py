@@ -10,6 +10,7 @@ from core.errors import AnimaticError
 from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.shard_cache import ShardFiles
 from pipelines.loader.buckets import Bucket, assign_buckets
+from pipelines.loader.rungs import on_rung
 from pipelines.loader.sample_reader import ClipRow, SampleReader
 from pipelines.loader.sampling import ClipSampling
 from pipelines.loader.shuffle import Permutation
@@ -44,6 +45,7 @@ class ClipStore:
             self._files.append(ShardFiles(self._latents.folder, self._latents.info["shards"], cache))
             self._latents = self._latents.reading_with(self._files[1].read)
         self._table = self._dataset.samples.select(_COLUMNS)
+        self._rungs = self._dataset.samples["rungs"]
         self._mask = source.selected()
         self.digest = source.clips_digest
         self.captions = source.caption_choice
@@ -89,23 +91,29 @@ class ClipStore:
         """A reader of samples. Raises AnimaticError if the latents do not fit them."""
         return SampleReader(self._cached, sampling, self._latents)
 
-    def clip(self, row: int) -> ClipRow:
-        """The clip in ``row``."""
-        cells = {name: self._table.column(name)[row].as_py() for name in _COLUMNS}
-        return ClipRow(row=row, **cells)
+    def clip(self, row: int, sampling: ClipSampling) -> ClipRow:
+        """The clip in ``row``, in the encoding that samples of it are taken from."""
+        clip = self._clip(row)
+        rungs = self._rungs[row].as_py()
+        # Latents have the clip's own rate.
+        return on_rung(clip, rungs, sampling, any_rate=self._latents is None) if rungs else clip
 
     def clips(self, sampling: ClipSampling, order: bytes) -> Iterator[ClipRow]:
         """All clips that are long enough, of any bucket, shuffled by ``order``."""
         shuffled = Permutation(len(self._mask), order)
         for row in (shuffled[position] for position in range(len(shuffled))):
-            clip = self.clip(row)
+            clip = self._clip(row)
             if self._mask[row] and clip.frames >= sampling.frames_needed(np.array([clip.fps]))[0]:
-                yield clip
+                yield self.clip(row, sampling)
 
     def prepare(self, shard: int) -> None:
         """Check or fetch a shard, and the latents' shard of the same number, for later reads."""
         for files in self._files:
             files.prepare(shard)
+
+    def _clip(self, row: int) -> ClipRow:
+        cells = {name: self._table.column(name)[row].as_py() for name in _COLUMNS}
+        return ClipRow(row=row, **cells)
 
     def _report_short_clips(self, usable: int, fewest_frames: int) -> None:
         """Warn of clips that are too short for all buckets; AnimaticError if that is every one."""

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from core.errors import AnimaticError
 from pipelines.dataset import Dataset
 from pipelines.dataset.latents import Latent, Latents
-from pipelines.dataset.records import Member
 from pipelines.loader.sampling import ClipSampling, SampleParams
 from pipelines.video.frames import Frames, UndecodableError, read_clip, read_image
 
 
 @dataclass(frozen=True)
 class ClipRow:
-    """A clip's row of ``samples.parquet``, as far as reading needs it; ``row`` is its number."""
+    """A clip's row of ``samples.parquet``, as far as reading needs it; ``row`` is its number.
+
+    ``frames`` to ``width`` are those of the encoding that is read: of ``rung``, or of the clip itself if it
+    is None.
+    """
 
     row: int
     key: str
@@ -21,6 +24,7 @@ class ClipRow:
     fps: float
     height: int
     width: int
+    rung: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,13 @@ class SampleReader:
         return read_image(jpg, self._size)[None]
 
     def _frames(self, clip: ClipRow, indices: list[int]) -> Frames:
-        return read_clip(self._member(clip, "mp4"), indices, (clip.height, clip.width), self._size)
+        return read_clip(self._mp4(clip), indices, (clip.height, clip.width), self._size)
 
-    def _member(self, clip: ClipRow, member: Member) -> bytes:
+    def _mp4(self, clip: ClipRow) -> bytes:
         try:
-            return self._dataset.read(clip.row, member)
+            if clip.rung is not None:
+                return self._dataset.read_rung(clip.row, clip.rung)
+            return self._dataset.read(clip.row, "mp4")
         except AnimaticError:  # errors of stores are of both kinds
             raise
         except OSError as error:

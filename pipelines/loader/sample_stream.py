@@ -101,7 +101,7 @@ class SampleStream:
         yield from self._store.clips(self._sampling, derive_key("elsewhere", self._seed, epoch, key))
 
     def _clip(self, index: int) -> ClipRow:
-        return self._store.clip(int(self._rows[index]))
+        return self._store.clip(int(self._rows[index]), self._sampling)
 
     def _read(
         self, clip: ClipRow, epoch: int, key: str, failures: list[Failure] | None = None

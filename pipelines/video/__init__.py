@@ -4,8 +4,18 @@ Raw files are opened only by ``sandbox_worker``, a process that may die; ``sandb
 the clips that it wrote.
 """
 
-from pipelines.video.records import ClipRecord, ClipScores, image_name
+from pipelines.video.records import ClipRecord, ClipScores, RungRecord, image_name, rung_member
 from pipelines.video.sandbox import VideoSandbox
-from pipelines.video.settings import ClipSettings, Watermark
+from pipelines.video.settings import ClipSettings, Rung, Watermark
 
-__all__ = ["ClipRecord", "ClipScores", "ClipSettings", "VideoSandbox", "Watermark", "image_name"]
+__all__ = [
+    "ClipRecord",
+    "ClipScores",
+    "ClipSettings",
+    "Rung",
+    "RungRecord",
+    "VideoSandbox",
+    "Watermark",
+    "image_name",
+    "rung_member",
+]

@@ -1,7 +1,7 @@
-"""Writing one clip: its mp4, its scores, and frames drawn from it at random.
+"""Writing one clip: its mp4 and further encodings, its scores, and frames drawn from it at random.
 
-Each clip has a constant frame rate, square even pixels, a closed group of pictures a second, no B-frames
-and so no edit list, and bytes that depend on the input and the settings alone.
+Each clip has a constant frame rate, square even pixels, and bytes that depend on the input and the settings
+alone.
 """
 
 import random
@@ -10,11 +10,9 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.container import OutputContainer
-from av.video.frame import PictureType
 from PIL import Image, features
 
-from core.h264 import MP4_OPTIONS, H264Settings, add_h264_stream, x264_version
+from pipelines.video.mp4_writer import LadderWriter, Mp4Writer
 from pipelines.video.records import ClipRecord, Conversions, EncoderRecord, image_name
 from pipelines.video.scale import Picture, rgb_pixels
 from pipelines.video.scores import Scores
@@ -35,8 +33,8 @@ class ClipWriter:
         self._scores = Scores(float(fps))
         self._random = random.Random(f"{settings.seed}:{key}:condition")
         self._path = out / key
-        self._encoding = clip_encoding(settings, fps)
-        self._file: OutputContainer | None = None
+        self._file = Mp4Writer(self._path.with_suffix(".mp4"), fps, settings)
+        self._ladder: LadderWriter | None = None
         self._drawn: list[tuple[int, av.VideoFrame]] = []
         self._conversions: Conversions = {}
         self._combed = 0
@@ -51,7 +49,6 @@ class ClipWriter:
         frame = picture.frame
         self._conversions.update(picture.conversions)
         self._combed += bool(picture.combed)
-        file = self._file if self._file is not None else self._open(frame.width, frame.height)
         self._maybe_draw(frame)
         if self._scores.wants_next():
             plane = frame.planes[0]
@@ -59,17 +56,16 @@ class ClipWriter:
             self._scores.add(luma[:, : frame.width])
         else:
             self._scores.skip()
-        frame.pts, frame.time_base, frame.pict_type = self.frames, 1 / self._fps, PictureType.NONE
-        file.mux(file.streams.video[0].encode(frame))
+        self._file.add(frame)
+        if self._settings.ladder:
+            if self._ladder is None:
+                self._ladder = LadderWriter(self._path, self._fps, self._settings, picture)
+            self._ladder.add(picture)
         self.frames += 1
 
     def close(self) -> ClipRecord:
         """Finish the files of a clip of at least one frame."""
-        file = self._file
-        if file is None:
-            raise ValueError(f"clip {self._key} has no frames")
-        file.mux(file.streams.video[0].encode(None))
-        file.close()
+        encoder = self._file.close()
         height, width = self._save_images()
         scores = self._scores
         record: ClipRecord = {
@@ -89,7 +85,7 @@ class ClipWriter:
                 "aspect": round(width / height, 4),
             },
             "phash": scores.phash,
-            "encoders": {"mp4": self._mp4_encoder(), "jpg": self._jpg_encoder()},
+            "encoders": {"mp4": encoder, "jpg": self._jpg_encoder()},
         }
         if self._settings.measure_combing:
             record["scores"]["combing"] = round(self._combed / self.frames, 4)
@@ -97,13 +93,20 @@ class ClipWriter:
             record["conversions"] = self._conversions
         if self._settings.watermark is not None:
             record["watermark"] = RECORDED_WATERMARK.values(self._settings.watermark)
+        if self._ladder is not None:
+            rungs, encoders = self._ladder.close()
+            if rungs:
+                record["rungs"] = rungs
+                record["encoders"] |= encoders
+            if self._ladder.skipped:
+                record["rungs_skipped"] = self._ladder.skipped
         return record
 
     def discard(self) -> None:
-        """Give up the clip and delete its file."""
-        if self._file is not None:
-            self._file.close()
-            self._path.with_suffix(".mp4").unlink(missing_ok=True)  # FFmpeg creates it with the first packet
+        """Give up the clip and delete its files."""
+        self._file.discard()
+        if self._ladder is not None:
+            self._ladder.discard()
 
     def _maybe_draw(self, frame: av.VideoFrame) -> None:
         # Reservoir sampling (Vitter 1985, algorithm R): the length of the clip is not known yet.
@@ -122,25 +125,9 @@ class ClipWriter:
             Image.fromarray(rgb).save(path, "JPEG", **self._image_options())
         return images[0].shape[0], images[0].shape[1]
 
-    def _open(self, width: int, height: int) -> OutputContainer:
-        options = {**MP4_OPTIONS, "use_editlist": "0"}
-        self._file = av.open(str(self._path.with_suffix(".mp4")), "w", container_options=options)
-        add_h264_stream(self._file, self._encoding, width=width, height=height, fps=self._fps, matrix="bt601")
-        return self._file
-
     def _image_options(self) -> dict[str, int]:
         return {"quality": self._settings.jpeg_quality, "subsampling": 0}
-
-    def _mp4_encoder(self) -> EncoderRecord:
-        return {"name": x264_version(), "options": self._encoding.options()}
 
     def _jpg_encoder(self) -> EncoderRecord:
         options = {name: str(value) for name, value in self._image_options().items()}
         return {"name": f"libjpeg-turbo {features.version('libjpeg_turbo')}", "options": options}
-
-
-def clip_encoding(settings: ClipSettings, fps: Fraction) -> H264Settings:
-    """A closed group of pictures a second, which readers can decode from its first frame."""
-    keyint = max(1, round(fps))
-    parameters = f"keyint={keyint}:min-keyint={keyint}:scenecut=0:open-gop=0:bframes=0"
-    return H264Settings(settings.crf, settings.preset, "fastdecode", parameters)

@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 
 from core.errors import RejectedError
-from pipelines.video.containers import rejecting
 from pipelines.video.cutter import Cutter, SpanCutter, TimeSpan
 from pipelines.video.fields import deinterlaced, with_combs
 from pipelines.video.records import ClipRecord
@@ -61,21 +60,20 @@ def normalise(
 
 def _is_cut(picture: Picture, last: Picture, settings: ClipSettings) -> bool:
     """Whether a clip ends between two pictures: at an abrupt change if that is configured, and always where
-    their size changes, as a clip has one."""
+    one of their sizes changes, as a clip has one of each."""
     threshold = settings.scene_threshold
-    return picture.size != last.size or (threshold is not None and scene_score(picture) >= threshold)
+    resized = (picture.size, picture.rung_sizes) != (last.size, last.rung_sizes)
+    return resized or (threshold is not None and scene_score(picture) >= threshold)
 
 
 def _scaled_pictures(path: Path, source: Source, fps: Fraction, settings: ClipSettings) -> Iterator[Picture]:
     """Upright pictures at a constant rate and their final size; the same object while a frame is held."""
-    scaler = Scaler(settings)
+    scaler = Scaler(path, settings)
     frames = _progressive(path, source.frames, settings)
     if settings.measure_combing:
         frames = with_combs(path, frames)
     for frame in _constant_rate(frames, source.rate, fps, settings):
-        with rejecting(path, "corrupt"):
-            picture = scaler(frame)
-        yield picture
+        yield scaler(frame)
 
 
 def _progressive(path: Path, frames: Iterator[SourceFrame], settings: ClipSettings) -> Iterator[SourceFrame]:

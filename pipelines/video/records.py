@@ -44,13 +44,25 @@ class EncoderRecord(TypedDict):
     options: dict[str, str]
 
 
+class RungRecord(TypedDict):
+    """A further encoding of a clip, KEY.RUNG.mp4: its size in pixels, its rate and number of frames."""
+
+    rung: str
+    width: int
+    height: int
+    fps: float
+    frames: int
+
+
 class ClipRecord(TypedDict):
     """One clip: ``start`` and ``duration`` in seconds, size in pixels, ``phash`` in hexadecimal digits.
 
     ``condition_frames`` are the indices of the frames stored as images, the first of which is
     ``condition_frame``; ``watermark`` are its settings, if the source has one; ``encoders`` are those of the
     clip and its images, by suffix, which earlier versions did not record; ``conversions`` is missing where
-    there were none; ``span`` is the number of the span that it was cut from, if spans were given.
+    there were none; ``span`` is the number of the span that it was cut from, if spans were given; ``rungs``
+    are its further encodings, and ``rungs_skipped`` the names of those that would be larger than the video or
+    equal to the clip.
     """
 
     key: str
@@ -68,8 +80,15 @@ class ClipRecord(TypedDict):
     encoders: NotRequired[dict[str, EncoderRecord]]
     conversions: NotRequired[Conversions]
     span: NotRequired[int]
+    rungs: NotRequired[list[RungRecord]]
+    rungs_skipped: NotRequired[list[str]]
 
 
 def image_name(key: str, number: int) -> str:
     """File name of a clip's drawn frame: KEY.jpg, KEY.1.jpg, KEY.2.jpg, …."""
     return f"{key}.{number}.jpg" if number else f"{key}.jpg"
+
+
+def rung_member(rung: str) -> str:
+    """What follows ``KEY.`` in the file name of a further encoding."""
+    return f"{rung}.mp4"

@@ -3,9 +3,12 @@
 They have the same bits on every machine.
 """
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import NamedTuple
 
 import av
@@ -15,12 +18,13 @@ import numpy.typing as npt
 
 from core.errors import RejectedError
 from pipelines.video.colour import Colour, colour_of
+from pipelines.video.containers import rejecting
 from pipelines.video.fields import DEINTERLACER
 from pipelines.video.graph import EXACT, filter_graph
 from pipelines.video.orientation import display_matrix, orientation
 from pipelines.video.probe import MAX_PIXELS
 from pipelines.video.records import Conversions
-from pipelines.video.settings import ClipSettings
+from pipelines.video.settings import ClipSettings, Rung
 from pipelines.video.source_frames import SourceFrame
 from pipelines.video.tone_map import ToneMap
 
@@ -31,6 +35,13 @@ _MAX_SIDE = 16384  # pixels, of what x264 encodes
 _MAX_SAMPLE_ASPECT = 100  # wider or taller pixels are a damaged header
 
 
+Size = tuple[int, int]  # (width, height)
+
+
+def _no_rung(number: int) -> av.VideoFrame:
+    raise IndexError(f"the ladder has no rung {number}")
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A scaled frame in yuv420p.
@@ -39,11 +50,15 @@ class Picture:
         frame: the pixels.
         conversions: what was changed of the source's picture.
         combed: of the source frame, see :class:`~pipelines.video.source_frames.SourceFrame`.
+        rung_sizes: (width, height) at each further size of the ladder, None for one that is skipped.
+        rung: the same frame at a further size, by its number; raises RejectedError.
     """
 
     frame: av.VideoFrame
     conversions: Conversions
     combed: bool | None
+    rung_sizes: tuple[Size | None, ...] = ()
+    rung: Callable[[int], av.VideoFrame] = _no_rung
 
     @property
     def size(self) -> tuple[int, int]:
@@ -79,8 +94,9 @@ class Scaler:
     scenes are detected, each frame is compared with the one before it.
     """
 
-    def __init__(self, settings: ClipSettings) -> None:
-        self._settings = settings
+    def __init__(self, path: Path, settings: ClipSettings) -> None:
+        """``path`` is that of the video."""
+        self._path, self._settings = path, settings
         self._kind: _Kind | None = None
         self._steps: _Steps | None = None
         self._last: tuple[SourceFrame, Picture] | None = None
@@ -88,14 +104,24 @@ class Scaler:
     def __call__(self, source: SourceFrame) -> Picture:
         """The scaled frame; for the same frame as last time, the same result.
 
-        Raises RejectedError for a frame that cannot be converted, and av.error.FFmpegError for a damaged one.
+        Raises RejectedError for a frame that is damaged or cannot be converted.
         """
         if self._last is not None and self._last[0] is source:
             return self._last[1]
-        kind = _Kind.of(source)
-        if self._steps is None or kind != self._kind:
-            self._steps, self._kind = _Steps(source.frame, kind, self._settings), kind
-        picture = Picture(self._steps(source.frame), self._steps.conversions, source.combed)
+        with rejecting(self._path, "corrupt"):
+            kind = _Kind.of(source)
+            if self._steps is None or kind != self._kind:
+                self._steps, self._kind = _Steps(source.frame, kind, self._settings), kind
+            frame = self._steps(source.frame)
+        steps = self._steps
+
+        @functools.cache
+        def rung(number: int) -> av.VideoFrame:
+            # Not every rung has every frame.
+            with rejecting(self._path, "corrupt"):
+                return steps.rung(number, source.frame)
+
+        picture = Picture(frame, steps.conversions, source.combed, steps.rung_sizes, rung)
         self._last = (source, picture)
         return picture
 
@@ -105,24 +131,50 @@ class _Steps:
 
     Attributes:
         conversions: what they change.
+        rung_sizes: see :class:`Picture`.
     """
 
     def __init__(self, frame: av.VideoFrame, kind: _Kind, settings: ClipSettings) -> None:
-        width, height, filters = _upright(kind, settings)
-        size = _target(width, height, settings)
-        colour = colour_of(frame, settings)
-        self.conversions = _conversions(kind, colour)
+        width, height, self._filters = _upright(kind, settings)
+        size = _target(width, height, settings.short_side, settings)
+        self._colour = colour_of(frame, settings)
+        self.conversions = _conversions(kind, self._colour)
+        self.rung_sizes = tuple(_rung_size(width, height, rung, settings) for rung in settings.ladder)
+        scenes = [] if settings.scene_threshold is None else ["scdet=threshold=100"]
+        self._clip = _Conversion(frame, self._filters, size, self._colour, scenes)
+        self._rungs: dict[int, _Conversion] = {}
+
+    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The scaled frame."""
+        return self._clip(frame)
+
+    def rung(self, number: int, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame at a further size."""
+        size = self.rung_sizes[number]
+        assert size is not None
+        if number not in self._rungs:
+            self._rungs[number] = _Conversion(frame, self._filters, size, self._colour, [])
+        return self._rungs[number](frame)
+
+
+class _Conversion:
+    """From frames of one kind to pixels of one size."""
+
+    def __init__(
+        self, frame: av.VideoFrame, upright: list[str], size: Size, colour: Colour, further: list[str]
+    ) -> None:
+        """``upright`` are the filters that turn and crop, ``further`` those of the scaled frames."""
+        self._further = further
         scale = f"scale={size[0]}:{size[1]}:{EXACT}"
         if colour.matrix is not None:
             scale += f":in_color_matrix={colour.matrix}"
-        self._scenes = [] if settings.scene_threshold is None else ["scdet=threshold=100"]
         self._tone_map: ToneMap | None = None
         if colour.is_converted:
             white = 65535 if frame.format.is_rgb else _SWSCALE_WHITE
             self._tone_map = ToneMap(colour.transfer, colour.primaries, white)
-            chain = [*filters, f"{scale}:out_range=pc", "format=rgb48le"]
+            chain = [*upright, f"{scale}:out_range=pc", "format=rgb48le"]
         else:
-            chain = [*filters, f"{scale}:{_STORED}", *_FORMAT, *self._scenes]
+            chain = [*upright, f"{scale}:{_STORED}", *_FORMAT, *further]
         self._scale = _graph_of_source(frame, chain)
         self._store: av.filter.Graph | None = None
 
@@ -135,7 +187,7 @@ class _Steps:
         pixels = self._tone_map(scaled.to_ndarray(format="rgb48le"))
         mapped = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         if self._store is None:
-            self._store = filter_graph(mapped, [f"scale={EXACT}:{_STORED}", *_FORMAT, *self._scenes])
+            self._store = filter_graph(mapped, [f"scale={EXACT}:{_STORED}", *_FORMAT, *self._further])
         self._store.vpush(mapped)
         return self._store.vpull()
 
@@ -190,12 +242,19 @@ def _crop(width: int, height: int, settings: ClipSettings) -> tuple[list[str], i
     return [f"crop={w}:{h}:{x}:{y}:exact=1"], w, h
 
 
-def _target(width: float, height: float, settings: ClipSettings) -> tuple[int, int]:
+def _rung_size(width: float, height: float, rung: Rung, settings: ClipSettings) -> Size | None:
+    """(width, height) of a further encoding, None if it is skipped. Raises RejectedError as _target does."""
+    if min(width, height) < rung.short_side and settings.small == "keep":
+        return None
+    return _target(width, height, rung.short_side, settings)
+
+
+def _target(width: float, height: float, short_side: int, settings: ClipSettings) -> Size:
     """(width, height) of clips from frames of this size. Raises RejectedError: too_small, too_large."""
     short = min(width, height)
-    if short < settings.short_side and settings.small == "reject":
+    if short < short_side and settings.small == "reject":
         raise RejectedError("too_small", f"{round(width)}x{round(height)}")
-    scale = settings.short_side / short
+    scale = short_side / short
     if settings.small != "enlarge":
         scale = min(1.0, scale)
     size = max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))

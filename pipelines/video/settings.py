@@ -49,6 +49,20 @@ class Watermark(Section):
         return max(strips, key=lambda strip: (strip[2] - strip[0]) * (strip[3] - strip[1]))
 
 
+class Rung(Section):
+    """A further encoding of every clip, at another size or rate, made from the same decoded frames."""
+
+    short_side: int = Field(ge=16, multiple_of=2, description="pixels")
+    fps: float | None = Field(
+        None, ge=0.1, le=240, description="frames per second, at most the clip's; null: the clip's"
+    )
+
+    @property
+    def name(self) -> str:
+        """What its files are called: 512, or 512x8 with a rate of its own."""
+        return str(self.short_side) if self.fps is None else f"{self.short_side}x{self.fps:g}"
+
+
 # The settings that a clip's record contains, and so the bytes of a shard.
 RECORDED_WATERMARK = IdentityFormat({"": ("box", "action", "tag")})
 
@@ -59,6 +73,12 @@ class ClipSettings(Section):
     short_side: int = Field(256, ge=16, multiple_of=2, description="of every clip, pixels")
     small: Literal["keep", "enlarge", "reject"] = Field(
         "keep", description="what happens to videos with a shorter side"
+    )
+    ladder: list[Rung] = Field(
+        [],
+        max_length=8,
+        description="further encodings of every clip, as KEY.512.mp4 and KEY.512x8.mp4; small decides about "
+        "those larger than the video",
     )
     fps: float | None = Field(
         None, ge=0.1, le=240, description="frames per second of every clip; null: the video's, up to fps_max"
@@ -102,3 +122,13 @@ class ClipSettings(Section):
     preset: str = Field("veryfast", description="x264's preset")
     jpeg_quality: int = Field(95, ge=1, le=100, description="of the still images")
     seed: int = Field(0, ge=-(2**63), le=2**63 - 1, description="of the drawn still images")
+
+    @model_validator(mode="after")
+    def _distinct_rungs(self) -> Self:
+        names = [rung.name for rung in self.ladder]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"ladder has {name} more than once")
+        if str(self.short_side) in names:
+            raise ValueError(f"ladder has {self.short_side}, which is the clip itself (short_side)")
+        return self

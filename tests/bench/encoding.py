@@ -11,9 +11,10 @@ import av
 import numpy as np
 
 from core.h264 import MP4_OPTIONS, H264Settings, add_h264_stream
-from pipelines.video.clip_writer import clip_encoding
+from pipelines.video.mp4_writer import clip_encoding
 from pipelines.video.scale import Scaler
 from pipelines.video.settings import ClipSettings
+from pipelines.video.source_frames import SourceFrame
 from tests.bench.footage import write_clips
 
 _CRFS = (17, 19, 21, 23)
@@ -83,11 +84,12 @@ def _row(name: str, curve: dict[int, _Encoded], reference: _Encoded) -> str:
 
 def _frames(path: Path, seconds: float) -> list[av.VideoFrame]:
     """The beginning of a video as shards get it: yuv420p, short side 256."""
-    scaler = Scaler(ClipSettings())
+    scaler = Scaler(path, ClipSettings())
     with av.open(str(path)) as container:
         rate = container.streams.video[0].average_rate
         count = round(seconds * rate)
-        return [scaler(frame) for frame, _ in zip(container.decode(video=0), range(count), strict=False)]
+        frames = zip(container.decode(video=0), range(count), strict=False)
+        return [scaler(SourceFrame(Fraction(0), frame)).frame for frame, _ in frames]
 
 
 def _encode(clips: list[list[av.VideoFrame]], kind: type[H264Settings], crf: int, folder: Path) -> _Encoded:
