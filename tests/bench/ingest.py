@@ -56,8 +56,8 @@ def _processor(folder: Path, paths: list[Path]) -> Result:
     filters = {"filters": RECOMMENDED, "scene_threshold": 10.0}
     _unit(folder, paths[:1], {})  # imports
     costs = {
-        "ffmpeg program, one thread": _measure(lambda: _loop(folder, paths, 1, ["-threads", "1"])),
-        "ffmpeg program": _measure(lambda: _loop(folder, paths, 1, [])),
+        "ffmpeg program, one thread": _measure(lambda: plain_loop(folder, paths, 1, ["-threads", "1"])),
+        "ffmpeg program": _measure(lambda: plain_loop(folder, paths, 1, [])),
         "one worker, no filters": _measure(lambda: _unit(folder, paths, {})),
         "one worker, filters and scenes": _measure(lambda: _unit(folder, paths, filters)),
     }
@@ -68,8 +68,8 @@ def _wall(folder: Path, paths: list[Path]) -> Result:
     ensure_ray(None, num_cpus=2)
     _job(folder, paths[:2], 2, {})  # starts the workers
     costs = {
-        "ffmpeg program, one after another": _measure(lambda: _loop(folder, paths, 1, [])),
-        "ffmpeg program, two at once": _measure(lambda: _loop(folder, paths, 2, ["-threads", "1"])),
+        "ffmpeg program, one after another": _measure(lambda: plain_loop(folder, paths, 1, [])),
+        "ffmpeg program, two at once": _measure(lambda: plain_loop(folder, paths, 2, ["-threads", "1"])),
         "one worker, no filters": _measure(lambda: _job(folder, paths, 1, {})),
         "two workers, no filters": _measure(lambda: _job(folder, paths, 2, {})),
         "two workers, filters": _measure(lambda: _job(folder, paths, 2, {"filters": RECOMMENDED})),
@@ -105,11 +105,11 @@ def _result(
     return Result(name, f"{clips} clips of 10 to 20 s to a short side of {SHORT_SIDE}, each", clock, rows)
 
 
-def _loop(folder: Path, paths: list[Path], at_once: int, threads: list[str]) -> None:
+def plain_loop(folder: Path, paths: list[Path], at_once: int, threads: list[str], crf: int = CRF) -> None:
     """The floor: every video through the ffmpeg program, to the clip that ingest makes of it."""
     keyint = f"keyint={RATE}:min-keyint={RATE}:scenecut=0:open-gop=0:bframes=0:mbtree=0"
     size = f"scale='if(gt(iw,ih),-2,{SHORT_SIDE})':'if(gt(iw,ih),{SHORT_SIDE},-2)':flags=bicubic"
-    coding = ["-c:v", "libx264", "-preset", "veryfast", "-tune", "fastdecode", "-crf", str(CRF)]
+    coding = ["-c:v", "libx264", "-preset", "veryfast", "-tune", "fastdecode", "-crf", str(crf)]
     coding += ["-x264-params", keyint, "-pix_fmt", "yuv420p", "-r", str(RATE), "-movflags", "+faststart"]
 
     def one(path: Path) -> None:
