@@ -1,6 +1,5 @@
-"""A finished dataset, opened for reading: tables in memory or mapped, members by range reads of its tars."""
+"""A finished dataset, opened for reading: its tables, and members by range reads of its tars."""
 
-import hashlib
 import io
 import tarfile
 from collections.abc import Callable
@@ -11,24 +10,27 @@ import pyarrow.parquet as pq
 
 from core.errors import AnimaticError
 from core.storage import Folder, UnavailableError
-from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.dataset_record import REMEDY, read_dataset_record
 from pipelines.dataset.duplicates import DUPLICATES
-from pipelines.dataset.mapped_table import mapped_table, require_digest
 from pipelines.dataset.records import DatasetRecord, Member, RungRow
+from pipelines.dataset.rows import Rows, open_rows
 from pipelines.dataset.tables import LATER_COLUMNS, REJECTS, SAMPLES, SAMPLES_SCHEMA
 from pipelines.video import rung_member
 
-MAPPED_ROWS = 50_000  # larger tables are mapped instead of held in memory
-
 
 class Dataset:
-    """A finished dataset, opened for reading; safe to pickle and to share between threads."""
+    """A finished dataset, opened for reading; safe to pickle and to share between threads.
 
-    def __init__(self, folder: Folder, info: DatasetRecord, samples: pa.Table) -> None:
+    Attributes:
+        folder: where it is.
+        info: its completion record.
+        rows: samples.parquet, of which no more is read than is asked for.
+    """
+
+    def __init__(self, folder: Folder, info: DatasetRecord, rows: Rows) -> None:
         self.folder = folder
         self.info = info
-        self.samples = samples
+        self.rows = rows
         self._read_range: Callable[[str, int, int], bytes] | None = None
 
     @classmethod
@@ -36,25 +38,29 @@ class Dataset:
         """Open the dataset at a folder or fsspec URL; AnimaticError if it is missing or inconsistent."""
         folder = Folder(url)
         info = read_dataset_record(folder)
+        count, digest = info["counts"]["samples"], info["files"].get(SAMPLES, "")
         try:
-            samples = open_table(folder, SAMPLES, info["files"].get(SAMPLES, ""), info["counts"]["samples"])
+            rows = open_rows(folder, SAMPLES, digest, count, SAMPLES_SCHEMA, LATER_COLUMNS)
         except UnavailableError:
             raise
         except (OSError, pa.ArrowException) as error:
             raise AnimaticError(f"{url}/{SAMPLES} cannot be read ({error}); {REMEDY}") from error
-        samples = _with_later_columns(samples)
-        if samples.schema.names != SAMPLES_SCHEMA.names or len(samples) != info["counts"]["samples"]:
-            raise AnimaticError(f"{url}/{SAMPLES} does not match its dataset.json; {REMEDY}")
-        return cls(folder, info, samples)
+        return cls(folder, info, rows)
 
     def reading_with(self, read_range: Callable[[str, int, int], bytes]) -> "Dataset":
         """The same dataset, ``size`` bytes from ``offset`` of ``shard`` read by ``read_range``."""
-        other = Dataset(self.folder, self.info, self.samples)
+        other = Dataset(self.folder, self.info, self.rows)
         other._read_range = read_range
         return other
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.rows)
+
+    @property
+    def samples(self) -> pa.Table:
+        """All of samples.parquet. Of a large dataset an Arrow file is made for it, once on each node: where
+        some rows or columns are enough, use ``rows``."""
+        return self.rows.table()
 
     @property
     def url(self) -> str:
@@ -97,24 +103,24 @@ class Dataset:
         dataset was opened.
         """
         columns = (f"{member}_offset", f"{member}_size")
-        offset, size = (self.samples.column(name)[row].as_py() for name in columns)
+        offset, size = self.rows.cells(row, columns).values()
         return self._read(row, offset, size, member)
 
     def images(self, row: int) -> int:
         """Number of conditioning images of sample ``row``."""
-        return 1 + len(self.samples.column("more_jpg_size")[row].as_py() or ())
+        return 1 + len(self.rows.cells(row, ["more_jpg_size"])["more_jpg_size"] or ())
 
     def read_image(self, row: int, number: int) -> bytes:
         """The ``number``-th conditioning image, from 0. Raises as ``read``."""
         if number == 0:
             return self.read(row, "jpg")
         columns = ("more_jpg_offset", "more_jpg_size")
-        offset, size = (self.samples.column(name)[row].as_py()[number - 1] for name in columns)
+        offset, size = (places[number - 1] for places in self.rows.cells(row, columns).values())
         return self._read(row, offset, size, f"{number}.jpg")
 
     def rungs(self, row: int) -> list[RungRow]:
         """The further encodings of the clip of sample ``row``."""
-        return self.samples.column("rungs")[row].as_py() or []
+        return self.rows.cells(row, ["rungs"])["rungs"] or []
 
     def read_rung(self, row: int, rung: str) -> bytes:
         """A further encoding of a clip, by name. Raises as ``read``, and KeyError if there is none."""
@@ -124,7 +130,7 @@ class Dataset:
     def _read(self, row: int, offset: int | None, size: int, member: str) -> bytes:
         if offset is None:
             raise OSError(f"sample {row} of {self.folder} has no {member}")
-        shard = self.samples.column("shard")[row].as_py()
+        shard = self.rows.cells(row, ["shard"])["shard"]
         if self._read_range is not None:
             data = self._read_range(shard, offset, size)
         elif self.info["config"].get("kind") == "images":
@@ -138,7 +144,7 @@ class Dataset:
     def _read_with_header(self, row: int, shard: str, offset: int, size: int, member: str) -> bytes:
         """A member of a tar whose digest nobody has compared, which may be another tar by now."""
         data = self.folder.read_range(shard, offset - tarfile.BLOCKSIZE, tarfile.BLOCKSIZE + size)
-        name = f"{self.samples.column('key')[row].as_py()}.{member}"
+        name = f"{self.rows.cells(row, ['key'])['key']}.{member}"
         try:
             header = tarfile.TarInfo.frombuf(data[: tarfile.BLOCKSIZE], "utf-8", "strict")
         except (tarfile.HeaderError, UnicodeError):
@@ -150,24 +156,3 @@ class Dataset:
                 f"dataset was changed meanwhile; otherwise it is damaged, run `animatic verify {self.folder}`"
             )
         return data[tarfile.BLOCKSIZE :]
-
-
-def open_table(folder: Folder, name: str, digest: str, rows: int) -> pa.Table:
-    """A Parquet file of a folder, mapped if it has many rows.
-
-    Raises OSError, also if the file's sha256 is not ``digest``, and pyarrow.ArrowException.
-    """
-    if rows > MAPPED_ROWS:
-        return mapped_table(folder, name, digest, CacheConfig().path)
-    data = folder.read(name)
-    require_digest(hashlib.sha256(data).hexdigest(), digest)
-    return pq.read_table(io.BytesIO(data))
-
-
-def _with_later_columns(samples: pa.Table) -> pa.Table:
-    """The table with the columns that datasets of earlier versions lack, empty."""
-    for name in LATER_COLUMNS:
-        if name not in samples.schema.names:
-            kind = SAMPLES_SCHEMA.field(name).type
-            samples = samples.append_column(name, pa.nulls(len(samples), kind))
-    return samples

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from core.errors import AnimaticError
 from core.storage import Folder, UnavailableError
-from pipelines.dataset.dataset import Dataset, open_table
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.latent_records import (
     SCHEMA,
     TABLE,
@@ -28,6 +28,7 @@ from pipelines.dataset.latent_records import (
     read_latents_record,
 )
 from pipelines.dataset.records import ByteRange
+from pipelines.dataset.rows import Rows, have_same_keys, open_rows
 from pipelines.video.frames import UndecodableError
 
 Latent = npt.NDArray[np.float16]
@@ -36,8 +37,8 @@ Latent = npt.NDArray[np.float16]
 class Latents:
     """Finished latents of one dataset, opened for reading; safe to share between threads."""
 
-    def __init__(self, folder: Folder, info: LatentsRecord, table: pa.Table) -> None:
-        self.folder, self.info, self._table = folder, info, table
+    def __init__(self, folder: Folder, info: LatentsRecord, rows: Rows) -> None:
+        self.folder, self.info, self._rows = folder, info, rows
         self._read_range: Callable[[str, int, int], bytes] = folder.read_range
         self._local = folder.local_path is not None
 
@@ -56,21 +57,22 @@ class Latents:
                 f"{dataset.digest[:12]}: bring them up to date with "
                 f"`animatic encode {dataset.folder} --to {folder}`"
             )
+        count, digest = info["counts"]["samples"], info["files"].get(TABLE, "")
         try:
-            table = open_table(folder, TABLE, info["files"].get(TABLE, ""), info["counts"]["samples"])
+            rows = open_rows(folder, TABLE, digest, count, SCHEMA)
         except UnavailableError:
             raise
         except (OSError, pa.ArrowException) as error:
             raise AnimaticError(f"{folder}/{TABLE} cannot be read ({error}); encode again") from error
-        if table.schema.names != SCHEMA.names or not table["key"].equals(dataset.samples["key"]):
+        if not have_same_keys(rows, dataset.rows):
             raise AnimaticError(
                 f"{folder}/{TABLE} does not list the samples of {dataset.folder}; encode again"
             )
-        return cls(folder, info, table)
+        return cls(folder, info, rows)
 
     def reading_with(self, read_range: Callable[[str, int, int], bytes]) -> "Latents":
         """The same latents, ``size`` bytes from ``offset`` of ``shard`` read from this machine's disk."""
-        other = Latents(self.folder, self.info, self._table)
+        other = Latents(self.folder, self.info, self._rows)
         other._read_range, other._local = read_range, True
         return other
 
@@ -104,7 +106,7 @@ class Latents:
     def clip(self, row: int, indices: Sequence[int]) -> Latent:
         """Frames ``indices`` of sample ``row`` of the dataset, [t 2 c h w]. Raises UndecodableError."""
         shard, where = self._located(row, "clip.npy")
-        count = int(self._table["frames"][row].as_py())
+        count = int(self._rows.cells(row, ["frames"])["frames"])
         header = self._header(shard, where)
         start, frame = where.offset + header.size, (where.size - header.size) // count
         if self._local:
@@ -134,9 +136,9 @@ class Latents:
     def _located(self, row: int, member: LatentMember) -> tuple[str, ByteRange]:
         """Shard and range of a member."""
         columns = ("shard", f"{member}_offset", f"{member}_size")
-        shard, offset, size = (self._table[name][row].as_py() for name in columns)
+        shard, offset, size = self._rows.cells(row, columns).values()
         if offset is None:
-            failure = self._table["failure"][row].as_py() or f"the latents hold no {member}"
+            failure = self._rows.cells(row, ["failure"])["failure"] or f"the latents hold no {member}"
             raise UndecodableError(str(failure))
         return shard, ByteRange(offset, size)
 

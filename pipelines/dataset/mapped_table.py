@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from core.files import atomic_file, sha256
 from core.lock import file_lock
 from core.storage import Folder
+from pipelines.dataset.stored_table import require_digest
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +42,6 @@ def mapped_table(folder: Folder, name: str, digest: str, cache: Path) -> pa.Tabl
                 _convert(source, part)
     os.utime(copy)  # the folder is cleared by age
     return pa.ipc.open_file(pa.memory_map(str(copy))).read_all()
-
-
-def require_digest(found: str, digest: str) -> None:
-    """Raise OSError if a sha256 is not the recorded one."""
-    if found != digest:
-        raise OSError(f"it is damaged: its sha256 is {found[:12]}…, not {digest[:12]}…")
 
 
 def _convert(source: Path, to: Path) -> None:

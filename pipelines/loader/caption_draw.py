@@ -1,5 +1,6 @@
 """The caption of a clip each time it is used: drawn by seed, epoch and key, apart from all other draws."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,15 +22,16 @@ class CaptionChoice:
     def __init__(self, dataset: Dataset, setting: Captions) -> None:
         """Raises AnimaticError if a source is missing, holds no text, or is of an earlier dataset."""
         self._dataset, self._setting = dataset, setting
-        self._table = dataset.samples.select(["caption", "more_captions"])
+        self._table = dataset.rows
         self._columns = {name: _texts(dataset, name) for name in setting.sources if name != TABLE}
 
-    @property
+    @functools.cached_property
     def differs_from_table(self) -> bool:
         """Whether a clip may have another caption than its first one of the source table."""
         if self._setting.sources != [TABLE]:
             return True
-        return self._setting.draw == "random" and self._table["more_captions"].null_count < len(self._table)
+        batches = self._table.batches(["more_captions"]) if self._setting.draw == "random" else ()
+        return any(batch.column(0).null_count < len(batch) for batch in batches)
 
     def record(self) -> TrainedCaptions | None:
         """What decides the captions besides dataset and seed; None where each is the first of its table."""
@@ -48,7 +50,8 @@ class CaptionChoice:
 
     def without(self) -> int:
         """Number of clips without a caption in any source."""
-        missing = _empty(self._table["caption"]) if TABLE in self._setting.sources else None
+        captions = self._dataset.samples["caption"] if TABLE in self._setting.sources else None
+        missing = None if captions is None else _empty(captions)
         for column in self._columns.values():
             empty = _empty(column.values)
             missing = empty if missing is None else pc.and_(missing, empty)
@@ -82,9 +85,9 @@ class CaptionChoice:
         if source != TABLE:
             texts = self._columns[source].values[row].as_py()
             return [text for text in (texts if isinstance(texts, list) else [texts]) if text]
-        first = self._table["caption"][row].as_py()
-        more = self._table["more_captions"][row].as_py() if self._setting.draw == "random" else None
-        return [text for text in (first, *(more or ())) if text]
+        cells = self._table.cells(row, ("caption", "more_captions"))
+        more = cells["more_captions"] if self._setting.draw == "random" else None
+        return [text for text in (cells["caption"], *(more or ())) if text]
 
 
 def _texts(dataset: Dataset, name: str) -> Column:

@@ -4,12 +4,13 @@ import logging
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 
 from core.errors import AnimaticError
 from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.shard_cache import ShardFiles
 from pipelines.loader.buckets import Bucket, assign_buckets
+from pipelines.loader.row_set import Mask, RowSet
 from pipelines.loader.rungs import on_rung
 from pipelines.loader.sample_reader import ClipRow, SampleReader
 from pipelines.loader.sampling import ClipSampling
@@ -20,7 +21,6 @@ log = logging.getLogger(__name__)
 
 PREPARE_AHEAD = 4  # shards are prepared a window divided by this before they are needed
 _COLUMNS = ("key", "caption", "frames", "fps", "height", "width")
-_BATCH_ROWS = 1 << 16
 
 
 class ClipStore:
@@ -44,12 +44,11 @@ class ClipStore:
         if self._latents is not None:
             self._files.append(ShardFiles(self._latents.folder, self._latents.info["shards"], cache))
             self._latents = self._latents.reading_with(self._files[1].read)
-        self._table = self._dataset.samples.select(_COLUMNS)
-        self._rungs = self._dataset.samples["rungs"]
-        self._mask = source.selected()
+        self._table = self._dataset.rows
+        self._chosen = RowSet([source.selected()])
         self.digest = source.clips_digest
         self.captions = source.caption_choice
-        self.selected = int(self._mask.sum())
+        self.selected = len(self._chosen)
         self.left_out = len(self._dataset) - self.selected
         self.shard_ends = np.cumsum([shard["samples"] for shard in shards])
         self.window = window
@@ -73,17 +72,17 @@ class ClipStore:
         total = sum(files.bytes for files in self._files if files.remote)
         return total * min(1.0, self.window_share * (1 + 2 / PREPARE_AHEAD))
 
-    def rows(self, buckets: Sequence[Bucket], sampling: ClipSampling) -> list[npt.NDArray[np.int64]]:
-        """Rows of the clips of each bucket, ascending. Raises AnimaticError if no bucket has any."""
-        table = self._table.select(["height", "width", "frames", "fps"])
-        assigned = [np.empty(0, np.int16)]
-        for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+    def rows(self, buckets: Sequence[Bucket], sampling: ClipSampling) -> list[RowSet]:
+        """Rows of the clips of each bucket. Raises AnimaticError if no bucket has any."""
+        masks: list[list[Mask]] = [[] for _ in buckets]
+        for batch, chosen in self._batches(["height", "width", "frames", "fps"]):
             heights, widths, frames, fps = (column.to_numpy() for column in batch.columns)
-            assigned.append(
-                assign_buckets(buckets, sampling, heights=heights, widths=widths, frames=frames, fps=fps)
+            assigned = assign_buckets(
+                buckets, sampling, heights=heights, widths=widths, frames=frames, fps=fps
             )
-        numbers = np.concatenate(assigned)
-        rows = [np.flatnonzero(self._mask & (numbers == number)) for number in range(len(buckets))]
+            for number, of_bucket in enumerate(masks):
+                of_bucket.append(chosen & (assigned == number))
+        rows = [RowSet(of_bucket) for of_bucket in masks]
         self._report_short_clips(sum(map(len, rows)), min(bucket.frames for bucket in buckets))
         return rows
 
@@ -93,17 +92,16 @@ class ClipStore:
 
     def clip(self, row: int, sampling: ClipSampling) -> ClipRow:
         """The clip in ``row``, in the encoding that samples of it are taken from."""
-        clip = self._clip(row)
-        rungs = self._rungs[row].as_py()
+        clip, rungs = self._clip(row), self._dataset.rungs(row)
         # Latents have the clip's own rate.
         return on_rung(clip, rungs, sampling, any_rate=self._latents is None) if rungs else clip
 
     def clips(self, sampling: ClipSampling, order: bytes) -> Iterator[ClipRow]:
         """All clips that are long enough, of any bucket, shuffled by ``order``."""
-        shuffled = Permutation(len(self._mask), order)
+        shuffled = Permutation(self._chosen.rows, order)
         for row in (shuffled[position] for position in range(len(shuffled))):
             clip = self._clip(row)
-            if self._mask[row] and clip.frames >= sampling.frames_needed(np.array([clip.fps]))[0]:
+            if row in self._chosen and clip.frames >= sampling.frames_needed(np.array([clip.fps]))[0]:
                 yield self.clip(row, sampling)
 
     def prepare(self, shard: int) -> None:
@@ -112,13 +110,22 @@ class ClipStore:
             files.prepare(shard)
 
     def _clip(self, row: int) -> ClipRow:
-        cells = {name: self._table.column(name)[row].as_py() for name in _COLUMNS}
-        return ClipRow(row=row, **cells)
+        return ClipRow(row=row, **self._table.cells(row, _COLUMNS))
+
+    def _batches(self, columns: list[str]) -> Iterator[tuple[pa.RecordBatch, Mask]]:
+        """Some columns of all rows, and which rows are chosen, a batch at a time."""
+        start = 0
+        for batch in self._table.batches(columns):
+            yield batch, self._chosen.mask(start, start + len(batch))
+            start += len(batch)
 
     def _report_short_clips(self, usable: int, fewest_frames: int) -> None:
         """Warn of clips that are too short for all buckets; AnimaticError if that is every one."""
         if not usable:
-            longest = np.where(self._mask, self._table.column("frames").to_numpy(), 0).max(initial=0)
+            longest = max(
+                np.where(chosen, batch.column(0).to_numpy(), 0).max(initial=0)
+                for batch, chosen in self._batches(["frames"])
+            )
             raise AnimaticError(
                 f"dataset {self.url}: none of its {self.selected} clips has the {fewest_frames} frames that "
                 f"a sample needs (longest: {longest}); ingest longer clips or lower `frames`"

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from core.errors import AnimaticError
 from pipelines.loader.clip_store import PREPARE_AHEAD, ClipStore
 from pipelines.loader.keyed_random import derive_key
+from pipelines.loader.row_set import RowSet
 from pipelines.loader.sample_reader import ClipRow, SampleData
 from pipelines.loader.sampling import ClipSampling, SampleParams, draw_params
 from pipelines.loader.shuffle import GlobalOrder
@@ -42,13 +42,11 @@ class SampleStream:
     Safe to share between threads.
     """
 
-    def __init__(
-        self, store: ClipStore, sampling: ClipSampling, rows: npt.NDArray[np.int64], seed: int
-    ) -> None:
-        """``rows`` of the clips, ascending. Raises AnimaticError if latents do not fit the samples."""
+    def __init__(self, store: ClipStore, sampling: ClipSampling, rows: RowSet, seed: int) -> None:
+        """``rows`` of the clips. Raises AnimaticError if latents do not fit the samples."""
         self._store, self._sampling, self._rows, self._seed = store, sampling, rows, seed
         self._reader = store.reader(sampling)
-        shard_sizes = np.diff(np.searchsorted(rows, store.shard_ends), prepend=0)
+        shard_sizes = np.diff(rows.before(store.shard_ends), prepend=0)
         self._order = GlobalOrder(shard_sizes.tolist(), store.digest, seed, store.window)
         self._requested: set[tuple[int, int]] = set()  # (epoch, shard)
 
@@ -101,7 +99,7 @@ class SampleStream:
         yield from self._store.clips(self._sampling, derive_key("elsewhere", self._seed, epoch, key))
 
     def _clip(self, index: int) -> ClipRow:
-        return self._store.clip(int(self._rows[index]), self._sampling)
+        return self._store.clip(self._rows[index], self._sampling)
 
     def _read(
         self, clip: ClipRow, epoch: int, key: str, failures: list[Failure] | None = None

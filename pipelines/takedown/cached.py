@@ -12,6 +12,7 @@ def drop_shards(digests: Iterable[str]) -> None:
 
 
 def drop_tables(digests: Iterable[str]) -> None:
-    """Delete the converted copies of tables with these sha256, if there are any."""
+    """Delete the fetched and converted copies of tables with these sha256, if there are any."""
     for digest in digests:
-        (CacheConfig().path / "tables" / f"{digest}.arrow").unlink(missing_ok=True)
+        for suffix in (".parquet", ".arrow"):
+            (CacheConfig().path / "tables" / f"{digest}{suffix}").unlink(missing_ok=True)

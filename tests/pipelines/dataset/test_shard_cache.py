@@ -106,16 +106,18 @@ def test_a_shard_that_is_replaced_while_it_is_read_ends_the_run_with_the_cause(d
 
 def test_a_takedown_deletes_copies_in_the_cache_of_this_machine(remote, tmp_path, monkeypatch):
     monkeypatch.setenv("ANIMATIC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("pipelines.dataset.dataset.MAPPED_ROWS", 1)
+    monkeypatch.setattr("pipelines.dataset.rows.HELD_ROWS", 1)
     opened = Dataset.open(remote.url)
     files = ShardFiles(opened.folder, opened.info["shards"], CacheConfig())
     for shard in opened.info["shards"]:
         files.read(shard["name"], 0, 512)
-    old = tmp_path / "cache" / "tables" / f"{opened.info['files']['samples.parquet']}.arrow"
+    assert len(opened.samples) == len(opened)
+    digest = opened.info["files"]["samples.parquet"]
+    tables = [tmp_path / "cache" / "tables" / f"{digest}{suffix}" for suffix in (".arrow", ".parquet")]
     copies = [tmp_path / "cache" / "shards" / shard["sha256"] for shard in opened.info["shards"]]
-    assert old.exists() and all(copy.exists() for copy in copies)
+    assert all(copy.exists() for copy in (*tables, *copies))
     take_down(remote.url, ["2"], date="2026-11-26T12:00:00+00:00")
-    assert not old.exists() and [copy.exists() for copy in copies] == [True, False, True, True]
+    assert [copy.exists() for copy in (*tables, *copies)] == [False, False, True, False, True, True]
 
 
 def test_a_shard_is_read_through_once_by_all_processes_of_a_node(dataset, tmp_path, monkeypatch):

@@ -124,7 +124,7 @@ def test_a_damaged_dataset_json_is_reported_in_one_line(tmp_path: Path, content:
 def test_a_table_with_another_digest_is_refused(tmp_path: Path, monkeypatch: Any, mapped_above: int) -> None:
     samples = build(str(tmp_path)).samples
     monkeypatch.setenv("ANIMATIC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("pipelines.dataset.dataset.MAPPED_ROWS", mapped_above)
+    monkeypatch.setattr("pipelines.dataset.rows.HELD_ROWS", mapped_above)
     changed = samples.set_column(samples.schema.get_field_index("caption"), "caption", samples["key"])
     pq.write_table(changed, tmp_path / "samples.parquet")
     with pytest.raises(AnimaticError, match=r"samples.parquet cannot be read \(it is damaged: its sha256 is"):

@@ -232,7 +232,7 @@ def test_a_damaged_shard_is_an_error_and_not_an_unreadable_sample(tmp_path):
 
 def test_latents_do_not_depend_on_whether_their_table_is_mapped(dataset, made, monkeypatch):
     held = Latents.open(made[0], dataset).clip(3, [2, 5])
-    monkeypatch.setattr("pipelines.dataset.dataset.MAPPED_ROWS", 0)
+    monkeypatch.setattr("pipelines.dataset.rows.HELD_ROWS", 0)
     mapped = Latents.open(made[0], Dataset.open(dataset.url))
     assert (mapped.clip(3, [2, 5]) == held).all()
 

@@ -17,6 +17,7 @@ from pipelines.dataset.shard_cache import ShardFiles
 from pipelines.loader import ClipLoader, ClipSampling, WeightedDataset, sample_reader
 from pipelines.loader.clip_store import ClipStore
 from pipelines.loader.mixture import Mixture
+from pipelines.loader.row_set import RowSet
 from pipelines.loader.sample_reader import check_latents
 from pipelines.loader.sample_stream import SampleStream
 from pipelines.loader.sampling import draw_params
@@ -56,7 +57,7 @@ def test_shards_are_prepared_once_where_threads_cross_the_end_of_an_epoch(
     monkeypatch.setattr(ShardFiles, "prepare", lambda files, number: prepared.append(number))
     dataset = build_dataset(tmp_path / "data", [6] * 8, sizes=[1] * 8)
     store = ClipStore(WeightedDataset(dataset), 8, CacheConfig(folder=str(tmp_path / "cache")))
-    stream = SampleStream(store, SAMPLING, np.arange(8), seed=1)
+    stream = SampleStream(store, SAMPLING, RowSet([np.ones(8, np.bool_)]), seed=1)
     for last_of_epoch in (5, 13, 21):  # shards are prepared two samples ahead
         before = len(prepared)
         for position in (last_of_epoch, last_of_epoch + 1) * 3:

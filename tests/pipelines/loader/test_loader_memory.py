@@ -80,5 +80,5 @@ def test_batches_do_not_depend_on_how_the_index_is_held(tmp_path, monkeypatch):
         return [batch.keys for batch in islice(iter(loader), 4)]
 
     expected = keys()
-    monkeypatch.setattr("pipelines.dataset.dataset.MAPPED_ROWS", 0)
+    monkeypatch.setattr("pipelines.dataset.rows.HELD_ROWS", 0)
     assert keys() == expected

@@ -12,6 +12,7 @@ from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.shard_cache import ShardFiles
 from pipelines.loader import ClipLoader, ClipSampling, WeightedDataset
 from pipelines.loader.clip_store import ClipStore
+from pipelines.loader.row_set import RowSet
 from pipelines.loader.sample_stream import SampleStream
 from tests.support.coded_clips import build_dataset
 
@@ -35,7 +36,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def stream_of(dataset: Dataset, tmp_path: Path) -> SampleStream:
     store = ClipStore(WeightedDataset(dataset), WINDOW, CacheConfig(folder=str(tmp_path)))
-    return SampleStream(store, SAMPLING, np.arange(len(dataset)), seed=1)
+    return SampleStream(store, SAMPLING, RowSet([np.ones(len(dataset), np.bool_)]), seed=1)
 
 
 def test_the_shard_of_a_sample_is_prepared_a_quarter_of_a_window_before_it(
