@@ -26,10 +26,9 @@ from pipelines.video.probe import MAX_PIXELS
 from pipelines.video.records import Conversions
 from pipelines.video.settings import ClipSettings, Rung
 from pipelines.video.source_frames import SourceFrame
+from pipelines.video.stored_colours import rgb_to_stored, to_stored
 from pipelines.video.tone_map import ToneMap
 
-_STORED = "out_color_matrix=bt601:out_range=tv"
-_FORMAT = ("format=yuv420p", "setsar=1")
 _SWSCALE_WHITE = 255 << 8  # of 16-bit RGB that swscale makes from YUV
 _MAX_SIDE = 16384  # pixels, of what x264 encodes
 _MAX_SAMPLE_ASPECT = 100  # wider or taller pixels are a damaged header
@@ -165,16 +164,15 @@ class _Conversion:
     ) -> None:
         """``upright`` are the filters that turn and crop, ``further`` those of the scaled frames."""
         self._further = further
-        scale = f"scale={size[0]}:{size[1]}:{EXACT}"
-        if colour.matrix is not None:
-            scale += f":in_color_matrix={colour.matrix}"
         self._tone_map: ToneMap | None = None
         if colour.is_converted:
             white = 65535 if frame.format.is_rgb else _SWSCALE_WHITE
             self._tone_map = ToneMap(colour.transfer, colour.primaries, white)
-            chain = [*upright, f"{scale}:out_range=pc", "format=rgb48le"]
+            matrix = "" if colour.matrix is None else f":in_color_matrix={colour.matrix}"
+            scale = f"scale={size[0]}:{size[1]}:{EXACT}{matrix}:out_range=pc"
+            chain = [*upright, scale, "format=rgb48le"]
         else:
-            chain = [*upright, f"{scale}:{_STORED}", *_FORMAT, *further]
+            chain = [*upright, *to_stored(frame, size, colour), *further]
         self._scale = _graph_of_source(frame, chain)
         self._store: av.filter.Graph | None = None
 
@@ -187,7 +185,7 @@ class _Conversion:
         pixels = self._tone_map(scaled.to_ndarray(format="rgb48le"))
         mapped = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         if self._store is None:
-            self._store = filter_graph(mapped, [f"scale={EXACT}:{_STORED}", *_FORMAT, *self._further])
+            self._store = rgb_to_stored(mapped, self._further)
         self._store.vpush(mapped)
         return self._store.vpull()
 
