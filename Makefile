@@ -31,7 +31,7 @@ options-verify := +DEEP +JSON
 arguments-verify := DATA
 options-encode := PRESET BUNDLE SET +STILLS +TEXT WORKERS GPUS ADDRESS ENVIRONMENT +JSON
 arguments-encode := DATA OUT
-options-score := WEIGHTS MODEL BATCH WORKERS GPUS ADDRESS ENVIRONMENT +JSON
+options-score := METRICS WEIGHTS MODEL HEAD FRAMES BATCH WORKERS GPUS ADDRESS ENVIRONMENT +JSON
 arguments-score := DATA
 options-similar := WEIGHTS MODEL THRESHOLD FRAMES BATCH WORKERS GPUS ADDRESS ENVIRONMENT +JSON
 arguments-similar := DATA
@@ -180,9 +180,8 @@ encode: setup ## compute the latents of a dataset once: DATA=dataset OUT=latents
 	$(call need,OUT,$(ENCODE_USAGE))
 	@$(VERB) encode --to="$$OUT" $(OPTIONS) -- "$$DATA"
 
-score: setup ## similarity of images and captions: DATA=dataset WEIGHTS=open_clip.safetensors
+score: setup ## columns to select clips by: DATA=dataset [METRICS=flow,text,blur] [WEIGHTS=open_clip.safetensors]
 	$(call need,DATA,make score DATA=dataset WEIGHTS=open_clip.safetensors)
-	$(call need,WEIGHTS,make score DATA=dataset WEIGHTS=open_clip.safetensors)
 	@$(VERB) score $(OPTIONS) -- "$$DATA"
 
 similar: setup ## clips that look like an earlier one: DATA=dataset WEIGHTS=open_clip.safetensors

@@ -54,7 +54,6 @@ VERBS = {"data": "ingest", "prior": "demo", "checkpoints": "checkpoint"}  # othe
 NEEDED = {
     "encode": ["OUT"],
     "export": ["TO"],
-    "score": ["WEIGHTS"],
     "similar": ["WEIGHTS"],
     "sign": ["KEY"],
     "verify-signature": ["KEY"],

@@ -54,6 +54,20 @@ _Assignments = Annotated[
 _Stills = Annotated[
     bool, typer.Option("--stills", help="Only the stored images, which is all that stage 1 needs.")
 ]
+_Weights = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_source,
+        metavar="PATH",
+        help="open_clip weights of the model, for clip and aesthetic: .safetensors, .bin or .pt.",
+    ),
+]
+_Head = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_source, metavar="PATH", help="Head over the model's embeddings, for aesthetic."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -110,27 +124,37 @@ def encode(
 def score(
     context: typer.Context,
     dataset: Annotated[str, typer.Argument(help="Dataset folder or URL, made by `animatic ingest`.")],
-    weights: Annotated[
-        Path,
-        typer.Option(
-            parser=local_source,
-            metavar="PATH",
-            help="open_clip weights of the model: .safetensors, .bin or .pt.",
-        ),
-    ],
+    metrics: Annotated[
+        str, typer.Option(metavar="NAME,…", help="What to measure: clip, aesthetic, flow, text, blur.")
+    ] = "clip",
+    weights: _Weights = None,
     model: Annotated[str, typer.Option(help="open_clip's name of the model.")] = "ViT-H-14",
-    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 64,
+    head: _Head = None,
+    frames: Annotated[
+        int, typer.Option(min=1, max=64, help="Of each clip, for aesthetic and blur, evenly drawn.")
+    ] = 4,
+    batch: Annotated[int, typer.Option(min=1, help="Samples at a time.")] = 64,
     workers: Workers = None,
     gpus: Gpus = None,
     address: Address = None,
     environment: Environment = Packages.AUTO,
     as_json: AsJson = False,
 ) -> None:
-    """Score how well image and caption of every sample agree (CLIP), to select by in training."""
+    """Measure every sample, to select by in training: caption, looks, motion, text, blur."""
     check_workers(context, workers)
     from orchestration.workflows import score as workflow
 
-    options = workflow.ScoreOptions(dataset, weights, model, batch, workers=workers, gpus=gpus)
+    options = workflow.ScoreOptions(
+        dataset=dataset,
+        weights=weights,
+        model=model,
+        metrics=tuple(name.strip() for name in metrics.split(",") if name.strip()),
+        head=head,
+        frames=frames,
+        batch=batch,
+        workers=workers,
+        gpus=gpus,
+    )
     cluster = Cluster(address, environment, as_json)
     if submitted(context, cluster, partial(_score_job, options)):
         return

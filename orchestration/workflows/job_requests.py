@@ -145,11 +145,18 @@ def encode_job(options: EncodeOptions, workspace: Workspace, cluster: Resources)
 
 
 def score_job(options: ScoreOptions, workspace: Workspace) -> JobRequest:
-    """Score image and caption of every sample."""
+    """Score the samples of a dataset."""
     return JobRequest(
         verb="score",
         subject=_short(options.dataset),
-        options=_options(weights=_path(options.weights), model=options.model, batch=options.batch),
+        options=_options(
+            metrics=",".join(options.metrics),
+            weights=_path(options.weights),
+            model=options.model,
+            head=_path(options.head),
+            frames=options.frames,
+            batch=options.batch,
+        ),
         processes=_options(workers=options.workers, gpus=options.gpus),
         arguments=(absolute(options.dataset),),
         runs=_runs(workspace),

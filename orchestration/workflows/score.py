@@ -1,4 +1,4 @@
-"""Score how well image and caption of every sample agree."""
+"""Score the samples of a dataset."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from pipelines.score import score as run
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """``weights`` and ``model``: a CLIP model of open_clip; ``batch``: images at a time; ``workers``: Ray
+    """``metrics``: their names; ``weights`` and ``model``: a CLIP model of open_clip, for those that need it;
+    ``head``: of aesthetic ratings; ``frames`` of each clip; ``batch``: samples at a time; ``workers``: Ray
     actors, one for each GPU or core if None, 0 for none; ``gpus``: as many actors with one each."""
 
     dataset: str
-    weights: Path
+    weights: Path | None = None
     model: str = "ViT-H-14"
+    metrics: tuple[str, ...] = ("clip",)
+    head: Path | None = None
+    frames: int = 4
     batch: int = 64
     workers: int | None = None
     gpus: int | None = None
@@ -33,9 +37,15 @@ def prepare_score(options: ScoreOptions) -> ScoreConfig:
     Raises:
         AnimaticError: a value does not fit.
     """
+    weights = options.weights
     values = {
         "dataset": options.dataset,
-        "encoders": EncoderConfig(kind="open_clip", model=options.model, path=str(options.weights)),
+        "metrics": options.metrics,
+        "encoders": EncoderConfig(kind="open_clip", model=options.model, path=str(weights))
+        if weights
+        else None,
+        "head": str(options.head) if options.head else None,
+        "frames": options.frames,
         "batch": options.batch,
         **actor_settings(options.workers, options.gpus, options.address),
     }
@@ -46,6 +56,6 @@ def score(config: ScoreConfig, on_progress: Callable[[int, int], None]) -> Score
     """Score what is missing; ``on_progress`` gets (samples done, samples).
 
     Raises:
-        AnimaticError: the dataset or the weights cannot be read.
+        AnimaticError: the dataset or weights cannot be read.
     """
     return run(config, on_progress)

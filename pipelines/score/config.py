@@ -7,16 +7,20 @@ from pydantic import Field, field_validator, model_validator
 from models.architecture import EncoderConfig
 from pipelines.cluster.shard_jobs import ShardJob
 
-MetricName = Literal["clip"]
+MetricName = Literal["clip", "aesthetic", "flow", "text", "blur"]
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
-_WITH_CLIP = ("clip",)
+_WITH_CLIP = ("clip", "aesthetic")
 
 
 class ScoreConfig(ShardJob):
     """What is scored, and by what."""
 
     metrics: tuple[MetricName, ...] = Field(("clip",), description="what is measured; each has a column")
-    encoders: EncoderConfig | None = Field(None, description="the CLIP model, for `clip`")
+    encoders: EncoderConfig | None = Field(None, description="the CLIP model, for `clip` and `aesthetic`")
+    head: str | None = Field(None, description="file of the head over its embeddings, for `aesthetic`")
+    frames: int = Field(
+        4, ge=1, le=64, description="of each clip, evenly drawn, that `aesthetic` and `blur` look at"
+    )
     batch: int = Field(64, ge=1, description="samples at a time")
 
     @field_validator("metrics")
@@ -31,5 +35,9 @@ class ScoreConfig(ShardJob):
     def _models_are_given(self) -> Self:
         needing = [name for name in self.metrics if name in _WITH_CLIP]
         if needing and self.encoders is None:
-            raise ValueError(f"{' and '.join(needing)} need the weights of a CLIP model: give --weights")
+            raise ValueError(
+                f"weights of a CLIP model are missing, for {' and '.join(needing)}: give --weights"
+            )
+        if "aesthetic" in self.metrics and self.head is None:
+            raise ValueError("a head over CLIP's embeddings is missing, for aesthetic: give --head")
         return self

@@ -55,7 +55,7 @@ def score(config: ScoreConfig, progress: Progress = lambda done, total: None) ->
     or if a metric has no value for any sample.
     """
     started = time.monotonic()
-    config = with_absolute_paths(config, "dataset", *(("encoders.path",) if config.encoders else ()))
+    config = with_absolute_paths(config, "dataset", "head", "encoders.path")
     dataset = Dataset.open(config.dataset)
     wanted = _columns(config, dataset)
     columns = [column for of_metric in wanted.values() for column in of_metric]
@@ -108,7 +108,7 @@ def _figures_of(dataset: Dataset, name: str, values: pa.ChunkedArray) -> ColumnF
     if not len(known):
         raise AnimaticError(
             f"not one of the {len(dataset)} samples of {dataset.folder} has a value for {name}: they "
-            "cannot be decoded, or are too short"
+            "cannot be decoded, are too short or show nothing"
         )
     least, median, most = (float(np.quantile(known, q)) for q in (0, 0.5, 1))
     return ColumnFigures(len(values) - len(known), least, median, most)

@@ -24,6 +24,11 @@ HASH_FRAMES = 4
 MAX_THUMBS = 64
 
 
+def scored_frames(frames: int, fps: float) -> range:
+    """Numbers of the frames of a clip that are scored."""
+    return range(0, frames, max(1, round(fps / SCORE_HZ)))
+
+
 class Scores:
     """Scores of one clip.
 

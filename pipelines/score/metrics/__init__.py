@@ -1,12 +1,16 @@
 """Metrics of samples, one a module."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipelines.score.config import MetricName, ScoreConfig
+from pipelines.score.metrics.aesthetic import Aesthetic
+from pipelines.score.metrics.blur import Blur
 from pipelines.score.metrics.clip import ClipSimilarity
 from pipelines.score.metrics.clip_model import ClipModel
+from pipelines.score.metrics.flow import Flow
 from pipelines.score.metrics.metric import Metric
+from pipelines.score.metrics.text import ScreenText
 
 __all__ = ["build_metrics"]
 
@@ -14,5 +18,11 @@ __all__ = ["build_metrics"]
 def build_metrics(config: ScoreConfig, names: Sequence[MetricName]) -> dict[MetricName, Metric[Any]]:
     """The metrics of these names."""
     model = ClipModel(config.encoders, config.device)
-    metrics: dict[MetricName, Metric[Any]] = {"clip": ClipSimilarity(model)}
-    return {name: metrics[name] for name in names}
+    built: dict[MetricName, Callable[[], Metric[Any]]] = {
+        "clip": lambda: ClipSimilarity(model),
+        "aesthetic": lambda: Aesthetic(model, str(config.head), config.frames),
+        "flow": lambda: Flow(config.device),
+        "text": ScreenText,
+        "blur": lambda: Blur(config.frames),
+    }
+    return {name: built[name]() for name in names}

@@ -37,6 +37,11 @@ class ClipModel:
         """Of the square images that it takes, in pixels."""
         return self.encoders.image_size
 
+    @property
+    def width(self) -> int:
+        """Of the embeddings."""
+        return int(self.encoders.clip.text_projection.shape[-1])
+
     @torch.no_grad()
     def image_features(self, images: list[Frames]) -> torch.Tensor:
         """Images [side, side, 3] → embeddings of length 1, (images width)."""

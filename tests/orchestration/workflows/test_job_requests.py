@@ -152,7 +152,8 @@ def test_data_verbs_name_absolute_paths_and_urls_as_they_are(here: Path) -> None
         f"retry --class=fetch_timeout --class=x -- {here}/d",
         f"encode --to={here}/l --preset=256 --stills --precision=float32 --workers=3 -- {here}/d",
         f"encode --to={here}/l --preset=256 --precision=float32 --gpus=8 -- {here}/d",
-        f"score --weights={here}/w.pt --model=ViT-H-14 --batch=64 --gpus=8 -- {here}/d",
+        f"score --metrics=clip --weights={here}/w.pt --model=ViT-H-14 --frames=4 --batch=64 --gpus=8 "
+        f"-- {here}/d",
         f"evaluate --bundle={here}/bundle --steps=2 --seed=0 --extractor=i3d={here}/a.pt@1f "
         f"--extractor=clip=/c -- {here}/d",
         f"evaluate --bundle=1a2b3c --seed=0 --gpus=8 -- {here}/d",
