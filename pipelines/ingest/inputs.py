@@ -40,7 +40,7 @@ NON_IDENTITY_FIELDS = frozenset(
     }
 )
 # What changes units through their rows alone: units whose rows stay the same stay the same.
-OF_ROWS = frozenset({"source_sha256", "columns", "csv", "where"})
+OF_ROWS = frozenset({"source_sha256", "columns", "csv", "folder", "where"})
 # What ingest.json and dataset.json record, and so a dataset's digest.
 RECORDED = IdentityFormat(ORIGINAL_FIELDS, NON_IDENTITY_FIELDS)
 # What a unit's manifest records by digest: how its rows are read, and settings that are not at their default.

@@ -20,7 +20,7 @@ from pipelines.ingest.changes import apply_changes, units_of
 from pipelines.ingest.inputs import IngestInputs
 from pipelines.ingest.needs import check_videos, needs_of
 from pipelines.ingest.progress import Progress, Tally
-from pipelines.ingest.table import table_of
+from pipelines.ingest.table import table_of, with_own_videos
 from pipelines.ingest.taken_down import without_taken_down
 from pipelines.ingest.timings import timings_of
 from pipelines.ingest.unit import IngestConfig, make_unit
@@ -64,6 +64,7 @@ def ingest(
     access = config.fetch.access()
     check_videos(config.videos)
     table = table_of(config)
+    config = with_own_videos(config, table)
     folder = Folder(config.output)
     recorded = IngestInputs.recorded(folder)
     if recorded is not None and recorded.are_unchanged(config, table) and folder.exists(DATASET):

@@ -8,7 +8,7 @@ from core.storage import Folder
 from core.urls import resolve
 from pipelines.ingest.inputs import INGEST, IngestInputs, recorded_config
 from pipelines.ingest.table import table_of
-from pipelines.sources import SourceTable, find_files
+from pipelines.sources import SourceTable, find_source
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class RecordedTable:
 
     def check_exists(self) -> None:
         """Raise AnimaticError if no file of the table is left, or its store does not answer."""
-        find_files(self.url)
+        find_source(self.url)
 
     def looks_unchanged(self) -> bool:
         """Whether sizes and time stamps (or ETags) of its files are the recorded ones; reads their beginning.

@@ -17,7 +17,7 @@ from pipelines.dataset.samples import Sample, StoredSample
 from pipelines.dataset.units import opened_shard, read_unit, unit_name
 from pipelines.fetch import WebAccess
 from pipelines.ingest.samples import SampleSettings, samples_of
-from pipelines.sources import LAYOUTS, ColumnNames, CsvSettings, SourceRow, named_layout
+from pipelines.sources import LAYOUTS, ColumnNames, CsvSettings, FolderSettings, SourceRow, named_layout
 
 
 class IngestConfig(SampleSettings):
@@ -27,7 +27,8 @@ class IngestConfig(SampleSettings):
     may_have_credentials: ClassVar[frozenset[str]] = frozenset({"source", "videos"})
 
     source: str = Field(
-        description="the table: a CSV, JSON, JSONL or Parquet file, a glob or folder of such files, or a URL"
+        description="the table: a CSV, JSON, JSONL or Parquet file, a glob or folder of such files; or a "
+        "folder or archives (.tar, .zip) of videos; a path or URL"
     )
     output: str = Field(description="folder or fsspec URL for the dataset")
     layout: str = Field(
@@ -37,6 +38,7 @@ class IngestConfig(SampleSettings):
     )
     columns: ColumnNames = ColumnNames()
     csv: CsvSettings = CsvSettings()
+    folder: FolderSettings = FolderSettings()
     where: str | None = Field(
         None,
         description="rows to take, as in dynamic_confidence > 0.5; the others are counted as filtered; "

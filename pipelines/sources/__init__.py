@@ -1,9 +1,10 @@
 """Tables of videos and captions → rows of text; videos are not opened here."""
 
 from pipelines.sources.csv_settings import CsvSettings
-from pipelines.sources.files import find_files
+from pipelines.sources.find import find_source
 from pipelines.sources.formats import FileFormat
 from pipelines.sources.layouts import LAYOUTS, named_layout
+from pipelines.sources.listings import FolderSettings
 from pipelines.sources.member_address import MemberAddress
 from pipelines.sources.row import TABLE_REASONS, ColumnNames, SourceRow
 from pipelines.sources.row_filter import parse_row_filter
@@ -15,10 +16,11 @@ __all__ = [
     "ColumnNames",
     "CsvSettings",
     "FileFormat",
+    "FolderSettings",
     "MemberAddress",
     "SourceRow",
     "SourceTable",
-    "find_files",
+    "find_source",
     "named_layout",
     "parse_row_filter",
 ]

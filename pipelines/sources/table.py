@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -11,11 +12,13 @@ from pydantic import JsonValue
 
 from core.canonical_json import digest_of
 from core.errors import AnimaticError
-from core.urls import scheme_of
+from core.urls import scheme_of, without_credentials
 from pipelines.sources.csv_settings import CsvSettings
-from pipelines.sources.files import SourceFile, find_files
+from pipelines.sources.files import SourceFile
+from pipelines.sources.find import find_source
 from pipelines.sources.formats import FileFormat, format_of
 from pipelines.sources.layouts import fitting_layout
+from pipelines.sources.listings import FolderSettings, Listing, ListingReader
 from pipelines.sources.lists import captions_by_span, is_caption
 from pipelines.sources.readers import Line, Reader, open_reader, read_cells, read_columns, read_lines
 from pipelines.sources.readers.lines import escaped, is_storable
@@ -47,6 +50,8 @@ class TableScan:
 class SourceTable:
     """A table with WebVid's columns: videoid, contentUrl, duration, page_dir, name; more are allowed.
 
+    A folder or archive of videos is one, whose rows are made from the names in it.
+
     Rows are streamed: memory grows by 8 bytes per row and by the ids that occur more than once, with their
     captions.
     """
@@ -60,17 +65,19 @@ class SourceTable:
         *,
         has_videos: bool = False,
         require_caption: bool = True,
+        folder: FolderSettings | None = None,
     ) -> None:
         """Open a source.
 
         Args:
             url: a CSV, JSON, JSONL or Parquet file, a glob, or a folder of such files, local or an fsspec
-                URL, plain or compressed.
+                URL, plain or compressed; or a folder of videos, or archives of them.
             columns: the table's names for WebVid's columns.
             where: a filter of rows, see :func:`pipelines.sources.row_filter.parse_row_filter`.
             csv: how CSV files are written; None: found from their first lines.
             has_videos: whether a folder of videos is given, in which an id alone names a file.
             require_caption: whether a row without a caption is rejected, and the column of captions needed.
+            folder: which captions videos without a table have.
 
         Raises AnimaticError if the source cannot be read, lacks a column, or the filter cannot be used.
         """
@@ -78,13 +85,14 @@ class SourceTable:
         self.names = columns
         self._csv = csv or CsvSettings()
         self._has_videos, self._require_caption = has_videos, require_caption
-        self.files = find_files(url)
+        found = find_source(url, folder)
+        self.files, self.videos, self._notices = found.files, found.videos, found.notices
         self._readers: dict[str, Reader] = {}
         first = self.files[0]
         self.columns = read_columns(first, self._reader(first))
         self._check_columns(self.columns, first.path)
         # JSON objects may have keys that the first one lacks; the other formats declare their columns.
-        known = None if first.kind in ("json", "jsonl") else self.columns
+        known = self.columns if first.kind in ("csv", "tsv", "parquet") else None
         self._no_caption = "no_caption" if require_caption else None
         self._where = parse_row_filter(where, known) if where else None
         self._scan: TableScan | None = None
@@ -93,8 +101,13 @@ class SourceTable:
     def notices(self) -> list[str]:
         """What was found out about the formats of the files read so far, a line for each."""
         read = [file for file in self.files if file.path in self._readers]
-        found = {file.name: self._readers[file.path].notice for file in read}
-        return [f"{name} is read with {notice}" for name, notice in found.items() if notice]
+        stated = {file.name: self._readers[file.path].notice for file in read}
+        lines = [f"{name} is read with {notice}" for name, notice in stated.items() if notice]
+        listings = [file for file in self.files if isinstance(file, Listing)]
+        counts = sum((file.counts for file in listings), Counter[str]())
+        found = ", ".join(f"{count} {what}" for what, count in counts.items())
+        what = f"{len(listings)} archives have" if len(listings) > 1 else f"{self.files[0].path} has"
+        return [*self._notices, *lines, *([f"{what} {found}"] if found else [])]
 
     @property
     def formats(self) -> list[FileFormat]:
@@ -140,6 +153,11 @@ class SourceTable:
                 digests.append([file.name, file.sha256() if file.kind == "parquet" else digest.hexdigest()])
             if is_template(self.names.contentUrl):
                 schemes |= _schemes({self.names.contentUrl.partition("://")[0]})
+            if not rows and self.videos is not None:
+                raise AnimaticError(
+                    f"{without_credentials(self.url)} has no video: no name in it ends in .mp4, .webm, .avi "
+                    "or as another kind of video"
+                )
             whole = digests[0][1] if len(digests) == 1 else digest_of(digests)
             self._scan = TableScan(rows, whole, _repeated(hashes), frozenset(schemes))
         return self._scan
@@ -209,7 +227,10 @@ class SourceTable:
         if file.path not in self._readers:
             names = self.names
             needed = (names.videoid, names.name) if self._require_caption else (names.videoid,)
-            self._readers[file.path] = open_reader(file, self._csv, names, needed)
+            if isinstance(file, Listing):
+                self._readers[file.path] = ListingReader()
+            else:
+                self._readers[file.path] = open_reader(file, self._csv, names, needed)
         return self._readers[file.path]
 
     def _check_columns(self, columns: list[str], path: str) -> None:
