@@ -31,7 +31,7 @@ class SampleSettings(ClipSettings):
     require_caption: bool = Field(
         True,
         description="reject rows and clips without a caption; false: they become samples with an empty one, "
-        "which animatic caption can fill",
+        "to be filled later",
     )
     filters: FilterConfig = FilterConfig()
     fetch: FetchPolicy = FetchPolicy()

@@ -1,0 +1,76 @@
+"""Folders and archives of videos → samples."""
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import AnimaticError
+from core.storage import Folder
+from pipelines.dataset import Dataset
+from pipelines.dataset.commit import commit_dataset
+from pipelines.ingest.inputs import IngestInputs
+from pipelines.ingest.table import table_of, with_own_videos
+from pipelines.ingest.unit import IngestConfig, make_unit
+from pipelines.sources import FolderSettings
+from tests.support.archives import write_tar, write_zip
+from tests.support.footage import write_coded
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A video of 20 frames."""
+    return write_coded(tmp_path_factory.mktemp("video") / "v.mp4", range(20)).read_bytes()
+
+
+def make_here(source: Path, output: Path, **settings: object) -> Dataset:
+    """The dataset of one unit that ``ingest`` makes, in this process alone."""
+    values = {"source": str(source), "output": str(output), "short_side": 64, **settings}
+    config = IngestConfig(**values)
+    table = table_of(config)
+    config = with_own_videos(config, table)
+    IngestInputs.of(config, table).write(Folder(output))
+    make_unit(config, 0, list(table.rows()), {})
+    commit_dataset(Folder(output), {"test": "listings"}, 1, table.count())
+    return Dataset.open(str(output))
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "tar.gz", "zip", "deflated"])
+def test_videos_of_folders_and_archives_become_samples_with_their_captions(
+    tmp_path: Path, video: bytes, kind: str
+) -> None:
+    members = {
+        "chess/a.mp4": video,
+        "b.mp4": video,
+        "b.txt": b"a cat",
+        "bad.mp4": b"no video",
+        "bad.txt": b"x",
+    }
+    source = tmp_path / "source"
+    if kind == "folder":
+        for name, content in members.items():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes(content)
+    elif kind.startswith("tar"):
+        source = write_tar(tmp_path / f"s.{kind}", members, "w:gz" if kind == "tar.gz" else "w")
+    else:
+        source = write_zip(tmp_path / "s.zip", members, 8 if kind == "deflated" else 0)
+    dataset = make_here(source, tmp_path / "data")
+    assert sorted(dataset.samples.column("caption").to_pylist()) == ["a cat", "chess"]
+    assert dataset.info["counts"]["reasons"] == {"undecodable": 1}
+    inputs = IngestInputs.recorded(Folder(tmp_path / "data"))
+    assert inputs is not None
+    assert inputs.videos == ("../source" if kind == "folder" else "..")
+
+
+def test_videos_without_captions_become_samples_where_none_is_required(tmp_path: Path, video: bytes) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/a.mp4").write_bytes(video)
+    none = FolderSettings(captions="none")
+    dataset = make_here(tmp_path / "source", tmp_path / "data", folder=none, require_caption=False)
+    assert dataset.samples.column("caption").to_pylist() == [""]
+
+
+def test_a_folder_of_videos_beside_videos_of_the_source_is_an_error(tmp_path: Path, video: bytes) -> None:
+    (tmp_path / "a.mp4").write_bytes(video)
+    with pytest.raises(AnimaticError, match="leave out the folder of videos"):
+        make_here(tmp_path, tmp_path / "data", videos=str(tmp_path / "others"))
