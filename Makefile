@@ -21,7 +21,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 # The options of each target's verb: + is a flag, : a flag that the user may also switch off. A test compares them with the command.
 # Arguments without a name, and what a recipe passes in a way of its own, are in `arguments-TARGET`.
-options-data := VIDEOS OUT WHERE LAYOUT +REPLACE PRESET SEED WORKERS ADDRESS ENVIRONMENT METRICS_PORT :TRACK MLFLOW_URI SET +JSON
+options-data := VIDEOS OUT WHERE LAYOUT +REPLACE +DRY_RUN +PROBE PRESET SEED WORKERS ADDRESS ENVIRONMENT METRICS_PORT :TRACK MLFLOW_URI SET +JSON
 arguments-data := DATA
 options-dataset := OUT INTO BY WHERE KEYS MIN MAX COUNT SEED RENAME SHARD_ROWS SHARD_MB WORKERS ADDRESS ENVIRONMENT +JSON
 arguments-dataset := ACTION DATA WITH

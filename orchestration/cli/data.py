@@ -26,6 +26,7 @@ from orchestration.cli.common import (
     refuse,
     short,
 )
+from orchestration.cli.ingest_preview import preview_ingest
 from orchestration.cli.submission import Cluster, Environment, Packages, submitted
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
@@ -70,6 +71,12 @@ _Layout = Annotated[
     ),
 ]
 _Replace = Annotated[bool, typer.Option("--replace", help="Rebuild what a changed table or setting affects.")]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what the table was understood as; change nothing.")
+]
+_Probe = Annotated[
+    bool, typer.Option("--probe", help="With --dry-run, read the first bytes of ten rows' videos.")
+]
 _Preset = Annotated[str | None, typer.Option(help="Size the clips for this preset's resolution and length.")]
 
 
@@ -95,9 +102,15 @@ def ingest(
     track: Track = True,
     mlflow_uri: MlflowUri = None,
     assignments: Assignments = None,
+    dry_run: _DryRun = False,
+    probe: _Probe = False,
     as_json: AsJson = False,
 ) -> None:
     """Turn a table of videos into shards; an interrupted job continues where it stopped."""
+    if dry_run:
+        refuse(given(context, "address", "metrics_port", "mlflow_uri", "replace"), "with --dry-run")
+    else:
+        refuse(given(context, "probe"), "without --dry-run")
     _check_tracking(context, track)
     from orchestration.monitoring import MonitoringOptions
     from orchestration.workflows import ingest as workflow
@@ -116,6 +129,9 @@ def ingest(
         sets=tuple(assignments or ()),
         replace=replace,
     )
+    if dry_run:
+        preview_ingest(workflow.prepare_ingest(options, workspace), probe, as_json)
+        return
     monitoring = MonitoringOptions(metrics_port, track, mlflow_uri)
     cluster = Cluster(address, environment, as_json)
     if submitted(context, cluster, partial(_ingest_job, options, monitoring)):

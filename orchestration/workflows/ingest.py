@@ -10,7 +10,7 @@ from core.config.validation import configure
 from core.errors import AnimaticError
 from orchestration.monitoring import IngestJob, IngestObserver, MonitoringOptions, observe_ingest
 from orchestration.workspace import Workspace
-from pipelines.ingest import IngestConfig, IngestReport
+from pipelines.ingest import IngestConfig, IngestReport, Preview, preview
 from pipelines.ingest import ingest as run_ingest
 from pipelines.ingest import retry as run_retry
 from training.config import resolve
@@ -114,6 +114,16 @@ def ingest(
     with observe_ingest(job, monitoring, workspace, on_progress, on_message) as notify:
         report = run_ingest(config, notify, replace=request.replace, on_warning=on_message)
     return IngestResult(config.output, report)
+
+
+def preview_ingest(request: IngestRequest, probes: bool, on_rows: Callable[[int, int], None]) -> Preview:
+    """What the ingest would do; nothing is changed. ``probes``: read the first bytes of the videos of the
+    displayed rows.
+
+    Raises:
+        AnimaticError: the source cannot be read, or the output contains something else.
+    """
+    return preview(request.config, probes=probes, on_rows=on_rows)
 
 
 def prepare_retry(options: RetryOptions, workspace: Workspace) -> RetryRequest:

@@ -3,7 +3,9 @@
 from pipelines.fetch.access import WebAccess
 from pipelines.fetch.download import Fetched
 from pipelines.fetch.fetcher import Fetcher
+from pipelines.fetch.first_bytes import Probe, probe
 from pipelines.fetch.host_limits import HostLimits, Permission
+from pipelines.fetch.known import check_location
 from pipelines.fetch.policy import FetchPolicy
 from pipelines.fetch.prefetch import fetched_ahead
 from pipelines.fetch.stores import what_is_missing
@@ -14,7 +16,10 @@ __all__ = [
     "Fetcher",
     "HostLimits",
     "Permission",
+    "Probe",
     "WebAccess",
+    "check_location",
     "fetched_ahead",
+    "probe",
     "what_is_missing",
 ]

@@ -97,19 +97,10 @@ class Web:
 
         Behind a proxy, names are resolved by the proxy, which has to restrict them itself.
         """
-        try:
-            parsed = URL(url)
-        except ValueError as error:
-            raise RejectedError("fetch_refused", "not a valid address") from error
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise RejectedError("fetch_refused", f"not an http address: {without_credentials(url)[:200]}")
-        with contextlib.suppress(ValueError):
-            check_public(str(ipaddress.ip_address(parsed.host)), allow_private=self._allow_private)
-        if not self._allow_private and (parsed.host == "localhost" or parsed.host.endswith(".localhost")):
-            raise RejectedError("fetch_refused", "the address is not public")
-        if urllib.request.proxy_bypass(parsed.host):
+        scheme, host = check_web_address(url, allow_private=self._allow_private)
+        if urllib.request.proxy_bypass(host):
             return None
-        return urllib.request.getproxies().get(parsed.scheme)
+        return urllib.request.getproxies().get(scheme)
 
     def _session(self, direct: bool) -> aiohttp.ClientSession:
         if direct not in self._sessions:
@@ -120,6 +111,24 @@ class Web:
             )
             self._sessions[direct] = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         return self._sessions[direct]
+
+
+def check_web_address(url: str, *, allow_private: bool) -> tuple[str, str]:
+    """Check what can be known of an address before its name is resolved; returns its scheme and host.
+
+    Raises RejectedError (fetch_refused).
+    """
+    try:
+        parsed = URL(url)
+    except ValueError as error:
+        raise RejectedError("fetch_refused", "not a valid address") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise RejectedError("fetch_refused", f"not an http address: {without_credentials(url)[:200]}")
+    with contextlib.suppress(ValueError):
+        check_public(str(ipaddress.ip_address(parsed.host)), allow_private=allow_private)
+    if not allow_private and (parsed.host == "localhost" or parsed.host.endswith(".localhost")):
+        raise RejectedError("fetch_refused", "the address is not public")
+    return parsed.scheme, parsed.host
 
 
 def _target(response: aiohttp.ClientResponse) -> str:

@@ -5,6 +5,7 @@ commits. Only rows and counts pass through Ray. A second run makes only the unit
 package is entered through the names below, and ``timings`` for the rates of the work.
 """
 
+from pipelines.ingest.dry_run import Preview, preview
 from pipelines.ingest.job import IngestReport, ingest
 from pipelines.ingest.progress import IngestProgress
 from pipelines.ingest.retry_rejected import retry
@@ -15,8 +16,10 @@ __all__ = [
     "IngestConfig",
     "IngestProgress",
     "IngestReport",
+    "Preview",
     "RecordedTable",
     "ingest",
+    "preview",
     "recorded_table",
     "retry",
 ]
