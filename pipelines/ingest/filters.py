@@ -46,6 +46,12 @@ class FilterConfig(Section):
         le=1,
         description="largest share of frames that look interlaced without being declared so, 0 to 1 (combed)",
     )
+    max_bars: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="largest share of the source's picture that dark borders take up, 0 to 1 (bars)",
+    )
     duplicate_distance: int | None = Field(
         None,
         ge=0,
@@ -70,6 +76,7 @@ class FilterConfig(Section):
             (scores["aspect"], self.min_aspect, "too_narrow", self.max_aspect, "too_wide"),
             (scores["text"], None, "", self.max_text, "overlaid_text"),
             (scores.get("combing", 0.0), None, "", self.max_combing, "combed"),
+            (scores.get("bars", 0.0), None, "", self.max_bars, "bars"),
         )
         for value, low, below, high, above in limits:
             if low is not None and value < low:

@@ -48,6 +48,7 @@ class SampleSettings(ClipSettings):
         """The part that the decoding process needs."""
         values = {name: getattr(self, name) for name in ClipSettings.model_fields}
         values["measure_combing"] |= self.filters.max_combing is not None
+        values["measure_bars"] |= self.filters.max_bars is not None
         return ClipSettings(**values)
 
 

@@ -37,7 +37,7 @@ class ClipWriter:
         self._ladder: LadderWriter | None = None
         self._drawn: list[tuple[int, av.VideoFrame]] = []
         self._conversions: Conversions = {}
-        self._combed = 0
+        self._combed, self._bars = 0, 0.0
 
     @property
     def seconds(self) -> float:
@@ -49,6 +49,7 @@ class ClipWriter:
         frame = picture.frame
         self._conversions.update(picture.conversions)
         self._combed += bool(picture.combed)
+        self._bars = max(self._bars, picture.bars or 0.0)
         self._maybe_draw(frame)
         if self._scores.wants_next():
             plane = frame.planes[0]
@@ -89,6 +90,8 @@ class ClipWriter:
         }
         if self._settings.measure_combing:
             record["scores"]["combing"] = round(self._combed / self.frames, 4)
+        if self._settings.measure_bars:
+            record["scores"]["bars"] = round(self._bars, 4)
         if self._conversions:
             record["conversions"] = self._conversions
         if self._settings.watermark is not None:

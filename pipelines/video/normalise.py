@@ -10,12 +10,15 @@ from fractions import Fraction
 from pathlib import Path
 
 from core.errors import RejectedError
+from pipelines.video.bars import BarsBySize, find_bars
+from pipelines.video.containers import rejecting
 from pipelines.video.cutter import Cutter, SpanCutter, TimeSpan
 from pipelines.video.fields import deinterlaced, with_combs
 from pipelines.video.records import ClipRecord
 from pipelines.video.scale import Picture, Scaler, scene_score
 from pipelines.video.settings import ClipSettings
 from pipelines.video.source_frames import Source, SourceFrame, read_source
+from pipelines.video.spread_frames import spread_frames
 
 _RATE_DENOMINATOR = 1001
 _STEP_SECONDS = 60  # of video, between two reports of progress
@@ -36,6 +39,7 @@ def normalise(
     OSError or av.error.FFmpegError if writing failed.
     """
     source = read_source(path)
+    bars = _bars(path, source, settings, progress)
     if settings.fps is not None:
         fps = Fraction(settings.fps).limit_denominator(_RATE_DENOMINATOR)
     else:
@@ -44,7 +48,7 @@ def normalise(
     if spans:
         cutter = SpanCutter(out, key, fps, settings, spans)
     last: Picture | None = None
-    for picture in _scaled_pictures(path, source, fps, settings):
+    for picture in _scaled_pictures(path, source, fps, settings, bars):
         if last is not None and picture is not last and _is_cut(picture, last, settings):
             cutter.end_scene()
         last = picture
@@ -66,9 +70,24 @@ def _is_cut(picture: Picture, last: Picture, settings: ClipSettings) -> bool:
     return resized or (threshold is not None and scene_score(picture) >= threshold)
 
 
-def _scaled_pictures(path: Path, source: Source, fps: Fraction, settings: ClipSettings) -> Iterator[Picture]:
+def _bars(path: Path, source: Source, settings: ClipSettings, progress: Callable[[], None]) -> BarsBySize:
+    """The bars of the video, none unless the settings need them. Raises RejectedError (bars)."""
+    if settings.bars == "keep" and not settings.measure_bars:
+        return {}
+    with rejecting(path, "corrupt"):
+        found = find_bars(spread_frames(path, source.info, progress))
+    for (width, height), bars in found.items():
+        if bars and settings.bars == "reject":
+            detail = f"left {bars.left}, top {bars.top}, right {bars.right}, bottom {bars.bottom}"
+            raise RejectedError("bars", f"{detail} of {width}x{height} pixels")
+    return found
+
+
+def _scaled_pictures(
+    path: Path, source: Source, fps: Fraction, settings: ClipSettings, bars: BarsBySize
+) -> Iterator[Picture]:
     """Upright pictures at a constant rate and their final size; the same object while a frame is held."""
-    scaler = Scaler(path, settings)
+    scaler = Scaler(path, settings, bars)
     frames = _progressive(path, source.frames, settings)
     if settings.measure_combing:
         frames = with_combs(path, frames)

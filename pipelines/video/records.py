@@ -11,7 +11,8 @@ from typing_extensions import TypedDict
 class ClipScores(TypedDict):
     """What filters judge a clip by: see :class:`pipelines.video.scores.Scores`, and width / height.
 
-    ``combing``, if it was measured, is the share of frames that look interlaced.
+    ``combing``, if it was measured, is the share of frames that look interlaced, ``bars`` the share of the
+    source's picture that bars take up.
     """
 
     motion: float
@@ -19,6 +20,7 @@ class ClipScores(TypedDict):
     text: float
     aspect: float
     combing: NotRequired[float]
+    bars: NotRequired[float]
 
 
 class Conversions(TypedDict, total=False):
@@ -27,7 +29,8 @@ class Conversions(TypedDict, total=False):
     ``sample_aspect`` is that of the source's pixels, width:height, where they are not square;
     ``deinterlaced`` the filter by which fields became frames; ``matrix`` that by which untagged colours were
     read, where it is not BT.601; ``hdr`` the transfer of high dynamic range, and ``gamut`` the primaries,
-    that were converted to BT.709.
+    that were converted to BT.709; ``bars`` the widths of the bars that were cut off: left, top, right, bottom
+    in stored pixels of the upright picture.
     """
 
     sample_aspect: str
@@ -35,6 +38,7 @@ class Conversions(TypedDict, total=False):
     matrix: str
     hdr: str
     gamut: str
+    bars: list[int]
 
 
 class EncoderRecord(TypedDict):

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import RejectedError
+from pipelines.video.bars import NO_BARS, Bars, BarsBySize
 from pipelines.video.colour import Colour, colour_of
 from pipelines.video.containers import rejecting
 from pipelines.video.fields import DEINTERLACER
@@ -49,6 +50,7 @@ class Picture:
         frame: the pixels.
         conversions: what was changed of the source's picture.
         combed: of the source frame, see :class:`~pipelines.video.source_frames.SourceFrame`.
+        bars: share of the source's picture that bars take up; None if it was not measured.
         rung_sizes: (width, height) at each further size of the ladder, None for one that is skipped.
         rung: the same frame at a further size, by its number; raises RejectedError.
     """
@@ -56,6 +58,7 @@ class Picture:
     frame: av.VideoFrame
     conversions: Conversions
     combed: bool | None
+    bars: float | None = None
     rung_sizes: tuple[Size | None, ...] = ()
     rung: Callable[[int], av.VideoFrame] = _no_rung
 
@@ -93,9 +96,9 @@ class Scaler:
     scenes are detected, each frame is compared with the one before it.
     """
 
-    def __init__(self, path: Path, settings: ClipSettings) -> None:
-        """``path`` is that of the video."""
-        self._path, self._settings = path, settings
+    def __init__(self, path: Path, settings: ClipSettings, bars: BarsBySize = NO_BARS) -> None:
+        """``path`` is that of the video, ``bars`` its bars by the size of its upright frames."""
+        self._path, self._settings, self._bars = path, settings, bars
         self._kind: _Kind | None = None
         self._steps: _Steps | None = None
         self._last: tuple[SourceFrame, Picture] | None = None
@@ -110,7 +113,7 @@ class Scaler:
         with rejecting(self._path, "corrupt"):
             kind = _Kind.of(source)
             if self._steps is None or kind != self._kind:
-                self._steps, self._kind = _Steps(source.frame, kind, self._settings), kind
+                self._steps, self._kind = _Steps(source.frame, kind, self._settings, self._bars), kind
             frame = self._steps(source.frame)
         steps = self._steps
 
@@ -120,7 +123,7 @@ class Scaler:
             with rejecting(self._path, "corrupt"):
                 return steps.rung(number, source.frame)
 
-        picture = Picture(frame, steps.conversions, source.combed, steps.rung_sizes, rung)
+        picture = Picture(frame, steps.conversions, source.combed, steps.bars_share, steps.rung_sizes, rung)
         self._last = (source, picture)
         return picture
 
@@ -130,14 +133,19 @@ class _Steps:
 
     Attributes:
         conversions: what they change.
-        rung_sizes: see :class:`Picture`.
+        bars_share, rung_sizes: see :class:`Picture`.
     """
 
-    def __init__(self, frame: av.VideoFrame, kind: _Kind, settings: ClipSettings) -> None:
-        width, height, self._filters = _upright(kind, settings)
+    def __init__(
+        self, frame: av.VideoFrame, kind: _Kind, settings: ClipSettings, bars_by_size: BarsBySize
+    ) -> None:
+        bars = bars_by_size.get(_upright_size(kind))
+        self.bars_share = (bars.share if bars is not None else 0.0) if settings.measure_bars else None
+        cropped = bars if bars and settings.bars == "crop" else None
+        width, height, self._filters = _upright(kind, settings, cropped)
         size = _target(width, height, settings.short_side, settings)
         self._colour = colour_of(frame, settings)
-        self.conversions = _conversions(kind, self._colour)
+        self.conversions = _conversions(kind, self._colour, cropped)
         self.rung_sizes = tuple(_rung_size(width, height, rung, settings) for rung in settings.ladder)
         scenes = [] if settings.scene_threshold is None else ["scdet=threshold=100"]
         self._clip = _Conversion(frame, self._filters, size, self._colour, scenes)
@@ -213,25 +221,43 @@ def _graph_of_source(frame: av.VideoFrame, filters: list[str]) -> av.filter.Grap
         raise RejectedError("unsupported_colour", detail) from error
 
 
-def _upright(kind: _Kind, settings: ClipSettings) -> tuple[float, float, list[str]]:
+def _upright_size(kind: _Kind) -> Size:
+    """Of the whole picture, in stored pixels."""
+    sideways = orientation(kind.display_matrix).sideways
+    return (kind.height, kind.width) if sideways else (kind.width, kind.height)
+
+
+def _upright(kind: _Kind, settings: ClipSettings, bars: Bars | None) -> tuple[float, float, list[str]]:
     """Width and height of the upright picture in square pixels, and the filters that turn and crop it."""
     turn = orientation(kind.display_matrix)
-    width, height = (kind.height, kind.width) if turn.sideways else (kind.width, kind.height)
+    width, height = _upright_size(kind)
     aspect = kind.sample_aspect
     if not 1 / _MAX_SAMPLE_ASPECT <= aspect <= _MAX_SAMPLE_ASPECT:
         raise RejectedError("unsupported_aspect", f"pixels of {aspect.numerator}:{aspect.denominator}")
-    crop, width, height = _crop(width, height, settings)
+    crop, width, height = _crop(width, height, settings, bars)
     # The stored lines are kept, and their pixels multiplied: DVDs have 640x480 or 1024x576 square ones.
     across, down = (1.0, float(aspect)) if turn.sideways else (float(aspect), 1.0)
     return width * across, height * down, [*turn.filters, *crop]
 
 
-def _crop(width: int, height: int, settings: ClipSettings) -> tuple[list[str], int, int]:
-    """Filters that leave the part without the watermark, and its size."""
+def _crop(width: int, height: int, settings: ClipSettings, bars: Bars | None) -> tuple[list[str], int, int]:
+    """Filters that leave the part without bars and without the watermark, and its size."""
     mark = settings.watermark
     if mark is None or mark.action != "crop":
-        return [], width, height
-    left, top, right, bottom = mark.remainder()
+        if bars is None:
+            return [], width, height
+        # Even, as the offsets are.
+        w, h = (width - bars.left - bars.right) // 2 * 2, (height - bars.top - bars.bottom) // 2 * 2
+        return [f"crop={w}:{h}:{bars.left}:{bars.top}:exact=1"], w, h
+    picture = (0.0, 0.0, 1.0, 1.0)
+    if bars is not None:
+        picture = (
+            bars.left / width,
+            bars.top / height,
+            1 - bars.right / width,
+            1 - bars.bottom / height,
+        )
+    left, top, right, bottom = mark.remainder(picture)
     # Even offsets and sizes: most files store colours for blocks of two by two pixels.
     x, y = (2 * math.ceil(low * side / 2) for low, side in ((left, width), (top, height)))
     w, h = (
@@ -261,8 +287,10 @@ def _target(width: float, height: float, short_side: int, settings: ClipSettings
     return size
 
 
-def _conversions(kind: _Kind, colour: Colour) -> Conversions:
+def _conversions(kind: _Kind, colour: Colour, bars: Bars | None) -> Conversions:
     done: Conversions = {}
+    if bars is not None:
+        done["bars"] = [bars.left, bars.top, bars.right, bars.bottom]
     aspect = kind.sample_aspect
     if aspect != 1:
         done["sample_aspect"] = f"{aspect.numerator}:{aspect.denominator}"

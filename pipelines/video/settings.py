@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from core.config.identity import IdentityFormat
 from core.config.section import Section
 
+Box = tuple[float, float, float, float]  # left, top, right, bottom as fractions of a frame
+
 
 class Watermark(Section):
     """A mark at the same position in every video of a source: a property of the source, not a filter.
@@ -14,9 +16,7 @@ class Watermark(Section):
     The mark is recorded for each clip in any case.
     """
 
-    box: tuple[float, float, float, float] = Field(
-        description="left, top, right, bottom as fractions of the upright frame"
-    )
+    box: Box = Field(description="left, top, right, bottom as fractions of the upright frame, with its bars")
     action: Literal["keep", "crop", "tag"] = Field(
         "keep",
         description="keep: record it only; crop: keep the largest strip beside the box; tag: name it in the "
@@ -37,16 +37,19 @@ class Watermark(Section):
         """The caption of a clip with the mark."""
         return f"{text}, {self.tag}" if self.action == "tag" else text
 
-    def remainder(self) -> tuple[float, float, float, float]:
-        """The largest part free of the mark that spans the frame's full width or height, as a box."""
-        left, top, right, bottom = self.box
+    def remainder(self, picture: Box = (0.0, 0.0, 1.0, 1.0)) -> Box:
+        """The largest part free of the mark that spans the full width or height of ``picture``, a part of the
+        frame."""
+        (left, top, right, bottom), (begin, above, end, below) = self.box, picture
+        if left >= end or right <= begin or top >= below or bottom <= above:
+            return picture
         strips = [
-            (0.0, 0.0, left, 1.0),
-            (right, 0.0, 1.0, 1.0),
-            (0.0, 0.0, 1.0, top),
-            (0.0, bottom, 1.0, 1.0),
+            (begin, above, left, below),
+            (right, above, end, below),
+            (begin, above, end, top),
+            (begin, bottom, end, below),
         ]
-        return max(strips, key=lambda strip: (strip[2] - strip[0]) * (strip[3] - strip[1]))
+        return max(strips, key=lambda strip: max(0, strip[2] - strip[0]) * max(0, strip[3] - strip[1]))
 
 
 class Rung(Section):
@@ -99,6 +102,10 @@ class ClipSettings(Section):
     interlaced: Literal["deinterlace", "keep", "reject"] = Field(
         "deinterlace", description="what happens to frames that the video declares as interlaced"
     )
+    bars: Literal["keep", "crop", "reject"] = Field(
+        "keep", description="what happens to dark borders of the picture, as of letterboxed videos"
+    )
+    measure_bars: bool = Field(False, description="score the share of the picture that such borders take up")
     measure_combing: bool = Field(
         False, description="score the share of frames that look interlaced without being declared so"
     )

@@ -39,10 +39,15 @@ class SourceFrame:
 
 @dataclass(frozen=True)
 class Source:
-    """A video to be read once: its mean frames per second, and its frames in the order of their times."""
+    """A video to be read once: its mean frames per second, and its frames in the order of their times.
+
+    Attributes:
+        info: what it declares; None for WebP.
+    """
 
     rate: Fraction
     frames: Iterator[SourceFrame]
+    info: VideoInfo | None = None
 
 
 def read_source(path: Path) -> Source:
@@ -51,14 +56,14 @@ def read_source(path: Path) -> Source:
         rate, timed = webp_frames(path)
         return Source(rate, (SourceFrame(time, frame) for time, frame in timed))
     info = probe(path)
-    return Source(info.rate, _decoded(path, info))
+    return Source(info.rate, decoded_frames(path, info), info)
 
 
-def _decoded(path: Path, info: VideoInfo) -> Iterator[SourceFrame]:
+def decoded_frames(path: Path, info: VideoInfo) -> Iterator[SourceFrame]:
     """Every frame. Raises RejectedError where one is damaged or too large."""
     with open_video(path) as container:
         with rejecting(path, "corrupt"):
-            stream = _stream(container, info)
+            stream = stream_of(container, info)
             clock = _FrameClock(time_base_of(stream), info)
             aspect = _SampleAspect(stream)
             frames = container.decode(stream)
@@ -74,7 +79,8 @@ def _decoded(path: Path, info: VideoInfo) -> Iterator[SourceFrame]:
             yield SourceFrame(clock.time(frame), frame, aspect.of(frame))
 
 
-def _stream(container: InputContainer, info: VideoInfo) -> VideoStream:
+def stream_of(container: InputContainer, info: VideoInfo) -> VideoStream:
+    """The stream to read, whose decoder has one thread."""
     stream = next(each for each in container.streams.video if each.index == info.stream)
     stream.codec_context.thread_count = 1
     return stream
