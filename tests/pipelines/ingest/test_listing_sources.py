@@ -56,7 +56,7 @@ def test_videos_of_folders_and_archives_become_samples_with_their_captions(
         source = write_zip(tmp_path / "s.zip", members, 8 if kind == "deflated" else 0)
     dataset = make_here(source, tmp_path / "data")
     assert sorted(dataset.samples.column("caption").to_pylist()) == ["a cat", "chess"]
-    assert dataset.info["counts"]["reasons"] == {"undecodable": 1}
+    assert dataset.info["counts"]["reasons"] == {"not_a_video": 1}
     inputs = IngestInputs.recorded(Folder(tmp_path / "data"))
     assert inputs is not None
     assert inputs.videos == ("../source" if kind == "folder" else "..")
