@@ -169,7 +169,7 @@ def read_unit_values(folder: Folder, name: str, unit: int) -> UnitValues | None:
 def _remedy(folder: Folder, name: str) -> str:
     if name in (SIMILAR_TO, SIMILARITY):
         return f"run `animatic similar {folder}`"
-    verb = "score" if name == CLIP_SIMILARITY else "score or animatic caption"
+    verb = "score" if name == CLIP_SIMILARITY else "score` or `animatic caption"
     return f"run `animatic {verb} {folder}`"
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset.clip_units import count_outcomes
+from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.dataset_record import DATASET, read_dataset_record
 from pipelines.dataset.integrity import digest_problems, mismatch, unexpected
 from pipelines.dataset.record_files import DamagedRecordError
@@ -18,6 +19,7 @@ from pipelines.dataset.records import MEMBERS, DatasetRecord, RowOutcome, Sample
 from pipelines.dataset.tables import REJECTS, SAMPLES
 from pipelines.dataset.takedowns import TAKEDOWNS, hashes_in, holds_any, read_takedowns
 from pipelines.dataset.units import committed_units, read_unit, read_units, unit_name
+from pipelines.dataset.verify_columns import column_problems
 from pipelines.dataset.verify_samples import shard_problems
 
 _LOCATION = ("key", "shard", *(f"{member}_{part}" for member in MEMBERS for part in ("offset", "size")))
@@ -35,8 +37,8 @@ def verify(
 
     Reads every tar and sample: members present and where the tables locate them, JSON equal to the tables,
     images of the right size, clips with the recorded number of frames (counted by demuxing; ``deep`` decodes
-    them). ``progress`` gets (shards done, shards); of an index of image tars,
-    (files done, files).
+    them), columns beside the dataset with a value for each sample. ``progress`` gets (shards done, shards),
+    or of an index of image tars (files done, files).
 
     Raises AnimaticError if ``deep`` is asked for an index of images.
     """
@@ -53,14 +55,14 @@ def verify(
         for done, found in enumerate(digest_problems(folder, digests, threads), start=1):
             problems += found
             progress(done, len(digests))
-        return problems
+        return problems or [*column_problems(Dataset.open(url))]
     unrecorded = {unit_name(unit) for unit in range(len(info["shards"]))} - info["files"].keys()
     if unrecorded:
         return [f"{DATASET}: has no digest of {name}" for name in sorted(unrecorded)]
     files = dict(zip(info["files"], digest_problems(folder, info["files"], threads), strict=True))
     problems = _unexpected_files(folder, info) + [problem for found in files.values() for problem in found]
     if not any(files.values()):
-        problems += _contradictions(folder, info)
+        problems += [*_contradictions(folder, info), *column_problems(Dataset.open(url))]
     total = len(info["shards"])
 
     def check(unit: int) -> list[str]:

@@ -11,7 +11,7 @@ from core.canonical_json import digest_of
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset import Dataset
-from pipelines.dataset.columns import CLIP_SIMILARITY, column_source, read_column, stored_columns
+from pipelines.dataset.columns import CLIP_SIMILARITY, SIMILAR_TO, column_source, read_column, stored_columns
 from pipelines.dataset.tables import SAMPLES_SCHEMA
 from pipelines.loader.selection import Selection
 
@@ -34,6 +34,8 @@ def chosen_clips(dataset: Dataset, selection: Selection) -> Chosen:
     chosen = np.ones(len(dataset), np.bool_)
     if selection.skip_duplicates:
         chosen &= ~_is_one_of(dataset, dataset.duplicates["key"])
+    if selection.skip_similar:
+        chosen &= read_column(dataset, SIMILAR_TO).values.is_null().to_numpy()
     if selection.min_clip_similarity is not None:
         values = read_column(dataset, CLIP_SIMILARITY).values
         chosen &= _pass(pc.greater_equal, values, selection.min_clip_similarity)
@@ -44,8 +46,9 @@ def chosen_clips(dataset: Dataset, selection: Selection) -> Chosen:
 
 
 def columns_beside(selection: Selection) -> list[str]:
-    """Names of the columns beside a dataset that its ``min`` and ``max`` compare."""
-    return sorted({*selection.min, *selection.max} - set(_NUMBERS))
+    """Names of the columns beside a dataset that it reads besides the similarity of image and caption."""
+    similar = {SIMILAR_TO} if selection.skip_similar else set()
+    return sorted(similar | ({*selection.min, *selection.max} - set(_NUMBERS)))
 
 
 def digest_before(folder: Folder, column: str, dataset: str) -> str:

@@ -14,6 +14,9 @@ class Selection(Section):
     """Clips that training leaves out, by default none. The dataset itself stays as it is."""
 
     skip_duplicates: bool = Field(False, description="leave out clips that look like an earlier one")
+    skip_similar: bool = Field(
+        False, description="leave out clips that `animatic similar` found alike to an earlier one"
+    )
     min_clip_similarity: float | None = Field(
         None, ge=-1, le=1, description="leave out clips whose image and caption are less alike to CLIP"
     )

@@ -63,6 +63,17 @@ def test_a_column_that_does_not_fit_is_an_error(dataset: Dataset, name: str, pro
         chosen(dataset, min={name: 0})
 
 
+def test_clips_similar_to_an_earlier_one_are_left_out(tmp_path: Path) -> None:
+    dataset = build_dataset(tmp_path / "set", [12] * 4)
+    selection = Selection(skip_similar=True)
+    with pytest.raises(AnimaticError, match=r"no column similar_to .*run `animatic similar"):
+        WeightedDataset(dataset, selection=selection).selected()
+    add(dataset, "similar_to", pa.array([None, "clip-0000", None, "clip-0000"]))
+    chosen_ones = WeightedDataset(dataset, selection=selection)
+    assert np.flatnonzero(chosen_ones.selected()).tolist() == [0, 2]
+    assert list(chosen_ones.record()["columns"]) == ["similar_to"]
+
+
 def test_limits_are_finite_numbers() -> None:
     for value in (float("nan"), float("inf"), "much"):
         with pytest.raises(ValidationError, match="flow"):
