@@ -25,7 +25,7 @@ from orchestration.workspace import display_path
 if TYPE_CHECKING:
     from orchestration.workflows.inspect_batch import BatchOptions
     from orchestration.workspace import Workspace
-    from pipelines.survey import Survey
+    from pipelines.survey import Keeping, Kept, Survey
 
 PANEL = "Data"
 
@@ -34,6 +34,13 @@ _Report = Annotated[
     Path | None,
     typer.Option(
         "--out", parser=local_path, metavar="PATH", help="File to write; under runs/inspect if not given."
+    ),
+]
+_Keep = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIMITS",
+        help="Count the clips that training with these limits uses: aesthetic>=4.5,flow<=20.",
     ),
 ]
 _Seed = Annotated[
@@ -75,6 +82,7 @@ def inspect(
     report: _Report = None,
     clips: Annotated[int, typer.Option(min=0, help="Clips on the contact sheet.")] = 24,
     seed: _Seed = None,
+    keep: _Keep = None,
     batch: _Batch = False,
     stage: Annotated[int, typer.Option(min=0, max=3, help="With --batch: the stage.")] = 3,
     preset: _Preset = None,
@@ -89,12 +97,23 @@ def inspect(
 
     workspace = Workspace.current()
     if dump is not None:
-        others = ("dataset", "clips", "seed", "batch", "stage", "preset", "position", "assignments", "config")
+        others = (
+            "dataset",
+            "clips",
+            "seed",
+            "keep",
+            "batch",
+            "stage",
+            "preset",
+            "position",
+            "assignments",
+            "config",
+        )
         refuse(given(context, *others), "with --dump, whose run has these settings")
         _draw_dump(dump, report, workspace, as_json)
         return
     if batch:
-        refuse(given(context, "clips"), "with --batch, which has no contact sheet")
+        refuse(given(context, "clips", "keep"), "with --batch, which has no report")
         from orchestration.workflows.inspect_batch import BatchOptions
         from orchestration.workflows.train_request import TrainOptions
 
@@ -111,13 +130,16 @@ def inspect(
     refuse(given(context, "stage", "preset", "position", "assignments", "config"), "without --batch")
     from orchestration.workflows.inspect import InspectOptions, inspect_dataset
 
-    inspection = inspect_dataset(InspectOptions(dataset, report, clips, seed or 0), workspace)
+    inspection = inspect_dataset(InspectOptions(dataset, report, clips, seed or 0, keep), workspace)
     if as_json:
         content = dataclasses.asdict(inspection.survey)
         renamed = {"dataset": content.pop("url"), "video_seconds": content.pop("seconds")}
-        print_json({**renamed, **content, "page": inspection.report})
+        kept = {} if inspection.keeping is None else {"kept": inspection.keeping}
+        print_json({**renamed, **content, **kept, "page": inspection.report})
         return
     _print(inspection.survey)
+    if inspection.keeping is not None:
+        _print_kept(inspection.keeping)
     out().print(f"report {display_path(inspection.report)}")
 
 
@@ -167,10 +189,42 @@ def _print(found: Survey) -> None:
     )
     print_reasons(counts["reasons"])
     if counts["samples"]:
-        rows = [
-            (name, *(f"{value:g}" for value in (spread.min, spread.mean, spread.max)))
-            for name, spread in found.spread.items()
-        ]
-        print_table(("", "least", "mean", "most"), rows)
+        _print_columns(found)
     if found.duplicates is not None:
         out().print(f"{found.duplicates} samples look like an earlier one")
+    if found.stale:
+        out().print(f"of an earlier state of the dataset, and left out: {', '.join(found.stale)}")
+
+
+def _print_columns(found: Survey) -> None:
+    """Quantiles of the columns of numbers, and the words of captions."""
+    from pipelines.survey import QUANTILES
+
+    names = {0.0: "least", 0.05: "5 %", 0.5: "median", 0.95: "95 %", 1.0: "most"}
+    rows = [
+        (each.name, str(found.counts["samples"] - each.clips), *(f"{value:.4g}" for value in values))
+        for each in found.distributions
+        if (values := [v for q, v in zip(QUANTILES, each.quantiles, strict=True) if q in names])
+    ]
+    print_table(("", "without", *names.values()), rows)
+    for each in found.captions:
+        words = f"; {each.words[1]} words, of most {each.words[0]} to {each.words[2]}" if each.words else ""
+        several = f", {each.several} clips with several" if each.several else ""
+        out().print(f"{each.name}: {each.without} clips without{several}{words}")
+
+
+def _print_kept(found: Keeping) -> None:
+    def row(text: str, kept: Kept) -> tuple[str, ...]:
+        shares = zip(
+            (kept.clips, kept.seconds, kept.rows),
+            (found.all.clips, found.all.seconds, found.all.rows),
+            strict=True,
+        )
+        clips, hours, rows = (f"{100 * part / whole:.1f} %" if whole else "" for part, whole in shares)
+        return text, str(kept.clips), clips, f"{kept.seconds / 3600:.2f}", hours, str(kept.rows), rows
+
+    limits = list(found.alone.items()) if len(found.alone) > 1 else []
+    rows = [row(text, kept) for text, kept in limits]
+    rows.append(row("together" if limits else next(iter(found.alone)), found.together))
+    print_table(("keeps", "clips", "", "hours", "", "rows", ""), rows)
+    out().print(" ".join(f"--set {setting}" for setting in found.settings))

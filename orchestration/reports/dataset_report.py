@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING
 
 from core.files import write_text
 from core.urls import without_credentials
+from orchestration.reports.threshold_charts import (
+    CHART_HEIGHT,
+    CHART_WIDTH,
+    quantile_names,
+    quantile_rows,
+    script_data,
+    threshold_charts,
+)
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
-    from pipelines.survey import Histogram, Rate, RejectedExample, SamplePreview, Survey
+    from pipelines.survey import DrawnClips, Histogram, Kept, Rate, RejectedExample, SamplePreview, Survey
 
 TEMPLATE = "dataset_report.html"
 WIDTH, HEIGHT = 300, 110  # of a chart, in its own units
@@ -73,8 +81,10 @@ def title(found: Survey) -> str:
     return Path(found.url).name if name == "." or Path(name).is_absolute() else name
 
 
-def write_report(path: Path, found: Survey, sheet: Sequence[SamplePreview]) -> None:
-    """Write the page, replacing an earlier one."""
+def write_report(
+    path: Path, found: Survey, sheet: Sequence[SamplePreview], whole: Kept, drawn: DrawnClips
+) -> None:
+    """Write the page, replacing an earlier one; ``whole``: all clips, ``drawn``: those with their values."""
     from core.pages import page_environment
 
     environment = page_environment("orchestration.reports")
@@ -87,6 +97,12 @@ def write_report(path: Path, found: Survey, sheet: Sequence[SamplePreview]) -> N
         charts=[histogram_chart(histogram) for histogram in found.histograms],
         speeds=speed_charts(found.rates),
         settings=_flat(found.settings),
+        thresholds=threshold_charts(found.distributions, found.counts["samples"]),
+        threshold_data=script_data(found.distributions, whole, drawn),
+        quantile_names=quantile_names(),
+        quantiles=quantile_rows(found.distributions, found.counts["samples"]),
+        threshold_width=CHART_WIDTH,
+        threshold_height=CHART_HEIGHT,
         width=WIDTH,
         height=HEIGHT,
     )

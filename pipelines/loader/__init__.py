@@ -17,6 +17,7 @@ from pipelines.loader.shuffle import SHUFFLE_SHARDS, Permutation
 from pipelines.loader.training_data import digests_before_takedowns, training_digest
 
 if TYPE_CHECKING:
+    from pipelines.loader.chosen_clips import number_columns, numbers, passing_clips
     from pipelines.loader.clip_loader import ClipLoader
     from pipelines.loader.weighted_dataset import WeightedDataset
 
@@ -37,12 +38,16 @@ __all__ = [
     "derive_key",
     "digests_before_takedowns",
     "draw_params",
+    "number_columns",
+    "numbers",
+    "passing_clips",
     "training_digest",
 ]
 
 _IMPORTED_ON_USE = {
     "ClipLoader": "pipelines.loader.clip_loader",
     "WeightedDataset": "pipelines.loader.weighted_dataset",
+    **dict.fromkeys(("number_columns", "numbers", "passing_clips"), "pipelines.loader.chosen_clips"),
 }
 
 

@@ -26,7 +26,7 @@ _NUMBERS = [
 ]
 
 
-def chosen_clips(dataset: Dataset, selection: Selection) -> Chosen:
+def passing_clips(dataset: Dataset, selection: Selection) -> Chosen:
     """For each sample whether it passes, (samples).
 
     Raises AnimaticError if the selection needs a column that the dataset lacks.
@@ -41,8 +41,37 @@ def chosen_clips(dataset: Dataset, selection: Selection) -> Chosen:
         chosen &= _pass(pc.greater_equal, values, selection.min_clip_similarity)
     for compare, limits in ((pc.greater_equal, selection.min), (pc.less_equal, selection.max)):
         for name, limit in limits.items():
-            chosen &= _pass(compare, _numbers(dataset, name), limit)
+            chosen &= _pass(compare, numbers(dataset, name), limit)
     return chosen
+
+
+def number_columns(dataset: Dataset) -> list[str]:
+    """The columns that ``min`` and ``max`` can compare: those of samples.parquet, then those beside it.
+
+    Columns of an earlier state of the dataset are left out. Raises AnimaticError if one is damaged.
+    """
+    folder = dataset.folder
+    current = [n for n in stored_columns(folder) if column_source(folder, n).get("dataset") == dataset.digest]
+    return [*_NUMBERS, *(name for name in current if _has_numbers(read_column(dataset, name).values))]
+
+
+def numbers(dataset: Dataset, name: str) -> pa.ChunkedArray:
+    """The values of a column that ``min`` and ``max`` can compare, null where a sample has none.
+
+    Raises AnimaticError if there is no such column.
+    """
+    if name in _NUMBERS:
+        return dataset.samples[name]
+    stored = stored_columns(dataset.folder)
+    if name not in stored:
+        raise AnimaticError(
+            f"data.selection: dataset {dataset.folder} has no column {name!r:.80}; it has "
+            f"{', '.join(sorted({*_NUMBERS, *stored}))}; `animatic score` computes others"
+        )
+    values = read_column(dataset, name).values
+    if not _has_numbers(values):
+        raise AnimaticError(f"data.selection: column {name} of {dataset.folder} has no numbers to compare")
+    return values
 
 
 def columns_beside(selection: Selection) -> list[str]:
@@ -71,17 +100,5 @@ def _pass(
     return passed
 
 
-def _numbers(dataset: Dataset, name: str) -> pa.ChunkedArray:
-    """A column of samples.parquet or beside the dataset. Raises AnimaticError if it has no numbers."""
-    if name in _NUMBERS:
-        return dataset.samples[name]
-    stored = stored_columns(dataset.folder)
-    if name not in stored:
-        raise AnimaticError(
-            f"data.selection: dataset {dataset.folder} has no column {name!r:.80}; it has "
-            f"{', '.join(sorted({*_NUMBERS, *stored}))}; `animatic score` computes others"
-        )
-    values = read_column(dataset, name).values
-    if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
-        raise AnimaticError(f"data.selection: column {name} of {dataset.folder} has no numbers to compare")
-    return values
+def _has_numbers(values: pa.ChunkedArray) -> bool:
+    return bool(pa.types.is_floating(values.type) or pa.types.is_integer(values.type))

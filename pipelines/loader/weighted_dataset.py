@@ -17,7 +17,7 @@ from pipelines.dataset.columns import CLIP_SIMILARITY, read_column
 from pipelines.dataset.latents import Latents
 from pipelines.loader.caption_draw import CaptionChoice
 from pipelines.loader.captions import FROM_TABLE, Captions
-from pipelines.loader.chosen_clips import chosen_clips, columns_beside, digest_before
+from pipelines.loader.chosen_clips import columns_beside, digest_before, passing_clips
 from pipelines.loader.mixture import Weight
 from pipelines.loader.sample_reader import check_latents
 from pipelines.loader.sampling import ClipSampling
@@ -127,7 +127,7 @@ class WeightedDataset:
 
         Raises AnimaticError if the dataset lacks a column that decides it, or if no clip is left.
         """
-        dataset, chosen = self.dataset, chosen_clips(self.dataset, self.selection)
+        dataset, chosen = self.dataset, passing_clips(self.dataset, self.selection)
         if not chosen.any():
             raise AnimaticError(
                 f"dataset {dataset.folder}: not one of its {len(dataset)} clips passes data.selection "

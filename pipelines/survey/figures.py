@@ -9,10 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.dataset import Dataset
-from pipelines.dataset.columns import CLIP_SIMILARITY, column_source, read_column
+from pipelines.dataset.columns import column_source, stored_columns
 from pipelines.dataset.records import Counts, Settings
 from pipelines.ingest.timings import read_timings
+from pipelines.loader import number_columns, numbers
+from pipelines.survey.distributions import Distribution, distributions
 from pipelines.survey.rates import Rate, rates
+from pipelines.survey.texts import CaptionFigures, LabelFigures, texts
 
 Values = npt.NDArray[np.float64]
 
@@ -26,6 +29,11 @@ _UNITS = {
     "motion": "luma levels in an eighth of a second",
     "brightness": "luma, 16 to 235",
     "text": "share of the picture",
+}
+# Columns beside a dataset.
+_UNITS_BESIDE = {
+    "clip_similarity": "of image and caption, -1 to 1",
+    "similarity": "cosine to the clip that it is similar to",
 }
 _HISTOGRAMS = ("duration", "fps", "motion", "brightness", "text")
 _MAX_DISTINCT = 8  # values; up to that many, each has a bar
@@ -76,6 +84,10 @@ class Survey:
         bytes: of all shards.
         seconds: of video.
         spread: range of each column of numbers.
+        distributions: of each column of numbers: quantiles, and what limits keep.
+        captions: figures of each column of captions.
+        labels: figures of each column beside the dataset with few different texts.
+        stale: columns beside the dataset that are of an earlier state of it.
         histograms: of the columns that ``animatic inspect`` displays.
         sizes: number of samples by WIDTHxHEIGHT, the most frequent first.
         examples: rejected rows by reason.
@@ -91,6 +103,10 @@ class Survey:
     bytes: int
     seconds: float
     spread: dict[str, Range]
+    distributions: list[Distribution]
+    captions: list[CaptionFigures]
+    labels: list[LabelFigures]
+    stale: list[str]
     histograms: list[Histogram]
     sizes: dict[str, int]
     examples: dict[str, list[RejectedExample]]
@@ -103,11 +119,14 @@ def survey(dataset: Dataset) -> Survey:
     """Read the tables of a dataset, not its shards. Raises AnimaticError."""
     samples, info = dataset.samples, dataset.info
     spread, histograms = {}, []
-    for name, unit in _UNITS.items():
-        values = _values(samples[name])
+    beside = [name for name in number_columns(dataset) if name not in samples.schema.names]
+    for name in (*_UNITS, *beside):
+        values = _values(numbers(dataset, name))
         if len(values):
             spread[name] = _range(values)
-            histograms += [histogram(name, unit, values)] if name in _HISTOGRAMS else []
+            charted = name in _HISTOGRAMS or name in beside
+            histograms += [histogram(name, unit_of(name), values)] if charted else []
+    captions, labels = texts(dataset)
     return Survey(
         url=dataset.url,
         digest=dataset.digest,
@@ -116,13 +135,22 @@ def survey(dataset: Dataset) -> Survey:
         bytes=sum(shard["bytes"] for shard in info["shards"]),
         seconds=float(pc.sum(samples["duration"]).as_py() or 0.0),
         spread=spread,
-        histograms=histograms + _similarity(dataset),
+        distributions=distributions(dataset),
+        captions=captions,
+        labels=labels,
+        stale=_stale(dataset),
+        histograms=histograms,
         sizes=_sizes(samples),
         examples=_examples(dataset),
         duplicates=len(dataset.duplicates) if "duplicates.parquet" in info["files"] else None,
         rates=rates(read_timings(dataset.folder)),
         settings=info["config"],
     )
+
+
+def unit_of(column: str) -> str:
+    """The unit of a column, empty if it is not known."""
+    return (_UNITS | _UNITS_BESIDE).get(column, "")
 
 
 def histogram(name: str, unit: str, values: Values) -> Histogram:
@@ -142,12 +170,9 @@ def _range(values: Values) -> Range:
     return Range(float(values.min()), float(values.mean()), float(values.max()))
 
 
-def _similarity(dataset: Dataset) -> list[Histogram]:
-    """Histogram of the CLIP scores, if the dataset was scored in its present state."""
-    if column_source(dataset.folder, CLIP_SIMILARITY).get("dataset") != dataset.digest:
-        return []
-    scores = _values(read_column(dataset, CLIP_SIMILARITY).values)
-    return [histogram("clip_similarity", "of image and caption, -1 to 1", scores)] if len(scores) else []
+def _stale(dataset: Dataset) -> list[str]:
+    folder = dataset.folder
+    return [n for n in stored_columns(folder) if column_source(folder, n).get("dataset") != dataset.digest]
 
 
 def _sizes(samples: pa.Table) -> dict[str, int]:
