@@ -12,8 +12,8 @@ from pipelines.survey import (
     Keeping,
     Spans,
     Survey,
+    count_kept,
     draw_clips,
-    keeping,
     parse_limits,
     preview_samples,
     survey,
@@ -49,7 +49,7 @@ def inspect_dataset(options: InspectOptions, workspace: Workspace) -> Inspection
     """
     selection = parse_limits(options.keep) if options.keep is not None else None
     opened = Dataset.open(workspace.dataset(options.dataset))
-    kept = keeping(opened, selection) if selection is not None else None
+    kept = count_kept(opened, selection) if selection is not None else None
     found = survey(opened)
     path = options.report or workspace.root / "inspect" / report_name(found)
     sheet = list(preview_samples(opened, options.clips, options.seed))

@@ -3,7 +3,7 @@
 from pipelines.survey.distributions import QUANTILES, Distribution, Kept, Spans, distributions
 from pipelines.survey.drawn_clips import DrawnClips, draw_clips
 from pipelines.survey.figures import Histogram, RejectedExample, Survey, histogram, survey, unit_of
-from pipelines.survey.keeping import Keeping, keeping, parse_limits
+from pipelines.survey.keeping import Keeping, count_kept, parse_limits
 from pipelines.survey.previews import SamplePreview, preview_samples
 from pipelines.survey.rates import Rate, rates
 from pipelines.survey.texts import CaptionFigures, LabelFigures
@@ -22,10 +22,10 @@ __all__ = [
     "SamplePreview",
     "Spans",
     "Survey",
+    "count_kept",
     "distributions",
     "draw_clips",
     "histogram",
-    "keeping",
     "parse_limits",
     "preview_samples",
     "rates",

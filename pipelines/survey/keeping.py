@@ -50,7 +50,7 @@ def parse_limits(text: str) -> Selection:
     return configure(Selection, values={"min": minima, "max": maxima})
 
 
-def keeping(dataset: Dataset, selection: Selection) -> Keeping:
+def count_kept(dataset: Dataset, selection: Selection) -> Keeping:
     """Count what a selection keeps. Raises AnimaticError if it needs a column that the dataset lacks."""
     spans = Spans.of(dataset)
     limits = [(name, limit, ">=", "min") for name, limit in selection.min.items()]

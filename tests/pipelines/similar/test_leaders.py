@@ -35,7 +35,7 @@ def test_leaders_are_those_of_the_definition(width: int, threshold: float) -> No
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (7, 3), (64, 1000), (1000, 64)])
 def test_the_shape_of_tiles_changes_nothing(monkeypatch: pytest.MonkeyPatch, rows: int, columns: int) -> None:
-    stored = embeddings(150, 32, seed=3, planted=60)
+    stored = embeddings(80, 32, seed=3, planted=40)
     expected, _ = search(stored, 0.9)
     monkeypatch.setattr(module, "ROWS", rows)
     monkeypatch.setattr(module, "COLUMNS", columns)

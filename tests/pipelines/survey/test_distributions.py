@@ -11,7 +11,7 @@ from pipelines.dataset import Dataset
 from pipelines.dataset.columns import write_column
 from pipelines.dataset.rows import HeldRows
 from pipelines.loader import Selection, WeightedDataset
-from pipelines.survey import Spans, distributions, draw_clips, keeping, parse_limits, survey
+from pipelines.survey import Spans, count_kept, distributions, draw_clips, parse_limits, survey
 from tests.support.coded_clips import build_dataset
 
 COUNT = 90
@@ -81,7 +81,7 @@ def test_several_clips_of_a_row_are_one_row(tmp_path: Path) -> None:
 
 
 def test_limits_together_and_alone(dataset: Dataset) -> None:
-    found = keeping(dataset, parse_limits(" aesthetic>=4.5, tenths<=0.7,tenths>=0.1"))
+    found = count_kept(dataset, parse_limits(" aesthetic>=4.5, tenths<=0.7,tenths>=0.1"))
     limits = {"min": {"aesthetic": 4.5, "tenths": 0.1}, "max": {"tenths": 0.7}}
     assert found.together.clips == used(dataset, **limits)
     assert 0 < found.together.clips < min(kept.clips for kept in found.alone.values())
@@ -91,7 +91,7 @@ def test_limits_together_and_alone(dataset: Dataset) -> None:
         "data.selection.min.tenths=0.1",
         "data.selection.max.tenths=0.7",
     ]
-    assert keeping(dataset, parse_limits("aesthetic>=1000")).together.clips == 0
+    assert count_kept(dataset, parse_limits("aesthetic>=1000")).together.clips == 0
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_limit_on_a_column_that_cannot_be_compared_is_refused(dataset: Dataset
         ("blur>=1", "is of an earlier state"),
     ):
         with pytest.raises(AnimaticError, match=message):
-            keeping(dataset, parse_limits(text))
+            count_kept(dataset, parse_limits(text))
 
 
 def test_columns_of_texts_are_captions_or_labels(dataset: Dataset) -> None:
