@@ -23,7 +23,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # Arguments without a name, and what a recipe passes in a way of its own, are in `arguments-TARGET`.
 options-data := VIDEOS OUT WHERE LAYOUT +REPLACE +DRY_RUN +PROBE PRESET SEED WORKERS ADDRESS ENVIRONMENT METRICS_PORT :TRACK MLFLOW_URI SET +JSON
 arguments-data := DATA
-options-dataset := OUT INTO BY WHERE KEYS MIN MAX COUNT SEED RENAME SHARD_ROWS SHARD_MB WORKERS ADDRESS ENVIRONMENT +JSON
+options-dataset := OUT INTO BY WHERE KEYS MIN MAX COUNT SEED RENAME SHARD_ROWS SHARD_MB SET WORKERS ADDRESS ENVIRONMENT +JSON
 arguments-dataset := ACTION DATA WITH
 options-inspect := OUT CLIPS SEED KEEP +BATCH STAGE PRESET POSITION SET CONFIG DUMP +JSON
 arguments-inspect := DATA
@@ -252,9 +252,9 @@ checkpoints: setup ## checkpoints of a run: RUN=folder [ACTION=list|verify|expor
 	$(call need,RUN,make checkpoints RUN=runs/NAME [ACTION=list|verify|export])
 	@$(VERB) checkpoint $(OPTIONS) -- "$${ACTION:-list}" $(call given,RUN)
 
-dataset: setup ## datasets made of others: ACTION=merge|split|subset|reshard DATA=dataset OUT=folder [WITH=dataset INTO="train=0.98 test=0.02" WHERE="..."]
-	$(call need,ACTION,make dataset ACTION=merge|split|subset|reshard DATA=dataset OUT=folder)
-	$(call need,DATA,make dataset ACTION=merge|split|subset|reshard DATA=dataset OUT=folder)
+dataset: setup ## datasets made of others, and their cards: ACTION=merge|split|subset|reshard|card DATA=dataset OUT=folder [WITH=dataset INTO="train=0.98 test=0.02" WHERE="..."]
+	$(call need,ACTION,make dataset ACTION=merge|split|subset|reshard|card DATA=dataset OUT=folder)
+	$(call need,DATA,make dataset ACTION=merge|split|subset|reshard|card DATA=dataset OUT=folder)
 	@$(VERB) dataset $(OPTIONS) -- "$$ACTION" "$$DATA" $(call given,WITH)
 
 jobs: setup ## jobs of a cluster: ADDRESS=http://HEAD:8265 [ACTION=list|logs|stop JOB=id]

@@ -48,7 +48,8 @@ TOOLS = {
 # Others have options for the tool that they call, in a variable with the target's name.
 TOOL_VARIABLES = {"image": {"VARIANT", "BASE_IMAGE", "TAG", "DOCKER"}, "lock": {"UPGRADE"}}
 FILES = (".safetensors", ".parquet", ".json", ".jsonl", ".yaml")
-CONFIGURED = {"ingest": IngestConfig, "retry": IngestConfig}  # other verbs: a run's configuration
+# Other verbs have a run's configuration.
+CONFIGURED = {"ingest": IngestConfig, "retry": IngestConfig, "dataset": IngestConfig}
 
 
 def known(model: type[BaseModel]) -> set[str]:

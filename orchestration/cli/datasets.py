@@ -1,4 +1,4 @@
-"""The verb around finished datasets: dataset merge, split, subset, reshard."""
+"""The verb around finished datasets: dataset merge, split, subset, reshard, card."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from orchestration.cli.common import (
     local_source,
     only_results_on_stdout,
     out,
+    print_json,
     print_result,
+    print_table,
     print_warning,
     print_work,
     refuse,
@@ -43,6 +45,7 @@ class Action(StrEnum):
     SPLIT = "split"
     SUBSET = "subset"
     RESHARD = "reshard"
+    CARD = "card"
 
 
 class By(StrEnum):
@@ -59,6 +62,7 @@ USED = {
     Action.SPLIT: ("into", "by", "seed", *_SHARDS),
     Action.SUBSET: ("where", "keys", "minimum", "maximum", "count", "seed", *_SHARDS),
     Action.RESHARD: _SHARDS,
+    Action.CARD: ("assignments",),
 }
 OPTIONS = tuple(dict.fromkeys(option for options in USED.values() for option in options))
 
@@ -66,7 +70,7 @@ What = Annotated[
     Action,
     typer.Argument(
         help="merge datasets into one; split one into parts; make a subset of its samples; reshard: the same "
-        "in shards of another size."
+        "in shards of another size; write the card of one."
     ),
 ]
 Paths = Annotated[
@@ -146,6 +150,10 @@ def dataset(
         int | None, typer.Option(min=1, help="Source rows with samples in each shard.")
     ] = None,
     shard_mb: Annotated[float | None, typer.Option(min=0.001, help="Largest shard, 10⁶ bytes.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="card: as card.license=cc-by-4.0; repeatable."),
+    ] = None,
     workers: _Workers = None,
     address: Address = None,
     environment: Environment = Packages.AUTO,
@@ -154,6 +162,9 @@ def dataset(
     """Make datasets of other datasets, sample by sample unchanged; an interrupted call continues."""
     unused = [option for option in OPTIONS if option not in USED[action]]
     refuse(given(context, *unused), f"with {action}")
+    if action is Action.CARD:
+        _card(paths, tuple(assignments or ()), as_json)
+        return
     from orchestration.workflows import datasets as workflow
 
     options = workflow.DatasetOptions(
@@ -183,6 +194,26 @@ def dataset(
     for notice in dict.fromkeys(notice for report in reports for notice in report.notices):
         print_warning(notice, console=err())
     print_result({"datasets": reports}, partial(_print, reports), as_json)
+
+
+def _card(paths: Sequence[str], sets: tuple[str, ...], as_json: bool) -> None:
+    from orchestration.workflows.dataset_card import dataset_card
+
+    card = dataset_card(paths, sets)
+    if as_json:
+        print_json({"dataset": paths[0], "card": card})
+        return
+    stated = card["stated"]
+    print_table(
+        ("", ""),
+        [
+            ("samples", card["counts"]["samples"]),
+            ("hours", f"{card['hours']:.2f}"),
+            ("licence", stated.get("license_name") or stated.get("license", "not stated")),
+            ("source", stated.get("source", "not stated")),
+        ],
+    )
+    out().print(f"card of dataset {short(card['digest'])}  {display_path(paths[0])}/README.md")
 
 
 def _job(options: DatasetOptions, server: JobServer) -> JobRequest:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from core.storage import Folder
+from pipelines.card import write_card
 from pipelines.dataset.images import index_images as run
 
 
@@ -27,6 +29,7 @@ def index_images(dataset: str, on_progress: Callable[[int, int], None]) -> Image
         AnimaticError: there are no tars, one is damaged, or the folder contains an ingested dataset.
     """
     info = run(dataset, on_progress)
+    write_card(Folder(dataset))
     counts = info["counts"]
     return ImageIndex(
         dataset=dataset,

@@ -5,7 +5,7 @@ All bytes depend on the source rows, the configuration and the seed alone.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import BinaryIO
 
 from core.storage import Folder
@@ -22,6 +22,7 @@ from pipelines.dataset.records import (
 )
 from pipelines.dataset.samples import Sample, StoredSample, add_sample
 from pipelines.dataset.shard_writer import ShardWriter
+from pipelines.dataset.unit_facts import FactsCounter, parsed_info, write_facts
 from pipelines.dataset.units import commit_unit
 
 
@@ -44,7 +45,10 @@ def commit_clips(
     """
 
     def fill(writer: ShardWriter) -> UnitManifest:
-        rows = [add_sample(writer, sample) for sample in samples]
+        facts, rows = FactsCounter(), list[SampleRow]()
+        for sample in samples:
+            rows.append(add_sample(writer, sample))
+            facts.add(_info(sample))
         manifest: UnitManifest = {
             "format": FORMAT,
             "unit": unit,
@@ -54,9 +58,14 @@ def commit_clips(
         }
         if source is not None:
             manifest["source"] = source
+        write_facts(folder, unit, facts.facts(manifest["shard"]["sha256"]))
         return manifest
 
     return commit_unit(folder, unit, shard_name(unit), fill)
+
+
+def _info(sample: Sample | StoredSample) -> Mapping[str, object]:
+    return sample.info if isinstance(sample, Sample) else parsed_info(sample.members["json"])
 
 
 def stored_shards(folder: Folder) -> set[int]:

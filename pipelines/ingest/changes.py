@@ -8,6 +8,7 @@ from core.storage import Folder
 from pipelines.dataset.clip_units import shard_name, stored_shards
 from pipelines.dataset.dataset_record import DATASET
 from pipelines.dataset.records import UnitManifest, UnitSource
+from pipelines.dataset.unit_facts import facts_name
 from pipelines.dataset.units import committed_units, read_units, unit_name
 from pipelines.ingest.inputs import IngestInputs, rows_digest
 from pipelines.sources import SourceRow, SourceTable
@@ -75,3 +76,4 @@ def _remove(folder: Folder, units: set[int], keep_shards: int) -> None:
     for unit in sorted(stored_shards(folder)):
         if unit >= keep_shards:
             folder.remove(shard_name(unit))
+            folder.remove(facts_name(unit))

@@ -37,6 +37,7 @@ NON_IDENTITY_FIELDS = frozenset(
         "deadline_s",
         "decoder_memory",
         "fetch",
+        "card",
     }
 )
 # What changes units through their rows alone: units whose rows stay the same stay the same.

@@ -9,6 +9,7 @@ from core.config.locations import with_absolute_paths
 from core.errors import AnimaticError
 from core.lock import exclusive_lock
 from core.storage import Folder
+from pipelines.card import write_card
 from pipelines.dataset.clip_units import counts_of, source_matches
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.dataset_record import DATASET, read_dataset_record
@@ -143,6 +144,7 @@ def _complete(
         for done in run_tasks(missing(), workers=config.workers, address=config.address):
             tally.add_finished(done.unit, done.seconds, done.result)
     commit_dataset(folder, inputs.config, inputs.units, inputs.rows, sources)
+    write_card(folder, config.card)
     return skipped
 
 

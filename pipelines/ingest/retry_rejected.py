@@ -9,6 +9,7 @@ from core.errors import AnimaticError
 from core.lock import exclusive_lock
 from core.storage import Folder
 from core.urls import resolve
+from pipelines.card import write_card
 from pipelines.dataset.clip_units import counts_of
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.dataset_record import DATASET
@@ -73,6 +74,7 @@ def retry(
             for done in run_tasks(tasks, workers=config.workers, address=config.address):
                 tally.add_finished(done.unit, done.seconds, done.result)
         commit_dataset(folder, inputs.config, inputs.units, inputs.rows, sources)
+        write_card(folder, config.card)
     return report_of(folder, started, inputs.units - len(units))
 
 

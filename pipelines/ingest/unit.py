@@ -7,6 +7,7 @@ from typing import BinaryIO, ClassVar
 from pydantic import Field, model_validator
 
 from core.storage import Folder
+from pipelines.card import CardSettings
 from pipelines.dataset.clip_units import (
     commit_clips,
     counts_of,
@@ -44,6 +45,7 @@ class IngestConfig(SampleSettings):
         description="rows to take, as in dynamic_confidence > 0.5; the others are counted as filtered; "
         "null: all",
     )
+    card: CardSettings = CardSettings()
     unit_rows: int = Field(256, ge=1, description="rows of one unit of work, which becomes one shard")
     workers: int | None = Field(
         None, ge=1, description="units in progress at once; null: as many as Ray has CPUs"

@@ -13,6 +13,7 @@ from core.errors import AnimaticError
 from core.lock import exclusive_lock
 from core.storage import Folder
 from core.urls import absolute, recordable, relative_to
+from pipelines.card import Origin, read_card, write_card
 from pipelines.dataset import Dataset
 from pipelines.dataset.clip_units import shard_name, source_matches, stored_shards
 from pipelines.dataset.commit import commit_dataset
@@ -34,6 +35,7 @@ from pipelines.dataset.takedowns import (
     hashes_in,
     write_takedowns,
 )
+from pipelines.dataset.unit_facts import facts_name
 from pipelines.dataset.units import committed_units, read_units, unit_name
 from pipelines.reshape.carried import carry_columns, columns_to_carry, lacks
 from pipelines.reshape.plan import Planner, ShardSize, Source, UnitPlan
@@ -145,6 +147,9 @@ def run(work: Work, execution: Execution) -> ReshapeReport:
             for _ in planner.units():
                 pass  # the planner finds the samples of videos that were taken down
             carry_columns(names, sources, result)
+        card = read_card(folder)
+        if card is None or card["digest"] != result.digest:
+            write_card(folder, origins=[_origin(dataset) for dataset in work.datasets])
     info = result.info
     origin = cast(MadeFrom, info["config"][MADE_FROM])
     return ReshapeReport(
@@ -181,6 +186,11 @@ def _begin(folder: Folder, work: Work) -> None:
                 takedowns.append(of_source)
     if len(takedowns) > known:
         write_takedowns(folder, {"format": TAKEDOWNS_FORMAT, "takedowns": takedowns})
+
+
+def _origin(dataset: Dataset) -> Origin:
+    card = read_card(dataset.folder)
+    return {"digest": dataset.digest, "samples": len(dataset), "stated": card["stated"] if card else {}}
 
 
 def _identity(record: MadeFromFile) -> list[object]:
@@ -223,6 +233,7 @@ def _make(folder: Folder, work: Work, execution: Execution) -> tuple[int, int]:
         if unit >= len(unit_sources):
             folder.remove(unit_name(unit))
             folder.remove(shard_name(unit))
+            folder.remove(facts_name(unit))
     _require_unchanged(work.datasets)
     commit_dataset(folder, _config(work, planner), len(unit_sources), planner.rows, unit_sources)
     return counted.made, counted.skipped

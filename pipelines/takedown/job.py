@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from core.lock import exclusive_lock
 from core.storage import Folder
 from core.urls import relative_to, resolve
+from pipelines.card import write_card
 from pipelines.dataset import Dataset
 from pipelines.dataset.clip_units import shard_name
 from pipelines.dataset.columns import columns_follow_takedown
@@ -169,6 +170,7 @@ def _commit(folder: Folder, unfinished: UnfinishedTakedown) -> Dataset | None:
     if config is None or committed_units(folder) != set(range(units)):
         return None
     commit_dataset(folder, config, units, unfinished["rows"])
+    write_card(folder)
     return Dataset.open(folder.url)
 
 

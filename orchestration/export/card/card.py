@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from core.licences import UNKNOWN
 from models.bundle import Bundle, pipeline_tag
 from orchestration.export.card import sections
 from orchestration.export.card.facts import CardFacts
 from orchestration.export.card.fields import CardFields
 from orchestration.export.card.head import card_head
-from orchestration.export.card.licences import UNKNOWN
 from orchestration.export.card.markdown import Markdown, code, paragraphs, render
 
 _PAPER = "[DynamiCrafter](https://arxiv.org/abs/2310.12190)"

@@ -1,6 +1,5 @@
 """What a model card cannot know by itself: licence, authors, use: the content of ``--card FILE.yaml``."""
 
-import difflib
 import re
 from pathlib import Path
 from typing import Annotated, Self
@@ -10,23 +9,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from core.config.section import Section
 from core.config.validation import configure
 from core.errors import AnimaticError
+from core.licences import OTHER, UNKNOWN, hub_licence
 from core.urls import has_credentials, is_web
-from orchestration.export.card.licences import HUB_LICENCES, OTHER, UNKNOWN
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*|code|multilingual")
 _REPOSITORY = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
-
-
-def _licence(name: str) -> str:
-    """SPDX writes the same identifiers with capitals."""
-    found = name.lower()
-    if found not in HUB_LICENCES:
-        near = difflib.get_close_matches(found, HUB_LICENCES, n=1, cutoff=0.5)
-        meant = f"did you mean {near[0]!r}? Otherwise " if near else ""
-        raise ValueError(
-            f"the hub knows no licence of this name: {meant}set license: other, license_name and license_link"
-        )
-    return found
 
 
 def _link(url: str) -> str:
@@ -69,7 +56,7 @@ Names = Annotated[tuple[str, ...], Listed]
 class CardFields(Section):
     """What the authors of a model state; everything may be left out."""
 
-    license: Annotated[str, AfterValidator(_licence)] = Field(
+    license: Annotated[str, AfterValidator(hub_licence)] = Field(
         UNKNOWN,
         description="of the weights: an identifier of SPDX or of the hub; other: with a name and link",
     )

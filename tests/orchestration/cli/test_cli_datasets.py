@@ -70,3 +70,16 @@ def test_what_does_not_fit_is_one_line_with_the_fix(data: Dataset, words: str, m
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ") and len(result.stderr.splitlines()) == 1
     assert message in result.stderr
+
+
+def test_a_card_states_what_it_is_told(data: Dataset) -> None:
+    printed = ok("dataset", "card", "data", "--set", "card.license=CC-BY-4.0", "--set", "card.source=cameras")
+    assert "cc-by-4.0" in printed and "cameras" in printed
+    assert "license: cc-by-4.0" in Path("data/README.md").read_text()
+    card = json.loads(ok("dataset", "card", "data", "--json"))["card"]
+    assert card["counts"]["samples"] == 6 and card["stated"]["license"] == "cc-by-4.0"
+    assert "is intact" in ok("verify", "data")
+    bad = run("dataset", "card", "data", "--set", "card.license=cc-bye")
+    assert bad.exit_code == 1 and "did you mean" in bad.stderr and len(bad.stderr.splitlines()) == 1
+    bad = run("dataset", "card", "missing")
+    assert bad.exit_code == 1 and "no dataset at missing" in bad.stderr and not Path("missing").exists()

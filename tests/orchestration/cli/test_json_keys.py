@@ -37,6 +37,7 @@ COMMANDS = (
     "takedown data --source-id 0 --dry-run",
     "export champion --to serving",
     "exports serving",
+    "dataset card data",
     "dataset split data train=0.5 rest=rest",
     "verify data",
     "inspect data --clips 0",

@@ -81,7 +81,7 @@ def test_what_is_replaced_loses_its_dataset_json_first_and_its_manifests_before_
         ingest(config(mine, output), replace=True)
     removed = [call.removeprefix("remove ") for call in record.calls if call.startswith("remove ")]
     manifests = [f"units/unit-{unit:06d}.json" for unit in range(3)]
-    assert removed == ["dataset.json", *manifests, "shard-000002.tar"]
+    assert removed == ["dataset.json", *manifests, "shard-000002.tar", "facts/unit-000002.json"]
     assert record.undurable == []
     # The record of the new inputs comes when nothing of the old ones is left.
     assert record.calls.index("rename ingest.part -> ingest.json") > record.calls.index(

@@ -76,6 +76,9 @@ DATA_FILES = (
     "rejects.parquet",
     "dataset.json",
     "takedowns.json",
+    "facts/unit-000001.json",
+    "card.json",
+    "README.md",
 )
 LATENT_FILES = ("latents-000001.tar", "units/unit-000001.json", "latents.parquet", "latents.json")
 

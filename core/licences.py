@@ -1,5 +1,7 @@
 """The licence identifiers that the Hugging Face hub accepts in a card (hub documentation, "Licenses")."""
 
+import difflib
+
 UNKNOWN, OTHER = "unknown", "other"
 _LISTED = f"""
 {UNKNOWN} {OTHER}
@@ -14,3 +16,18 @@ ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license fair-noncommercial
 llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 grok2-community gemma
 """
 HUB_LICENCES = tuple(_LISTED.split())
+
+
+def hub_licence(name: str) -> str:
+    """The hub's identifier of a licence, which SPDX may write with capitals.
+
+    Raises ValueError, with the nearest one, if the hub has none of this name.
+    """
+    found = name.lower()
+    if found not in HUB_LICENCES:
+        near = difflib.get_close_matches(found, HUB_LICENCES, n=1, cutoff=0.5)
+        meant = f"did you mean {near[0]!r}? Otherwise " if near else ""
+        raise ValueError(
+            f"the hub knows no licence of this name: {meant}set license: other, license_name and license_link"
+        )
+    return found
