@@ -1,13 +1,16 @@
 """In which colours a frame is stored, and how it is converted to those of BT.709."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import av
 from av.sidedata.sidedata import Type
 
 from core.errors import RejectedError
 from pipelines.video.settings import ClipSettings
-from pipelines.video.tone_map import Primaries, Transfer
+from pipelines.video.tone_map import FFMPEG_TONE, Primaries, Tone, Transfer
+
+Range = Literal["limited", "full"]
 
 # Code points of ITU-T H.273: matrices of table 4, transfers of table 3, primaries of table 2.
 _UNTAGGED = 2
@@ -36,18 +39,23 @@ class Colour:
     """How a frame's colours are read.
 
     Attributes:
-        matrix: FFmpeg's name of the matrix, where the frame has no tag and its default would be wrong.
+        matrix: FFmpeg's name of the matrix, where the frame has no tag, and its default would be wrong or the
+            settings name one.
         transfer: "sdr" but for high dynamic range.
         primaries: "bt709" but for wide gamuts; the primaries of standard definition count as BT.709's.
+        range: "limited" or "full" where the frame has no tag and the settings name one.
+        tone: how high dynamic range is compressed.
     """
 
     matrix: str | None = None
     transfer: Transfer = "sdr"
     primaries: Primaries = "bt709"
+    range: Range | None = None
+    tone: Tone = FFMPEG_TONE
 
     @property
     def is_converted(self) -> bool:
-        """Whether pixels have to be converted, beyond another matrix."""
+        """Whether pixels have to be converted, beyond another matrix or range."""
         return self.transfer != "sdr" or self.primaries != "bt709"
 
 
@@ -66,10 +74,23 @@ def colour_of(frame: av.VideoFrame, settings: ClipSettings) -> Colour:
         raise RejectedError("unsupported_colour", "Dolby Vision without a picture for other players")
     if transfer in _HDR and settings.hdr == "reject":
         raise RejectedError("hdr", _HDR[transfer])
-    is_hd = frame.width >= _HD_WIDTH or frame.height >= _HD_LINES
-    untagged = matrix == _UNTAGGED and not frame.format.is_rgb
     return Colour(
-        "bt709" if untagged and is_hd else None,
+        _untagged_matrix(frame, settings) if matrix == _UNTAGGED and not frame.format.is_rgb else None,
         _HDR.get(transfer, "sdr"),
         _WIDE.get(primaries, "bt2020" if transfer in _HDR else "bt709"),
+        _untagged_range(frame, settings),
+        Tone(settings.tone_curve, settings.tone_peak / 100),
     )
+
+
+def _untagged_matrix(frame: av.VideoFrame, settings: ClipSettings) -> str | None:
+    if settings.untagged != "auto":
+        return settings.untagged
+    is_hd = frame.width >= _HD_WIDTH or frame.height >= _HD_LINES
+    return "bt709" if is_hd else None
+
+
+def _untagged_range(frame: av.VideoFrame, settings: ClipSettings) -> Range | None:
+    # The formats yuvj420p, yuvj422p, … are of full range without a tag.
+    declared = int(frame.color_range) or frame.format.is_rgb or frame.format.name.startswith("yuvj")
+    return None if declared or settings.untagged_range == "auto" else settings.untagged_range

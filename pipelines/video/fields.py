@@ -16,14 +16,13 @@ from pipelines.video.containers import rejecting
 from pipelines.video.graph import filter_graph
 from pipelines.video.source_frames import SourceFrame
 
-DEINTERLACER = "bwdif"
 _COMBED = {"tff", "bff"}
 
 
-def deinterlaced(path: Path, frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
+def deinterlaced(path: Path, frames: Iterator[SourceFrame], deinterlacer: str) -> Iterator[SourceFrame]:
     """The same frames at the same times, those that are declared as interlaced replaced by pictures of their
-    first field, completed by FFmpeg's bwdif. Raises RejectedError."""
-    chain = _Chain(f"{DEINTERLACER}=mode=send_frame:parity=auto:deint=interlaced", _as_deinterlaced)
+    first field, completed by this filter of FFmpeg's. Raises RejectedError."""
+    chain = _Chain(f"{deinterlacer}=mode=send_frame:parity=auto:deint=interlaced", _as_deinterlaced)
     for frame in frames:
         # Most videos have no interlaced frame, and need no filter.
         if frame.frame.interlaced_frame:

@@ -98,7 +98,7 @@ def _scaled_pictures(
 def _progressive(path: Path, frames: Iterator[SourceFrame], settings: ClipSettings) -> Iterator[SourceFrame]:
     """The frames without fields, as the settings want them. Raises RejectedError (interlaced)."""
     if settings.interlaced == "deinterlace":
-        return deinterlaced(path, frames)
+        return deinterlaced(path, frames, settings.deinterlacer)
     if settings.interlaced == "reject":
         return _without_interlaced(frames)
     return frames

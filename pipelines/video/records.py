@@ -28,14 +28,18 @@ class Conversions(TypedDict, total=False):
 
     ``sample_aspect`` is that of the source's pixels, width:height, where they are not square;
     ``deinterlaced`` the filter by which fields became frames; ``matrix`` that by which untagged colours were
-    read, where it is not BT.601; ``hdr`` the transfer of high dynamic range, and ``gamut`` the primaries,
-    that were converted to BT.709; ``bars`` the widths of the bars that were cut off: left, top, right, bottom
-    in stored pixels of the upright picture.
+    read, where it is not BT.601 or the settings name it, and ``range`` that which the settings name; ``hdr``
+    the transfer of high dynamic range, and ``gamut`` the primaries, that were converted to BT.709; ``tone``
+    the curve and the peak in cd/m² by which high dynamic range was compressed, where they are not hable and
+    1000; ``bars`` the widths of the bars that were cut off: left, top, right, bottom in stored pixels of the
+    upright picture.
     """
 
     sample_aspect: str
     deinterlaced: str
     matrix: str
+    range: str
+    tone: str
     hdr: str
     gamut: str
     bars: list[int]

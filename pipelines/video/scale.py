@@ -20,7 +20,6 @@ from core.errors import RejectedError
 from pipelines.video.bars import NO_BARS, Bars, BarsBySize
 from pipelines.video.colour import Colour, colour_of
 from pipelines.video.containers import rejecting
-from pipelines.video.fields import DEINTERLACER
 from pipelines.video.graph import EXACT, filter_graph
 from pipelines.video.orientation import display_matrix, orientation
 from pipelines.video.probe import MAX_PIXELS
@@ -28,7 +27,7 @@ from pipelines.video.records import Conversions
 from pipelines.video.settings import ClipSettings, Rung
 from pipelines.video.source_frames import SourceFrame
 from pipelines.video.stored_colours import rgb_to_stored, to_stored
-from pipelines.video.tone_map import ToneMap
+from pipelines.video.tone_map import FFMPEG_TONE, ToneMap
 
 _SWSCALE_WHITE = 255 << 8  # of 16-bit RGB that swscale makes from YUV
 _MAX_SIDE = 16384  # pixels, of what x264 encodes
@@ -145,7 +144,7 @@ class _Steps:
         width, height, self._filters = _upright(kind, settings, cropped)
         size = _target(width, height, settings.short_side, settings)
         self._colour = colour_of(frame, settings)
-        self.conversions = _conversions(kind, self._colour, cropped)
+        self.conversions = _conversions(kind, self._colour, cropped, settings)
         self.rung_sizes = tuple(_rung_size(width, height, rung, settings) for rung in settings.ladder)
         scenes = [] if settings.scene_threshold is None else ["scdet=threshold=100"]
         self._clip = _Conversion(frame, self._filters, size, self._colour, scenes)
@@ -175,9 +174,10 @@ class _Conversion:
         self._tone_map: ToneMap | None = None
         if colour.is_converted:
             white = 65535 if frame.format.is_rgb else _SWSCALE_WHITE
-            self._tone_map = ToneMap(colour.transfer, colour.primaries, white)
+            self._tone_map = ToneMap(colour.transfer, colour.primaries, colour.tone, white)
             matrix = "" if colour.matrix is None else f":in_color_matrix={colour.matrix}"
-            scale = f"scale={size[0]}:{size[1]}:{EXACT}{matrix}:out_range=pc"
+            levels = "" if colour.range is None else f":in_range={colour.range}"
+            scale = f"scale={size[0]}:{size[1]}:{EXACT}{matrix}{levels}:out_range=pc"
             chain = [*upright, scale, "format=rgb48le"]
         else:
             chain = [*upright, *to_stored(frame, size, colour), *further]
@@ -287,7 +287,7 @@ def _target(width: float, height: float, short_side: int, settings: ClipSettings
     return size
 
 
-def _conversions(kind: _Kind, colour: Colour, bars: Bars | None) -> Conversions:
+def _conversions(kind: _Kind, colour: Colour, bars: Bars | None, settings: ClipSettings) -> Conversions:
     done: Conversions = {}
     if bars is not None:
         done["bars"] = [bars.left, bars.top, bars.right, bars.bottom]
@@ -295,11 +295,15 @@ def _conversions(kind: _Kind, colour: Colour, bars: Bars | None) -> Conversions:
     if aspect != 1:
         done["sample_aspect"] = f"{aspect.numerator}:{aspect.denominator}"
     if kind.deinterlaced:
-        done["deinterlaced"] = DEINTERLACER
+        done["deinterlaced"] = settings.deinterlacer
     if colour.matrix is not None:
         done["matrix"] = colour.matrix
+    if colour.range is not None:
+        done["range"] = colour.range
     if colour.transfer != "sdr":
         done["hdr"] = colour.transfer
+        if colour.tone != FFMPEG_TONE:
+            done["tone"] = f"{colour.tone.curve}, peak {settings.tone_peak:g}"
     if colour.primaries != "bt709":
         done["gamut"] = colour.primaries
     return done

@@ -99,8 +99,25 @@ class ClipSettings(Section):
     hdr: Literal["tone_map", "reject"] = Field(
         "tone_map", description="what happens to videos of high dynamic range (PQ, HLG)"
     )
+    tone_curve: Literal["hable", "mobius", "reinhard", "clip"] = Field(
+        "hable", description="FFmpeg's curve by which high dynamic range is compressed"
+    )
+    tone_peak: float = Field(
+        1000.0, gt=100, le=10000, description="cd/m² that become white, of high dynamic range"
+    )
+    untagged: Literal["auto", "bt601", "bt709"] = Field(
+        "auto",
+        description="matrix of videos that declare none; auto: bt709 from 1280 columns or 720 "
+        "lines on, else bt601",
+    )
+    untagged_range: Literal["auto", "limited", "full"] = Field(
+        "auto", description="range of videos that declare none; auto: as FFmpeg takes it, mostly limited"
+    )
     interlaced: Literal["deinterlace", "keep", "reject"] = Field(
         "deinterlace", description="what happens to frames that the video declares as interlaced"
+    )
+    deinterlacer: Literal["bwdif", "yadif"] = Field(
+        "bwdif", description="FFmpeg's filter that makes pictures of fields"
     )
     bars: Literal["keep", "crop", "reject"] = Field(
         "keep", description="what happens to dark borders of the picture, as of letterboxed videos"

@@ -15,6 +15,8 @@ _STORED = "out_color_matrix=bt601:out_range=tv"
 def to_stored(frame: av.VideoFrame, size: tuple[int, int], colour: Colour) -> list[str]:
     """Filters that scale frames like this one to ``size``, (width, height)."""
     scale = f"scale={size[0]}:{size[1]}:{EXACT}"
+    if colour.range is not None:
+        scale += f":in_range={colour.range}"
     is_bt709 = colour.matrix == "bt709" or int(frame.colorspace) == _BT709
     if is_bt709 and not frame.format.is_rgb:
         # swscale takes three times as long for another matrix, and rounds more. This filter rounds each value

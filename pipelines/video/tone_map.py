@@ -1,16 +1,17 @@
 """Pixels of high dynamic range or wide gamut → pixels of BT.709, as FFmpeg's zscale and tonemap compute them:
 
-zscale=t=linear:npl=100,zscale=p=bt709,tonemap=hable:desat=0,zscale=t=bt709
+zscale=t=linear:npl=100,zscale=p=bt709,tonemap=CURVE:desat=0:peak=PEAK,zscale=t=bt709
 
 Only tables, sums and quotients are used, so the result is the same on every machine.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Transfer = Literal["pq", "hlg", "sdr"]
+Curve = Literal["hable", "mobius", "reinhard", "clip"]
 Primaries = Literal["bt709", "bt2020", "p3", "dci_p3"]
 Linear = npt.NDArray[np.floating[Any]]
 
@@ -32,14 +33,31 @@ _TO_BT709: dict[Primaries, tuple[tuple[float, float, float], ...]] = {
 }
 _DISPLAY_GAMMA = 2.4  # BT.1886
 _DROPPED_BITS = 12  # of a float32, whose eleven leading digits remain: a twentieth of a level
-_PEAK = 10.0  # times 100 cd/m²; FFmpeg's chain ignores the peak that a file declares
+_KNEE = 0.3  # of mobius: what is darker stays as it is
+
+
+class Tone(NamedTuple):
+    """How high dynamic range is compressed.
+
+    Attributes:
+        curve: FFmpeg's name of it.
+        peak: what becomes white, times 100 cd/m²; the peak that a file declares is ignored, as by FFmpeg's
+            chain.
+    """
+
+    curve: Curve = "hable"
+    peak: float = 10.0
+
+
+FFMPEG_TONE = Tone()
 
 
 class ToneMap:
     """Converts frames of one kind."""
 
-    def __init__(self, transfer: Transfer, primaries: Primaries, white: int = 65535) -> None:
+    def __init__(self, transfer: Transfer, primaries: Primaries, tone: Tone, white: int = 65535) -> None:
         """``white`` is the largest signal of a channel."""
+        self._tone = tone
         self._matrix = _TO_BT709[primaries]
         self._is_hdr = transfer != "sdr"
         self._linear = _linear_light(transfer, white)
@@ -50,7 +68,7 @@ class ToneMap:
         red, green, blue = (self._linear[pixels[..., channel]] for channel in range(3))
         light = np.stack([r * red + g * green + b * blue for r, g, b in self._matrix], axis=-1)
         if self._is_hdr:
-            light *= _compression(light.max(axis=-1))[..., None]
+            light *= _compression(light.max(axis=-1), self._tone)[..., None]
         light = np.ascontiguousarray(np.clip(light, 0, 1), np.float32)
         return self._levels[light.view(np.uint32) >> _DROPPED_BITS]
 
@@ -63,12 +81,29 @@ def _levels() -> npt.NDArray[np.uint8]:
     return np.searchsorted(steps, middles, side="right").astype(np.uint8)
 
 
-def _compression(brightest: Linear) -> Linear:
-    """The factor by which a pixel is darkened, of its brightest channel."""
+def _compression(brightest: Linear, tone: Tone) -> Linear:
+    """The factor by which a pixel is darkened, of its brightest channel. Curves are those of FFmpeg's
+    vf_tonemap.c with their default parameters."""
     level = np.maximum(brightest, np.float32(1e-6))
-    white = _hable(np.array([_PEAK], np.float32))
-    factor: Linear = _hable(level) / white / level
+    factor: Linear
+    if tone.curve == "hable":
+        factor = _hable(level) / _hable(np.array([tone.peak], np.float32)) / level
+    elif tone.curve == "mobius":
+        factor = _mobius(level, np.float32(tone.peak)) / level
+    elif tone.curve == "reinhard":
+        factor = np.float32((tone.peak + 1) / tone.peak) / (level + 1)
+    else:
+        factor = np.minimum(level, 1) / level
     return factor
+
+
+def _mobius(light: Linear, peak: np.float32) -> Linear:
+    """Linear up to a knee, then a Möbius transform that takes ``peak`` to 1."""
+    knee = np.float32(_KNEE)
+    a = -knee * knee * (peak - 1) / (knee * knee - 2 * knee + peak)
+    b = (knee * knee - 2 * knee * peak + peak) / (peak - 1)
+    curve = (b * b + 2 * b * knee + knee * knee) / (b - a) * (light + a) / (light + b)
+    return np.where(light <= knee, light, curve)
 
 
 def _hable(light: Linear) -> Linear:

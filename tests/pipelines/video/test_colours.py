@@ -42,6 +42,22 @@ def test_high_dynamic_range_is_tone_mapped_as_ffmpeg_does(tmp_path: Path, transf
     assert clip["conversions"] == {"hdr": name, "gamut": "bt2020"}
 
 
+@pytest.mark.parametrize(
+    ("curve", "peak"), [("mobius", 1000), ("reinhard", 400), ("clip", 1000), ("hable", 4000)]
+)
+def test_the_curve_and_its_peak_are_those_of_ffmpeg_and_recorded(
+    tmp_path: Path, curve: str, peak: float
+) -> None:
+    source = write_hdr(tmp_path / "s.mp4", "smpte2084", "-crf", "8")
+    settings = SMALL.model_copy(update={"tone_curve": curve, "tone_peak": float(peak)})
+    [clip] = normalise(source, "k", settings, tmp_path)
+    chain = TONE_MAP.replace("tonemap=hable:", f"tonemap={curve}:peak={peak / 100}:")
+    wanted = ffmpeg(tmp_path / "wanted.png", "-i", str(source), "-vf", chain, "-frames:v", "1")
+    picture = corner_colours(np.asarray(Image.open(wanted).convert("RGB")))
+    assert distance(corner_colours(frames_of(tmp_path / "k-000.mp4")[0]), picture) < 10
+    assert clip["conversions"] == {"hdr": "pq", "tone": f"{curve}, peak {peak}", "gamut": "bt2020"}
+
+
 def test_high_dynamic_range_is_rejected_if_that_is_configured(tmp_path: Path) -> None:
     source = write_hdr(tmp_path / "s.mp4", "smpte2084")
     with pytest.raises(RejectedError, match="hdr: pq"):
@@ -75,6 +91,31 @@ def test_untagged_video_has_the_matrix_of_its_resolution(
     wanted = corner_colours(corner_picture(*size))
     assert distance(corner_colours(frames_of(tmp_path / "k-000.mp4")[0]), wanted) < 6
     assert clip.get("conversions") == ({"matrix": matrix} if matrix else None)
+
+
+@pytest.mark.parametrize(("size", "rule"), [((1280, 720), "bt601"), ((720, 576), "bt709")])
+def test_a_rule_for_untagged_video_overrides_its_resolution(
+    tmp_path: Path, size: tuple[int, int], rule: str
+) -> None:
+    plain = write_corners(tmp_path / "plain.mkv", size=size, codec="ffv1", pixel_format="bgr0", frames=2)
+    unset = "setparams=colorspace=unknown:range=limited"  # FFmpeg would convert, or declare, the full range
+    to_yuv = f"scale=out_color_matrix={rule}:out_range=pc,format=yuv420p,{unset}"
+    source = ffmpeg(tmp_path / "s.avi", "-i", str(plain), "-vf", to_yuv, "-c:v", "mpeg4", "-q:v", "1")
+    settings = SMALL.model_copy(update={"untagged": rule, "untagged_range": "full"})
+    [clip] = normalise(source, "k", settings, tmp_path)
+    wanted = corner_colours(corner_picture(*size))
+    assert distance(corner_colours(frames_of(tmp_path / "k-000.mp4")[0]), wanted) < 6
+    assert clip["conversions"] == {"matrix": rule, "range": "full"}
+
+
+def test_a_rule_for_untagged_video_leaves_tagged_video_alone(tmp_path: Path) -> None:
+    tags = {"colorspace": 1, "color_range": 1}
+    source = write_corners(tmp_path / "s.mkv", tags=tags, crf="8")
+    made = []
+    for changes in ({}, {"untagged": "bt601", "untagged_range": "full"}):
+        [clip] = normalise(source, "k", SMALL.model_copy(update=changes), tmp_path)
+        made.append((clip, (tmp_path / "k-000.mp4").read_bytes()))
+    assert made[0] == made[1]
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,17 @@ def test_declared_fields_become_pictures(tmp_path: Path, container: str) -> None
     assert max(combs(frame) for frame in frames_of(tmp_path / "k-000.mp4")[2:-2]) < 1
 
 
+def test_another_deinterlacer_is_used_and_recorded(tmp_path: Path) -> None:
+    graph = "testsrc2=s=160x96:r=50:d=1,interlace=scan=tff:lowpass=off"
+    source = ffmpeg(tmp_path / "s.mp4", "-filter_complex", graph, "-crf", "10", *DECLARED)
+    made = []
+    for name in ("bwdif", "yadif"):
+        [clip] = normalise(source, "k", SMALL.model_copy(update={"deinterlacer": name}), tmp_path)
+        assert clip["conversions"] == {"deinterlaced": name}
+        made.append(frames_of(tmp_path / "k-000.mp4"))
+    assert any((a != b).any() for a, b in zip(*made, strict=True))
+
+
 def test_fields_can_be_kept_or_rejected(tmp_path: Path) -> None:
     source = write_fields(tmp_path / "s.mp4", *DECLARED)
     [clip] = normalise(source, "k", SMALL.model_copy(update={"interlaced": "keep"}), tmp_path)
