@@ -25,7 +25,7 @@ from pipelines.ingest.table import table_of, with_own_videos
 from pipelines.ingest.taken_down import without_taken_down
 from pipelines.ingest.timings import timings_of
 from pipelines.ingest.unit import IngestConfig, make_unit
-from pipelines.sources import SourceTable
+from pipelines.sources import SourceRow, SourceTable, VideoArchives
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,14 @@ def ingest(
         inputs.write(folder)
         if folder.exists(DATASET):
             return report_of(folder, started, None)
-        skipped = _complete(folder, inputs, config, table, hashes_in(takedowns), access, progress)
+        taken_down = hashes_in(takedowns)
+        archives = VideoArchives.at(config.videos, on_warning)
+
+        def accepted(rows: list[SourceRow]) -> list[SourceRow]:
+            rows = without_taken_down(rows, taken_down)
+            return rows if archives is None else archives.located(rows)
+
+        skipped = _complete(folder, inputs, config, table, accepted, access, progress)
     return report_of(folder, started, skipped)
 
 
@@ -109,13 +116,13 @@ def _complete(
     inputs: IngestInputs,
     config: IngestConfig,
     table: SourceTable,
-    taken_down: frozenset[str],
+    accepted: Callable[[list[SourceRow]], list[SourceRow]],
     access: WebAccess,
     progress: Progress | None,
 ) -> int:
     """Make the missing units and commit the dataset; returns how many units were finished before.
 
-    ``taken_down``: sha256 of the ids whose rows are rejected.
+    ``accepted`` rejects rows that were taken down, and finds videos in archives.
     """
     # Ray takes seconds to import; who only reads configurations and records does not wait for it.
     from pipelines.cluster.host_gate import with_shared_gate
@@ -137,9 +144,8 @@ def _complete(
                     skipped += 1
                     tally.add_present(found.counts)
                 else:
-                    accepted = without_taken_down(rows, taken_down)
                     access = with_shared_gate(access, config.fetch, config.address)
-                    yield unit, functools.partial(make_unit, config, unit, accepted, source, access)
+                    yield unit, functools.partial(make_unit, config, unit, accepted(rows), source, access)
 
         for done in run_tasks(missing(), workers=config.workers, address=config.address):
             tally.add_finished(done.unit, done.seconds, done.result)

@@ -6,15 +6,18 @@ from pathlib import Path
 from core.errors import AnimaticError
 from core.urls import is_url, scheme_of, without_credentials
 from pipelines.fetch import what_is_missing
+from pipelines.sources import are_archives, find_archives
 
 
 def check_videos(videos: str | None) -> None:
-    """Check the folder of videos. Raises AnimaticError if it does not exist, or if nothing could be read from
-    it because a package or credentials are missing."""
+    """Check the folder or archives of videos. Raises AnimaticError if they do not exist, or if nothing could
+    be read from them because a package or credentials are missing."""
     if videos is None:
         return
     if not is_url(videos):
-        if not Path(videos).is_dir():
+        if are_archives(videos):
+            find_archives(videos)
+        elif not Path(videos).is_dir():
             raise AnimaticError(f"the folder of videos {videos} does not exist")
         return
     lack = what_is_missing(scheme_of(videos))

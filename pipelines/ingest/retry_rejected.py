@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from core.config.validation import check_values, validate
 from core.errors import AnimaticError
@@ -16,13 +16,13 @@ from pipelines.dataset.dataset_record import DATASET
 from pipelines.dataset.made_from import source_locations
 from pipelines.dataset.records import UnitCounts, UnitManifest, UnitSource
 from pipelines.dataset.takedowns import TAKEN_DOWN, finished_takedowns
-from pipelines.dataset.units import committed_units, read_units, unit_name
+from pipelines.dataset.units import committed_units, read_unit, read_units, unit_name
 from pipelines.ingest.inputs import INGEST, NON_IDENTITY_FIELDS, IngestInputs
 from pipelines.ingest.job import IngestReport, report_of
 from pipelines.ingest.progress import Progress, Tally
 from pipelines.ingest.timings import timings_of
-from pipelines.ingest.unit import IngestConfig, retry_unit
-from pipelines.sources import TABLE_REASONS
+from pipelines.ingest.unit import IngestConfig, rejected_rows, retry_unit
+from pipelines.sources import TABLE_REASONS, VideoArchives
 
 
 def retry(
@@ -68,9 +68,13 @@ def retry(
                 tally.add_present(counts)
             folder.remove(DATASET)
             access = with_shared_gate(access, config.fetch, config.address)
-            tasks = (
-                (unit, functools.partial(retry_unit, config, unit, sorted(reasons), access)) for unit in units
-            )
+            archives = VideoArchives.at(config.videos)
+
+            def task_of(unit: int) -> Callable[[], UnitCounts]:
+                locations = _locations(folder, config, unit, reasons, archives)
+                return functools.partial(retry_unit, config, unit, sorted(reasons), access, locations)
+
+            tasks = ((unit, task_of(unit)) for unit in units)
             for done in run_tasks(tasks, workers=config.workers, address=config.address):
                 tally.add_finished(done.unit, done.seconds, done.result)
         commit_dataset(folder, inputs.config, inputs.units, inputs.rows, sources)
@@ -88,6 +92,20 @@ def _config(folder: Folder, inputs: IngestInputs, overrides: Mapping[str, object
     videos = None if inputs.videos is None else resolve(inputs.videos, output)
     urls = {"source": resolve(inputs.source, output), "videos": videos, "output": output}
     return check_values(validate(IngestConfig, {**settings, **urls, **overrides}))
+
+
+def _locations(
+    folder: Folder,
+    config: IngestConfig,
+    unit: int,
+    reasons: Collection[str],
+    archives: VideoArchives | None,
+) -> dict[int, str]:
+    """By number, where in archives the videos of rejected rows of a unit are."""
+    if archives is None:
+        return {}
+    rows = rejected_rows(config, read_unit(folder, unit, UnitManifest), reasons)
+    return {row.row: row.location for row in archives.located(rows) if row.location is not None}
 
 
 def _units(

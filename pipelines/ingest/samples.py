@@ -21,7 +21,9 @@ class SampleSettings(ClipSettings):
     """Where a row's video is found, and how clips of it are cut, judged and encoded."""
 
     videos: str | None = Field(
-        None, description="folder or URL of {page_dir}/{videoid}.mp4; null: contentUrl alone"
+        None,
+        description="folder or URL of {page_dir}/{videoid}.mp4, or archives (.tar, .zip) of such; null: "
+        "contentUrl alone",
     )
     captions: Literal["first", "each"] = Field(
         "first",

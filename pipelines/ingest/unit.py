@@ -1,6 +1,7 @@
 """One unit of ingest: a run of source rows → one committed tar and manifest. This is what a worker does."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
@@ -85,24 +86,20 @@ def make_unit(
 
 
 def retry_unit(
-    config: IngestConfig, unit: int, reasons: Collection[str], access: WebAccess | None = None
+    config: IngestConfig,
+    unit: int,
+    reasons: Collection[str],
+    access: WebAccess | None = None,
+    locations: Mapping[int, str] | None = None,
 ) -> UnitCounts:
     """Try the rows of a unit again that were rejected for one of ``reasons``; copy the samples of all others.
 
-    Runs as a Ray task.
+    ``locations``: of the videos that are in archives, by number of row. Runs as a Ray task.
     """
     folder = Folder(config.output)
     old = read_unit(folder, unit, UnitManifest)
     rows = [
-        SourceRow(
-            outcome["row"],
-            outcome["record"],
-            None,
-            config.columns,
-            more_captions=tuple(outcome.get("captions", ())),
-        )
-        for outcome in old["rows"]
-        if outcome.get("reason") in reasons
+        replace(row, location=(locations or {}).get(row.row)) for row in rejected_rows(config, old, reasons)
     ]
     retried: list[RowOutcome] = []
     outcomes: list[RowOutcome] = []
@@ -118,6 +115,21 @@ def retry_unit(
         with opened_shard(folder, old["shard"], scratch, remedy) as tar:
             source = old.get("source", {})
             return counts_of(commit_clips(folder, unit, samples(tar), outcomes, source))
+
+
+def rejected_rows(config: IngestConfig, unit: UnitManifest, reasons: Collection[str]) -> list[SourceRow]:
+    """The rows of a unit that were rejected for one of ``reasons``, as good ones."""
+    return [
+        SourceRow(
+            outcome["row"],
+            outcome["record"],
+            None,
+            config.columns,
+            more_captions=tuple(outcome.get("captions", ())),
+        )
+        for outcome in unit["rows"]
+        if outcome.get("reason") in reasons
+    ]
 
 
 def _samples(

@@ -1,7 +1,7 @@
 """Tables of videos and captions → rows of text; videos are not opened here."""
 
 from pipelines.sources.csv_settings import CsvSettings
-from pipelines.sources.find import find_source
+from pipelines.sources.find import find_archives, find_source
 from pipelines.sources.formats import FileFormat
 from pipelines.sources.layouts import LAYOUTS, named_layout
 from pipelines.sources.listings import FolderSettings
@@ -9,6 +9,7 @@ from pipelines.sources.member_address import MemberAddress
 from pipelines.sources.row import TABLE_REASONS, ColumnNames, SourceRow
 from pipelines.sources.row_filter import parse_row_filter
 from pipelines.sources.table import SourceTable
+from pipelines.sources.video_archives import VideoArchives, are_archives
 
 __all__ = [
     "LAYOUTS",
@@ -20,6 +21,9 @@ __all__ = [
     "MemberAddress",
     "SourceRow",
     "SourceTable",
+    "VideoArchives",
+    "are_archives",
+    "find_archives",
     "find_source",
     "named_layout",
     "parse_row_filter",

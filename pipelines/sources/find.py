@@ -1,5 +1,6 @@
 """The files of a source: tables, a folder of videos, or archives of videos; one, a glob's or a folder's."""
 
+import contextlib
 import posixpath
 import re
 from collections.abc import Iterator
@@ -43,16 +44,19 @@ def find_source(url: str, folder: FolderSettings | None = None) -> FoundSource:
     Without tables it is one of videos, or of archives. Raises AnimaticError if nothing is found or the source
     cannot be read.
     """
-    try:
+    with _named_in_errors(url, "source table"):
         filesystem, path = fsspec.core.url_to_fs(with_plain_scheme(url), use_listings_cache=False)
         return _Finder(url, filesystem, str(path), folder or FolderSettings()).found()
-    except AnimaticError:
-        raise
-    except Exception as error:  # the libraries of stores have types of their own
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise AnimaticError(
-            f"the source table {without_credentials(f'{url} cannot be read: {reason}')}"
-        ) from error
+
+
+def find_archives(url: str) -> FoundSource:
+    """Archives by path, glob or range in braces, or those in a folder itself; ``files`` are Listings.
+
+    Raises AnimaticError if there are none, or if they cannot be looked for.
+    """
+    with _named_in_errors(url, "videos"):
+        filesystem, path = fsspec.core.url_to_fs(with_plain_scheme(url), use_listings_cache=False)
+        return _Finder(url, filesystem, str(path), FolderSettings()).archives()
 
 
 def expanded(url: str) -> list[str]:
@@ -69,6 +73,18 @@ def expanded(url: str) -> list[str]:
     width = len(match[1])
     names = (f"{url[: match.start()]}{number:0{width}}" for number in range(first, last + 1))
     return [name + rest for name in names for rest in expanded(url[match.end() :])]
+
+
+@contextlib.contextmanager
+def _named_in_errors(url: str, what: str) -> Iterator[None]:
+    """Name the URL in errors of looking at it."""
+    try:
+        yield
+    except AnimaticError:
+        raise
+    except Exception as error:  # the libraries of stores have types of their own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise AnimaticError(f"the {what} {without_credentials(f'{url} cannot be read: {reason}')}") from error
 
 
 class _Finder:
@@ -88,11 +104,28 @@ class _Finder:
                 f"{len(named) - len(archives)} other files: name either"
             )
         if archives:
-            start = re.split(r"[*?\[{]", self._url, maxsplit=1)[0]
-            return self._of_archives(archives, start.rpartition("/")[0] or ("/" if start[:1] == "/" else "."))
+            return self._of_archives(archives, self._fixed_part())
         if not named:
             raise self._nothing()
         return FoundSource(self._tables(named))
+
+    def archives(self) -> FoundSource:
+        """The archives that the URL names, or those in the folder itself."""
+        named = self._named()
+        root = self._fixed_part()
+        if named is None:
+            entries = self._filesystem.ls(self._path, detail=True)
+            named = [found_file(entry) for entry in entries if is_archive(str(entry["name"]))]
+            root = self._url.rstrip("/") or "/"
+        archives = [file for file in named if is_archive(file.name)]
+        if not archives:
+            raise AnimaticError(f"the videos {without_credentials(self._url)} are no archives, and no folder")
+        return self._of_archives(archives, root)
+
+    def _fixed_part(self) -> str:
+        """The folder before the first character of a glob or range."""
+        start = re.split(r"[*?\[{]", self._url, maxsplit=1)[0]
+        return start.rpartition("/")[0] or ("/" if start[:1] == "/" else ".")
 
     def _named(self) -> list[Found] | None:
         """The files that the URL names, with their paths; None if it is a folder."""

@@ -15,9 +15,9 @@ from pipelines.ingest.dry_run.table_columns import overlooked, preview_columns
 from pipelines.ingest.dry_run.tally import RowTally, Treatment, displayed_row
 from pipelines.ingest.inputs import IngestInputs
 from pipelines.ingest.needs import check_videos, needs_of
-from pipelines.ingest.table import table_of
+from pipelines.ingest.table import table_of, with_own_videos
 from pipelines.ingest.unit import IngestConfig
-from pipelines.sources import SourceRow, SourceTable
+from pipelines.sources import SourceRow, SourceTable, VideoArchives
 
 _EVERY = 10_000
 
@@ -38,8 +38,11 @@ def preview(
     access = config.fetch.access()
     check_videos(config.videos)
     table = table_of(config)
+    config = with_own_videos(config, table)
+    archives = VideoArchives.at(config.videos)
+    table_rows = table.rows() if archives is None else archives.located_rows(table.rows())
     tally, doubts = RowTally(config.videos, allow_private=config.fetch.allow_private), RowDoubts(config)
-    for number, row in enumerate(table.rows()):
+    for number, row in enumerate(table_rows):
         doubts.add(row, tally.add(row))
         if number and number % _EVERY == 0:
             on_rows(number, table.count())

@@ -14,7 +14,7 @@ from pipelines.sources.listings.names import (
     suffix_of,
 )
 
-_COLUMNS = "name, size, offset, header, packed, method, content, fault, stored_name"
+_COLUMNS = "name, size, offset, header, packed, method, content, fault, stored_name, archive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Member:
         content: of a small text, where it has to be read in passing.
         fault: why it cannot be read; empty if it can.
         is_folder: whether it is a folder, and no file.
+        archive: number of the archive, of several.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Member:
     fault: str = ""
     is_folder: bool = False
     stored_name: str | None = None
+    archive: int = 0
 
 
 class MemberIndex:
@@ -62,7 +64,7 @@ class MemberIndex:
         self._database.execute(
             "CREATE TABLE members (number INTEGER PRIMARY KEY, name TEXT UNIQUE, stem TEXT, base TEXT, "
             "kind TEXT, size INTEGER, offset INTEGER, header INTEGER, packed INTEGER, method INTEGER, "
-            "content BLOB, fault TEXT, stored_name TEXT)"
+            "content BLOB, fault TEXT, stored_name TEXT, archive INTEGER)"
         )
         self.repeated = 0
         for member in members:
@@ -118,11 +120,11 @@ class MemberIndex:
         values = (
             name or None, stem_of(name), name.rpartition("/")[2], kind, member.size, member.offset,
             member.header, member.packed, member.method, member.content, fault,
-            None if fault or name == member.name else member.name,
+            None if fault or name == member.name else member.name, member.archive,
         )  # fmt: skip
         added = self._database.execute(
             "INSERT OR IGNORE INTO members (name, stem, base, kind, size, offset, header, packed, method, "
-            "content, fault, stored_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "content, fault, stored_name, archive) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             values,
         )
         self.repeated += added.rowcount == 0
@@ -137,8 +139,9 @@ def _kind(member: Member) -> str | None:
     return "text" if suffix in SIDECAR_SUFFIXES and not member.fault else None
 
 
-def _member(values: tuple[str | None, int, int, int, int, int, bytes, str, str | None]) -> Member:
-    name, size, offset, header, packed, method, content, fault, stored_name = values
+def _member(values: tuple[str | None, int, int, int, int, int, bytes, str, str | None, int]) -> Member:
+    name, size, offset, header, packed, method, content, fault, stored_name, archive = values
     return Member(
-        name or "", size, offset, header, packed, method, content, fault, stored_name=stored_name
+        name or "", size, offset, header, packed, method, content, fault,
+        stored_name=stored_name, archive=archive,
     )  # fmt: skip
