@@ -8,6 +8,7 @@ from pipelines.fetch.host_limits import HostLimits, Permission
 from pipelines.fetch.known import check_location
 from pipelines.fetch.policy import FetchPolicy
 from pipelines.fetch.prefetch import fetched_ahead
+from pipelines.fetch.sites import is_page_of_site, missing_reader
 from pipelines.fetch.stores import what_is_missing
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "WebAccess",
     "check_location",
     "fetched_ahead",
+    "is_page_of_site",
+    "missing_reader",
     "probe",
     "what_is_missing",
 ]

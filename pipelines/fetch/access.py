@@ -61,6 +61,10 @@ class WebAccess:
         cookie = self._cookie_header(url)
         return {**headers, "Cookie": cookie} if cookie else headers
 
+    def harmless_headers(self) -> dict[str, str]:
+        """The headers that any host may get."""
+        return {name: value for name, value in self.headers.items() if name.lower() in _FOR_ANY_HOST}
+
     def _cookie_header(self, url: str) -> str | None:
         if not self.cookies:
             return None
@@ -70,6 +74,15 @@ class WebAccess:
         request = urllib.request.Request(url)
         jar.add_cookie_header(request)
         return request.get_header("Cookie")
+
+
+def write_cookies(cookies: tuple[Cookie, ...], path: Path) -> None:
+    """Write cookies as ``read_cookies`` reads them, for nobody else's eyes."""
+    path.touch(mode=0o600)
+    jar = MozillaCookieJar()
+    for cookie in cookies:
+        jar.set_cookie(cookie)
+    jar.save(str(path), ignore_discard=True, ignore_expires=True)
 
 
 def read_cookies(path: str) -> tuple[Cookie, ...]:

@@ -6,11 +6,13 @@ Downloads run in an event loop of their own thread, so that they continue while 
 import asyncio
 import errno
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from yarl import URL
 
 from core.errors import RejectedError
 from core.files import sha256
@@ -19,14 +21,16 @@ from core.urls import is_web
 from pipelines.fetch.access import WebAccess
 from pipelines.fetch.download import BLOCK, DiskFailure, Download, Fetched
 from pipelines.fetch.failures import FailedAttempt, classify
-from pipelines.fetch.host_limits import OwnGate
+from pipelines.fetch.host_limits import OwnGate, turn
 from pipelines.fetch.members import MemberReader
 from pipelines.fetch.policy import FetchPolicy
+from pipelines.fetch.sites import SiteReader, is_page_of_site
 from pipelines.fetch.stores import check_address, local_path, read_object
-from pipelines.fetch.web import Web
+from pipelines.fetch.web import Web, check_web_address
 from pipelines.sources import MemberAddress
 
 _POLL_S = 0.02
+_PAGE = "text/html"
 MISSING = RejectedError("missing_file")
 
 
@@ -51,7 +55,9 @@ class Fetcher:
         self._slots = asyncio.Semaphore(policy.concurrency)
         self._gate = asyncio.Lock()
         access = access or policy.access()
-        self._web = Web(policy, access, access.gate or OwnGate(policy.host_limits()))
+        self._hosts = access.gate or OwnGate(policy.host_limits())
+        self._web = Web(policy, access, self._hosts)
+        self._sites = None if policy.sites is None else SiteReader(policy, access)
         self._members = MemberReader(self._web, policy.max_bytes, policy.timeout_s)
 
     def __enter__(self) -> Self:
@@ -109,23 +115,23 @@ class Fetcher:
         if path is not None and address is None:
             return await asyncio.to_thread(_local_file, Path(path), url, self._policy.max_bytes)
         with Download(url, into, self._policy.max_bytes) as download:
-            return await self._with_retries(download, address)
+            return await self._with_retries(lambda: self._attempt(download, address, into))
 
-    async def _with_retries(self, download: Download, address: MemberAddress | None) -> Fetched:
+    async def _with_retries(self, attempt: Callable[[], Awaitable[Fetched]]) -> Fetched:
         attempts = self._policy.attempts
         retry = RetryPolicy(attempts, self._policy.backoff_s, jitter=True)
         try:
-            return await retry.call_async(lambda: self._attempt(download, address))
+            return await retry.call_async(attempt)
         except FailedAttempt as error:
             raise RejectedError(error.reason, f"{error}, {attempts} attempts") from error
 
-    async def _attempt(self, download: Download, address: MemberAddress | None) -> Fetched:
+    async def _attempt(self, download: Download, address: MemberAddress | None, into: Path) -> Fetched:
         download.begin()
         try:
             if address is not None:
                 return await self._members.read(address, download)
             if is_web(download.url):
-                return await self._read_web(download)
+                return await self._read_web(download, into)
             reading = asyncio.to_thread(read_object, download.url, download, download.attempt)
             return await asyncio.wait_for(reading, self._policy.timeout_s)
         except TimeoutError as error:
@@ -135,12 +141,21 @@ class Fetcher:
         except Exception as error:  # the libraries of stores have types of their own, without a common base
             raise classify(error) from error
 
-    async def _read_web(self, download: Download) -> Fetched:
+    async def _read_web(self, download: Download, into: Path) -> Fetched:
+        if self._sites is not None and is_page_of_site(download.url):
+            return await self._read_page(download.url, into, self._sites)
         # Not through fsspec, which reports every refusal and every outage as a missing file.
         async with self._web.get(download.url) as response:
-            async for block in response.content.iter_chunked(BLOCK):
-                download.add(block, download.attempt)
-        return download.fetched()
+            if self._sites is None or response.content_type != _PAGE:
+                async for block in response.content.iter_chunked(BLOCK):
+                    download.add(block, download.attempt)
+                return download.fetched()
+        return await self._read_page(download.url, into, self._sites)
+
+    async def _read_page(self, url: str, into: Path, sites: SiteReader) -> Fetched:
+        check_web_address(url, allow_private=self._policy.allow_private)
+        async with turn(self._hosts, URL(url).host or ""):
+            return await sites.read(url, into)
 
 
 def _local_file(path: Path, url: str, max_bytes: int) -> Fetched:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from pydantic import Field, field_serializer, field_validator
 
@@ -70,6 +71,15 @@ class FetchPolicy(Section):
     )
     user_agent: str | None = Field(
         None, min_length=1, description="name of the client in web requests; null: animatic/VERSION"
+    )
+    sites: Literal["yt-dlp"] | None = Field(
+        None,
+        description="what fetches the videos of pages, as YouTube's: yt-dlp, of the extra sites",
+    )
+    sites_format: str = Field(
+        "bestvideo[height<=720]/best[height<=720]/bestvideo/best",
+        min_length=1,
+        description="which of the formats of a page, as yt-dlp names them; sound is not used",
     )
 
     @field_validator("headers")

@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from core.errors import RejectedError
+from core.public_addresses import is_public
 from core.urls import without_credentials
 from pipelines.fetch.access import WebAccess
 from pipelines.fetch.failures import BUSY_STATUS, check_status, retry_after
@@ -25,10 +26,6 @@ from pipelines.fetch.web_ranges import range_blocks, range_headers, size_of_file
 
 _MAX_REDIRECTS = 5
 _REDIRECT_STATUS = {301, 302, 303, 307, 308}
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
-# What Python 3.11 treats as global but is not: IPv4-compatible and site-local addresses (RFC 4291, both
-# deprecated), and the NAT64 prefix for use within a network (RFC 8215).
-_NEVER_PUBLIC = tuple(map(ipaddress.IPv6Network, ("::/96", "fec0::/10", "64:ff9b:1::/48")))
 
 
 class Web:
@@ -161,20 +158,3 @@ def check_public(address: str, *, allow_private: bool) -> None:
     """Raise RejectedError (fetch_refused) unless an IP address is public or ``allow_private``."""
     if not allow_private and not is_public(address):
         raise RejectedError("fetch_refused", "the address is not public")
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public internet."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if any(ip in network for network in _NEVER_PUBLIC):
-            return False
-        ip = _embedded_ipv4(ip) or ip
-    return ip.is_global and not ip.is_multicast
-
-
-def _embedded_ipv4(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address at which packets for an IPv6 address end, if it has such a form."""
-    if ip in _NAT64:
-        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip.ipv4_mapped or ip.sixtofour

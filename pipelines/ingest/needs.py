@@ -5,7 +5,7 @@ from pathlib import Path
 
 from core.errors import AnimaticError
 from core.urls import is_url, scheme_of, without_credentials
-from pipelines.fetch import what_is_missing
+from pipelines.fetch import FetchPolicy, missing_reader, what_is_missing
 from pipelines.sources import are_archives, find_archives
 
 
@@ -25,10 +25,12 @@ def check_videos(videos: str | None) -> None:
         raise AnimaticError(f"the folder of videos {without_credentials(videos)} cannot be read: {lack}")
 
 
-def needs_of(schemes: Collection[str]) -> list[str]:
-    """A line for each scheme whose videos cannot be read on this machine, with the cause."""
+def needs_of(schemes: Collection[str], fetch: FetchPolicy) -> list[str]:
+    """A line for each kind of address whose videos cannot be read on this machine, with the cause."""
     lacks = {scheme: what_is_missing(scheme) for scheme in sorted(schemes)}
-    return [
+    sites = missing_reader() if fetch.sites is not None else None
+    pages = [] if sites is None else [f"videos on pages will be rejected: {sites}"]
+    return pages + [
         f"videos at {scheme}:// addresses will be rejected: {lack}"
         for scheme, lack in lacks.items()
         if lack is not None

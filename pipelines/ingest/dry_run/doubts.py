@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from core.urls import has_credentials, is_url, is_web
+from pipelines.fetch import is_page_of_site
 from pipelines.ingest.dry_run.records import Counts, Doubt
 from pipelines.ingest.dry_run.tally import Treatment, host_of
 from pipelines.ingest.unit import IngestConfig
@@ -21,11 +22,6 @@ _MOST_CAPTIONS = 1000  # different ones that are counted
 _LONG_CAPTION = 1000  # characters; CLIP reads 77 tokens
 _FIRST_FILES = 10
 _POLITE = 1000  # rows of one host
-# Pages with a player, which are no files.
-_SITES = re.compile(
-    r"(^|\.)(youtube\.com|youtu\.be|vimeo\.com|dailymotion\.com|bilibili\.com|tiktok\.com|twitter\.com|x\.com"
-    r"|instagram\.com|facebook\.com|twitch\.tv|rumble\.com|pexels\.com/video)$"
-)
 _PAGE_SUFFIXES = (".html", ".htm", ".php", ".aspx")
 _MARKUP = re.compile(r"&(amp|lt|gt|quot|nbsp|#\d+);|<(br|p|b|i|span|div)\b[^>]*>", re.IGNORECASE)
 _MISREAD = re.compile("Ã[\u0080-\u00bf]|â€|\ufffd")
@@ -71,7 +67,7 @@ class RowDoubts:
     def _look_at_address(self, location: str) -> None:
         parts = urlsplit(location)
         host, path = host_of(location), parts.path.lower()
-        if _SITES.search(host) or path.endswith(_PAGE_SUFFIXES):
+        if is_page_of_site(location) or path.endswith(_PAGE_SUFFIXES):
             self.pages[host] += 1
         if has_credentials(location):
             self._odd("signed", host)
@@ -122,11 +118,12 @@ class RowDoubts:
         config = self.config
         if config.videos is not None and config.columns.page_dir in columns and not self.with_folder:
             yield Doubt(f"{config.columns.page_dir} is empty in every row: videos are looked for without it")
-        if self.pages:
+        if self.pages and config.fetch.sites is None:
             host, rows = self.pages.most_common(1)[0]
             yield Doubt(
                 f"{self.pages.total():,} rows name pages, as {rows:,} of {host}: these are no video files, "
-                "and are rejected"
+                "and are rejected",
+                "--set fetch.sites=yt-dlp fetches the videos on them",
             )
         if self.odd["signed"]:
             yield Doubt(

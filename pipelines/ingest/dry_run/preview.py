@@ -56,7 +56,7 @@ def preview(
     columns = preview_columns(table.columns, table.names)
     output = _output(config, table)
     found = [
-        *_of_formats(table),
+        *_of_formats(config, table),
         *doubts.found(counts, table.columns),
         *(
             Doubt(f"the column {name} is not used", f"--set {setting}={name}, if it is meant")
@@ -111,10 +111,10 @@ def _sum(sizes: list[int | None]) -> int | None:
     return sum(known) if len(known) == len(sizes) else None
 
 
-def _of_formats(table: SourceTable) -> Iterator[Doubt]:
+def _of_formats(config: IngestConfig, table: SourceTable) -> Iterator[Doubt]:
     for notice in table.notices:
         yield Doubt(notice, "csv.delimiter, csv.escape and csv.encoding set it")
-    for need in needs_of(table.scan().schemes):
+    for need in needs_of(table.scan().schemes, config.fetch):
         yield Doubt(need)
 
 

@@ -211,14 +211,14 @@ def test_what_a_whole_scheme_lacks_is_reported_before_the_work(
     )
     schemes = SourceTable(str(tmp_path / "t.csv")).scan().schemes
     assert schemes == {"s3", "absent"}
-    absent, s3 = needs_of(schemes)
+    absent, s3 = needs_of(schemes, FetchPolicy())
     assert absent == "videos at absent:// addresses will be rejected: install no_such_package"
     assert "no credentials were found: set AWS_ACCESS_KEY_ID" in s3
     for videos in ("absent://x", "s3://b/videos"):
         with pytest.raises(AnimaticError, match=r"the folder of videos .* cannot be read: "):
             check_videos(videos)
     monkeypatch.setitem(fsspec.config.conf, "s3", {"anon": True})
-    assert needs_of(["s3", "file", "http", "memory"]) == []
+    assert needs_of(["s3", "file", "http", "memory"], FetchPolicy()) == []
 
 
 def test_how_a_table_is_read_is_reported_before_the_work(tmp_path: Path) -> None:
