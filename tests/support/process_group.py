@@ -4,16 +4,17 @@ A job is a function called by every rank with the same arguments. Results travel
 exit codes: gloo processes sometimes abort while the interpreter shuts down, after all work is done.
 """
 
+import contextlib
 import importlib
-import json
+import multiprocessing
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from tests.support.free_port import free_port
 from tests.support.paths import ROOT
 
 START_TIMEOUT_S = float(os.environ.get("TEST_JOB_TIMEOUT_S", "240"))
+# Of processes without a GPU. Libraries read them when they are imported.
+_ON_CPU = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
 
 
 class WorkerError(Exception):
@@ -39,7 +42,10 @@ class Workers:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._job = folder, 0
         port = str(free_port())
-        self._processes = []
+        context = multiprocessing.get_context("spawn" if gpus else "forkserver")
+        # Processes on the CPU are forked from one that has imported everything.
+        context.set_forkserver_preload(["tests.support.training_jobs"])
+        self._processes, self._orders = [], list[Connection]()
         for rank in range(size):
             settings = {
                 "RANK": str(rank),
@@ -47,26 +53,16 @@ class Workers:
                 "WORLD_SIZE": str(size),
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": port,
-                "OMP_NUM_THREADS": "1",
+                **({"OMP_NUM_THREADS": "1"} if gpus else _ON_CPU),
+                **(environment or {}),
             }
-            if not gpus:
-                settings["CUDA_VISIBLE_DEVICES"] = ""
-            inherited = os.environ.get("PYTHONPATH")
-            paths = [str(ROOT), str(ROOT / "tests" / "distributed"), *([inherited] if inherited else [])]
-            settings["PYTHONPATH"] = os.pathsep.join(paths)
-            command = [sys.executable, "-m", "tests.support.process_group", str(folder)]
-            with (folder / f"rank-{rank}.log").open("w") as log:
-                self._processes.append(
-                    subprocess.Popen(
-                        command,
-                        cwd=ROOT,
-                        env={**os.environ, **settings, **(environment or {})},
-                        stdin=subprocess.PIPE,
-                        stdout=log,
-                        stderr=subprocess.STDOUT,
-                        text=True,
-                    )
-                )
+            orders, given = context.Pipe(duplex=False)
+            process = context.Process(target=_serve, args=(folder, orders, settings), daemon=True)
+            with _environment({} if gpus else _ON_CPU):
+                process.start()
+            orders.close()
+            self._processes.append(process)
+            self._orders.append(given)
 
     def __enter__(self) -> "Workers":
         return self
@@ -77,16 +73,13 @@ class Workers:
     @property
     def pids(self) -> list[int]:
         """Of the processes, in order of rank."""
-        return [process.pid for process in self._processes]
+        return [process.pid for process in self._processes if process.pid is not None]
 
     def start(self, function: Callable[..., Any], *args: Any) -> int:
-        """Give every rank the job ``function(*args)`` (JSON arguments) and return its number."""
+        """Give every rank the job ``function(*args)`` and return its number."""
         self._job += 1
-        order = {"job": self._job, "function": [function.__module__, function.__name__], "args": args}
-        for process in self._processes:
-            assert process.stdin is not None
-            process.stdin.write(json.dumps(order) + "\n")
-            process.stdin.flush()
+        for orders in self._orders:
+            orders.send((self._job, function.__module__, function.__name__, args))
         return self._job
 
     def wait(self, job: int, timeout_s: float = START_TIMEOUT_S) -> list[Any]:
@@ -97,7 +90,7 @@ class Workers:
             dead = [
                 p.pid
                 for p, path in zip(self._processes, paths, strict=True)
-                if p.poll() is not None and not path.exists()
+                if p.exitcode is not None and not path.exists()
             ]
             if dead or time.monotonic() > deadline:
                 logs = "\n".join(path.read_text()[-3000:] for path in sorted(self._folder.glob("rank-*.log")))
@@ -115,29 +108,52 @@ class Workers:
 
     def exit_codes(self) -> list[int | None]:
         """Of the processes, in order of rank; None of those that run."""
-        return [process.poll() for process in self._processes]
+        return [process.exitcode for process in self._processes]
 
     def kill(self) -> None:
         """SIGKILL every process, wherever it is."""
-        for process in self._processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-            process.wait()
+        for process, orders in zip(self._processes, self._orders, strict=True):
+            orders.close()
+            if process.exitcode is None and process.pid is not None:
+                os.kill(process.pid, signal.SIGKILL)
+            process.join()
 
 
-def _serve(folder: Path) -> None:
-    rank = os.environ["RANK"]
-    for line in sys.stdin:
-        order = json.loads(line)
+@contextlib.contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Variables for a process that is started meanwhile."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _serve(folder: Path, orders: Connection, settings: Mapping[str, str]) -> None:
+    os.environ.update(settings)
+    os.chdir(ROOT)
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "distributed")]
+    rank = settings["RANK"]
+    log = os.open(folder / f"rank-{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    while True:
+        try:
+            job, module, name, args = orders.recv()
+        except EOFError:
+            os._exit(0)  # gloo may abort while the interpreter ends
         outcome: dict[str, Any] = {"value": None, "error": None}
         try:
-            module, name = order["function"]
-            outcome["value"] = getattr(importlib.import_module(module), name)(*order["args"])
+            outcome["value"] = getattr(importlib.import_module(module), name)(*args)
         except Exception as error:  # noqa: BLE001  the parent raises it again
             outcome["error"] = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
-        path = folder / f"job-{order['job']}-rank-{rank}"
         _save_coverage()
-        with atomic_file(path) as partial:
+        with atomic_file(folder / f"job-{job}-rank-{rank}") as partial:
             partial.write_bytes(pickle.dumps(outcome))
 
 
@@ -146,8 +162,3 @@ def _save_coverage() -> None:
     measured = Coverage.current()
     if measured is not None:
         measured.save()
-
-
-if __name__ == "__main__":
-    _serve(Path(sys.argv[1]))
-    os._exit(0)
