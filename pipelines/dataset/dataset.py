@@ -14,8 +14,11 @@ from pipelines.dataset.dataset_record import REMEDY, read_dataset_record
 from pipelines.dataset.duplicates import DUPLICATES
 from pipelines.dataset.records import DatasetRecord, Member, RungRow
 from pipelines.dataset.rows import Rows, open_rows
+from pipelines.dataset.shard_list import ShardList
 from pipelines.dataset.tables import LATER_COLUMNS, REJECTS, SAMPLES, SAMPLES_SCHEMA
 from pipelines.video import rung_member
+
+HELD_SHARDS = 10_000  # the records of more are made when they are asked for
 
 
 class Dataset:
@@ -38,6 +41,8 @@ class Dataset:
         """Open the dataset at a folder or fsspec URL; AnimaticError if it is missing or inconsistent."""
         folder = Folder(url)
         info = read_dataset_record(folder)
+        if len(info["shards"]) > HELD_SHARDS:
+            info["shards"] = ShardList(info["shards"])
         count, digest = info["counts"]["samples"], info["files"].get(SAMPLES, "")
         try:
             rows = open_rows(folder, SAMPLES, digest, count, SAMPLES_SCHEMA, LATER_COLUMNS)

@@ -1,6 +1,7 @@
 """dataset.json, the completion record of a dataset; its digest identifies the dataset downstream."""
 
 import json
+from collections.abc import Sequence
 
 from core.canonical_json import canonical_json, digest_of
 from core.errors import AnimaticError
@@ -14,7 +15,7 @@ DATASET = "dataset.json"
 REMEDY = "delete dataset.json and run ingest (for images index-images) again"
 
 
-def dataset_digest(config: Settings, shards: list[ShardRecord]) -> str:
+def dataset_digest(config: Settings, shards: Sequence[ShardRecord]) -> str:
     """The identity of a dataset: its configuration and the bytes of its shards."""
     return digest_of([digest_of(config), [shard["sha256"] for shard in shards]])
 
@@ -23,7 +24,7 @@ def write_dataset_record(
     folder: Folder,
     config: Settings,
     counts: Counts,
-    shards: list[ShardRecord],
+    shards: Sequence[ShardRecord],
     files: dict[str, str],
     history: list[Takedown] | None = None,
 ) -> DatasetRecord:

@@ -66,7 +66,9 @@ def read_completion_record(
 
 def _parsed(content: bytes, file: str, remedy: str) -> Any:
     try:
-        return json.loads(content)
+        text = content.decode(json.detect_encoding(content), "surrogatepass")
+        del content  # of a large record, one copy at a time is enough
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DamagedRecordError(f"{file} is not JSON ({error}); {remedy}") from error
 

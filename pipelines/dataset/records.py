@@ -4,7 +4,7 @@ They are dictionaries because their bytes are hashed: a record that was read is 
 as it is, with fields that this version does not know. Fields that earlier versions lack are NotRequired.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, NotRequired
 
 from pydantic import JsonValue
@@ -202,7 +202,7 @@ class DatasetRecord(TypedDict):
     format: int
     config: Settings
     counts: Counts
-    shards: list[ShardRecord]
+    shards: Sequence[ShardRecord]
     files: dict[str, str]
     digest: str
     history: NotRequired[list[Takedown]]

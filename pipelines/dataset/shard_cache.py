@@ -25,6 +25,7 @@ from pipelines.dataset.bounded_folder import BoundedFolder
 from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.changed import require_current_shard
 from pipelines.dataset.records import ShardRecord
+from pipelines.dataset.shard_list import ShardList
 
 log = logging.getLogger(__name__)
 
@@ -43,15 +44,14 @@ class ShardFiles:
 
         Raises AnimaticError if one alone fills the cache, or remote ones have no cache to be fetched to.
         """
-        self._folder, self._shards = folder, {shard["name"]: shard for shard in shards}
-        self._names = list(self._shards)
+        self._folder, self._shards = folder, ShardList(shards)
         self._fetched = BoundedFolder(cache.path / "shards", int(cache.gigabytes * 1e9))
         self._checked = cache.path / "checked"
         self._patience_s = cache.patience_s
         self._ready: dict[str, Path] = {}
         self._states: dict[Path, _State] = {}
         self._used: dict[str, float] = {}
-        largest = max((shard["bytes"] for shard in shards), default=0)
+        largest = int(self._shards.bytes.max(initial=0))
         if folder.local_path is None and largest > self._fetched.limit:
             raise AnimaticError(
                 f"a shard of {folder} has {largest / 1e9:.2f} GB, the cache may hold {cache.gigabytes:g} GB: "
@@ -68,7 +68,7 @@ class ShardFiles:
     @property
     def bytes(self) -> int:
         """Of all shards together."""
-        return sum(int(shard["bytes"]) for shard in self._shards.values())
+        return int(self._shards.bytes.sum())
 
     def read(self, shard: str, offset: int, size: int) -> builtins.bytes:
         """Bytes of a shard.
@@ -91,14 +91,14 @@ class ShardFiles:
 
     def prepare(self, number: int) -> None:
         """Check or fetch the ``number``-th shard for a later read, which raises what fails here."""
-        shard = self._names[number]
+        shard = self._shards[number]["name"]
         path = self._ready.get(shard)
         if path is None or not path.exists():
             with contextlib.suppress(AnimaticError, OSError):
                 self._prepared(shard)
 
     def _prepared(self, name: str) -> Path:
-        shard, local = self._shards[name], self._folder.local_path
+        shard, local = self._shards.named(name), self._folder.local_path
         path = self._fetch(shard) if local is None else self._checked_local(local / name, shard)
         self._ready[name] = path
         return path

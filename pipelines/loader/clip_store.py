@@ -9,8 +9,9 @@ import pyarrow as pa
 from core.errors import AnimaticError
 from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.shard_cache import ShardFiles
+from pipelines.dataset.shard_list import ShardList
 from pipelines.loader.buckets import Bucket, assign_buckets
-from pipelines.loader.row_set import Mask, RowSet
+from pipelines.loader.row_set import Mask, RowSet, RowSetBuilder
 from pipelines.loader.rungs import on_rung
 from pipelines.loader.sample_reader import ClipRow, SampleReader
 from pipelines.loader.sampling import ClipSampling
@@ -45,12 +46,12 @@ class ClipStore:
             self._files.append(ShardFiles(self._latents.folder, self._latents.info["shards"], cache))
             self._latents = self._latents.reading_with(self._files[1].read)
         self._table = self._dataset.rows
-        self._chosen = RowSet([source.selected()])
+        self._chosen = RowSet.of(source.selected())
         self.digest = source.clips_digest
         self.captions = source.caption_choice
         self.selected = len(self._chosen)
         self.left_out = len(self._dataset) - self.selected
-        self.shard_ends = np.cumsum([shard["samples"] for shard in shards])
+        self.shard_ends = np.cumsum(ShardList(shards).samples)
         self.window = window
 
     @property
@@ -74,15 +75,15 @@ class ClipStore:
 
     def rows(self, buckets: Sequence[Bucket], sampling: ClipSampling) -> list[RowSet]:
         """Rows of the clips of each bucket. Raises AnimaticError if no bucket has any."""
-        masks: list[list[Mask]] = [[] for _ in buckets]
+        builders = [RowSetBuilder() for _ in buckets]
         for batch, chosen in self._batches(["height", "width", "frames", "fps"]):
             heights, widths, frames, fps = (column.to_numpy() for column in batch.columns)
             assigned = assign_buckets(
                 buckets, sampling, heights=heights, widths=widths, frames=frames, fps=fps
             )
-            for number, of_bucket in enumerate(masks):
-                of_bucket.append(chosen & (assigned == number))
-        rows = [RowSet(of_bucket) for of_bucket in masks]
+            for number, builder in enumerate(builders):
+                builder.add(chosen & (assigned == number))
+        rows = [builder.built() for builder in builders]
         self._report_short_clips(sum(map(len, rows)), min(bucket.frames for bucket in buckets))
         return rows
 

@@ -1,7 +1,5 @@
 """Some rows of a table, one bit each: a hundred million of them take 12.5 MB, whatever their number."""
 
-from collections.abc import Iterable
-
 import numpy as np
 import numpy.typing as npt
 
@@ -13,13 +11,18 @@ _BLOCK_BYTES = 64  # of bits, whose rows are counted together
 class RowSet:
     """An ascending sequence of row numbers. Safe to share between threads."""
 
-    def __init__(self, masks: Iterable[Mask]) -> None:
-        """``masks``: of every row of the table whether it belongs, some rows at a time, in order."""
-        self._bits, self._size = _packed(masks)
+    def __init__(self, bits: npt.NDArray[np.uint8], size: int) -> None:
+        """``bits``, packed eight in a byte, of each of ``size`` rows whether it belongs."""
+        self._bits, self._size = bits, size
         padded = np.zeros(-(-len(self._bits) // _BLOCK_BYTES) * _BLOCK_BYTES, np.uint8)
         padded[: len(self._bits)] = np.bitwise_count(self._bits)
         counts = padded.reshape(-1, _BLOCK_BYTES).sum(1, dtype=np.int64)
         self._starts = np.concatenate([[0], np.cumsum(counts)])  # rows of the set before each block
+
+    @classmethod
+    def of(cls, mask: Mask) -> "RowSet":
+        """The rows that a mask of all rows selects."""
+        return cls(np.packbits(mask), len(mask))
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -56,14 +59,22 @@ class RowSet:
         return counted[whole].astype(np.int64) + np.bitwise_count(partial & 0xFF)
 
 
-def _packed(masks: Iterable[Mask]) -> tuple[npt.NDArray[np.uint8], int]:
-    """One bit for each row, and the number of rows."""
-    parts, left, size = list[npt.NDArray[np.uint8]](), np.empty(0, np.bool_), 0
-    for mask in masks:
-        size += len(mask)
-        left = np.concatenate([left, mask])
-        whole = len(left) // 8 * 8
-        parts.append(np.packbits(left[:whole]))
-        left = left[whole:]
-    parts.append(np.packbits(left))
-    return np.concatenate(parts), size
+class RowSetBuilder:
+    """Packs whether rows belong to a set as it becomes known, some rows at a time."""
+
+    def __init__(self) -> None:
+        self._parts: list[npt.NDArray[np.uint8]] = []
+        self._left = np.empty(0, np.bool_)
+        self._size = 0
+
+    def add(self, mask: Mask) -> None:
+        """Of the next rows whether each belongs."""
+        self._size += len(mask)
+        mask = np.concatenate([self._left, mask])
+        whole = len(mask) // 8 * 8
+        self._parts.append(np.packbits(mask[:whole]))
+        self._left = mask[whole:]
+
+    def built(self) -> RowSet:
+        """The set of what was added."""
+        return RowSet(np.concatenate([*self._parts, np.packbits(self._left)]), self._size)

@@ -57,7 +57,7 @@ def test_shards_are_prepared_once_where_threads_cross_the_end_of_an_epoch(
     monkeypatch.setattr(ShardFiles, "prepare", lambda files, number: prepared.append(number))
     dataset = build_dataset(tmp_path / "data", [6] * 8, sizes=[1] * 8)
     store = ClipStore(WeightedDataset(dataset), 8, CacheConfig(folder=str(tmp_path / "cache")))
-    stream = SampleStream(store, SAMPLING, RowSet([np.ones(8, np.bool_)]), seed=1)
+    stream = SampleStream(store, SAMPLING, RowSet.of(np.ones(8, np.bool_)), seed=1)
     for last_of_epoch in (5, 13, 21):  # shards are prepared two samples ahead
         before = len(prepared)
         for position in (last_of_epoch, last_of_epoch + 1) * 3:

@@ -36,7 +36,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def stream_of(dataset: Dataset, tmp_path: Path) -> SampleStream:
     store = ClipStore(WeightedDataset(dataset), WINDOW, CacheConfig(folder=str(tmp_path)))
-    return SampleStream(store, SAMPLING, RowSet([np.ones(len(dataset), np.bool_)]), seed=1)
+    return SampleStream(store, SAMPLING, RowSet.of(np.ones(len(dataset), np.bool_)), seed=1)
 
 
 def test_the_shard_of_a_sample_is_prepared_a_quarter_of_a_window_before_it(
