@@ -103,7 +103,7 @@ class DatasetSource:
 
     def size(self) -> int:
         """See :class:`BatchSource`."""
-        return sum(int(dataset.selected().sum()) for dataset in self._datasets)
+        return sum(len(dataset.selected()) for dataset in self._datasets)
 
     def check_encoders(self, animator: Animator) -> None:
         """See :class:`BatchSource`."""

@@ -1,5 +1,7 @@
 """Why a shard does not have the expected bytes: was it changed by a job since its records were read?"""
 
+from collections.abc import Sequence
+
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset.dataset_record import DATASET, read_dataset_record
@@ -27,7 +29,7 @@ def require_current_shard(folder: Folder, shard: ShardRecord) -> None:
         )
 
 
-def _recorded(folder: Folder) -> list[ShardRecord] | None:
+def _recorded(folder: Folder) -> Sequence[ShardRecord] | None:
     """The shards of a dataset or latents as they are recorded now; None if that cannot be read."""
     try:
         if folder.exists(DATASET):

@@ -7,7 +7,10 @@ every unit of the dataset has a file of values; they stay, so that a changed uni
 
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +24,8 @@ from core.storage import Folder
 from pipelines.dataset.dataset import Dataset
 from pipelines.dataset.record_files import DamagedRecordError, parse_record
 from pipelines.dataset.records import ShardRecord
+from pipelines.dataset.rows import HELD_ROWS, HeldRows, Rows, StoredRows, have_same_keys
+from pipelines.dataset.tables import GROUP_ROWS
 
 ColumnSource = dict[str, str]
 
@@ -34,17 +39,28 @@ _SUFFIX = ".parquet"
 
 @dataclass(frozen=True)
 class Column:
-    """The values of all samples in the dataset's order, null where a sample has none.
+    """A value of every sample in the dataset's order, null where a sample has none.
 
     Attributes:
+        rows: its table, of which no more is read than is asked for: key, and a column of this name.
         source: what they were computed from: the dataset's digest, a model, settings.
         digest: of the source.
     """
 
     name: str
-    values: pa.ChunkedArray
+    type: pa.DataType
+    rows: Rows
     source: ColumnSource
     digest: str
+
+    @property
+    def values(self) -> pa.ChunkedArray:
+        """All values, in memory."""
+        return self.rows.table()[self.name]
+
+    def batches(self) -> Iterator[pa.Array]:
+        """The values in order, some at a time."""
+        return (batch.column(0) for batch in self.rows.batches([self.name]))
 
 
 class UnitValues(TypedDict):
@@ -104,19 +120,19 @@ def read_column(dataset: Dataset, name: str) -> Column:
             f"{dataset.folder} has no column {name} beside it (it has: {known}); "
             f"{_remedy(dataset.folder, name)}"
         )
-    table = _read(dataset.folder, name)
-    source = _source(table)
-    if source.get("dataset") != dataset.digest or not table["key"].equals(dataset.samples["key"]):
+    rows, schema = _open(dataset.folder, name, len(dataset) > HELD_ROWS)
+    source = _source(schema)
+    if source.get("dataset") != dataset.digest or not have_same_keys(rows, dataset.rows):
         raise AnimaticError(
             f"{dataset.folder}/{column_file(name)} is of an earlier state of the dataset: "
             f"{_remedy(dataset.folder, name)}"
         )
-    return Column(name, table[name], source, digest_of(source))
+    return Column(name, schema.field(name).type, rows, source, digest_of(source))
 
 
 def column_source(folder: Folder, name: str) -> ColumnSource:
     """What the stored values were computed from; empty if there are none."""
-    return _source(_read(folder, name)) if folder.exists(column_file(name)) else {}
+    return _source(_open(folder, name, True)[1]) if folder.exists(column_file(name)) else {}
 
 
 def columns_follow_takedown(dataset: Dataset, before: str | None) -> None:
@@ -130,12 +146,12 @@ def columns_follow_takedown(dataset: Dataset, before: str | None) -> None:
     keys = dataset.samples["key"]
     for name in stored_columns(dataset.folder):
         table = _read(dataset.folder, name)
-        source = _source(table)
+        source = _source(table.schema)
         kept = table.filter(pc.is_in(table["key"], value_set=keys.combine_chunks())).combine_chunks()
         is_current = source.get("dataset") == before and kept["key"].equals(keys)
         if is_current and not (name in (SIMILAR_TO, SIMILARITY) and _has_lost_leaders(dataset)):
             source["dataset"] = dataset.digest
-        if len(kept) < len(table) or source != _source(table):
+        if len(kept) < len(table) or source != _source(table.schema):
             _write(dataset.folder, name, kept, source)
 
 
@@ -184,20 +200,35 @@ def _has_lost_leaders(dataset: Dataset) -> bool:
 
 def _write(folder: Folder, name: str, table: pa.Table, source: ColumnSource) -> None:
     buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(source), buffer, compression="zstd")
+    # Captions are read a few at a time; numbers are not.
+    group_rows = None if pa.types.is_floating(table.schema.types[1]) else GROUP_ROWS
+    pq.write_table(table.replace_schema_metadata(source), buffer, group_rows, compression="zstd")
     folder.write(column_file(name), buffer.getvalue())
 
 
 def _read(folder: Folder, name: str) -> pa.Table:
+    return _open(folder, name, False)[0].table()
+
+
+def _open(folder: Folder, name: str, in_parts: bool) -> tuple[Rows, pa.Schema]:
+    """The table of a column, to be read in parts or held in memory, and the schema of its file."""
     file, remedy = f"{folder}/{column_file(name)}", "delete it and compute the column again"
     try:
-        table = pq.read_table(io.BytesIO(folder.read(column_file(name))))
+        source = partial(_file, folder, name)
+        schema = pq.read_schema(source())
+        if schema.names != ["key", name]:
+            raise AnimaticError(f"{file} has other columns; {remedy}")
+        rows = StoredRows(source, schema) if in_parts else HeldRows(pq.read_table(source()))
     except pa.ArrowInvalid as error:
         raise AnimaticError(f"{file} cannot be read ({error}); {remedy}") from error
-    if table.schema.names != ["key", name]:
-        raise AnimaticError(f"{file} has other columns; {remedy}")
-    return table
+    return rows, schema
 
 
-def _source(table: pa.Table) -> ColumnSource:
-    return {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items() if k != b"ARROW:schema"}
+def _file(folder: Folder, name: str) -> Path | io.BytesIO:
+    """The file of a column where it is local, else its content."""
+    path = folder.local_path
+    return path / column_file(name) if path is not None else io.BytesIO(folder.read(column_file(name)))
+
+
+def _source(schema: pa.Schema) -> ColumnSource:
+    return {k.decode(): v.decode() for k, v in (schema.metadata or {}).items() if k != b"ARROW:schema"}

@@ -10,7 +10,9 @@ import io
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -63,7 +65,12 @@ def open_rows(
     Raises OSError, also if the file is another one, and pyarrow.ArrowException.
     """
     if rows > HELD_ROWS:
-        stored = StoredRows(folder, name, digest, schema)
+        cache = CacheConfig().path
+        stored = StoredRows(
+            partial(stored_table, folder, name, digest, cache),
+            schema,
+            partial(mapped_table, folder, name, digest, cache),
+        )
         _check_columns(stored.columns, schema, later)
         if len(stored) != rows:
             raise OSError(f"it has {len(stored)} rows, not {rows}")
@@ -121,11 +128,24 @@ class StoredRows:
     some shards at a time, which follow one another in the table.
     """
 
-    def __init__(self, folder: Folder, name: str, digest: str, schema: pa.Schema) -> None:
-        """Raises OSError, also if the file's sha256 is not ``digest``, and pyarrow.ArrowException."""
-        self._source = (folder, name, digest, schema)
-        self._schema = schema
-        self._file = pq.ParquetFile(stored_table(folder, name, digest, CacheConfig().path))
+    def __init__(
+        self,
+        source: Callable[[], Path | io.BytesIO],
+        schema: pa.Schema,
+        whole: Callable[[], pa.Table] | None = None,
+    ) -> None:
+        """Open a table.
+
+        Args:
+            source: finds the file, in every process that opens the table.
+            schema: its columns; those that the file lacks are null.
+            whole: reads all of it, if not from ``source``.
+
+        Raises what ``source`` does, OSError and pyarrow.ArrowException.
+        """
+        self._source = (source, schema, whole)
+        self._schema, self._whole = schema, whole
+        self._file = pq.ParquetFile(source())
         self.columns: list[str] = self._file.schema_arrow.names
         metadata = self._file.metadata
         self._starts = [0]
@@ -137,7 +157,7 @@ class StoredRows:
         self._kept_bytes = 0
         self._mapped: pa.Table | None = None
 
-    def __reduce__(self) -> tuple[type["StoredRows"], tuple[Folder, str, str, pa.Schema]]:
+    def __reduce__(self) -> tuple[type["StoredRows"], tuple[object, ...]]:
         return StoredRows, self._source
 
     def __len__(self) -> int:
@@ -161,12 +181,11 @@ class StoredRows:
             yield from table.to_batches(max_chunksize=BATCH_ROWS)
 
     def table(self) -> pa.Table:
-        """See :class:`Rows`; an Arrow file is made of it for this, once on each node."""
+        """See :class:`Rows`."""
         with self._lock:
             if self._mapped is None:
-                folder, name, digest, schema = self._source
-                table = mapped_table(folder, name, digest, CacheConfig().path)
-                self._mapped = _completed(table, schema)
+                table = self._whole() if self._whole else self._file.read()
+                self._mapped = _completed(table, self._schema)
             return self._mapped
 
     def _block(self, group: int, number: int, columns: Sequence[str]) -> pa.Table:

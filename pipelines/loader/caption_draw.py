@@ -1,7 +1,7 @@
 """The caption of a clip each time it is used: drawn by seed, epoch and key, apart from all other draws."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from pipelines.dataset.columns import Column, read_column
 from pipelines.loader.captions import IDENTITY, TABLE, Captions
 from pipelines.loader.chosen_clips import digest_before
 from pipelines.loader.keyed_random import keyed_bits
+from pipelines.loader.row_set import RowSet, RowSetBuilder
 
 
 class CaptionChoice:
@@ -50,12 +51,12 @@ class CaptionChoice:
 
     def without(self) -> int:
         """Number of clips without a caption in any source."""
-        captions = self._dataset.samples["caption"] if TABLE in self._setting.sources else None
-        missing = None if captions is None else _empty(captions)
+        missing = RowSet.all(len(self._dataset))
+        if TABLE in self._setting.sources:
+            missing &= _empty(batch.column(0) for batch in self._table.batches(["caption"]))
         for column in self._columns.values():
-            empty = _empty(column.values)
-            missing = empty if missing is None else pc.and_(missing, empty)
-        return int(pc.sum(missing).as_py() or 0)
+            missing &= _empty(column.batches())
+        return len(missing)
 
     def draw(self, row: int, seed: int, epoch: int, key: str) -> str:
         """The caption of the clip in ``row``, or an empty one where no source has any.
@@ -83,7 +84,7 @@ class CaptionChoice:
     def _of(self, source: str, row: int) -> list[str]:
         """The captions that a source has for a clip, empty ones left out."""
         if source != TABLE:
-            texts = self._columns[source].values[row].as_py()
+            texts = self._columns[source].rows.cells(row, [source])[source]
             return [text for text in (texts if isinstance(texts, list) else [texts]) if text]
         cells = self._table.cells(row, ("caption", "more_captions"))
         more = cells["more_captions"] if self._setting.draw == "random" else None
@@ -92,7 +93,7 @@ class CaptionChoice:
 
 def _texts(dataset: Dataset, name: str) -> Column:
     column = read_column(dataset, name)
-    kind = column.values.type
+    kind = column.type
     if not pa.types.is_string(kind.value_type if pa.types.is_list(kind) else kind):
         raise AnimaticError(
             f"data.captions.sources: the column {name} of {dataset.folder} holds {kind} values, not "
@@ -101,7 +102,10 @@ def _texts(dataset: Dataset, name: str) -> Column:
     return column
 
 
-def _empty(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Whether each value is missing or empty."""
-    length = pc.list_value_length if pa.types.is_list(values.type) else pc.binary_length
-    return pc.equal(pc.fill_null(length(values), 0), 0)
+def _empty(values: Iterable[pa.Array]) -> RowSet:
+    """The rows whose value is missing or empty."""
+    builder = RowSetBuilder()
+    for batch in values:
+        length = pc.list_value_length if pa.types.is_list(batch.type) else pc.binary_length
+        builder.add(pc.equal(pc.fill_null(length(batch), 0), 0).to_numpy(zero_copy_only=False))
+    return builder.built()

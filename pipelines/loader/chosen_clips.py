@@ -1,9 +1,7 @@
 """A selection applied to a dataset: which of its clips pass, and which columns beside it decide that."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,11 +9,17 @@ from core.canonical_json import digest_of
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset import Dataset
-from pipelines.dataset.columns import CLIP_SIMILARITY, SIMILAR_TO, column_source, read_column, stored_columns
+from pipelines.dataset.columns import (
+    CLIP_SIMILARITY,
+    SIMILAR_TO,
+    Column,
+    column_source,
+    read_column,
+    stored_columns,
+)
 from pipelines.dataset.tables import SAMPLES_SCHEMA
+from pipelines.loader.row_set import RowSet, RowSetBuilder
 from pipelines.loader.selection import Selection
-
-Chosen = npt.NDArray[np.bool_]
 
 # The numbers that samples.parquet has of every clip, apart from where its members are stored.
 _NUMBERS = [
@@ -26,22 +30,25 @@ _NUMBERS = [
 ]
 
 
-def passing_clips(dataset: Dataset, selection: Selection) -> Chosen:
-    """For each sample whether it passes, (samples).
+def passing_clips(
+    dataset: Dataset, selection: Selection, columns: Mapping[str, Column] | None = None
+) -> RowSet:
+    """The samples that pass; ``columns`` are the selection's, where they have been read before.
 
     Raises AnimaticError if the selection needs a column that the dataset lacks.
     """
-    chosen = np.ones(len(dataset), np.bool_)
+    columns = selection_columns(dataset, selection) if columns is None else columns
+    chosen = RowSet.all(len(dataset))
     if selection.skip_duplicates:
-        chosen &= ~_is_one_of(dataset, dataset.duplicates["key"])
+        chosen &= _others(dataset, dataset.duplicates["key"].combine_chunks())
     if selection.skip_similar:
-        chosen &= read_column(dataset, SIMILAR_TO).values.is_null().to_numpy()
+        chosen &= _marked(batch.is_null() for batch in columns[SIMILAR_TO].batches())
     if selection.min_clip_similarity is not None:
-        values = read_column(dataset, CLIP_SIMILARITY).values
-        chosen &= _pass(pc.greater_equal, values, selection.min_clip_similarity)
+        values = columns[CLIP_SIMILARITY].batches()
+        chosen &= _passing(pc.greater_equal, values, selection.min_clip_similarity)
     for compare, limits in ((pc.greater_equal, selection.min), (pc.less_equal, selection.max)):
         for name, limit in limits.items():
-            chosen &= _pass(compare, numbers(dataset, name), limit)
+            chosen &= _passing(compare, _numbers(dataset, name, columns.get(name)), limit)
     return chosen
 
 
@@ -52,7 +59,7 @@ def number_columns(dataset: Dataset) -> list[str]:
     """
     folder = dataset.folder
     current = [n for n in stored_columns(folder) if column_source(folder, n).get("dataset") == dataset.digest]
-    return [*_NUMBERS, *(name for name in current if _has_numbers(read_column(dataset, name).values))]
+    return [*_NUMBERS, *(name for name in current if _is_number(read_column(dataset, name).type))]
 
 
 def numbers(dataset: Dataset, name: str) -> pa.ChunkedArray:
@@ -61,17 +68,12 @@ def numbers(dataset: Dataset, name: str) -> pa.ChunkedArray:
     Raises AnimaticError if there is no such column.
     """
     if name in _NUMBERS:
-        return dataset.samples[name]
-    stored = stored_columns(dataset.folder)
-    if name not in stored:
-        raise AnimaticError(
-            f"data.selection: dataset {dataset.folder} has no column {name!r:.80}; it has "
-            f"{', '.join(sorted({*_NUMBERS, *stored}))}; `animatic score` computes others"
-        )
-    values = read_column(dataset, name).values
-    if not _has_numbers(values):
+        parts = [batch.column(0) for batch in dataset.rows.batches([name])]
+        return pa.chunked_array(parts, SAMPLES_SCHEMA.field(name).type)
+    column = _beside(dataset, name)
+    if not _is_number(column.type):
         raise AnimaticError(f"data.selection: column {name} of {dataset.folder} has no numbers to compare")
-    return values
+    return column.values
 
 
 def columns_beside(selection: Selection) -> list[str]:
@@ -80,25 +82,82 @@ def columns_beside(selection: Selection) -> list[str]:
     return sorted(similar | ({*selection.min, *selection.max} - set(_NUMBERS)))
 
 
+def selection_columns(dataset: Dataset, selection: Selection) -> dict[str, Column]:
+    """The columns beside the dataset that the selection compares, by name.
+
+    Raises AnimaticError if the dataset lacks one.
+    """
+    columns = {name: _beside(dataset, name) for name in columns_beside(selection)}
+    if selection.min_clip_similarity is not None:
+        columns[CLIP_SIMILARITY] = read_column(dataset, CLIP_SIMILARITY)
+    return columns
+
+
 def digest_before(folder: Folder, column: str, dataset: str) -> str:
     """The digest of a stored column's source, had it been of the dataset's state ``dataset``."""
     return digest_of({**column_source(folder, column), "dataset": dataset})
 
 
-def _is_one_of(dataset: Dataset, keys: pa.ChunkedArray) -> Chosen:
-    found: Chosen = pc.is_in(dataset.samples["key"], value_set=keys.combine_chunks()).to_numpy()
-    return found
+def _beside(dataset: Dataset, name: str) -> Column:
+    stored = stored_columns(dataset.folder)
+    # Of the column of similar clips, the error of reading it names the job that computes it.
+    if name not in stored and name != SIMILAR_TO:
+        raise AnimaticError(
+            f"data.selection: dataset {dataset.folder} has no column {name!r:.80}; it has "
+            f"{', '.join(sorted({*_NUMBERS, *stored}))}; `animatic score` computes others"
+        )
+    return read_column(dataset, name)
 
 
-def _pass(
-    compare: Callable[[pa.ChunkedArray, pa.Scalar], pa.ChunkedArray], values: pa.ChunkedArray, limit: float
-) -> Chosen:
-    """Whether each value passes the limit. A sample without a value is not known to be good."""
-    # Limits of 32-bit numbers are compared as such: 0.7 passes a limit of 0.7.
-    kind = values.type if pa.types.is_floating(values.type) else pa.float64()
-    passed: Chosen = pc.fill_null(compare(values, pa.scalar(limit, kind)), False).to_numpy()
-    return passed
+def _others(dataset: Dataset, keys: pa.Array) -> RowSet:
+    """The samples without one of these keys, which are in the dataset's order."""
+    passed = 0
+
+    def marks() -> Iterator[pa.Array]:
+        nonlocal passed
+        for batch in dataset.rows.batches(["key"]):
+            # No more of them than it has rows can be in a batch.
+            found = pc.is_in(batch.column(0), value_set=keys.slice(passed, len(batch)))
+            passed += found.true_count
+            yield pc.invert(found)
+
+    others = _marked(marks())
+    if passed < len(keys):
+        raise AnimaticError(
+            f"{dataset.folder}/duplicates.parquet names {len(keys)} samples, but only {passed} of these are "
+            "in the dataset, in its order; delete dataset.json and run ingest again"
+        )
+    return others
 
 
-def _has_numbers(values: pa.ChunkedArray) -> bool:
-    return bool(pa.types.is_floating(values.type) or pa.types.is_integer(values.type))
+def _passing(
+    compare: Callable[[pa.Array, pa.Scalar], pa.Array], values: Iterable[pa.Array], limit: float
+) -> RowSet:
+    """The samples whose value passes the limit. One without a value is not known to be good."""
+
+    def passed(batch: pa.Array) -> pa.Array:
+        # Limits of 32-bit numbers are compared as such: 0.7 passes a limit of 0.7.
+        kind = batch.type if pa.types.is_floating(batch.type) else pa.float64()
+        return pc.fill_null(compare(batch, pa.scalar(limit, kind)), False)
+
+    return _marked(map(passed, values))
+
+
+def _marked(marks: Iterable[pa.Array]) -> RowSet:
+    """The rows that a column of booleans marks."""
+    builder = RowSetBuilder()
+    for batch in marks:
+        builder.add(batch.to_numpy(zero_copy_only=False))
+    return builder.built()
+
+
+def _numbers(dataset: Dataset, name: str, column: Column | None) -> Iterable[pa.Array]:
+    if column is None:
+        return (batch.column(0) for batch in dataset.rows.batches([name]))
+    if not _is_number(column.type):
+        raise AnimaticError(f"data.selection: column {name} of {dataset.folder} has no numbers to compare")
+    return column.batches()
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))

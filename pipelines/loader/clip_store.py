@@ -46,7 +46,7 @@ class ClipStore:
             self._files.append(ShardFiles(self._latents.folder, self._latents.info["shards"], cache))
             self._latents = self._latents.reading_with(self._files[1].read)
         self._table = self._dataset.rows
-        self._chosen = RowSet.of(source.selected())
+        self._chosen = source.selected()
         self.digest = source.clips_digest
         self.captions = source.caption_choice
         self.selected = len(self._chosen)

@@ -24,6 +24,17 @@ class RowSet:
         """The rows that a mask of all rows selects."""
         return cls(np.packbits(mask), len(mask))
 
+    @classmethod
+    def all(cls, size: int) -> "RowSet":
+        """All of so many rows."""
+        bits = np.full(-(-size // 8), 0xFF, np.uint8)
+        bits[size // 8 :] = np.packbits(np.ones(size % 8, np.bool_))
+        return cls(bits, size)
+
+    def __and__(self, other: "RowSet") -> "RowSet":
+        """The rows that belong to both sets of one table."""
+        return RowSet(self._bits & other._bits, self._size)
+
     def __len__(self) -> int:
         return int(self._starts[-1])
 

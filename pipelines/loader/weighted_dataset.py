@@ -6,19 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from core.errors import AnimaticError
 from models.bundle import TrainedOn
 from models.encoders.digests import codec_digest, text_digest
 from pipelines.dataset import Dataset
-from pipelines.dataset.columns import CLIP_SIMILARITY, read_column
+from pipelines.dataset.columns import CLIP_SIMILARITY, Column
 from pipelines.dataset.latents import Latents
 from pipelines.loader.caption_draw import CaptionChoice
 from pipelines.loader.captions import FROM_TABLE, Captions
-from pipelines.loader.chosen_clips import columns_beside, digest_before, passing_clips
+from pipelines.loader.chosen_clips import (
+    columns_beside,
+    digest_before,
+    passing_clips,
+    selection_columns,
+)
 from pipelines.loader.mixture import Weight
+from pipelines.loader.row_set import RowSet
 from pipelines.loader.sample_reader import check_latents
 from pipelines.loader.sampling import ClipSampling
 from pipelines.loader.selection import EVERYTHING, IDENTITY, Selection
@@ -90,14 +93,18 @@ class WeightedDataset:
             latents=self.latents.digest if self.latents else None,
             weights=[(change.step, change.weight) for change in self.weights],
             selection={} if selection == EVERYTHING else IDENTITY.values(selection),
-            scores=read_column(dataset, CLIP_SIMILARITY).digest if by_similarity else None,
+            scores=self._columns[CLIP_SIMILARITY].digest if by_similarity else None,
         )
         if beside := columns_beside(selection):
-            record["columns"] = {name: read_column(dataset, name).digest for name in beside}
+            record["columns"] = {name: self._columns[name].digest for name in beside}
         captions = self.caption_choice.record()
         if captions is not None:
             record["captions"] = captions
         return record
+
+    @functools.cached_property
+    def _columns(self) -> dict[str, Column]:
+        return selection_columns(self.dataset, self.selection)
 
     @functools.cached_property
     def caption_choice(self) -> CaptionChoice:
@@ -122,13 +129,13 @@ class WeightedDataset:
             found.append((before, takedown["date"]))
         return found
 
-    def selected(self) -> npt.NDArray[np.bool_]:
-        """For each sample whether it is trained on, (samples).
+    def selected(self) -> RowSet:
+        """The samples that are trained on.
 
         Raises AnimaticError if the dataset lacks a column that decides it, or if no clip is left.
         """
-        dataset, chosen = self.dataset, passing_clips(self.dataset, self.selection)
-        if not chosen.any():
+        dataset, chosen = self.dataset, passing_clips(self.dataset, self.selection, self._columns)
+        if not chosen:
             raise AnimaticError(
                 f"dataset {dataset.folder}: not one of its {len(dataset)} clips passes data.selection "
                 f"({', '.join(f'{name}={value}' for name, value in self.selection)})"

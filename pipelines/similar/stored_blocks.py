@@ -8,6 +8,7 @@ searched from its first new block on.
 import bisect
 import io
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,7 @@ class Blocks:
     """
 
     folder: Folder
-    shards: list[ShardRecord]
+    shards: Sequence[ShardRecord]
     source: str
     threshold: float
     size: int

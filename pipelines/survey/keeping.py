@@ -3,6 +3,9 @@
 import re
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from core.config.validation import configure
 from core.errors import AnimaticError
 from pipelines.dataset import Dataset
@@ -56,12 +59,17 @@ def count_kept(dataset: Dataset, selection: Selection) -> Keeping:
     limits = [(name, limit, ">=", "min") for name, limit in selection.min.items()]
     limits += [(name, limit, "<=", "max") for name, limit in selection.max.items()]
     alone = {
-        f"{name}{sign}{limit:g}": spans.kept(passing_clips(dataset, Selection(**{kind: {name: limit}})))
+        f"{name}{sign}{limit:g}": spans.kept(_mask(dataset, Selection(**{kind: {name: limit}})))
         for name, limit, sign, kind in limits
     }
     return Keeping(
         all=spans.whole,
-        together=spans.kept(passing_clips(dataset, selection)),
+        together=spans.kept(_mask(dataset, selection)),
         alone=alone,
         settings=[f"data.selection.{kind}.{name}={limit!r}" for name, limit, _, kind in limits],
     )
+
+
+def _mask(dataset: Dataset, selection: Selection) -> npt.NDArray[np.bool_]:
+    """For each sample whether it passes, (samples)."""
+    return passing_clips(dataset, selection).mask(0, len(dataset))
