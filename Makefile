@@ -33,6 +33,8 @@ options-encode := PRESET BUNDLE SET +STILLS +TEXT WORKERS GPUS ADDRESS ENVIRONME
 arguments-encode := DATA OUT
 options-score := METRICS WEIGHTS MODEL HEAD FRAMES BATCH WORKERS GPUS ADDRESS ENVIRONMENT +JSON
 arguments-score := DATA
+options-caption := MODEL NAME PROMPT FRAMES SHORT_SIDE +ONLY_MISSING MAX_NEW_TOKENS MAX_CHARACTERS BEAMS BATCH DTYPE WORKERS GPUS ADDRESS ENVIRONMENT +JSON
+arguments-caption := DATA
 options-similar := WEIGHTS MODEL THRESHOLD FRAMES BATCH WORKERS GPUS ADDRESS ENVIRONMENT +JSON
 arguments-similar := DATA
 options-takedown := SOURCE_ID FILE LATENTS REASON +DRY_RUN +JSON
@@ -73,7 +75,7 @@ options-jobs := ADDRESS +JSON
 arguments-jobs := ACTION JOB
 options-doctor := ADDRESS DATA ENVIRONMENT +JSON
 arguments-doctor := RUN
-VERBS := data dataset inspect verify encode score similar takedown plan train checkpoints animate serve evaluate compare promote rollback lineage export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
+VERBS := data dataset inspect verify encode score caption similar takedown plan train checkpoints animate serve evaluate compare promote rollback lineage export sign verify-signature study import-checkpoint export-checkpoint jobs demo prior doctor
 
 # $(call variables,TARGET): what the user may give.
 variables = $(sort $(arguments-$(1)) $(patsubst +%,%,$(patsubst :%,%,$(options-$(1)))))
@@ -126,7 +128,7 @@ read_options = options=(); \
 VERB = $(read_options) $(BIN)/animatic
 OPTIONS = "$${options[@]}"
 
-.PHONY: help setup demo prior data dataset inspect verify encode score similar takedown plan train checkpoints animate serve evaluate compare promote rollback lineage export sign verify-signature \
+.PHONY: help setup demo prior data dataset inspect verify encode score caption similar takedown plan train checkpoints animate serve evaluate compare promote rollback lineage export sign verify-signature \
 	study import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference dashboards \
 	bench mutants image clean
 
@@ -183,6 +185,11 @@ encode: setup ## compute the latents of a dataset once: DATA=dataset OUT=latents
 score: setup ## columns to select clips by: DATA=dataset [METRICS=flow,text,blur] [WEIGHTS=open_clip.safetensors]
 	$(call need,DATA,make score DATA=dataset WEIGHTS=open_clip.safetensors)
 	@$(VERB) score $(OPTIONS) -- "$$DATA"
+
+caption: setup ## captions by a local model: DATA=dataset MODEL=folder [PROMPT="..."] [ONLY_MISSING=yes]
+	$(call need,DATA,make caption DATA=dataset MODEL=folder)
+	$(call need,MODEL,make caption DATA=dataset MODEL=folder)
+	@$(VERB) caption $(OPTIONS) -- "$$DATA"
 
 similar: setup ## clips that look like an earlier one: DATA=dataset WEIGHTS=open_clip.safetensors
 	$(call need,DATA,make similar DATA=dataset WEIGHTS=open_clip.safetensors)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from core.config.reference import sections, tables
 from orchestration.serving.settings import ServingSettings
+from pipelines.caption import CaptionConfig
 from pipelines.encode import EncodeConfig
 from pipelines.evaluate import EvaluateConfig
 from pipelines.ingest import IngestConfig
@@ -39,6 +40,7 @@ CONFIGURATIONS = (
         "encode", EncodeConfig, "Encode", "Options of `animatic encode`; size and codec are a preset's."
     ),
     Configuration("score", ScoreConfig, "Score", "Options of `animatic score`."),
+    Configuration("caption", CaptionConfig, "Caption", "Options of `animatic caption`."),
     Configuration("similar", SimilarConfig, "Similar", "Options of `animatic similar`."),
     Configuration("evaluate", EvaluateConfig, "Evaluate", "Options of `animatic evaluate`."),
     Configuration("serve", ServingSettings, "Serve", "YAML files and `animatic serve --set KEY=VALUE`."),

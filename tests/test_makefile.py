@@ -26,6 +26,7 @@ ARGUMENTS = {
     "verify": ["DATA"],
     "encode": ["DATA"],
     "score": ["DATA"],
+    "caption": ["DATA"],
     "similar": ["DATA"],
     "takedown": ["DATA"],
     "plan": [],
@@ -54,6 +55,7 @@ VERBS = {"data": "ingest", "prior": "demo", "checkpoints": "checkpoint"}  # othe
 NEEDED = {
     "encode": ["OUT"],
     "export": ["TO"],
+    "caption": ["MODEL"],
     "similar": ["WEIGHTS"],
     "sign": ["KEY"],
     "verify-signature": ["KEY"],

@@ -8,6 +8,7 @@ from core.signals import raise_on_signals
 from orchestration.cli import (
     ablation,
     api_keys,
+    caption,
     checkpoints,
     data,
     datasets,
@@ -50,6 +51,7 @@ for module in (
     datasets,
     inspect,
     encode,
+    caption,
     similar,
     takedown,
     planning,

@@ -6,11 +6,9 @@ the preset, depends on the cluster's nodes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.config.keys import flatten
 from core.errors import AnimaticError
 from core.urls import absolute, is_url
 from orchestration.devices import preset_for
@@ -18,6 +16,8 @@ from orchestration.launch.jobs import JobRequest, Resources
 from orchestration.monitoring import MonitoringOptions
 from orchestration.registry import CHALLENGER, CHAMPION, PREVIOUS
 from orchestration.workflows.absolute_paths import absolute_tracker, with_absolute_paths
+from orchestration.workflows.caption import CaptionOptions
+from orchestration.workflows.command_words import assignments, command_options
 from orchestration.workflows.datasets import DatasetOptions
 from orchestration.workflows.encode import EncodeOptions
 from orchestration.workflows.evaluate import EvaluateOptions
@@ -26,7 +26,7 @@ from orchestration.workflows.score import ScoreOptions
 from orchestration.workflows.similar import SimilarOptions
 from orchestration.workflows.train_request import TrainOptions
 from orchestration.workspace import Workspace
-from training.config import RunConfig, config_hash, resolve
+from training.config import config_hash, resolve
 
 _LAST_STAGE = 3
 # Settings of how a run is executed and measured, not of what it produces.
@@ -54,18 +54,18 @@ def train_job(
     config = with_absolute_paths(resolve(options.stage, preset, options.sets, options.files, values))
     if config.launch.address is not None:
         raise AnimaticError("launch.address is without effect with --address, which submits the run as a job")
-    changes = _changes(config, resolve(options.stage, preset))
+    changes = assignments(config, resolve(options.stage, preset))
     return JobRequest(
         verb="train",
         subject=f"stage {options.stage}, preset {preset}",
-        options=_options(
+        options=command_options(
             stage=options.stage,
             preset=preset,
             out=_path(options.run_dir),
             dry_run=dry_run,
             set=[each for each in changes if not each.startswith(_PROCESSES)],
         ),
-        processes=_options(
+        processes=command_options(
             gpus=gpus,
             metrics_port=metrics_port,
             set=[each for each in changes if each.startswith(_PROCESSES)],
@@ -81,7 +81,7 @@ def ingest_job(options: IngestOptions, monitoring: MonitoringOptions, workspace:
     return JobRequest(
         verb="ingest",
         subject=_short(options.source),
-        options=_options(
+        options=command_options(
             videos=_location(options.videos),
             out=_location(options.output),
             where=options.where,
@@ -92,7 +92,7 @@ def ingest_job(options: IngestOptions, monitoring: MonitoringOptions, workspace:
             set=options.sets,
             **_tracked(monitoring),
         ),
-        processes=_options(workers=options.workers, metrics_port=monitoring.metrics_port),
+        processes=command_options(workers=options.workers, metrics_port=monitoring.metrics_port),
         arguments=(absolute(options.source),),
         runs=_runs(workspace),
     )
@@ -105,13 +105,13 @@ def retry_job(options: RetryOptions, monitoring: MonitoringOptions, workspace: W
     return JobRequest(
         verb="retry",
         subject=_short(options.dataset or "the newest dataset"),
-        options=_options(
+        options=command_options(
             **{"class": options.reasons},
             videos=_location(options.videos),
             set=options.sets,
             **_tracked(monitoring),
         ),
-        processes=_options(workers=options.workers, metrics_port=monitoring.metrics_port),
+        processes=command_options(workers=options.workers, metrics_port=monitoring.metrics_port),
         arguments=() if options.dataset is None else (absolute(options.dataset),),
         runs=_runs(workspace),
     )
@@ -123,13 +123,13 @@ def encode_job(options: EncodeOptions, workspace: Workspace, cluster: Resources)
     if options.bundle is None:
         preset = preset or preset_for(cluster.gpus if options.gpus is None else options.gpus)
         config = with_absolute_paths(resolve(_LAST_STAGE, preset, sets))
-        sets = tuple(_changes(config, resolve(_LAST_STAGE, preset)))
+        sets = tuple(assignments(config, resolve(_LAST_STAGE, preset)))
     elif preset is not None or sets:
         raise AnimaticError("--bundle decides size and codec: leave out --preset and --set")
     return JobRequest(
         verb="encode",
         subject=_short(options.dataset),
-        options=_options(
+        options=command_options(
             to=absolute(options.output),
             preset=preset,
             bundle=_bundle(options.bundle),
@@ -138,7 +138,7 @@ def encode_job(options: EncodeOptions, workspace: Workspace, cluster: Resources)
             text=options.text,
             precision=options.precision,
         ),
-        processes=_options(workers=options.workers, gpus=options.gpus),
+        processes=command_options(workers=options.workers, gpus=options.gpus),
         arguments=(absolute(options.dataset),),
         runs=_runs(workspace),
     )
@@ -149,7 +149,7 @@ def score_job(options: ScoreOptions, workspace: Workspace) -> JobRequest:
     return JobRequest(
         verb="score",
         subject=_short(options.dataset),
-        options=_options(
+        options=command_options(
             metrics=",".join(options.metrics),
             weights=_path(options.weights),
             model=options.model,
@@ -157,7 +157,7 @@ def score_job(options: ScoreOptions, workspace: Workspace) -> JobRequest:
             frames=options.frames,
             batch=options.batch,
         ),
-        processes=_options(workers=options.workers, gpus=options.gpus),
+        processes=command_options(workers=options.workers, gpus=options.gpus),
         arguments=(absolute(options.dataset),),
         runs=_runs(workspace),
     )
@@ -168,14 +168,14 @@ def similar_job(options: SimilarOptions, workspace: Workspace) -> JobRequest:
     return JobRequest(
         verb="similar",
         subject=_short(options.dataset),
-        options=_options(
+        options=command_options(
             weights=_path(options.weights),
             model=options.model,
             threshold=options.threshold,
             frames=options.frames,
             batch=options.batch,
         ),
-        processes=_options(workers=options.workers, gpus=options.gpus),
+        processes=command_options(workers=options.workers, gpus=options.gpus),
         arguments=(absolute(options.dataset),),
         runs=_runs(workspace),
     )
@@ -188,7 +188,7 @@ def dataset_job(options: DatasetOptions, workspace: Workspace, cluster: Resource
     return JobRequest(
         verb="dataset",
         subject=f"{options.action} {_short(first)}",
-        options=_options(
+        options=command_options(
             into=options.into,
             by=options.by if options.action == "split" else None,
             out=_location(options.output),
@@ -202,8 +202,24 @@ def dataset_job(options: DatasetOptions, workspace: Workspace, cluster: Resource
             shard_rows=options.shard_rows,
             shard_mb=options.shard_mb,
         ),
-        processes=_options(workers=cluster.cpus if options.workers is None else options.workers),
+        processes=command_options(workers=cluster.cpus if options.workers is None else options.workers),
         arguments=(options.action, absolute(first), *others),
+        runs=_runs(workspace),
+    )
+
+
+def caption_job(options: CaptionOptions, workspace: Workspace) -> JobRequest:
+    """Caption the clips of a dataset."""
+    places = ("dataset", "model", "workers", "gpus", "address")
+    return JobRequest(
+        verb="caption",
+        subject=_short(options.dataset),
+        options=command_options(
+            model=_path(options.model),
+            **{name: value for name, value in vars(options).items() if name not in places},
+        ),
+        processes=command_options(workers=options.workers, gpus=options.gpus),
+        arguments=(absolute(options.dataset),),
         runs=_runs(workspace),
     )
 
@@ -215,7 +231,7 @@ def evaluate_job(options: EvaluateOptions, workspace: Workspace) -> JobRequest:
     return JobRequest(
         verb="evaluate",
         subject=_short(options.data),
-        options=_options(
+        options=command_options(
             out=_path(options.folder),
             bundle=_bundle(options.bundle),
             newest=system.newest,
@@ -236,7 +252,7 @@ def evaluate_job(options: EvaluateOptions, workspace: Workspace) -> JobRequest:
             weights=_path(system.weights),
             size=system.size,
         ),
-        processes=_options(workers=options.workers, gpus=options.gpus),
+        processes=command_options(workers=options.workers, gpus=options.gpus),
         arguments=(absolute(options.data),),
         runs=_runs(workspace),
     )
@@ -247,30 +263,9 @@ def doctor_job(data: str | None, workspace: Workspace) -> JobRequest:
     return JobRequest(
         verb="doctor",
         subject="the cluster's nodes",
-        options=_options(data=_location(data)),
+        options=command_options(data=_location(data)),
         runs=_runs(workspace),
     )
-
-
-def _changes(config: RunConfig, preset: RunConfig) -> list[str]:
-    """Assignments that make of a preset's configuration this one."""
-    before = flatten(preset.model_dump(mode="json"))
-    after = flatten(config.model_dump(mode="json"))
-    return [f"{name}={json.dumps(value)}" for name, value in after.items() if before.get(name, ...) != value]
-
-
-def _options(**values: object) -> tuple[str, ...]:
-    """As the command takes them: lists are repeated, True is a flag, None and False are left out."""
-    words = []
-    for name, value in values.items():
-        option = f"--{name.replace('_', '-')}"
-        if value is True:
-            words.append(option)
-        elif isinstance(value, list | tuple):
-            words += [f"{option}={each}" for each in value]
-        elif value is not None and value is not False:
-            words.append(f"{option}={value}")
-    return tuple(words)
 
 
 def _tracked(monitoring: MonitoringOptions) -> Mapping[str, object]:

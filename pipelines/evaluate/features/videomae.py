@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import JsonValue
 
 from core.errors import AnimaticError
+from models.encoders.quiet_loading import quiet_loading
 from pipelines.evaluate.clips import Pixels
 from pipelines.evaluate.features.extractor import ExtractorKind, Vectors
-from pipelines.evaluate.quiet_loading import quiet_loading
 
 if TYPE_CHECKING:
     from torch import Tensor

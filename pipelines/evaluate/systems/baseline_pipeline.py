@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from core.errors import AnimaticError
+from models.encoders.quiet_loading import quiet_loading
 from pipelines.evaluate.clips import Pixels, RealClip
-from pipelines.evaluate.quiet_loading import quiet_loading
 from pipelines.evaluate.systems.baselines import BaselineSettings
 from pipelines.evaluate.systems.system import noise_seed
 from pipelines.video.frames import fit_image

@@ -234,4 +234,14 @@ def test_the_verbs_of_a_cluster_have_one_address() -> None:
     having = {
         name for name, verb in verbs.items() if any("--environment" in each.opts for each in verb.params)
     }
-    assert having == {"ingest", "retry", "encode", "score", "similar", "train", "evaluate", "doctor"}
+    assert having == {
+        "ingest",
+        "retry",
+        "encode",
+        "score",
+        "caption",
+        "similar",
+        "train",
+        "evaluate",
+        "doctor",
+    }

@@ -10,6 +10,7 @@ from PIL import Image
 
 from models.bundle import open_bundle
 from orchestration.workspace import Workspace
+from pipelines.caption import CaptionReport
 from pipelines.evaluate.records import EvaluationReport
 from pipelines.evaluate.study import StudyResult
 from pipelines.ingest import IngestReport
@@ -95,8 +96,8 @@ def test_every_key_has_one_kind_of_value_and_is_documented(printed: dict[str, di
     assert {key: kinds for key, kinds in found.items() if len(kinds) > 1} == {}
     keys = found.keys() | EvaluationReport.__annotations__.keys() | StudyResult.__annotations__.keys()
     assert keys - documented() == set()
-    reports = IngestReport.__annotations__.keys() | ScoreReport.__annotations__.keys()
-    assert reports - documented() == set()
+    for report in (IngestReport, ScoreReport, CaptionReport):
+        assert report.__annotations__.keys() - documented() == set()
     bundles = [content for content in printed.values() if "bundle_id" in content]
     assert len(bundles) == 9
     assert {"bundle_id", "bundle_path"} <= printed["lineage"]["lineage"][0].keys()  # type: ignore[index]

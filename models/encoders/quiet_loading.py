@@ -1,16 +1,17 @@
 """Loading networks with diffusers and transformers without their output."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
+from importlib import import_module
+
+_LIBRARIES = ("diffusers", "transformers")
 
 
 @contextlib.contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Without the libraries' bars, and their advice on how to load."""
-    from diffusers.utils import logging as of_diffusers
-    from transformers.utils import logging as of_transformers
-
-    libraries = (of_diffusers, of_transformers)
+    """Without the bars of these libraries, as far as they are imported, and their advice on how to load."""
+    libraries = [import_module(f"{name}.utils.logging") for name in _LIBRARIES if name in sys.modules]
     levels = [library.get_verbosity() for library in libraries]
     for library in libraries:
         library.set_verbosity_error()
