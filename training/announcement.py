@@ -6,7 +6,7 @@ from collections.abc import Collection
 from core.code_version import code_version
 from training import events
 from training.batch_shares import batch_shares
-from training.batch_source import BatchSource
+from training.batch_source import BatchSource, summaries_of
 from training.config import RunConfig, config_hash
 from training.initialisation import Initialisation
 from training.processes.environment import Environment
@@ -44,6 +44,7 @@ def started(
         parent=initialisation.parent,
         code=code_version(),
         data=source.datasets,
+        datasets=summaries_of(source),
     )
 
 

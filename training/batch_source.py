@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from core.errors import AnimaticError, TemporaryError
 from core.retry import RetryPolicy
-from models.bundle import TrainedOn
+from models.bundle import DatasetSummary, TrainedOn
 from pipelines.loader import (
     Bucket,
     Captions,
@@ -101,6 +101,10 @@ class DatasetSource:
         """See :class:`BatchSource`."""
         return sum(failures.total() for failures in self._failures)
 
+    def summaries(self) -> list[DatasetSummary]:
+        """Of each dataset what a model's card says of it."""
+        return [dataset.summary() for dataset in self._datasets]
+
     def size(self) -> int:
         """See :class:`BatchSource`."""
         return sum(len(dataset.selected()) for dataset in self._datasets)
@@ -162,6 +166,11 @@ class DatasetSource:
 def takedowns_of(source: BatchSource) -> Mapping[str, str]:
     """The digests that the data had before videos were taken down, and the date of that; for messages."""
     return source.taken_down if isinstance(source, DatasetSource) else {}
+
+
+def summaries_of(source: BatchSource) -> list[DatasetSummary]:
+    """What a model's card says of the datasets that batches come from."""
+    return source.summaries() if isinstance(source, DatasetSource) else []
 
 
 def open_configured(chosen: OtherDataset) -> WeightedDataset:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from models.bundle import TrainedOn
+from models.bundle import DatasetSummary, TrainedOn
 
 if TYPE_CHECKING:
     from training.processes.environment import Host
@@ -23,6 +23,7 @@ class Started:
         base, parent: ids of the bundles that the initial weights came from.
         code: version and commit of the code: see :func:`core.code_version.code_version`.
         data: what ``dataset_digest`` is computed from.
+        datasets: what the card of the bundle says of each dataset.
     """
 
     event: ClassVar[str] = "start"
@@ -42,6 +43,7 @@ class Started:
     parent: str | None
     code: str
     data: Sequence[TrainedOn] = ()
+    datasets: Sequence[DatasetSummary] = ()
 
 
 @dataclass(frozen=True)

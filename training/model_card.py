@@ -8,6 +8,7 @@ import torch
 from core.code_version import code_version
 from models.bundle import card_head
 from training.config import RunConfig, config_hash
+from training.data_section import data_section
 from training.initialisation import Initialisation
 from training.journal import curves
 from training.stages import STAGES
@@ -24,7 +25,7 @@ def model_card(
     step: int,
     averaged: bool,
 ) -> str:
-    """The origin of the bundle, its recipe, and the loss over the run (of this ``journal``), in Markdown.
+    """Origin, recipe and data of the bundle, and the loss over the run (of this ``journal``), in Markdown.
 
     Args:
         step: after which the weights were taken.
@@ -53,6 +54,7 @@ def model_card(
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return card_head(config.model, config.preset) + (
         f"# {config.preset}, stage {stage.number}: {stage.name}\n\n| | |\n|---|---|\n{table}\n\n"
+        f"{data_section(journal, dataset_digest)}"
         f"## Training loss\n\n{_loss_table(journal, step)}\n"
     )
 

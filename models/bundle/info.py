@@ -44,6 +44,24 @@ class TrainedCaptions(TypedDict):
     columns: dict[str, str]
 
 
+class DatasetSummary(TypedDict):
+    """What a model's card says of a dataset; texts are empty, and ``hours`` None, where nothing is known.
+
+    ``licence`` is stated for the dataset, ``row_licences`` are the most frequent of its rows; ``source``: as
+    stated, or the most frequent hosts; ``filters``: settings that decided which clips it has; ``link``: of
+    its terms of use.
+    """
+
+    digest: str
+    samples: int
+    hours: float | None
+    licence: str
+    row_licences: list[str]
+    source: str
+    filters: str
+    link: str
+
+
 class TrainedOn(TypedDict):
     """One of the datasets that a run trains on, so that the digest of its data can be computed again.
 

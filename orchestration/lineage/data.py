@@ -6,18 +6,26 @@ from collections.abc import Sequence
 from functools import partial
 
 from core.storage import Folder
-from core.urls import is_url, recordable
+from core.urls import is_url, recordable, resolve
 from models.bundle import TrainedOn
 from orchestration.lineage.building import GraphBuilder
 from orchestration.lineage.content import WorkspaceContent
 from orchestration.lineage.data_checks import check_dataset, check_latents, check_table
-from orchestration.lineage.data_facts import dataset_facts, latent_facts, mixture_facts, selection_text
+from orchestration.lineage.data_facts import (
+    card_facts,
+    dataset_facts,
+    latent_facts,
+    mixture_facts,
+    selection_text,
+)
 from orchestration.lineage.looking import Check, Looker
 from orchestration.lineage.records import Fact, Node
 from orchestration.lineage.used_data import UsedData
 from orchestration.workspace import display_path
+from pipelines.card import read_card
 from pipelines.dataset.dataset_record import DATASET, read_dataset_record
 from pipelines.dataset.latent_records import LATENTS, LatentsRecord, read_latents_record
+from pipelines.dataset.made_from import made_from, source_locations
 from pipelines.dataset.records import DatasetRecord
 from pipelines.ingest import recorded_table
 from pipelines.loader import training_digest
@@ -97,12 +105,30 @@ class DataCollector:
                 check.state,
                 check.reason,
                 None if url is None else _where(url),
-                () if record is None else dataset_facts(record),
+                () if record is None else (*dataset_facts(record), *self._card_facts(url, digest)),
             )
         )
         if url is not None and record is not None:
-            self._add_table(url, record, key)
+            self._add_sources(url, record, key)
         return key
+
+    def _card_facts(self, url: str | None, digest: str) -> tuple[Fact, ...]:
+        card = None if url is None else self._looker.look(url, lambda: read_card(Folder(url)))
+        return () if isinstance(card, Check) else card_facts(card, digest)
+
+    def _add_sources(self, url: str, record: DatasetRecord, dataset: str) -> None:
+        """The datasets that a dataset was made from, with theirs; or the table of an ingested one."""
+        origin = made_from(record)
+        if origin is None:
+            self._add_table(url, record, dataset)
+            return
+        located = self._looker.look(url, lambda: source_locations(Folder(url)))
+        known = [] if isinstance(located, Check) else located
+        urls = {each["digest"]: resolve(each["url"], url) for each in known}
+        for source in origin["sources"]:
+            digest = source["digest"]
+            used = TrainedOn(digest=digest, latents=None, weights=[], selection={}, scores=None)
+            self._builder.link(self._dataset(UsedData(used, urls.get(digest))), dataset, origin["operation"])
 
     def _find(self, digest: str, url: str | None) -> tuple[str | None, DatasetRecord | None, Check]:
         """Where the dataset with this digest is, its record, and its state."""

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from models.bundle import TrainedCaptions, TrainedOn
 from orchestration.lineage.records import Fact
+from pipelines.card import Card
 from pipelines.dataset.latent_records import LatentsRecord
 from pipelines.dataset.records import DatasetRecord
 
 _SHORT = 12
+_NAMED = 5  # of the most frequent values
 
 
 def dataset_facts(record: DatasetRecord) -> tuple[Fact, ...]:
@@ -35,6 +37,21 @@ def dataset_facts(record: DatasetRecord) -> tuple[Fact, ...]:
     if taken:
         facts.append(Fact("taken down", "; ".join(taken)))
     return tuple(facts)
+
+
+def card_facts(card: Card | None, digest: str) -> tuple[Fact, ...]:
+    """Hours, licence and source as the dataset's card states them, if it is of this digest."""
+    if card is None or card["digest"] != digest:
+        return ()
+    stated = card["stated"]
+    named = {
+        "hours": f"{card['hours']:,.2f}",
+        "licence": stated.get("license_name") or stated.get("license"),
+        "licences of rows": ", ".join(each["value"] for each in card["licences"]["most"][:_NAMED]),
+        "source": stated.get("source") or ", ".join(each["value"] for each in card["hosts"]["most"][:_NAMED]),
+        "terms": stated.get("terms_url"),
+    }
+    return tuple(Fact(label, text) for label, text in named.items() if text)
 
 
 def latent_facts(record: LatentsRecord) -> tuple[Fact, ...]:

@@ -7,12 +7,11 @@ package is entered through the names below.
 from pipelines.card.card import card_of, write_card
 from pipelines.card.records import Card, Origin, Stated, read_card
 from pipelines.card.settings import CardSettings
-from pipelines.card.summary import DataSummary, summary_of
+from pipelines.card.summary import summary_of
 
 __all__ = [
     "Card",
     "CardSettings",
-    "DataSummary",
     "Origin",
     "Stated",
     "card_of",

@@ -1,52 +1,29 @@
 """What a model's card says about a dataset that the model was trained on."""
 
-from dataclasses import dataclass
-
+from models.bundle import DatasetSummary
 from pipelines.card.records import read_card
 from pipelines.dataset import Dataset
 
 _NAMED = 5
 
 
-@dataclass(frozen=True)
-class DataSummary:
-    """A dataset in a few words; texts are empty where nothing is known.
-
-    Attributes:
-        hours: None where no card of the dataset's present state is beside it.
-        licence: stated for the dataset; ``row_licences``: the most frequent of its rows.
-        source: where its videos come from, as stated, or else the most frequent hosts.
-        filters: settings that decided which clips it has.
-        link: of its terms of use.
-    """
-
-    digest: str
-    samples: int
-    hours: float | None
-    licence: str
-    row_licences: tuple[str, ...]
-    source: str
-    filters: str
-    link: str
-
-
-def summary_of(dataset: Dataset) -> DataSummary:
+def summary_of(dataset: Dataset) -> DatasetSummary:
     """A dataset in a few words, from its card if that is of its present state."""
     card = read_card(dataset.folder)
     if card is not None and card["digest"] != dataset.digest:
         card = None
     stated = card["stated"] if card else {}
     hosts = [each["value"] for each in card["hosts"]["most"][:_NAMED]] if card else []
-    return DataSummary(
-        digest=dataset.digest,
-        samples=len(dataset),
-        hours=card["hours"] if card else None,
-        licence=stated.get("license_name") or stated.get("license", ""),
-        row_licences=tuple(each["value"] for each in card["licences"]["most"][:_NAMED]) if card else (),
-        source=stated.get("source") or ", ".join(hosts),
-        filters=_filters(dataset),
-        link=stated.get("terms_url", ""),
-    )
+    return {
+        "digest": dataset.digest,
+        "samples": len(dataset),
+        "hours": card["hours"] if card else None,
+        "licence": stated.get("license_name") or stated.get("license", ""),
+        "row_licences": [each["value"] for each in card["licences"]["most"][:_NAMED]] if card else [],
+        "source": stated.get("source") or ", ".join(hosts),
+        "filters": _filters(dataset),
+        "link": stated.get("terms_url", ""),
+    }
 
 
 def _filters(dataset: Dataset) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import AnimaticError
-from models.bundle import TrainedOn
+from models.bundle import DatasetSummary, TrainedOn
 from models.encoders.digests import codec_digest, text_digest
+from pipelines.card import summary_of
 from pipelines.dataset import Dataset
 from pipelines.dataset.columns import CLIP_SIMILARITY, Column
 from pipelines.dataset.latents import Latents
@@ -101,6 +102,10 @@ class WeightedDataset:
         if captions is not None:
             record["captions"] = captions
         return record
+
+    def summary(self) -> DatasetSummary:
+        """What the card of a model that is trained on it says of the dataset."""
+        return summary_of(self.dataset)
 
     @functools.cached_property
     def _columns(self) -> dict[str, Column]:

@@ -7,6 +7,8 @@ import pyarrow as pa
 from core.errors import AnimaticError
 from pipelines.dataset import Dataset
 from pipelines.dataset.columns import (
+    SIMILAR_TO,
+    SIMILARITY,
     Column,
     ColumnSource,
     column_source,
@@ -17,8 +19,11 @@ from pipelines.dataset.columns import (
 from pipelines.reshape.plan import Source
 
 
-def columns_to_carry(datasets: Sequence[Dataset]) -> tuple[list[str], list[str]]:
-    """Names of the columns that all datasets have, computed from the same; and why others are left out."""
+def columns_to_carry(datasets: Sequence[Dataset], *, same_samples: bool) -> tuple[list[str], list[str]]:
+    """Names of the columns that all datasets have, computed from the same; and why others are left out.
+
+    ``same_samples``: whether the result has all samples of one dataset, in their order.
+    """
     names = [set(stored_columns(dataset.folder)) for dataset in datasets]
     carried, left_out = [], []
     for name in sorted(set().union(*names)):
@@ -36,6 +41,8 @@ def columns_to_carry(datasets: Sequence[Dataset]) -> tuple[list[str], list[str]]
         ]
         if stale:
             left_out.append(f"column {name} is left out: that of {stale[0]} is of an earlier state")
+        elif name in (SIMILAR_TO, SIMILARITY) and not same_samples:
+            left_out.append(f"column {name} is left out: it compares all samples of a dataset")
         elif any(_without_dataset(source) != _without_dataset(sources[0]) for source in sources):
             left_out.append(f"column {name} is left out: it was computed differently of each dataset")
         else:

@@ -135,7 +135,7 @@ def run(work: Work, execution: Execution) -> ReshapeReport:
     Raises AnimaticError if the output holds something else, or a source cannot be read or is changed.
     """
     started, folder = time.monotonic(), Folder(work.output)
-    names, notices = columns_to_carry(work.datasets)
+    names, notices = columns_to_carry(work.datasets, same_samples=work.operation == "reshard")
     with exclusive_lock(folder, f"dataset {work.operation}"):
         _begin(folder, work)
         made = skipped = 0

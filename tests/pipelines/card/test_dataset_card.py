@@ -15,6 +15,7 @@ from pipelines.dataset.clip_units import commit_clips
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.records import RowOutcome
 from pipelines.dataset.verify import verify
+from pipelines.loader import WeightedDataset
 from pipelines.reshape import merge
 from pipelines.takedown import take_down
 from tests.support.stored_samples import sample
@@ -141,6 +142,21 @@ def test_a_merged_dataset_names_the_licences_of_its_sources(tmp_path: Path) -> N
 def test_what_a_card_cannot_state_is_refused(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=name):
         CardSettings(**{name: value})
+
+
+def test_a_model_is_told_what_the_card_of_the_present_state_says(tmp_path: Path) -> None:
+    dataset = build(tmp_path / "data")
+    bare = WeightedDataset(dataset).summary()
+    assert (bare["samples"], bare["hours"], bare["filters"]) == (4, None, "min_motion=0.5")
+    write_card(
+        dataset.folder, CardSettings(license="other", license_name="Ours", terms_url="https://e.org/t")
+    )
+    known = WeightedDataset(dataset).summary()
+    assert (known["licence"], known["link"]) == ("Ours", "https://e.org/t")
+    assert known["source"].startswith("videos.example") and known["row_licences"][0] == "CC-BY"
+    card = json.loads((tmp_path / "data" / "card.json").read_text())
+    (tmp_path / "data" / "card.json").write_text(json.dumps({**card, "digest": "0" * 64}))
+    assert WeightedDataset(dataset).summary() == bare
 
 
 def test_a_shard_that_is_missing_is_an_error_with_the_remedy(tmp_path: Path) -> None:

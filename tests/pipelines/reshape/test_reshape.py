@@ -5,14 +5,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pytest
 
 from core.errors import AnimaticError
 from core.storage import Folder
+from pipelines.card import read_card
 from pipelines.dataset import Dataset
 from pipelines.dataset.clip_units import commit_clips
-from pipelines.dataset.columns import read_column, write_column
+from pipelines.dataset.columns import read_column, stored_columns, write_column
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.made_from import made_from
 from pipelines.dataset.records import RowOutcome
@@ -346,6 +348,35 @@ def test_columns_that_not_all_sources_have_are_left_out_and_named(build: Build, 
     (tmp_path / "out" / "columns" / "flow.parquet").unlink()  # as if stopped before it was written
     merge(f"{tmp_path}/out", [a.url, b.url])
     assert read_column(out, "flow").values.to_pylist() == [0.5] * 3
+
+
+def test_near_duplicates_are_carried_only_where_all_samples_are(build: Build, tmp_path: Path) -> None:
+    source = build("a", [["a", "b"], ["c"]])
+    origin = {"dataset": source.digest, "threshold": "0.9"}
+    write_column(source, "similar_to", pa.array([None, "a-000", None], pa.string()), origin)
+    whole = reshard(source.url, f"{tmp_path}/whole", Execution(ShardSize(rows=9)))
+    assert read_column(Dataset.open(whole.dataset), "similar_to").values.to_pylist() == [None, "a-000", None]
+    part = subset(source.url, f"{tmp_path}/part", Conditions(keys=frozenset({"b-000"})))
+    assert "similar_to" in part.notices[0] and stored_columns(Folder(part.dataset)) == []
+
+
+def test_both_sides_may_be_object_stores(build: Build, tmp_path: Path) -> None:
+    source = build("a", [["a", "b*2"], ["-c", "d"]])
+    store = fsspec.filesystem("memory")
+    store.put(f"{tmp_path}/a", "/reshaped/a", recursive=True)
+    report = reshard("memory://reshaped/a", "memory://reshaped/out", Execution(ShardSize(rows=2)))
+    local = reshard(source.url, f"{tmp_path}/out", Execution(ShardSize(rows=2)))
+    assert report.digest == local.digest and verify("memory://reshaped/out") == []
+    assert read_card(Folder("memory://reshaped/out")) == read_card(Folder(tmp_path / "out"))
+    store.rm("/reshaped", recursive=True)
+
+
+@pytest.mark.slow
+def test_ray_makes_the_same_bytes(build: Build, tmp_path: Path) -> None:
+    a, b = build("a", [["a", "b*2"], ["-c", "d"]]), build("b", [["e"], ["f"]])
+    merge(f"{tmp_path}/one", [a.url, b.url])
+    merge(f"{tmp_path}/two", [a.url, b.url], execution=Execution(workers=2))
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 def test_images_are_refused_with_the_remedy(tmp_path: Path, build: Build) -> None:
