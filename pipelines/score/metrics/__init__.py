@@ -17,7 +17,7 @@ __all__ = ["build_metrics"]
 
 def build_metrics(config: ScoreConfig, names: Sequence[MetricName]) -> dict[MetricName, Metric[Any]]:
     """The metrics of these names."""
-    model = ClipModel(config.encoders, config.device)
+    model = ClipModel(config.encoders, config.device, config.batch)
     built: dict[MetricName, Callable[[], Metric[Any]]] = {
         "clip": lambda: ClipSimilarity(model),
         "aesthetic": lambda: Aesthetic(model, str(config.head), config.frames),

@@ -16,8 +16,8 @@ from pipelines.video.frames import Frames
 class ClipModel:
     """One model on one device."""
 
-    def __init__(self, config: EncoderConfig | None, device: str) -> None:
-        self._config, self._device = config, device
+    def __init__(self, config: EncoderConfig | None, device: str, batch: int) -> None:
+        self._config, self._device, self._batch = config, device, batch
 
     @functools.cached_property
     def encoders(self) -> ClipEncoders:
@@ -45,6 +45,10 @@ class ClipModel:
     @torch.no_grad()
     def image_features(self, images: list[Frames]) -> torch.Tensor:
         """Images [side, side, 3] → embeddings of length 1, (images width)."""
+        parts = [images[start : start + self._batch] for start in range(0, len(images), self._batch)]
+        return torch.cat([self._embeddings(part) for part in parts])
+
+    def _embeddings(self, images: list[Frames]) -> torch.Tensor:
         stacked = torch.from_numpy(np.stack(images)).to(self._device)
         pixels = preprocess(to_signed(stacked.permute(0, 3, 1, 2)), self.side)
         return torch.nn.functional.normalize(self.encoders.clip.encode_image(pixels), dim=-1)

@@ -69,8 +69,8 @@ class Flow(Metric[FramePairs]):
         """For one sample."""
         frames, fps = row["frames"], row["fps"]
         apart = max(1, round(fps / HZ))
-        firsts = evenly(frames - apart, PAIRS) if frames > apart else []
-        return FramePairs(apart / fps if fps else 0.0, [n for at in firsts for n in (at, at + apart)], apart)
+        firsts = evenly(frames - apart, PAIRS) if frames > apart and fps > 0 else []
+        return FramePairs(apart / fps if firsts else 0.0, [n for at in firsts for n in (at, at + apart)], apart)
 
     def values(self, observed: Sequence[FramePairs]) -> list[tuple[Value, ...]]:
         """The mean of each; None of a clip that is too short for a pair."""

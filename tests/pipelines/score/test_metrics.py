@@ -115,6 +115,7 @@ def test_what_moves_in_a_part_of_the_picture_counts_by_its_size() -> None:
 
 def test_clips_too_short_for_a_pair_have_no_flow() -> None:
     assert measured(FLOW, film(shift(0.2))[:3]) is None
+    assert measured(FLOW, film(shift(0.2)), fps=0) is None
     assert measured(FLOW, film(shift(0.2))[:4]) == pytest.approx(20, rel=0.2)
     assert measured(FLOW, film(shift(0.05), seconds=2, fps=2), fps=2) == pytest.approx(5, rel=0.15)
 
