@@ -68,6 +68,14 @@ _Head = Annotated[
         parser=local_source, metavar="PATH", help="Head over the model's embeddings, for aesthetic."
     ),
 ]
+_Detector = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_source,
+        metavar="FOLDER",
+        help="Text detector of transformers (PP-OCR), for text; without: as ingest measures it.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -130,8 +138,10 @@ def score(
     weights: _Weights = None,
     model: Annotated[str, typer.Option(help="open_clip's name of the model.")] = "ViT-H-14",
     head: _Head = None,
+    detector: _Detector = None,
     frames: Annotated[
-        int, typer.Option(min=1, max=64, help="Of each clip, for aesthetic and blur, evenly drawn.")
+        int,
+        typer.Option(min=1, max=64, help="Of each clip, evenly drawn, for aesthetic, blur and --detector."),
     ] = 4,
     batch: Annotated[int, typer.Option(min=1, help="Samples at a time.")] = 64,
     workers: Workers = None,
@@ -150,6 +160,7 @@ def score(
         model=model,
         metrics=tuple(name.strip() for name in metrics.split(",") if name.strip()),
         head=head,
+        detector=detector,
         frames=frames,
         batch=batch,
         workers=workers,

@@ -154,6 +154,7 @@ def score_job(options: ScoreOptions, workspace: Workspace) -> JobRequest:
             weights=_path(options.weights),
             model=options.model,
             head=_path(options.head),
+            detector=_path(options.detector),
             frames=options.frames,
             batch=options.batch,
         ),

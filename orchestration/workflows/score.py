@@ -16,14 +16,16 @@ from pipelines.score import score as run
 @dataclass(frozen=True)
 class ScoreOptions:
     """``metrics``: their names; ``weights`` and ``model``: a CLIP model of open_clip, for those that need it;
-    ``head``: of aesthetic ratings; ``frames`` of each clip; ``batch``: samples at a time; ``workers``: Ray
-    actors, one for each GPU or core if None, 0 for none; ``gpus``: as many actors with one each."""
+    ``head``: of aesthetic ratings; ``detector``: of text, a folder; ``frames`` of each clip; ``batch``:
+    samples at a time; ``workers``: Ray actors, one for each GPU or core if None, 0 for none; ``gpus``: as
+    many actors with one each."""
 
     dataset: str
     weights: Path | None = None
     model: str = "ViT-H-14"
     metrics: tuple[str, ...] = ("clip",)
     head: Path | None = None
+    detector: Path | None = None
     frames: int = 4
     batch: int = 64
     workers: int | None = None
@@ -45,6 +47,7 @@ def prepare_score(options: ScoreOptions) -> ScoreConfig:
         if weights
         else None,
         "head": str(options.head) if options.head else None,
+        "detector": str(options.detector) if options.detector else None,
         "frames": options.frames,
         "batch": options.batch,
         **actor_settings(options.workers, options.gpus, options.address),

@@ -18,8 +18,14 @@ class ScoreConfig(ShardJob):
     metrics: tuple[MetricName, ...] = Field(("clip",), description="what is measured; each has a column")
     encoders: EncoderConfig | None = Field(None, description="the CLIP model, for `clip` and `aesthetic`")
     head: str | None = Field(None, description="file of the head over its embeddings, for `aesthetic`")
+    detector: str | None = Field(
+        None, description="folder of a text detector of transformers, for `text`; null: as ingest measures it"
+    )
     frames: int = Field(
-        4, ge=1, le=64, description="of each clip, evenly drawn, that `aesthetic` and `blur` look at"
+        4,
+        ge=1,
+        le=64,
+        description="of each clip, evenly drawn, that `aesthetic`, `blur` and a detector look at",
     )
     batch: int = Field(64, ge=1, description="samples at a time")
 

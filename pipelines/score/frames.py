@@ -22,15 +22,23 @@ class StoredImage:
     @property
     def luma(self) -> Plane:
         """[height, width]. Raises UndecodableError."""
-        try:
-            with Image.open(io.BytesIO(self.jpg), formats=["JPEG", "PNG", "WEBP"]) as image:
-                return np.asarray(image.convert("L"))
-        except UNREADABLE_IMAGE as error:
-            raise UndecodableError(str(error)) from error
+        return self._converted("L")
+
+    @property
+    def whole(self) -> Frames:
+        """[height, width, 3]. Raises UndecodableError."""
+        return self._converted("RGB")
 
     def rgb(self, side: int) -> Frames:
         """[side, side, 3]. Raises UndecodableError."""
         return read_image(self.jpg, (side, side))
+
+    def _converted(self, mode: str) -> Frames:
+        try:
+            with Image.open(io.BytesIO(self.jpg), formats=["JPEG", "PNG", "WEBP"]) as image:
+                return np.asarray(image.convert(mode))
+        except UNREADABLE_IMAGE as error:
+            raise UndecodableError(str(error)) from error
 
 
 class ClipFrame:
@@ -47,12 +55,14 @@ class ClipFrame:
         return lines[:, : self._frame.width]
 
     @functools.cached_property
-    def _image(self) -> Image.Image:
-        return Image.fromarray(self._frame.to_ndarray(format="rgb24"))
+    def whole(self) -> Frames:
+        """[height, width, 3]."""
+        frame: Frames = self._frame.to_ndarray(format="rgb24")
+        return frame
 
     def rgb(self, side: int) -> Frames:
         """[side, side, 3]."""
-        return fit_image(self._image, (side, side))
+        return fit_image(Image.fromarray(self.whole), (side, side))
 
 
 def clip_frames(mp4: bytes, is_wanted: Callable[[int], bool], end: int) -> Iterator[tuple[int, ClipFrame]]:

@@ -55,7 +55,7 @@ def score(config: ScoreConfig, progress: Progress = lambda done, total: None) ->
     or if a metric has no value for any sample.
     """
     started = time.monotonic()
-    config = with_absolute_paths(config, "dataset", "head", "encoders.path")
+    config = with_absolute_paths(config, "dataset", "head", "detector", "encoders.path")
     dataset = Dataset.open(config.dataset)
     wanted = _columns(config, dataset)
     columns = [column for of_metric in wanted.values() for column in of_metric]

@@ -144,6 +144,13 @@ def _config(folder: Path, paths: list[Path], output: str, changes: dict[str, obj
     )
 
 
+def ingested(folder: Path, paths: list[Path]) -> Path:
+    """A dataset of the clips, made in this process."""
+    output = folder / "data"
+    run_ingest(_config(folder, paths, str(output), {"workers": 1}))
+    return output
+
+
 def _measure(work: Callable[[], None]) -> Cost:
     """Processor time is that of this process and of children that ended: not of Ray's workers."""
     with _Watch() as watch:

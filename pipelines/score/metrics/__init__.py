@@ -11,6 +11,7 @@ from pipelines.score.metrics.clip_model import ClipModel
 from pipelines.score.metrics.flow import Flow
 from pipelines.score.metrics.metric import Metric
 from pipelines.score.metrics.text import ScreenText
+from pipelines.score.metrics.text_detector import DetectedText
 
 __all__ = ["build_metrics"]
 
@@ -22,7 +23,11 @@ def build_metrics(config: ScoreConfig, names: Sequence[MetricName]) -> dict[Metr
         "clip": lambda: ClipSimilarity(model),
         "aesthetic": lambda: Aesthetic(model, str(config.head), config.frames),
         "flow": lambda: Flow(config.device),
-        "text": ScreenText,
+        "text": lambda: _text(config),
         "blur": lambda: Blur(config.frames),
     }
     return {name: built[name]() for name in names}
+
+
+def _text(config: ScoreConfig) -> Metric[Any]:
+    return DetectedText(config.detector, config.frames, config.device) if config.detector else ScreenText()

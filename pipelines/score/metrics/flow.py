@@ -70,7 +70,9 @@ class Flow(Metric[FramePairs]):
         frames, fps = row["frames"], row["fps"]
         apart = max(1, round(fps / HZ))
         firsts = evenly(frames - apart, PAIRS) if frames > apart and fps > 0 else []
-        return FramePairs(apart / fps if firsts else 0.0, [n for at in firsts for n in (at, at + apart)], apart)
+        return FramePairs(
+            apart / fps if firsts else 0.0, [n for at in firsts for n in (at, at + apart)], apart
+        )
 
     def values(self, observed: Sequence[FramePairs]) -> list[tuple[Value, ...]]:
         """The mean of each; None of a clip that is too short for a pair."""

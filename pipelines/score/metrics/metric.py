@@ -38,6 +38,11 @@ class Frame(Protocol):
         """[height, width] as it is stored."""
         ...
 
+    @property
+    def whole(self) -> Frames:
+        """In colour as it is stored, [height, width, 3]."""
+        ...
+
     def rgb(self, side: int) -> Frames:
         """Cropped to a square and resized, [side, side, 3]."""
         ...
