@@ -71,7 +71,7 @@ def ingest(
     if recorded is not None and recorded.are_unchanged(config, table) and folder.exists(DATASET):
         return report_of(folder, started, None)
     inputs = IngestInputs.of(config, table)
-    for warning in (*table.notices, *needs_of(table.scan().schemes, config.fetch)):
+    for warning in (*table.notices, *table.findings, *needs_of(table.scan().schemes, config.fetch)):
         on_warning(warning)
     if not inputs.rows:
         raise AnimaticError(f"{config.source} has no rows")

@@ -28,7 +28,6 @@ def with_own_videos(config: IngestConfig, table: SourceTable) -> IngestConfig:
         return config
     if config.videos not in (None, table.videos):
         raise AnimaticError(
-            f"{without_credentials(config.source)} has no table but videos of its own: leave out the folder "
-            "of videos"
+            f"{without_credentials(config.source)} has videos of its own: leave out the folder of videos"
         )
     return config.model_copy(update={"videos": table.videos})

@@ -29,11 +29,13 @@ class FoundSource:
     Attributes:
         files: in the order of their names.
         videos: the folder or URL that the addresses of videos are relative to; None for tables.
+        root: the folder or URL that the names of the files are relative to.
         notices: what was left out, for people.
     """
 
     files: list[SourceFile]
     videos: str | None = None
+    root: str = ""
     notices: tuple[str, ...] = ()
 
 
@@ -107,7 +109,8 @@ class _Finder:
             return self._of_archives(archives, self._fixed_part())
         if not named:
             raise self._nothing()
-        return FoundSource(self._tables(named))
+        files = self._tables(named)
+        return FoundSource(files, root=self._root_of(files[0]))
 
     def archives(self) -> FoundSource:
         """The archives that the URL names, or those in the folder itself."""
@@ -166,7 +169,7 @@ class _Finder:
                 f"the folder has tables, which are read, and not its {len(archives)} archives on their own"
             )
             files = self._tables([self._at(file) for file in tables])
-            return FoundSource(files, notices=(notice,) if archives else ())
+            return FoundSource(files, root=self._root_of(files[0]), notices=(notice,) if archives else ())
         if archives and videos:
             raise AnimaticError(
                 f"{without_credentials(self._url)} has {videos} videos and {len(archives)} archives: name "
@@ -211,6 +214,13 @@ class _Finder:
         if not isinstance(self._filesystem, LocalFileSystem):
             return root
         return str(self._filesystem._strip_protocol(root))
+
+    def _root_of(self, file: SourceFile) -> str:
+        """The folder that the name of a table is relative to."""
+        root = file.path.removesuffix(file.name).rstrip("/") or "/"
+        return (
+            root if isinstance(self._filesystem, LocalFileSystem) else self._filesystem.unstrip_protocol(root)
+        )
 
     def _tables(self, files: list[Found]) -> list[SourceFile]:
         if len(files) == 1:

@@ -95,6 +95,11 @@ _LAYOUTS: Final = (
         "ActivityNet Captions: JSON with times and sentences by id; files are VIDEOS/ID.mp4",
         ColumnNames(videoid="videoid", name="sentences", timestamp="timestamps"),
     ),
+    Layout(
+        "huggingface",
+        "Parquet of Hugging Face's datasets with a feature Video: its bytes are the videos",
+        ColumnNames(videoid="video.path", name="caption", video_bytes="video.bytes"),
+    ),
 )
 LAYOUTS: Final[Mapping[str, Layout]] = {layout.name: layout for layout in _LAYOUTS}
 

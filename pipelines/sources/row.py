@@ -44,6 +44,11 @@ class ColumnNames(Section):
         None, description="column of the start of the part of the video that a row means, as in InternVid"
     )
     end: str | None = Field(None, description="column of the end of that part")
+    video_bytes: str | None = Field(
+        None,
+        description="column of a Parquet file whose bytes are the videos, as video.bytes; contentUrl is "
+        "their address then",
+    )
     join: str | None = Field(
         None,
         description="of a JSON file with captions in one array and videos in another, as MSR-VTT's: the name "

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
 
-from core.canonical_json import digest_of
+from core.canonical_json import canonical_json, digest_of
 from core.errors import AnimaticError
 from core.urls import scheme_of, without_credentials
 from pipelines.sources.csv_settings import CsvSettings
@@ -87,6 +87,8 @@ class SourceTable:
         self._has_videos, self._require_caption = has_videos, require_caption
         found = find_source(url, folder)
         self.files, self.videos, self._notices = found.files, found.videos, found.notices
+        if columns.video_bytes is not None and found.videos is None:
+            self.videos = found.root
         self._readers: dict[str, Reader] = {}
         first = self.files[0]
         self.columns = read_columns(first, self._reader(first))
@@ -102,12 +104,16 @@ class SourceTable:
         """What was found out about the formats of the files read so far, a line for each."""
         read = [file for file in self.files if file.path in self._readers]
         stated = {file.name: self._readers[file.path].notice for file in read}
-        lines = [f"{name} is read with {notice}" for name, notice in stated.items() if notice]
+        return [f"{name} is read with {notice}" for name, notice in stated.items() if notice]
+
+    @property
+    def findings(self) -> list[str]:
+        """What was found in folders and archives of videos, once they were read, and what was left out."""
         listings = [file for file in self.files if isinstance(file, Listing)]
         counts = sum((file.counts for file in listings), Counter[str]())
         found = ", ".join(f"{count} {what}" for what, count in counts.items())
         what = f"{len(listings)} archives have" if len(listings) > 1 else f"{self.files[0].path} has"
-        return [*self._notices, *lines, *([f"{what} {found}"] if found else [])]
+        return [*self._notices, *([f"{what} {found}"] if found else [])]
 
     @property
     def formats(self) -> list[FileFormat]:
@@ -150,10 +156,10 @@ class SourceTable:
                     rows += len(ids)
                     hashes.append(_hashes(ids))
                     schemes |= _schemes({url.partition("://")[0] for url in urls if "://" in url})
-                digests.append([file.name, file.sha256() if file.kind == "parquet" else digest.hexdigest()])
+                digests.append([file.name, self._digest_of(file, reader, digest)])
             if is_template(self.names.contentUrl):
                 schemes |= _schemes({self.names.contentUrl.partition("://")[0]})
-            if not rows and self.videos is not None:
+            if not rows and isinstance(self.files[0], Listing):
                 raise AnimaticError(
                     f"{without_credentials(self.url)} has no video: no name in it ends in .mp4, .webm, .avi "
                     "or as another kind of video"
@@ -161,6 +167,17 @@ class SourceTable:
             whole = digests[0][1] if len(digests) == 1 else digest_of(digests)
             self._scan = TableScan(rows, whole, _repeated(hashes), frozenset(schemes))
         return self._scan
+
+    def _digest_of(self, file: SourceFile, reader: Reader, read: "hashlib._Hash") -> str:
+        """The digest of a file; ``read``: of all its bytes, except those of a Parquet file."""
+        if file.kind != "parquet":
+            return read.hexdigest()
+        if self.names.video_bytes is None:
+            return file.sha256()
+        content = hashlib.sha256()  # without the videos, which nothing here reads
+        for batch in read_lines(file, reader):
+            content.update(canonical_json([[line.record, line.fault] for line in batch]))
+        return content.hexdigest()
 
     def rows(self) -> Iterator[SourceRow]:
         """Every row in order; blank lines are not rows. Raises AnimaticError."""

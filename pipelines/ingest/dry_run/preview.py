@@ -114,6 +114,8 @@ def _sum(sizes: list[int | None]) -> int | None:
 def _of_formats(config: IngestConfig, table: SourceTable) -> Iterator[Doubt]:
     for notice in table.notices:
         yield Doubt(notice, "csv.delimiter, csv.escape and csv.encoding set it")
+    for finding in table.findings:
+        yield Doubt(finding, "docs/sources.md describes what is read of folders and archives")
     for need in needs_of(table.scan().schemes, config.fetch):
         yield Doubt(need)
 

@@ -20,6 +20,7 @@ from pipelines.sources.readers.jsonl_reader import JsonlReader
 from pipelines.sources.readers.lines import Line, Reader
 from pipelines.sources.readers.nested import NestedReader
 from pipelines.sources.readers.parquet_reader import ParquetReader
+from pipelines.sources.readers.parquet_videos import ParquetVideosReader
 from pipelines.sources.row import ColumnNames
 
 __all__ = ["Line", "Reader", "open_reader", "read_cells", "read_columns", "read_lines"]
@@ -45,6 +46,10 @@ def open_reader(file: SourceFile, csv: CsvSettings, names: ColumnNames, needed: 
 
 
 def _plain_reader(file: SourceFile, csv: CsvSettings, names: ColumnNames, needed: Sequence[str]) -> Reader:
+    if names.video_bytes is not None and file.kind != "parquet":
+        raise AnimaticError(f"{file.path} is no Parquet file: unset columns.video_bytes")
+    if file.kind == "parquet" and names.video_bytes is not None:
+        return ParquetVideosReader(file.path, file.name, names.video_bytes, names.contentUrl)
     if file.kind == "parquet":
         return ParquetReader()
     with _readable(file), file.open() as data:

@@ -23,7 +23,8 @@ class ParquetReader:
 
     def lines(self, data: BinaryIO) -> Iterator[list[Line]]:
         """Every row."""
-        for batch in pq.ParquetFile(data).iter_batches(BATCH):
+        file = pq.ParquetFile(data)
+        for batch in file.iter_batches(BATCH, columns=self._paths(file)):
             columns = [_texts(column) for column in batch.columns]
             names = [name.strip() for name in batch.schema.names]
             rows = zip(*columns, strict=True) if columns else ()
@@ -45,6 +46,10 @@ class ParquetReader:
             texts = {name: _texts(column) for name, column in zip(wanted, batch.columns, strict=True)}
             blank = [""] * batch.num_rows
             yield [texts[written[name]] if name in written else blank for name in names]
+
+    def _paths(self, file: pq.ParquetFile) -> list[str] | None:
+        """Paths of the columns that ``lines`` reads; None: all."""
+        return None
 
 
 def _malformed(record: dict[str, str]) -> Line:

@@ -3,6 +3,8 @@
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from core.errors import AnimaticError
@@ -64,6 +66,15 @@ def test_videos_of_folders_and_archives_become_samples_with_their_captions(
     inputs = IngestInputs.recorded(Folder(tmp_path / "data"))
     assert inputs is not None
     assert inputs.videos == ("../source" if kind == "folder" else "..")
+
+
+def test_bytes_in_parquet_become_samples(tmp_path: Path, video: bytes) -> None:
+    table = pa.table({"id": ["a", "b", "c"], "text": ["a cat", "a dog", "x"], "v": [video, video, None]})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=1)
+    names = ColumnNames(videoid="id", name="text", video_bytes="v")
+    dataset = make_here(tmp_path / "t.parquet", tmp_path / "data", columns=names)
+    assert dataset.samples.column("caption").to_pylist() == ["a cat", "a dog"]
+    assert dataset.info["counts"]["reasons"] == {"missing_file": 1}
 
 
 def test_videos_without_captions_become_samples_where_none_is_required(tmp_path: Path, video: bytes) -> None:

@@ -91,8 +91,8 @@ def test_captions_are_found_beside_videos_or_in_the_names_of_folders(tmp_path: P
         str(tmp_path),
         [f"{tmp_path}/sub/d.avi"],
     )
-    assert "9 videos" not in table.notices[0]
-    assert f"{tmp_path} has 8 videos" in table.notices[0]
+    assert "9 videos" not in table.findings[0]
+    assert f"{tmp_path} has 8 videos" in table.findings[0]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_shards_are_sources_whose_addresses_are_those_of_the_bytes(
     contents = [bytes_at(row.content_url, table.videos) for row in found.values()]
     assert contents == [b"one", b"second", b"no caption"]
     assert ("#member=" in found["shard-000/000"].content_url) == (suffix != ".tar")
-    assert "1 further videos of the same key" in table.notices[0]
+    assert "1 further videos of the same key" in table.findings[0]
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -264,7 +264,7 @@ def test_hostile_members_of_a_tar_are_rejected_one_by_one(tmp_path: Path) -> Non
     assert len(details) == 7
     assert sum("leaves the folder" in detail for detail in details) == 4
     assert sum("a link" in detail for detail in details) == 2
-    assert "1 names that occur again" in table.notices[0]
+    assert "1 names that occur again" in table.findings[0]
 
 
 @pytest.mark.parametrize("cut", [1024, 1536, 2000])
