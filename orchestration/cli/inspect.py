@@ -190,6 +190,9 @@ def _print(found: Survey) -> None:
     print_reasons(counts["reasons"])
     if counts["samples"]:
         _print_columns(found)
+    if found.rungs:
+        further = ", ".join(f"{name} of {count}" for name, count in found.rungs.items())
+        out().print(f"further sizes: {further} samples")
     if found.duplicates is not None:
         out().print(f"{found.duplicates} samples look like an earlier one")
     if found.stale:

@@ -90,6 +90,7 @@ class Survey:
         stale: columns beside the dataset that are of an earlier state of it.
         histograms: of the columns that ``animatic inspect`` displays.
         sizes: number of samples by WIDTHxHEIGHT, the most frequent first.
+        rungs: number of samples with each further encoding, the most frequent first.
         examples: rejected rows by reason.
         duplicates: number of duplicates; None if ingest did not search for them.
         rates: throughput of ingest.
@@ -109,6 +110,7 @@ class Survey:
     stale: list[str]
     histograms: list[Histogram]
     sizes: dict[str, int]
+    rungs: dict[str, int]
     examples: dict[str, list[RejectedExample]]
     duplicates: int | None
     rates: list[Rate]
@@ -141,6 +143,7 @@ def survey(dataset: Dataset) -> Survey:
         stale=_stale(dataset),
         histograms=histograms,
         sizes=_sizes(samples),
+        rungs=_rungs(samples),
         examples=_examples(dataset),
         duplicates=len(dataset.duplicates) if "duplicates.parquet" in info["files"] else None,
         rates=rates(read_timings(dataset.folder)),
@@ -181,6 +184,12 @@ def _sizes(samples: pa.Table) -> dict[str, int]:
     sizes = {f"{row['width']}x{row['height']}": row["count_all"] for row in counted[:_SIZES]}
     rest = sum(row["count_all"] for row in counted[_SIZES:])
     return sizes | ({"others": rest} if rest else {})
+
+
+def _rungs(samples: pa.Table) -> dict[str, int]:
+    names = pc.struct_field(pc.list_flatten(samples["rungs"]), "rung")
+    counted = [(each["values"], each["counts"]) for each in pc.value_counts(names).to_pylist()]
+    return dict(sorted(counted, key=lambda item: (-item[1], item[0])))
 
 
 def _examples(dataset: Dataset) -> dict[str, list[RejectedExample]]:

@@ -24,6 +24,7 @@ from pipelines.loader.clip_store import ClipStore
 from pipelines.loader.rungs import on_rung
 from pipelines.loader.sample_reader import ClipRow
 from pipelines.sources import SourceTable
+from pipelines.survey import survey
 from pipelines.takedown import take_down
 from pipelines.video.frames import read_clip
 from tests.support.footage import row, write_coded, write_table
@@ -85,6 +86,11 @@ def test_rungs_are_members_of_their_sample(laddered: Dataset, plain: Dataset) ->
     assert [len(laddered.rungs(number)) for number in range(3)] == [2, 2, 2]
     assert laddered.read(1, "mp4") == plain.read(1, "mp4")
     assert [plain.rungs(number) for number in range(3)] == [[], [], []]
+
+
+def test_the_survey_counts_rungs(laddered: Dataset, plain: Dataset) -> None:
+    assert survey(laddered).rungs == {"32": 3, "48x8": 3}
+    assert survey(plain).rungs == {}
 
 
 def test_a_dataset_without_a_ladder_records_nothing_of_it(plain: Dataset) -> None:
