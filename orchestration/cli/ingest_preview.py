@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from core.urls import is_url
 from orchestration.cli.common import err, only_results_on_stdout, out, print_result
 from orchestration.workspace import display_path
 
@@ -18,6 +19,7 @@ _WIDTH = 100
 _LABEL = 12
 _MOST_NAMES = 12
 _MOST_SPANS = 2
+_LONG_WORD = 80
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -64,6 +66,8 @@ def _print_source(preview: Preview) -> None:
     _heading("Source", display_path(preview.source))
     for file in preview.files:
         _line("files" if file is preview.files[0] else "", _described(file))
+    for finding in preview.findings:
+        _line("found" if finding is preview.findings[0] else "", finding)
     if preview.layout != "webvid":
         _line("layout", preview.layout)
     used = [f"{column.name} → {column.meaning}" for column in preview.columns if column.meaning]
@@ -97,7 +101,7 @@ def _print_counts(counts: Counts) -> None:
     if counts.rejected:
         _line("rejected", _share(counts.rows - counts.tried, counts.rows))
     for reason, found in counts.rejected.items():
-        example = f"row {found.first_row}" + (f": {found.detail}" if found.detail else "")
+        example = f"row {found.first_row}{_detail(found.detail)}"
         out().print(_clipped(f"    {reason:<20} {found.rows:>12,}   {example}"))
     if counts.rows_with_spans:
         _line("spans", f"{counts.spans:,}, in {counts.rows_with_spans:,} rows: a clip is cut from each")
@@ -142,8 +146,7 @@ def _print_rows(rows: list[PreviewRow]) -> None:
 def _print_row(row: PreviewRow) -> None:
     name = row.id or "(no id)"
     if row.reason is not None:
-        detail = f": {row.detail}" if row.detail else ""
-        _line(f"row {row.row}", f"{name}  rejected, {row.reason}{detail}")
+        _line(f"row {row.row}", f"{name}  rejected, {row.reason}{_detail(row.detail)}")
         return
     key = "" if row.key == row.id else f"  key {row.key}"
     _line(f"row {row.row}", f"{name}{key}")
@@ -163,9 +166,19 @@ def _probed(row: PreviewRow) -> str:
     probe = row.probe
     assert probe is not None
     if probe.reason is not None:
-        return f"rejected, {probe.reason}" + (f": {probe.detail}" if probe.detail else "")
+        return f"rejected, {probe.reason}{_detail(probe.detail)}"
     size = "of unknown size" if probe.bytes is None else _size(probe.bytes)
     return f"a page, no video file ({size})" if probe.is_page else f"found, {size}"
+
+
+def _detail(detail: str) -> str:
+    """What follows a reason; a table may contain anything."""
+    words = " ".join(map(_shortened, detail.split()))
+    return f": {words}" if words else ""
+
+
+def _shortened(word: str) -> str:
+    return word if len(word) <= _LONG_WORD or is_url(word) else f"{word[:_LONG_WORD]}…"
 
 
 def _quoted(captions: list[str]) -> str:

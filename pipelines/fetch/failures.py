@@ -18,6 +18,7 @@ BUSY_STATUS = frozenset({429, 503})  # the host wants fewer requests
 _MAX_RETRY_AFTER_S = 600
 _DETAIL_CHARS = 200
 _FTP_MISSING = "550"
+_HADOOP = "libhdfs"
 
 
 class FailedAttempt(RetryableError):
@@ -40,6 +41,11 @@ def classify(error: Exception) -> FailedAttempt:
         raise error
     if isinstance(error, ImportError):
         raise RejectedError("unknown_protocol", str(error)[:_DETAIL_CHARS]) from error
+    if isinstance(error, OSError) and _HADOOP in str(error):
+        raise RejectedError(
+            "unknown_protocol",
+            f"{_HADOOP} cannot be loaded: install Hadoop, set HADOOP_HOME and CLASSPATH",
+        ) from error
     if isinstance(error, PermissionError):
         raise RejectedError("fetch_refused", detail_of(error) if error.args else "") from error
     if isinstance(error, aiohttp.InvalidURL):

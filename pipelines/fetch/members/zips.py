@@ -20,15 +20,16 @@ class ZipMembers:
     def __init__(self, file: GuardedFile, max_bytes: int) -> None:
         """``max_bytes``: of a member. Raises UNREADABLE."""
         self._archive = zipfile.ZipFile(cast("IO[bytes]", file))
+        # Of members with the same name the first one counts, as in tars.
+        self._members = {member.filename: member for member in reversed(self._archive.infolist())}
         self._max_bytes = max_bytes
 
     def read(self, address: MemberAddress, sink: Sink) -> None:
         """See :class:`pipelines.fetch.members.archive.Archive`."""
         name = address.member or ""
-        try:
-            member = self._archive.getinfo(name)
-        except KeyError:
-            raise missing_member(name) from None
+        member = self._members.get(name)
+        if member is None:
+            raise missing_member(name)
         if member.flag_bits & _ENCRYPTED:
             raise RejectedError("unreadable_archive", f"{name[:200]} is encrypted")
         if member.file_size > self._max_bytes:

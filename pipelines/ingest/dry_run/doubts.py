@@ -1,11 +1,11 @@
 """What in a table may not be meant: found while its rows are counted, stated with what would change it."""
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from core.urls import has_credentials, is_url, is_web
 from pipelines.fetch import is_page_of_site
@@ -26,11 +26,15 @@ _PAGE_SUFFIXES = (".html", ".htm", ".php", ".aspx")
 _MARKUP = re.compile(r"&(amp|lt|gt|quot|nbsp|#\d+);|<(br|p|b|i|span|div)\b[^>]*>", re.IGNORECASE)
 _MISREAD = re.compile("Ã[\u0080-\u00bf]|â€|\ufffd")
 _COMPRESSED_TAR = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_REMEDIES = {
-    "no_caption": "--set columns.name=NAME names another column, require_caption=false takes rows without",
-    "missing_file": "--videos FOLDER is where relative paths begin",
-    "no_id": "--set columns.videoid=NAME names another column",
-    "malformed_row": "csv.delimiter and csv.escape set how the table is read",
+# By reason, and kind of table if it depends on it.
+_REMEDIES: dict[tuple[str, str | None], str] = {
+    (
+        "no_caption",
+        None,
+    ): "--set columns.name=NAME names another column, require_caption=false takes all",
+    ("missing_file", None): "--videos FOLDER is where relative paths begin",
+    ("no_id", None): "--set columns.videoid=NAME names another column",
+    ("malformed_row", "csv"): "csv.delimiter and csv.escape set how the table is read",
 }
 
 
@@ -65,11 +69,10 @@ class RowDoubts:
             self._look_at_caption(caption)
 
     def _look_at_address(self, location: str) -> None:
-        parts = urlsplit(location)
-        host, path = host_of(location), parts.path.lower()
-        if is_page_of_site(location) or path.endswith(_PAGE_SUFFIXES):
+        host = host_of(location)
+        if _is_site(host) or location.partition("?")[0].lower().endswith(_PAGE_SUFFIXES):
             self.pages[host] += 1
-        if has_credentials(location):
+        if ("?" in location or "@" in location) and has_credentials(location):
             self._odd("signed", host)
 
     def _look_at_caption(self, caption: str) -> None:
@@ -77,9 +80,9 @@ class RowDoubts:
             self._odd("structured", caption)
         if len(caption) > _LONG_CAPTION:
             self._odd("long", caption)
-        if _MARKUP.search(caption):
+        if ("&" in caption or "<" in caption) and _MARKUP.search(caption):
             self._odd("markup", caption)
-        if _MISREAD.search(caption):
+        if not caption.isascii() and _MISREAD.search(caption):
             self._odd("misread", caption)
         if caption in self.captions or len(self.captions) < _MOST_CAPTIONS:
             self.captions[caption] += 1
@@ -88,13 +91,13 @@ class RowDoubts:
         self.odd[kind] += 1
         self.examples.setdefault(kind, example[:80])
 
-    def found(self, counts: Counts, table_columns: list[str]) -> Iterator[Doubt]:
-        """The doubts about the rows."""
-        yield from self._about_rejections(counts)
+    def found(self, counts: Counts, table_columns: list[str], kind: str) -> Iterator[Doubt]:
+        """The doubts about the rows of a table of a kind, as csv."""
+        yield from self._about_rejections(counts, kind)
         yield from self._about_videos(counts, table_columns)
         yield from self._about_captions()
 
-    def _about_rejections(self, counts: Counts) -> Iterator[Doubt]:
+    def _about_rejections(self, counts: Counts, kind: str) -> Iterator[Doubt]:
         lost = {reason: each for reason, each in counts.rejected.items() if reason not in _INTENDED}
         rows = sum(each.rows for each in lost.values())
         if counts.tried + rows == 0:
@@ -105,7 +108,7 @@ class RowDoubts:
             yield Doubt(
                 f"{rows / (counts.tried + rows):.0%} of the rows are rejected, most for {worst}, "
                 f"as row {example.first_row}{because}",
-                _REMEDIES.get(worst, ""),
+                _REMEDIES.get((worst, kind)) or _REMEDIES.get((worst, None), ""),
             )
         repeated = counts.rejected.get("duplicate_id")
         if repeated is not None:
@@ -179,6 +182,11 @@ class RowDoubts:
                     f"{rows:,} of {self.tried:,} rows have the caption {caption[:60]!r}",
                     "is it the column of captions? --set columns.name=NAME",
                 )
+
+
+@functools.lru_cache(maxsize=1000)
+def _is_site(host: str) -> bool:
+    return is_page_of_site(f"https://{host}/")
 
 
 def _file_of(location: str) -> str:

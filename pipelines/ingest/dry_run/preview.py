@@ -57,7 +57,7 @@ def preview(
     output = _output(config, table)
     found = [
         *_of_formats(config, table),
-        *doubts.found(counts, table.columns),
+        *doubts.found(counts, table.columns, table.files[0].kind),
         *(
             Doubt(f"the column {name} is not used", f"--set {setting}={name}, if it is meant")
             for name, setting in overlooked(columns, table.names)
@@ -68,6 +68,7 @@ def preview(
         source=without_credentials(config.source),
         videos=None if config.videos is None else without_credentials(config.videos),
         layout=config.layout,
+        findings=[without_credentials(finding) for finding in table.findings],
         files=_files(table),
         columns=columns,
         counts=counts,
@@ -114,8 +115,6 @@ def _sum(sizes: list[int | None]) -> int | None:
 def _of_formats(config: IngestConfig, table: SourceTable) -> Iterator[Doubt]:
     for notice in table.notices:
         yield Doubt(notice, "csv.delimiter, csv.escape and csv.encoding set it")
-    for finding in table.findings:
-        yield Doubt(finding, "docs/sources.md describes what is read of folders and archives")
     for need in needs_of(table.scan().schemes, config.fetch):
         yield Doubt(need)
 

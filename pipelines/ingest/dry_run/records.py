@@ -136,11 +136,12 @@ class Output:
 
 @dataclass(frozen=True)
 class Preview:
-    """What an ingest would do."""
+    """What an ingest would do; ``findings``: about a source of videos."""
 
     source: str
     videos: str | None
     layout: str
+    findings: list[str]
     files: list[PreviewFile]
     columns: list[PreviewColumn]
     counts: Counts

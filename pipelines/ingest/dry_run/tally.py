@@ -1,5 +1,7 @@
 """Counts over all rows of a table, in memory that does not grow with it, and the rows to display."""
 
+import functools
+import re
 from collections import Counter
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -12,6 +14,7 @@ from pipelines.sources import MemberAddress, SourceRow
 
 DISPLAYED = 10
 _MOST_HOSTS = 10_000
+_ORIGIN = re.compile(r"(?<=[^:/])[/?#]")  # what follows a host
 _LISTED_HOSTS = 10
 _FIRST = 4  # of the displayed rows, the first of the table; the others show each a treatment of their own
 
@@ -97,7 +100,7 @@ class RowTally:
     def _count(self, row: SourceRow, locations: tuple[str, ...]) -> tuple[object, ...]:
         """Count a row that will be tried; returns what kind it is of."""
         spans = len(row.spans)
-        captions = sum(map(len, captions_of(row)))
+        captions = sum(map(len, captions_of(row))) if spans else len(row.captions)
         scheme, member = scheme_of(locations[0]), MemberAddress.parse(locations[0])
         self._spans += spans
         self._rows_with_spans += spans > 0
@@ -118,7 +121,12 @@ class RowTally:
 
 def host_of(location: str) -> str:
     """The host of a web address, in lower case."""
-    return (urlsplit(location).hostname or "").lower()
+    return _host(_ORIGIN.split(location, maxsplit=1)[0])
+
+
+@functools.lru_cache(maxsize=1000)
+def _host(origin: str) -> str:
+    return (urlsplit(origin).hostname or "").lower()
 
 
 def captions_of(row: SourceRow) -> list[list[str]]:

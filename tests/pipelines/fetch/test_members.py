@@ -217,6 +217,21 @@ def test_a_damaged_archive_rejects_rows_and_stops_no_job(
     assert rejected or archive in WITHOUT_CHECKSUMS
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_members_with_the_same_name_the_first_one_counts(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "d.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.mp4", b"first")
+        archive.writestr("a.mp4", b"second")
+    with tarfile.open(tmp_path / "d.tar.gz", "w:gz") as tar:
+        for content in (b"first", b"second"):
+            member = tarfile.TarInfo("a.mp4")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    for name in ("d.zip", "d.tar.gz"):
+        (fetched,) = fetch(tmp_path, f"{tmp_path}/{name}#member=a.mp4")
+        assert fetched.path.read_bytes() == b"first"
+
+
 def test_a_member_that_is_a_link_or_encrypted_is_rejected(tmp_path: Path) -> None:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w:gz") as archive:

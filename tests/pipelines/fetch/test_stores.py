@@ -144,6 +144,22 @@ def test_a_file_server_that_refuses_connections_rejects_the_row(tmp_path: Path, 
         fetch(location, tmp_path / "into")
 
 
+# Those whose addresses name no host of their own: they would leave this machine.
+OUTSIDE = {"dbfs", "gist", "github", "hf", "http", "https", "s3", "s3a"}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("scheme", sorted(set(known_implementations) - OUTSIDE))
+def test_addresses_of_every_protocol_reject_their_row_alone(tmp_path: Path, scheme: str) -> None:
+    with Fetcher(POLICY) as fetcher:
+        for rest in ("127.0.0.1:9/a/b.mp4", "", "127.0.0.1:9/x.tar#offset=5&size=5", "x/ä y.zip#member=a"):
+            with pytest.raises(RejectedError) as caught:
+                fetcher.submit([f"{scheme}://{rest}"], tmp_path / "into").result()
+            assert caught.value.reason in {
+                "missing_file", "fetch_refused", "fetch_failed", "unknown_protocol", "unreadable_archive",
+            }  # fmt: skip
+
+
 def test_a_bucket_that_cannot_exist_rejects_the_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
