@@ -53,6 +53,7 @@ class ClipStore:
         self.left_out = len(self._dataset) - self.selected
         self.shard_ends = np.cumsum(ShardList(shards).samples)
         self.window = window
+        self._report_clips_without_caption()
 
     @property
     def url(self) -> str:
@@ -119,6 +120,18 @@ class ClipStore:
         for batch in self._table.batches(columns):
             yield batch, self._chosen.mask(start, start + len(batch))
             start += len(batch)
+
+    def _report_clips_without_caption(self) -> None:
+        missing = self.captions.without(self._chosen)
+        if missing:
+            log.warning(
+                "%d of %d clips of %s have no caption and are trained on as if their text were dropped: "
+                "`animatic caption %s` writes captions, data.captions.sources reads them",
+                missing,
+                self.selected,
+                self.url,
+                self.url,
+            )
 
     def _report_short_clips(self, usable: int, fewest_frames: int) -> None:
         """Warn of clips that are too short for all buckets; AnimaticError if that is every one."""

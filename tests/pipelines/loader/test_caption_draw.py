@@ -119,6 +119,18 @@ def test_a_takedown_ends_a_state_that_the_run_knows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sources", "count"),
+    [(["table"], 1), (["caption_model"], 2), (["caption_model", "table"], 0)],
+)
+def test_clips_without_a_caption_are_counted_once(
+    several: Dataset, sources: list[str], count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    drawn(several, Captions(sources=sources), epochs=3)
+    warnings = [record.getMessage() for record in caplog.records if "no caption" in record.getMessage()]
+    assert [text.partition(" ")[0] for text in warnings] == [str(count)] * bool(count)
+
+
+@pytest.mark.parametrize(
     ("sources", "message"),
     [
         (["captoin_model"], "has no column captoin_model beside it"),
