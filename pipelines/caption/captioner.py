@@ -95,7 +95,8 @@ class Captioner:
         except (RuntimeError, ValueError, TypeError, LookupError) as error:
             raise AnimaticError(
                 f"the model in {self._config.model} cannot caption clips ({type(error).__name__}: "
-                f"{_shortened(error)}): pass other --frames or another --prompt, or use another model"
+                f"{_shortened(error)}): pass the --prompt that its card asks for, or other --frames, "
+                "or use another model"
             ) from error
 
     def _measured(self, clips: Sequence[Clip]) -> list[str]:

@@ -5,16 +5,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 from typing_extensions import TypedDict
 
 from core.errors import AnimaticError
 from pipelines.dataset.shard_cache import ShardFiles
-from pipelines.video.frames import Frames, UndecodableError, read_clip
+from pipelines.video.frames import Frames, UndecodableError, read_clip, read_image
 
 
 class ClipRow(TypedDict):
-    """The columns of samples.parquet that captioning reads."""
+    """The columns of samples.parquet that captioning reads; images of stage 1 have no mp4."""
 
     key: str
     shard: str
@@ -23,13 +24,15 @@ class ClipRow(TypedDict):
     fps: float
     height: int
     width: int
-    mp4_offset: int
+    jpg_offset: int
+    jpg_size: int
+    mp4_offset: int | None
     mp4_size: int
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Some frames of a clip.
+    """Some frames of a clip, or an image as often as frames are asked for.
 
     Attributes:
         frames: uint8 [t h w 3].
@@ -82,25 +85,30 @@ def clips_ahead(
 
 
 def _read(files: ShardFiles, row: ClipRow, count: int, short_side: int) -> Clip | None:
-    stored, indices = (row["height"], row["width"]), even_frames(row["frames"], count)
+    stored = (row["height"], row["width"])
     scale = min(1.0, short_side / min(stored))
     size = (round(row["height"] * scale), round(row["width"] * scale))
     try:
-        return Clip(read_clip(_mp4(files, row), indices, stored, size), indices, row["frames"], row["fps"])
+        if row["mp4_offset"] is None:
+            image = read_image(_member(files, row, "jpg", row["jpg_offset"], row["jpg_size"]), size)
+            return Clip(np.stack([image] * count), [0] * count, 1, 1.0)
+        mp4 = _member(files, row, "mp4", row["mp4_offset"], row["mp4_size"])
+        indices = even_frames(row["frames"], count)
+        return Clip(read_clip(mp4, indices, stored, size), indices, row["frames"], row["fps"])
     except UndecodableError:
         return None
 
 
-def _mp4(files: ShardFiles, row: ClipRow) -> bytes:
-    """The stored clip. An error of the storage must not count as one of the clip."""
+def _member(files: ShardFiles, row: ClipRow, member: str, offset: int, size: int) -> bytes:
+    """The bytes of a member. An error of the storage must not count as one of the clip."""
     try:
-        data = files.read(row["shard"], row["mp4_offset"], row["mp4_size"])
+        data = files.read(row["shard"], offset, size)
     except OSError as error:
         raise AnimaticError(
             f"shard {row['shard']} cannot be read ({error}); fix the cause and rerun"
         ) from error
-    if len(data) != row["mp4_size"]:
+    if len(data) != size:
         raise AnimaticError(
-            f"shard {row['shard']} ends before {row['key']}.mp4; run animatic verify on the dataset"
+            f"shard {row['shard']} ends before {row['key']}.{member}; run animatic verify on the dataset"
         )
     return data

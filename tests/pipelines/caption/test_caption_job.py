@@ -1,5 +1,6 @@
 """Captions beside the dataset: of which clips, resumed by shard, with their origin, read in training."""
 
+import io
 import itertools
 import json
 import re
@@ -9,13 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+import webdataset
+from PIL import Image
 
 from core.errors import AnimaticError
 from pipelines.caption import CaptionConfig, CaptionReport, caption
 from pipelines.caption.captioner import Captioner
 from pipelines.dataset import Dataset
 from pipelines.dataset.columns import column_source, read_column, stored_columns
+from pipelines.dataset.images import index_images
 from pipelines.loader import Captions, ClipLoader, ClipSampling, WeightedDataset
+from pipelines.takedown import take_down
 from tests.support.captioners import write_blip
 from tests.support.coded_clips import build_dataset
 
@@ -162,6 +167,27 @@ def test_training_reads_them_and_the_tables_where_there_is_none(dataset: Dataset
     found = {batch.keys[0]: batch.captions[0] for batch in batches}
     texts = ["first", written, "third", "", "fifth"]
     assert found == {key: texts[int(key[-1])] for key in found}
+
+
+def test_images_of_stage_one_are_captioned(blip: Path, tmp_path: Path) -> None:
+    with webdataset.TarWriter(str(tmp_path / "00000.tar")) as writer:
+        for n in range(3):
+            picture = io.BytesIO()
+            Image.new("RGB", (96, 64), (80 * n, 10, 200)).save(picture, "JPEG")
+            writer.write({"__key__": str(n), "jpg": picture.getvalue(), "txt": f"picture {n}"})
+    index_images(tmp_path)
+    dataset = Dataset.open(tmp_path)
+    report = run(dataset, blip)
+    assert (report.samples, report.captioned) == (3, 3)
+
+
+def test_captions_follow_a_takedown(dataset: Dataset, blip: Path) -> None:
+    column = run(dataset, blip).column
+    before = values(dataset, column)
+    take_down(dataset.url, ["1"], date="2026-11-26T12:00:00+00:00")
+    smaller = Dataset.open(dataset.url)
+    assert values(smaller, column) == [before[0], *before[2:]]
+    assert run(smaller, blip).made_units == 0
 
 
 def test_a_shard_that_is_not_the_datasets_ends_the_job(dataset: Dataset, blip: Path) -> None:
