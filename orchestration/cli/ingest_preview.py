@@ -51,7 +51,12 @@ def _heading(title: str, about: str = "") -> None:
 def _line(label: str, text: str, indent: int = 2) -> None:
     """A label and a text, which continues below itself."""
     first = f"{' ' * indent}{label:<{_LABEL}}"
-    filled = textwrap.fill(
+    out().print(_filled(text, first) or first.rstrip())
+
+
+def _filled(text: str, first: str) -> str:
+    """Text after ``first``, in lines that begin below where it begins."""
+    return textwrap.fill(
         text,
         _WIDTH,
         initial_indent=first,
@@ -59,7 +64,6 @@ def _line(label: str, text: str, indent: int = 2) -> None:
         break_long_words=False,
         break_on_hyphens=False,
     )
-    out().print(filled or first.rstrip())
 
 
 def _print_source(preview: Preview) -> None:
@@ -72,7 +76,8 @@ def _print_source(preview: Preview) -> None:
         _line("layout", preview.layout)
     used = [f"{column.name} → {column.meaning}" for column in preview.columns if column.meaning]
     _line("columns", ", ".join(used))
-    rest = [column.name for column in preview.columns if column.meaning is None]
+    roots = {column.name.partition(".")[0] for column in preview.columns if column.meaning}
+    rest = [column.name for column in preview.columns if not column.meaning and column.name not in roots]
     if rest:
         more = f" and {len(rest) - _MOST_NAMES} more" if len(rest) > _MOST_NAMES else ""
         _line("kept", f"{', '.join(rest[:_MOST_NAMES])}{more}: stored with the samples")
@@ -192,13 +197,9 @@ def _print_doubts(doubts: list[Doubt]) -> None:
     _heading("Doubts")
     for number, doubt in enumerate(doubts, 1):
         first = f"  {number}. "
-        for text, indent in ((doubt.finding, first), (doubt.remedy, " " * len(first))):
-            if text:
-                filled = textwrap.fill(
-                    text, _WIDTH, initial_indent=indent, subsequent_indent=" " * len(first),
-                    break_long_words=False, break_on_hyphens=False,
-                )  # fmt: skip
-                out().print(filled)
+        out().print(_filled(" ".join(map(_shortened, doubt.finding.split())), first))
+        if doubt.remedy:
+            out().print(_filled(doubt.remedy, " " * len(first)))
 
 
 def _print_output(preview: Preview) -> None:

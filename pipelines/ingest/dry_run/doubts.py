@@ -36,6 +36,8 @@ _REMEDIES: dict[tuple[str, str | None], str] = {
     ("no_id", None): "--set columns.videoid=NAME names another column",
     ("malformed_row", "csv"): "csv.delimiter and csv.escape set how the table is read",
 }
+_BYTES = re.compile(r"""(\{"bytes": ")?b['"\\]""")  # of a cell, as text
+_BYTES_REMEDY = "--layout huggingface, or --set columns.video_bytes=video.bytes, reads such videos"
 
 
 @dataclass
@@ -108,7 +110,9 @@ class RowDoubts:
             yield Doubt(
                 f"{rows / (counts.tried + rows):.0%} of the rows are rejected, most for {worst}, "
                 f"as row {example.first_row}{because}",
-                _REMEDIES.get((worst, kind)) or _REMEDIES.get((worst, None), ""),
+                _BYTES_REMEDY
+                if _BYTES.match(example.detail)
+                else _REMEDIES.get((worst, kind)) or _REMEDIES.get((worst, None), ""),
             )
         repeated = counts.rejected.get("duplicate_id")
         if repeated is not None:

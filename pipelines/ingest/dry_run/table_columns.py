@@ -34,7 +34,8 @@ def meanings_of(names: ColumnNames) -> dict[str, str]:
         names.videoid: "id",
         names.name: "caption",
     }
-    times = {name: word for name, word in ((names.start, "start"), (names.end, "end")) if name}
+    more = ((names.start, "start"), (names.end, "end"), (names.video_bytes, "bytes of the video"))
+    times = {name: word for name, word in more if name}
     within = {name: "video" for name in names.mapped() if name not in own and name not in times}
     return {**within, **own, **times}
 

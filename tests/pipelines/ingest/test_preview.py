@@ -110,6 +110,7 @@ def test_rows_of_every_kind_are_displayed_wherever_they_are(tmp_path: Path) -> N
         ({"description": "x"}, {}, "description is not used | --set columns.name=description"),
         ({"contentUrl": "/nowhere/a.mp4"}, {}, "10 of the first 10 local files do not exist"),
         ({"contentUrl": "/nowhere/a.tar.gz#member=x"}, {}, "40 videos are in compressed tars"),
+        ({"contentUrl": '{"bytes": "b\'00\'"}'}, {}, "| --layout huggingface"),
         ({}, {"where": "videoid == 'x'"}, "no row is left | check the condition of --where"),
     ],
 )
