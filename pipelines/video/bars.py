@@ -58,9 +58,14 @@ NO_BARS: BarsBySize = {}
 
 
 def find_bars(frames: Iterable[av.VideoFrame]) -> BarsBySize:
-    """The bars of upright pictures of each size among these frames. Raises as decoding and filters do."""
+    """The bars of upright pictures of each size among these frames. Raises as decoding does.
+
+    Frames in colours that cannot be converted are passed over: scaling rejects them by name.
+    """
     seen: dict[Size, _Seen] = {}
     for luma in map(_upright_luma, frames):
+        if luma is None:
+            continue
         size = luma.shape[1], luma.shape[0]
         seen.setdefault(size, _Seen(luma.shape)).add(luma)
     return {size: pictures.bars() for size, pictures in seen.items()}
@@ -71,23 +76,23 @@ class _Seen:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._peak = np.zeros(shape, np.uint8)
-        self._sum = np.zeros(shape, np.float64)
+        self._row_sums, self._column_sums = np.zeros(shape[0]), np.zeros(shape[1])
         self._dark_rows, self._dark_columns = np.ones(shape[0]), np.ones(shape[1])
         self._count = 0
 
     def add(self, luma: _Luma) -> None:
         dark = luma <= DARK
         self._peak = np.maximum(self._peak, luma)
-        self._sum += luma
+        self._row_sums += luma.mean(1)
+        self._column_sums += luma.mean(0)
         self._dark_rows = np.minimum(self._dark_rows, dark.mean(1))
         self._dark_columns = np.minimum(self._dark_columns, dark.mean(0))
         self._count += 1
 
     def bars(self) -> Bars:
         height, width = self._peak.shape
-        mean = self._sum / self._count
-        rows = _Lines(self._peak, mean.mean(1), self._dark_rows)
-        columns = _Lines(self._peak.T, mean.mean(0), self._dark_columns)
+        rows = _Lines(self._peak, self._row_sums / self._count, self._dark_rows)
+        columns = _Lines(self._peak.T, self._column_sums / self._count, self._dark_columns)
         top, bottom = rows.pair(columns.between())
         left, right = columns.pair(rows.between())
         # The crop begins and ends at even pixels: most files store colours for blocks of two by two.
@@ -196,10 +201,14 @@ def _leading(flags: npt.NDArray[np.bool_]) -> int:
     return len(flags) if flags.all() else int(np.argmin(flags))  # all of none are set
 
 
-def _upright_luma(frame: av.VideoFrame) -> _Luma:
-    """Luma of limited range, [height, width] of the picture as it is displayed."""
+def _upright_luma(frame: av.VideoFrame) -> _Luma | None:
+    """Luma of limited range, [height, width] of the picture as it is displayed; None if no filter reads
+    its colours."""
     turn = orientation(display_matrix(frame))
-    graph = filter_graph(frame, [*turn.filters, f"scale={EXACT}:out_range=tv", "format=yuv420p"])
+    try:
+        graph = filter_graph(frame, [*turn.filters, f"scale={EXACT}:out_range=tv", "format=yuv420p"])
+    except (NotImplementedError, av.error.ArgumentError):
+        return None
     graph.vpush(frame)
     plane = graph.vpull().planes[0]
     luma = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)

@@ -59,18 +59,20 @@ class LadderWriter:
     """The further encodings of one clip, from the same pictures.
 
     Attributes:
-        skipped: names of rungs that would be larger than the video or equal to the clip.
+        skipped: names of rungs that would be larger than the video, or equal to the clip or another rung.
     """
 
     def __init__(self, clip: Path, fps: Fraction, settings: ClipSettings, first: Picture) -> None:
         """``clip`` is the clip's path without suffix, ``fps`` its rate, ``first`` its first picture."""
         self.skipped: list[str] = []
         self._rungs: list[_RungWriter] = []
+        made = {(first.size, fps)}
         for number, (rung, size) in enumerate(zip(settings.ladder, first.rung_sizes, strict=True)):
             rate = fps if rung.fps is None else min(fps, Fraction(rung.fps).limit_denominator(1001))
-            if size is None or (size == first.size and rate == fps):
+            if size is None or (size, rate) in made:
                 self.skipped.append(rung.name)
             else:
+                made.add((size, rate))
                 self._rungs.append(_RungWriter(clip, number, rung, size, fps, rate, settings))
 
     def add(self, picture: Picture) -> None:

@@ -75,7 +75,7 @@ def _bars(path: Path, source: Source, settings: ClipSettings, progress: Callable
     if settings.bars == "keep" and not settings.measure_bars:
         return {}
     with rejecting(path, "corrupt"):
-        found = find_bars(spread_frames(path, source.info, progress))
+        found = find_bars(spread_frames(path, source.info, settings.max_hours, progress))
     for (width, height), bars in found.items():
         if bars and settings.bars == "reject":
             detail = f"left {bars.left}, top {bars.top}, right {bars.right}, bottom {bars.bottom}"

@@ -69,8 +69,8 @@ class ClipRecord(TypedDict):
     ``condition_frame``; ``watermark`` are its settings, if the source has one; ``encoders`` are those of the
     clip and its images, by suffix, which earlier versions did not record; ``conversions`` is missing where
     there were none; ``span`` is the number of the span that it was cut from, if spans were given; ``rungs``
-    are its further encodings, and ``rungs_skipped`` the names of those that would be larger than the video or
-    equal to the clip.
+    are its further encodings, and ``rungs_skipped`` the names of those that would be larger than the video,
+    or equal to the clip or to another.
     """
 
     key: str

@@ -19,12 +19,13 @@ _STEP_SECONDS = 60  # of video, between two reports of progress
 
 
 def spread_frames(
-    path: Path, info: VideoInfo | None, progress: Callable[[], None]
+    path: Path, info: VideoInfo | None, max_hours: float, progress: Callable[[], None]
 ) -> Iterator[av.VideoFrame]:
     """FRAMES frames of a video, or all it has: key frames if there are as many, else any.
 
-    ``info`` is None for WebP. ``progress`` is called after each minute of video that is decoded. Raises
-    RejectedError if frames between key frames have to be decoded, and one cannot be.
+    ``info`` is None for WebP; frames after ``max_hours`` are not decoded. ``progress`` is called after each
+    minute of video that is decoded. Raises RejectedError if frames between key frames have to be decoded, and
+    one cannot be.
     """
     if info is None:
         count = sum(1 for _ in webp_frames(path)[1])
@@ -39,7 +40,7 @@ def spread_frames(
         # Some formats, as GIF, mark packets that cannot be decoded alone.
         if found >= FRAMES // 2:
             return
-    yield from _chosen(_every_frame(path, info, progress), packets)
+    yield from _chosen(_every_frame(path, info, max_hours, progress), packets)
 
 
 def _chosen(frames: Iterator[av.VideoFrame], count: int) -> Iterator[av.VideoFrame]:
@@ -47,9 +48,13 @@ def _chosen(frames: Iterator[av.VideoFrame], count: int) -> Iterator[av.VideoFra
     return (frame for number, frame in enumerate(frames) if number in wanted)
 
 
-def _every_frame(path: Path, info: VideoInfo, progress: Callable[[], None]) -> Iterator[av.VideoFrame]:
+def _every_frame(
+    path: Path, info: VideoInfo, max_hours: float, progress: Callable[[], None]
+) -> Iterator[av.VideoFrame]:
     minutes = 0
     for source in decoded_frames(path, info):
+        if source.time > max_hours * 3600:
+            return
         if source.time >= (minutes + 1) * _STEP_SECONDS:
             minutes += 1
             progress()

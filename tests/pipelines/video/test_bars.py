@@ -114,7 +114,7 @@ def test_subtitles_in_a_bar_are_cut_off_with_it(tmp_path: Path) -> None:
 
 def test_a_scene_without_bars_keeps_the_whole_picture(tmp_path: Path) -> None:
     def mixed(picture: np.ndarray, number: int) -> None:
-        if number > 20:
+        if 8 < number < 16:
             picture[:16], picture[-16:] = picture[16:32], picture[32:48]
 
     film = write_barred(tmp_path / "mixed.mp4", (0, 16, 0, 16), change=mixed)
@@ -161,6 +161,21 @@ def test_bars_are_found_in_other_containers(tmp_path: Path, name: str) -> None:
     other = ffmpeg(tmp_path / name, "-i", str(film))
     top, bottom = found(other, tmp_path)[1::2]
     assert abs(top - 16) <= 2 and abs(bottom - 16) <= 2
+
+
+def test_colours_that_cannot_be_read_are_rejected_by_the_same_name(tmp_path: Path) -> None:
+    film = write_barred(tmp_path / "film.mp4", (0, 16, 0, 16))
+    tags = ("-c", "copy", "-bsf:v", "h264_metadata=matrix_coefficients=14")
+    other = ffmpeg(tmp_path / "ictcp.mp4", "-i", str(film), *tags)
+    with pytest.raises(RejectedError, match="unsupported_colour: colour matrix ICtCp"):
+        normalise(other, "k", CROP, tmp_path)
+
+
+def test_the_search_ends_where_a_video_is_too_long(tmp_path: Path) -> None:
+    film = write_barred(tmp_path / "film.mp4", (0, 16, 0, 16), frames=60)
+    settings = CROP.model_copy(update={"max_hours": 1 / 3600})
+    with pytest.raises(RejectedError, match="source_too_long"):
+        normalise(film, "k", settings, tmp_path)
 
 
 def test_a_file_that_is_damaged_midway_is_rejected_as_without_the_search(tmp_path: Path) -> None:

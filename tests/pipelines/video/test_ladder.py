@@ -68,6 +68,12 @@ def test_a_rung_equal_to_the_clip_is_skipped(film: Path, tmp_path: Path) -> None
     assert ("rungs" in clip, clip["rungs_skipped"]) == (False, ["96x60"])
 
 
+def test_rungs_that_come_out_equal_are_made_once(film: Path, tmp_path: Path) -> None:
+    ladder = [Rung(short_side=48), Rung(short_side=48, fps=50)]
+    [clip] = normalise(film, "k", settings(ladder=ladder), tmp_path)
+    assert ([rung["rung"] for rung in clip["rungs"]], clip["rungs_skipped"]) == (["48"], ["48x50"])
+
+
 def test_every_window_has_its_rungs_and_dropped_rests_leave_none(film: Path, tmp_path: Path) -> None:
     clips = normalise(film, "k", settings(clip_seconds=0.8), tmp_path)
     assert [clip["frames"] for clip in clips] == [20, 20]
