@@ -1,6 +1,7 @@
 """One unit of scoring: the samples of one shard → values of columns. This is what an actor does."""
 
 import functools
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -104,7 +105,7 @@ class UnitScorer:
         return {name: None if name in failed else each for name, each in observers.items()}
 
     def _show_clip(self, row: ScoredRow, observers: Sequence[Observer]) -> None:
-        wanted = [{n for n in range(row["frames"]) if n in each.wanted} for each in observers]
+        wanted = [set(each.wanted) for each in observers]
         numbers = set().union(*wanted)
         end = max(numbers, default=-1) + 1
         offset, size = row["mp4_offset"], row["mp4_size"]
@@ -129,8 +130,12 @@ class UnitScorer:
 
 
 def _values(metric: Metric[Any], observed: list[Observer | None], columns: int) -> list[tuple[Value, ...]]:
-    """Of every sample a value for each column; None where it could not be observed."""
+    """Of every sample a value for each column; None where it could not be observed or is no number."""
     seen = [each for each in observed if each is not None]
     measured = iter(metric.values(seen) if seen else [])
     nothing: tuple[Value, ...] = (None,) * columns
-    return [next(measured) if each is not None else nothing for each in observed]
+    return [tuple(map(_finite, next(measured))) if each is not None else nothing for each in observed]
+
+
+def _finite(value: Value) -> Value:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,6 +1,6 @@
 """What a metric is: something measured in every sample, whose values are columns beside the dataset."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
@@ -52,7 +52,7 @@ class Observer(Protocol):
     """What a metric keeps of one sample while its frames pass."""
 
     @property
-    def wanted(self) -> Container[int]:
+    def wanted(self) -> Collection[int]:
         """Numbers of the frames that it takes; of a metric of images, 0 alone."""
         ...
 

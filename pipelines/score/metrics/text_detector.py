@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 from core.errors import AnimaticError
 from models.encoders.digests import tensors_digest
@@ -20,6 +22,7 @@ from pipelines.score.metrics.metric import Frame, Metric, ScoredRow, Value, colu
 from pipelines.video.frames import Frames
 
 SURE = 0.3  # probability from which a pixel counts as text, as in PP-OCR's own use
+LONG_SIDE = 960  # pixels; PP-OCR reduces larger pictures to this
 _SETTING = "detector"
 _KINDS = "pp_ocr", "_det"
 _COUNTERS = "num_batches_tracked"  # of training; published files lack them
@@ -27,14 +30,16 @@ _COUNTERS = "num_batches_tracked"  # of training; published files lack them
 
 @dataclass
 class WholeFrames:
-    """Frames of one clip, as they are stored."""
+    """Frames of one clip, no larger than the detector sees them."""
 
     wanted: list[int]
     frames: list[Frames] = field(default_factory=list)
 
     def add(self, frame: Frame) -> None:
         """Take the next frame."""
-        self.frames.append(frame.whole)
+        image = Image.fromarray(frame.whole)
+        image.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BILINEAR)
+        self.frames.append(np.asarray(image))
 
 
 class DetectedText(Metric[WholeFrames]):

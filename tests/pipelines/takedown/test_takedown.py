@@ -21,7 +21,7 @@ from pipelines.dataset.takedowns import hash_of_id
 from pipelines.dataset.verify import verify
 from pipelines.dataset.verify_latents import verify_latents
 from pipelines.encode import encode
-from pipelines.score import score
+from pipelines.score import ScoreConfig, score
 from pipelines.takedown import plan_takedown, take_down
 from tests.support.coded_clips import build_dataset
 from tests.support.columns import values_of
@@ -96,6 +96,21 @@ def test_latents_and_scores_are_those_that_the_smaller_dataset_would_get(world: 
     encode(encoding(world / "data", tmp_path / "anew"))
     assert contents(tmp_path / "anew") == contents(world / "latents") == contents(world / "data" / "latents")
     assert changed(found, contents(world)) == set()
+
+
+def test_columns_of_scores_follow(world: Path) -> None:
+    data = Dataset.open(world / "data")
+    config = ScoreConfig(dataset=data.url, metrics=("flow", "blur"), workers=0)
+    score(config)
+    before = values_of(data, "flow")
+    remove(world, "0", "3")
+    after = Dataset.open(world / "data")
+    assert verify(world / "data") == []
+    np.testing.assert_array_equal(values_of(after, "flow"), before[[1, 2, 4, 5]])
+    assert score(config).made_units == 0
+    (world / "data/columns/flow.parquet").unlink()
+    assert score(config).made_units == 0
+    np.testing.assert_array_equal(values_of(after, "flow"), before[[1, 2, 4, 5]])
 
 
 def test_nothing_that_names_the_video_is_left(world: Path) -> None:
