@@ -60,7 +60,7 @@ class UnitEmbedder:
         """
         size = self._config.batch
         batches = [task.rows[start : start + size] for start in range(0, len(task.rows), size)]
-        parts = []
+        parts = [self._embedded([])]
         with ThreadPoolExecutor(1, thread_name_prefix="decode") as pool:
             # The next batch is decoded while this one is embedded.
             decoding = [pool.submit(self._decoded, batch) for batch in batches[:1]]
@@ -113,7 +113,7 @@ class UnitEmbedder:
     def _embedded(self, clips: list[Frames | None]) -> UnitEmbeddings:
         """The mean of the normalised features of a clip's frames, normalised."""
         clip, size = self._encoders.clip, self._encoders.image_size
-        known = np.array([frames is not None for frames in clips])
+        known = np.array([frames is not None for frames in clips], np.bool_)
         found = [frames for frames in clips if frames is not None]
         values = np.zeros((len(clips), self._width), np.float16)
         if found:

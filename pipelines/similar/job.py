@@ -148,6 +148,7 @@ def _basis(blocks: Blocks) -> Basis:
 
 def _write_columns(dataset: Dataset, blocks: Blocks, source: ColumnSource) -> None:
     found = [blocks.read(block) or Found.nothing(len(blocks.rows(block))) for block in range(len(blocks))]
+    found.append(Found.nothing(0))  # a dataset may have no samples
     leaders = np.concatenate([part.leader for part in found])
     cosines = np.concatenate([part.cosine for part in found])
     is_similar = (leaders != NOBODY) & (leaders != np.arange(len(leaders)))

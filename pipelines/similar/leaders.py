@@ -14,11 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipelines.similar.vectors import Vectors, exact_cosines, paired_cosines, tolerance
+from pipelines.similar.vectors import PAIR_COST, Vectors, exact_cosines, paired_cosines, tolerance
 
 NOBODY = -1  # in place of a leader: none was found yet, or the sample has no embedding
 ROWS, COLUMNS = 2048, 4096  # of a tile: what is compared at once
-_SPARSE = 64  # one candidate among so many pairs: they are compared one by one
 _PAIRS = 4096  # at once
 
 Indices = npt.NDArray[np.int64]
@@ -116,7 +115,7 @@ class LeaderSearch:
         off = tolerance(rows.stored.shape[1])
         self.work.bounded += len(rows) * len(columns)
         row, column = _where(rows.short @ columns.short.T >= self.threshold - off)
-        if len(row) * _SPARSE <= len(rows) * len(columns):
+        if len(row) * PAIR_COST <= len(rows) * len(columns):
             self.work.compared += len(row)
             return self._checked(rows, columns, row, column)
         chosen = row.unique_consecutive()

@@ -22,6 +22,7 @@ from torch import Tensor
 Stored = npt.NDArray[np.float16]
 Basis = npt.NDArray[np.float64]
 
+PAIR_COST = 128  # of a pair that is compared alone, in pairs of a product of blocks: measured on a CPU
 _SLACK = 1e-5  # added to the square of r, which rounding could make too small
 
 
@@ -93,6 +94,8 @@ def principal_basis(sample: Stored, sizes: tuple[int, ...], threshold: float) ->
     k is the one of ``sizes`` that promises the least work on pairs of the sample; none of d/2 and above.
     Any basis gives a valid bound: it decides the work, never the result.
     """
+    if not len(sample):
+        return np.zeros((sample.shape[1], 0))
     exact = sample.astype(np.float64)
     exact /= np.linalg.norm(exact, axis=1, keepdims=True)
     dimensions = exact.shape[1]
@@ -105,7 +108,6 @@ def principal_basis(sample: Stored, sizes: tuple[int, ...], threshold: float) ->
             part = projected[:, :size]
             rest = np.sqrt(np.clip(1 - np.square(part).sum(1), 0, None))
             passed = np.mean(part @ part.T + np.outer(rest, rest) >= threshold)
-            # A pair that passes is gathered, which costs more than its share of a product of blocks.
-            costs[size] = size + min(16 * passed, 1.0) * dimensions
+            costs[size] = size + min(PAIR_COST * passed, 1.0) * dimensions
     best = min(costs, key=lambda size: costs[size]) if costs else 0
     return principal[:, :best]

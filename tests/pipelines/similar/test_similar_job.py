@@ -170,3 +170,22 @@ def test_many_workers_find_the_same_in_any_order_and_after_an_interruption(tmp_p
     assert 10 < (expected != np.arange(count)).sum() < 80
     run_out_of_order(blocks, finished=9, ahead=3, seed=1)
     assert all_leaders(blocks) == expected.tolist()
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [0, 2, 0], [2, 0]])
+def test_shards_without_samples_and_clips_without_embeddings(tmp_path: Path, sizes: list[int]) -> None:
+    count = sum(sizes)
+    dataset = build_dataset(tmp_path / "data", [2] * count, lambda n, mp4: mp4[:99], sizes=sizes)
+    report = find_similar(config_of(dataset, block=1))
+    assert (report.samples, report.failed, report.similar) == (count, count, 0)
+    assert found(dataset) == [None] * count
+
+
+@pytest.mark.slow
+def test_actors_find_the_same(searched: Dataset, tmp_path: Path) -> None:
+    folder = copied(searched, tmp_path)
+    for name in ("columns", "embeddings", "similar"):
+        shutil.rmtree(folder / name)
+    other = Dataset.open(folder)
+    assert find_similar(config_of(other, workers=2, block=2)).made_units == 3
+    assert found(other) == FOUND
