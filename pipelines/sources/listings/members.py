@@ -69,6 +69,8 @@ class MemberIndex:
         self.repeated = 0
         for member in members:
             self._add(member)
+        texts = self._database.execute("SELECT 1 FROM members WHERE kind = 'text' LIMIT 1")
+        self._has_texts = texts.fetchone() is not None
         for column in ("stem", "base"):
             self._database.execute(f"CREATE INDEX by_{column} ON members ({column})")
 
@@ -99,7 +101,7 @@ class MemberIndex:
 
     def sidecars(self, stem: str) -> list[Member]:
         """Sidecars whose name without its suffix is this, those before others being preferred."""
-        found = list(self._where("kind = 'text' AND stem = ?", stem))
+        found = list(self._where("kind = 'text' AND stem = ?", stem)) if self._has_texts else []
         return sorted(found, key=lambda member: SIDECAR_SUFFIXES.index(suffix_of(member.name)))
 
     def _where(self, condition: str, *values: str) -> Iterator[Member]:
