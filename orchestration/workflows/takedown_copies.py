@@ -10,7 +10,9 @@ from core.errors import AnimaticError
 from core.urls import absolute, is_url
 from orchestration.lineage import Descendant
 from orchestration.workspace import Workspace, display_path
+from pipelines.dataset.made_from import MADE_FROM_FILE
 from pipelines.evaluate import files_with_sources
+from pipelines.takedown import plan_takedown
 from training.config import RunConfig, load
 from training.run_folder import RunFolder
 
@@ -31,7 +33,7 @@ def find_copies(
     urls: Collection[str],
     seen: Sequence[Descendant],
 ) -> list[Copies]:
-    """Copies of frames below the workspace's folder.
+    """Copies of frames below the workspace's folder, and datasets that were made of others there or nearby.
 
     Args:
         digests, urls: of the datasets that had the videos.
@@ -41,6 +43,7 @@ def find_copies(
         *_evaluations(workspace.root, frozenset(source_ids)),
         *_samples(seen, {_comparable(url) for url in urls}),
         *_inspections(workspace.root, digests),
+        *_made_datasets(workspace.root, list(source_ids), urls),
     ]
 
 
@@ -52,6 +55,39 @@ def _evaluations(root: Path, source_ids: frozenset[str]) -> list[Copies]:
         Copies(display_path(file.path), certain if file.certain else unknown, remedy)
         for file in files_with_sources(root, source_ids)
     ]
+
+
+def _made_datasets(root: Path, source_ids: Sequence[str], urls: Collection[str]) -> list[Copies]:
+    """Datasets made of others that have the videos: in the workspace, or beside the datasets, as splits."""
+    local = [Path(url) for url in urls if not is_url(url)]
+    parents = dict.fromkeys(path.absolute() for path in (root, *(each.parent for each in local)))
+    files = [
+        file
+        for parent in parents
+        for depth in ("*", "*/*")
+        for file in parent.glob(f"{depth}/{MADE_FROM_FILE}")
+    ]
+    own = {path.absolute() for path in local}
+    found = []
+    for folder in dict.fromkeys(sorted(file.parent for file in files)):
+        if folder in own:
+            continue
+        try:
+            samples = plan_takedown(str(folder), source_ids).samples
+        except AnimaticError:
+            found.append(
+                Copies(
+                    display_path(folder),
+                    "a dataset made of others that cannot be read: it may have clips of the videos",
+                    f"run `animatic verify {display_path(folder)}`",
+                )
+            )
+            continue
+        if samples:
+            content = f"a dataset made of others, with {samples} of their clips"
+            remedy = f"animatic takedown {display_path(folder)}, with the same ids"
+            found.append(Copies(display_path(folder), content, remedy))
+    return found
 
 
 def _samples(seen: Sequence[Descendant], urls: set[str]) -> list[Copies]:

@@ -5,7 +5,7 @@ All bytes depend on the source rows, the configuration and the seed alone.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import BinaryIO
 
 from core.storage import Folder
@@ -22,7 +22,6 @@ from pipelines.dataset.records import (
 )
 from pipelines.dataset.samples import Sample, StoredSample, add_sample
 from pipelines.dataset.shard_writer import ShardWriter
-from pipelines.dataset.unit_facts import FactsCounter, parsed_info, write_facts
 from pipelines.dataset.units import commit_unit
 
 
@@ -45,10 +44,7 @@ def commit_clips(
     """
 
     def fill(writer: ShardWriter) -> UnitManifest:
-        facts, rows = FactsCounter(), list[SampleRow]()
-        for sample in samples:
-            rows.append(add_sample(writer, sample))
-            facts.add(_info(sample))
+        rows = [add_sample(writer, sample) for sample in samples]
         manifest: UnitManifest = {
             "format": FORMAT,
             "unit": unit,
@@ -58,14 +54,9 @@ def commit_clips(
         }
         if source is not None:
             manifest["source"] = source
-        write_facts(folder, unit, facts.facts(manifest["shard"]["sha256"]))
         return manifest
 
     return commit_unit(folder, unit, shard_name(unit), fill)
-
-
-def _info(sample: Sample | StoredSample) -> Mapping[str, object]:
-    return sample.info if isinstance(sample, Sample) else parsed_info(sample.members["json"])
 
 
 def stored_shards(folder: Folder) -> set[int]:

@@ -1,12 +1,12 @@
 """facts/unit-….json: what the samples of a unit say about their origin, counted for the dataset's card.
 
-They are written with the unit. Those of another state of its tar are counted again from its samples, so
-nothing else has to keep them up to date; they are no part of the dataset or its digest.
+They are written after the unit. Missing ones and those of another state of its tar are counted again from
+its samples, so nothing else has to keep them up to date; they are no part of the dataset or its digest.
 """
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -15,8 +15,10 @@ from typing_extensions import TypedDict
 from core.canonical_json import canonical_json
 from core.storage import Folder
 from core.urls import is_url
+from pipelines.dataset.clip_units import commit_clips
 from pipelines.dataset.record_files import DamagedRecordError, parse_record
-from pipelines.dataset.records import ShardRecord, UnitManifest
+from pipelines.dataset.records import RowOutcome, ShardRecord, UnitManifest, UnitSource
+from pipelines.dataset.samples import Sample, StoredSample
 
 LOCAL = "local files"
 _URL_COLUMN = "contentUrl"
@@ -48,6 +50,12 @@ class FactsCounter:
         self._counts = {name: Counter[str]() for name in _COUNTED}
         self._several = 0
 
+    def counting(self, samples: Iterable[Sample | StoredSample]) -> Iterator[Sample | StoredSample]:
+        """The samples, each counted when it is taken."""
+        for sample in samples:
+            self.add(sample.info if isinstance(sample, Sample) else parsed_info(sample.members["json"]))
+            yield sample
+
     def add(self, info: Mapping[str, object]) -> None:
         """Count one sample; ``info``: the content of its KEY.json."""
         found = info.get("record")
@@ -74,6 +82,20 @@ class FactsCounter:
             "encoders": encoders,
             "several_captions": self._several,
         }
+
+
+def commit_with_facts(
+    folder: Folder,
+    unit: int,
+    samples: Iterable[Sample | StoredSample],
+    outcomes: list[RowOutcome],
+    source: UnitSource,
+) -> UnitManifest:
+    """Commit a unit as :func:`pipelines.dataset.clip_units.commit_clips` does, then its facts."""
+    counter = FactsCounter()
+    manifest = commit_clips(folder, unit, counter.counting(samples), outcomes, source)
+    write_facts(folder, unit, counter.facts(manifest["shard"]["sha256"]))
+    return manifest
 
 
 def facts_name(unit: int) -> str:

@@ -10,12 +10,12 @@ from pydantic import Field, model_validator
 from core.storage import Folder
 from pipelines.card import CardSettings
 from pipelines.dataset.clip_units import (
-    commit_clips,
     counts_of,
     stored_sample,
 )
 from pipelines.dataset.records import RowOutcome, UnitCounts, UnitManifest, UnitSource
 from pipelines.dataset.samples import Sample, StoredSample
+from pipelines.dataset.unit_facts import commit_with_facts
 from pipelines.dataset.units import opened_shard, read_unit, unit_name
 from pipelines.fetch import WebAccess
 from pipelines.ingest.samples import SampleSettings, samples_of
@@ -82,7 +82,7 @@ def make_unit(
     outcomes: list[RowOutcome] = []
     with folder.scratch() as scratch:
         samples = _samples(config, rows, scratch, outcomes, access)
-        return counts_of(commit_clips(folder, unit, samples, outcomes, source))
+        return counts_of(commit_with_facts(folder, unit, samples, outcomes, source))
 
 
 def retry_unit(
@@ -114,7 +114,7 @@ def retry_unit(
         remedy = f"delete {unit_name(unit)} and run animatic ingest again"
         with opened_shard(folder, old["shard"], scratch, remedy) as tar:
             source = old.get("source", {})
-            return counts_of(commit_clips(folder, unit, samples(tar), outcomes, source))
+            return counts_of(commit_with_facts(folder, unit, samples(tar), outcomes, source))
 
 
 def rejected_rows(config: IngestConfig, unit: UnitManifest, reasons: Collection[str]) -> list[SourceRow]:

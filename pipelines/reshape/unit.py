@@ -7,9 +7,10 @@ from pathlib import Path
 
 from core.errors import AnimaticError
 from core.storage import Folder
-from pipelines.dataset.clip_units import commit_clips, counts_of, stored_sample
+from pipelines.dataset.clip_units import counts_of, stored_sample
 from pipelines.dataset.records import RowOutcome, SampleRow, UnitCounts, UnitManifest, UnitSource
 from pipelines.dataset.samples import StoredSample
+from pipelines.dataset.unit_facts import commit_with_facts
 from pipelines.dataset.units import opened_shard, read_unit, unit_name
 from pipelines.reshape.plan import Piece, UnitPlan
 from pipelines.reshape.rows import Rules, copied_rows
@@ -32,7 +33,7 @@ def copy_unit(copying: Copying, plan: UnitPlan, source: UnitSource) -> UnitCount
     folder, outcomes = Folder(copying.output), list[RowOutcome]()
     with folder.scratch() as scratch:
         samples = _samples(copying, plan, scratch, outcomes)
-        return counts_of(commit_clips(folder, plan.number, samples, outcomes, source))
+        return counts_of(commit_with_facts(folder, plan.number, samples, outcomes, source))
 
 
 def _samples(

@@ -83,3 +83,18 @@ def test_a_card_states_what_it_is_told(data: Dataset) -> None:
     assert bad.exit_code == 1 and "did you mean" in bad.stderr and len(bad.stderr.splitlines()) == 1
     bad = run("dataset", "card", "missing")
     assert bad.exit_code == 1 and "no dataset at missing" in bad.stderr and not Path("missing").exists()
+
+
+def test_a_takedown_lists_the_datasets_that_were_made_with_the_video(data: Dataset) -> None:
+    ok("dataset", "split", "data", "one=3", "two=rest")
+    ok("dataset", "reshard", "data", "--out", "runs/all", "--shard-rows", "2")
+    (holder,) = (
+        name
+        for name in ("data-one", "data-two")
+        if "3" in Dataset.open(name).samples["source_id"].to_pylist()
+    )
+    copies = json.loads(ok("takedown", "data", "--source-id", "3", "--dry-run", "--json"))["copies"]
+    assert {each["path"] for each in copies} == {holder, "runs/all"}
+    assert all("with 1 of their clips" in each["content"] for each in copies)
+    both = json.loads(ok("takedown", "data", holder, "--source-id", "3", "--json"))["copies"]
+    assert [each["path"] for each in both] == ["runs/all"]

@@ -107,6 +107,10 @@ def test_it_lists_runs_bundles_reports_the_champion_and_pictures(root: Path) -> 
     assert {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)} == {
         f"data/{name}"
         for name in (
+            "README.md",
+            "card.json",
+            "facts/unit-000000.json",
+            "facts/unit-000001.json",
             "dataset.json",
             "rejects.parquet",
             "samples.parquet",

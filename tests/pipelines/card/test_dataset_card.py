@@ -11,9 +11,9 @@ from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.card import CardSettings, read_card, write_card
 from pipelines.dataset import Dataset
-from pipelines.dataset.clip_units import commit_clips
 from pipelines.dataset.commit import commit_dataset
 from pipelines.dataset.records import RowOutcome
+from pipelines.dataset.unit_facts import commit_with_facts
 from pipelines.dataset.verify import verify
 from pipelines.loader import WeightedDataset
 from pipelines.reshape import merge
@@ -37,7 +37,7 @@ def build(folder: Path, ids: str = "abcd") -> Dataset:
         outcomes: list[RowOutcome] = [
             {"row": 2 * unit + n, "source_id": name, "samples": 1} for n, name in enumerate(names)
         ]
-        commit_clips(Folder(folder), unit, samples, outcomes)
+        commit_with_facts(Folder(folder), unit, samples, outcomes, {})
     commit_dataset(Folder(folder), {"seed": 1, "filters": {"min_motion": 0.5}}, 2, len(ids))
     return Dataset.open(folder)
 

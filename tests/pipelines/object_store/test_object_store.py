@@ -72,6 +72,6 @@ def nothing_else_lies_there() -> bool:
     listing = boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="data/")["Contents"]
     names = [entry["Key"].removeprefix("data/") for entry in listing]
     tables = r"(samples|rejects)\.parquet|(dataset|ingest)\.json|timings\.jsonl"
-    known = rf"shard-\d{{6}}\.tar|units/unit-\d{{6}}\.json|{tables}"
+    known = rf"shard-\d{{6}}\.tar|(units|facts)/unit-\d{{6}}\.json|card\.json|README\.md|{tables}"
     uploads = boto3.client("s3").list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
     return all(re.fullmatch(known, name) for name in names) and not uploads

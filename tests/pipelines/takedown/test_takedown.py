@@ -76,7 +76,7 @@ DATA_FILES = (
     "rejects.parquet",
     "dataset.json",
     "takedowns.json",
-    "facts/unit-000001.json",
+    *(f"facts/unit-00000{unit}.json" for unit in range(3)),  # they were not there
     "card.json",
     "README.md",
 )
