@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.config.layers import merged, user_layers
-from core.config.validation import configure
+from core.config.validation import configure, validate
 from core.errors import AnimaticError
 from orchestration.monitoring import IngestJob, IngestObserver, MonitoringOptions, observe_ingest
 from orchestration.workspace import Workspace
+from pipelines.fetch import FetchPolicy
 from pipelines.ingest import IngestConfig, IngestReport, Preview, preview
 from pipelines.ingest import ingest as run_ingest
 from pipelines.ingest import retry as run_retry
@@ -137,7 +138,24 @@ def prepare_retry(options: RetryOptions, workspace: Workspace) -> RetryRequest:
         raise AnimaticError("name the rejections to retry, as in --class fetch_timeout")
     given = {"videos": options.videos, "workers": options.workers, "address": options.address}
     given = {name: value for name, value in given.items() if value is not None}
-    return RetryRequest(dataset, options.reasons, merged(user_layers(values=given, sets=options.sets)))
+    return RetryRequest(dataset, options.reasons, {**retry_settings(options.sets), **given})
+
+
+def retry_settings(sets: Sequence[str]) -> dict[str, object]:
+    """The settings of a retry by their names.
+
+    Raises:
+        AnimaticError: a malformed assignment, or one of ``fetch`` that does not fit: it may be a secret,
+            which is refused before anything is recorded.
+    """
+    settings = merged(user_layers(sets=sets))
+    if "fetch" in settings:
+        configure(IngestConfig, values={"source": "", "output": ""}, sets=_of_fetch(sets))
+    return settings
+
+
+def _of_fetch(sets: Sequence[str]) -> list[str]:
+    return [assignment for assignment in sets if assignment.strip().startswith("fetch")]
 
 
 def retry(
@@ -153,6 +171,10 @@ def retry(
         AnimaticError: there is no such dataset, rejection or setting, or a unit failed.
     """
     settings = {"class": list(request.reasons), **request.settings}
+    if "fetch" in settings:  # as it is recorded
+        settings["fetch"] = validate(FetchPolicy, settings["fetch"]).model_dump(
+            mode="json", exclude_unset=True
+        )
     job = IngestJob("retry", request.dataset, settings)
     with observe_ingest(job, monitoring, workspace, on_progress, on_message) as notify:
         report = run_retry(request.dataset, request.reasons, notify, **request.settings)

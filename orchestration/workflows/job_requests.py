@@ -21,7 +21,7 @@ from orchestration.workflows.command_words import assignments, command_options
 from orchestration.workflows.datasets import DatasetOptions
 from orchestration.workflows.encode import EncodeOptions
 from orchestration.workflows.evaluate import EvaluateOptions
-from orchestration.workflows.ingest import IngestOptions, RetryOptions, prepare_ingest
+from orchestration.workflows.ingest import IngestOptions, RetryOptions, prepare_ingest, retry_settings
 from orchestration.workflows.score import ScoreOptions
 from orchestration.workflows.similar import SimilarOptions
 from orchestration.workflows.train_request import TrainOptions
@@ -102,6 +102,7 @@ def retry_job(options: RetryOptions, monitoring: MonitoringOptions, workspace: W
     """Retry rejected rows. Raises AnimaticError where no rejection is named."""
     if not options.reasons:
         raise AnimaticError("name the rejections to retry, as in --class fetch_timeout")
+    retry_settings(options.sets)
     return JobRequest(
         verb="retry",
         subject=_short(options.dataset or "the newest dataset"),

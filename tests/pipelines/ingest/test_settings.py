@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from orchestration.cli import app
@@ -26,3 +27,17 @@ def test_a_retry_cannot_change_locations(tmp_path: Path) -> None:
     call = ["retry", str(tmp_path), "--no-track", "--class", "corrupt", "--set"]
     for name in ("output", "source", "dataset"):
         assert f"{name} decides a dataset's bytes" in error_of(*call, f"{name}=elsewhere")
+
+
+def test_a_secret_in_the_settings_of_a_retry_is_refused_before_anything_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dataset.json").write_text("{}")
+    secret = "s3cr3t-of-a-retry"
+    call = ["retry", "data", "--class", "fetch_refused", "--set"]
+    error = error_of(*call, f"fetch.host_headers={{a.example: {{Authorization: {secret}}}}}")
+    assert "would be a secret in a command line: Authorization: env:NAME" in error
+    assert secret not in error
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
