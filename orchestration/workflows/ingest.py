@@ -170,11 +170,10 @@ def retry(
     Raises:
         AnimaticError: there is no such dataset, rejection or setting, or a unit failed.
     """
-    settings = {"class": list(request.reasons), **request.settings}
-    if "fetch" in settings:  # as it is recorded
-        settings["fetch"] = validate(FetchPolicy, settings["fetch"]).model_dump(
-            mode="json", exclude_unset=True
-        )
+    settings: dict[str, object] = {"class": list(request.reasons), **request.settings}
+    fetch = settings.get("fetch")
+    if isinstance(fetch, Mapping):  # as it is recorded: without the values of headers
+        settings["fetch"] = validate(FetchPolicy, fetch).model_dump(mode="json", exclude_unset=True)
     job = IngestJob("retry", request.dataset, settings)
     with observe_ingest(job, monitoring, workspace, on_progress, on_message) as notify:
         report = run_retry(request.dataset, request.reasons, notify, **request.settings)
