@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from core.errors import RejectedError
 from pipelines.video import ClipSettings, Rung
 from pipelines.video.normalise import normalise
-from tests.support.footage import frame_number, frames_of, write_coded
+from tests.support.footage import ffmpeg, frame_number, frames_of, write_coded
 
 LADDER = [Rung(short_side=48), Rung(short_side=64, fps=10), Rung(short_side=512)]
 CLIP = {"short_side": 96, "min_frames": 1, "preset": "ultrafast"}
@@ -81,6 +81,20 @@ def test_every_window_has_its_rungs_and_dropped_rests_leave_none(film: Path, tmp
     second = [frame_number(frame) for frame in frames_of(tmp_path / "k-001.64x10.mp4")]
     assert second[0] == 20
     assert len(list(tmp_path.glob("*.mp4"))) == 6
+
+
+def test_a_clip_ends_where_another_resolution_allows_other_rungs(film: Path, tmp_path: Path) -> None:
+    parts = (("small", "160:96", "0"), ("large", "320:192", "10"))
+    for name, size, begin in parts:
+        options = ("-vf", f"scale={size}", "-c:v", "libx264", "-output_ts_offset", begin)
+        ffmpeg(tmp_path / f"{name}.ts", "-i", str(film), *options)
+    joined = b"".join((tmp_path / f"{name}.ts").read_bytes() for name, _, _ in parts)
+    (tmp_path / "both.ts").write_bytes(joined)
+    both = normalise(tmp_path / "both.ts", "k", settings(ladder=[Rung(short_side=120)]), tmp_path)
+    assert [clip.get("rungs_skipped") for clip in both] == [["120"], None]
+    assert [clip["width"] for clip in both] == [160, 160]
+    [alone] = normalise(tmp_path / "both.ts", "alone", settings(ladder=[]), tmp_path)
+    assert alone["frames"] == sum(clip["frames"] for clip in both)
 
 
 def test_overlapping_spans_share_a_decoded_frame(film: Path, tmp_path: Path) -> None:
