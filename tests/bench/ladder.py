@@ -11,7 +11,7 @@ from pipelines.video.frames import read_clip
 from pipelines.video.normalise import normalise
 from tests.bench.footage import write_clips
 
-_ROUNDS = 3
+_ROUNDS = 2
 _BASE, _RUNGS = 512, [Rung(short_side=256), Rung(short_side=128, fps=8)]
 _FRAMES, _STRIDE, _SIZE = 16, 4, (256, 256)
 
