@@ -154,5 +154,5 @@ class ClipSettings(Section):
             if names.count(name) > 1:
                 raise ValueError(f"ladder has {name} more than once")
         if str(self.short_side) in names:
-            raise ValueError(f"ladder has {self.short_side}, which is the clip itself (short_side): leave it out")
+            raise ValueError(f"ladder has {self.short_side}, which is the clip itself: leave it out")
         return self
