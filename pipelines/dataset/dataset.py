@@ -68,6 +68,12 @@ class Dataset:
         return self.rows.table()
 
     @property
+    def has_more_captions(self) -> bool:
+        """Whether a sample has several captions."""
+        batches = self.rows.batches(["more_captions"])
+        return any(batch.column(0).null_count < len(batch) for batch in batches)
+
+    @property
     def url(self) -> str:
         """Where the dataset is."""
         return self.folder.url

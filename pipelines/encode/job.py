@@ -5,6 +5,7 @@ alone, and its manifest names the shard by digest: running again makes what is m
 has grown only what has changed.
 """
 
+import logging
 import time
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ from pipelines.dataset.records import Settings
 from pipelines.dataset.units import committed_units, read_units, unit_name
 from pipelines.encode.decoding import ClipRow
 from pipelines.encode.unit import EncodeConfig, UnitEncoder, load_models
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,12 @@ def encode(config: EncodeConfig, progress: Progress = lambda done, total: None) 
     config = with_absolute_paths(config, "dataset", "output", "codec.path", "encoders.path")
     dataset, folder = Dataset.open(config.dataset), Folder(config.output)
     _, _, key = load_models(config)
+    if key.text is not None and dataset.has_more_captions:
+        log.warning(
+            "samples of %s have several captions: text features are stored of the first alone, and training "
+            "reads them with data.captions.draw=first",
+            dataset.folder,
+        )
     _require_key(folder, key)
     if folder.exists(LATENTS):
         info = read_latents_record(folder)

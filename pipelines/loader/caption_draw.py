@@ -31,8 +31,7 @@ class CaptionChoice:
         """Whether a clip may have another caption than its first one of the source table."""
         if self._setting.sources != [TABLE]:
             return True
-        batches = self._table.batches(["more_captions"]) if self._setting.draw == "random" else ()
-        return any(batch.column(0).null_count < len(batch) for batch in batches)
+        return self._setting.draw == "random" and self._dataset.has_more_captions
 
     def record(self) -> TrainedCaptions | None:
         """What decides the captions besides dataset and seed; None where each is the first of its table."""

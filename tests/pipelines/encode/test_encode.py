@@ -26,7 +26,7 @@ from pipelines.dataset.latents import Latents
 from pipelines.dataset.verify_latents import verify_latents
 from pipelines.encode import EncodeConfig, encode
 from pipelines.encode.unit import UnitEncoder, load_models
-from pipelines.loader import ClipLoader, WeightedDataset
+from pipelines.loader import Captions, ClipLoader, ClipSampling, WeightedDataset
 from pipelines.video.frames import read_clip
 from tests.support.coded_clips import build_dataset
 from training.batch_source import DatasetSource
@@ -370,3 +370,17 @@ def test_the_command_encodes_and_a_second_call_does_nothing(dataset, tmp_path):
     nothing = CliRunner().invoke(app, [*call[:1], str(tmp_path), *call[2:]])
     assert nothing.exit_code == 1
     assert "error: no dataset at" in nothing.stderr
+
+
+def test_text_of_the_first_of_several_captions_is_announced(tmp_path, caplog):
+    dataset = build_dataset(tmp_path / "data", [8], captions=[["one", "two"]])
+    encode(config_of(dataset, tmp_path / "plain", encoders=None))
+    assert "several captions" not in caplog.text
+    encode(config_of(dataset, tmp_path / "text"))
+    assert "training reads them with data.captions.draw=first" in caplog.text
+    latents = Latents.open(tmp_path / "text", dataset)
+    first = WeightedDataset(dataset, latents=latents, captions=Captions(draw="first"))
+    sampling = ClipSampling(frames=4, height=32, width=48)
+    first.check_sampling(sampling)
+    with pytest.raises(AnimaticError, match="encode without --text"):
+        WeightedDataset(dataset, latents=latents).check_sampling(sampling)
