@@ -17,6 +17,9 @@ from pipelines.sources.listings.names import (
 _COLUMNS = "name, size, offset, header, packed, method, content, fault, stored_name, archive"
 
 
+MAX_MEMBER_BYTES = 1 << 43  # a larger one is damage; file systems and SQLite have limits above
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A file of a folder or archive.

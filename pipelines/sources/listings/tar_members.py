@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 from core.errors import AnimaticError
-from pipelines.sources.listings.members import Member
+from pipelines.sources.listings.members import MAX_MEMBER_BYTES, Member
 from pipelines.sources.listings.names import SIDECAR_SUFFIXES, suffix_of
 from pipelines.sources.listings.sidecars import MAX_BYTES
 
@@ -55,7 +55,12 @@ class _Guarded:
 
     def __init__(self, data: BinaryIO) -> None:
         self._data, self.last = data, b""
-        self.seek, self.tell = data.seek, data.tell
+        self.tell = data.tell
+
+    def seek(self, offset: int) -> int:
+        if not 0 <= offset < MAX_MEMBER_BYTES:
+            raise tarfile.ReadError("a header with a size that no file has")
+        return self._data.seek(offset)
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _MAX_READ:
@@ -70,7 +75,8 @@ def _member(tar: tarfile.TarFile, info: tarfile.TarInfo, size: int | None, *, is
         return Member(info.name, 0, fault=f"it is {kind}", is_folder=info.isdir())
     if info.issparse():
         return Member(info.name, 0, fault="it is sparse: unpack the archive")
-    if info.size < 0 or (size is not None and info.offset_data + info.size > size):
+    end = info.offset_data + info.size
+    if info.size < 0 or end > (MAX_MEMBER_BYTES if size is None else size):
         return Member(info.name, 0, fault=f"it has {info.size} bytes, more than the archive")
     content = None
     if suffix_of(info.name) in SIDECAR_SUFFIXES:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from core.errors import AnimaticError
-from pipelines.sources.listings.members import Member
+from pipelines.sources.listings.members import MAX_MEMBER_BYTES, Member
 
 _END, _END_64, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _ENTRY, _LOCAL = b"PK\x01\x02", b"PK\x03\x04"
@@ -100,7 +100,10 @@ def _directory(data: BinaryIO, size: int) -> _Directory:
     end = tail_start + at
     locator = tail[at - _LOCATOR_BYTES : at] if at >= _LOCATOR_BYTES else b""
     if locator.startswith(_LOCATOR_64):
-        data.seek(struct.unpack("<Q", locator[8:16])[0])
+        offset = struct.unpack("<Q", locator[8:16])[0]
+        if offset > end:
+            raise ValueError("the end of its directory is damaged")
+        data.seek(offset)
         record = data.read(56)
         if not record.startswith(_END_64):
             raise ValueError("the end of its directory is damaged")
@@ -128,8 +131,8 @@ def _member(texts: bytes, entry: _Entry, shift: int, archive_bytes: int) -> Memb
     size, packed, header = _large(extra, entry.size, entry.packed, entry.header)
     header += shift
     is_short = header + LOCAL_BYTES + packed > archive_bytes
-    if is_short or (entry.method == _STORED and size != packed):
-        fault = fault or f"it has {packed} bytes, which are not in the archive"
+    if is_short or size > MAX_MEMBER_BYTES or (entry.method == _STORED and size != packed):
+        fault = fault or f"it has {max(packed, size)} bytes, which are not in the archive"
     if fault:
         return Member(name, 0, fault=fault)
     return Member(name, size, header=header, packed=packed, method=entry.method)

@@ -1,5 +1,6 @@
 """Folders and archives of videos without a table: their rows, captions and addresses."""
 
+import gzip
 import io
 import json
 import tarfile
@@ -308,6 +309,48 @@ def test_hostile_members_of_a_zip_are_rejected_one_by_one(tmp_path: Path) -> Non
     assert [row.source_id for row in found if row.problem is None] == ["h/good"]
     details = " ".join(row.detail for row in found)
     assert all(word in details for word in ("leaves the folder", "a link", "encrypted", "not in the archive"))
+
+
+def sized(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+@pytest.mark.parametrize("size", [1 << 44, 1 << 62, (1 << 64) + 5, 1 << 80])
+def test_absurd_sizes_in_a_tar_cost_what_follows_alone(tmp_path: Path, suffix: str, size: int) -> None:
+    good = sized("a.mp4", 0)
+    for header in (sized("b.mp4", size), sized("b.txt", size), sized("x" * 200, 0)[:512] + sized("c", size)):
+        data = good + header + b"x" * 512
+        path = tmp_path / f"s{suffix}"
+        path.write_bytes(gzip.compress(data) if suffix == ".tar.gz" else data)
+        found = list(SourceTable(str(path), require_caption=False).rows())
+        assert [row.source_id for row in found if row.problem is None] == ["s/a"]
+        assert found[-1].problem == "malformed_row"
+
+
+def test_absurd_sizes_and_offsets_in_a_zip_are_rows_or_one_line(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "s.zip", {"a.mp4": b"1", "b.mp4": b"2" * 90}, zipfile.ZIP_DEFLATED)
+    data = path.read_bytes()
+    entry = data.rfind(b"PK\x01\x02")
+    large = bytearray(data)
+    large[entry + 24 : entry + 28] = b"\xff" * 4  # in the field of zip64
+    extra = b"\x01\x00\x08\x00" + b"\xff" * 8
+    large[entry + 30 : entry + 32] = len(extra).to_bytes(2, "little")
+    end = large.rfind(b"PK\x05\x06")
+    large[end:end] = extra
+    end += len(extra)
+    length = int.from_bytes(large[end + 12 : end + 16], "little") + len(extra)
+    large[end + 12 : end + 16] = length.to_bytes(4, "little")
+    path.write_bytes(large)
+    rows_found = list(SourceTable(str(path), require_caption=False).rows())
+    assert [row.problem for row in rows_found] == [None, "malformed_row"]
+    end = data.rfind(b"PK\x05\x06")
+    locator = b"PK\x06\x07" + b"\0" * 4 + b"\xff" * 8 + b"\x01\0\0\0"
+    path.write_bytes(data[:end] + locator + data[end:])
+    with pytest.raises(AnimaticError, match="end of its directory is damaged"):
+        SourceTable(str(path), require_caption=False).scan()
 
 
 def test_random_damage_of_archives_is_rows_or_one_line_of_error(tmp_path: Path) -> None:
