@@ -3,15 +3,13 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 
-import pyarrow.parquet as pq
-
 from core.canonical_json import digest_of
 from core.errors import AnimaticError
 from core.files import sha256
 from core.storage import Folder
 from pipelines.dataset.clip_units import count_outcomes, source_matches
 from pipelines.dataset.dataset_record import write_dataset_record
-from pipelines.dataset.duplicates import DUPLICATES, find_duplicates
+from pipelines.dataset.duplicates import DUPLICATES, write_duplicates
 from pipelines.dataset.records import (
     Counts,
     DatasetRecord,
@@ -50,8 +48,7 @@ def commit_dataset(
         distance = _duplicate_distance(config)
         if distance is not None:
             paths[DUPLICATES] = files.enter_context(folder.creating(DUPLICATES))
-            samples = pq.read_table(paths[SAMPLES], columns=["key", "phash"])
-            pq.write_table(find_duplicates(samples, distance), paths[DUPLICATES], compression="zstd")
+            write_duplicates(paths[SAMPLES], paths[DUPLICATES], distance)
         digests = collected.digests | {name: sha256(path) for name, path in paths.items()}
     return write_dataset_record(folder, config, counts, collected.shards, digests, history)
 

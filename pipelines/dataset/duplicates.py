@@ -1,89 +1,88 @@
 """Clips that look alike, decided over a whole dataset from the perceptual hashes of its samples.
 
-Two hashes that differ in at most d bits are equal in at least one of d + 1 bands of their bits, so only
-samples with an equal band are compared. A sample is the duplicate of the first one before it, in the
-dataset's order, that is within the distance and is no duplicate itself.
+A sample is the duplicate of the first one before it, in the dataset's order, that is within the distance and
+is no duplicate itself. Of a large dataset, blocks of hashes are in memory at once, and of what is found
+twenty bytes a duplicate and the keys of the samples that have some.
 """
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.dataset.similar_hashes import BLOCK, Found, Hashes, Indices, find_similar
 
 DUPLICATES = "duplicates.parquet"
-HASH_BITS = 256
-BLOCK = 1 << 20  # comparisons at once
 SCHEMA = pa.schema([("key", pa.string()), ("duplicate_of", pa.string()), ("distance", pa.int32())])
-
-Hashes = npt.NDArray[np.uint8]
-Indices = npt.NDArray[np.int64]
-
-
-def find_duplicates(samples: pa.Table, distance: int) -> pa.Table:
-    """The duplicates among ``samples`` (columns key and phash): key, duplicate_of, distance in bits.
-
-    Samples without a hash are no duplicates.
-    """
-    rows, hashes = _hashes(samples)
-    # Equal hashes are grouped first, so that a thousand black clips are not half a million pairs.
-    distinct, first, group = np.unique(hashes, axis=0, return_index=True, return_inverse=True)
-    group = group.reshape(-1)
-    order = np.argsort(first, kind="stable")
-    leader = _leaders(distinct[order], distance)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    original = first[order][leader[rank[group]]]
-    found = np.flatnonzero(original != np.arange(len(hashes)))
-    keys = samples.column("key").take(pa.array(rows))
-    away = np.bitwise_count(hashes[found] ^ hashes[original[found]]).sum(1).astype(np.int32)
-    columns = [keys.take(pa.array(found)), keys.take(pa.array(original[found])), pa.array(away)]
-    return pa.table(dict(zip(SCHEMA.names, columns, strict=True)), SCHEMA)
+_GROUP_ROWS = 1 << 20  # of duplicates.parquet
+_READ_ROWS = 1 << 16
 
 
-def _hashes(samples: pa.Table) -> tuple[Indices, Hashes]:
-    """Which samples have a hash, and the hashes, [n, 32]."""
-    column = samples.column("phash").combine_chunks()
-    rows = np.flatnonzero(~np.asarray(column.is_null()))
-    text = "".join(column.drop_null().to_pylist())
-    return rows, np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, HASH_BITS // 8)
+def write_duplicates(samples: Path, to: Path, distance: int) -> None:
+    """Write the duplicates among the samples of a Parquet file (columns key and phash), in its order: key,
+    duplicate_of, distance in bits. Samples without a hash are no duplicates."""
+    table = pq.ParquetFile(samples)
+    with tempfile.TemporaryDirectory(prefix="animatic-", dir=to.parent) as scratch:
+        found = _joined(list(find_similar(_blocks(table), distance, Path(scratch))))
+    originals = np.unique(found.leaders)
+    keys_of_originals = pa.concat_arrays(list(_keys(table, originals))) if len(originals) else None
+    with pq.ParquetWriter(to, SCHEMA, compression="zstd") as writer:
+        keys, done = _keys(table, found.rows), 0
+        for part in _regrouped(keys):
+            rows = slice(done, done + len(part))
+            assert keys_of_originals is not None
+            where = np.searchsorted(originals, found.leaders[rows])
+            columns = [part, keys_of_originals.take(pa.array(where)), pa.array(found.bits[rows])]
+            writer.write_table(pa.table(columns, schema=SCHEMA), _GROUP_ROWS)
+            done += len(part)
+        if not done:
+            writer.write_table(SCHEMA.empty_table())
 
 
-def _leaders(hashes: Hashes, distance: int) -> Indices:
-    """For each of the distinct ``hashes`` the first one before it that is similar and its own leader."""
-    leader = np.arange(len(hashes))
-    pairs = list(_similar_pairs(hashes, distance))
-    if not pairs:
-        return leader
-    lower, upper = np.concatenate(pairs).T
-    order = np.lexsort((lower, upper))
-    for before, after in zip(lower[order].tolist(), upper[order].tolist(), strict=True):
-        if leader[after] == after and leader[before] == before:
-            leader[after] = before
-    return leader
+def _blocks(table: pq.ParquetFile) -> Iterator[tuple[Indices, Hashes]]:
+    """Numbers and hashes of the samples that have one."""
+    numbers, hashes, first = list[Indices](), list[Hashes](), 0
+    for batch in table.iter_batches(_READ_ROWS, columns=["phash"]):
+        column = batch.column(0)
+        rows = np.flatnonzero(~np.asarray(column.is_null()))
+        octets = bytes.fromhex("".join(column.drop_null().to_pylist()))
+        numbers.append(rows + first)
+        hashes.append(np.frombuffer(octets, np.uint64).reshape(-1, 4))
+        first += len(batch)
+        if sum(map(len, numbers)) >= BLOCK:
+            yield np.concatenate(numbers), np.concatenate(hashes)
+            numbers, hashes = [], []
+    if numbers:
+        yield np.concatenate(numbers), np.concatenate(hashes)
 
 
-def _similar_pairs(hashes: Hashes, distance: int) -> Iterator[Indices]:
-    """Pairs (i, j), i < j, at most ``distance`` bits apart, as [n, 2]; a pair may come several times."""
-    bits = np.unpackbits(hashes, axis=1)
-    for band in np.array_split(np.arange(HASH_BITS), distance + 1):
-        packed = np.packbits(bits[:, band], axis=1)
-        values = np.ascontiguousarray(packed).view(f"V{packed.shape[1]}").reshape(-1)
-        _, bucket = np.unique(values, return_inverse=True)
-        order = np.argsort(bucket, kind="stable")
-        ends = np.cumsum(np.bincount(bucket))
-        end_of = np.repeat(ends, np.diff(ends, prepend=0))
-        for step_pairs in _within(order, end_of):
-            similar = np.bitwise_count(hashes[step_pairs[:, 0]] ^ hashes[step_pairs[:, 1]]).sum(1) <= distance
-            yield step_pairs[similar]
+def _joined(found: list[Found]) -> Found:
+    empty = Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))
+    return Found(*(np.concatenate(parts) for parts in zip(empty, *found, strict=True)))
 
 
-def _within(order: Indices, end_of: Indices) -> Iterator[Indices]:
-    """Every pair of one bucket, where a bucket is a run of ``order`` and ``end_of`` its end."""
-    step = 1
-    ranks = np.arange(len(order))
-    while len(ranks := ranks[ranks + step < end_of[ranks]]):
-        for start in range(0, len(ranks), BLOCK):
-            low = ranks[start : start + BLOCK]
-            yield np.stack([order[low], order[low + step]], axis=1)
-        step += 1
+def _keys(table: pq.ParquetFile, rows: Indices) -> Iterator[pa.Array]:
+    """The keys of some rows, ascending."""
+    first = 0
+    for batch in table.iter_batches(_READ_ROWS, columns=["key"]):
+        start, end = np.searchsorted(rows, [first, first + len(batch)])
+        if start < end:
+            yield batch.column(0).take(pa.array(rows[start:end] - first))
+        first += len(batch)
+
+
+def _regrouped(arrays: Iterator[pa.Array]) -> Iterator[pa.Array]:
+    """The values in arrays of _GROUP_ROWS, the last one shorter."""
+    waiting, count = list[pa.Array](), 0
+    for array in arrays:
+        waiting.append(array)
+        count += len(array)
+        while count >= _GROUP_ROWS:
+            whole = pa.concat_arrays(waiting)
+            yield whole.slice(0, _GROUP_ROWS)
+            waiting, count = [whole.slice(_GROUP_ROWS)], count - _GROUP_ROWS
+    if count:
+        yield pa.concat_arrays(waiting)

@@ -1,12 +1,16 @@
 """The scores that filters use, and the hashes that identify duplicates."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import ValidationError
 
-from pipelines.dataset.duplicates import find_duplicates
+from pipelines.dataset.duplicates import write_duplicates
 from pipelines.ingest.filters import RECOMMENDED, FilterConfig
 from pipelines.video.scores import Scores
 
@@ -123,6 +127,14 @@ def flipped(hashed: bytes, *bits: int) -> bytes:
     for bit in bits:
         value ^= 1 << int(bit)
     return value.to_bytes(32, "big")
+
+
+def find_duplicates(samples: pa.Table, distance: int) -> pa.Table:
+    with tempfile.TemporaryDirectory() as folder:
+        source, to = Path(folder) / "samples.parquet", Path(folder) / "duplicates.parquet"
+        pq.write_table(samples, source)
+        write_duplicates(source, to, distance)
+        return pq.read_table(to)
 
 
 def table(*hashes: bytes | None) -> pa.Table:
