@@ -33,6 +33,11 @@ _UNITS = {
 # Columns beside a dataset.
 _UNITS_BESIDE = {
     "clip_similarity": "of image and caption, -1 to 1",
+    "aesthetic": "mean rating, mostly 1 to 10",
+    "aesthetic_min": "smallest rating of a frame",
+    "flow": "percent of the short side a second",
+    "screen_text": "share of the picture",
+    "blur": "0 sharp to 1",
     "similarity": "cosine to the clip that it is similar to",
 }
 _HISTOGRAMS = ("duration", "fps", "motion", "brightness", "text")
