@@ -248,16 +248,13 @@ class Folder:
     def remove_leftovers(self) -> None:
         """Delete what killed writers left in a local folder. Call it only while nothing writes there.
 
-        Subfolders are included, except those that have a lock of their own.
+        Subfolders and theirs are included, except those that have a lock of their own.
         """
         path = self.local_path
         if path is None or not path.is_dir():
             return
         shutil.rmtree(path / _SCRATCH, ignore_errors=True)
-        remove_partials(path)
-        for subfolder in path.iterdir():
-            if subfolder.is_dir() and not any((subfolder / name).exists() for name in (LOCK, WRITERS)):
-                remove_partials(subfolder)
+        _remove_partials_below(path, levels=2)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -286,3 +283,10 @@ class Folder:
             reason = getattr(error, "strerror", None) or error or type(error).__name__
             kind = StoreError if self._local or is_final(error) else UnavailableError
             raise kind(f"{self.url}/{name}: {reason}") from error
+
+
+def _remove_partials_below(folder: Path, levels: int) -> None:
+    remove_partials(folder)
+    for subfolder in folder.iterdir() if levels else ():
+        if subfolder.is_dir() and not any((subfolder / name).exists() for name in (LOCK, WRITERS)):
+            _remove_partials_below(subfolder, levels - 1)

@@ -174,14 +174,16 @@ def test_a_folder_that_does_not_exist_has_no_leftovers(folder: Folder) -> None:
 
 def test_leftovers_are_removed_but_not_those_of_another_job(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
-    for name in ("a", "units/b", "latents/c", "latents/.lock", "run/.writers/1.0"):
+    for name in ("a", "units/b", "columns/flow/e", "latents/c", "latents/.lock", "run/.writers/1.0"):
         folder.write(name, b"")
     others = ("latents/.c.part-0123abcd", "run/.d.part-0123abcd")
-    for name in (".a.part-0123abcd", "units/.b.part-0123abcd.json", *others):
+    leftover = ("units/.b.part-0123abcd.json", "columns/flow/.e.part-0123abcd.json")
+    for name in (".a.part-0123abcd", *leftover, *others):
         (tmp_path / name).touch()
     (tmp_path / ".scratch" / "animatic-x").mkdir(parents=True)
     folder.remove_leftovers()
-    assert folder.names() == ["a", "latents", "run", "units"]
+    assert folder.names() == ["a", "columns", "latents", "run", "units"]
+    assert folder.names("columns/flow") == ["e"]
     assert folder.names("units") == ["b"]
     assert folder.names("latents") == [".c.part-0123abcd", ".lock", "c"]
     assert folder.names("run") == [".d.part-0123abcd", ".writers"]
