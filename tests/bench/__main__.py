@@ -21,6 +21,7 @@ from tests.bench.networks import SIDE
 from tests.bench.planning import planning
 from tests.bench.recomputation import recomputation
 from tests.bench.sampling import sampling
+from tests.bench.scale import scale
 from tests.bench.serving import serving
 from tests.bench.timing import Result
 from tests.bench.training_loop import training_loop
@@ -37,6 +38,7 @@ BENCHES: dict[str, Callable[[argparse.Namespace], list[Result]]] = {
     "ingest": lambda o: ingest(o.clips),
     "loader": lambda o: loader(o.clips, o.rounds),
     "planning": lambda o: planning(o.rows),
+    "scale": lambda o: scale(o.rows),
     "evaluation": lambda o: evaluation(),
     "serving": lambda o: serving(o.rounds, o.clips),
     "full-size": lambda o: full_size(o.rounds, o.steps),
@@ -79,7 +81,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=_positive, default=5, help="measurements of each variant")
     parser.add_argument("--steps", type=_positive, default=50, help="of the sampling comparisons")
     parser.add_argument("--clips", type=_positive, default=8, help="videos, of ingest, loader and serving")
-    parser.add_argument("--rows", type=_positive, default=1_000_000, help="of the table that is planned")
+    parser.add_argument(
+        "--rows", type=_positive, default=1_000_000, help="of the table that is planned, or samples"
+    )
     parser.add_argument("--threads", type=_positive, default=1, help="of the processor")
     parser.add_argument("--side", type=_positive, default=SIDE, help="of the tiny network's latents")
     return parser.parse_args(arguments)
