@@ -9,7 +9,7 @@ from pipelines.fetch.known import check_location
 from pipelines.fetch.policy import FetchPolicy
 from pipelines.fetch.prefetch import fetched_ahead
 from pipelines.fetch.sites import is_page_of_site, missing_reader
-from pipelines.fetch.stores import what_is_missing
+from pipelines.fetch.stores import is_local_file, what_is_missing
 
 __all__ = [
     "FetchPolicy",
@@ -21,6 +21,7 @@ __all__ = [
     "WebAccess",
     "check_location",
     "fetched_ahead",
+    "is_local_file",
     "is_page_of_site",
     "missing_reader",
     "probe",

@@ -4,6 +4,7 @@ A configuration names secrets (``env:NAME``, a file of cookies); they are read w
 go to its workers apart from the configuration, which is recorded.
 """
 
+import functools
 import urllib.request
 import warnings
 from collections.abc import Mapping
@@ -38,14 +39,10 @@ class WebAccess:
     user_agent: str | None = None
     gate: HostGate | None = None
 
-    @property
-    def agent(self) -> str:
-        """What the program calls itself."""
-        return self.user_agent or f"animatic/{version('animatic').partition('+')[0]}"
-
-    def headers_for(self, url: str, first: str) -> dict[str, str]:
+    def headers_for(self, url: str, first: str, jar: CookieJar) -> dict[str, str]:
         """The headers of a request to ``url``, to which the address ``first`` of a row may have redirected.
 
+        ``jar``: the cookies, as ``cookie_jar`` returns them.
         Another host than the row's, or plain http after https, gets none that may hold a secret.
         """
         address, origin = urlsplit(url), urlsplit(first)
@@ -57,23 +54,31 @@ class WebAccess:
         }
         if not is_weaker:
             headers |= self.host_headers.get(host, {})
-        headers["User-Agent"] = self.agent
-        cookie = self._cookie_header(url)
+        headers["User-Agent"] = self.user_agent or _own_name()
+        cookie = _cookie_header(jar, url) if self.cookies else None
         return {**headers, "Cookie": cookie} if cookie else headers
 
     def harmless_headers(self) -> dict[str, str]:
         """The headers that any host may get."""
         return {name: value for name, value in self.headers.items() if name.lower() in _FOR_ANY_HOST}
 
-    def _cookie_header(self, url: str) -> str | None:
-        if not self.cookies:
-            return None
+    def cookie_jar(self) -> CookieJar:
+        """The cookies, for one thread after another."""
         jar = CookieJar()
         for cookie in self.cookies:
             jar.set_cookie(cookie)
-        request = urllib.request.Request(url)
-        jar.add_cookie_header(request)
-        return request.get_header("Cookie")
+        return jar
+
+
+@functools.cache
+def _own_name() -> str:
+    return f"animatic/{version('animatic').partition('+')[0]}"
+
+
+def _cookie_header(jar: CookieJar, url: str) -> str | None:
+    request = urllib.request.Request(url)
+    jar.add_cookie_header(request)
+    return request.get_header("Cookie")
 
 
 def write_cookies(cookies: tuple[Cookie, ...], path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import aiohttp
@@ -13,7 +12,7 @@ from pipelines.fetch.access import WebAccess
 from pipelines.fetch.failures import FailedAttempt, classify
 from pipelines.fetch.host_limits import OwnGate
 from pipelines.fetch.policy import FetchPolicy
-from pipelines.fetch.stores import check_address, local_path, open_object
+from pipelines.fetch.stores import check_address, local_path, open_local, open_object
 from pipelines.fetch.web import Web
 from pipelines.sources import MemberAddress
 
@@ -106,11 +105,7 @@ def _look_at_file(location: str, url: str, member: MemberAddress | None) -> Prob
 
 def _open(url: str) -> BinaryIO:
     path = local_path(url)
-    if path is None:
-        return open_object(url)
-    if not Path(path).is_file():
-        raise FileNotFoundError(path)
-    return Path(path).open("rb")
+    return open_object(url) if path is None else open_local(path)
 
 
 def _is_page(response: aiohttp.ClientResponse, head: bytes) -> bool:

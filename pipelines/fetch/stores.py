@@ -4,6 +4,7 @@ import importlib
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import unquote_to_bytes
 
@@ -19,6 +20,7 @@ from pipelines.fetch.failures import detail_of
 
 _LOCAL = ("", "file", "local")
 _S3 = ("s3", "s3a")
+_MESSAGE_CHARS = 200
 _IPV6_HOST = re.compile(r"://([^/]*@)?\[[0-9A-Fa-f:.]*\]")
 
 
@@ -45,6 +47,21 @@ def local_path(url: str) -> str | None:
     if host.lower() not in ("", "localhost"):
         raise RejectedError("fetch_refused", f"file:// with the host {host}: a local file is file:///PATH")
     return os.fsdecode(unquote_to_bytes(slash + path))
+
+
+def open_local(path: str) -> BinaryIO:
+    """A local file to be read. Raises FileNotFoundError if there is none, whatever the reason."""
+    if not is_local_file(path):
+        raise FileNotFoundError(path[:_MESSAGE_CHARS])
+    return Path(path).open("rb")
+
+
+def is_local_file(path: str) -> bool:
+    """Whether a path is one of a regular file; not if it is too long, or contains a zero byte."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def check_address(url: str) -> None:

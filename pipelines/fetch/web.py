@@ -34,6 +34,7 @@ class Web:
     def __init__(self, policy: FetchPolicy, access: WebAccess, gate: HostGate) -> None:
         """``access``: what requests carry; ``gate``: limits of hosts, asked before each request."""
         self._policy, self._access, self._gate = policy, access, gate
+        self._cookies = access.cookie_jar()
         self._timeout = aiohttp.ClientTimeout(total=policy.timeout_s)
         self._allow_private = policy.allow_private
         self._sessions: dict[bool, aiohttp.ClientSession] = {}  # by whether it connects without a proxy
@@ -69,7 +70,7 @@ class Web:
         url = first
         for _ in range(_MAX_REDIRECTS + 1):
             proxy = self._checked_proxy(url)
-            sent = {**self._access.headers_for(url, first), **headers}
+            sent = {**self._access.headers_for(url, first, self._cookies), **headers}
             session, host = self._session(proxy is None), URL(url).host or ""
             async with (
                 turn(self._gate, host),

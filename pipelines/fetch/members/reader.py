@@ -6,7 +6,6 @@ import io
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO, cast
 
 from core.errors import RejectedError
@@ -18,7 +17,7 @@ from pipelines.fetch.members.cells import ParquetCells
 from pipelines.fetch.members.guarded_file import GuardedFile
 from pipelines.fetch.members.tars import TarMembers
 from pipelines.fetch.members.zips import ZipMembers
-from pipelines.fetch.stores import local_path, open_object, read_part
+from pipelines.fetch.stores import local_path, open_local, open_object, read_part
 from pipelines.fetch.web import Web
 from pipelines.fetch.web_file import WebFile
 from pipelines.sources import MemberAddress
@@ -160,11 +159,7 @@ def _opener(address: MemberAddress, file: GuardedFile) -> Opener:
 
 def _open_local_or_stored(url: str) -> BinaryIO:
     path = local_path(url)
-    if path is None:
-        return open_object(url)
-    if not Path(path).is_file():
-        raise FileNotFoundError(path)
-    return Path(path).open("rb")
+    return open_object(url) if path is None else open_local(path)
 
 
 def _store_range(url: str, offset: int, size: int, download: Download, attempt: int) -> None:

@@ -5,10 +5,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from core.urls import has_credentials, is_url, is_web
-from pipelines.fetch import is_page_of_site
+from pipelines.fetch import is_local_file, is_page_of_site
 from pipelines.ingest.dry_run.records import Counts, Doubt
 from pipelines.ingest.dry_run.tally import Treatment, host_of
 from pipelines.ingest.unit import IngestConfig
@@ -138,7 +137,7 @@ class RowDoubts:
                 f"as of {self.examples['signed']}",
                 "they may expire, and retry cannot fetch them: signatures are not recorded",
             )
-        missing = [files for files in self.first_files if not Path(_file_of(files[0])).is_file()]
+        missing = [files for files in self.first_files if not is_local_file(_file_of(files[0]))]
         if missing:
             downloads = "these are downloaded; " if all(is_web(files[-1]) for files in missing) else ""
             yield Doubt(

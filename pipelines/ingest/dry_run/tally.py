@@ -126,7 +126,10 @@ def host_of(location: str) -> str:
 
 @functools.lru_cache(maxsize=1000)
 def _host(origin: str) -> str:
-    return (urlsplit(origin).hostname or "").lower()
+    try:
+        return (urlsplit(origin).hostname or "").lower()
+    except ValueError:  # as of letters that no host has; the fetcher rejects it
+        return ""
 
 
 def captions_of(row: SourceRow) -> list[list[str]]:

@@ -172,6 +172,12 @@ def test_an_archive_that_does_not_exist_is_a_missing_file(folder: Path, tmp_path
         assert rejection(tmp_path, f"{root}/{place}") == "missing_file"
 
 
+def test_an_archive_whose_name_no_system_can_have_is_a_missing_file(tmp_path: Path) -> None:
+    for name in ("x" * 5000, "a\0b"):
+        for part in ("member=x", "offset=0&size=9"):
+            assert rejection(tmp_path, f"/{name}.zip#{part}") == "missing_file"
+
+
 def test_members_are_limited_in_size(root: str, tmp_path: Path) -> None:
     name = next(iter(VIDEOS))
     places = [

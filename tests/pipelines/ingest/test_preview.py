@@ -156,6 +156,23 @@ def test_an_output_of_other_inputs_is_doubted(tmp_path: Path) -> None:
     assert "was ingested with other inputs: " in findings(found)
 
 
+def test_addresses_that_no_system_has_are_counted_as_any_other(tmp_path: Path) -> None:
+    hostile = [
+        "x" * 5000,
+        "https://℀.example/x",
+        "http://[v1.x]/",
+        "http://..",
+        "a\x00b",
+        "file://h/x",
+        "\u202e",
+    ]
+    rows = [good(n, contentUrl=text) for n, text in enumerate(hostile)]
+    for settings in ({}, {"videos": str(tmp_path)}):
+        found = preview_of(tmp_path, rows, **settings)
+        assert found.counts.rows == len(hostile)
+        assert found.counts.tried + sum(each.rows for each in found.counts.rejected.values()) == len(hostile)
+
+
 def test_an_empty_table_and_a_folder_that_is_missing_are_errors(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("videoid,name,contentUrl\n")
     config = IngestConfig(source=str(tmp_path / "t.csv"), output=str(tmp_path / "out"))
