@@ -145,25 +145,29 @@ class Planner:
         source = self._sources[number]
         digests = manifest["shard"]["sha256"], source.dataset.info["files"][unit_name(manifest["unit"])]
         builder.begin(number, manifest["unit"], *digests)
+        keep, position = source.keep[start : start + len(manifest["samples"])], 0
+        as_list: list[bool] = keep.tolist()
         for outcome, samples in rows_with_samples(manifest):
-            kept = source.keep[start : start + len(samples)]
+            end = position + len(samples)
+            kept = as_list[position:end]
             if self._rules.forbids(outcome):
-                self._left_out["taken_down"] += int(kept.sum())
-                kept[:] = False
-            elif not kept.all():
-                self._left_out[source.reason] += int((~kept).sum())
-            result = self._rules.result(outcome, int(kept.sum()), self.rows)
+                self._left_out["taken_down"] += sum(kept)
+                keep[position:end] = False
+                kept = [False] * len(samples)
+            elif not all(kept):
+                self._left_out[source.reason] += kept.count(False)
+            result = self._rules.result(outcome, sum(kept), self.rows)
             self._left_out_rows += result is None
-            chosen = [row for row, keep in zip(samples, kept, strict=True) if keep]
+            chosen = [row for row, keeps in zip(samples, kept, strict=True) if keeps]
             if builder.is_full_before(chosen):
                 yield from self._finished(builder)
             renamed = {
-                row["key"]: source.renamed[start + index]
-                for index, row in enumerate(samples)
-                if start + index in source.renamed and kept[index]
+                row["key"]: source.renamed[index]
+                for index, row in enumerate(samples, start + position)
+                if index in source.renamed and keep[index - start]
             }
-            builder.add(kept.tolist(), chosen, renamed, is_copied=result is not None)
-            start += len(samples)
+            builder.add(kept, chosen, renamed, is_copied=result is not None)
+            position = end
         if self._size.follows_sources:
             yield from self._finished(builder)
 
@@ -216,7 +220,8 @@ class _Builder:
         self._rows += is_copied
         self._with_samples += bool(chosen)
         self._samples += len(chosen)
-        self._bytes += sum(map(_stored_bytes, chosen))
+        if self._size.megabytes is not None:
+            self._bytes += sum(map(_stored_bytes, chosen))
 
     def finish(self) -> tuple[int, int, tuple[Piece, ...]]:
         """Number of rows and samples and the pieces since the last call."""

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -22,6 +23,7 @@ from pipelines.dataset.takedowns import hash_of_id
 from pipelines.dataset.verify import verify
 from pipelines.reshape import Conditions, Execution, ShardSize, merge, parse_part, reshard, split, subset
 from pipelines.takedown import take_down
+from tests.support.coded_clips import HEIGHT, WIDTH
 from tests.support.dataset_files import contents
 from tests.support.stored_samples import sample
 
@@ -138,6 +140,18 @@ def test_stopped_at_any_unit_it_continues_with_the_same_bytes(
     report = reshard(source.url, f"{tmp_path}/out", Execution(size))
     assert report.skipped_units == after
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_a_unit_that_another_job_left_is_made_again(build: Build, tmp_path: Path) -> None:
+    source = build("a", [["a", "b"], ["c", "d"]])
+    for name, rows in (("two", 2), ("three", 3)):
+        reshard(source.url, f"{tmp_path}/{name}", Execution(ShardSize(rows=rows)))
+    expected = contents(tmp_path / "two")
+    (tmp_path / "two" / "dataset.json").unlink()
+    for name in ("shard-000000.tar", "units/unit-000000.json"):
+        shutil.copy(tmp_path / "three" / name, tmp_path / "two" / name)
+    assert reshard(source.url, f"{tmp_path}/two", Execution(ShardSize(rows=2))).made_units == 1
+    assert contents(tmp_path / "two") == expected
 
 
 def test_different_samples_with_one_key_are_an_error_or_renamed(build: Build, tmp_path: Path) -> None:
@@ -348,6 +362,24 @@ def test_columns_that_not_all_sources_have_are_left_out_and_named(build: Build, 
     (tmp_path / "out" / "columns" / "flow.parquet").unlink()  # as if stopped before it was written
     merge(f"{tmp_path}/out", [a.url, b.url])
     assert read_column(out, "flow").values.to_pylist() == [0.5] * 3
+
+
+def test_further_members_and_captions_of_a_sample_go_with_it(build: Build, tmp_path: Path) -> None:
+    plain = build("plain", [["x"]])
+    first = sample("a")
+    rung = {"rung": "32", "width": WIDTH, "height": HEIGHT, "fps": 8.0, "frames": 9}
+    rich = replace(first, more_jpgs=[first.jpg], more_captions=["another"], rungs=[first.mp4])
+    rich.info.update({"rungs": [rung], "captions": [first.caption, "another"]})
+    outcomes: list[RowOutcome] = [{"row": 0, "source_id": "a", "samples": 1}]
+    commit_clips(Folder(tmp_path / "rich"), 0, [rich], outcomes)
+    commit_dataset(Folder(tmp_path / "rich"), {}, 1, 1)
+    out = intact(merge(f"{tmp_path}/out", [plain.url, f"{tmp_path}/rich"]).dataset)
+    (tar,) = (out.folder.local_path / shard["name"] for shard in out.info["shards"][1:])
+    assert tar.read_bytes() == (tmp_path / "rich" / "shard-000000.tar").read_bytes()
+    row = out.samples.slice(1, 1).to_pylist()[0]
+    assert row["more_captions"] == ["another"] and row["rungs"][0]["rung"] == "32"
+    assert len(row["more_jpg_size"]) == 1
+    assert intact(split(out.url, [parse_part("a=1"), parse_part("b=1")])[0].dataset)
 
 
 def test_near_duplicates_are_carried_only_where_all_samples_are(build: Build, tmp_path: Path) -> None:
