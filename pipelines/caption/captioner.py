@@ -111,8 +111,8 @@ class Captioner:
 
     @torch.inference_mode()
     def _write(self, clips: Sequence[Clip]) -> list[str]:
-        inputs = self.reading.inputs(clips).to(self._device, dtype=self._dtype)
         with quiet_loading():
+            inputs = self.reading.inputs(clips).to(self._device, dtype=self._dtype)
             tokens = self._model.generate(
                 **inputs,
                 max_new_tokens=self._config.max_new_tokens,
