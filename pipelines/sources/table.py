@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import JsonValue
 
 from core.canonical_json import canonical_json, digest_of
@@ -17,6 +16,7 @@ from pipelines.sources.csv_settings import CsvSettings
 from pipelines.sources.files import SourceFile
 from pipelines.sources.find import find_source
 from pipelines.sources.formats import FileFormat, format_of
+from pipelines.sources.id_hashes import Hashes, are_among, hashes_of, repeated_in
 from pipelines.sources.layouts import fitting_layout
 from pipelines.sources.listings import FolderSettings, Listing, ListingReader
 from pipelines.sources.lists import captions_by_span, is_caption
@@ -25,8 +25,6 @@ from pipelines.sources.readers.lines import escaped, is_storable
 from pipelines.sources.repeated_ids import RepeatedIds
 from pipelines.sources.row import WEBVID, ColumnNames, SourceRow, is_template, names_in
 from pipelines.sources.row_filter import parse_row_filter
-
-Hashes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -154,7 +152,7 @@ class SourceTable:
                 names = (self.names.videoid, self.names.contentUrl)
                 for ids, urls in read_cells(file, reader, names, digest):
                     rows += len(ids)
-                    hashes.append(_hashes(ids))
+                    hashes.append(hashes_of(ids))
                     schemes |= _schemes({url.partition("://")[0] for url in urls if "://" in url})
                 digests.append([file.name, self._digest_of(file, reader, digest)])
             if is_template(self.names.contentUrl):
@@ -165,7 +163,7 @@ class SourceTable:
                     "or as another kind of video"
                 )
             whole = digests[0][1] if len(digests) == 1 else digest_of(digests)
-            self._scan = TableScan(rows, whole, _repeated(hashes), frozenset(schemes))
+            self._scan = TableScan(rows, whole, repeated_in(hashes), frozenset(schemes))
         return self._scan
 
     def _digest_of(self, file: SourceFile, reader: Reader, read: "hashlib._Hash") -> str:
@@ -204,7 +202,7 @@ class SourceTable:
         for file in self.files:
             for batch in read_lines(file, self._reader(file)):
                 ids = [line.record.get(self.names.videoid, "") for line in batch]
-                for line, suspect in zip(batch, _among(_hashes(ids), hashes), strict=True):
+                for line, suspect in zip(batch, are_among(hashes_of(ids), hashes), strict=True):
                     yield number, line, suspect
                     number += 1
 
@@ -282,24 +280,3 @@ class SourceTable:
 def _schemes(beginnings: set[str]) -> frozenset[str]:
     """Schemes of URLs from what precedes their ``://``; other text is none."""
     return frozenset(scheme_of(f"{text.lstrip()}://") for text in beginnings) - {""}
-
-
-def _hashes(ids: list[str]) -> Hashes:
-    return np.fromiter(map(hash, ids), np.int64, len(ids))
-
-
-def _repeated(hashes: list[Hashes]) -> Hashes:
-    """Values that occur more than once, ascending; empties the list to free its memory."""
-    values = np.concatenate(hashes)
-    hashes.clear()
-    values.sort()
-    return np.unique(values[1:][values[1:] == values[:-1]])
-
-
-def _among(hashes: Hashes, values: Hashes) -> list[bool]:
-    """For each hash whether it is among the ascending ``values``."""
-    if not len(values):
-        return [False] * len(hashes)
-    indices = np.minimum(np.searchsorted(values, hashes), len(values) - 1)
-    found: list[bool] = (values[indices] == hashes).tolist()
-    return found
