@@ -84,6 +84,7 @@ def rejection(url: str, into: Path, **settings: object) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_video_of_a_page_is_fetched_with_cookies_and_harmless_headers(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
