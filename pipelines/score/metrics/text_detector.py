@@ -39,7 +39,7 @@ class WholeFrames:
         """Take the next frame."""
         image = Image.fromarray(frame.whole)
         image.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.BILINEAR)
-        self.frames.append(np.asarray(image))
+        self.frames.append(np.array(image))
 
 
 class DetectedText(Metric[WholeFrames]):
