@@ -39,7 +39,8 @@ def write_dataset_record(
     }
     if history:
         record["history"] = history
-    folder.write(DATASET, json.dumps(record, indent=1, ensure_ascii=False).encode())
+    with folder.creating(DATASET) as part, part.open("w", encoding="utf-8", newline="") as file:
+        json.dump(record, file, indent=1, ensure_ascii=False)  # piece by piece: there may be many shards
     return record
 
 
