@@ -14,9 +14,10 @@ from PIL import Image, features
 
 from pipelines.video.mp4_writer import LadderWriter, Mp4Writer
 from pipelines.video.records import ClipRecord, Conversions, EncoderRecord, image_name
-from pipelines.video.scale import Picture, rgb_pixels
+from pipelines.video.scale import Picture
 from pipelines.video.scores import Scores
 from pipelines.video.settings import RECORDED_WATERMARK, ClipSettings
+from pipelines.video.stored_colours import rgb_pixels
 
 
 class ClipWriter:

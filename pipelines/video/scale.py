@@ -12,24 +12,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
-import av.filter
-import numpy as np
-import numpy.typing as npt
 
 from core.errors import RejectedError
 from pipelines.video.bars import NO_BARS, Bars, BarsBySize
 from pipelines.video.colour import Colour, colour_of
 from pipelines.video.containers import rejecting
-from pipelines.video.graph import EXACT, filter_graph
 from pipelines.video.orientation import display_matrix, orientation
 from pipelines.video.probe import MAX_PIXELS
 from pipelines.video.records import Conversions
 from pipelines.video.settings import ClipSettings, Rung
 from pipelines.video.source_frames import SourceFrame
-from pipelines.video.stored_colours import rgb_to_stored, to_stored
-from pipelines.video.tone_map import FFMPEG_TONE, ToneMap
+from pipelines.video.stored_colours import Conversion
+from pipelines.video.tone_map import FFMPEG_TONE
 
-_SWSCALE_WHITE = 255 << 8  # of 16-bit RGB that swscale makes from YUV
 _MAX_SIDE = 16384  # pixels, of what x264 encodes
 _MAX_SAMPLE_ASPECT = 100  # wider or taller pixels are a damaged header
 
@@ -147,8 +142,8 @@ class _Steps:
         self.conversions = _conversions(kind, self._colour, cropped, settings)
         self.rung_sizes = tuple(_rung_size(width, height, rung, settings) for rung in settings.ladder)
         scenes = [] if settings.scene_threshold is None else ["scdet=threshold=100"]
-        self._clip = _Conversion(frame, self._filters, size, self._colour, scenes)
-        self._rungs: dict[int, _Conversion] = {}
+        self._clip = Conversion(frame, self._filters, size, self._colour, scenes)
+        self._rungs: dict[int, Conversion] = {}
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The scaled frame."""
@@ -159,66 +154,13 @@ class _Steps:
         size = self.rung_sizes[number]
         assert size is not None
         if number not in self._rungs:
-            self._rungs[number] = _Conversion(frame, self._filters, size, self._colour, [])
+            self._rungs[number] = Conversion(frame, self._filters, size, self._colour, [])
         return self._rungs[number](frame)
-
-
-class _Conversion:
-    """From frames of one kind to pixels of one size."""
-
-    def __init__(
-        self, frame: av.VideoFrame, upright: list[str], size: Size, colour: Colour, further: list[str]
-    ) -> None:
-        """``upright`` are the filters that turn and crop, ``further`` those of the scaled frames."""
-        self._further = further
-        self._tone_map: ToneMap | None = None
-        if colour.is_converted:
-            white = 65535 if frame.format.is_rgb else _SWSCALE_WHITE
-            self._tone_map = ToneMap(colour.transfer, colour.primaries, colour.tone, white)
-            matrix = "" if colour.matrix is None else f":in_color_matrix={colour.matrix}"
-            levels = "" if colour.range is None else f":in_range={colour.range}"
-            scale = f"scale={size[0]}:{size[1]}:{EXACT}{matrix}{levels}:out_range=pc"
-            chain = [*upright, scale, "format=rgb48le"]
-        else:
-            chain = [*upright, *to_stored(frame, size, colour), *further]
-        self._scale = _graph_of_source(frame, chain)
-        self._store: av.filter.Graph | None = None
-
-    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The scaled frame."""
-        self._scale.vpush(frame)
-        scaled = self._scale.vpull()
-        if self._tone_map is None:
-            return scaled
-        pixels = self._tone_map(scaled.to_ndarray(format="rgb48le"))
-        mapped = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        if self._store is None:
-            self._store = rgb_to_stored(mapped, self._further)
-        self._store.vpush(mapped)
-        return self._store.vpull()
 
 
 def scene_score(picture: Picture) -> float:
     """How much a scaled frame differs from the one before, 0–100, as FFmpeg's scdet filter measures it."""
     return float(picture.frame.metadata.get("lavfi.scd.score", 0))
-
-
-def rgb_pixels(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
-    """Pixels of a scaled frame, uint8 [height, width, 3]."""
-    graph = filter_graph(
-        frame, [f"scale={EXACT}:in_color_matrix=bt601:in_range=tv:out_range=pc", "format=rgb24"]
-    )
-    graph.vpush(frame)
-    pixels: npt.NDArray[np.uint8] = graph.vpull().to_ndarray()
-    return pixels
-
-
-def _graph_of_source(frame: av.VideoFrame, filters: list[str]) -> av.filter.Graph:
-    try:
-        return filter_graph(frame, filters)
-    except (NotImplementedError, av.error.ArgumentError) as error:
-        detail = f"pixel format {frame.format.name} with colour matrix {int(frame.colorspace)}"
-        raise RejectedError("unsupported_colour", detail) from error
 
 
 def _upright_size(kind: _Kind) -> Size:
