@@ -38,19 +38,7 @@ def retry(
     """
     started = time.monotonic()
     folder = Folder(dataset)
-    inputs = IngestInputs.recorded(folder) if folder.exists(INGEST) else None
-    if inputs is None and source_locations(folder):
-        first = source_locations(folder)[0]["url"]
-        raise AnimaticError(
-            f"{folder} was made from other datasets: retry the rows in these ({first}, …), then run the same "
-            "animatic dataset command into a new folder"
-        )
-    if inputs is None:
-        raise AnimaticError(f"no dataset at {folder} that was ingested; create one with animatic ingest")
-    if inputs.rows is None:
-        raise AnimaticError(
-            f"{folder} was ingested by an earlier version; run animatic ingest on it once more first"
-        )
+    inputs, rows = _recorded(folder)
     config = _config(folder, inputs, overrides)
     access = config.fetch.access()
     # Ray takes seconds to import: errors come first.
@@ -63,7 +51,7 @@ def retry(
             raise AnimaticError(f"the ingest of {folder} did not finish; run animatic ingest again first")
         with timings_of(folder) as timings:
             units, sources, present = _units(folder, inputs, set(reasons))
-            tally = Tally(inputs.rows, progress, timings)
+            tally = Tally(rows, progress, timings)
             for counts in present:
                 tally.add_present(counts)
             folder.remove(DATASET)
@@ -77,9 +65,27 @@ def retry(
             tasks = ((unit, task_of(unit)) for unit in units)
             for done in run_tasks(tasks, workers=config.workers, address=config.address):
                 tally.add_finished(done.unit, done.seconds, done.result)
-        commit_dataset(folder, inputs.config, inputs.units, inputs.rows, sources)
+        commit_dataset(folder, inputs.config, inputs.units, rows, sources)
         write_card(folder, config.card)
     return report_of(folder, started, inputs.units - len(units))
+
+
+def _recorded(folder: Folder) -> tuple[IngestInputs, int]:
+    """What a dataset was ingested from, and its number of rows. Raises AnimaticError."""
+    inputs = IngestInputs.recorded(folder) if folder.exists(INGEST) else None
+    if inputs is None and source_locations(folder):
+        first = source_locations(folder)[0]["url"]
+        raise AnimaticError(
+            f"{folder} was made from other datasets: retry the rows in these ({first}, …), then run the same "
+            "animatic dataset command into a new folder"
+        )
+    if inputs is None:
+        raise AnimaticError(f"no dataset at {folder} that was ingested; create one with animatic ingest")
+    if inputs.rows is None:
+        raise AnimaticError(
+            f"{folder} was ingested by an earlier version; run animatic ingest on it once more first"
+        )
+    return inputs, inputs.rows
 
 
 def _config(folder: Folder, inputs: IngestInputs, overrides: Mapping[str, object]) -> IngestConfig:
