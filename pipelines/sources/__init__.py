@@ -6,7 +6,7 @@ from pipelines.sources.formats import FileFormat
 from pipelines.sources.layouts import LAYOUTS, named_layout
 from pipelines.sources.listings import FolderSettings
 from pipelines.sources.member_address import MemberAddress
-from pipelines.sources.row import TABLE_REASONS, ColumnNames, SourceRow
+from pipelines.sources.row import TABLE_REASONS, ColumnNames, SourceRow, is_template
 from pipelines.sources.row_filter import parse_row_filter
 from pipelines.sources.table import SourceTable
 from pipelines.sources.video_archives import VideoArchives, are_archives
@@ -25,6 +25,7 @@ __all__ = [
     "are_archives",
     "find_archives",
     "find_source",
+    "is_template",
     "named_layout",
     "parse_row_filter",
 ]

@@ -17,7 +17,7 @@ from pipelines.sources.files import SourceFile
 from pipelines.sources.find import find_source
 from pipelines.sources.formats import FileFormat, format_of
 from pipelines.sources.id_hashes import Hashes, are_among, hashes_of, repeated_in
-from pipelines.sources.layouts import fitting_layout
+from pipelines.sources.layouts import LAYOUTS, fitting_layout
 from pipelines.sources.listings import FolderSettings, Listing, ListingReader
 from pipelines.sources.lists import captions_by_span, is_caption
 from pipelines.sources.readers import Line, Reader, open_reader, read_cells, read_columns, read_lines
@@ -258,14 +258,22 @@ class SourceTable:
         found = ", ".join(escaped(dict.fromkeys(columns, "")))[:200]
         if missing:
             lack = f"{path} has no column {', '.join(missing)}"
-            raise AnimaticError(f"{lack}; {self._remedy(missing, columns)} (found: {found or 'nothing'})")
+            raise AnimaticError(
+                f"{lack}; {self._remedy(missing, columns, path)} (found: {found or 'nothing'})"
+            )
         if len(set(columns)) != len(columns):
             raise AnimaticError(f"{path} names a column twice: {found}")
 
-    def _remedy(self, missing: list[str], columns: list[str]) -> str:
+    def _remedy(self, missing: list[str], columns: list[str], path: str) -> str:
+        if path.endswith(".parquet") and "video" in columns and self.names == WEBVID:
+            return (
+                "if its column video contains the videos, pass --layout huggingface, if names of files "
+                "--layout openvid, and name the column of captions by --set columns.name=NAME"
+            )
         layout = fitting_layout(set(columns))
         if layout is not None and layout.columns != self.names:
-            return f"it looks like {layout.name} ({layout.title}): pass --layout {layout.name}"
+            name = "msrvtt-files" if layout.name == "msrvtt" and self._has_videos else layout.name
+            return f"it looks like {name} ({LAYOUTS[name].title}): pass --layout {name}"
         if missing == [self.names.name]:
             return (
                 "name the one of captions by --set columns.name=NAME, or take rows without captions by "

@@ -105,10 +105,12 @@ def test_files_of_published_tables_are_found_in_the_folder_of_videos(
 
 
 def test_a_table_of_another_layout_names_it(tmp_path: Path) -> None:
-    named = [("panda70m", "t.csv", PANDA), ("hdvila", "t.jsonl", HDVILA), ("msrvtt", "t.json", MSRVTT)]
+    named = [("panda70m", "t.csv", PANDA), ("hdvila", "t.jsonl", HDVILA), ("msrvtt-files", "t.json", MSRVTT)]
     for layout, name, content in named:
         with pytest.raises(AnimaticError, match=rf"looks like {layout} .*pass --layout {layout}"):
             table(tmp_path / name, content, "webvid")
+    with pytest.raises(AnimaticError, match=r"pass --layout msrvtt \("):
+        SourceTable(str(tmp_path / "t.json"))
 
 
 def test_a_name_overrides_the_layouts_and_the_record_is_that_of_the_same_names() -> None:

@@ -44,6 +44,15 @@ def test_rows_have_addresses_of_their_bytes_and_no_bytes(tmp_path: Path) -> None
     assert rows[6].candidates(table.videos) == [f"{tmp_path}/p-1.parquet#column=video.bytes&row=1"]
 
 
+def test_a_table_with_videos_in_it_is_met_with_its_layout(tmp_path: Path) -> None:
+    with pytest.raises(AnimaticError, match="pass --layout huggingface"):
+        SourceTable(str(write(tmp_path / "p.parquet", 1)))
+    named = pq.read_table(tmp_path / "p.parquet").rename_columns({"caption": "text"})
+    pq.write_table(named, tmp_path / "p.parquet")
+    with pytest.raises(AnimaticError, match=r"--layout huggingface.*--set columns.name=NAME"):
+        SourceTable(str(tmp_path / "p.parquet"))
+
+
 def test_the_digest_follows_all_but_the_videos_which_are_not_read(tmp_path: Path) -> None:
     columns = LAYOUTS["huggingface"].columns
     first = SourceTable(str(write(tmp_path / "p.parquet", 3)), columns).digest
