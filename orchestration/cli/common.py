@@ -195,7 +195,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 def print_reasons(reasons: Mapping[str, int]) -> None:
     """Counts of rejections by reason, the most frequent first."""
     for reason, count in sorted(reasons.items(), key=lambda item: -item[1]):
-        out().print(f"  {count:6d}  {reason}")
+        note = ": stored with the first row of their video" if reason == "further_caption" else ""
+        out().print(f"  {count:6d}  {reason}{note}")
 
 
 def print_work(made: int, skipped: int, seconds: float) -> None:

@@ -53,12 +53,16 @@ Assignments = Annotated[
 _Source = Annotated[
     str,
     typer.Argument(
-        help="CSV, JSON, JSONL or Parquet with WebVid's columns (videoid, contentUrl, page_dir, name …): "
-        "a file, a quoted glob, a folder or a URL."
+        help="A table (CSV, JSON, JSONL, Parquet), a folder of videos, or archives of them (zip, tar, "
+        "WebDataset shards): a file, a quoted glob, a folder or a URL."
     ),
 ]
 _Videos = Annotated[
-    str | None, typer.Option(help="Folder of {page_dir}/{videoid}.mp4; contentUrl alone if not given.")
+    str | None,
+    typer.Option(
+        help="Folder or archives where a table's relative paths begin, or {page_dir}/{videoid}.mp4; "
+        "contentUrl alone if not given."
+    ),
 ]
 _Output = Annotated[str | None, typer.Option("--out", help="Dataset folder or URL; runs/data if not given.")]
 _Where = Annotated[
@@ -106,7 +110,7 @@ def ingest(
     probe: _Probe = False,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a table of videos into shards; an interrupted job continues where it stopped."""
+    """Turn videos and captions into shards; an interrupted job continues where it stopped."""
     if dry_run:
         refuse(given(context, "address", "metrics_port", "mlflow_uri", "replace"), "with --dry-run")
     else:

@@ -103,9 +103,13 @@ def _described(file: PreviewFile) -> str:
 def _print_counts(counts: Counts) -> None:
     _heading("Rows", f"{counts.rows:,}")
     _line("to fetch", _share(counts.tried, counts.rows))
-    if counts.rejected:
-        _line("rejected", _share(counts.rows - counts.tried, counts.rows))
-    for reason, found in counts.rejected.items():
+    further = counts.rejected.get("further_caption")
+    if further is not None:
+        _line("joined", f"{_share(further.rows, counts.rows)}: further captions, stored with their video")
+    rejected = {reason: found for reason, found in counts.rejected.items() if found is not further}
+    if rejected:
+        _line("rejected", _share(sum(found.rows for found in rejected.values()), counts.rows))
+    for reason, found in rejected.items():
         example = f"row {found.first_row}{_detail(found.detail)}"
         out().print(_clipped(f"    {reason:<20} {found.rows:>12,}   {example}"))
     if counts.rows_with_spans:
@@ -116,9 +120,9 @@ def _print_counts(counts: Counts) -> None:
         _line("from", ", ".join(f"{_scheme(name)} {rows:,}" for name, rows in counts.schemes.items()))
     if counts.hosts:
         hosts = [f"{host} {rows:,}" for host, rows in counts.hosts.items()]
-        further, rows = counts.further_hosts
+        others, rows = counts.further_hosts
         if rows:
-            hosts.append(f"{further:,} more with {rows:,}")
+            hosts.append(f"{others:,} more with {rows:,}")
         _line("hosts", ", ".join(hosts))
 
 
@@ -139,7 +143,7 @@ def _histogram(captions: dict[int, int]) -> Iterable[str]:
         )
         if rows:
             label = f"{least}" if least == most else f"{least} or more" if most is None else f"{least}–{most}"
-            yield f"{label} in {rows:,} rows"
+            yield f"{label} each in {rows:,} rows"
 
 
 def _print_rows(rows: list[PreviewRow]) -> None:
@@ -150,6 +154,9 @@ def _print_rows(rows: list[PreviewRow]) -> None:
 
 def _print_row(row: PreviewRow) -> None:
     name = row.id or "(no id)"
+    if row.reason == "further_caption":
+        _line(f"row {row.row}", f"{name}  its caption is stored with the first row of the video")
+        return
     if row.reason is not None:
         _line(f"row {row.row}", f"{name}  rejected, {row.reason}{_detail(row.detail)}")
         return

@@ -88,3 +88,5 @@ def _print(report: SimilarReport) -> None:
     out().print(
         f"{report.samples} samples: {report.similar} similar to an earlier one, {report.failed} unreadable"
     )
+    if report.similar:
+        out().print("train without them: --set data.selection.skip_similar=true")

@@ -57,7 +57,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of some source rows: their share of all rows, and examples; ``good``: samples."""
+    """What became of some source rows: their share of all rows, and examples; ``good``: nothing is lost."""
 
     name: str
     rows: int
@@ -115,7 +115,13 @@ def outcomes(found: Survey) -> list[Outcome]:
     accepted = rows - found.counts["rejected_rows"]
     reasons = sorted(found.counts["reasons"].items(), key=lambda item: (-item[1], item[0]))
     rejected = [
-        Outcome(reason, count, count / rows, good=False, examples=found.examples.get(reason, []))
+        Outcome(
+            reason,
+            count,
+            count / rows,
+            good=reason == "further_caption",  # stored with the first row of the video
+            examples=found.examples.get(reason, []),
+        )
         for reason, count in reasons
     ]
     return [Outcome("became clips", accepted, accepted / rows, good=True), *rejected]

@@ -26,7 +26,11 @@ _MARKUP = re.compile(r"&(amp|lt|gt|quot|nbsp|#\d+);|<(br|p|b|i|span|div)\b[^>]*>
 _MISREAD = re.compile("Ã[\u0080-\u00bf]|â€|\ufffd")
 _COMPRESSED_TAR = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 # By reason, and kind of table if it depends on it.
+_NO_CAPTIONS = (
+    "NAME.txt beside NAME.mp4 is its caption; --set require_caption=false takes all, as for animatic caption"
+)
 _REMEDIES: dict[tuple[str, str | None], str] = {
+    **{("no_caption", kind): _NO_CAPTIONS for kind in ("folder", "tar", "zip")},
     (
         "no_caption",
         None,
@@ -130,6 +134,12 @@ class RowDoubts:
                 f"{self.pages.total():,} rows name pages, as {rows:,} of {host}: these are no video files, "
                 "and are rejected",
                 "--set fetch.sites=yt-dlp fetches the videos on them",
+            )
+        if self.pages and config.videos is not None and config.columns.page_dir not in columns:
+            name = config.columns.videoid
+            yield Doubt(
+                f"{config.videos} is not used: every row names its video by a web address",
+                f"--set \"columns.contentUrl='{{{name}}}.mp4'\" reads files with the name of {name} there",
             )
         if self.odd["signed"]:
             yield Doubt(

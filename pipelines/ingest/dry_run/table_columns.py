@@ -3,7 +3,7 @@
 import re
 
 from pipelines.ingest.dry_run.records import PreviewColumn
-from pipelines.sources import ColumnNames
+from pipelines.sources import ColumnNames, is_template
 
 _WORDS = {
     "columns.name": re.compile(r"caption|descri|text|title|prompt|sentence|summary", re.IGNORECASE),
@@ -44,7 +44,8 @@ def overlooked(columns: list[PreviewColumn], names: ColumnNames) -> list[tuple[s
     """Columns that are not used though their names are those of captions, videos or times, with the setting
     that would use each."""
     used = {column.meaning for column in columns}
-    taken = {"columns.contentUrl": "video" in used, "columns.timestamp": bool({"times", "start"} & used)}
+    has_video = "video" in used or is_template(names.contentUrl)
+    taken = {"columns.contentUrl": has_video, "columns.timestamp": bool({"times", "start"} & used)}
     roots = {name.partition(".")[0] for name in names.mapped()}
     return [
         (column.name, setting)

@@ -62,7 +62,8 @@ class RowTally:
             kind: tuple[object, ...] = (treatment.reason,)
         else:
             kind = self._count(row, treatment.locations)
-        if len(self._first) < DISPLAYED:
+        # The caption of a further_caption is displayed with its video; of such rows one is enough.
+        if len(self._first) < DISPLAYED and treatment.reason != "further_caption":
             self._first.append((row, treatment))
         if len(self._of_kind) < DISPLAYED:
             self._of_kind.setdefault(kind, (row, treatment))

@@ -36,6 +36,16 @@ def test_the_page_is_plain_text_of_a_hundred_columns_and_nothing_is_left(table: 
     assert list(table.parent.iterdir()) == [table]
 
 
+def test_further_captions_are_not_called_rejected(table: Path) -> None:
+    address = "https://films.example/1.mp4"
+    table.write_text(f"videoid,name,contentUrl\n1,a cat,{address}\n1,a dog,{address}\n")
+    result = CliRunner().invoke(app, ["ingest", str(table), "--dry-run"])
+    assert result.exit_code == 0, result.output
+    assert "rejected" not in result.stdout
+    assert "1 (50.0%): further captions, stored with their video" in result.stdout
+    assert "2 each in 1 rows" in result.stdout
+
+
 def test_the_json_has_the_same(table: Path) -> None:
     result = CliRunner().invoke(app, ["ingest", str(table), "--dry-run", "--json"])
     found = json.loads(result.stdout)

@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from core.storage import Folder
 from orchestration.cli import app
+from orchestration.reports.dataset_report import outcomes
 from pipelines.dataset import Dataset
 from pipelines.dataset.clip_units import commit_clips
 from pipelines.dataset.commit import commit_dataset
@@ -150,3 +152,13 @@ def test_a_dataset_in_an_object_store_is_read_there(dataset):
     assert printed["digest"] == dataset.digest
     assert Path(printed["page"]).parent == Path("runs/inspect")
     assert len(read(Path(printed["page"])).sources) == 2 * 4
+
+
+def test_further_captions_of_a_video_do_not_look_lost():
+    counts = {"rows": 3, "rejected_rows": 2, "reasons": {"further_caption": 1, "no_caption": 1}}
+    found = outcomes(SimpleNamespace(counts=counts, examples={}))
+    assert [(each.name, each.good) for each in found] == [
+        ("became clips", True),
+        ("further_caption", True),
+        ("no_caption", False),
+    ]

@@ -122,6 +122,35 @@ def test_what_may_not_be_meant_is_doubted(
     assert "s3cr3t" not in repr(found)
 
 
+def test_a_folder_of_videos_beside_addresses_alone_is_doubted_until_its_files_are_named(
+    tmp_path: Path,
+) -> None:
+    rows = [good(n, contentUrl=f"https://www.youtube.com/watch?v={n}") for n in range(3)]
+    (tmp_path / "0000.mp4").write_bytes(b"x")
+    unused = findings(preview_of(tmp_path, rows, videos=str(tmp_path)))
+    assert f"{tmp_path} is not used" in unused
+    assert "--set \"columns.contentUrl='{videoid}.mp4'\"" in unused
+    assert "is not used" not in findings(preview_of(tmp_path, rows))
+    columns = {"contentUrl": "{videoid}.mp4"}
+    rows = [{**row, "url": row.pop("contentUrl")} for row in rows]
+    named = preview_of(tmp_path, rows, videos=str(tmp_path), columns=columns)
+    assert "is not used" not in findings(named)
+    assert named.rows[0].locations == [f"{tmp_path}/0000.mp4"]
+
+
+def test_a_folder_without_captions_is_met_with_what_gives_it_some(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "a.mp4").write_bytes(b"x")
+    config = IngestConfig(source=str(tmp_path / "films"), output=str(tmp_path / "out"))
+    assert "NAME.txt beside NAME.mp4 is its caption" in findings(preview(config))
+
+
+def test_further_captions_leave_the_displayed_rows_to_videos(tmp_path: Path) -> None:
+    rows = [{**good(n // 20), "name": f"caption {n}"} for n in range(100)]
+    found = preview_of(tmp_path, rows)
+    assert [row.row for row in found.rows] == [0, 1, 20, 40, 60, 80]
+
+
 def test_an_empty_page_dir_and_a_busy_host_are_doubted(tmp_path: Path) -> None:
     rows = [good(n, page_dir="") for n in range(1000)]
     found = preview_of(tmp_path, rows, videos=str(tmp_path))
