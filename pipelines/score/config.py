@@ -42,7 +42,8 @@ class ScoreConfig(ShardJob):
         needing = [name for name in self.metrics if name in _WITH_CLIP]
         if needing and self.encoders is None:
             raise ValueError(
-                f"weights of a CLIP model are missing, for {' and '.join(needing)}: give --weights"
+                f"weights of a CLIP model are missing, for {' and '.join(needing)}: give --weights, "
+                "or measure --metrics flow,text,blur, which need none"
             )
         if "aesthetic" in self.metrics and self.head is None:
             raise ValueError("a head over CLIP's embeddings is missing, for aesthetic: give --head")
