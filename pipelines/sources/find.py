@@ -39,6 +39,15 @@ class FoundSource:
     notices: tuple[str, ...] = ()
 
 
+def _described_shard(name: str) -> str | None:
+    """The shard, without its suffix, that a file describes if it is beside it: video2dataset and img2dataset
+    write STEM.parquet and STEM_stats.json for STEM.tar."""
+    for ending in (".parquet", "_stats.json"):
+        if name.endswith(ending):
+            return name.removesuffix(ending)
+    return None
+
+
 def find_source(url: str, folder: FolderSettings | None = None) -> FoundSource:
     """The files of a source in the order of their names.
 
@@ -163,7 +172,8 @@ class _Finder:
             for file in self._below():  # NAME.json beside NAME.mp4 describes it
                 if suffix_of(file.name) in VIDEO_SUFFIXES:
                     jsons.pop(f"{stem_of(file.name)}.json", None)
-        tables = tables or list(jsons.values())
+        shards = {file.name.removesuffix(".tar") for file in archives}
+        tables = [file for file in tables or jsons.values() if _described_shard(file.name) not in shards]
         if tables:
             notice = (
                 f"the folder has tables, which are read, and not its {len(archives)} archives on their own"

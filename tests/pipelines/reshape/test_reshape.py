@@ -390,6 +390,8 @@ def test_near_duplicates_are_carried_only_where_all_samples_are(build: Build, tm
     assert read_column(Dataset.open(whole.dataset), "similar_to").values.to_pylist() == [None, "a-000", None]
     part = subset(source.url, f"{tmp_path}/part", Conditions(keys=frozenset({"b-000"})))
     assert "similar_to" in part.notices[0] and stored_columns(Folder(part.dataset)) == []
+    distinct = subset(source.url, f"{tmp_path}/distinct", Conditions(where="similar_to == ''"))
+    assert Dataset.open(distinct.dataset).samples.num_rows == 2
 
 
 def test_both_sides_may_be_object_stores(build: Build, tmp_path: Path) -> None:

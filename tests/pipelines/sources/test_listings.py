@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from core.errors import AnimaticError
@@ -216,6 +218,20 @@ def test_several_archives_are_one_source_by_glob_range_and_folder(tmp_path: Path
     (tmp_path / "a.mp4").write_text("loose")
     with pytest.raises(AnimaticError, match="1 videos and 3 archives: name either by a glob"):
         SourceTable(str(tmp_path))
+
+
+def test_tables_that_describe_shards_beside_them_are_not_read_as_the_source(tmp_path: Path) -> None:
+    for name in ("00000", "00001"):
+        write_tar(tmp_path / f"{name}.tar", {f"{name}.mp4": b"1", f"{name}.txt": b"a cat"})
+        (tmp_path / f"{name}_stats.json").write_text('{"successes": 1}')
+    expected = {f"{name}/{name}": (None, ["a cat"]) for name in ("00000", "00001")}
+    assert rows(tmp_path) == expected
+    described = pa.table({"url": ["https://x.example/1"], "caption": ["a cat"], "key": ["00000"]})
+    for name in ("00000", "00001"):
+        pq.write_table(described, tmp_path / f"{name}.parquet")
+    assert rows(tmp_path) == expected
+    (tmp_path / "films.csv").write_text("videoid,name,contentUrl\n1,a dog,a.mp4\n")
+    assert rows(tmp_path) == {"1": (None, ["a dog"])}
 
 
 def test_archives_behind_urls_are_read_by_ranges(tmp_path: Path) -> None:
