@@ -28,6 +28,7 @@ UNREADABLE = (
     zlib.error,
     lzma.LZMAError,
     tarfile.TarError,
+    RecursionError,  # of tarfile: extended headers of extended headers
     zipfile.BadZipFile,
     pa.ArrowException,
 )

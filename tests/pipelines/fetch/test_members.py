@@ -269,6 +269,14 @@ def test_a_header_that_claims_gigabytes_is_not_read(tmp_path: Path) -> None:
     assert "claims 7516192768 bytes" in rejection(tmp_path, f"{tmp_path}/h.tar.gz#member=a.mp4")
 
 
+def test_headers_of_headers_without_end_are_damage_which_no_further_attempt_helps(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 2
+    nested = (header.tobuf() + b"x\0".ljust(tarfile.BLOCKSIZE, b"\0")) * 3000
+    (tmp_path / "n.tar.gz").write_bytes(gzip.compress(nested))
+    assert rejection(tmp_path, f"{tmp_path}/n.tar.gz#member=a.mp4").startswith("unreadable_archive")
+
+
 def test_an_address_within_an_address_is_refused_for_archives_too(tmp_path: Path) -> None:
     refused = rejection(tmp_path, "zip://a::http://127.0.0.1/x.zip#member=a")
     assert refused == "fetch_refused: an address within an address"
