@@ -40,12 +40,12 @@ def verify(
     them), columns beside the dataset with a value for each sample. ``progress`` gets (shards done, shards),
     or of an index of image tars (files done, files).
 
-    Raises AnimaticError if ``deep`` is asked for an index of images.
+    Raises AnimaticError if there is no dataset, or if ``deep`` is asked for an index of images.
     """
     folder = Folder(url)
     try:
         info = read_dataset_record(folder)
-    except AnimaticError as error:
+    except DamagedRecordError as error:
         return [str(error)]
     if info["config"].get("kind") == "images":
         if deep:

@@ -61,6 +61,7 @@ def test_a_retry_needs_a_class_and_an_ingest(dataset: Path) -> None:
     fails("--class fetch_timeout", "retry", dataset)
     fails("that was ingested", "retry", dataset, "--class", "fetch_timeout")
     fails("no dataset at", "retry", dataset.parent / "none", "--class", "fetch_timeout")
+    fails("error: no dataset at", "verify", dataset.parent / "none")
 
 
 def test_a_row_filter_that_cannot_be_read_is_refused(here: Path) -> None:
