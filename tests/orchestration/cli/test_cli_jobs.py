@@ -241,6 +241,7 @@ def test_the_verbs_of_a_cluster_have_one_address() -> None:
         "score",
         "caption",
         "similar",
+        "dataset",
         "train",
         "evaluate",
         "doctor",

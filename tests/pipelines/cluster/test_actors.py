@@ -40,7 +40,8 @@ def test_the_task_of_a_killed_actor_is_done_again(tmp_path):
     made = list(run_on_actors(Squarer, (5, tmp_path / "died"), range(12), workers=2))
     assert (tmp_path / "died").exists()
     assert sorted(square for square, _ in made) == [number**2 for number in range(12)]
-    assert all(loaded for square, loaded in made if square != 25)
+    # A restarted actor may get later tasks too.
+    assert all(loaded for square, loaded in made if square < 25)
 
 
 class Waiter:

@@ -190,7 +190,7 @@ def test_a_head_is_read_from_both_files_and_rates_as_its_layers_do(tmp_path: Pat
         ({"layers.0.weight": torch.zeros(3, 4), "layers.0.bias": torch.zeros(3),
           "layers.2.weight": torch.zeros(1, 2), "layers.2.bias": torch.zeros(1)}, "do not fit each other"),
         ([1, 2], "no named tensors"),
-        ({"weight": print}, "damaged or contains more than weights"),
+        ({"weight": math.sqrt}, "damaged or contains more than weights"),
     ],
 )  # fmt: skip
 def test_what_is_no_head_is_named(tmp_path: Path, state: object, problem: str) -> None:
