@@ -20,6 +20,7 @@ from pipelines.dataset.columns import (
     unit_values_file,
     write_column,
 )
+from pipelines.dataset.dataset_record import read_dataset_record
 
 Row = TypeVar("Row")
 
@@ -60,7 +61,8 @@ def make_columns(
         columns: of samples.parquet, for the rows of each task.
         progress: gets (samples done, samples).
 
-    Raises AnimaticError if a worker does, or if another job computes columns of this dataset.
+    Raises AnimaticError if a worker does, if another job computes columns of this dataset, or if the dataset
+    is changed meanwhile.
     """
 
     def is_stored(column: WantedColumn) -> bool:
@@ -69,6 +71,7 @@ def make_columns(
     if all(map(is_stored, wanted)):
         return 0
     with exclusive_lock(dataset.folder, "score"):
+        _require_unchanged(dataset)
         shards = list(enumerate(dataset.info["shards"]))
         finished = {
             unit
@@ -76,10 +79,19 @@ def make_columns(
             if all(_unit_values(dataset, column, unit) is not None for column in wanted)
         }
         run_by_shard(job, dataset, worker, arguments, columns=columns, finished=finished, progress=progress)
+        _require_unchanged(dataset)
         for column in wanted:
             values = pa.chunked_array(list(_values(dataset, column)), column.type).combine_chunks()
             write_column(dataset, column.name, values, column.source_with(dataset))
     return len(shards) - len(finished)
+
+
+def _require_unchanged(dataset: Dataset) -> None:
+    """Values of videos that were taken down since the dataset was opened must not be stored."""
+    if read_dataset_record(dataset.folder)["digest"] != dataset.digest:
+        raise AnimaticError(
+            f"{dataset.folder} was changed meanwhile, by a takedown or an ingest: run this again"
+        )
 
 
 def _values(dataset: Dataset, column: WantedColumn) -> Iterator[pa.Array]:

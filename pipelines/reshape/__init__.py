@@ -5,11 +5,11 @@ their tars, on Ray or in this process. What decides a unit is recorded in its ma
 stopped continues, and equal inputs give equal bytes. The package is entered through the names below.
 """
 
-from pipelines.reshape.job import Execution, ReshapeReport
 from pipelines.reshape.merging import merge
 from pipelines.reshape.parts import Part, parse_part
 from pipelines.reshape.plan import ShardSize
 from pipelines.reshape.single import Conditions, reshard, split, subset
+from pipelines.reshape.work import Execution, ReshapeReport
 
 __all__ = [
     "Conditions",

@@ -3,7 +3,6 @@
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import cast
 
 from pydantic import JsonValue
@@ -12,7 +11,7 @@ from core.canonical_json import canonical_json, digest_of
 from core.errors import AnimaticError
 from core.lock import exclusive_lock
 from core.storage import Folder
-from core.urls import absolute, recordable, relative_to
+from core.urls import absolute
 from pipelines.card import Origin, read_card, write_card
 from pipelines.dataset import Dataset
 from pipelines.dataset.clip_units import shard_name, source_matches, stored_shards
@@ -23,7 +22,6 @@ from pipelines.dataset.made_from import (
     MADE_FROM_FILE,
     MadeFrom,
     MadeFromFile,
-    Operation,
     own_settings,
     shared_settings,
 )
@@ -38,80 +36,12 @@ from pipelines.dataset.takedowns import (
 from pipelines.dataset.unit_facts import facts_name
 from pipelines.dataset.units import committed_units, read_units, unit_name
 from pipelines.reshape.carried import carry_columns, columns_to_carry, lacks
-from pipelines.reshape.plan import Planner, ShardSize, Source, UnitPlan
+from pipelines.reshape.plan import Planner, Source, UnitPlan
 from pipelines.reshape.rows import Rules
 from pipelines.reshape.unit import Copying, copy_unit
-
-Progress = Callable[[int, int], None]
+from pipelines.reshape.work import Execution, Progress, ReshapeReport, Work
 
 _OF_A_TABLE = "source_sha256"  # of the one table that a source was ingested from
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How a dataset is made.
-
-    Attributes:
-        size: of its shards.
-        workers: units at once on Ray; 0: one, in this process; None: as many as Ray has CPUs.
-        address: of a Ray cluster; None: local Ray.
-        progress: gets (samples done, samples).
-    """
-
-    size: ShardSize = field(default_factory=ShardSize)
-    workers: int | None = 0
-    address: str | None = None
-    progress: Progress = lambda done, total: None
-
-
-IN_PROCESS = Execution()
-
-
-@dataclass(frozen=True)
-class ReshapeReport:
-    """What a dataset that was made of others holds, and what this run did.
-
-    ``left_out`` counts samples of the sources by reason; ``notices`` are columns that were left out;
-    ``made_units`` were made now, ``skipped_units`` were finished before.
-    """
-
-    dataset: str
-    digest: str
-    rows: int
-    samples: int
-    left_out: dict[str, int]
-    notices: tuple[str, ...]
-    seconds: float
-    skipped_units: int
-    made_units: int
-
-
-@dataclass(frozen=True)
-class Work:
-    """One result: what is done, to which samples of which datasets, and where it goes.
-
-    ``select`` decides the samples; it is called once the sources are known to be needed.
-    """
-
-    operation: Operation
-    parameters: dict[str, JsonValue]
-    datasets: Sequence[Dataset]
-    select: Callable[[], Sequence[Source]]
-    size: ShardSize
-    has_rejected: bool
-    output: str
-
-    @property
-    def record(self) -> MadeFromFile:
-        """What made_from.json says."""
-        return {
-            "operation": self.operation,
-            "parameters": self.parameters,
-            "sources": [
-                {"url": recordable(relative_to(each.url, self.output)), "digest": each.digest}
-                for each in self.datasets
-            ],
-        }
 
 
 def open_clips(url: str) -> Dataset:

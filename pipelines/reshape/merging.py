@@ -9,8 +9,9 @@ from core.errors import AnimaticError
 from core.urls import absolute
 from pipelines.dataset import Dataset
 from pipelines.reshape.collisions import Collision, collisions
-from pipelines.reshape.job import IN_PROCESS, Execution, ReshapeReport, Work, open_clips, run
+from pipelines.reshape.job import open_clips, run
 from pipelines.reshape.plan import Source
+from pipelines.reshape.work import IN_PROCESS, Execution, ReshapeReport, Work
 
 IDENTICAL = "identical"  # the reason by which samples that an earlier dataset has are left out
 

@@ -12,9 +12,10 @@ from pipelines.dataset import Dataset
 from pipelines.dataset.made_from import Operation
 from pipelines.reshape.conditions import Conditions
 from pipelines.reshape.draws import draws
-from pipelines.reshape.job import IN_PROCESS, Execution, ReshapeReport, Work, open_clips, run
+from pipelines.reshape.job import open_clips, run
 from pipelines.reshape.parts import Part, assign, check_parts
 from pipelines.reshape.plan import UNIT_ROWS, Keep, ShardSize, Source
+from pipelines.reshape.work import IN_PROCESS, Execution, ReshapeReport, Work
 
 BY = ("source_id", "key")
 _NOT_SELECTED = {"split": "in_another_part", "subset": "not_selected", "reshard": ""}
