@@ -271,7 +271,7 @@ doctor: setup ## check what this machine provides, every node of a cluster, or a
 	@$(VERB) doctor $(OPTIONS) -- $(call given,RUN)
 
 # A file's tests share fixtures, and long files come early; each process needs up to 5 GB.
-test: setup ## the tests, in about a quarter of an hour on two cores
+test: setup ## the tests, in about twelve minutes on two cores
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 test-all: setup $(INFRA_STAMP) ## with the slow tests and those of infra/

@@ -130,8 +130,9 @@ def test_your_own_videos_from_a_table_to_an_animation(here: Path) -> None:
 
 def test_a_table_is_ingested_inspected_and_verified(here: Path) -> None:
     printed = [execute(command, here) for command in block_with(DATA, "animatic verify data")]
-    assert "4 rows: 3 samples, 1 rows rejected" in printed[1]
-    assert len(printed) == 4
+    assert "nothing was written" in printed[0]
+    assert "4 rows: 3 samples, 1 rows rejected" in printed[2]
+    assert len(printed) == 5
 
 
 def test_ingest_from_python(here: Path) -> None:
