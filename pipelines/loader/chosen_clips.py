@@ -1,6 +1,7 @@
 """A selection applied to a dataset: which of its clips pass, and which columns beside it decide that."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +18,7 @@ from pipelines.dataset.columns import (
     read_column,
     stored_columns,
 )
+from pipelines.dataset.limits import at_least, at_most
 from pipelines.dataset.tables import SAMPLES_SCHEMA
 from pipelines.loader.row_set import RowSet, RowSetBuilder
 from pipelines.loader.selection import Selection
@@ -45,10 +47,11 @@ def passing_clips(
         chosen &= _marked(batch.is_null() for batch in columns[SIMILAR_TO].batches())
     if selection.min_clip_similarity is not None:
         values = columns[CLIP_SIMILARITY].batches()
-        chosen &= _passing(pc.greater_equal, values, selection.min_clip_similarity)
-    for compare, limits in ((pc.greater_equal, selection.min), (pc.less_equal, selection.max)):
+        chosen &= _marked(at_least(batch, selection.min_clip_similarity) for batch in values)
+    for passes, limits in ((at_least, selection.min), (at_most, selection.max)):
         for name, limit in limits.items():
-            chosen &= _passing(compare, _numbers(dataset, name, columns.get(name)), limit)
+            compared = _numbers(dataset, name, columns.get(name))
+            chosen &= _marked(map(passes, compared, itertools.repeat(limit)))
     return chosen
 
 
@@ -128,19 +131,6 @@ def _others(dataset: Dataset, keys: pa.Array) -> RowSet:
             "in the dataset, in its order; delete dataset.json and run ingest again"
         )
     return others
-
-
-def _passing(
-    compare: Callable[[pa.Array, pa.Scalar], pa.Array], values: Iterable[pa.Array], limit: float
-) -> RowSet:
-    """The samples whose value passes the limit. One without a value is not known to be good."""
-
-    def passed(batch: pa.Array) -> pa.Array:
-        # Limits of 32-bit numbers are compared as such: 0.7 passes a limit of 0.7.
-        kind = batch.type if pa.types.is_floating(batch.type) else pa.float64()
-        return pc.fill_null(compare(batch, pa.scalar(limit, kind)), False)
-
-    return _marked(map(passed, values))
 
 
 def _marked(marks: Iterable[pa.Array]) -> RowSet:

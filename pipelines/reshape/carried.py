@@ -53,9 +53,12 @@ def columns_to_carry(datasets: Sequence[Dataset], *, same_samples: bool) -> tupl
 def carry_columns(names: Sequence[str], sources: Sequence[Source], result: Dataset) -> None:
     """Write the columns beside the result, with the values of the samples that were copied.
 
+    Those of near-duplicates only if all samples were: one that was not may be the leader of others.
+
     Raises AnimaticError if a column cannot be read.
     """
-    for name in names:
+    are_all = all(source.keep.all() for source in sources)
+    for name in names if are_all else [each for each in names if each not in (SIMILAR_TO, SIMILARITY)]:
         columns = [read_column(source.dataset, name) for source in sources]
         values = [_kept(column, source) for column, source in zip(columns, sources, strict=True)]
         merged = pa.chunked_array([chunk for each in values for chunk in each.chunks], columns[0].values.type)

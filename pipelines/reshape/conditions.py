@@ -13,6 +13,7 @@ from core.canonical_json import digest_of
 from core.errors import AnimaticError
 from pipelines.dataset import Dataset
 from pipelines.dataset.columns import read_column, stored_columns
+from pipelines.dataset.limits import at_least, at_most
 from pipelines.reshape.draws import draws
 from pipelines.reshape.plan import Keep
 from pipelines.sources import parse_row_filter
@@ -66,9 +67,9 @@ class Conditions:
         if self.keys is not None:
             keep &= _listed(dataset, self.keys)
         for name, limit in self.minimum.items():
-            keep &= _mask(pc.greater_equal(_numbers(dataset, name), limit))
+            keep &= _mask(at_least(_numbers(dataset, name), limit))
         for name, limit in self.maximum.items():
-            keep &= _mask(pc.less_equal(_numbers(dataset, name), limit))
+            keep &= _mask(at_most(_numbers(dataset, name), limit))
         if self.where is not None:
             keep &= self._filtered(dataset, self.where)
         if self.count is not None and keep.sum() > self.count:
@@ -124,8 +125,7 @@ def _numbers(dataset: Dataset, name: str) -> pa.ChunkedArray:
 
 
 def _mask(passed: pa.ChunkedArray) -> Keep:
-    """Null, of a sample without a value, is False."""
-    found: Keep = passed.fill_null(False).to_numpy()
+    found: Keep = passed.to_numpy()
     return found
 
 

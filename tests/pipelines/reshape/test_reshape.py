@@ -21,6 +21,7 @@ from pipelines.dataset.made_from import made_from
 from pipelines.dataset.records import RowOutcome
 from pipelines.dataset.takedowns import hash_of_id
 from pipelines.dataset.verify import verify
+from pipelines.loader import Selection, passing_clips
 from pipelines.reshape import Conditions, Execution, ShardSize, merge, parse_part, reshard, split, subset
 from pipelines.takedown import take_down
 from tests.support.coded_clips import HEIGHT, WIDTH
@@ -286,6 +287,15 @@ def test_shares_that_do_not_fit_are_refused(build: Build, shares: list[str], mes
         split(source.url, [parse_part(share) for share in shares])
 
 
+def test_limits_of_a_subset_are_those_of_training(build: Build, tmp_path: Path) -> None:
+    source = build("a", [["a", "b", "c"]])
+    write_column(source, "flow", pa.array([0.7, 0.6, None], pa.float32()), {"dataset": source.digest})
+    for kind, limits in (("minimum", {"flow": 0.7}), ("maximum", {"flow": 0.6})):
+        report = subset(source.url, f"{tmp_path}/{kind}", Conditions(**{kind: limits}))
+        selection = Selection(**{kind[:3]: limits})
+        assert report.samples == len(passing_clips(source, selection)) == 1
+
+
 def test_a_subset_has_the_samples_that_satisfy_all_conditions(build: Build, tmp_path: Path) -> None:
     source = build("a", [["a", "b", "-x"], ["c*2", "d"]])
     write_column(source, "aesthetic", pa.array([1, 5, None, 6, 7], pa.float32()), {"dataset": source.digest})
@@ -392,6 +402,20 @@ def test_near_duplicates_are_carried_only_where_all_samples_are(build: Build, tm
     assert "similar_to" in part.notices[0] and stored_columns(Folder(part.dataset)) == []
     distinct = subset(source.url, f"{tmp_path}/distinct", Conditions(where="similar_to == ''"))
     assert Dataset.open(distinct.dataset).samples.num_rows == 2
+
+
+def test_a_leader_that_was_taken_down_does_not_come_back_with_a_column(build: Build, tmp_path: Path) -> None:
+    source = build("a", [["a", "b"], ["c"]])
+    origin = {"dataset": source.digest}
+    write_column(source, "similar_to", pa.array([None, "a-000", None], pa.string()), origin)
+    write_column(source, "flow", pa.array([1, 2, 3], pa.float32()), origin)
+    execution = Execution(ShardSize(rows=9))
+    out = reshard(source.url, f"{tmp_path}/out", execution).dataset
+    take_down(out, ["a"], date="2026-11-26T12:00:00+00:00")
+    reshard(source.url, f"{tmp_path}/out", execution)
+    assert read_column(Dataset.open(out), "flow").values.to_pylist() == [2, 3]
+    with pytest.raises(AnimaticError, match="is of an earlier state"):
+        read_column(Dataset.open(out), "similar_to")
 
 
 def test_both_sides_may_be_object_stores(build: Build, tmp_path: Path) -> None:
