@@ -20,7 +20,7 @@ from pipelines.dataset.columns import (
     unit_values_file,
     write_column,
 )
-from pipelines.dataset.dataset_record import read_dataset_record
+from pipelines.dataset.dataset_record import require_unchanged
 
 Row = TypeVar("Row")
 
@@ -71,7 +71,7 @@ def make_columns(
     if all(map(is_stored, wanted)):
         return 0
     with exclusive_lock(dataset.folder, "score"):
-        _require_unchanged(dataset)
+        require_unchanged(dataset.folder, dataset.digest)
         shards = list(enumerate(dataset.info["shards"]))
         finished = {
             unit
@@ -79,19 +79,11 @@ def make_columns(
             if all(_unit_values(dataset, column, unit) is not None for column in wanted)
         }
         run_by_shard(job, dataset, worker, arguments, columns=columns, finished=finished, progress=progress)
-        _require_unchanged(dataset)
+        require_unchanged(dataset.folder, dataset.digest)
         for column in wanted:
             values = pa.chunked_array(list(_values(dataset, column)), column.type).combine_chunks()
             write_column(dataset, column.name, values, column.source_with(dataset))
     return len(shards) - len(finished)
-
-
-def _require_unchanged(dataset: Dataset) -> None:
-    """Values of videos that were taken down since the dataset was opened must not be stored."""
-    if read_dataset_record(dataset.folder)["digest"] != dataset.digest:
-        raise AnimaticError(
-            f"{dataset.folder} was changed meanwhile, by a takedown or an ingest: run this again"
-        )
 
 
 def _values(dataset: Dataset, column: WantedColumn) -> Iterator[pa.Array]:

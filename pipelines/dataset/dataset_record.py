@@ -59,6 +59,15 @@ def read_dataset_record(folder: Folder) -> DatasetRecord:
         raise AnimaticError(f"no dataset at {folder} ({_cause_of_absence(folder)})") from error
 
 
+def require_unchanged(folder: Folder, digest: str) -> None:
+    """Raise AnimaticError if the folder's dataset has another digest by now.
+
+    What was computed of videos that were taken down since must not be stored.
+    """
+    if read_dataset_record(folder)["digest"] != digest:
+        raise AnimaticError(f"{folder} was changed meanwhile, by a takedown or an ingest: run this again")
+
+
 def _cause_of_absence(folder: Folder) -> str:
     if "unfinished" in read_takedowns(folder):
         return "a takedown is changing it, or did not finish: wait for it, or run the same takedown again"

@@ -27,6 +27,7 @@ from pipelines.dataset.columns import (
     read_column,
     write_column,
 )
+from pipelines.dataset.dataset_record import require_unchanged
 from pipelines.dataset.embeddings import has_embeddings
 from pipelines.similar.block_search import BlockSearcher, StepResult
 from pipelines.similar.config import SimilarConfig
@@ -62,7 +63,7 @@ def find_similar(config: SimilarConfig, progress: Progress = lambda done, total:
     """Find the near-duplicates of a dataset, unless that was done with these settings already.
 
     ``progress`` gets (samples embedded plus samples searched, twice the samples). Raises AnimaticError if the
-    dataset or the model cannot be read.
+    dataset or the model cannot be read, or if the dataset is changed meanwhile.
     """
     started = time.monotonic()
     config = with_absolute_paths(config, "dataset", "encoders.path")
@@ -73,6 +74,7 @@ def find_similar(config: SimilarConfig, progress: Progress = lambda done, total:
     made, compared = 0, 0.0
     if any(column_source(dataset.folder, name) != source for name in (SIMILAR_TO, SIMILARITY)):
         with exclusive_lock(dataset.folder, "similar"):
+            require_unchanged(dataset.folder, dataset.digest)
             made = _embed(config, dataset, weights, digest_of(embedded), progress)
             compared = _search(config, dataset, digest_of(embedded), source, progress)
     leaders, cosines = (read_column(dataset, name).values for name in (SIMILAR_TO, SIMILARITY))
@@ -130,6 +132,7 @@ def _search(
             gpus_per_worker=config.gpus_per_worker,
             address=config.address,
         )
+    require_unchanged(dataset.folder, dataset.digest)
     _write_columns(dataset, blocks, source)
     return compared / bounded if bounded else 0.0
 

@@ -8,7 +8,8 @@ import pytest
 
 from core.errors import AnimaticError
 from pipelines.dataset import Dataset
-from pipelines.dataset.columns import read_column
+from pipelines.dataset.columns import read_column, stored_columns
+from pipelines.dataset.dataset_record import read_dataset_record, write_dataset_record
 from pipelines.dataset.embeddings import UnitEmbeddings, embeddings_file, write_embeddings
 from pipelines.similar import SimilarConfig, find_similar
 from pipelines.similar.block_search import BlockSearcher, BlockStep
@@ -114,6 +115,23 @@ def test_embeddings_follow_a_takedown_and_lost_leaders_need_a_new_search(
     assert found(Dataset.open(folder)) == [None, None, None, "clip-0001", "clip-0002", None]
     take_down(str(folder), ["4"], reason="asked for", date="2026-11-27T12:00:00+00:00")
     assert found(Dataset.open(folder)) == [None, None, None, "clip-0002", None]
+
+
+def test_nothing_is_stored_for_a_dataset_that_is_changed_meanwhile(searched: Dataset, tmp_path: Path) -> None:
+    folder = copied(searched, tmp_path)
+    for name in ("columns", "similar"):
+        shutil.rmtree(folder / name)
+    dataset = Dataset.open(folder)
+
+    def change(done: int, total: int) -> None:
+        if done == total:  # everything is searched
+            info = read_dataset_record(dataset.folder)
+            config = {**info["config"], "changed": True}
+            write_dataset_record(dataset.folder, config, info["counts"], list(info["shards"]), info["files"])
+
+    with pytest.raises(AnimaticError, match="was changed meanwhile"):
+        find_similar(config_of(dataset), change)
+    assert stored_columns(dataset.folder) == []
 
 
 def test_damaged_files_are_made_again(searched: Dataset, tmp_path: Path) -> None:
