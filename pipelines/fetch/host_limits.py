@@ -1,7 +1,7 @@
 """How often and how many at once one host is asked, and pauses that hosts ask for.
 
-State and decisions alone: whoever wants to begin asks, waits as long as it is told, and reports the end. The
-state may be of one worker or, in a Ray actor, of all workers of a job.
+State and decisions alone: whoever wants to begin asks, waits as long as the answer says, and reports the end.
+The state may be of one worker or, in a Ray actor, of all workers of a job.
 """
 
 import asyncio

@@ -6,7 +6,7 @@ from core.errors import RejectedError
 
 
 class GuardedFile:
-    """A file to be read and searched; what fails below is told from what is wrong with its content.
+    """A file to be read and searched; what fails below is distinguished from what is wrong with its content.
 
     Headers of a hostile archive may claim any length, which libraries would read into memory at once.
 

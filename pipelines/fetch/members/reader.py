@@ -136,7 +136,7 @@ class MemberReader:
 
 @contextlib.contextmanager
 def _true_errors(opened: _Opened) -> Iterator[None]:
-    """Tell damage of an archive from a failure to read it."""
+    """Distinguish damage of an archive from a failure to read it."""
     try:
         yield
     except (RejectedError, DiskFailure, InterruptedError):
