@@ -6,6 +6,8 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.errors import AnimaticError
+from core.storage import Folder
 from pipelines.cluster.actors import Worker, run_on_actors
 from pipelines.dataset import Dataset
 from pipelines.dataset.records import ShardRecord
@@ -37,6 +39,20 @@ class ShardTask(Generic[Row]):
     number: int
     shard: ShardRecord
     rows: list[Row]
+
+
+def read_member(folder: Folder, shard: str, offset: int, size: int) -> bytes:
+    """The bytes of a member of a shard.
+
+    Raises AnimaticError where they cannot be read: an error of the storage must not count as one of the clip.
+    """
+    try:
+        data = folder.read_range(shard, offset, size)
+    except OSError as error:
+        raise AnimaticError(f"{folder}/{shard} cannot be read ({error}); fix the cause and rerun") from error
+    if len(data) != size:
+        raise AnimaticError(f"{folder}/{shard} is cut; run `animatic verify {folder}`")
+    return data
 
 
 def run_by_shard(

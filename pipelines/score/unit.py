@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.cluster.column_jobs import WantedColumn
-from pipelines.cluster.shard_jobs import ShardTask
+from pipelines.cluster.shard_jobs import ShardTask, read_member
 from pipelines.dataset.columns import current_unit_values, write_unit_values
 from pipelines.score.config import MetricName, ScoreConfig
 from pipelines.score.frames import StoredImage, clip_frames
@@ -91,7 +91,7 @@ class UnitScorer:
         of_image = {n: each for n, each in observers.items() if n not in of_clip}
         failed: set[MetricName] = set()
         if of_image:
-            image = StoredImage(self._read(row["shard"], row["jpg_offset"], row["jpg_size"]))
+            image = StoredImage(read_member(self._folder, row["shard"], row["jpg_offset"], row["jpg_size"]))
             try:
                 for observer in of_image.values():
                     observer.add(image)
@@ -110,23 +110,11 @@ class UnitScorer:
         end = max(numbers, default=-1) + 1
         offset, size = row["mp4_offset"], row["mp4_size"]
         assert offset is not None and size is not None  # a sample without a clip is not asked for it
-        mp4 = self._read(row["shard"], offset, size)
+        mp4 = read_member(self._folder, row["shard"], offset, size)
         for number, frame in clip_frames(mp4, numbers.__contains__, end):
             for each, mine in zip(observers, wanted, strict=True):
                 if number in mine:
                     each.add(frame)
-
-    def _read(self, shard: str, offset: int, size: int) -> bytes:
-        """A stored member. A storage error must not count as one that cannot be decoded."""
-        try:
-            data = self._folder.read_range(shard, offset, size)
-        except OSError as error:
-            raise AnimaticError(
-                f"{self._folder}/{shard} cannot be read ({error}); fix the cause and rerun"
-            ) from error
-        if len(data) != size:
-            raise AnimaticError(f"{self._folder}/{shard} is cut; run `animatic verify {self._folder}`")
-        return data
 
 
 def _values(metric: Metric[Any], observed: list[Observer | None], columns: int) -> list[tuple[Value, ...]]:

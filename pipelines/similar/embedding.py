@@ -13,7 +13,7 @@ from core.storage import Folder
 from models.encoders.clip import ClipEncoders, preprocess
 from models.encoders.digests import tensors_digest
 from models.pixels import to_signed
-from pipelines.cluster.shard_jobs import ShardTask
+from pipelines.cluster.shard_jobs import ShardTask, read_member
 from pipelines.dataset.embeddings import UnitEmbeddings, write_embeddings
 from pipelines.similar.config import SimilarConfig
 from pipelines.video.frames import Frames, UndecodableError, read_clip, read_image
@@ -81,10 +81,10 @@ class UnitEmbedder:
         for row in rows:
             try:
                 if row["mp4_offset"] is None or row["mp4_size"] is None or not row["frames"]:
-                    jpg = self._member(row["shard"], row["jpg_offset"], row["jpg_size"])
+                    jpg = read_member(self._folder, row["shard"], row["jpg_offset"], row["jpg_size"])
                     clips.append(read_image(jpg, side)[None])
                     continue
-                mp4 = self._member(row["shard"], row["mp4_offset"], row["mp4_size"])
+                mp4 = read_member(self._folder, row["shard"], row["mp4_offset"], row["mp4_size"])
                 clips.append(
                     read_clip(mp4, self._indices(row["frames"]), (row["height"], row["width"]), side)
                 )
@@ -96,18 +96,6 @@ class UnitEmbedder:
         """Frames in the middle of equal parts of a clip, fewer of one that has fewer."""
         count = min(self._config.frames, frames)
         return [int((part + 0.5) * frames / count) for part in range(count)]
-
-    def _member(self, shard: str, offset: int, size: int) -> bytes:
-        """Bytes of a shard. A storage error must not count as an undecodable clip."""
-        try:
-            data = self._folder.read_range(shard, offset, size)
-        except OSError as error:
-            raise AnimaticError(
-                f"{self._folder}/{shard} cannot be read ({error}); fix the cause and rerun"
-            ) from error
-        if len(data) != size:
-            raise AnimaticError(f"{self._folder}/{shard} is cut; run `animatic verify {self._folder}`")
-        return data
 
     @torch.no_grad()
     def _embedded(self, clips: list[Frames | None]) -> UnitEmbeddings:

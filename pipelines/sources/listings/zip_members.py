@@ -43,6 +43,11 @@ class _Entry(NamedTuple):
     attributes: int
     header: int
 
+    @property
+    def texts_bytes(self) -> int:
+        """Of name, fields and comment, which follow."""
+        return self.name_bytes + self.extra_bytes + self.comment_bytes
+
 
 class _Directory(NamedTuple):
     """Where the central directory is. ``shift``: bytes before the archive, as of a self-extracting one."""
@@ -65,20 +70,20 @@ def zip_members(data: BinaryIO, size: int, path: str) -> Iterator[Member]:
             f"the archive {path} cannot be read ({error}): replace it, or leave it out"
         ) from error
     data.seek(directory.start)
-    buffer, left, count = b"", directory.size, 0
-    while left or len(buffer) >= _ENTRY_BYTES:
-        while left and len(buffer) < _ENTRY_BYTES + 3 * 0xFFFF:
+    buffer, at, left, count = b"", 0, directory.size, 0
+    while left or len(buffer) - at >= _ENTRY_BYTES:
+        while left and len(buffer) - at < _ENTRY_BYTES + 3 * 0xFFFF:
             block = data.read(min(_BLOCK, left))
             if not block:
                 left = 0
-            buffer, left = buffer + block, max(0, left - len(block))
-        if len(buffer) < _ENTRY_BYTES or not buffer.startswith(_ENTRY):
+            buffer, at, left = buffer[at:] + block, 0, max(0, left - len(block))
+        if len(buffer) - at < _ENTRY_BYTES or not buffer.startswith(_ENTRY, at):
             yield Member("", 0, fault=f"damaged after {count} members: no entry of the directory")
             return
-        entry = _Entry(*struct.unpack(_ENTRY_FORMAT, buffer[4:_ENTRY_BYTES]))
-        length = _ENTRY_BYTES + entry.name_bytes + entry.extra_bytes + entry.comment_bytes
-        yield _member(buffer[_ENTRY_BYTES:length], entry, directory.shift, size)
-        buffer, count = buffer[length:], count + 1
+        entry = _Entry(*struct.unpack_from(_ENTRY_FORMAT, buffer, at + len(_ENTRY)))
+        begin, at = at + _ENTRY_BYTES, at + _ENTRY_BYTES + entry.texts_bytes
+        yield _member(buffer[begin:at], entry, directory.shift, size)
+        count += 1
 
 
 def data_offset(header: bytes, offset: int) -> int:
