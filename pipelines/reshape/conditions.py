@@ -87,7 +87,7 @@ class Conditions:
     def _filtered(self, dataset: Dataset, where: str) -> Keep:
         condition = parse_row_filter(where, [name for name in _known(dataset) if not _is_list(dataset, name)])
         names = self._columns(dataset)
-        table = pa.table({name: _column(dataset, name) for name in names}) if names else None
+        table = pa.table({name: _as_written(_column(dataset, name)) for name in names}) if names else None
         if table is None:
             raise AnimaticError(f"the filter {where!r:.200} names no column of the samples")
         found = [
@@ -115,6 +115,11 @@ def _column(dataset: Dataset, name: str) -> pa.ChunkedArray:
             f"{dataset.folder} has no column {name}; its samples have: {', '.join(_known(dataset))}"
         )
     return read_column(dataset, name).values
+
+
+def _as_written(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers of 32 bits as their shortest texts: in 64 bits, 0.7 would be less than 0.7."""
+    return column.cast(pa.string()) if column.type == pa.float32() else column
 
 
 def _numbers(dataset: Dataset, name: str) -> pa.ChunkedArray:

@@ -294,6 +294,7 @@ def test_limits_of_a_subset_are_those_of_training(build: Build, tmp_path: Path) 
         report = subset(source.url, f"{tmp_path}/{kind}", Conditions(**{kind: limits}))
         selection = Selection(**{kind[:3]: limits})
         assert report.samples == len(passing_clips(source, selection)) == 1
+    assert subset(source.url, f"{tmp_path}/where", Conditions(where="flow >= 0.7")).samples == 1
 
 
 def test_a_subset_has_the_samples_that_satisfy_all_conditions(build: Build, tmp_path: Path) -> None:
