@@ -120,7 +120,6 @@ def ingest(
     from orchestration.workflows import ingest as workflow
     from orchestration.workspace import Workspace
 
-    workspace = Workspace.current()
     options = workflow.IngestOptions(
         source=source,
         output=output,
@@ -134,12 +133,19 @@ def ingest(
         replace=replace,
     )
     if dry_run:
-        preview_ingest(workflow.prepare_ingest(options, workspace), probe, as_json)
+        preview_ingest(workflow.prepare_ingest(options, Workspace.current()), probe, as_json)
         return
     monitoring = MonitoringOptions(metrics_port, track, mlflow_uri)
     cluster = Cluster(address, environment, as_json)
-    if submitted(context, cluster, partial(_ingest_job, options, monitoring)):
-        return
+    if not submitted(context, cluster, partial(_ingest_job, options, monitoring)):
+        _ingest_here(options, monitoring, as_json)
+
+
+def _ingest_here(options: IngestOptions, monitoring: MonitoringOptions, as_json: bool) -> None:
+    from orchestration.workflows import ingest as workflow
+    from orchestration.workspace import Workspace
+
+    workspace = Workspace.current()
     request = workflow.prepare_ingest(options, workspace)
     with _display("ingest") as (on_progress, on_message):
         result = workflow.ingest(request, workspace, monitoring, on_progress, on_message)

@@ -105,6 +105,29 @@ Maximum = Annotated[
     list[str] | None,
     typer.Option("--max", metavar="COLUMN=NUMBER", help="subset: largest value; repeatable."),
 ]
+_By = Annotated[By, typer.Option(help="split: keep together what has the same one.")]
+_Output = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        metavar="URL",
+        help="Folder or URL of the result; split: of the parts, beside the dataset if not given.",
+    ),
+]
+_Where = Annotated[
+    str | None, typer.Option(help="subset: samples to take, as \"frames >= 32 and 'cat' in caption\".")
+]
+_Count = Annotated[int | None, typer.Option(min=1, help="subset: at most so many, drawn by --seed.")]
+_Rename = Annotated[
+    str | None,
+    typer.Option(metavar="PREFIX", help="merge: begins new keys of samples whose key another sample has."),
+]
+_ShardRows = Annotated[int | None, typer.Option(min=1, help="Source rows with samples in each shard.")]
+_ShardMb = Annotated[float | None, typer.Option(min=0.001, help="Largest shard, 10⁶ bytes.")]
+_Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="card: as card.license=cc-by-4.0; repeatable."),
+]
 _Workers = Annotated[
     int | None,
     typer.Option(min=0, help="Units at once on Ray; one after another in this process if not given, or 0."),
@@ -121,39 +144,18 @@ def dataset(
     action: What,
     paths: Paths,
     into: Into = None,
-    by: Annotated[By, typer.Option(help="split: keep together what has the same one.")] = By.SOURCE_ID,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--out",
-            metavar="URL",
-            help="Folder or URL of the result; split: of the parts, beside the dataset if not given.",
-        ),
-    ] = None,
-    where: Annotated[
-        str | None, typer.Option(help="subset: samples to take, as \"frames >= 32 and 'cat' in caption\".")
-    ] = None,
+    by: _By = By.SOURCE_ID,
+    output: _Output = None,
+    where: _Where = None,
     keys: Keys = None,
     minimum: Minimum = None,
     maximum: Maximum = None,
-    count: Annotated[
-        int | None, typer.Option(min=1, help="subset: at most so many, drawn by --seed.")
-    ] = None,
+    count: _Count = None,
     seed: Annotated[int, typer.Option(help="split and subset: of the draws.")] = 0,
-    rename: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PREFIX", help="merge: begins new keys of samples whose key another sample has."
-        ),
-    ] = None,
-    shard_rows: Annotated[
-        int | None, typer.Option(min=1, help="Source rows with samples in each shard.")
-    ] = None,
-    shard_mb: Annotated[float | None, typer.Option(min=0.001, help="Largest shard, 10⁶ bytes.")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="card: as card.license=cc-by-4.0; repeatable."),
-    ] = None,
+    rename: _Rename = None,
+    shard_rows: _ShardRows = None,
+    shard_mb: _ShardMb = None,
+    assignments: _Assignments = None,
     workers: _Workers = None,
     address: Address = None,
     environment: Environment = Packages.AUTO,
@@ -165,9 +167,9 @@ def dataset(
     if action is Action.CARD:
         _card(paths, tuple(assignments or ()), as_json)
         return
-    from orchestration.workflows import datasets as workflow
+    from orchestration.workflows.datasets import DatasetOptions
 
-    options = workflow.DatasetOptions(
+    options = DatasetOptions(
         action=action.value,
         paths=tuple(paths),
         into=tuple(into or ()),
@@ -185,12 +187,16 @@ def dataset(
         workers=workers,
     )
     options.check()
-    if submitted(context, Cluster(address, environment, as_json), partial(_job, options)):
-        return
-    from orchestration.monitoring.progress import counting
+    if not submitted(context, Cluster(address, environment, as_json), partial(_job, options)):
+        _make(options, as_json)
 
-    with only_results_on_stdout(), counting(err(), f"dataset {action}") as on_progress:
-        reports = workflow.make_datasets(options, on_progress)
+
+def _make(options: DatasetOptions, as_json: bool) -> None:
+    from orchestration.monitoring.progress import counting
+    from orchestration.workflows.datasets import make_datasets
+
+    with only_results_on_stdout(), counting(err(), f"dataset {options.action}") as on_progress:
+        reports = make_datasets(options, on_progress)
     for notice in dict.fromkeys(notice for report in reports for notice in report.notices):
         print_warning(notice, console=err())
     print_result({"datasets": reports}, partial(_print, reports), as_json)

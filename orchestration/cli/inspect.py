@@ -23,6 +23,7 @@ from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
 if TYPE_CHECKING:
+    from orchestration.workflows.inspect import InspectOptions
     from orchestration.workflows.inspect_batch import BatchOptions
     from orchestration.workspace import Workspace
     from pipelines.survey import Keeping, Kept, Survey
@@ -71,6 +72,10 @@ _Dump = Annotated[
 ]
 
 
+_OF_BATCHES = ("stage", "preset", "position", "assignments", "config")
+_NOT_OF_DUMPS = ("dataset", "clips", "seed", "keep", "batch", *_OF_BATCHES)
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb to the command."""
     add_verbs(app, PANEL, (inspect,))
@@ -97,19 +102,7 @@ def inspect(
 
     workspace = Workspace.current()
     if dump is not None:
-        others = (
-            "dataset",
-            "clips",
-            "seed",
-            "keep",
-            "batch",
-            "stage",
-            "preset",
-            "position",
-            "assignments",
-            "config",
-        )
-        refuse(given(context, *others), "with --dump, whose run has these settings")
+        refuse(given(context, *_NOT_OF_DUMPS), "with --dump, whose run has these settings")
         _draw_dump(dump, report, workspace, as_json)
         return
     if batch:
@@ -127,10 +120,16 @@ def inspect(
         )
         _draw_batch(BatchOptions(training, position, report), as_json)
         return
-    refuse(given(context, "stage", "preset", "position", "assignments", "config"), "without --batch")
-    from orchestration.workflows.inspect import InspectOptions, inspect_dataset
+    refuse(given(context, *_OF_BATCHES), "without --batch")
+    from orchestration.workflows.inspect import InspectOptions
 
-    inspection = inspect_dataset(InspectOptions(dataset, report, clips, seed or 0, keep), workspace)
+    _write_report(InspectOptions(dataset, report, clips, seed or 0, keep), workspace, as_json)
+
+
+def _write_report(options: InspectOptions, workspace: Workspace, as_json: bool) -> None:
+    from orchestration.workflows.inspect import inspect_dataset
+
+    inspection = inspect_dataset(options, workspace)
     if as_json:
         content = dataclasses.asdict(inspection.survey)
         renamed = {"dataset": content.pop("url"), "video_seconds": content.pop("seconds")}

@@ -7,8 +7,10 @@ import numpy as np
 from pydantic import JsonValue
 
 from core.errors import AnimaticError
+from core.storage import Folder
 from core.urls import absolute
 from pipelines.dataset import Dataset
+from pipelines.dataset.dataset_record import read_dataset_record
 from pipelines.dataset.made_from import Operation
 from pipelines.reshape.conditions import Conditions
 from pipelines.reshape.draws import draws
@@ -59,12 +61,19 @@ def split(
 
 
 def _require_complete(dataset: Dataset, reports: Sequence[ReshapeReport]) -> None:
-    found = sum(report.samples for report in reports)
+    found = sum(map(_received, reports))
     if found != len(dataset):
         raise AnimaticError(
             f"the parts have {found} of the {len(dataset)} samples of {dataset.folder}: one was changed "
-            "meanwhile, or videos were taken down in it; split again into new folders"
+            "meanwhile; split again into new folders"
         )
+
+
+def _received(report: ReshapeReport) -> int:
+    """The samples of a part, with those that were taken down: before it was finished, and in it since."""
+    history = read_dataset_record(Folder(report.dataset)).get("history", [])
+    since = sum(takedown["samples"] for takedown in history if takedown["shards"])
+    return report.samples + report.left_out.get("taken_down", 0) + since
 
 
 def subset(

@@ -6,10 +6,12 @@ searched from its first new block on.
 """
 
 import bisect
+import hashlib
 import io
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +45,7 @@ class Blocks:
     @property
     def samples(self) -> int:
         """Of the dataset."""
-        return sum(shard["samples"] for shard in self.shards)
+        return self._ends[-1] if self._ends else 0
 
     def rows(self, block: int) -> range:
         """Numbers of a block's samples in the dataset."""
@@ -51,9 +53,7 @@ class Blocks:
 
     def embeddings(self, block: int) -> UnitEmbeddings:
         """Of a block's samples. Raises AnimaticError if those of a unit are missing."""
-        rows = self.rows(block)
-        ends = list(itertools.accumulate(shard["samples"] for shard in self.shards))
-        parts = []
+        rows, ends, parts = self.rows(block), self._ends, []
         for unit in range(bisect.bisect_right(ends, rows.start), bisect.bisect_left(ends, rows.stop) + 1):
             begin = ends[unit] - self.shards[unit]["samples"]
             found = read_embeddings(self.folder, unit, self.shards[unit], self.source)
@@ -89,11 +89,26 @@ class Blocks:
             return None
         return Found(table["leader"].to_numpy(), table["cosine"].to_numpy())
 
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Samples up to the end of each shard."""
+        return list(itertools.accumulate(shard["samples"] for shard in self.shards))
+
+    @cached_property
+    def _shards_before(self) -> list[str]:
+        """For each block a digest of the shards that its samples and those before them are in."""
+        digest, digests, done = hashlib.sha256(), list[str](), 0
+        for block in range(len(self)):
+            needed = bisect.bisect_left(self._ends, self.rows(block).stop) + 1
+            for unit in range(done, needed):
+                digest.update(self.shards[unit]["sha256"].encode())
+            done = max(done, needed)
+            digests.append(digest.hexdigest())
+        return digests
+
     def _digest(self, block: int) -> str:
         rows = self.rows(block)
-        ends = itertools.accumulate(shard["samples"] for shard in self.shards)
-        needed = sum(1 for end in ends if end < rows.stop) + 1
-        shards = [shard["sha256"] for shard in self.shards[:needed]]
+        shards = self._shards_before[block]
         return digest_of([self.source, self.threshold, rows.start, rows.stop, shards])
 
 

@@ -12,9 +12,9 @@ import signal
 import socket
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
 from core.public_addresses import is_public
@@ -24,6 +24,29 @@ _MEMORY = 4 << 30
 _SOCKET_S = 30
 _STATUS = re.compile(r"HTTP Error (\d{3})\b")
 _GOT_ERROR = "[download] Got error:"
+
+
+class Request(TypedDict):
+    """What is fetched: the video of ``url``, in ``format``, to the file ``into``."""
+
+    url: str
+    format: str
+    into: str
+    max_bytes: int
+    allow_private: bool
+    cookies: str | None
+    headers: dict[str, str]
+
+
+class Reply(TypedDict, total=False):
+    """What became of it: one of these, and ``message`` with a ``status`` of HTTP."""
+
+    ok: bool
+    status: int
+    message: str
+    temporary: str
+    too_large: str
+    refused: str
 
 
 class NotPublicError(OSError):
@@ -44,7 +67,7 @@ class _Silent:
 def main() -> None:
     """Read a request, fetch, and reply: ``ok``, or one of ``status``, ``temporary``, ``too_large``,
     ``refused``, with a message."""
-    request = json.load(sys.stdin)
+    request: Request = json.load(sys.stdin)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     size = request["max_bytes"] + _MARGIN
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -69,7 +92,7 @@ def _refuse_private_addresses() -> None:
     socket.getaddrinfo = checked
 
 
-def _fetch(request: dict[str, Any]) -> dict[str, Any]:
+def _fetch(request: Request) -> Reply:
     import yt_dlp
 
     try:
@@ -84,7 +107,7 @@ def _fetch(request: dict[str, Any]) -> dict[str, Any]:
     return {"ok": True}
 
 
-def _options(request: dict[str, Any]) -> dict[str, Any]:
+def _options(request: Request) -> dict[str, object]:
     return {
         "format": request["format"],
         "outtmpl": {"default": request["into"].replace("%", "%%")},
@@ -114,19 +137,19 @@ def _options(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _size_check(max_bytes: int) -> Callable[[dict[str, Any]], None]:
-    def check(progress: dict[str, Any]) -> None:
+def _size_check(max_bytes: int) -> Callable[[Mapping[str, Any]], None]:
+    def check(progress: Mapping[str, Any]) -> None:
         if (progress.get("downloaded_bytes") or 0) > max_bytes:
             raise TooLargeError
 
     return check
 
 
-def _no_live(info: dict[str, Any], *, incomplete: bool = False) -> str | None:
+def _no_live(info: Mapping[str, Any], *, incomplete: bool = False) -> str | None:
     return "it is live" if info.get("is_live") else None
 
 
-def _failure(error: BaseException) -> dict[str, Any]:
+def _failure(error: BaseException) -> Reply:
     from yt_dlp.networking.exceptions import HTTPError, TransportError
 
     causes = list(_causes(error))
@@ -145,7 +168,7 @@ def _failure(error: BaseException) -> dict[str, Any]:
     status = _STATUS.search(message)
     if status is not None:
         return {"status": int(status[1]), "message": message}
-    return {"temporary" if _GOT_ERROR in message else "refused": message}
+    return {"temporary": message} if _GOT_ERROR in message else {"refused": message}
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

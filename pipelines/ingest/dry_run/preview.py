@@ -10,7 +10,14 @@ from core.urls import recordable, without_credentials
 from pipelines.dataset.units import committed_units
 from pipelines.fetch import Probe, WebAccess, probe
 from pipelines.ingest.dry_run.doubts import RowDoubts
-from pipelines.ingest.dry_run.records import Doubt, Output, Preview, PreviewFile, PreviewRow
+from pipelines.ingest.dry_run.records import (
+    Doubt,
+    Output,
+    Preview,
+    PreviewColumn,
+    PreviewFile,
+    PreviewRow,
+)
 from pipelines.ingest.dry_run.table_columns import overlooked, preview_columns
 from pipelines.ingest.dry_run.tally import RowTally, Treatment, displayed_row
 from pipelines.ingest.inputs import IngestInputs
@@ -39,10 +46,8 @@ def preview(
     check_videos(config.videos)
     table = table_of(config)
     config = with_own_videos(config, table)
-    archives = VideoArchives.at(config.videos)
-    table_rows = table.rows() if archives is None else archives.located_rows(table.rows())
     tally, doubts = RowTally(config.videos, allow_private=config.fetch.allow_private), RowDoubts(config)
-    for number, row in enumerate(table_rows):
+    for number, row in enumerate(_rows(config, table)):
         doubts.add(row, tally.add(row))
         if number and number % _EVERY == 0:
             on_rows(number, table.count())
@@ -55,15 +60,7 @@ def preview(
         rows = _probed(rows, chosen, config, access)
     columns = preview_columns(table.columns, table.names)
     output = _output(config, table)
-    found = [
-        *_of_formats(config, table),
-        *doubts.found(counts, table.columns, table.files[0].kind),
-        *(
-            Doubt(f"the column {name} is not used", f"--set {setting}={name}, if it is meant")
-            for name, setting in overlooked(columns, table.names)
-        ),
-        *_of_output(output),
-    ]
+    of_rows = doubts.found(counts, table.columns, table.files[0].kind)
     return Preview(
         source=without_credentials(config.source),
         videos=None if config.videos is None else without_credentials(config.videos),
@@ -73,9 +70,19 @@ def preview(
         columns=columns,
         counts=counts,
         rows=rows,
-        doubts=found,
+        doubts=[
+            *_of_formats(config, table),
+            *of_rows,
+            *_of_columns(columns, table),
+            *_of_output(output),
+        ],
         output=output,
     )
+
+
+def _rows(config: IngestConfig, table: SourceTable) -> Iterator[SourceRow]:
+    archives = VideoArchives.at(config.videos)
+    return table.rows() if archives is None else archives.located_rows(table.rows())
 
 
 def _probed(
@@ -117,6 +124,11 @@ def _of_formats(config: IngestConfig, table: SourceTable) -> Iterator[Doubt]:
         yield Doubt(notice, "csv.delimiter, csv.escape and csv.encoding set it")
     for need in needs_of(table.scan().schemes, config.fetch):
         yield Doubt(need)
+
+
+def _of_columns(columns: list[PreviewColumn], table: SourceTable) -> Iterator[Doubt]:
+    for name, setting in overlooked(columns, table.names):
+        yield Doubt(f"the column {name} is not used", f"--set {setting}={name}, if it is meant")
 
 
 def _output(config: IngestConfig, table: SourceTable) -> Output:

@@ -243,6 +243,20 @@ def test_no_video_is_in_two_parts_and_every_sample_in_one(build: Build, tmp_path
     assert reports[0].left_out == {"in_another_part": len(validation)}
 
 
+def test_a_split_is_repeated_after_videos_were_taken_down_in_its_source_and_its_parts(
+    build: Build, tmp_path: Path
+) -> None:
+    source, parts = build("a", [IDS[:30]]), [parse_part("train=0.7"), parse_part("rest=rest")]
+    take_down(source.url, ["v0"], date="2026-11-26", reason="asked")
+    reports = split(source.url, parts)
+    gone = Dataset.open(reports[0].dataset).samples["source_id"][0].as_py()
+    take_down(reports[0].dataset, [gone], date="2026-11-27", reason="asked")
+    again = split(source.url, parts)
+    assert [report.made_units for report in again] == [0, 0]
+    assert again[0].samples < reports[0].samples and again[1].samples == reports[1].samples
+    assert gone not in intact(again[0].dataset).samples["source_id"].to_pylist()
+
+
 def test_a_video_stays_in_its_part_when_the_dataset_grows(build: Build, tmp_path: Path) -> None:
     parts = [parse_part("train=0.7"), parse_part("rest=rest")]
     found = []

@@ -35,8 +35,8 @@ def test_each_rung_has_its_size_its_rate_and_the_frames_of_its_times(film: Path,
     with av.open(str(tmp_path / "k-000.64x10.mp4")) as slow:
         stream = slow.streams.video[0]
         assert (stream.average_rate, stream.width, stream.height) == (10, 106, 64)
-    shown = [frame_number(frame) for frame in frames_of(tmp_path / "k-000.64x10.mp4")]
-    assert shown == [int(number * 2.5 + 0.5) for number in range(20)]
+    numbers = [frame_number(frame) for frame in frames_of(tmp_path / "k-000.64x10.mp4")]
+    assert numbers == [int(number * 2.5 + 0.5) for number in range(20)]
     assert "keyint=10" in clip["encoders"]["64x10.mp4"]["options"]["x264-params"]
 
 
