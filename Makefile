@@ -69,7 +69,7 @@ options-import-checkpoint := AS OUT +INCOMPLETE +EMA +JSON
 arguments-import-checkpoint := CHECKPOINT
 options-export-checkpoint := OUT CODEC ENCODERS +JSON
 arguments-export-checkpoint := BUNDLE AS
-options-demo := OUT
+options-demo := OUT IMAGE PROMPT
 options-prior := SET
 options-jobs := ADDRESS +JSON
 arguments-jobs := ACTION JOB
@@ -161,7 +161,7 @@ $(INFRA_STAMP): tests/infra/requirements.lock tests/infra/install_tools.py | $(S
 	@$(BIN)/python -m tests.infra.install_tools $(INFRA)
 	@touch $@
 
-demo: setup ## the main job in about ten minutes: data, three stages, promotion, animation, report
+demo: setup ## the main job in minutes: data, three stages, promotion, animation, report; your own picture too: [IMAGE=my.png PROMPT="..."]
 	@$(VERB) demo $(OPTIONS)
 
 prior: setup ## train the tiny prior that ships in models/prior (about half an hour)

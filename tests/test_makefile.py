@@ -60,8 +60,8 @@ NEEDED = {
     "sign": ["KEY"],
     "verify-signature": ["KEY"],
 }
-# The demo has two targets: --prior and --set are those of one, --out of the other.
-NOT_PASSED = {"demo": {"--prior", "--set"}, "prior": {"--prior", "--out"}}
+# The demo has two targets: --prior and --set are those of one, the rest of the other.
+NOT_PASSED = {"demo": {"--prior", "--set"}, "prior": {"--prior", "--out", "--image", "--prompt"}}
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,18 @@ def demo(
             help="Where everything is written; runs/demo if not given.",
         ),
     ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            parser=local_source,
+            metavar="FILE",
+            help="PNG, JPEG or WebP: this picture is animated at the end too, and displayed first.",
+        ),
+    ] = None,
+    sentence: Annotated[
+        str | None,
+        typer.Option("--prompt", metavar="TEXT", help="With --image: what should happen in it."),
+    ] = None,
     prior: Annotated[
         bool,
         typer.Option(
@@ -69,7 +81,8 @@ def demo(
     from orchestration.workspace import Workspace
 
     if prior:
-        refuse(given(context, "folder"), "with --prior, which writes models/prior")
+        for option in ("folder", "image", "sentence"):
+            refuse(given(context, option), "with --prior, which writes models/prior")
         from orchestration.demo.prior import make_prior
 
         make_prior(Workspace.current(), err(), assignments or ())
@@ -78,9 +91,12 @@ def demo(
         given(context, "assignments"),
         "without --prior: the demo's recipe is fixed, `animatic train` takes any",
     )
+    from orchestration.demo.own_pictures import open_given
+
+    picture = open_given(image, sentence)
     from orchestration.demo import steps
 
-    steps.run(folder or Workspace.current().root / "demo", err(), out())
+    steps.run(folder or Workspace.current().root / "demo", err(), out(), picture=picture)
 
 
 _ExaminedRun = Annotated[

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from orchestration import media
-from orchestration.demo import animated_pictures
+from orchestration.demo import animated_pictures, own_pictures
 from pipelines.evaluate.metrics import caption_direction, detect_motion
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ SIDE = 256  # pixels of clips on the page
 FOLDER = "media"
 PER_DIRECTION = 2
 FILM_PAIRS = 3
+OWN_CLIPS = 6  # on the page
 _README_SIDE, _README_GAP, _README_LABEL = 168, 10, 26
 _LAST_FRAME_MS = 700
 
@@ -50,6 +51,15 @@ class SteeredPicture:
         """The picture in words: its prompts without the direction."""
         prompt = self.clips[0][0].prompt
         return prompt.rsplit(" moves ", 1)[0] if self.clips[0][0].expected else prompt
+
+
+@dataclass(frozen=True)
+class OwnClip:
+    """One of the user's own pictures: its animation, enlarged, and its prompt for display."""
+
+    made: animated_pictures.OwnAnimation
+    path: str
+    prompt: str
 
 
 def enlarge(frames: np.ndarray, side: int = SIDE) -> np.ndarray:
@@ -91,10 +101,23 @@ def steered(out: Path, animations: animated_pictures.Animations) -> list[Steered
     """The animations by picture, enlarged."""
     groups: dict[str, list[tuple[animated_pictures.PictureAnimation, str]]] = {}
     for clip in animations.clips:
-        large = f"{FOLDER}/{Path(clip.mp4).stem}.mp4"
-        media.write_mp4(enlarge(read_frames(out / clip.mp4)), out / large, animated_pictures.PLAYBACK_FPS)
-        groups.setdefault(clip.picture, []).append((clip, large))
+        groups.setdefault(clip.picture, []).append((clip, _enlarged_file(out, clip)))
     return [SteeredPicture(picture, clips) for picture, clips in groups.items()]
+
+
+def own(out: Path, animations: animated_pictures.Animations) -> list[OwnClip]:
+    """The user's newest pictures with their animations, enlarged."""
+    return [
+        OwnClip(clip, _enlarged_file(out, clip), own_pictures.shortened(clip.prompt))
+        for clip in animations.own[:OWN_CLIPS]
+    ]
+
+
+def _enlarged_file(out: Path, clip: animated_pictures.PictureAnimation) -> str:
+    """Path of the enlarged clip, relative to the demo's folder."""
+    large = f"{FOLDER}/{Path(clip.mp4).stem}.mp4"
+    media.write_mp4(enlarge(read_frames(out / clip.mp4)), out / large, animated_pictures.PLAYBACK_FPS)
+    return large
 
 
 def readme_gif(out: Path, animations: animated_pictures.Animations, path: Path) -> None:

@@ -35,11 +35,15 @@ CLIPS_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class StepResult:
-    """A step's product and one line about it; ``fresh`` is False if it existed before."""
+    """A step's product and one line about it.
+
+    ``fresh`` is False if it existed before, ``whole`` if a part of it did.
+    """
 
     product: Path
     summary: str
     fresh: bool
+    whole: bool = True
 
 
 def make_footage(demo: Demo) -> StepResult:
@@ -112,20 +116,19 @@ def evaluate_stage(demo: Demo, stage: int) -> StepResult:
 
 
 def animate_pictures(demo: Demo) -> StepResult:
-    """Animate held-out pictures with the champion."""
+    """Animate held-out pictures and the user's own with the bundle of stage 3, whatever the gate decided."""
     from orchestration.demo import animated_pictures, footage
 
     bundle = open_bundle(demo.bundle(3))
     settings = sampling(demo, bundle).model_copy(update={"fps": footage.FPS / STRIDE})
     folder = demo.out / animated_pictures.FOLDER
-    recorded = animated_pictures.read(demo.out)
-    if recorded is not None and recorded.identity == animated_pictures.identity(
-        bundle, settings, demo.collection
-    ):
+    inputs = animated_pictures.Inputs(demo.out, bundle, settings, demo.collection)
+    left = animated_pictures.left_to_do(inputs)
+    if not left.work:
         return StepResult(folder, f"in {folder}", fresh=False)
     with demo.progress.counting("sampling steps") as count:
-        animations = animated_pictures.animate(demo.out, bundle, settings, demo.collection, count)
-    return StepResult(folder, f"{len(animations.clips)} clips in {folder}", fresh=True)
+        animated_pictures.animate(inputs, left, count, demo.progress.warn)
+    return StepResult(folder, f"{len(left.work)} clips in {folder}", fresh=True, whole=left.kept is None)
 
 
 def write_report(demo: Demo) -> StepResult:

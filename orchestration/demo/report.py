@@ -10,6 +10,7 @@ from core.files import write_text
 from orchestration.demo import animated_pictures, curves, footage, gallery
 from orchestration.demo.figures import Figures, gather
 from orchestration.demo.outputs import STEP_TITLES, DemoOutputs
+from orchestration.demo.own_pictures import OWN_LIMIT
 from orchestration.workspace import display_path
 from pipelines.evaluate import MetricValue
 
@@ -58,6 +59,8 @@ def write(outputs: DemoOutputs) -> Path:
     page = environment.get_template(TEMPLATE).render(
         figures=figures,
         curves=curves.svg(losses) if losses else None,
+        own=gallery.own(out, animations) if animations else [],
+        own_limit=OWN_LIMIT,
         steered=gallery.steered(out, animations) if animations else [],
         pairs=gallery.pairs(out, outputs.evaluations, figures.evaluations, footage.FPS / 2),
         headline=headline(figures),

@@ -14,8 +14,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from orchestration.demo import jobs
+from core.disk_errors import usable_folder
+from core.lock import named_lock
+from core.storage import LOCK
+from orchestration.demo import jobs, own_pictures
 from orchestration.demo.outputs import STEP_TITLES
+from orchestration.demo.own_pictures import GivenPicture
 from orchestration.demo.progress import DemoProgress
 from orchestration.demo.settings import Demo, Settings
 from orchestration.demo.step_timings import StepTime, StepTimings
@@ -66,6 +70,7 @@ def run(
     console: Console,
     results: Console,
     *,
+    picture: GivenPicture | None = None,
     settings: Settings | None = None,
     workspace: Workspace | None = None,
 ) -> Path:
@@ -74,20 +79,37 @@ def run(
     Args:
         console: gets progress and warnings.
         results: gets the summary.
+        picture: the user's own, animated with those of earlier calls.
 
     Raises:
-        AnimaticError: a step failed; fix what the message names and run the demo again.
+        LockedError: another demo is running in ``out``.
+        AnimaticError: ``out`` cannot be written to, or a step failed; fix what the message names and run the
+            demo again.
     """
+    usable_folder(out)
+    with named_lock(out / LOCK, "demo"):
+        if picture is not None:
+            own_pictures.store(out, picture)
+            line = f"{picture.name} is animated at the end: {own_pictures.shortened(picture.prompt)}"
+            console.print(line, markup=False, soft_wrap=True)
+        demo = _run_steps(out, console, results, settings or Settings(), workspace or Workspace.current())
+    return demo.products["report"]
+
+
+def _run_steps(
+    out: Path, console: Console, results: Console, settings: Settings, workspace: Workspace
+) -> Demo:
     from orchestration.demo.summary import print_summary
 
     steps = all_steps()
     timings, worked = StepTimings(out), False
     with DemoProgress(console, _expected_seconds(steps, timings)) as progress:
-        demo = Demo(out, workspace or Workspace.current(), settings or Settings(), progress)
+        demo = Demo(out, workspace, settings, progress)
         for number, step in enumerate(steps):
             with progress.step(number, step.title), timings.timing(step.name) as measurement:
                 result = step.job(demo)
-                measurement.fresh = result.fresh
+                # The time of a part is not that of the step.
+                measurement.fresh = result.fresh and result.whole
             worked |= result.fresh and step.name != "report"
             demo.products[step.name] = result.product
             mark = ("done", "green") if result.fresh else ("already done", "dim")
@@ -95,7 +117,7 @@ def run(
     if not worked:
         results.print("nothing left to do: every step was done before", markup=False)
     print_summary(demo.outputs(), results)
-    return demo.products["report"]
+    return demo
 
 
 def _expected_seconds(steps: list[Step], timings: StepTimings) -> list[float]:

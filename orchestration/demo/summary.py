@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from orchestration.demo.animated_pictures import FOLDER, read
+from orchestration.demo.animated_pictures import FOLDER, Animations, read
 from orchestration.demo.figures import Figures, gather
 from orchestration.demo.outputs import DemoOutputs
+from orchestration.demo.own_pictures import OWN_LIMIT, shortened
 from orchestration.workspace import display_path
 
 
 def print_summary(outputs: DemoOutputs, console: Console) -> None:
     """Print results, what is missing, and where the outputs are."""
     figures = gather(outputs)
-    for line in [*_results(figures), *figures.missing]:
+    animations = read(outputs.out)
+    for line in [*_own_results(animations), *_results(figures), *figures.missing]:
         console.print(line, markup=False, soft_wrap=True)
-    locations = _locations(outputs, figures)
+    locations = _locations(outputs, figures, animations)
     width = max(len(name) for name, _ in locations)
     for name, location in locations:
         # Never a table: commands must be whole to be copied.
@@ -37,17 +39,29 @@ def _results(figures: Figures) -> list[str]:
     return lines
 
 
-def _locations(outputs: DemoOutputs, figures: Figures) -> list[tuple[str, str]]:
+def _own_results(animations: Animations | None) -> list[str]:
+    """What became of the user's newest picture; nothing without one."""
+    newest = animations.own[:1] if animations else []
+    return [
+        line
+        for each in newest
+        for line in (f"{each.name}, {shortened(each.prompt)}: {each.outcome}", OWN_LIMIT)
+    ]
+
+
+def _locations(
+    outputs: DemoOutputs, figures: Figures, animations: Animations | None
+) -> list[tuple[str, str]]:
     locations = [("report", str(outputs.page))]
-    animations = read(outputs.out)
     if animations is not None:
+        locations += [("your animation", str(outputs.out / each.mp4)) for each in animations.own[:1]]
         locations.append(("animations", f"{outputs.out / FOLDER} (mp4, GIF, strips)"))
     if figures.trainings:
         last = figures.trainings[-1]
         locations.append(("bundle", f"{display_path(last.bundle)} ({last.bundle_id[:12]})"))
     store = display_path(outputs.root / "mlflow.db")
     locations.append(("training runs", f".venv/bin/mlflow ui --backend-store-uri sqlite:///{store}"))
-    own = 'make animate IMAGE=my.png PROMPT="a red ball moves left"'
-    locations.append(("your own picture", own))
+    own = 'make demo IMAGE=my.png PROMPT="a red ball moves left"'
+    locations.append(("another picture" if animations and animations.own else "your own picture", own))
     locations.append(("in a browser", "make serve"))
     return locations

@@ -22,7 +22,7 @@ from tests.support.small_stages import make_bundle
 SIDE, FRAMES = 64, 8
 
 
-def make_outputs(root: Path, clips: int = 8, wrong: int = 1) -> DemoOutputs:
+def make_outputs(root: Path, clips: int = 8, wrong: int = 1, films: bool = True) -> DemoOutputs:
     """A finished demo in ``root``; ``wrong`` of its generated clips move the other way."""
     out, ledger = root / "demo", Ledger(root)
     runs, parent = {}, None
@@ -35,7 +35,7 @@ def make_outputs(root: Path, clips: int = 8, wrong: int = 1) -> DemoOutputs:
     ids = {stage: open_bundle(runs[stage] / "bundle").id for stage in runs}
     evaluations = {stage: _evaluation(out, stage, ids[stage], clips, wrong) for stage in (2, 3)}
     datasets = {"training": _dataset(out / "data", 231, 3), "held-out": _dataset(out / "held-out", clips, 0)}
-    _animations(out)
+    _animations(out, films)
     for name in STEP_TITLES:
         with StepTimings(out).timing(name):
             pass
@@ -89,10 +89,10 @@ def _evaluation(out: Path, stage: int, bundle_id: str, clips: int, wrong: int) -
     return folder
 
 
-def _animations(out: Path) -> None:
+def _animations(out: Path, films: bool) -> None:
     clips = []
     collection = Collection(out / "footage")
-    write_collection(collection, Amounts(rendered=1, held_out_each=1, films=True), lambda done, total: None)
+    write_collection(collection, Amounts(rendered=1, held_out_each=1, films=films), lambda done, total: None)
     for chosen in animated_pictures.choose_pictures(collection):
         picture = out / "images" / f"{chosen.name}.png"
         write_png(chosen.picture, picture)

@@ -12,7 +12,7 @@ from pipelines.evaluate.metrics.clip_text import ClipText
 from pipelines.evaluate.metrics.denoising_loss import DenoisingLoss
 from pipelines.evaluate.metrics.direction import DirectionOfMotion, caption_direction
 from pipelines.evaluate.metrics.dynamic_degree import DynamicDegree
-from pipelines.evaluate.metrics.first_frame_psnr import FirstFramePsnr
+from pipelines.evaluate.metrics.first_frame_psnr import FirstFramePsnr, psnr
 from pipelines.evaluate.metrics.first_frame_ssim import FirstFrameSsim
 from pipelines.evaluate.metrics.flicker import Flicker
 from pipelines.evaluate.metrics.fvd import Fvd
@@ -45,6 +45,7 @@ __all__ = [
     "caption_direction",
     "choose",
     "detect_motion",
+    "psnr",
 ]
 
 REGISTRY: dict[str, Metric] = {

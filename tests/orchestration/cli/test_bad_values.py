@@ -74,7 +74,7 @@ COMMANDS = {
     "import-checkpoint": "file",
     "export-checkpoint": "bundle --as dynamicrafter",
     "jobs": "list --address http://127.0.0.1:1",
-    "demo": "",
+    "demo": "--image still.png --prompt ball",
     "doctor": "runs",
 }
 # What works: with these replaced, a command that gets so far has started its work.

@@ -25,6 +25,8 @@ IGNORED = {
     "score data --weights x.pt --workers 0 --address x:1": "--address is without effect with --workers 0",
     "evaluate data --workers 0 --address x:1": "--address is without effect with --workers 0",
     "demo --prior --out x": "--out is without effect with --prior",
+    "demo --prior --image x --prompt y": "--image is without effect with --prior",
+    "demo --prompt x": "--prompt is without effect without --image",
     "demo --set train.steps=3": "--set is without effect without --prior",
     "train --stage 1 --verbose": "--verbose is without effect without --print-initialisation",
     "train --stage 1 --verbose --print-config": "--verbose is without effect without --print-initialisation",
