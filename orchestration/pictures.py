@@ -14,6 +14,7 @@ from PIL.JpegImagePlugin import jpeg_factory
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from core.disk_errors import explain
 from core.errors import AnimaticError
 
 if TYPE_CHECKING:
@@ -86,8 +87,9 @@ def open_picture(
         raise PictureTooLargeError(f"{name} claims more than {limits.pixels / 1e6:.0f} megapixels") from error
     except _DAMAGE as error:
         reason = getattr(error, "strerror", None) or error
+        refusal = explain(error) if isinstance(error, OSError) else None
         raise AnimaticError(
-            f"{name} cannot be read as an image ({reason}): convert or re-export it"
+            refusal or f"{name} cannot be read as an image ({reason}): convert or re-export it"
         ) from error
     if alpha is None:
         return rgb

@@ -112,7 +112,7 @@ def test_the_newest_comes_first_and_a_deleted_copy_is_forgotten(tmp_path, photo)
         ("empty.png", b"", "empty.png is not an image in PNG, JPEG or WebP"),
         ("clip.mp4", b"\0\0\0\x20ftypisom" + bytes(64), "clip.mp4 is not an image in PNG, JPEG or WebP"),
         ("cut.jpg", "cut", "cut.jpg cannot be read as an image"),
-        (".", None, "cannot be read as an image (Is a directory)"),
+        (".", None, ".: Is a directory; choose another path: this one is a folder"),
         ("https://host/my.png", None, "https://host/my.png is a URL, but this is read from a local path"),
     ],
 )
@@ -182,7 +182,7 @@ def test_an_animation_does_not_depend_on_what_else_is_animated(tmp_path, photo, 
 
 
 def test_page_and_summary_begin_with_the_newest_picture(tmp_path, photo, bundle):
-    outputs = make_outputs(tmp_path / "made", films=False)
+    outputs = make_outputs(tmp_path / "made", clips=4, films=False)
     prompt = "a <b>bold</b> ball\nmoves left " + "and so on " * 1000
     store(outputs.out, given(photo))
     store(outputs.out, given(photo, prompt))
@@ -246,7 +246,7 @@ def test_the_time_of_a_further_picture_is_not_that_of_the_step(tmp_path, photo, 
     store(tmp_path / "demo", given(photo))
     further = jobs.animate_pictures(progress)
     assert (further.fresh, further.whole) == (True, False)
-    assert "1 clip" in further.summary
+    assert further.summary.startswith("1 clip in ")
     assert not jobs.animate_pictures(progress).fresh
 
 
