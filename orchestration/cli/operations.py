@@ -94,7 +94,9 @@ def demo(
     from orchestration.demo.own_pictures import open_given
 
     picture = open_given(image, sentence)
-    from orchestration.demo import steps
+    # Torch and Ray take seconds to import.
+    with err().status("starting"):
+        from orchestration.demo import steps
 
     steps.run(folder or Workspace.current().root / "demo", err(), out(), picture=picture)
 

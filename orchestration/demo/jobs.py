@@ -128,7 +128,8 @@ def animate_pictures(demo: Demo) -> StepResult:
         return StepResult(folder, f"in {folder}", fresh=False)
     with demo.progress.counting("sampling steps") as count:
         animated_pictures.animate(inputs, left, count, demo.progress.warn)
-    return StepResult(folder, f"{len(left.work)} clips in {folder}", fresh=True, whole=left.kept is None)
+    clips = "1 clip" if len(left.work) == 1 else f"{len(left.work)} clips"
+    return StepResult(folder, f"{clips} in {folder}", fresh=True, whole=left.kept is None)
 
 
 def write_report(demo: Demo) -> StepResult:
