@@ -156,6 +156,7 @@ def test_a_prompt_is_passed_as_it_is_from_the_command_line_and_the_environment(f
         given = (f"IMAGE={wanted[2]}", f"PROMPT={prompt}")
         assert passed(folder, "animate", *given) == wanted
         assert passed(folder, "animate", IMAGE=wanted[2], PROMPT=prompt) == wanted
+        assert passed(folder, "demo", *given) == ["demo", f"--image={wanted[2]}", f"--prompt={prompt}"]
     assert passed(folder, "animate", "IMAGE=a.png")[2:] == ["a.png", "a red ball moves left"]
     assert not (folder / "dollar").exists()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from core.disk_errors import usable_folder
+from core.disk_errors import explaining_full_disk, usable_folder
 from core.lock import named_lock
 from core.storage import LOCK
 from orchestration.demo import jobs, own_pictures
@@ -27,6 +27,7 @@ from orchestration.workspace import Workspace
 
 # A step that has nothing left to do; the bar needs more than zero.
 DONE_SECONDS = 0.5
+REMEDY = "free space, then run the same command: finished steps are kept"
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,11 @@ def run(
 
     Raises:
         LockedError: another demo is running in ``out``.
-        AnimaticError: ``out`` cannot be written to, or a step failed; fix what the message names and run the
-            demo again.
+        AnimaticError: ``out`` cannot be written to or is full, or a step failed; fix what the message names
+            and run the demo again.
     """
     usable_folder(out)
-    with named_lock(out / LOCK, "demo"):
+    with explaining_full_disk(out, "the demo", 0, REMEDY), named_lock(out / LOCK, "demo"):
         if picture is not None:
             own_pictures.store(out, picture)
             line = f"{picture.name} is animated at the end: {own_pictures.shortened(picture.prompt)}"

@@ -1,6 +1,8 @@
 """The user's own picture in the demo: what is accepted, what is kept of it, and when it is animated again."""
 
+import errno
 import io
+import os
 import re
 from pathlib import Path
 
@@ -235,6 +237,17 @@ def test_a_folder_that_cannot_be_written_to_is_reported_at_once(tmp_path, quick_
     (tmp_path / "file").touch()
     with pytest.raises(AnimaticError, match="cannot be written to: Not a directory; choose another path"):
         steps.run(tmp_path / "file" / "demo", Console(), Console(), workspace=Workspace(tmp_path))
+
+
+def test_a_full_disk_is_an_error_of_one_line(tmp_path, photo, quick_steps, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as Pillow's, without a path
+
+    monkeypatch.setattr(own_pictures, "write_png", full)
+    with pytest.raises(
+        AnimaticError, match=r"the demo cannot be written to .*: No space left on device; .* are free"
+    ):
+        steps.run(tmp_path, Console(), Console(), picture=given(photo), workspace=Workspace(tmp_path))
 
 
 def test_the_time_of_a_further_picture_is_not_that_of_the_step(tmp_path, photo, bundle, monkeypatch):
