@@ -96,9 +96,17 @@ def demo(
     picture = open_given(image, sentence)
     # Torch and Ray take seconds to import.
     with err().status("starting"):
+        import psutil  # type: ignore[import-untyped]
+
         from orchestration.demo import steps
 
-    steps.run(folder or Workspace.current().root / "demo", err(), out(), picture=picture)
+    steps.run(
+        folder or Workspace.current().root / "demo",
+        err(),
+        out(),
+        picture=picture,
+        began=psutil.Process().create_time(),
+    )
 
 
 _ExaminedRun = Annotated[

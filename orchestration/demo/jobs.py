@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from models.bundle import open_bundle
 from orchestration.demo import promoting
 from orchestration.demo.collection import write_collection
 from orchestration.demo.settings import PRESET, STRIDE, Demo
+from orchestration.demo.training_parts import training_parts
 from orchestration.devices import device_count
 from orchestration.monitoring import MonitoringOptions
 from orchestration.monitoring.progress import TrainingDisplay
@@ -69,19 +71,22 @@ def ingest_footage(demo: Demo) -> StepResult:
     fresh = not all((output / "dataset.json").exists() for _, output in jobs)
     if fresh:
         # Started here for the whole demo: training needs two CPUs even on a machine with one.
-        ensure_ray(None, max(2, os.cpu_count() or 1))
+        with demo.measurement.part("starting Ray"):
+            ensure_ray(None, max(2, os.cpu_count() or 1))
     summaries = [_ingest_table(demo, table, output) for table, output in jobs]
     return StepResult(demo.data, " and ".join(summaries), fresh)
 
 
 def train_stage(demo: Demo, stage: int) -> StepResult:
     """Train a stage; its bundle is accepted into the ledger."""
+    began = time.time()
     request = prepare_training(stage_options(demo, stage), demo.workspace)
     with TrainingDisplay(demo.progress.console, request.title) as display:
         run = train.train(request, demo.workspace, display, demo.progress.warn).run
     summary = f"bundle {run.bundle_id[:12]}"
     if run.steps is None:
         return StepResult(run.run_dir, summary, fresh=False)
+    demo.measurement.add(training_parts(run.run_dir, began, time.time()))
     return StepResult(run.run_dir, f"{summary}, {run.steps} steps, loss {run.final_loss:.3f}", fresh=True)
 
 

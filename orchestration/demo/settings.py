@@ -8,6 +8,7 @@ from pathlib import Path
 from orchestration.demo.collection import Amounts, Collection
 from orchestration.demo.outputs import DemoOutputs
 from orchestration.demo.progress import DemoProgress
+from orchestration.demo.step_timings import Measurement
 from orchestration.workspace import Workspace
 
 PRESET = "tiny"
@@ -31,13 +32,17 @@ class Settings:
 
 @dataclass
 class Demo:
-    """One demo folder and the products of its steps: name of the step → folder or file."""
+    """One demo folder and the products of its steps: name of the step → folder or file.
+
+    ``measurement``: of the current step, which names the parts of its time.
+    """
 
     out: Path
     workspace: Workspace
     settings: Settings
     progress: DemoProgress
     products: dict[str, Path] = field(default_factory=dict)
+    measurement: Measurement = field(default_factory=Measurement)
 
     @property
     def collection(self) -> Collection:

@@ -6,6 +6,7 @@ product exists, so that running the demo again continues it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -74,12 +75,14 @@ def run(
     picture: GivenPicture | None = None,
     settings: Settings | None = None,
     workspace: Workspace | None = None,
+    began: float | None = None,
 ) -> Path:
     """Run the demo in ``out``, or the rest of it; returns the report page.
 
     Args:
         console: gets progress and warnings.
         results: gets the summary.
+        began: when the process was started, in seconds since 1970; now if None.
         picture: the user's own, animated with those of earlier calls.
 
     Raises:
@@ -87,18 +90,20 @@ def run(
         AnimaticError: ``out`` cannot be written to or is full, or a step failed; fix what the message names
             and run the demo again.
     """
+    began = began or time.time()
     usable_folder(out)
     with explaining_full_disk(out, "the demo", 0, REMEDY), named_lock(out / LOCK, "demo"):
         if picture is not None:
             own_pictures.store(out, picture)
             line = f"{picture.name} is animated at the end: {own_pictures.shortened(picture.prompt)}"
             console.print(line, markup=False, soft_wrap=True)
-        demo = _run_steps(out, console, results, settings or Settings(), workspace or Workspace.current())
+        workspace = workspace or Workspace.current()
+        demo = _run_steps(out, console, results, settings or Settings(), workspace, began)
     return demo.products["report"]
 
 
 def _run_steps(
-    out: Path, console: Console, results: Console, settings: Settings, workspace: Workspace
+    out: Path, console: Console, results: Console, settings: Settings, workspace: Workspace, began: float
 ) -> Demo:
     from orchestration.demo.summary import print_summary
 
@@ -106,11 +111,15 @@ def _run_steps(
     timings, worked = StepTimings(out), False
     with DemoProgress(console, _expected_seconds(steps, timings)) as progress:
         demo = Demo(out, workspace, settings, progress)
+        before = time.time() - began
         for number, step in enumerate(steps):
             with progress.step(number, step.title), timings.timing(step.name) as measurement:
+                demo.measurement = measurement
                 result = step.job(demo)
                 # The time of a part is not that of the step.
                 measurement.fresh = result.fresh and result.whole
+            if measurement.fresh and not worked and step.name != "report":
+                timings.add_start(before)
             worked |= result.fresh and step.name != "report"
             demo.products[step.name] = result.product
             mark = ("done", "green") if result.fresh else ("already done", "dim")

@@ -14,7 +14,8 @@ from orchestration.demo.collection import Amounts
 from orchestration.demo.outputs import STEP_TITLES
 from orchestration.demo.progress import DemoProgress
 from orchestration.demo.settings import Settings
-from orchestration.demo.step_timings import StepTimings
+from orchestration.demo.step_timings import START, StepTimings
+from orchestration.demo.training_parts import training_parts
 from orchestration.workflows.takedown import TakedownOptions, takedown
 from orchestration.workspace import Workspace
 from pipelines.dataset import Dataset
@@ -91,7 +92,8 @@ def test_demo_goes_from_footage_to_a_page_and_then_has_nothing_left_to_do(base, 
     assert champion.bundle_id[:12] in page
     assert "has not been" not in page
     assert (demo / "readme.gif").read_bytes().startswith(b"GIF")
-    assert list(StepTimings(demo).read()) == NAMES
+    assert list(StepTimings(demo).read()) == [START, *NAMES]
+    assert list(StepTimings(demo).read()["stage 2"].parts) == ["starting", "training", "finishing"]
     for text in (
         "direction right in",
         str(demo / "index.html"),
@@ -178,6 +180,32 @@ def test_seconds_of_interrupted_attempts_add_up_and_finished_ones_are_replaced(t
     with note.timing("ingest") as timed:
         timed.fresh = False
     assert note.read()["ingest"].seconds >= interrupted.seconds
+
+
+def test_parts_of_a_step_are_summed_with_it_and_the_start_of_each_process_comes_first(tmp_path):
+    note = StepTimings(tmp_path)
+    with pytest.raises(KeyboardInterrupt), note.timing("ingest") as first:
+        first.add({"starting Ray": 2.0})
+        raise KeyboardInterrupt
+    with note.timing("ingest") as second:
+        second.add({"starting Ray": 3.0, "footage": 1.5})
+    note.add_start(1.25)
+    note.add_start(0.5)
+
+    assert list(note.read()) == [START, "ingest"]
+    assert note.read()[START].seconds == 1.75
+    assert note.read()["ingest"].parts == {"starting Ray": 5.0, "footage": 1.5}
+
+
+def test_a_training_step_consists_of_starting_training_and_finishing(tmp_path):
+    def journal(*lines: tuple[float, str]) -> None:
+        text = "".join(json.dumps({"time": at, "event": event, "step": 1}) + "\n" for at, event in lines)
+        (tmp_path / "journal.jsonl").write_text(text)
+
+    journal((90, "start"), (95, "metrics"), (110, "start"), (112, "metrics"), (140, "metrics"), (144, "end"))
+    assert training_parts(tmp_path, 100, 145) == {"starting": 10, "training": 30, "finishing": 5}
+    # A run that another machine finished has trained nothing in this step.
+    assert training_parts(tmp_path, 120, 145) == {}
 
 
 def digests(root: Path) -> dict[str, str]:
