@@ -73,12 +73,16 @@ def write_clip_file(frames: NDArray[np.uint8], path: Path, fps: float) -> ClipFi
     return ClipFiles(path, None, None, gif_fps)
 
 
-def write_mp4(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
-    """H.264 in mp4, playable in browsers; an odd width or height gains one repeated line."""
+def write_mp4(frames: NDArray[np.uint8], path: Path, fps: float, crf: int = CRF) -> None:
+    """H.264 in mp4, playable in browsers; an odd width or height gains one repeated line.
+
+    Args:
+        crf: quality; higher is smaller.
+    """
     from core import h264
 
     with atomic_file(path) as partial:
-        h264.write_mp4(frames, partial, fps, h264.H264Settings(CRF))
+        h264.write_mp4(frames, partial, fps, h264.H264Settings(crf))
 
 
 def write_gif(frames: NDArray[np.uint8], path: Path, fps: float) -> None:

@@ -11,42 +11,20 @@ from pathlib import Path
 
 from models.bundle import open_bundle
 from orchestration.demo import promoting
+from orchestration.demo.clip_kinds import KindFigures, by_kind, held_out_folders
 from orchestration.demo.footage import DIRECTIONS
 from orchestration.demo.outputs import DemoOutputs
 from orchestration.demo.step_timings import StepTimings
+from orchestration.demo.trainings import STAGES, TrainedStage, read_training
 from orchestration.lineage import Ancestor, trace_lineage
 from orchestration.registry import GateRecord
 from pipelines.evaluate import EvaluationReport, MetricValue, read_report
 from pipelines.evaluate.statistics.intervals import Interval, mean_interval
-from training.journal import curves, read_journal
-from training.run_folder import RunFolder
-
-STAGES = {1: "context", 2: "adaptation", 3: "detail guidance"}
-
-
-@dataclass(frozen=True)
-class TrainedStage:
-    """One stage: its loss by step and its bundle."""
-
-    stage: int
-    name: str
-    losses: dict[int, float]
-    workers: int
-    bundle_id: str
-    config_hash: str
-    bundle: Path
-
-    @property
-    def fall(self) -> tuple[float, float]:
-        """Mean loss of the first and the last fifth of the journal's lines."""
-        values = list(self.losses.values())
-        count = max(1, len(values) // 5)
-        return sum(values[:count]) / count, sum(values[-count:]) / count
 
 
 @dataclass(frozen=True)
 class DatasetCounts:
-    """What became of the rows of a dataset's table."""
+    """What became of the rows of a dataset's table; ``table_digest``: sha256 of that."""
 
     name: str
     rows: int
@@ -54,6 +32,7 @@ class DatasetCounts:
     rejected: int
     reasons: dict[str, int]
     digest: str
+    table_digest: str
 
 
 @dataclass(frozen=True)
@@ -74,10 +53,14 @@ class Accuracy:
 
 @dataclass
 class Figures:
-    """All numbers of the page. ``missing``: what could not be read, one line each."""
+    """All numbers of the page.
+
+    ``kinds``: stage → kind of clips → figures; ``missing``: what could not be read, one line each.
+    """
 
     trainings: list[TrainedStage] = field(default_factory=list)
     evaluations: dict[int, EvaluationReport] = field(default_factory=dict)
+    kinds: dict[int, dict[str, KindFigures]] = field(default_factory=dict)
     data: list[DatasetCounts] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     lineage: list[Ancestor] = field(default_factory=list)
@@ -138,18 +121,8 @@ def gather(outputs: DemoOutputs) -> Figures:
     figures = Figures(
         seconds={name: taken.seconds for name, taken in StepTimings(outputs.out).read().items()}
     )
-    for stage in STAGES:
-        run = outputs.runs.get(stage)
-        if run is None or not (run / "bundle" / "bundle.json").exists():
-            figures.missing.append(f"Stage {stage} has not been trained{_at(run)}.")
-            continue
-        figures.trainings.append(_training(stage, run))
-    for stage in (2, 3):
-        folder = outputs.evaluations.get(stage)
-        if folder is None or not (folder / "report.json").exists():
-            figures.missing.append(f"Stage {stage} has not been evaluated{_at(folder)}.")
-            continue
-        figures.evaluations[stage] = read_report(folder / "report.json")
+    _add_trainings(figures, outputs)
+    _add_evaluations(figures, outputs)
     for name, folder in outputs.datasets.items():
         if not (folder / "dataset.json").exists():
             figures.missing.append(f"The {name} footage has not been ingested{_at(folder)}.")
@@ -164,27 +137,28 @@ def gather(outputs: DemoOutputs) -> Figures:
     return figures
 
 
+def _add_trainings(figures: Figures, outputs: DemoOutputs) -> None:
+    for stage in STAGES:
+        run = outputs.runs.get(stage)
+        if run is None or not (run / "bundle" / "bundle.json").exists():
+            figures.missing.append(f"Stage {stage} has not been trained{_at(run)}.")
+        else:
+            figures.trainings.append(read_training(stage, run))
+
+
+def _add_evaluations(figures: Figures, outputs: DemoOutputs) -> None:
+    folders = held_out_folders(outputs.out)
+    for stage in (2, 3):
+        folder = outputs.evaluations.get(stage)
+        if folder is None or not (folder / "report.json").exists():
+            figures.missing.append(f"Stage {stage} has not been evaluated{_at(folder)}.")
+            continue
+        figures.evaluations[stage] = read_report(folder / "report.json")
+        figures.kinds[stage] = by_kind(figures.evaluations[stage], folders)
+
+
 def _at(folder: Path | None) -> str:
     return f": {folder} does not exist" if folder else ""
-
-
-def read_losses(run: Path) -> dict[int, float]:
-    """Step → training loss; where a resumed run repeated a step, the later line counts."""
-    return dict(curves(RunFolder(run).journal).get("train/loss", []))
-
-
-def _training(stage: int, run: Path) -> TrainedStage:
-    starts = [entry for entry in read_journal(RunFolder(run).journal) if entry.event == "start"]
-    bundle = open_bundle(run / "bundle")
-    return TrainedStage(
-        stage=stage,
-        name=STAGES[stage],
-        losses=read_losses(run),
-        workers=int(starts[-1].content.get("workers", 0)) if starts else 0,
-        bundle_id=bundle.id,
-        config_hash=bundle.info.config_hash,
-        bundle=run / "bundle",
-    )
 
 
 def _data(name: str, folder: Path) -> DatasetCounts:
@@ -197,4 +171,5 @@ def _data(name: str, folder: Path) -> DatasetCounts:
         rejected=counts["rejected_rows"],
         reasons=counts["reasons"],
         digest=info["digest"],
+        table_digest=info["config"]["source_sha256"],
     )

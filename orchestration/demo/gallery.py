@@ -18,10 +18,12 @@ from pipelines.evaluate.metrics import caption_direction, detect_motion
 if TYPE_CHECKING:
     from pipelines.evaluate import ClipRow, EvaluationReport
 
-SIDE = 256  # pixels of clips on the page
+# Pixels of clips on the page, which are drawn at half of that or less, and sharp on dense screens.
+LARGE, SIDE = 384, 288
 FOLDER = "media"
+_CRF = 21
 PER_DIRECTION = 2
-FILM_PAIRS = 3
+PER_FOLDER = 3  # of clips whose caption names no direction
 OWN_CLIPS = 6  # on the page
 _README_SIDE, _README_GAP, _README_LABEL = 168, 10, 26
 _LAST_FRAME_MS = 700
@@ -47,10 +49,15 @@ class SteeredPicture:
     clips: list[tuple[animated_pictures.PictureAnimation, str]]
 
     @property
+    def directed(self) -> bool:
+        """Whether its prompts name directions."""
+        return self.clips[0][0].expected is not None
+
+    @property
     def subject(self) -> str:
         """The picture in words: its prompts without the direction."""
         prompt = self.clips[0][0].prompt
-        return prompt.rsplit(" moves ", 1)[0] if self.clips[0][0].expected else prompt
+        return prompt.rsplit(" moves ", 1)[0] if self.directed else prompt
 
 
 @dataclass(frozen=True)
@@ -63,34 +70,43 @@ class OwnClip:
 
 
 def enlarge(frames: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """Frames (t h w 3) with their short side at ``side``, by bicubic interpolation."""
+    """Frames (t h w 3) with their short side at ``side``, smoothly (Lanczos)."""
     scale = side / min(frames.shape[1:3])
     size = (round(frames.shape[2] * scale), round(frames.shape[1] * scale))
     return np.stack(
-        [np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)) for frame in frames]
+        [np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)) for frame in frames]
     )
 
 
 def pairs(
-    out: Path, evaluations: dict[int, Path], reports: dict[int, EvaluationReport], fps: float
+    out: Path,
+    evaluations: Mapping[int, Path],
+    reports: Mapping[int, EvaluationReport],
+    folders: Mapping[str, str],
+    fps: float,
 ) -> list[Pair]:
-    """The evaluation's first clips of each direction, then films: chosen by position, not by result."""
+    """The evaluation's first clips of each direction, then those without one: chosen by position, not by
+    result.
+
+    Args:
+        folders: source video → ``page_dir``, see :func:`clip_kinds.held_out_folders`.
+    """
     if not reports:
         return []
     last = max(reports)
     captions = {row["key"]: row["caption"] for row in reports[last]["clips"]}
     arrays = {stage: dict(_generated(evaluations[stage])) for stage in reports}
     made = []
-    for key in _selection(reports[last]["clips"]):
+    for key in _selection(reports[last]["clips"], folders):
         real = arrays[last][key][0]
         picture, truth = f"{FOLDER}/{key}-input.png", f"{FOLDER}/{key}-real.mp4"
         media.write_png(enlarge(real[:1])[0], out / picture)
-        media.write_mp4(enlarge(real), out / truth, fps)
+        _write_clip(enlarge(real), out / truth, fps)
         generated = {}
         for stage in reports:
             if key in arrays[stage]:
                 generated[stage] = f"{FOLDER}/{key}-stage-{stage}.mp4"
-                media.write_mp4(enlarge(arrays[stage][key][1]), out / generated[stage], fps)
+                _write_clip(enlarge(arrays[stage][key][1]), out / generated[stage], fps)
         caption = captions[key]
         found = {stage: detect_motion(arrays[stage][key][1]).direction for stage in generated}
         made.append(Pair(caption, picture, generated, truth, caption_direction(caption), found))
@@ -116,8 +132,14 @@ def own(out: Path, animations: animated_pictures.Animations) -> list[OwnClip]:
 def _enlarged_file(out: Path, clip: animated_pictures.PictureAnimation) -> str:
     """Path of the enlarged clip, relative to the demo's folder."""
     large = f"{FOLDER}/{Path(clip.mp4).stem}.mp4"
-    media.write_mp4(enlarge(read_frames(out / clip.mp4)), out / large, animated_pictures.PLAYBACK_FPS)
+    frames = enlarge(read_frames(out / clip.mp4), LARGE)
+    _write_clip(frames, out / large, animated_pictures.PLAYBACK_FPS)
     return large
+
+
+def _write_clip(frames: np.ndarray, path: Path, fps: float) -> None:
+    """An enlarged clip is smooth, and needs fewer bytes than the original for the same looks."""
+    media.write_mp4(frames, path, fps, crf=_CRF)
 
 
 def readme_gif(out: Path, animations: animated_pictures.Animations, path: Path) -> None:
@@ -170,12 +192,19 @@ def read_frames(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
-def _selection(rows: list[ClipRow]) -> list[str]:
-    chosen: dict[str, list[str]] = {}
+def _selection(rows: list[ClipRow], folders: Mapping[str, str]) -> list[str]:
+    """Keys: the first of each direction, then the first of each folder among the others."""
+    directed: dict[str, list[str]] = {}
+    others: dict[str, list[str]] = {}
     for row in rows:
-        chosen.setdefault(caption_direction(row["caption"]) or "film", []).append(row["key"])
-    films = chosen.pop("film", [])[:FILM_PAIRS]
-    return [key for direction in sorted(chosen) for key in chosen[direction][:PER_DIRECTION]] + films
+        direction = caption_direction(row["caption"])
+        if direction is not None:
+            directed.setdefault(direction, []).append(row["key"])
+        else:
+            others.setdefault(folders.get(row["source"], ""), []).append(row["key"])
+    chosen = [directed[direction][:PER_DIRECTION] for direction in sorted(directed)]
+    chosen += [others[folder][:PER_FOLDER] for folder in sorted(others)]
+    return [key for keys in chosen for key in keys]
 
 
 def _generated(folder: Path) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:

@@ -18,7 +18,8 @@ from models import PRIOR
 from models.bundle import Bundle, BundleOrigin, open_bundle, write_bundle
 from orchestration.demo import curves, footage
 from orchestration.demo.collection import HELD_OUT_SEED
-from orchestration.demo.figures import accuracy, read_losses
+from orchestration.demo.figures import accuracy
+from orchestration.demo.trainings import read_losses
 from orchestration.monitoring import MonitoringOptions
 from orchestration.monitoring.progress import TrainingDisplay, counting
 from orchestration.workflows.evaluate import EvaluateOptions, evaluate, plan, prepare_evaluation

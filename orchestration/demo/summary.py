@@ -6,6 +6,7 @@ from rich.console import Console
 
 from orchestration.demo.animated_pictures import FOLDER, Animations, read
 from orchestration.demo.figures import Figures, gather
+from orchestration.demo.next_commands import mlflow_command
 from orchestration.demo.outputs import DemoOutputs
 from orchestration.demo.own_pictures import OWN_LIMIT, shortened
 from orchestration.workspace import display_path
@@ -59,8 +60,7 @@ def _locations(
     if figures.trainings:
         last = figures.trainings[-1]
         locations.append(("bundle", f"{display_path(last.bundle)} ({last.bundle_id[:12]})"))
-    store = display_path(outputs.root / "mlflow.db")
-    locations.append(("training runs", f".venv/bin/mlflow ui --backend-store-uri sqlite:///{store}"))
+    locations.append(("training runs", mlflow_command(outputs)))
     own = 'make demo IMAGE=my.png PROMPT="a red ball moves left"'
     locations.append(("another picture" if animations and animations.own else "your own picture", own))
     locations.append(("in a browser", "make serve"))

@@ -3,7 +3,7 @@
 from orchestration.lineage.ancestors import Ancestor, trace_lineage
 from orchestration.lineage.collecting import Lineage, collect_lineage, collect_lineage_of
 from orchestration.lineage.descendants import Descendant, seen_by
-from orchestration.lineage.page import write_page
+from orchestration.lineage.page import rounded_path, write_page
 from orchestration.lineage.records import Edge, Fact, LineageGraph, Node, NodeKind, State
 from orchestration.lineage.text import tree_lines
 
@@ -19,6 +19,7 @@ __all__ = [
     "State",
     "collect_lineage",
     "collect_lineage_of",
+    "rounded_path",
     "seen_by",
     "trace_lineage",
     "tree_lines",

@@ -4,7 +4,7 @@ from orchestration.tracking.backends import Backend, backends_for
 from orchestration.tracking.evaluations import Evaluated, record_evaluation, run_of_bundle
 from orchestration.tracking.feed import SyncReport, has_received, sync
 from orchestration.tracking.mirror import Mirror, mirrored
-from orchestration.tracking.mlflow_store import find_run, is_local, mlflow_client
+from orchestration.tracking.mlflow_store import find_run, is_local, local_run, mlflow_client
 from orchestration.tracking.outcome import Outcome
 from orchestration.tracking.recorded import RecordedTracking, recorded_tracking
 from orchestration.tracking.run import TrackedRun
@@ -21,6 +21,7 @@ __all__ = [
     "find_run",
     "has_received",
     "is_local",
+    "local_run",
     "mirrored",
     "mlflow_client",
     "record_evaluation",

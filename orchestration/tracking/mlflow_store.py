@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestration.tracking.run import TrackedRun
+from orchestration.tracking.state import MirrorState
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -65,6 +66,15 @@ def find_run(client: MlflowClient, run: TrackedRun) -> str | None:
         max_results=1,
     )
     return known[0].info.run_id if known else None
+
+
+def local_run(folder: Path) -> str | None:
+    """MLflow's id of the run in this folder where a local store has received it; None if none has.
+
+    Read from the positions of the mirrors alone: MLflow is not imported, and nothing is connected to.
+    """
+    states = [MirrorState.load(path, "") for path in sorted((folder / "tracking").glob("mlflow-*.json"))]
+    return next((state.run_id for state in states if state.run_id and is_local(state.target)), None)
 
 
 def relocate_artifacts(uri: str) -> None:

@@ -12,6 +12,7 @@ from orchestration.demo.outputs import STEP_TITLES, DemoOutputs
 from orchestration.demo.step_timings import StepTimings
 from orchestration.media import film_strip, write_clip, write_png
 from orchestration.registry import GateRecord, Ledger, accept
+from orchestration.tracking.state import MirrorState
 from orchestration.workflows.gate import Gatekeeper
 from orchestration.workflows.gate_records import GateOptions
 from orchestration.workspace import Workspace
@@ -30,12 +31,16 @@ def make_outputs(root: Path, clips: int = 8, wrong: int = 1, films: bool = True)
         run = root / f"stage-{stage}"
         parent = make_bundle(run / "bundle", stage=stage, parent=parent, seed=stage)
         (run / "journal.jsonl").write_text("".join(_journal(stage)))
+        MirrorState(target=f"sqlite:///{root}/mlflow.db", run_id=f"{stage}" * 32).save(
+            run / "tracking" / "mlflow-00000000.json"
+        )
         accept(ledger, open_bundle(run / "bundle"))
         runs[stage] = run
     ids = {stage: open_bundle(runs[stage] / "bundle").id for stage in runs}
     evaluations = {stage: _evaluation(out, stage, ids[stage], clips, wrong) for stage in (2, 3)}
     datasets = {"training": _dataset(out / "data", 231, 3), "held-out": _dataset(out / "held-out", clips, 0)}
     _animations(out, films)
+    _footage_table(out, evaluations[3])
     for name in STEP_TITLES:
         with StepTimings(out).timing(name):
             pass
@@ -69,7 +74,8 @@ def _dataset(folder: Path, rows: int, rejected: int) -> Path:
     folder.mkdir(parents=True)
     counts = {"rows": rows, "samples": rows - rejected, "rejected_rows": rejected}
     reasons = {"missing_file": 1, "corrupt": 2} if rejected else {}
-    info = {"digest": "e" * 64, "counts": {**counts, "reasons": reasons}}
+    config = {"source_sha256": "f" * 64}
+    info = {"digest": "e" * 64, "counts": {**counts, "reasons": reasons}, "config": config}
     (folder / "dataset.json").write_text(json.dumps(info))
     return folder
 
@@ -87,6 +93,15 @@ def _evaluation(out: Path, stage: int, bundle_id: str, clips: int, wrong: int) -
         pairs.append(ClipPair(RealClip(f"clip-{index}", scene.caption, 6.0, pixels, f"clip-{index}"), noisy))
     write_report(folder, pairs, {"stage": stage, "digest": bundle_id})
     return folder
+
+
+def _footage_table(out: Path, evaluation: Path) -> None:
+    """The table of held-out footage: the last clip is of a film."""
+    rows = json.loads((evaluation / "report.json").read_text())["clips"]
+    folders = ["rendered_000000"] * (len(rows) - 1) + ["films"]
+    lines = [f"{row['source']},{folder}" for row, folder in zip(rows, folders, strict=True)]
+    table = Collection(out / "footage").held_out
+    table.write_text("\n".join(["videoid,page_dir", *lines]) + "\n")
 
 
 def _animations(out: Path, films: bool) -> None:

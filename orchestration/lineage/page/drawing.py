@@ -104,7 +104,7 @@ def title_lines(node: Node, letters: int, lines: int) -> list[str]:
     return textwrap.wrap(title, letters, max_lines=lines, placeholder="…") or [""]
 
 
-def rounded(points: Sequence[Point]) -> str:
+def rounded_path(points: Sequence[Point]) -> str:
     """A path along straight lines, with round corners."""
     parts = [f"M{_pair(points[0])}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):

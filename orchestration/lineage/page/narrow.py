@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestration.lineage.page.arranging import stacks_of
-from orchestration.lineage.page.drawing import Box, Drawing, Line, rounded, title_lines
+from orchestration.lineage.page.drawing import Box, Drawing, Line, rounded_path, title_lines
 from orchestration.lineage.records import Edge, LineageGraph
 
 WIDTH, HEIGHT, _BETWEEN = 340.0, 62.0, 14.0
@@ -62,7 +62,7 @@ def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
 def _path(source: Box, target: Box, track: int | None) -> str:
     if 0 < target.y - source.bottom <= _BETWEEN:
         x = source.x + 22
-        return rounded([(x, source.bottom), (x, target.y)])
+        return rounded_path([(x, source.bottom), (x, target.y)])
     assert track is not None
     x, out, into = source.x - 8 - _TRACK * (track + 0.5), source.middle + 8, target.middle - 8
-    return rounded([(source.x, out), (x, out), (x, into), (target.x, into)])
+    return rounded_path([(source.x, out), (x, out), (x, into), (target.x, into)])

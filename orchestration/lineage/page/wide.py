@@ -13,7 +13,7 @@ from orchestration.lineage.page.drawing import (
     Line,
     Point,
     curved,
-    rounded,
+    rounded_path,
     title_lines,
 )
 from orchestration.lineage.records import Edge, LineageGraph
@@ -92,10 +92,10 @@ class _Wide:
         ]
         middle = source.x + WIDTH / 2
         if not between:
-            return rounded([(middle, source.bottom), (middle, target.y)])
+            return rounded_path([(middle, source.bottom), (middle, target.y)])
         channel, enter = self._channel(source.right + _ACROSS / 2, source), target.y + 18
         start, end = (source.right, source.middle), (target.right, enter)
-        return rounded([start, (channel, source.middle), (channel, enter), end])
+        return rounded_path([start, (channel, source.middle), (channel, enter), end])
 
     def _back(self, source: Box, target: Box) -> str:
         """From a bundle to a run that starts from it: down, left between two blocks, down."""
@@ -105,17 +105,17 @@ class _Wide:
         below = self._block[source.node.key] + 1 == self._block[target.node.key]
         if below and source.node.key in self._last:
             leave = source.x + WIDTH / 2
-            return rounded([(leave, source.bottom), (leave, above), (enter, above), (enter, target.y)])
+            return rounded_path([(leave, source.bottom), (leave, above), (enter, above), (enter, target.y)])
         out = source.bottom - 14
         start: Point = (source.x, out)
-        return rounded([start, (channel, out), (channel, above), (enter, above), (enter, target.y)])
+        return rounded_path([start, (channel, out), (channel, above), (enter, above), (enter, target.y)])
 
     def _over_block(self, source: Box, target: Box) -> str:
         """To a column further right: between two blocks, above that of the target."""
         first = self._channel(source.right + _ACROSS / 2, source)
         second = self._channel(target.x - _ACROSS / 2, source)
         above = self._gap(target, source)
-        return rounded(
+        return rounded_path(
             [
                 (source.right, source.middle),
                 (first, source.middle),
