@@ -20,6 +20,7 @@ from orchestration.launch.board import start_board
 from orchestration.launch.elastic import ElasticWorkers
 from orchestration.launch.failures import described, failure_message
 from orchestration.launch.fit import Fit
+from orchestration.launch.imports import import_for_training
 from orchestration.launch.outcome import raise_stopped, result_of
 from orchestration.launch.resources import Wanted
 from orchestration.launch.signals import StopSignals
@@ -74,6 +75,7 @@ class RayTrainLauncher:
         self._wanted.check_machine()
         self._elastic = ElasticWorkers(config, self._wanted, report) if _is_elastic(config) else None
         _set_environment(config, self._wanted)
+        import_for_training()
         ensure_ray(config.launch.address, max(config.launch.workers, os.cpu_count() or 1))
         shortage = self._wanted.shortage()
         if shortage is not None:

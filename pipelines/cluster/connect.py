@@ -10,6 +10,7 @@ from core.code_version import CHECKOUT
 from core.errors import AnimaticError
 from core.signals import raise_on_signals
 from pipelines.cluster.address import check_cluster, check_token
+from pipelines.cluster.forking import forked_workers
 from pipelines.cluster.temporary_folder import check_temporary_folder, logs_folder
 
 OBJECT_STORE_BYTES = 256 << 20  # jobs pass paths and counts through it, never clips
@@ -23,10 +24,14 @@ class _OwnCode(JobConfig):
     or ``training`` too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, python: str | None = None) -> None:
+        """``python``: the command that starts workers; that of this process if None."""
         # Installed packages are found by every Python; a checkout need not be installed.
         is_checkout = (CHECKOUT / "pyproject.toml").is_file()
-        super().__init__(_py_driver_sys_path=[str(CHECKOUT)] if is_checkout else [])
+        super().__init__(
+            runtime_env={"py_executable": python} if python else None,
+            _py_driver_sys_path=[str(CHECKOUT)] if is_checkout else [],
+        )
 
     def _runtime_env_has_working_dir(self) -> bool:
         """By which Ray decides whether to add the current folder, and that of the script."""
@@ -61,6 +66,8 @@ def _start(cpus: int | None) -> None:
     os.environ.setdefault("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "1")
     # By default Ray's workers have the lowest priority: on a busy machine they would get no CPU.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    # Workers that Ray starts before it knows how a job's are started are of no use to the job.
+    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
     check_temporary_folder()
     store = OBJECT_STORE_BYTES
     try:
@@ -69,7 +76,7 @@ def _start(cpus: int | None) -> None:
             num_cpus=cpus,
             object_store_memory=store,
             include_dashboard=False,
-            job_config=_OwnCode(),
+            job_config=_OwnCode(forked_workers()),
             **_QUIET,
         )
     except Exception as error:  # Ray has no narrower type for a node that is not up within its 30 s
