@@ -217,7 +217,8 @@ def _sample(
 
     for each in work:
         if lost := unread_words(each.prompt):
-            warn(f"the prompt has more than the {TOKENS} tokens that are read; cut before: {lost}")
+            unread = own_pictures.shortened(lost)
+            warn(f"the prompt has more than the {TOKENS} tokens that are read; cut before {unread}")
     animator = inputs.bundle.animator().to("cuda" if torch.cuda.is_available() else "cpu")
     size = (animator.architecture.height, animator.architecture.width)
     images = torch.cat([pictures.read_picture(each.picture, *size) for each in work])
