@@ -133,24 +133,32 @@ class EncoderConfig(Section):
 
 
 class CodecConfig(Section):
-    """The frame codec: Stable Diffusion's autoencoder, or a truncated DCT of patches (the tiny preset).
+    """The frame codec: Stable Diffusion's autoencoder, a small autoencoder (the tiny preset), or a truncated
+    DCT of patches.
 
     ``width``, ``channel_mult``, ``res_blocks`` and ``latent_channels`` describe a weight file; a diffusers
     folder has its own description.
     """
 
-    kind: Literal["vae", "dct"] = Field(
-        "vae", description="Stable Diffusion's autoencoder, or a truncated DCT of patches"
+    kind: Literal["vae", "conv", "dct"] = Field(
+        "vae",
+        description="Stable Diffusion's autoencoder, a small convolutional autoencoder, or a truncated DCT "
+        "of patches",
     )
     path: str | None = Field(
-        None, description="diffusers autoencoder folder, or .safetensors with first_stage_model.* tensors"
+        None,
+        description="diffusers autoencoder folder, or .safetensors with first_stage_model.* tensors; conv: "
+        "null is the one that ships with the code",
+    )
+    digest: str | None = Field(
+        None, description="conv: of its weights, recorded in bundles: no other weights are accepted then"
     )
     scale: float = Field(0.18215, gt=0, description="factor on VAE latents")
     patch: int = Field(8, gt=0, description="pixels per latent cell along each side")
-    width: int = Field(128, gt=0, description="vae: width of the finest level")
-    channel_mult: tuple[int, ...] = Field((1, 2, 4, 4), description="vae: width of each level / width")
-    res_blocks: int = Field(2, gt=0, description="vae: residual blocks per level of the encoder")
-    latent_channels: int = Field(4, gt=0, description="vae: channels of the latent")
+    width: int = Field(128, gt=0, description="vae, conv: width of the finest level")
+    channel_mult: tuple[int, ...] = Field((1, 2, 4, 4), description="vae, conv: width of each level / width")
+    res_blocks: int = Field(2, gt=0, description="vae, conv: residual blocks per level of the encoder")
+    latent_channels: int = Field(4, gt=0, description="vae, conv: channels of the latent")
     slicing: bool = Field(True, description="vae: one frame at a time, in the memory of one")
     decode_tile: int | None = Field(
         512, gt=0, description="vae: larger frames are decoded in tiles of this side, pixels; null: whole"
@@ -161,15 +169,16 @@ class CodecConfig(Section):
     @property
     def channels(self) -> int:
         """Channels of the latent."""
-        return self.latent_channels if self.kind == "vae" else self.luma + 2 * self.chroma
+        return self.luma + 2 * self.chroma if self.kind == "dct" else self.latent_channels
 
     @model_validator(mode="after")
     def _vae_fits(self) -> Self:
-        factor = 2 ** (len(self.channel_mult) - 1)
-        if self.kind == "vae" and self.patch != factor:
+        # The first level of a small autoencoder works on blocks of 2x2 pixels.
+        factor = 2 ** (len(self.channel_mult) - (0 if self.kind == "conv" else 1))
+        if self.kind != "dct" and self.patch != factor:
             raise ValueError(
-                f"a vae of {len(self.channel_mult)} levels (codec.channel_mult) shrinks each side {factor} "
-                f"times, but codec.patch is {self.patch}"
+                f"a {self.kind} of {len(self.channel_mult)} levels (codec.channel_mult) shrinks each side "
+                f"{factor} times, but codec.patch is {self.patch}"
             )
         odd = [mult for mult in self.channel_mult if self.width * mult % _VAE_NORM_GROUPS]
         if self.kind == "vae" and odd:
@@ -228,7 +237,7 @@ class Architecture(Section):
         As "v:1f0c77a2": the parameterisation, and a digest of it, the noise schedule and the settings of the
         codec. The codec's weights do not count: add their digest where it has any.
         """
-        codec = self.codec.model_dump(mode="json", exclude={"path", "slicing", "decode_tile"})
+        codec = self.codec.model_dump(mode="json", exclude={"path", "digest", "slicing", "decode_tile"})
         digest = digest_of({"diffusion": self.diffusion.model_dump(mode="json"), "codec": codec})
         return f"{self.diffusion.parameterization}:{digest[:8]}"
 

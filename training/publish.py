@@ -19,6 +19,7 @@ from models.bundle import (
     open_bundle,
     write_bundle,
 )
+from models.encoders.conv_codec import with_digest
 from training.config import RunConfig, config_hash
 from training.continuation import Continuation, find_continuation
 from training.initialisation import Initialisation, SourceBundles, open_source_bundles
@@ -187,7 +188,7 @@ def publish(
 def _origin(training: Training) -> BundleOrigin:
     config, initialisation = training.config, training.initialisation
     return BundleOrigin(
-        architecture=config.model,
+        architecture=config.model.model_copy(update={"codec": with_digest(config.model.codec)}),
         stage=config.stage,
         preset=config.preset,
         config_hash=config_hash(config),

@@ -29,8 +29,10 @@ def missing_parts(architecture: Architecture) -> list[str]:
     Files are recognised by their first bytes, so this takes no time.
     """
     codec, encoders = architecture.codec, architecture.encoders
+    # Without a path, a small autoencoder is the one that ships with the code.
+    needs_codec = codec.kind == "vae" or (codec.kind == "conv" and codec.path is not None)
     parts = (
-        ("the autoencoder", codec.kind == "vae", codec.path, True),
+        ("the autoencoder", needs_codec, codec.path, codec.kind == "vae"),
         ("the text and image encoders", encoders.kind == "open_clip", encoders.path, False),
     )
     problems = {

@@ -50,7 +50,7 @@ class Bundle:
 
     @property
     def weights(self) -> Path:
-        """The file with the tensors; an imported bundle's has autoencoder and encoders too."""
+        """The file with the tensors; an imported bundle's and the prior's have frozen parts too."""
         return self.folder / WEIGHTS
 
     @property
@@ -105,7 +105,7 @@ class Bundle:
         own = str(self.weights.resolve())
         architecture = self.info.architecture
         codec, encoders = architecture.codec, architecture.encoders
-        if codec.kind == "vae" and codec.path is None and _any(keys, public_keys.AUTOENCODER):
+        if codec.kind != "dct" and codec.path is None and _any(keys, public_keys.AUTOENCODER):
             codec = codec.model_copy(update={"path": own})
         needed = [public_keys.TEXT_TOWER]
         if architecture.context is not None:

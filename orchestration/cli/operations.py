@@ -83,7 +83,7 @@ def demo(
     if prior:
         for option in ("folder", "image", "sentence"):
             refuse(given(context, option), "with --prior, which writes models/prior")
-        from orchestration.demo.prior import make_prior
+        from orchestration.demo.prior.making import make_prior
 
         make_prior(Workspace.current(), err(), assignments or ())
         return

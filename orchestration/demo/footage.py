@@ -1,41 +1,43 @@
 """Rendered footage for the demo and the prior: a shape that moves from the centre to an edge, and a caption.
 
 Laid out as WebVid: ``videos/{page_dir}/{videoid}.mp4`` and a CSV. A scene is a function of
-(seed, index) alone.
+(seed, index) alone; ``orchestration.demo.drawing`` draws it.
 """
 
 import csv
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from core.files import atomic_file
 from core.h264 import H264Settings, write_mp4
+from orchestration.demo import drawing
+from orchestration.demo.drawing import SHAPES, Colour, Ground
+
+__all__ = ["COLOURS", "DIRECTIONS", "SHAPES", "Scene", "balanced", "draw_scene", "encode", "render"]
 
 SIZE = 128  # pixels, both sides of a rendered clip
 FPS = 12
 FRAMES = 24
-COLOURS = {
+COLOURS: dict[str, Colour] = {
     "red": (205, 40, 45),
-    "orange": (228, 120, 20),
+    "orange": (232, 120, 20),
+    "yellow": (240, 200, 40),
     "brown": (120, 72, 40),
     "green": (30, 130, 60),
     "blue": (40, 90, 210),
     "purple": (125, 55, 180),
-    "pink": (220, 70, 140),
-    "black": (22, 22, 28),
+    "pink": (225, 80, 145),
+    "black": (24, 24, 30),
+    "white": (238, 238, 234),
 }
-SHAPES = ("ball", "square", "triangle", "star")
-Colour = tuple[int, int, int]
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 FIELDS = ("videoid", "contentUrl", "duration", "page_dir", "name")
-_SUPERSAMPLING = 2
 _PAGE = 100  # clips per page_dir
-_MIN_CONTRAST = 60  # luma by which a background is brighter than the shape on it
+_MIN_CONTRAST = 60  # luma between the shape and the ground
+_BRIGHT = 150  # luma from which a shape is on a dark ground
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -54,9 +56,7 @@ class Scene:
     radius: float
     start: tuple[float, float]
     end: tuple[float, float]
-    background: tuple[Colour, Colour]
-    angle: float
-    stripes: int
+    ground: Ground
 
     @property
     def caption(self) -> str:
@@ -74,17 +74,25 @@ def draw_scene(seed: int, index: int) -> Scene:
     travel = float(rng.uniform(0.3, 0.36))
     dx, dy = DIRECTIONS[direction]
     start, end = (x, y), (x + dx * travel, y + dy * travel)
-    background = _background(rng, COLOURS[colour])
-    angle, stripes = float(rng.uniform(0, 2 * math.pi)), int(rng.choice([0, 0, 0, 2, 3]))
-    return Scene(shape, colour, direction, radius, start, end, background, angle, stripes)
+    ground = Ground(
+        colours=_ground_colours(rng, COLOURS[colour]),
+        pattern=str(rng.choice(drawing.PATTERNS)),
+        angle=float(rng.uniform(0, 2 * np.pi)),
+        count=int(rng.integers(2, 6)),
+        seed=int(rng.integers(2**31)),
+    )
+    return Scene(shape, colour, direction, radius, start, end, ground)
 
 
-def _background(rng: np.random.Generator, colour: Colour) -> tuple[Colour, Colour]:
-    """Two related light colours, both brighter than the shape's."""
+def _ground_colours(rng: np.random.Generator, colour: Colour) -> tuple[Colour, Colour]:
+    """Two related colours, both brighter than the shape's, or both darker than a bright shape's."""
+    dark = _luma(colour) > _BRIGHT
+    low, high = (15, 110) if dark else (140, 251)
     while True:
-        first = rng.integers(150, 251, size=3)
-        second = np.clip(first + rng.integers(-45, 46, size=3), 140, 255)
-        if min(_luma(_colour(end)) for end in (first, second)) > _luma(colour) + _MIN_CONTRAST:
+        first = rng.integers(low, high, size=3)
+        second = np.clip(first + rng.integers(-45, 46, size=3), low, high)
+        lumas = [_luma(_colour(end)) - _luma(colour) for end in (first, second)]
+        if min(-luma if dark else luma for luma in lumas) > _MIN_CONTRAST:
             return _colour(first), _colour(second)
 
 
@@ -99,44 +107,13 @@ def _colour(values: np.ndarray) -> Colour:
 
 def render(scene: Scene, frames: int = FRAMES, size: int = SIZE) -> np.ndarray:
     """The scene's frames: (frames size size 3) uint8."""
-    backdrop = Image.fromarray(_backdrop(scene, size))
-    large = size * _SUPERSAMPLING
-    mask_size = (large, large)
+    ground, colour = drawing.draw_ground(scene.ground, size), COLOURS[scene.colour]
     clip = np.empty((frames, size, size, 3), np.uint8)
     for index in range(frames):
         progress = index / (frames - 1)
         x, y = (a + (b - a) * progress for a, b in zip(scene.start, scene.end, strict=True))
-        mask = Image.new("L", mask_size)
-        _draw_shape(ImageDraw.Draw(mask), scene.shape, x * large, y * large, scene.radius * large)
-        frame = backdrop.copy()
-        frame.paste(COLOURS[scene.colour], mask=mask.resize((size, size), Image.Resampling.BOX))
-        clip[index] = np.asarray(frame)
+        clip[index] = drawing.draw_shape(ground, scene.shape, colour, x * size, y * size, scene.radius * size)
     return clip
-
-
-def _backdrop(scene: Scene, size: int) -> np.ndarray:
-    """Two colours blended along an angle, smoothly or in soft stripes: (size size 3) uint8."""
-    axis = np.linspace(-0.5, 0.5, size)
-    along = axis[None] * math.cos(scene.angle) + axis[:, None] * math.sin(scene.angle)
-    blend = along + 0.5 if scene.stripes == 0 else 0.5 + 0.35 * np.sin(along * 2 * math.pi * scene.stripes)
-    first, second = (np.array(colour, float) for colour in scene.background)
-    pixels = first + (second - first) * np.clip(blend, 0, 1)[..., None]
-    return pixels.round().astype(np.uint8)
-
-
-def _draw_shape(draw: ImageDraw.ImageDraw, shape: str, x: float, y: float, radius: float) -> None:
-    if shape == "ball":
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
-        return
-    # Corner angles from the top, alternating with inner corners for the star.
-    corners = {"square": 4, "triangle": 3, "star": 10}[shape]
-    turn = math.pi / 4 if shape == "square" else 0.0
-    points = []
-    for corner in range(corners):
-        reach = radius * (0.45 if shape == "star" and corner % 2 else 1.0)
-        angle = turn + 2 * math.pi * corner / corners - math.pi / 2
-        points.append((x + reach * math.cos(angle), y + reach * math.sin(angle)))
-    draw.polygon(points, fill=255)
 
 
 def encode(frames: np.ndarray, path: Path, fps: int) -> None:

@@ -90,7 +90,7 @@ def _part_files(subject: Subject) -> dict[Part, tuple[str, dict[str, Path]]]:
     """Part -> its name in the export, and its files by their names there; none that the bundle contains."""
     architecture = subject.bundle.info.architecture
     paths: dict[Part, str | Path | None] = {}
-    if architecture.codec.kind == "vae":
+    if architecture.codec.kind != "dct":
         paths["codec"] = subject.codec or architecture.codec.path
     if architecture.encoders.kind == "open_clip":
         paths["encoders"] = subject.encoders or architecture.encoders.path

@@ -42,7 +42,7 @@ def check_complete(bundle: Bundle, codec: str | None = None, encoders: str | Non
         ("--codec", codec, architecture.codec),
         ("--encoders", encoders, architecture.encoders),
     ):
-        if path is not None and part.kind not in ("vae", "open_clip"):
+        if path is not None and part.kind not in ("vae", "conv", "open_clip"):
             raise AnimaticError(
                 f"{option} is without effect: bundle {bundle.folder} computes that part without a file "
                 f"(kind {part.kind}); leave the option out"

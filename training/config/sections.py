@@ -81,6 +81,12 @@ class TrainConfig(Section):
     image_batches: float = Field(
         0.0, ge=0, le=1, description="stage 0: share of steps that leave the temporal layers out"
     )
+    condition_gain: float = Field(
+        0.0,
+        ge=0,
+        description="stage 3: the first convolution's weights for the condition's latent start as those for "
+        "the noisy latent times this; 0: at zero, as published",
+    )
     checkpoint_every: int = Field(1000, gt=0, description="steps between checkpoints")
     keep_checkpoints: int = Field(2, gt=0, description="newest checkpoints kept")
     keep_every: int | None = Field(

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from models.animator import Animator
+from models.architecture import Architecture
 from models.bundle import Bundle
 from models.network.parameter_names import internal_state
 from training.config import RunConfig
@@ -69,11 +70,23 @@ def initialise(config: RunConfig, *, verify: bool = True) -> tuple[Animator, Ini
     transfers = plan_transfers(config, sources)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        animator = Animator(config.model)
+        animator = Animator(_with_known_codec(config.model, sources))
     weights = _initial_weights(config, transfers, animator, sources)
     _load(animator, weights)
     base, parent = (bundle.id if bundle else None for bundle in sources)
     return animator, Initialisation(transfers, weights, base, parent)
+
+
+def _with_known_codec(architecture: Architecture, sources: SourceBundles) -> Architecture:
+    """The architecture that accepts no other frame codec than the one that the source was trained with.
+
+    Where the parent and the base differ in theirs, the parent, whose spatial layers go on, counts.
+    """
+    source, codec = sources.continued, architecture.codec
+    known = source.info.architecture.codec.digest if source else None
+    if codec.kind != "conv" or known is None:
+        return architecture
+    return architecture.model_copy(update={"codec": codec.model_copy(update={"digest": known})})
 
 
 def _initial_weights(
@@ -91,7 +104,9 @@ def _initial_weights(
     weights = {
         name: fresh[name].detach().clone()
         if transfer.origin == "new"
-        else apply_transfer(transfer, states[transfer.origin][name], config.model)
+        else apply_transfer(
+            transfer, states[transfer.origin][name], config.model, config.train.condition_gain
+        )
         for name, transfer in transfers.items()
     }
     for name, value in weights.items():

@@ -57,7 +57,7 @@ def plan_transfers(config: RunConfig, sources: SourceBundles) -> dict[str, Tenso
         if change is None:
             misfits.append(f"{name} {source_shape} for {shape}")
             continue
-        how = describe_change(change, config.model, source_shape, shape)
+        how = describe_change(change, config.model, source_shape, shape, config.train.condition_gain)
         transfers[name] = TensorTransfer(keys[name], kind, shape, origin, change, how)
     if missing or misfits:
         raise AnimaticError(_misfit_message(config, missing, misfits))

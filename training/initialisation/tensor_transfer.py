@@ -49,10 +49,13 @@ def find_change(name: str, source: Shape, target: Shape) -> Change | None:
     return None
 
 
-def describe_change(change: Change, architecture: Architecture, source: Shape, target: Shape) -> str:
+def describe_change(
+    change: Change, architecture: Architecture, source: Shape, target: Shape, condition_gain: float
+) -> str:
     """The change in words, for shapes that :func:`find_change` found it for."""
     if change == "widened":
-        return f"{source[1]} input channels widened to {target[1]} with zeros"
+        added = f"copies times {condition_gain:g}" if condition_gain else "zeros"
+        return f"{source[1]} input channels widened to {target[1]} with {added}"
     if change == "queries":
         queries = _query_set(architecture)
         sets, frames = source[1] // queries, target[1] // queries
@@ -62,14 +65,18 @@ def describe_change(change: Change, architecture: Architecture, source: Shape, t
     return "as it is"
 
 
-def apply_transfer(transfer: TensorTransfer, source: Tensor, architecture: Architecture) -> Tensor:
+def apply_transfer(
+    transfer: TensorTransfer, source: Tensor, architecture: Architecture, condition_gain: float
+) -> Tensor:
     """The network's tensor from the bundle's, in the bundle's precision.
 
     The same tensor, not a copy, where nothing changes: bundles are mapped files, which use no memory.
+
+    Args:
+        condition_gain: of the channels that are added for the condition; see ``train.condition_gain``.
     """
     if transfer.change == "widened":
-        extra = transfer.shape[1] - source.shape[1]
-        return torch.cat([source, source.new_zeros(source.shape[0], extra, *source.shape[2:])], dim=1)
+        return torch.cat([source, source * condition_gain], dim=1)
     if transfer.change == "queries":
         queries = _query_set(architecture)
         return resample_queries(source, queries, transfer.shape[1] // queries)

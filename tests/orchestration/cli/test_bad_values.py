@@ -114,7 +114,7 @@ WORK = (
     "orchestration.workflows.study.make",
     "orchestration.workflows.evaluation_page.read_report",
     "orchestration.demo.steps.run",
-    "orchestration.demo.prior.make_prior",
+    "orchestration.demo.prior.making.make_prior",
 )
 # Empty text means something here.
 MAY_BE_EMPTY = {"prompt", "--note"}

@@ -1,0 +1,1 @@
+"""The prior that ships: a small frame codec and a text-to-video network, trained on clips made here."""
