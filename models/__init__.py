@@ -4,3 +4,4 @@ from pathlib import Path
 
 # The bundle that ships: a tiny text-to-video network, which preset tiny starts from.
 PRIOR = Path(__file__).resolve().parent / "prior"
+PRIOR_WEIGHTS = PRIOR / "model.safetensors"

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.errors import AnimaticError
-from models import PRIOR, public_keys
+from models import PRIOR_WEIGHTS, public_keys
 from models.architecture import CodecConfig
-from models.bundle.info import WEIGHTS
 from models.encoders.codec import Codec
 from models.encoders.digests import tensors_digest
 from models.encoders.weight_files import check_weights, file_keys, read_tensors
@@ -111,7 +110,7 @@ def _decoder(widths: list[int], blocks: int, channels: int) -> nn.Sequential:
 
 def weights_file(config: CodecConfig) -> Path:
     """The file with the weights: ``config.path``, without one the prior's that ships with the code."""
-    return PRIOR / WEIGHTS if config.path is None else Path(config.path)
+    return PRIOR_WEIGHTS if config.path is None else Path(config.path)
 
 
 def read_weights(config: CodecConfig) -> tuple[dict[str, Tensor], Path]:

@@ -18,9 +18,9 @@ from models import PRIOR, public_keys
 from models.bundle import Bundle, BundleOrigin, open_bundle, write_bundle
 from orchestration.demo import curves, footage
 from orchestration.demo.collection import HELD_OUT_SEED
-from orchestration.demo.trainings import read_losses
 from orchestration.demo.prior.card import Abilities, card
 from orchestration.demo.prior.stage0 import PRESET, PriorTraining, TrainedPrior, train_prior
+from orchestration.demo.trainings import read_losses
 from orchestration.monitoring import MonitoringOptions
 from orchestration.monitoring.progress import counting
 from orchestration.workflows.evaluate import EvaluateOptions, evaluate, plan, prepare_evaluation
