@@ -21,7 +21,7 @@ _WAY = 0.4  # of a glide, from left to right / side of its framing
 
 @dataclass(frozen=True)
 class Framing:
-    """A square of a picture, in its pixels. Sides and positions are fractional."""
+    """A square of a picture, in its pixels or another unit of length. Sides and positions are fractional."""
 
     left: float
     top: float
@@ -31,6 +31,10 @@ class Framing:
         """The framing at ``progress`` (0 to 1) on the way to ``end``."""
         pairs = ((self.left, end.left), (self.top, end.top), (self.side, end.side))
         return Framing(*(first + (last - first) * progress for first, last in pairs))
+
+    def scaled(self, factor: float) -> Framing:
+        """The framing of a picture that is larger by ``factor``."""
+        return Framing(self.left * factor, self.top * factor, self.side * factor)
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -51,7 +55,7 @@ def framings(move: Move, around: Framing) -> tuple[Framing, Framing]:
 
 
 def film(picture: np.ndarray, first: Framing, last: Framing, frames: int, size: int) -> np.ndarray:
-    """Frames (frames size size 3) uint8 of a picture (h w 3), at constant speed between framings."""
+    """A picture (h w 3) from one framing to another, at constant speed: (frames size size 3) uint8."""
     image = Image.fromarray(picture)
     return np.stack(
         [

@@ -1,35 +1,64 @@
-"""The demo's footage as two WebVid tables over one folder of videos: one to train on, one held out."""
+"""The demo's footage as two WebVid tables over one folder of videos: one to train on, one held out.
+
+A table's ``page_dir`` names the kind of a clip: ``rendered_*``, ``photographs``, ``films`` or ``broken``.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core.canonical_json import digest_of
 from core.files import remove_partials, write_text
-from orchestration.demo import films, footage
+from orchestration.demo import films, footage, photographs
+from orchestration.demo.footage import ClipFile
 
 TRAINING_SEED, HELD_OUT_SEED = 11, 12  # the prior saw seed 1
 RECIPE = "recipe.json"
+_THREADS = 2
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much footage: rendered clips to train on, and held-out ones for each of the four directions."""
+    """How much footage: rendered clips to train on, and held-out ones for each of the four directions.
 
-    rendered: int = 200
-    held_out_each: int = 12
+    ``films``, ``photographs``: whether their windows are included.
+    """
+
+    rendered: int = 160
+    held_out_each: int = 10
     films: bool = True
+    photographs: bool = True
 
     def fingerprint(self) -> str:
         """Digest of everything that decides the footage."""
         scenes = [asdict(footage.draw_scene(TRAINING_SEED, index)) for index in range(4)]
         windows = [asdict(window) for window in (*films.TRAINING, *films.HELD_OUT)]
-        return digest_of([asdict(self), TRAINING_SEED, HELD_OUT_SEED, scenes, windows, footage.SIZE])
+        moves = [
+            (window.videoid, window.caption, *(asdict(framing) for framing in window.framings))
+            for window in (*photographs.TRAINING, *photographs.HELD_OUT)
+        ]
+        amounts, seeds = asdict(self), [TRAINING_SEED, HELD_OUT_SEED]
+        return digest_of([amounts, seeds, scenes, windows, moves, footage.SIZE])
+
+    @property
+    def training(self) -> list[ClipFile]:
+        """The clips to train on."""
+        clips = footage.rendered_clips(range(self.rendered), TRAINING_SEED)
+        clips += photographs.clips(photographs.TRAINING) if self.photographs else []
+        return clips + (films.clips(films.TRAINING) if self.films else [])
+
+    @property
+    def held_out(self) -> list[ClipFile]:
+        """The held-out clips."""
+        clips = footage.rendered_clips(footage.balanced(HELD_OUT_SEED, self.held_out_each), HELD_OUT_SEED)
+        clips += photographs.clips(photographs.HELD_OUT) if self.photographs else []
+        return clips + (films.clips(films.HELD_OUT) if self.films else [])
 
 
 @dataclass(frozen=True)
@@ -58,24 +87,41 @@ class Collection:
 
 def write_collection(collection: Collection, amounts: Amounts, progress: Progress) -> None:
     """Render and cut missing videos, then write the tables and, last, the recipe, which marks completion."""
-    windows = (films.TRAINING, films.HELD_OUT) if amounts.films else ((), ())
-    held_out_scenes = footage.balanced(HELD_OUT_SEED, amounts.held_out_each)
-    parts = [amounts.rendered, len(windows[0]), len(held_out_scenes), len(windows[1])]
-
-    def from_part(number: int) -> Progress:
-        return lambda done, _: progress(sum(parts[:number]) + done, sum(parts))
-
     root = collection.root
     for page in collection.videos.glob("*"):
         remove_partials(page)
-    training = footage.write_rendered(root, range(amounts.rendered), TRAINING_SEED, from_part(0))
-    training += films.write_films(root, windows[0], from_part(1))
-    training += _broken_rows(root, training[0])
-    held_out_rows = footage.write_rendered(root, held_out_scenes, HELD_OUT_SEED, from_part(2))
-    held_out_rows += films.write_films(root, windows[1], from_part(3))
-    footage.write_csv(collection.training, training)
-    footage.write_csv(collection.held_out, held_out_rows)
+    training, held_out = amounts.training, amounts.held_out
+    _write_clips(root, [*training, *held_out], progress)
+    footage.write_csv(
+        collection.training, [*(clip.row for clip in training), *_broken_rows(root, training[0].row)]
+    )
+    footage.write_csv(collection.held_out, [clip.row for clip in held_out])
     write_text(root / RECIPE, json.dumps({"fingerprint": amounts.fingerprint(), **asdict(amounts)}))
+
+
+def _write_clips(root: Path, clips: Sequence[ClipFile], progress: Progress) -> None:
+    """In two threads, which is enough: drawing, scaling and encoding release the interpreter's lock."""
+    by_source: dict[str, list[ClipFile]] = {}
+    for clip in clips:
+        by_source.setdefault(clip.source, []).append(clip)
+    with ThreadPoolExecutor(_THREADS) as threads:
+        # The sources with many clips first, so that both threads finish at about the same time.
+        groups = sorted(by_source.values(), key=len, reverse=True)
+        writes = {threads.submit(_write_group, root, group): len(group) for group in groups}
+        done = 0
+        try:
+            for write in as_completed(writes):
+                write.result()
+                done += writes[write]
+                progress(done, len(clips))
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+
+
+def _write_group(root: Path, clips: Sequence[ClipFile]) -> None:
+    for clip in clips:
+        clip.write(root)
 
 
 def _broken_rows(root: Path, whole: dict[str, str]) -> list[dict[str, str]]:

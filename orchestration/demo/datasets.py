@@ -7,14 +7,12 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from orchestration.demo import films, jobs
+from orchestration.demo import jobs
 from orchestration.demo.collection import Amounts
 from orchestration.demo.progress import DemoProgress
 from orchestration.demo.settings import Demo, Settings
 from orchestration.demo.steps import all_steps
 from orchestration.workspace import Workspace
-
-_DIRECTIONS = 4
 
 
 class DemoDatasets(NamedTuple):
@@ -37,7 +35,7 @@ def demo_datasets(workspace: Workspace) -> DemoDatasets:
 
 def held_out_clips() -> int:
     """How many clips the demo holds out."""
-    return _DIRECTIONS * Amounts().held_out_each + len(films.HELD_OUT)
+    return len(Amounts().held_out)
 
 
 def create_demo_datasets(workspace: Workspace, console: Console) -> DemoDatasets:

@@ -15,6 +15,7 @@ _SUPERSAMPLING = 2
 _LIGHT = (-0.55, -0.83)  # from the upper left; x and y, of length 1
 _SHADE = 0.28  # share of brightness between the lit and the dark side
 _SHADOW = 0.3  # share of brightness that the shadow takes
+_REACH = 1.7  # of a shape and its shadow from its centre / radius
 _SHINE = 0.35  # of the ball: share of white in its brightest spot
 _CLOUD_CELLS = 4  # of the noise grid along each side
 
@@ -74,6 +75,20 @@ def draw_shape(
     ground: np.ndarray, shape: str, colour: Colour, x: float, y: float, radius: float
 ) -> np.ndarray:
     """A shape with its shadow on a ground (h w 3), at ``x``, ``y`` in pixels: (h w 3) uint8."""
+    height, width = ground.shape[:2]
+    reach = math.ceil(_REACH * radius) + 3
+    left, right = max(0, math.floor(x) - reach), min(width, math.ceil(x) + reach)
+    top, bottom = max(0, math.floor(y) - reach), min(height, math.ceil(y) + reach)
+    picture = ground.round().astype(np.uint8)
+    around = ground[top:bottom, left:right]
+    picture[top:bottom, left:right] = _on_patch(around, shape, colour, x - left, y - top, radius)
+    return picture
+
+
+def _on_patch(
+    ground: np.ndarray, shape: str, colour: Colour, x: float, y: float, radius: float
+) -> np.ndarray:
+    """The part of the ground that a shape and its shadow change: (h w 3) uint8."""
     height, width = ground.shape[:2]
     large = (width * _SUPERSAMPLING, height * _SUPERSAMPLING)
     outline = Image.new("L", large)

@@ -5,17 +5,17 @@ run of frames of one shot, whole or cropped, with a caption that describes it. N
 four directions, so that figures about direction count rendered clips only.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
 from PIL import Image
 
-from core.files import atomic_file
-from orchestration.demo.footage import SIZE, encode
+from orchestration.demo.footage import SIZE, ClipFile
 from orchestration.demo.packaged_files import packaged_file
 from orchestration.demo.photographs import varied
 
@@ -23,6 +23,7 @@ PAGE = "films"
 FPS = 25
 # The colour conversion leaves random bytes at the end of lines that do not fill whole blocks of pixels.
 _BLOCK = 64
+_REDUCING_GAP = 2.0  # of Pillow: halves the time of large frames
 _SMALLEST_SHARE = 0.7  # side of a random square / height of the window
 
 
@@ -168,36 +169,20 @@ HELD_OUT: tuple[Window, ...] = (
 )
 
 
-def write_films(
-    root: Path, windows: Sequence[Window], progress: Callable[[int, int], None] | None = None
-) -> list[dict[str, str]]:
-    """Cut ``windows`` under ``root/videos`` and return their CSV rows; files that exist are kept.
-
-    Raises AnimaticError where the films are not installed.
-    """
-    folder = root / "videos" / PAGE
-    films: dict[str, list[np.ndarray]] = {}
-    rows = []
-    for number, window in enumerate(windows):
-        path = folder / f"{window.videoid}.mp4"
-        if not path.exists():
-            if window.film not in films:
-                films = {window.film: _decode(film_path(window.film))}  # one film in memory at a time
-            with atomic_file(path) as partial:
-                encode(cut(films[window.film], window), partial, FPS)
-        seconds = round((window.stop - window.start) / FPS)
-        rows.append(
-            {
-                "videoid": window.videoid,
-                "contentUrl": "",
-                "duration": f"PT00H00M{seconds:02d}S",
-                "page_dir": PAGE,
-                "name": window.caption,
-            }
+def clips(windows: Sequence[Window]) -> list[ClipFile]:
+    """The windows as files to write."""
+    return [
+        ClipFile(
+            page_dir=PAGE,
+            videoid=window.videoid,
+            caption=window.caption,
+            source=window.film,
+            seconds=round((window.stop - window.start) / FPS),
+            fps=FPS,
+            draw=partial(read_cut, window),
         )
-        if progress is not None:
-            progress(number + 1, len(windows))
-    return rows
+        for window in windows
+    ]
 
 
 def film_path(name: str) -> Path:
@@ -219,35 +204,38 @@ def film_clip(seed: int, index: int) -> tuple[str, np.ndarray]:
     return window.caption, varied(frames[:, top : top + side, left : left + side], rng)
 
 
-@lru_cache(maxsize=len(TRAINING) + len(HELD_OUT))
 def read_cut(window: Window) -> np.ndarray:
-    """The window's frames (t h w 3) uint8, short side 128."""
-    return cut(_decoded(window.film), window)
+    """The window's frames (t h w 3) uint8, short side 128.
+
+    Raises AnimaticError where the film is not installed.
+    """
+    return _cuts(window.film)[window]
 
 
-@lru_cache(maxsize=1)
-def _decoded(film: str) -> list[np.ndarray]:
-    return _decode(film_path(film))
+@lru_cache
+def _cuts(film: str) -> dict[Window, np.ndarray]:
+    """Every window of a film, cut while it is decoded: whole, a film takes hundreds of megabytes."""
+    windows = [window for window in (*TRAINING, *HELD_OUT) if window.film == film]
+    frames: dict[Window, list[np.ndarray]] = {window: [] for window in windows}
+    end = max(window.stop for window in windows)
+    with av.open(str(film_path(film))) as container:
+        container.streams.video[0].thread_type = "AUTO"
+        for number, frame in enumerate(islice(container.decode(video=0), end)):
+            wanted = [window for window in windows if window.start <= number < window.stop]
+            if wanted:
+                image = Image.fromarray(frame.to_ndarray(format="rgb24"))
+                for window in wanted:
+                    frames[window].append(_cut(image, window.crop))
+    return {window: np.stack(cut) for window, cut in frames.items()}
 
 
-def cut(film: Sequence[np.ndarray], window: Window) -> np.ndarray:
-    """The window's frames (t h w 3) uint8, short side 128."""
-    frames = []
-    for frame in film[window.start : window.stop]:
-        image = Image.fromarray(frame)
-        if window.crop is not None:
-            left, top, side = window.crop
-            image = image.crop((left, top, left + side, top + side))
-        scale = SIZE / min(image.size)
-        width, height = (round(side * scale) for side in image.size)
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
-        edge = width % _BLOCK // 2
-        image = image.crop((edge, 0, edge + width // _BLOCK * _BLOCK, height))
-        frames.append(np.asarray(image))
-    return np.stack(frames)
-
-
-def _decode(path: Path) -> list[np.ndarray]:
-    """Every frame (h w 3) uint8."""
-    with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+def _cut(image: Image.Image, crop: tuple[int, int, int] | None) -> np.ndarray:
+    """The crop, or the whole image, at a short side of 128: (h w 3) uint8."""
+    if crop is not None:
+        left, top, side = crop
+        image = image.crop((left, top, left + side, top + side))
+    scale = SIZE / min(image.size)
+    width, height = (round(side * scale) for side in image.size)
+    image = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
+    edge = width % _BLOCK // 2
+    return np.asarray(image.crop((edge, 0, edge + width // _BLOCK * _BLOCK, height)))

@@ -7,6 +7,7 @@ Laid out as WebVid: ``videos/{page_dir}/{videoid}.mp4`` and a CSV. A scene is a 
 import csv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -135,28 +136,70 @@ def balanced(seed: int, each: int) -> list[int]:
     return indices
 
 
+@dataclass(frozen=True)
+class ClipFile:
+    """A clip of a WebVid folder, on disk or still to be written.
+
+    Attributes:
+        source: what it is drawn from; clips of one source are best written one after another.
+        seconds: the duration in the table.
+        draw: returns the frames (t h w 3) uint8.
+    """
+
+    page_dir: str
+    videoid: str
+    caption: str
+    source: str
+    seconds: int
+    fps: int
+    draw: Callable[[], np.ndarray]
+
+    @property
+    def row(self) -> dict[str, str]:
+        """Its line of the table."""
+        return {
+            "videoid": self.videoid,
+            "contentUrl": "",
+            "duration": f"PT00H00M{self.seconds:02d}S",
+            "page_dir": self.page_dir,
+            "name": self.caption,
+        }
+
+    def write(self, root: Path) -> None:
+        """Write it under ``root/videos`` unless it exists."""
+        path = root / "videos" / self.page_dir / f"{self.videoid}.mp4"
+        if not path.exists():
+            with atomic_file(path) as partial_file:
+                encode(self.draw(), partial_file, self.fps)
+
+
+def rendered_clips(indices: Sequence[int], seed: int) -> list[ClipFile]:
+    """Scenes ``indices`` of ``seed``."""
+    scenes = [(index, draw_scene(seed, index)) for index in indices]
+    return [
+        ClipFile(
+            page_dir=f"rendered_{index // _PAGE * _PAGE:06d}",
+            videoid=f"{seed:03d}{index:06d}",
+            caption=scene.caption,
+            source=f"scene {seed} {index}",
+            seconds=FRAMES // FPS,
+            fps=FPS,
+            draw=partial(render, scene),
+        )
+        for index, scene in scenes
+    ]
+
+
 def write_rendered(
     root: Path, indices: Sequence[int], seed: int, progress: Callable[[int, int], None] | None = None
 ) -> list[dict[str, str]]:
     """Render scenes ``indices`` under ``root/videos``; files that exist are kept. Returns their CSV rows."""
-    rows = []
-    for done, index in enumerate(indices, start=1):
-        scene = draw_scene(seed, index)
-        row = {
-            "videoid": f"{seed:03d}{index:06d}",
-            "contentUrl": "",
-            "duration": f"PT00H00M{FRAMES // FPS:02d}S",
-            "page_dir": f"rendered_{index // _PAGE * _PAGE:06d}",
-            "name": scene.caption,
-        }
-        path = root / "videos" / row["page_dir"] / f"{row['videoid']}.mp4"
-        if not path.exists():
-            with atomic_file(path) as partial:
-                encode(render(scene), partial, FPS)
-        rows.append(row)
+    clips = rendered_clips(indices, seed)
+    for done, clip in enumerate(clips, start=1):
+        clip.write(root)
         if progress is not None:
-            progress(done, len(indices))
-    return rows
+            progress(done, len(clips))
+    return [clip.row for clip in clips]
 
 
 def write_csv(path: Path, rows: Iterable[dict[str, str]]) -> None:

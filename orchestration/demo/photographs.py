@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from PIL import Image
 
 from orchestration.demo import camera
 from orchestration.demo.camera import Framing, Move
-from orchestration.demo.footage import FRAMES, SIZE
+from orchestration.demo.footage import FPS, FRAMES, SIZE, ClipFile
 from orchestration.demo.packaged_files import packaged_file
 
+PAGE = "photographs"
 _LARGEST_SIDE = 640  # pixels of the short side that are kept: enough for the closest framing
 _SMALLEST_SQUARE = 130  # pixels along a side of a random square
 
@@ -55,6 +56,11 @@ class Window:
     def videoid(self) -> str:
         """Such as ``coffee-zoom-in``."""
         return f"{self.photograph.file.split('.')[0]}-{self.move.replace(' ', '-')}"
+
+    @property
+    def framings(self) -> tuple[Framing, Framing]:
+        """First and last framing, in shares of the photograph's height."""
+        return camera.framings(self.move, Framing(*self.square))
 
 
 _SK, _SKL, _MPL = "scikit-image", "scikit-learn", "matplotlib"
@@ -117,15 +123,31 @@ def read(photograph: Photograph) -> np.ndarray:
 def cut(window: Window, frames: int = FRAMES, size: int = SIZE) -> np.ndarray:
     """The window's frames (frames size size 3) uint8."""
     picture = read(window.photograph)
-    height = picture.shape[0]
-    around = Framing(*(share * height for share in window.square))
-    return camera.film(picture, *camera.framings(window.move, around), frames, size)
+    first, last = (framing.scaled(picture.shape[0]) for framing in window.framings)
+    return camera.film(picture, first, last, frames, size)
+
+
+def clips(windows: Sequence[Window]) -> list[ClipFile]:
+    """The windows as files to write."""
+    return [
+        ClipFile(
+            page_dir=PAGE,
+            videoid=window.videoid,
+            caption=window.caption,
+            source=window.photograph.file,
+            seconds=FRAMES // FPS,
+            fps=FPS,
+            draw=partial(cut, window),
+        )
+        for window in windows
+    ]
 
 
 def photograph_clip(seed: int, index: int) -> tuple[str, np.ndarray]:
     """Caption and frames (t h w 3) of clip ``index`` of an endless collection.
 
-    A random move over a random square, mirrored or recoloured at random: it is to be learned for any content.
+    A random move over a random square of a photograph, mirrored or recoloured at random, so that the move is
+    learned for any content.
     """
     rng = np.random.default_rng([seed, index])
     photograph = _TRAINED_ON[int(rng.integers(len(_TRAINED_ON)))]

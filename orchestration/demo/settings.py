@@ -26,7 +26,7 @@ class Settings:
     amounts: Amounts = field(default_factory=Amounts)
     sets: tuple[str, ...] = ()
     sampling_steps: int | None = None
-    unit_rows: int = 29  # eight units: two workers finish together
+    unit_rows: int = 26  # eight units: two workers finish together
     gate: Path | None = None
 
 

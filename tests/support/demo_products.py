@@ -107,7 +107,11 @@ def _footage_table(out: Path, evaluation: Path) -> None:
 def _animations(out: Path, films: bool) -> None:
     clips = []
     collection = Collection(out / "footage")
-    write_collection(collection, Amounts(rendered=1, held_out_each=1, films=films), lambda done, total: None)
+    write_collection(
+        collection,
+        Amounts(rendered=1, held_out_each=1, films=films, photographs=films),
+        lambda done, total: None,
+    )
     for chosen in animated_pictures.choose_pictures(collection):
         picture = out / "images" / f"{chosen.name}.png"
         write_png(chosen.picture, picture)

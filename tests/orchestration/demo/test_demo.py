@@ -40,7 +40,7 @@ def settings(base: Path) -> Settings:
     gate.write_text("name: small\nfloors: {clips: 4}\nmargins: {first_frame_psnr: 1, direction: 0.2}\n")
     sets = (*small_sets(3), "train.steps=2", "train.checkpoint_every=1", f"init.base={base}")
     return Settings(
-        amounts=Amounts(rendered=8, held_out_each=1, films=False),
+        amounts=Amounts(rendered=8, held_out_each=1, films=False, photographs=False),
         sets=(*sets, "tracking.wandb=disabled"),
         sampling_steps=2,
         unit_rows=6,
