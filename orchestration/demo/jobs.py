@@ -19,6 +19,7 @@ from orchestration.demo.collection import write_collection
 from orchestration.demo.settings import PRESET, STRIDE, Demo
 from orchestration.demo.training_parts import training_parts
 from orchestration.devices import device_count
+from orchestration.launch.imports import import_for_training
 from orchestration.monitoring import MonitoringOptions
 from orchestration.monitoring.progress import TrainingDisplay
 from orchestration.workflows import evaluate, ingest, train
@@ -73,6 +74,7 @@ def ingest_footage(demo: Demo) -> StepResult:
         # Started here for the whole demo: training needs two CPUs even on a machine with one.
         with demo.measurement.part("starting Ray"):
             ensure_ray(None, max(2, os.cpu_count() or 1))
+        import_for_training(urgent=False)  # while videos are decoded
     summaries = [_ingest_table(demo, table, output) for table, output in jobs]
     return StepResult(demo.data, " and ".join(summaries), fresh)
 

@@ -10,6 +10,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
 from core.errors import AnimaticError, last_line
 from pipelines.cluster.connect import ensure_ray
+from pipelines.cluster.forking import import_for_workers
 from pipelines.cluster.waiting import StartNotice
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,7 @@ def _started(
     address: str | None,
 ) -> Iterator[tuple[list[Any], StartNotice]]:
     """The actors, and what reports that they do not start; they are killed when the block ends."""
+    import_for_workers("torch")
     ensure_ray(address, workers)
     if ray.cluster_resources().get("GPU", 0) < gpus_per_worker:
         log.warning("waiting for a GPU: the Ray cluster has none; ask for none to use the CPU")

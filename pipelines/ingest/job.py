@@ -125,10 +125,12 @@ def _complete(
     ``accepted`` rejects rows that were taken down, and finds videos in archives.
     """
     # Ray takes seconds to import; who only reads configurations and records does not wait for it.
+    from pipelines.cluster.forking import import_for_workers
     from pipelines.cluster.host_gate import with_shared_gate
     from pipelines.cluster.tasks import run_tasks
 
     assert inputs.rows is not None
+    import_for_workers("pipelines.ingest.unit", "webdataset.writer")
     present, sources, skipped = dict(_present_units(folder)), list[UnitSource](), 0
     with timings_of(folder) as timings:
         tally = Tally(inputs.rows, progress, timings)

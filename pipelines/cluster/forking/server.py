@@ -12,6 +12,7 @@ import importlib
 import os
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import sys
@@ -109,10 +110,14 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as listener:
+        address = Path(listener.getsockname())
         forked = Server(listener).serve()
-    if forked is not None:
-        become(*forked)
-        runpy.run_path(sys.argv[0], run_name="__main__")
+    if forked is None:
+        # The process that made the folder may have been killed.
+        shutil.rmtree(address.parent, ignore_errors=True)
+        return
+    become(*forked)
+    runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 if __name__ == "__main__":

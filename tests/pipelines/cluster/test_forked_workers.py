@@ -132,17 +132,19 @@ def test_a_module_that_imports_ray_makes_no_forks(tmp_path: Path) -> None:
     assert (out, "does not answer" in error) == ("False\n", True)
 
 
-def test_the_server_ends_with_its_process() -> None:
+def test_the_server_ends_with_its_process_and_leaves_no_files() -> None:
     code = (
-        "import time; from pipelines.cluster.forking import forked_workers, import_for_workers\n"
-        "forked_workers(); print('up', flush=True); time.sleep(60)"
+        "import time; from pipelines.cluster.forking import forked_workers\n"
+        "print(forked_workers(), flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        process.stdout.readline()
+        address = Path(shlex.split(process.stdout.readline().decode())[-1])
+        assert address.exists()
         (child,) = psutil.Process(process.pid).children()
         process.kill()
     child.wait(20)
+    assert not address.parent.exists()
 
 
 def test_workers_of_ray_are_forks_with_tasks_of_their_own() -> None:
