@@ -1,6 +1,6 @@
 """The fork server of this process.
 
-A Python that imports torch, DeepSpeed and open_clip works for eight seconds before it does anything. A fork
+A Python that imports torch, DeepSpeed and open_clip works for seconds before it does anything. A fork
 of one that has imported them begins at once, and shares their memory.
 """
 
