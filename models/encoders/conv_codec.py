@@ -131,9 +131,11 @@ def with_digest(config: CodecConfig) -> CodecConfig:
 
 
 def _check_digest(config: CodecConfig, found: dict[str, Tensor], path: Path) -> None:
+    if config.digest is None:
+        return
     digest = tensors_digest(found)
-    if config.digest not in (None, digest):
+    if digest != config.digest:
         raise AnimaticError(
-            f"the network was trained with frame codec {str(config.digest)[:12]}, but {path} has "
+            f"the network was trained with frame codec {config.digest[:12]}, but {path} has "
             f"{digest[:12]}: name a bundle or file that has the former (--codec, or model.codec.path)"
         )
