@@ -76,7 +76,9 @@ def apply_transfer(
         condition_gain: of the channels that are added for the condition; see ``train.condition_gain``.
     """
     if transfer.change == "widened":
-        return torch.cat([source, source * condition_gain], dim=1)
+        # Zeros are written as such: times 0, negative weights would be -0.
+        added = source * condition_gain if condition_gain else torch.zeros_like(source)
+        return torch.cat([source, added], dim=1)
     if transfer.change == "queries":
         queries = _query_set(architecture)
         return resample_queries(source, queries, transfer.shape[1] // queries)
