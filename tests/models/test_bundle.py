@@ -68,7 +68,6 @@ def test_a_bundle_without_sampling_settings_has_general_defaults(written):
     del info["sampling"]
     (folder / "bundle.json").write_text(json.dumps(info))
     assert open_bundle(folder).info.sampling_defaults == SamplingSettings()
-    assert open_bundle(PRIOR).info.sampling_defaults == SamplingSettings()
 
 
 @pytest.mark.parametrize("animates", [True, False])

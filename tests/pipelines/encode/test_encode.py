@@ -239,7 +239,7 @@ def test_latents_do_not_depend_on_whether_their_table_is_mapped(dataset, made, m
 
 def test_another_codec_or_size_is_refused(dataset, made):
     folder, *_ = made
-    codec = MODEL.codec.model_copy(update={"luma": 12, "chroma": 2})
+    codec = CodecConfig(kind="dct", luma=4, chroma=2)
     with pytest.raises(AnimaticError, match="holds latents with another codec; choose a new output folder"):
         encode(config_of(dataset, folder, codec=codec))
     with pytest.raises(AnimaticError, match="another height, width"):
@@ -332,11 +332,10 @@ def test_training_takes_latents_by_configuration(dataset, made):
     assert source.digest == DatasetSource(pixels).digest
     source.check_encoders(Animator(config.model))
     batch = next(source.batches(0, 1, 0, 3))
-    assert batch.latents.shape == (3, 4, 2, 16, 4, 6)
+    assert batch.latents.shape == (3, 4, 2, MODEL.codec.channels, *MODEL.latent_size)
     assert batch.text.shape == (3, 77, 64)
-    other = resolve(
-        3, "tiny", [*sets, f"data.latents={made[0]}", "model.codec.luma=12", "model.codec.chroma=2"]
-    )
+    other_codec = "model.codec={kind: dct, luma: 4, chroma: 2}"
+    other = resolve(3, "tiny", [*sets, f"data.latents={made[0]}", other_codec])
     with pytest.raises(
         AnimaticError, match=r"made with another codec \(.*, not .*\): encode into a new folder"
     ):

@@ -7,6 +7,7 @@ which are all alike, two are enough. Gradients cannot be rehearsed: autograd its
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from models.animate import sample_latents
 from models.animator import Animator
 from models.architecture import CodecConfig, EncoderConfig, TowerConfig
 from models.batch import Batch
+from models.encoders.conv_codec import Autoencoder
 from models.encoders.vae import build_vae
 from models.frozen_parts import move
 from models.network.activation_checkpointing import checkpoint_activations
@@ -45,14 +47,20 @@ def gpu(*, autocast: bool = True) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def autoencoder_without_a_file(monkeypatch):
+def autoencoders_without_a_file(monkeypatch):
     def load(config: CodecConfig) -> nn.Module:
         vae = build_vae(config, device="meta")
         weights = {name: torch.empty_like(value, device="cuda") for name, value in vae.state_dict().items()}
         vae.load_state_dict(weights, assign=True)
         return vae
 
+    def read(config: CodecConfig) -> tuple[dict[str, torch.Tensor], Path]:
+        with torch.device("meta"):
+            state = Autoencoder(config).state_dict()
+        return {name: torch.empty_like(value, device="cuda") for name, value in state.items()}, Path("fake")
+
     monkeypatch.setattr("models.encoders.vae_codec.load_vae", load)
+    monkeypatch.setattr("models.encoders.conv_codec.read_weights", read)
 
 
 def animator_on_gpu(config: RunConfig) -> Animator:
