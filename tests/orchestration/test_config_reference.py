@@ -10,6 +10,8 @@ from orchestration.config_reference import (
     reference,
     update,
 )
+from training.config import resolve
+from training.config.presets import presets
 
 
 def test_the_document_is_current(tmp_path):
@@ -34,3 +36,10 @@ def test_every_key_of_a_run_is_listed_with_its_values_and_default():
     assert "| `train.zero_stage` | 0, 1, 2, 3 | `2` | DeepSpeed ZeRO stage |" in lines
     assert any(line.startswith("| `data.buckets[].height` | integer ≥ 8 | required |") for line in lines)
     assert any(line.startswith("| `optimizer.betas` | [number, number] | `[0.9, 0.999]` |") for line in lines)
+
+
+def test_the_table_of_presets_states_the_clips_of_each():
+    text = DOCUMENT.read_text()
+    for name in presets():
+        model = resolve(3, name).model
+        assert f"| `{name}` | {model.frames} frames of {model.height}x{model.width} |" in text

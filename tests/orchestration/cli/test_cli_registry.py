@@ -86,7 +86,7 @@ def test_an_alias_names_a_bundle_for_other_verbs(ids: dict[str, str]) -> None:
 def test_export_checkpoint_and_encode_take_an_alias_or_an_id(ids: dict[str, str]) -> None:
     for name in ("challenger", ids["one"][:9]):
         # It was found: what follows concerns its architecture.
-        fails("this architecture's codec is dct", "export-checkpoint", name, "--as", "dynamicrafter")
+        fails("this architecture's codec is conv", "export-checkpoint", name, "--as", "dynamicrafter")
     encode = ("encode", "data", "--to", "latents", "--bundle")
     fails("nowhere' is neither a bundle folder nor", *encode, "nowhere")
     fails("has no previous", *encode, "previous")

@@ -140,7 +140,7 @@ def test_a_store_that_returns_other_bytes_than_it_got_is_noticed(
 def test_a_format_that_a_bundle_cannot_have_is_refused_before_anything_is_copied(
     workspace: Workspace, tmp_path: Path, name: str
 ) -> None:
-    with pytest.raises(AnimaticError, match=f"cannot be written as {name}: .*codec is dct"):
+    with pytest.raises(AnimaticError, match=f"cannot be written as {name}: .*codec is conv"):
         export_to(tmp_path / "serving", workspace, formats=(name,))
     assert not (tmp_path / "serving").exists()
 
@@ -162,7 +162,7 @@ def test_where_and_what_cannot_be_exported_is_one_line_each(workspace: Workspace
         (tmp_path / "x", "champion", {"name": "../x"}, "cannot be the name of an export"),
         (tmp_path / "x", "champion", {"formats": ("diffuser",)}, "did you mean 'diffusers'"),
         (tmp_path / "x", str(tmp_path / "early"), {}, "is of stage 1 and cannot animate"),
-        (tmp_path / "x", "champion", {"codec": tmp_path / "vae"}, "--codec is without effect"),
+        (tmp_path / "x", "champion", {"encoders": tmp_path / "clip"}, "--encoders is without effect"),
         (tmp_path / "x", "challenger", {}, "has no challenger"),
     ):
         with pytest.raises(AnimaticError, match=message) as caught:

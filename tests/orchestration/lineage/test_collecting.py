@@ -18,6 +18,7 @@ from orchestration.workspace import Workspace
 from pipelines.dataset.dataset_record import read_dataset_record, write_dataset_record
 from tests.support.lineages import Workbench
 from tests.support.small_stages import make_bundle, tamper
+from training.config import resolve
 from training.journal import read_journal
 
 Damage = Callable[[Path], object]
@@ -167,7 +168,7 @@ def test_parts_of_a_run_that_is_gone_follow_from_its_bundle(moved: Workspace) ->
         shutil.rmtree(moved.root / name)
     graph = collect_lineage(open_bundle(moved.root / "kept"), moved)
     run = graph.sources(f"bundle:{graph.bundle_id}")[0]
-    assert (run.state, run.fact("steps")) == ("missing", "240")
+    assert (run.state, run.fact("steps")) == ("missing", str(resolve(3, "tiny").train.steps))
     assert [node.state for node in graph.of_kind("mixture")] == ["verified"]
     second = next(node for node in graph.of_kind("dataset") if node.state != "verified")
     assert (second.state, second.fact("clips")) == ("missing", None)

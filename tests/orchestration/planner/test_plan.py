@@ -79,10 +79,11 @@ def found() -> Plan:
 
 
 def test_time_and_cost_follow_from_the_rate(found):
-    # 8 clips a step on 2 GPUs at 4 clips/s each, for all of preset tiny's 240 steps.
+    # 8 clips a step on 2 GPUs at 4 clips/s each, for all steps of the preset.
+    steps = resolve(3, "tiny").train.steps
     assert found.configured.choice.speed.step_s == 1
-    assert found.configured.days == pytest.approx(240 / 86_400)
-    assert found.configured.cost == pytest.approx(240 / 3_600 * 2 * 2)
+    assert found.configured.days == pytest.approx(steps / 86_400)
+    assert found.configured.cost == pytest.approx(steps / 3_600 * 2 * 2)
     assert found.fits and found.recommended.choice.memory.host == 0
 
 
