@@ -21,7 +21,8 @@ from orchestration.workflows.evaluate import EvaluateOptions, prepare_evaluation
 from orchestration.workflows.sampling import SamplingOptions
 from orchestration.workspace import Workspace
 from tests.support.published import SMALL, random_state, small_published_architecture
-from tests.support.small_stages import make_bundle, small_config
+from tests.support.small_stages import make_bundle, small_config, small_sets
+from training.config import resolve
 
 RECORDED = SamplingSettings(steps=2, eta=0.5, text_guidance=3.0, fps=4.0)
 
@@ -180,7 +181,9 @@ def test_seeds_of_all_clips_are_checked_before_the_work(workspace, tmp_path):
 
 @pytest.mark.parametrize("part", ["codec", "encoders"])
 def test_a_file_that_the_bundle_does_not_use_is_refused(workspace, tmp_path, part):
-    chosen = options(workspace, bundle(tmp_path / "bundle", None), **{part: "weights.safetensors"})
+    weightless = resolve(3, "tiny", [*small_sets(3), "model.codec={kind: dct, luma: 4, chroma: 2}"])
+    make_bundle(tmp_path / "bundle", config=weightless)
+    chosen = options(workspace, str(tmp_path / "bundle"), **{part: "weights.safetensors"})
     with pytest.raises(AnimaticError, match=f"--{part} is without effect"):
         prepare_animation(chosen, workspace)
 
