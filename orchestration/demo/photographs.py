@@ -78,8 +78,8 @@ CAT = Photograph(_SK, "chelsea.png", "a cat", "Stefan van der Walt", _CC0)
 COFFEE = Photograph(_SK, "coffee.png", "a cup of coffee", "Rachel Michetti", _CC0)
 ROCKET = Photograph(_SK, "rocket.jpg", "a rocket", "SpaceX", _PUBLIC)
 FLOWER = Photograph(_SKL, "flower.jpg", "a flower", "vultilion", _CC_BY)
-_TRAINED_ON = (ASTRONAUT, HUBBLE, RETINA, BRICK, GRASS, GRAVEL, CAMERA, CHINA, HOPPER)
-CREDITS: Sequence[Photograph] = (*_TRAINED_ON, CAT, COFFEE, ROCKET, FLOWER)
+TRAINED_ON = (ASTRONAUT, HUBBLE, RETINA, BRICK, GRASS, GRAVEL, CAMERA, CHINA, HOPPER)
+CREDITS: Sequence[Photograph] = (*TRAINED_ON, CAT, COFFEE, ROCKET, FLOWER)
 
 TRAINING: tuple[Window, ...] = (
     Window(ASTRONAUT, "zoom in", (0.0, 0.0, 1.0)),
@@ -150,7 +150,7 @@ def photograph_clip(seed: int, index: int) -> tuple[str, np.ndarray]:
     learned for any content.
     """
     rng = np.random.default_rng([seed, index])
-    photograph = _TRAINED_ON[int(rng.integers(len(_TRAINED_ON)))]
+    photograph = TRAINED_ON[int(rng.integers(len(TRAINED_ON)))]
     move = camera.MOVES[int(rng.integers(len(camera.MOVES)))]
     picture = varied(read(photograph), rng)
     height, width = picture.shape[:2]

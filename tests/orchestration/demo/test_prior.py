@@ -209,6 +209,8 @@ def test_the_card_states_how_it_was_made_and_what_it_can_do(finished, published)
     assert open_bundle(finished[1].run / "bundle").id in card
     for kind in ("rendered scenes", "photographs", "films"):
         assert f"| {kind} | " in card
+    assert "| a brick wall (`brick.png` of scikit-image) | CC0Textures, CC0 |" in card
+    assert "chelsea.png" not in card  # held out
     assert (published.folder / "loss.png").is_file() and "](loss.png)" in card
 
 
