@@ -192,7 +192,8 @@ def test_invalid_buckets_are_rejected():
     )
 
     def buckets(*chosen, sets=()):
-        return resolve(3, "tiny", [f"data.buckets=[{', '.join(chosen)}]", *sets]).data.buckets
+        size = ["model.height=64", "model.width=64"]
+        return resolve(3, "tiny", [*size, f"data.buckets=[{', '.join(chosen)}]", *sets]).data.buckets
 
     with pytest.raises(AnimaticError, match="64x64x8 and 128x128x8 have the same shape and length"):
         buckets(square, wide, large)
