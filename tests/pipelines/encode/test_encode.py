@@ -36,6 +36,7 @@ from training.objectives.denoising import DenoisingObjective
 
 SIZE = {"model.height": 32, "model.width": 48, "model.frames": 4}
 MODEL = resolve(3, "tiny", [f"{name}={value}" for name, value in SIZE.items()]).model
+LATENT = (MODEL.codec.channels, *MODEL.latent_size)
 SMALL_VAE = CodecConfig(width=32, channel_mult=(1, 2, 1), res_blocks=1, patch=4, decode_tile=None)
 LENGTHS = [40, 12, 16, 12, 20]
 
@@ -77,8 +78,8 @@ def test_every_sample_is_accounted_for(dataset, made):
     assert verify_latents(folder) == []
     latents = Latents.open(folder, dataset)
     for row, length in enumerate(LENGTHS):
-        assert latents.clip(row, range(length)).shape == (length, 2, 16, 4, 6)
-        assert latents.still(row).shape == (1, 2, 16, 4, 6)
+        assert latents.clip(row, range(length)).shape == (length, 2, *LATENT)
+        assert latents.still(row).shape == (1, 2, *LATENT)
         assert latents.text(row).shape == (77, 64)
 
 
@@ -87,7 +88,7 @@ def test_stock_webdataset_reads_them(made):
     shards = sorted(str(path) for path in folder.glob("*.tar"))
     samples = list(webdataset.WebDataset(shards, shardshuffle=False).decode())
     assert [sample["__key__"] for sample in samples] == [f"clip-{n:04d}" for n in range(5)]
-    assert samples[0]["clip.npy"].shape == (40, 2, 16, 4, 6)
+    assert samples[0]["clip.npy"].shape == (40, 2, *LATENT)
 
 
 def test_latents_of_an_object_store_equal_local_ones(dataset, made):
@@ -179,7 +180,7 @@ def test_latents_of_a_grown_dataset_are_stale_until_they_are_updated(tmp_path):
     assert (report.samples, report.skipped_units) == (3, 1)
     after = bytes_of(tmp_path / "latents")
     assert after["latents-000000.tar"] == before["latents-000000.tar"]
-    assert Latents.open(tmp_path / "latents", grown).clip(2, [13]).shape == (1, 2, 16, 4, 6)
+    assert Latents.open(tmp_path / "latents", grown).clip(2, [13]).shape == (1, 2, *LATENT)
 
 
 def test_late_latents_of_another_state_are_an_error_and_replaced_by_the_next_run(tmp_path):
@@ -332,7 +333,7 @@ def test_training_takes_latents_by_configuration(dataset, made):
     assert source.digest == DatasetSource(pixels).digest
     source.check_encoders(Animator(config.model))
     batch = next(source.batches(0, 1, 0, 3))
-    assert batch.latents.shape == (3, 4, 2, MODEL.codec.channels, *MODEL.latent_size)
+    assert batch.latents.shape == (3, 4, 2, *LATENT)
     assert batch.text.shape == (3, 77, 64)
     other_codec = "model.codec={kind: dct, luma: 4, chroma: 2}"
     other = resolve(3, "tiny", [*sets, f"data.latents={made[0]}", other_codec])
