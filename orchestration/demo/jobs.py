@@ -26,7 +26,7 @@ from orchestration.workflows import evaluate, ingest, train
 from orchestration.workflows.gate_records import GateOptions
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workflows.train_request import TrainOptions, prepare_training, resolve_config
-from pipelines.evaluate import REPORT
+from pipelines.evaluate import REPORT, EvaluationReport
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from pipelines.ingest import IngestProgress
 
 CLIPS_AT_ONCE = 8
+EVALUATION = "evaluation"
+EVALUATED = (2, 3)  # stages
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def promote_champion(demo: Demo) -> StepResult:
     ledger, bundle = demo.workspace.ledger, open_bundle(demo.bundle(3))
     if any(entry.kind == "promoted" and entry.bundle_id == bundle.id for entry in ledger.entries()):
         return StepResult(bundle.folder, f"{bundle.id[:12]} in {ledger}", fresh=False)
-    report = demo.products["evaluate 3"] / REPORT
+    report = demo.evaluations[3] / REPORT
     options = GateOptions(report=report, gate=demo.settings.gate)
     made = promoting.promote(demo.out, bundle.folder, options, demo.workspace)
     if made.warning:
@@ -109,17 +111,19 @@ def promote_champion(demo: Demo) -> StepResult:
     return StepResult(bundle.folder, summary, fresh=True)
 
 
-def evaluate_stage(demo: Demo, stage: int) -> StepResult:
-    """Animate the first frame of every held-out clip and measure the results."""
-    planned = evaluate.plan(evaluate.prepare_evaluation(evaluation_options(demo, stage), demo.workspace))
-    fresh = not planned.report.exists()
-    with demo.progress.counting("held-out clips", visible=fresh) as count:
-        metrics = evaluate.evaluate(planned, count)["metrics"]
-    summary = f"first frame {metrics['first_frame_psnr']['value']:.1f} dB"
-    if "direction" in metrics:
-        right, n = metrics["direction"]["value"], metrics["direction"]["n"]
-        summary += f", direction right in {round(right * n)} of {n}"
-    return StepResult(planned.config.output, summary, fresh)
+def evaluate_stages(demo: Demo) -> StepResult:
+    """Animate the first frame of every held-out clip with the bundles of stages 2 and 3, and measure the
+    results."""
+    planned = {
+        stage: evaluate.plan(evaluate.prepare_evaluation(evaluation_options(demo, stage), demo.workspace))
+        for stage in EVALUATED
+    }
+    fresh = not all(each.report.exists() for each in planned.values())
+    with demo.progress.counting("clips", visible=fresh) as count:
+        reports = evaluate.evaluate_all(list(planned.values()), count)
+    demo.evaluations = {stage: each.config.output for stage, each in planned.items()}
+    lines = [f"stage {stage}: {_measured(report)}" for stage, report in zip(planned, reports, strict=True)]
+    return StepResult(demo.out / EVALUATION, "; ".join(lines), fresh)
 
 
 def animate_pictures(demo: Demo) -> StepResult:
@@ -168,7 +172,7 @@ def evaluation_options(demo: Demo, stage: int) -> evaluate.EvaluateOptions:
     return evaluate.EvaluateOptions(
         data=str(demo.held_out),
         bundle=str(bundle.folder),
-        parent_folder=demo.out / "evaluation",
+        parent_folder=demo.out / EVALUATION,
         values={"sampling": sampling(demo, bundle), "stride": STRIDE, "chunk": CLIPS_AT_ONCE},
     )
 
@@ -177,6 +181,15 @@ def sampling(demo: Demo, bundle: Bundle) -> SamplingSettings:
     """The bundle's sampling settings, in the precision that is fast on a CPU."""
     settings = sampling_settings(bundle, SamplingOptions(steps=demo.settings.sampling_steps))
     return settings.model_copy(update={"precision": "bfloat16"})
+
+
+def _measured(report: EvaluationReport) -> str:
+    metrics = report["metrics"]
+    summary = f"first frame {metrics['first_frame_psnr']['value']:.1f} dB"
+    if "direction" in metrics:
+        right, n = metrics["direction"]["value"], metrics["direction"]["n"]
+        summary += f", direction right in {round(right * n)} of {n}"
+    return summary
 
 
 def _ingest_table(demo: Demo, table: Path, output: Path) -> str:

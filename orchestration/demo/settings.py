@@ -34,7 +34,7 @@ class Settings:
 class Demo:
     """One demo folder and the products of its steps: name of the step → folder or file.
 
-    ``measurement``: of the current step, which names the parts of its time.
+    ``evaluations``: stage → folder. ``measurement``: of the current step, which names the parts of its time.
     """
 
     out: Path
@@ -42,6 +42,7 @@ class Demo:
     settings: Settings
     progress: DemoProgress
     products: dict[str, Path] = field(default_factory=dict)
+    evaluations: dict[int, Path] = field(default_factory=dict)
     measurement: Measurement = field(default_factory=Measurement)
 
     @property
@@ -68,12 +69,12 @@ class Demo:
         return DemoOutputs(
             out=self.out,
             datasets={"training": self.data, "held-out": self.held_out},
-            runs=self._by_stage("stage"),
-            evaluations=self._by_stage("evaluate"),
+            runs=self._runs(),
+            evaluations=self.evaluations,
             ledger=self.workspace.ledger,
             root=self.workspace.root,
         )
 
-    def _by_stage(self, kind: str) -> dict[int, Path]:
+    def _runs(self) -> dict[int, Path]:
         split = {name: name.split() for name in self.products}
-        return {int(parts[1]): self.products[name] for name, parts in split.items() if parts[0] == kind}
+        return {int(parts[1]): self.products[name] for name, parts in split.items() if parts[0] == "stage"}

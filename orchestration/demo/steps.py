@@ -59,11 +59,10 @@ def all_steps() -> list[Step]:
         Step("stage 1", ("ingest",), 110, partial(jobs.train_stage, stage=1)),
         Step("stage 2", ("ingest", "stage 1"), 110, partial(jobs.train_stage, stage=2)),
         Step("stage 3", ("ingest", "stage 2"), 110, partial(jobs.train_stage, stage=3)),
-        Step("evaluate 2", ("ingest", "stage 2"), 45, partial(jobs.evaluate_stage, stage=2)),
-        Step("evaluate 3", ("ingest", "stage 3"), 45, partial(jobs.evaluate_stage, stage=3)),
-        Step("promote", ("stage 3", "evaluate 3"), 5, jobs.promote_champion),
+        Step("evaluate", ("ingest", "stage 2", "stage 3"), 70, jobs.evaluate_stages),
+        Step("promote", ("stage 3", "evaluate"), 5, jobs.promote_champion),
         Step("animate", ("footage", "promote"), 20, jobs.animate_pictures),
-        Step("report", ("ingest", "promote", "evaluate 2", "evaluate 3", "animate"), 8, jobs.write_report),
+        Step("report", ("ingest", "promote", "evaluate", "animate"), 8, jobs.write_report),
     ]
 
 

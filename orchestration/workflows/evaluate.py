@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -27,6 +27,7 @@ from pipelines.evaluate import (
     EvaluationPlan,
     EvaluationReport,
     check_metrics,
+    evaluate_together,
     generate_clips,
     measure_clips,
     plan_evaluation,
@@ -205,6 +206,23 @@ def evaluate(planned: EvaluationPlan, on_progress: Callable[[int, int], None]) -
     """Generate, with progress, and measure."""
     generate(planned, on_progress)
     return measure(planned)
+
+
+def evaluate_all(
+    planned: Sequence[EvaluationPlan], on_progress: Callable[[int, int], None]
+) -> list[EvaluationReport]:
+    """Generate and measure several evaluations in one job, write their reports and pages.
+
+    ``on_progress`` gets (clips done, clips) over all of them.
+
+    Raises:
+        AnimaticError: as :func:`generate` and :func:`measure`, or the evaluations are to run on different
+            actors.
+    """
+    reports = evaluate_together(planned, on_progress)
+    for each, report in zip(planned, reports, strict=True):
+        write_own_page(report, each.config.output)
+    return reports
 
 
 def _of_bundle(bundle: Bundle, steps: int | None) -> dict[str, object]:

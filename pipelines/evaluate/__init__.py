@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         bundle_system,
         generated_system,
     )
+    from pipelines.evaluate.together import evaluate_together
 
 __all__ = [
     "BASELINES",
@@ -54,6 +55,7 @@ __all__ = [
     "check_metrics",
     "encode_report",
     "evaluate",
+    "evaluate_together",
     "export_pictures",
     "files_with_sources",
     "generate_clips",
@@ -77,6 +79,7 @@ _IMPORTED_ON_USE = {
     "bundle_system": "systems",
     "check_metrics": "plan",
     "evaluate": "job",
+    "evaluate_together": "together",
     "export_pictures": "pictures",
     "files_with_sources": "sources",
     "generate_clips": "job",

@@ -1,8 +1,9 @@
 """The Ray actor of the first phase: a system makes clips for the held-out pictures, chunk by chunk."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from pipelines.evaluate.clips import HeldOutSet, SampleShape
@@ -27,8 +28,13 @@ class Generating:
 class ChunkGenerator:
     """Holds the system and makes chunks with it."""
 
-    def __init__(self, work: Generating) -> None:
+    def __init__(self, work: Generating, open_system: Callable[[], OpenSystem] | None = None) -> None:
+        """
+        Args:
+            open_system: where others use the same system; by default it is loaded for this object alone.
+        """
         self._work = work
+        self._open_system = open_system or partial(work.system.open, work.device)
 
     def ready(self) -> None:
         """Load the system and open the clips. Raises AnimaticError if the system has changed."""
@@ -49,7 +55,7 @@ class ChunkGenerator:
 
     @cached_property
     def _system(self) -> OpenSystem:
-        return self._work.system.open(self._work.device)
+        return self._open_system()
 
     @cached_property
     def _held_out(self) -> HeldOutSet:

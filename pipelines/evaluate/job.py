@@ -48,21 +48,12 @@ def generate_clips(plan: EvaluationPlan, progress: Progress = lambda done, total
     Raises AnimaticError if a clip cannot be decoded, if the output folder contains another evaluation, or if
     the network generates pixels that are not finite.
     """
-    folder, protocol = EvaluationFolder(plan.config.output), plan.protocol
-    work = Generating(
-        system=plan.system,
-        protocol=plan.config.protocol,
-        data=plan.config.data,
-        shape=SampleShape(protocol["frames"], protocol["height"], protocol["width"], protocol["stride"]),
-        seed=plan.config.seed,
-        output=plan.config.output,
-        device=_device(plan),
-    )
+    folder = EvaluationFolder(plan.config.output)
     with folder.writing():
         folder.require_identity(plan.identity)
         chunks = enumerate(plan.chunks)
         missing = {number: (number, clips) for number, clips in chunks if not folder.has_chunk(number)}
-        _on_actors(plan, ChunkGenerator, work, missing, progress)
+        _on_actors(plan, ChunkGenerator, generating(plan), missing, progress)
 
 
 def measure_clips(plan: EvaluationPlan, progress: Progress = lambda done, total: None) -> EvaluationReport:
@@ -72,38 +63,66 @@ def measure_clips(plan: EvaluationPlan, progress: Progress = lambda done, total:
 
     Raises AnimaticError if a chunk is missing or damaged, or a figure is not finite.
     """
-    folder, name = EvaluationFolder(plan.config.output), plan.measurement
-    numbers = range(len(plan.chunks))
-    work = Measuring(
+    folder = EvaluationFolder(plan.config.output)
+    with folder.writing():
+        missing = {
+            number: number for number in range(len(plan.chunks)) if not is_measured(plan, folder, number)
+        }
+        _on_actors(plan, ChunkMeasurer, measuring(plan), missing, progress)
+        return report_measured(plan, folder)
+
+
+def generating(plan: EvaluationPlan) -> Generating:
+    """What actors need to make the clips of a plan."""
+    protocol = plan.protocol
+    return Generating(
+        system=plan.system,
+        protocol=plan.config.protocol,
+        data=plan.config.data,
+        shape=SampleShape(protocol["frames"], protocol["height"], protocol["width"], protocol["stride"]),
+        seed=plan.config.seed,
+        output=plan.config.output,
+        device=_device(plan),
+    )
+
+
+def measuring(plan: EvaluationPlan) -> Measuring:
+    """What actors need to measure the clips of a plan."""
+    return Measuring(
         metrics=plan.metrics,
         extractors=plan.extractors,
         system=plan.system,
         seed=plan.config.seed,
         output=plan.config.output,
-        measurement=name,
+        measurement=plan.measurement,
         device=_device(plan),
     )
-    with folder.writing():
-        missing = {number: number for number in numbers if not _is_measured(plan, folder, number)}
-        _on_actors(plan, ChunkMeasurer, work, missing, progress)
-        measured = [folder.read_measured(name, number) for number in numbers]
-        rows = [row for chunk in measured for row in chunk["rows"]]
-        report = build_report(
-            plan.identity,
-            [REGISTRY[metric] for metric in plan.metrics],
-            rows,
-            _reduce(plan, folder, [row["source"] for row in rows]),
-            plan.extractors,
-        )
-        timings: Timings = {
-            "generate_s": round(sum(folder.chunk_record(number)["seconds"] for number in numbers), 3),
-            "measure_s": round(sum(chunk["seconds"] for chunk in measured), 3),
-        }
-        folder.write_report(encode_report(report), timings)
+
+
+def report_measured(plan: EvaluationPlan, folder: EvaluationFolder) -> EvaluationReport:
+    """Write the report of a plan whose chunks are all measured.
+
+    Raises AnimaticError if a stored chunk is missing or damaged.
+    """
+    numbers = range(len(plan.chunks))
+    measured = [folder.read_measured(plan.measurement, number) for number in numbers]
+    rows = [row for chunk in measured for row in chunk["rows"]]
+    report = build_report(
+        plan.identity,
+        [REGISTRY[metric] for metric in plan.metrics],
+        rows,
+        _reduce(plan, folder, [row["source"] for row in rows]),
+        plan.extractors,
+    )
+    timings: Timings = {
+        "generate_s": round(sum(folder.chunk_record(number)["seconds"] for number in numbers), 3),
+        "measure_s": round(sum(chunk["seconds"] for chunk in measured), 3),
+    }
+    folder.write_report(encode_report(report), timings)
     return report
 
 
-def _is_measured(plan: EvaluationPlan, folder: EvaluationFolder, number: int) -> bool:
+def is_measured(plan: EvaluationPlan, folder: EvaluationFolder, number: int) -> bool:
     """Whether the rows of a chunk are stored, and the features that metrics of all clips read."""
     extractors = {metric.extractor for metric in _set_metrics(plan)}
     return folder.has_measured(plan.measurement, number) and all(

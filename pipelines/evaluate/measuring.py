@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from pipelines.evaluate.features import ChunkFeatures, Extractor, ExtractorFile,
 from pipelines.evaluate.metrics import REGISTRY, ClipMetric, FeatureMetric, Metric, NetworkMetric
 from pipelines.evaluate.records import ClipRow, Values
 from pipelines.evaluate.storage import EvaluationFolder
-from pipelines.evaluate.systems import System
+from pipelines.evaluate.systems import OpenSystem, System
 
 if TYPE_CHECKING:
     from models.animator import Animator
@@ -43,8 +43,13 @@ class Measuring:
 class ChunkMeasurer:
     """Holds the extractors, and the network if a metric reads it, and measures chunks."""
 
-    def __init__(self, work: Measuring) -> None:
+    def __init__(self, work: Measuring, open_system: Callable[[], OpenSystem] | None = None) -> None:
+        """
+        Args:
+            open_system: where others use the same system; by default it is loaded for this object alone.
+        """
         self._work = work
+        self._open_system = open_system or partial(work.system.open, work.device)
         self._folder = EvaluationFolder(work.output)
         self._metrics = [REGISTRY[name] for name in work.metrics]
         self._extractor = cache(self._open_extractor)
@@ -113,7 +118,7 @@ class ChunkMeasurer:
         return open_extractor(self._work.extractors[name], self._work.device)
 
     def _open_animator(self) -> Animator:
-        animator = self._work.system.open(self._work.device).animator
+        animator = self._open_system().animator
         if animator is None:
             raise AnimaticError(f"{self._work.system.record['name']} has no network that can be measured")
         return animator

@@ -9,13 +9,14 @@ import pytest
 from rich.console import Console
 
 from core.files import sha256
-from orchestration.demo import jobs, steps
+from orchestration.demo import steps
 from orchestration.demo.collection import Amounts
 from orchestration.demo.outputs import STEP_TITLES
 from orchestration.demo.progress import DemoProgress
 from orchestration.demo.settings import Settings
 from orchestration.demo.step_timings import START, StepTimings
 from orchestration.demo.training_parts import training_parts
+from orchestration.workflows import evaluate
 from orchestration.workflows.takedown import TakedownOptions, takedown
 from orchestration.workspace import Workspace
 from pipelines.dataset import Dataset
@@ -24,8 +25,8 @@ from tests.support import command
 from tests.support.command import fails
 from tests.support.small_stages import make_bundle, small_sets
 
-DONE = ["footage", "ingest", "stage 1", "stage 2", "stage 3", "evaluate 2"]
-NAMES = [*DONE, "evaluate 3", "promote", "animate", "report"]
+DONE = ["footage", "ingest", "stage 1", "stage 2", "stage 3"]
+NAMES = [*DONE, "evaluate", "promote", "animate", "report"]
 
 
 @pytest.fixture(scope="module")
@@ -125,30 +126,29 @@ def test_demo_goes_from_footage_to_a_page_and_then_has_nothing_left_to_do(base, 
 @pytest.mark.slow
 def test_demo_interrupted_between_and_inside_steps_carries_on(base, tmp_path, monkeypatch):
     workspace = Workspace(tmp_path / "runs")
-    evaluate = jobs.evaluate_stage
+    evaluate_all = evaluate.evaluate_all
 
-    def interrupt(demo, stage):
-        if stage == 3:
-            raise KeyboardInterrupt
-        return evaluate(demo, stage)
+    def interrupt(planned, on_progress):
+        evaluate_all(planned[:1], on_progress)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs, "evaluate_stage", interrupt)
+    monkeypatch.setattr(evaluate, "evaluate_all", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(workspace, base)
     demo = workspace.root / "demo"
     assert not (demo / "index.html").exists()
     notes = StepTimings(demo).read()
-    assert notes["evaluate 2"].complete
-    assert not notes["evaluate 3"].complete
+    assert notes["stage 3"].complete
+    assert not notes["evaluate"].complete
     before = products(workspace.root)
 
-    monkeypatch.setattr(jobs, "evaluate_stage", evaluate)
+    monkeypatch.setattr(evaluate, "evaluate_all", evaluate_all)
     second = run(workspace, base)
 
     assert second.count("already done") == len(DONE)
     kept = products(workspace.root)
     assert {name: kept[name] for name in before} == before
-    assert StepTimings(demo).read()["evaluate 3"].complete
+    assert StepTimings(demo).read()["evaluate"].complete
 
 
 def test_every_step_follows_those_that_it_needs():
