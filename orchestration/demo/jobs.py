@@ -22,10 +22,12 @@ from orchestration.devices import device_count
 from orchestration.launch.imports import import_for_training
 from orchestration.monitoring import MonitoringOptions
 from orchestration.monitoring.progress import TrainingDisplay
-from orchestration.workflows import evaluate, ingest, train
+from orchestration.workflows import encode, evaluate, ingest, train
+from orchestration.workflows.encode import EncodeOptions
 from orchestration.workflows.gate_records import GateOptions
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workflows.train_request import TrainOptions, prepare_training, resolve_config
+from pipelines.dataset.latent_records import LATENTS
 from pipelines.evaluate import REPORT, EvaluationReport
 
 if TYPE_CHECKING:
@@ -79,6 +81,19 @@ def ingest_footage(demo: Demo) -> StepResult:
         import_for_training(urgent=False)  # while videos are decoded
     summaries = [_ingest_table(demo, table, output) for table, output in jobs]
     return StepResult(demo.data, " and ".join(summaries), fresh)
+
+
+def encode_latents(demo: Demo) -> StepResult:
+    """Encode the clips to train on, once for the steps of all stages."""
+    options = EncodeOptions(
+        str(demo.data), str(demo.latents), preset=PRESET, sets=demo.settings.sets, workers=os.cpu_count()
+    )
+    config = encode.prepare_encode(options, demo.workspace)
+    missing = not (demo.latents / LATENTS).exists()
+    with demo.progress.counting("clips", visible=missing) as count:
+        report = encode.encode(config, count)
+    summary = f"latents of {report.encoded} clips, {report.bytes / 2**20:.1f} MiB"
+    return StepResult(demo.latents, summary, fresh=report.made_units > 0)
 
 
 def train_stage(demo: Demo, stage: int) -> StepResult:
@@ -153,7 +168,9 @@ def write_report(demo: Demo) -> StepResult:
 
 def stage_options(demo: Demo, stage: int) -> TrainOptions:
     """The preset's recipe for a stage, on the demo's data and from the bundle of the previous stage."""
-    values: dict[str, object] = {} if stage == 1 else {"init.parent": str(demo.bundle(stage - 1))}
+    values: dict[str, object] = {"data.latents": str(demo.latents)}
+    if stage > 1:
+        values["init.parent"] = str(demo.bundle(stage - 1))
     options = TrainOptions(
         stage=stage,
         preset=PRESET,

@@ -10,6 +10,7 @@ from orchestration.registry import Ledger
 STEP_TITLES = {
     "footage": "footage",
     "ingest": "ingest",
+    "latents": "latents",
     "stage 1": "stage 1, context",
     "stage 2": "stage 2, adaptation",
     "stage 3": "stage 3, detail guidance",

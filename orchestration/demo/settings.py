@@ -56,6 +56,11 @@ class Demo:
         return self.out / "data"
 
     @property
+    def latents(self) -> Path:
+        """Those of the dataset to train on, below its folder, so that a takedown follows them."""
+        return self.data / "latents"
+
+    @property
     def held_out(self) -> Path:
         """The dataset to evaluate on."""
         return self.out / "held-out"

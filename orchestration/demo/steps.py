@@ -56,9 +56,10 @@ def all_steps() -> list[Step]:
     return [
         Step("footage", (), 12, jobs.make_footage),
         Step("ingest", ("footage",), 30, jobs.ingest_footage),
-        Step("stage 1", ("ingest",), 110, partial(jobs.train_stage, stage=1)),
-        Step("stage 2", ("ingest", "stage 1"), 110, partial(jobs.train_stage, stage=2)),
-        Step("stage 3", ("ingest", "stage 2"), 110, partial(jobs.train_stage, stage=3)),
+        Step("latents", ("ingest",), 15, jobs.encode_latents),
+        Step("stage 1", ("latents",), 110, partial(jobs.train_stage, stage=1)),
+        Step("stage 2", ("latents", "stage 1"), 110, partial(jobs.train_stage, stage=2)),
+        Step("stage 3", ("latents", "stage 2"), 110, partial(jobs.train_stage, stage=3)),
         Step("evaluate", ("ingest", "stage 2", "stage 3"), 70, jobs.evaluate_stages),
         Step("promote", ("stage 3", "evaluate"), 5, jobs.promote_champion),
         Step("animate", ("footage", "promote"), 20, jobs.animate_pictures),

@@ -25,7 +25,7 @@ from tests.support import command
 from tests.support.command import fails
 from tests.support.small_stages import make_bundle, small_sets
 
-DONE = ["footage", "ingest", "stage 1", "stage 2", "stage 3"]
+DONE = ["footage", "ingest", "latents", "stage 1", "stage 2", "stage 3"]
 NAMES = [*DONE, "evaluate", "promote", "animate", "report"]
 
 
@@ -65,7 +65,14 @@ def run(workspace: Workspace, base: Path) -> str:
 
 def products(root: Path) -> dict[str, int]:
     """Every file that must not be made twice, with its time of writing; pages are written each time."""
-    kept = ("*/bundle/*", "demo/data/*", "demo/held-out/*", "demo/evaluation/*/*", "demo/animations/*")
+    kept = (
+        "*/bundle/*",
+        "demo/data/*",
+        "demo/data/latents/*",
+        "demo/held-out/*",
+        "demo/evaluation/*/*",
+        "demo/animations/*",
+    )
     paths = [path for pattern in kept for path in root.glob(pattern) if path.is_file()]
     made = [path for path in paths if path.name not in (".lock", "index.html")]
     return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in made}
@@ -94,6 +101,9 @@ def test_demo_goes_from_footage_to_a_page_and_then_has_nothing_left_to_do(base, 
     assert "has not been" not in page
     assert (demo / "readme.gif").read_bytes().startswith(b"GIF")
     assert list(StepTimings(demo).read()) == [START, *NAMES]
+    for stage in (1, 2, 3):
+        config = next(workspace.root.glob(f"tiny-stage{stage}-*/config.yaml")).read_text()
+        assert f"latents: {demo}/data/latents\n" in config
     assert list(StepTimings(demo).read()["stage 2"].parts) == ["starting", "training", "finishing"]
     for text in (
         "direction right in",
