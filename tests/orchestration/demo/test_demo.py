@@ -246,6 +246,9 @@ def test_a_video_is_taken_down_from_the_demo_s_datasets(base, tmp_path, monkeypa
         *(f"demo/{name}/{record}" for name in ("data", "held-out") for record in records),
         *(f"demo/{name}/shard-{unit:06d}.tar" for name, unit in shards),
         *(f"demo/{name}/units/unit-{unit:06d}.json" for name, unit in shards),
+        *(f"demo/data/latents/{record}" for record in ("latents.json", "latents.parquet")),
+        *(f"demo/data/latents/latents-{unit:06d}.tar" for name, unit in shards if name == "data"),
+        *(f"demo/data/latents/units/unit-{unit:06d}.json" for name, unit in shards if name == "data"),
     }
     assert len(shards) == 2
     assert verify(demo / "data", deep=True) == verify(demo / "held-out", deep=True) == []
