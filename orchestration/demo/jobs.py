@@ -85,8 +85,9 @@ def ingest_footage(demo: Demo) -> StepResult:
 
 def encode_latents(demo: Demo) -> StepResult:
     """Encode the clips to train on, once for the steps of all stages."""
+    settings = demo.settings
     options = EncodeOptions(
-        str(demo.data), str(demo.latents), preset=PRESET, sets=demo.settings.sets, workers=os.cpu_count()
+        str(demo.data), str(demo.latents), preset=PRESET, sets=settings.sets, workers=settings.workers
     )
     config = encode.prepare_encode(options, demo.workspace)
     missing = not (demo.latents / LATENTS).exists()
@@ -190,6 +191,7 @@ def evaluation_options(demo: Demo, stage: int) -> evaluate.EvaluateOptions:
         data=str(demo.held_out),
         bundle=str(bundle.folder),
         parent_folder=demo.out / EVALUATION,
+        workers=demo.settings.workers,
         values={"sampling": sampling(demo, bundle), "stride": STRIDE, "chunk": CLIPS_AT_ONCE},
     )
 

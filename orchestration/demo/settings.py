@@ -20,13 +20,15 @@ class Settings:
     """What may be changed, for tests and experiments.
 
     ``sets``: assignments over the preset for every stage; ``sampling_steps``: DDIM steps of evaluation and
-    animations, the bundle's if None. ``gate``: a file in place of the preset's gate.
+    animations, the bundle's if None. ``workers``: actors that encode and evaluate, one for each core or GPU
+    if None, 0 for none. ``gate``: a file in place of the preset's gate.
     """
 
     amounts: Amounts = field(default_factory=Amounts)
     sets: tuple[str, ...] = ()
     sampling_steps: int | None = None
     unit_rows: int = 26  # eight units: two workers finish together
+    workers: int | None = None
     gate: Path | None = None
 
 
