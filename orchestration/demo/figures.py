@@ -14,7 +14,7 @@ from orchestration.demo import promoting
 from orchestration.demo.clip_kinds import KindFigures, by_kind, held_out_folders
 from orchestration.demo.footage import DIRECTIONS
 from orchestration.demo.outputs import DemoOutputs
-from orchestration.demo.step_timings import StepTimings
+from orchestration.demo.step_timings import StepTime, StepTimings
 from orchestration.demo.trainings import STAGES, TrainedStage, read_training
 from orchestration.lineage import Ancestor, trace_lineage
 from orchestration.registry import GateRecord
@@ -62,10 +62,15 @@ class Figures:
     evaluations: dict[int, EvaluationReport] = field(default_factory=dict)
     kinds: dict[int, dict[str, KindFigures]] = field(default_factory=dict)
     data: list[DatasetCounts] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
+    times: dict[str, StepTime] = field(default_factory=dict)
     lineage: list[Ancestor] = field(default_factory=list)
     gate: GateRecord | None = None
     missing: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Step → seconds."""
+        return {name: taken.seconds for name, taken in self.times.items()}
 
     def direction(self, stage: int) -> Accuracy | None:
         """How often the motion agrees with the caption; None where no caption names a direction."""
@@ -118,9 +123,7 @@ def accuracy(report: EvaluationReport, *, real: bool = False) -> Accuracy | None
 
 def gather(outputs: DemoOutputs) -> Figures:
     """Read all figures that exist."""
-    figures = Figures(
-        seconds={name: taken.seconds for name, taken in StepTimings(outputs.out).read().items()}
-    )
+    figures = Figures(times=StepTimings(outputs.out).read())
     _add_trainings(figures, outputs)
     _add_evaluations(figures, outputs)
     for name, folder in outputs.datasets.items():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from orchestration import media
 from orchestration.demo import animated_pictures, own_pictures
@@ -25,8 +25,6 @@ _CRF = 21
 PER_DIRECTION = 2
 PER_FOLDER = 3  # of clips whose caption names no direction
 OWN_CLIPS = 6  # on the page
-_README_SIDE, _README_GAP, _README_LABEL = 168, 10, 26
-_LAST_FRAME_MS = 700
 
 
 @dataclass(frozen=True)
@@ -140,50 +138,6 @@ def _enlarged_file(out: Path, clip: animated_pictures.PictureAnimation) -> str:
 def _write_clip(frames: np.ndarray, path: Path, fps: float) -> None:
     """An enlarged clip is smooth, and needs fewer bytes than the original for the same looks."""
     media.write_mp4(frames, path, fps, crf=_CRF)
-
-
-def readme_gif(out: Path, animations: animated_pictures.Animations, path: Path) -> None:
-    """A GIF with a row for each steered picture: the picture and its four animations."""
-    groups: dict[str, list[animated_pictures.PictureAnimation]] = {}
-    for clip in animations.clips:
-        if clip.expected:
-            groups.setdefault(clip.picture, []).append(clip)
-    rows = [_readme_row(out, picture, clips) for picture, clips in groups.items()]
-    frames = np.concatenate(rows, axis=1)
-    images = [Image.fromarray(frame) for frame in frames]
-    # One palette for all frames: without it the background shimmers.
-    palette = Image.fromarray(np.concatenate(list(frames[:: max(1, len(frames) // 4)]))).quantize(255)
-    palette_images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    durations = [media.gif_delay_ms(animated_pictures.PLAYBACK_FPS)] * (len(images) - 1) + [_LAST_FRAME_MS]
-    palette_images[0].save(
-        path, save_all=True, append_images=palette_images[1:], duration=durations, loop=0, optimize=True
-    )
-
-
-def _readme_row(out: Path, picture: str, clips: list[animated_pictures.PictureAnimation]) -> np.ndarray:
-    videos = [enlarge(read_frames(out / clip.mp4), _README_SIDE) for clip in clips]
-    with Image.open(out / picture) as image:
-        # As the network sees it, not the larger original.
-        small = image.convert("RGB").resize(
-            read_frames(out / clips[0].mp4).shape[2:0:-1], Image.Resampling.LANCZOS
-        )
-    repeated = enlarge(np.asarray(small)[None], _README_SIDE).repeat(len(videos[0]), axis=0)
-    cells = [_labelled(repeated, "one picture")]
-    cells += [
-        _labelled(video, f"“… {clip.prompt.split(' ', 2)[2]}”")
-        for clip, video in zip(clips, videos, strict=True)
-    ]
-    return np.concatenate(cells, axis=2)
-
-
-def _labelled(frames: np.ndarray, text: str) -> np.ndarray:
-    """Frames with a line of text below, on white."""
-    count, _, width = frames.shape[:3]
-    canvas = Image.new("RGB", (width + _README_GAP, _README_LABEL), "white")
-    ImageDraw.Draw(canvas).text((1, 5), text, fill="#44403c", font=ImageFont.load_default(14))
-    label = np.asarray(canvas)[None].repeat(count, axis=0)
-    padded = np.pad(frames, ((0, 0), (0, 0), (0, _README_GAP), (0, 0)), constant_values=255)
-    return np.concatenate([padded, label], axis=1)
 
 
 def read_frames(path: Path) -> np.ndarray:

@@ -15,6 +15,7 @@ from orchestration.demo.lineage_chain import chain_of
 from orchestration.demo.next_commands import mlflow_command, mlflow_page, next_commands
 from orchestration.demo.outputs import STEP_TITLES, DemoOutputs
 from orchestration.demo.own_pictures import OWN_LIMIT
+from orchestration.demo.readme_gif import write_readme_gif
 
 TEMPLATE = "report.html"
 README_GIF = "readme.gif"
@@ -25,13 +26,24 @@ TRAINED = {
 }
 
 
-class TimelineRow(NamedTuple):
-    """A step of the demo: its seconds, and when it began and how long it took as shares of the whole."""
+class TimelinePart(NamedTuple):
+    """What some seconds of a step were spent on; ``began`` and ``share`` are shares of the whole demo.
 
-    title: str
+    The one without a name is what the others leave of the step.
+    """
+
+    name: str
     seconds: float
     began: float
     share: float
+
+
+class TimelineRow(NamedTuple):
+    """A step of the demo: its seconds and its parts, in order."""
+
+    title: str
+    seconds: float
+    parts: list[TimelinePart]
 
 
 def write(outputs: DemoOutputs) -> Path:
@@ -45,7 +57,7 @@ def write(outputs: DemoOutputs) -> Path:
     if animations is None:
         figures.missing.append(f"No picture has been animated: {out / animated_pictures.FOLDER} is empty.")
     else:
-        gallery.readme_gif(out, animations, out / README_GIF)
+        write_readme_gif(out, animations, out / README_GIF)
     losses = [(f"Stage {each.stage}, {each.name}", each.losses) for each in figures.trainings]
     if losses:
         curves.png(losses, out / gallery.FOLDER / "loss.png")
@@ -80,9 +92,13 @@ def timeline(figures: Figures) -> list[TimelineRow]:
     """Steps one after the other, as they ran."""
     total = sum(figures.seconds.values()) or 1.0
     rows, began = [], 0.0
-    for name, taken in figures.seconds.items():
-        rows.append(TimelineRow(STEP_TITLES.get(name, name), taken, began / total, taken / total))
-        began += taken
+    for name, taken in figures.times.items():
+        rest = max(0.0, taken.seconds - sum(taken.parts.values()))
+        parts = []
+        for part, seconds in (*taken.parts.items(), ("", rest)):
+            parts.append(TimelinePart(part, seconds, began / total, seconds / total))
+            began += seconds
+        rows.append(TimelineRow(STEP_TITLES.get(name, name), taken.seconds, parts))
     return rows
 
 

@@ -1,17 +1,22 @@
 """The demo's page in a browser, and its parts: commands, lineage, figures by kind of footage."""
 
+import dataclasses
 import json
 import re
 import shutil
 
 import pytest
+from PIL import Image
 
+from orchestration.demo.animated_pictures import read
 from orchestration.demo.clip_kinds import REAL, RENDERED
 from orchestration.demo.figures import gather
 from orchestration.demo.headlines import headline, real_footage
 from orchestration.demo.lineage_chain import HEIGHT, WIDTH, chain_of
 from orchestration.demo.next_commands import next_commands
-from orchestration.demo.report import write
+from orchestration.demo.readme_gif import write_readme_gif
+from orchestration.demo.report import timeline, write
+from orchestration.demo.step_timings import StepTime
 from tests.support.browser import chromium, needs_chromium, watched
 from tests.support.demo_products import champion_id, make_outputs
 
@@ -107,8 +112,6 @@ def test_without_the_table_of_footage_one_figure_covers_all_pictures(tmp_path):
 
 
 def test_commands_name_files_of_this_run(outputs, figures, page):
-    from orchestration.demo.animated_pictures import read
-
     commands = [each.command for each in next_commands(outputs, figures, read(outputs.out))]
     picture = re.search(r"make animate IMAGE=(\S+) PROMPT=\"[^\"]+\"$", commands[0])
     assert picture and picture[1].endswith(".png")
@@ -121,8 +124,6 @@ def test_commands_name_files_of_this_run(outputs, figures, page):
 
 
 def test_without_a_champion_commands_name_the_bundle(outputs):
-    from orchestration.demo.animated_pictures import read
-
     figures = gather(outputs)
     assert figures.gate is not None
     figures.gate = figures.gate.model_copy(update={"outcome": "FAIL"})
@@ -153,6 +154,36 @@ def test_lineage_links_each_part_to_what_it_comes_from(outputs, figures):
     assert all(x + WIDTH <= chain.width and y + HEIGHT <= chain.height for x, y in corners)
     known = sum(source in parts for part in chain.parts for source in part.sources)
     assert len(chain.lines) == known
+
+
+def test_the_readme_picture_has_real_footage_beside_the_rows_of_four(outputs, page, tmp_path):
+    with Image.open(outputs.out / "readme.gif") as gif:
+        assert gif.n_frames == 8
+        with_films = gif.size
+    animations = read(outputs.out)
+    rendered = animations.model_copy(update={"clips": [clip for clip in animations.clips if clip.expected]})
+    write_readme_gif(outputs.out, rendered, tmp_path / "small.gif")
+    with Image.open(tmp_path / "small.gif") as gif:
+        assert gif.size[1] == with_films[1]
+        assert gif.size[0] < 0.75 * with_films[0]
+    assert (outputs.out / "readme.gif").stat().st_size <= 1_000_000
+
+
+def test_time_is_drawn_by_step_and_part(figures):
+    timed = dataclasses.replace(
+        figures,
+        times={
+            "ingest": StepTime(seconds=10.0, complete=True),
+            "stage 1": StepTime(seconds=30.0, complete=True, parts={"starting": 12.0, "training": 15.0}),
+        },
+    )
+    rows = timeline(timed)
+    assert [row.title for row in rows] == ["ingest", "stage 1, context"]
+    assert [(part.name, part.began, part.share) for part in rows[1].parts] == [
+        ("starting", 0.25, 0.3),
+        ("training", pytest.approx(0.55), 0.375),
+        ("", pytest.approx(0.925), 0.075),
+    ]
 
 
 def test_an_interrupted_demo_has_a_page(outputs, tmp_path):
