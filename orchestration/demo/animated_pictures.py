@@ -14,7 +14,7 @@ from pydantic import AliasChoices, BaseModel, Field
 from core.canonical_json import digest_of
 from core.files import write_text
 from orchestration import media, pictures
-from orchestration.demo import films, footage, own_pictures
+from orchestration.demo import films, footage, own_pictures, photographs
 from orchestration.demo.collection import HELD_OUT_SEED, Collection
 from orchestration.demo.own_pictures import OwnPicture
 from orchestration.workflows.clip_names import clip_stem
@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 FOLDER, RECORD = "animations", "animations.json"
 STEERED = 2  # pictures animated in all four directions
 PLAYBACK_FPS = 6.0
-_FILM_FRAMES = ("bikes-187-x060", "bigbuckbunny-100-x220")
+# Held-out windows by their page_dir and videoid.
+_REAL = (
+    (photographs.PAGE, "coffee-zoom-in"),
+    (photographs.PAGE, "chelsea-zoom-out"),
+    (photographs.PAGE, "rocket-glide"),
+    (films.PAGE, "bigbuckbunny-100-x220"),
+)
 
 
 @dataclass(frozen=True)
@@ -264,15 +270,17 @@ def _own_animation(
 
 
 def choose_pictures(collection: Collection) -> Iterator[PromptedPicture]:
-    """The first frames of the first held-out scenes, and those of held-out windows of films, if any."""
+    """The first frames of the first held-out scenes, and those of held-out windows of photographs and films
+    that the collection contains."""
     for index in range(STEERED):
         scene = footage.draw_scene(HELD_OUT_SEED, index)
         subject = scene.caption.rsplit(" ", 1)[0]
         prompts = tuple(f"{subject} {direction}" for direction in footage.DIRECTIONS)
         yield PromptedPicture(f"{scene.colour}-{scene.shape}", footage.render(scene)[0], prompts)
-    captions = {window.videoid: window.caption for window in films.HELD_OUT}
-    for videoid in _FILM_FRAMES:
-        path = collection.videos / films.PAGE / f"{videoid}.mp4"
+    captions = {window.videoid: window.caption for window in photographs.HELD_OUT}
+    captions |= {window.videoid: window.caption for window in films.HELD_OUT}
+    for page, videoid in _REAL:
+        path = collection.videos / page / f"{videoid}.mp4"
         if path.exists():
             with av.open(str(path)) as container:
                 first = next(container.decode(video=0)).to_ndarray(format="rgb24")

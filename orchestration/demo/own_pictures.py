@@ -66,8 +66,8 @@ def open_given(image: Path | None, prompt: str | None) -> GivenPicture | None:
         return None
     if prompt is None:
         raise AnimaticError(
-            f'what should happen in {image}? Give --prompt, such as "{EXAMPLE}": the demo\'s network '
-            "understands short sentences about what moves, and to which side"
+            f'what should happen in {image}? Give --prompt, such as "{EXAMPLE}" or "the camera zooms in on a '
+            "cat\": the demo's network understands short sentences about what moves, or how the camera does"
         )
     from orchestration.pictures import open_picture
 

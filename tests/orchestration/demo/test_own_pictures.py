@@ -15,9 +15,10 @@ from core.errors import AnimaticError
 from core.lock import LockedError, named_lock
 from models.bundle import open_bundle
 from models.diffusion.settings import SamplingSettings
-from orchestration.demo import animated_pictures, jobs, own_pictures, steps
+from orchestration.demo import animated_pictures, films, jobs, own_pictures, photographs, steps
 from orchestration.demo.animated_pictures import Inputs
 from orchestration.demo.collection import Collection
+from orchestration.demo.footage import encode
 from orchestration.demo.jobs import StepResult
 from orchestration.demo.own_pictures import GivenPicture, open_given, shortened, store
 from orchestration.demo.report import write
@@ -267,3 +268,26 @@ def _progress(console: Console):
     from orchestration.demo.progress import DemoProgress
 
     return DemoProgress(console, [1.0])
+
+
+def test_held_out_pictures_are_those_that_the_collection_contains(tmp_path):
+    collection = Collection(tmp_path)
+    rendered = list(animated_pictures.choose_pictures(collection))
+    assert [len(each.prompts) for each in rendered] == [4, 4]
+    windows = {**_by_id(photographs), **_by_id(films)}
+    for number, (videoid, (page, _)) in enumerate(windows.items()):
+        (collection.videos / page).mkdir(parents=True, exist_ok=True)
+        frames = np.full((2, 64, 64, 3), 20 * number, np.uint8)
+        encode(frames, collection.videos / page / f"{videoid}.mp4", 25)
+
+    real = list(animated_pictures.choose_pictures(collection))[2:]
+
+    assert [windows[each.name][0] for each in real] == [*["photographs"] * 3, "films"]
+    for each in real:
+        assert each.prompts == (windows[each.name][1],)
+        assert abs(int(each.picture.mean()) - 20 * list(windows).index(each.name)) <= 2
+
+
+def _by_id(module) -> dict[str, tuple[str, str]]:
+    """videoid → page and caption of a module's held-out windows."""
+    return {window.videoid: (module.PAGE, window.caption) for window in module.HELD_OUT}
