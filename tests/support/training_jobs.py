@@ -51,6 +51,7 @@ SMALL = (
     "optimizer.lr=1e-3",
     "optimizer.warmup_steps=2",
     "train.steps=3",
+    "train.condition_gain=0",
     "train.global_batch=4",
     "train.log_every=1",
     "train.precision=fp32",
