@@ -31,7 +31,7 @@ class Amounts:
     """
 
     rendered: int = 160
-    held_out_each: int = 10
+    held_out_each: int = 8
     films: bool = True
     photographs: bool = True
 
