@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.errors import AnimaticError
 from core.files import sha256
+from models import PRIOR_WEIGHTS
 from models.bundle import SIGNATURE
 from models.file_kind import PICKLE, file_kind
 from orchestration.export.contents import CONTENTS, Subject, Written
@@ -92,6 +93,9 @@ def _part_files(subject: Subject) -> dict[Part, tuple[str, dict[str, Path]]]:
     paths: dict[Part, str | Path | None] = {}
     if architecture.codec.kind != "dct":
         paths["codec"] = subject.codec or architecture.codec.path
+    if architecture.codec.kind == "conv" and subject.bundle.complete_architecture().codec.path is None:
+        # Another version of this code ships another one, which the network would not understand.
+        paths["codec"] = subject.codec or PRIOR_WEIGHTS
     if architecture.encoders.kind == "open_clip":
         paths["encoders"] = subject.encoders or architecture.encoders.path
     found: dict[Part, tuple[str, dict[str, Path]]] = {}

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 from pipelines.evaluate.clips import HeldOutSet, SampleShape
@@ -34,7 +34,7 @@ class ChunkGenerator:
             open_system: where others use the same system; by default it is loaded for this object alone.
         """
         self._work = work
-        self._open_system = open_system or partial(work.system.open, work.device)
+        self._open_system = open_system or (lambda: work.system.open(work.device))
 
     def ready(self) -> None:
         """Load the system and open the clips. Raises AnimaticError if the system has changed."""

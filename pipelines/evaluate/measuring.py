@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,7 @@ class ChunkMeasurer:
             open_system: where others use the same system; by default it is loaded for this object alone.
         """
         self._work = work
-        self._open_system = open_system or partial(work.system.open, work.device)
+        self._open_system = open_system or (lambda: work.system.open(work.device))
         self._folder = EvaluationFolder(work.output)
         self._metrics = [REGISTRY[name] for name in work.metrics]
         self._extractor = cache(self._open_extractor)
