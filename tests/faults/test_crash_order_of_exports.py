@@ -65,7 +65,12 @@ def test_documents_come_first_then_the_manifest_then_the_bundle_and_the_pointer_
     assert put[0].startswith(".writing-")
     assert {*put[1:5]} == DOCUMENTS
     assert put[5] == "export.json"
-    assert put[6:-2] == ["bundle/README.md", "bundle/bundle.json", "bundle/model.safetensors"]
+    assert put[6:-2] == [
+        "bundle/README.md",
+        "bundle/bundle.json",
+        "bundle/model.safetensors",
+        "parts/codec.safetensors",
+    ]
     assert put[-2] == "champion.json"
     assert put[-1].startswith("remove bucket/serving/")
     empty_store()
@@ -80,7 +85,7 @@ def test_an_export_to_a_disk_is_durable_before_its_pointer_is(workspace: Workspa
     assert changes[-1] == "rename champion.part -> champion.json"
 
 
-@pytest.mark.parametrize("crash_at", range(12))
+@pytest.mark.parametrize("crash_at", range(13))
 def test_a_crash_at_any_moment_leaves_a_whole_export_visible(
     workspace: Workspace, tmp_path: Path, crash_at: int
 ) -> None:
@@ -95,7 +100,7 @@ def test_a_crash_at_any_moment_leaves_a_whole_export_visible(
         pointed = "put bucket/serving/champion.json" in calls
         assert visible(URL, tmp_path / "cache") == (second if pointed else first)
     else:
-        assert crash_at == 11
+        assert crash_at == 12
     with recorded_store():
         again = export_to(URL, workspace)
         assert visible(URL, tmp_path / "cache") == second

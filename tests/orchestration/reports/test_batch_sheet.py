@@ -57,7 +57,16 @@ def test_the_networks_inputs_are_written(changes):
 def test_the_verb_draws_the_batch_that_training_takes(tmp_path, bucket, samples, shape):
     dataset = build_dataset(tmp_path / "data", [40] * 4)
     path = tmp_path / "sheet.png"
-    size = ["--set", "train.global_batch=4", "--set", "model.frames=4", "--set", "model.height=32"]
+    size = [
+        "--set",
+        "train.global_batch=4",
+        "--set",
+        "model.frames=4",
+        "--set",
+        "model.height=32",
+        "--set",
+        "model.width=64",
+    ]
     command = ["inspect", dataset.url, "--batch", "--out", str(path), "--json", *size]
     (tmp_path / "run.yaml").write_text(f"data: {{buckets: [{bucket}]}}\nseed: 5\n")
     result = CliRunner().invoke(app, [*command, "--config", str(tmp_path / "run.yaml")])

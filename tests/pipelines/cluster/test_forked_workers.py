@@ -69,6 +69,7 @@ def run(python: list[str], *arguments: str, **options: object) -> tuple[str, str
 
 
 def test_a_fork_has_arguments_folder_environment_and_signals_of_an_ordinary_process(tmp_path: Path) -> None:
+    end_server()  # what others had imported would print when the process ends
     script = tmp_path / "script.py"
     script.write_text(DESCRIBE)
     options = {
