@@ -164,7 +164,7 @@ $(INFRA_STAMP): tests/infra/requirements.lock tests/infra/install_tools.py | $(S
 demo: setup ## the main job in minutes: data, three stages, promotion, animation, report; your own picture too: [IMAGE=my.png PROMPT="..."]
 	@$(VERB) demo $(OPTIONS)
 
-prior: setup ## train the tiny prior that ships in models/prior (about half an hour)
+prior: setup ## train the tiny prior that ships in models/prior (minutes on a GPU, hours on two cores)
 	@$(VERB) demo --prior $(OPTIONS)
 
 data: setup ## shards from DATA=table.csv VIDEOS=folder

@@ -67,7 +67,7 @@ def demo(
     prior: Annotated[
         bool,
         typer.Option(
-            "--prior", help="Train the prior that is included in models/prior instead: stage 0, half an hour."
+            "--prior", help="Train the prior that is included in models/prior instead: codec and stage 0."
         ),
     ] = False,
     assignments: Annotated[
