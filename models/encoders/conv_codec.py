@@ -3,7 +3,7 @@
 Of the structure of Stable Diffusion's autoencoder (arXiv:2112.10752): residual blocks, a strided convolution
 from level to level, one block more per level on the way up. It has neither normalisations, which would mix
 distant parts of a frame, nor attention, and its first level works on blocks of 2x2 pixels, which costs a
-quarter. Its posterior is a point: noise on the latents while it was trained stands for the missing variance.
+quarter. Its posterior is a point: noise that was added to the latents in training replaces the variance.
 """
 
 from pathlib import Path

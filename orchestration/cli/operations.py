@@ -41,41 +41,45 @@ def register(app: typer.Typer) -> None:
     add_verbs(app, PANEL, (demo, doctor))
 
 
+_DemoFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        parser=local_path,
+        metavar="PATH",
+        help="Where everything is written; runs/demo if not given.",
+    ),
+]
+_OwnImage = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_source,
+        metavar="FILE",
+        help="PNG, JPEG or WebP: this picture is animated at the end too, and displayed first.",
+    ),
+]
+_OwnPrompt = Annotated[
+    str | None, typer.Option("--prompt", metavar="TEXT", help="With --image: what should happen in it.")
+]
+_Prior = Annotated[
+    bool,
+    typer.Option(
+        "--prior", help="Train the prior that is included in models/prior instead: codec and stage 0."
+    ),
+]
+_PriorSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="With --prior: change a setting; repeatable."),
+]
+
+
 def demo(
     context: typer.Context,
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            parser=local_path,
-            metavar="PATH",
-            help="Where everything is written; runs/demo if not given.",
-        ),
-    ] = None,
-    image: Annotated[
-        Path | None,
-        typer.Option(
-            parser=local_source,
-            metavar="FILE",
-            help="PNG, JPEG or WebP: this picture is animated at the end too, and displayed first.",
-        ),
-    ] = None,
-    sentence: Annotated[
-        str | None,
-        typer.Option("--prompt", metavar="TEXT", help="With --image: what should happen in it."),
-    ] = None,
-    prior: Annotated[
-        bool,
-        typer.Option(
-            "--prior", help="Train the prior that is included in models/prior instead: codec and stage 0."
-        ),
-    ] = False,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="SECTION.KEY=VALUE", help="With --prior: change a setting; repeatable."
-        ),
-    ] = None,
+    folder: _DemoFolder = None,
+    image: _OwnImage = None,
+    sentence: _OwnPrompt = None,
+    prior: _Prior = False,
+    assignments: _PriorSettings = None,
 ) -> None:
     """The main job at small size: footage, ingest, three stages, promotion, animation, report."""
     from orchestration.workspace import Workspace

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from core.canonical_json import digest_of
-from core.files import write_text
+from core.files import sha256, write_text
 from orchestration.demo import films, footage, photographs
 
 Kind = Literal["rendered", "photograph", "film"]
@@ -35,7 +35,7 @@ class Clips:
     Attributes:
         frames: (n t h w 3) uint8.
         captions, fps, kinds: of each clip; frame rates as sampled.
-        digest: identifies what the clips were made from.
+        digest: of frames and rows.
     """
 
     frames: np.ndarray
@@ -59,27 +59,34 @@ def make_clips(
 
     Read from ``folder`` where it has them.
     """
-    recipe = {"count": count, "seed": seed, "frames": frames, "size": size, "shares": SHARES, "version": 1}
-    digest = digest_of(recipe)
+    recipe = digest_of({"count": count, "seed": seed, "frames": frames, "size": size, "shares": SHARES})
     table, stored = folder / _TABLE, folder / _FRAMES
-    if not (table.exists() and json.loads(table.read_text())["digest"] == digest):
+    found = json.loads(table.read_text()) if table.exists() else None
+    if found is None or found["recipe"] != recipe:
+        # First: the table of other frames must not outlive them.
+        table.unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
-        shape = (count, frames, size, size, 3)
-        array = np.lib.format.open_memmap(stored, "w+", np.uint8, shape)
-        rows: list[Row] = []
-        chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
-        with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-            for chunk, made in zip(
-                chunks, pool.map(_make_chunk, ((seed, frames, size, each) for each in chunks)), strict=True
-            ):
-                array[chunk.start : chunk.stop] = made[0]
-                rows += made[1]
-                progress(chunk.stop, count)
+        array = np.lib.format.open_memmap(stored, "w+", np.uint8, (count, frames, size, size, 3))
+        rows = _fill(array, seed, processes, progress)
         array.flush()
-        write_text(table, json.dumps({"digest": digest, "rows": rows}))
-    rows = json.loads(table.read_text())["rows"]
-    captions, fps, kinds = (list(column) for column in zip(*rows, strict=True))
-    return Clips(np.load(stored, mmap_mode="r"), captions, fps, kinds, digest)
+        found = {"recipe": recipe, "digest": digest_of([sha256(stored), rows]), "rows": rows}
+        write_text(table, json.dumps(found))
+    captions, fps, kinds = (list(column) for column in zip(*found["rows"], strict=True))
+    return Clips(np.load(stored, mmap_mode="r"), captions, fps, kinds, found["digest"])
+
+
+def _fill(array: np.ndarray, seed: int, processes: int, progress: Callable[[int, int], None]) -> list[Row]:
+    """Make the clips of an array (n t size size 3) in several processes; returns their rows."""
+    count, frames, size = array.shape[:3]
+    chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
+    rows: list[Row] = []
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        made = pool.map(_make_chunk, ((seed, frames, size, chunk) for chunk in chunks))
+        for chunk, (clips, described) in zip(chunks, made, strict=True):
+            array[chunk.start : chunk.stop] = clips
+            rows += described
+            progress(chunk.stop, count)
+    return rows
 
 
 def _make_chunk(task: tuple[int, int, int, Sequence[int]]) -> tuple[np.ndarray, list[Row]]:

@@ -155,7 +155,7 @@ def test_latents_name_the_encoder_that_made_them_and_not_the_decoder(tmp_path):
     assert codec_digest(codec(mixed)) == codec_digest(codec(path)) != codec_digest(codec(other))
     pixels = torch.rand(1, 3, 16, 8) * 2 - 1
     assert torch.equal(codec(mixed).encode(pixels), codec(path).encode(pixels))
-    # A network's digest is of both: it is shown to users through the decoder.
+    # The digest that a network records is of both: what it makes goes through the decoder.
     digests = {
         with_digest(SMALL.model_copy(update={"path": str(each)})).digest for each in (path, other, mixed)
     }
