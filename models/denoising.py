@@ -34,6 +34,7 @@ class DenoisingInputs:
         text: (b n c) text tokens.
         image: (b t q c) image tokens; None for a network without image attention.
         fps: (b) frame rates, or strides.
+        given: (b) bool, clips whose network is given the condition's latent, in place of zeros; None: all.
     """
 
     latents: Tensor
@@ -41,6 +42,7 @@ class DenoisingInputs:
     text: Tensor
     image: Tensor | None
     fps: Tensor
+    given: Tensor | None = None
 
     def repeated(self, count: int) -> "DenoisingInputs":
         """A single clip as a batch of ``count``."""
@@ -50,6 +52,7 @@ class DenoisingInputs:
             self.text.repeat_interleave(count, dim=0),
             None if self.image is None else self.image.repeat_interleave(count, dim=0),
             self.fps.repeat_interleave(count, dim=0),
+            None if self.given is None else self.given.repeat_interleave(count, dim=0),
         )
 
 
@@ -67,6 +70,8 @@ def denoising_errors(
     if animator.architecture.unet.detail_guidance:
         rows = torch.arange(len(noisy), device=noisy.device)
         condition = inputs.latents.transpose(1, 2)[rows, inputs.condition_index]
+        if inputs.given is not None:
+            condition = condition * inputs.given[:, None, None, None]
         noisy = torch.cat([noisy, repeat_over_time(condition, noisy.shape[2])], dim=1)
     prediction = animator.network.unet(
         noisy, timesteps, inputs.text, inputs.image, inputs.fps, temporal=temporal

@@ -39,7 +39,7 @@ class Stage:
     @property
     def uses_base(self) -> bool:
         """Whether weights come from ``init.base``."""
-        return "base" in self.origins.values()
+        return self.base is not None
 
     @property
     def parents(self) -> frozenset[int]:
@@ -119,10 +119,13 @@ def stage_values(number: int, values: Mapping[str, Any]) -> dict[str, Any]:
     ablation = values.get("ablation") or {}
     model = values.get("model") or {}
     image_context = stage.image_context and not ablation.get("no_context")
+    # A prior that draws clips with and without a condition starts stage 3's detail guidance.
+    conditioned = number == 0 and (values.get("objective") or {}).get("condition_share") is not None
+    detail_guidance = stage.detail_guidance and not ablation.get("no_detail_guidance")
     decided: dict[str, Any] = {
         "model.unet.temporal": stage.temporal,
         "model.unet.image_cross_attention": image_context,
-        "model.unet.detail_guidance": stage.detail_guidance and not ablation.get("no_detail_guidance"),
+        "model.unet.detail_guidance": detail_guidance or conditioned,
         "data.sampling.images_only": not stage.temporal,
     }
     if image_context:

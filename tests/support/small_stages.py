@@ -25,6 +25,7 @@ SETS = [
     "train.log_every=1",
     "train.precision=fp32",
     "train.ema_decay=null",
+    "train.condition_from_base=false",
     "validation.every=0",
     "validation.sampling.steps=2",
 ]

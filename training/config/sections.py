@@ -81,11 +81,10 @@ class TrainConfig(Section):
     image_batches: float = Field(
         0.0, ge=0, le=1, description="stage 0: share of steps that leave the temporal layers out"
     )
-    condition_gain: float = Field(
-        0.0,
-        ge=0,
-        description="stage 3: the first convolution's weights for the condition's latent start as those for "
-        "the noisy latent times this; 0: at zero, as published",
+    condition_from_base: bool = Field(
+        False,
+        description="stage 3: the first convolution's weights for the condition's latent start as those of "
+        "init.base, a network with detail guidance; false: at zero, as published",
     )
     checkpoint_every: int = Field(1000, gt=0, description="steps between checkpoints")
     keep_checkpoints: int = Field(2, gt=0, description="newest checkpoints kept")
@@ -133,6 +132,13 @@ class ObjectiveConfig(Section):
     )
     offset_noise: float = Field(
         0.0, ge=0, le=1, description="strength of the noise that is constant over each channel of a sample"
+    )
+    condition_share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="share of samples whose network is given the condition's latent, the others zeros; null: "
+        "all, and in stage 0 a network without detail guidance",
     )
 
 

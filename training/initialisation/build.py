@@ -12,8 +12,12 @@ from models.bundle import Bundle
 from models.network.parameter_names import internal_state
 from training.config import RunConfig
 from training.initialisation.plan import plan_transfers
-from training.initialisation.source_bundles import SourceBundles, open_source_bundles
-from training.initialisation.tensor_transfer import TensorTransfer, apply_transfer
+from training.initialisation.source_bundles import (
+    SourceBundles,
+    open_source_bundles,
+    starts_condition_from_base,
+)
+from training.initialisation.tensor_transfer import FIRST_CONVOLUTION, TensorTransfer, apply_transfer
 from training.stages import Origin
 
 
@@ -100,13 +104,12 @@ def _initial_weights(
         "base": _state(sources.base),
         "parent": _state(sources.parent),
     }
+    conditioned = states["base"][FIRST_CONVOLUTION] if starts_condition_from_base(config) else None
     fresh = dict(animator.network.named_parameters())
     weights = {
         name: fresh[name].detach().clone()
         if transfer.origin == "new"
-        else apply_transfer(
-            transfer, states[transfer.origin][name], config.model, config.train.condition_gain
-        )
+        else apply_transfer(transfer, states[transfer.origin][name], config.model, conditioned)
         for name, transfer in transfers.items()
     }
     for name, value in weights.items():

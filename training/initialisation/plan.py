@@ -20,7 +20,7 @@ from models.state_dict_diff import Shape
 from training.config import RunConfig
 from training.initialisation.diffusion import diffusion_changes
 from training.initialisation.initial_values import initial_values
-from training.initialisation.source_bundles import SourceBundles, configured_stage
+from training.initialisation.source_bundles import SourceBundles, configured_stage, starts_condition_from_base
 from training.initialisation.tensor_transfer import TensorTransfer, describe_change, find_change
 from training.stages import Kind, Origin, Stage
 from training.trainable import kind_of
@@ -38,6 +38,7 @@ def plan_transfers(config: RunConfig, sources: SourceBundles) -> dict[str, Tenso
     used, or when frozen spatial layers were trained for another diffusion than the run's.
     """
     _check_query_transformer(config, sources.parent)
+    conditioned = _check_condition(config, sources.base)
     stage, network = configured_stage(config), network_on_meta(config.model)
     shapes: _SourceShapes = {"base": _shapes(sources.base), "parent": _shapes(sources.parent)}
     keys, values = public_names(network), initial_values(network)
@@ -54,10 +55,10 @@ def plan_transfers(config: RunConfig, sources: SourceBundles) -> dict[str, Tenso
             continue
         source_shape = shapes[origin][name]
         change = find_change(name, source_shape, shape)
-        if change is None:
+        if change is None or (change == "narrowed" and origin != "base"):
             misfits.append(f"{name} {source_shape} for {shape}")
             continue
-        how = describe_change(change, config.model, source_shape, shape, config.train.condition_gain)
+        how = describe_change(change, config.model, source_shape, shape, from_base=conditioned)
         transfers[name] = TensorTransfer(keys[name], kind, shape, origin, change, how)
     if missing or misfits:
         raise AnimaticError(_misfit_message(config, missing, misfits))
@@ -86,6 +87,24 @@ def _check_query_transformer(config: RunConfig, parent: Bundle | None) -> None:
             f"init.parent's query transformer was trained on {_TOKENS[theirs.tokens]}, this one reads "
             f"{_TOKENS[ours.tokens]}: set ablation.class_token={str(theirs.tokens == 'class').lower()}"
         )
+
+
+def _check_condition(config: RunConfig, base: Bundle | None) -> bool:
+    """Whether the weights for the condition's latent are the base's, which must have them."""
+    if base is None or not starts_condition_from_base(config):
+        return False
+    theirs, ours = base.info.architecture.unet, config.model.unet
+    if not theirs.detail_guidance or (theirs.in_channels, theirs.model_channels) != (
+        ours.in_channels,
+        ours.model_channels,
+    ):
+        raise AnimaticError(
+            f"train.condition_from_base: init.base {base.folder} has a first convolution of "
+            f"{theirs.in_channels} to {theirs.model_channels} channels, with"
+            f"{'' if theirs.detail_guidance else 'out'} a condition, this network of {ours.in_channels} to "
+            f"{ours.model_channels}: --set train.condition_from_base=false, or name another base"
+        )
+    return True
 
 
 def _check_all_used(

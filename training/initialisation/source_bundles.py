@@ -1,6 +1,7 @@
 """The bundles that a stage starts from."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -27,9 +28,18 @@ class SourceBundles(NamedTuple):
 def configured_stage(config: RunConfig) -> Stage:
     """The run's stage, with its ablations."""
     ablation = config.ablation
-    return STAGES[config.stage].ablated(
+    stage = STAGES[config.stage].ablated(
         no_context=ablation.no_context, one_stage=ablation.one_stage, joint=ablation.joint
     )
+    if starts_condition_from_base(config) and stage.base is None:
+        return replace(stage, base="a network with detail guidance")
+    return stage
+
+
+def starts_condition_from_base(config: RunConfig) -> bool:
+    """Whether the first convolution's weights for the condition's latent are those of the base."""
+    guided = STAGES[config.stage].detail_guidance and config.model.unet.detail_guidance
+    return guided and config.train.condition_from_base
 
 
 def parent_stage(config: RunConfig) -> int | None:

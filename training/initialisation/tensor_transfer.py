@@ -11,10 +11,12 @@ from models.network.context import resample_queries
 from models.state_dict_diff import Shape
 from training.stages import Kind, Origin
 
-Change = Literal["none", "widened", "queries"]
+Change = Literal["none", "widened", "narrowed", "queries"]
 
 _QUERIES = "context.latents"
-_FIRST_CONVOLUTION = "unet.conv_in.weight"
+FIRST_CONVOLUTION = "unet.conv_in.weight"
+# By target's / source's input channels: those for the condition's latent come after those for the noisy one.
+_CHANGES_OF_CHANNELS: dict[float, Change] = {2: "widened", 0.5: "narrowed"}
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,20 @@ def find_change(name: str, source: Shape, target: Shape) -> Change | None:
         return "none"
     if name == _QUERIES and source[2] == target[2]:
         return "queries"
-    if name == _FIRST_CONVOLUTION and target == (source[0], 2 * source[1], *source[2:]):
-        return "widened"
+    if name == FIRST_CONVOLUTION and source[0] == target[0] and source[2:] == target[2:]:
+        return _CHANGES_OF_CHANNELS.get(target[1] / source[1])
     return None
 
 
 def describe_change(
-    change: Change, architecture: Architecture, source: Shape, target: Shape, condition_gain: float
+    change: Change, architecture: Architecture, source: Shape, target: Shape, *, from_base: bool
 ) -> str:
     """The change in words, for shapes that :func:`find_change` found it for."""
     if change == "widened":
-        added = f"copies times {condition_gain:g}" if condition_gain else "zeros"
+        added = "those of the base" if from_base else "zeros"
         return f"{source[1]} input channels widened to {target[1]} with {added}"
+    if change == "narrowed":
+        return f"{source[1]} input channels without the {target[1]} of the condition"
     if change == "queries":
         queries = _query_set(architecture)
         sets, frames = source[1] // queries, target[1] // queries
@@ -66,19 +70,22 @@ def describe_change(
 
 
 def apply_transfer(
-    transfer: TensorTransfer, source: Tensor, architecture: Architecture, condition_gain: float
+    transfer: TensorTransfer, source: Tensor, architecture: Architecture, conditioned: Tensor | None
 ) -> Tensor:
     """The network's tensor from the bundle's, in the bundle's precision.
 
     The same tensor, not a copy, where nothing changes: bundles are mapped files, which use no memory.
 
     Args:
-        condition_gain: of the channels that are added for the condition; see ``train.condition_gain``.
+        conditioned: the first convolution of a network with detail guidance, whose channels for the condition
+            are added; None: zeros are.
     """
     if transfer.change == "widened":
-        # Zeros are written as such: times 0, negative weights would be -0.
-        added = source * condition_gain if condition_gain else torch.zeros_like(source)
+        width = source.shape[1]
+        added = torch.zeros_like(source) if conditioned is None else conditioned[:, width:].to(source.dtype)
         return torch.cat([source, added], dim=1)
+    if transfer.change == "narrowed":
+        return source[:, : transfer.shape[1]].contiguous()
     if transfer.change == "queries":
         queries = _query_set(architecture)
         return resample_queries(source, queries, transfer.shape[1] // queries)

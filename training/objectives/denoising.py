@@ -58,7 +58,7 @@ class DenoisingObjective:
             still = to_signed(batch.stills)
             latents = self._clip_latents(batch, seeds)
             text = self._text_context(batch)
-        noise, timesteps = self._draw_noise(seeds, latents.shape[1:])
+        noise, timesteps, given = self._draw(seeds, latents.shape[1:])
         # As published, a dropped image is a grey one for CLIP, not an empty token.
         kept = ~batch.drop_image.to(animator.device, non_blocking=True)
         still = still * kept[:, None, None, None]
@@ -68,6 +68,7 @@ class DenoisingObjective:
             text=text,
             image=self._image_context(still, latents.shape[2]),
             fps=batch.fps,
+            given=None if given is None else given.to(latents.device, non_blocking=True),
         )
         weights = None if self._weights is None else self._weights[timesteps].to(latents, non_blocking=True)
         noise = noise.to(latents, non_blocking=True)
@@ -108,12 +109,14 @@ class DenoisingObjective:
         drawn = draw_latents(mean.flatten(0, 1), std.flatten(0, 1), generators)
         return rearrange(drawn, "(b t) c h w -> b c t h w", b=len(seeds))
 
-    def _draw_noise(self, seeds: Sequence[int], shape: torch.Size) -> tuple[Tensor, Tensor]:
-        """Noise (b, *shape) and diffusion steps (b) on the CPU, each sample's from its own seed.
+    def _draw(self, seeds: Sequence[int], shape: torch.Size) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Noise (b, *shape), diffusion steps (b), and which samples have their condition (b); None: all.
 
-        Offset noise, if any, is drawn for each frame of a channel, as in DynamiCrafter's code.
+        On the CPU, each sample's from its own seed. Offset noise, if any, is drawn for each frame of a
+        channel, as in DynamiCrafter's code.
         """
-        noise, timesteps = [], []
+        noise, timesteps, given = [], [], []
+        share = self._options.condition_share
         for seed in seeds:
             generator = _generator(seed, _NOISE_STREAM)
             timesteps.append(torch.randint(self.animator.diffusion.config.timesteps, (), generator=generator))
@@ -122,7 +125,9 @@ class DenoisingObjective:
                 channels, frames, *_ = shape
                 drawn += self._options.offset_noise * torch.randn(channels, frames, 1, 1, generator=generator)
             noise.append(drawn)
-        return torch.stack(noise), torch.stack(timesteps)
+            if share is not None:
+                given.append(torch.rand((), generator=generator) < share)
+        return torch.stack(noise), torch.stack(timesteps), torch.stack(given) if given else None
 
 
 def _generator(seed: int, stream: int) -> torch.Generator:

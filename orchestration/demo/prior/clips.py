@@ -22,7 +22,8 @@ from orchestration.demo import films, footage, photographs
 
 Kind = Literal["rendered", "photograph", "film"]
 Row = tuple[str, float, Kind]  # caption, frame rate and kind of a clip
-SHARES: dict[Kind, float] = {"rendered": 0.6, "photograph": 0.25, "film": 0.15}
+SHARES: dict[Kind, float] = {"rendered": 0.5, "photograph": 0.33, "film": 0.17}
+RECOLOURED = 0.5  # of the photographs and films, which are few
 STRIDE = 3  # of the frames that are kept, as the preset trains
 _CHUNK = 16  # clips a task of a process
 _TABLE, _FRAMES = "clips.json", "frames.npy"
@@ -59,10 +60,19 @@ def make_clips(
 
     Read from ``folder`` where it has them.
     """
-    recipe = digest_of({"count": count, "seed": seed, "frames": frames, "size": size, "shares": SHARES})
+    recipe = digest_of(
+        {
+            "recoloured": RECOLOURED,
+            "count": count,
+            "seed": seed,
+            "frames": frames,
+            "size": size,
+            "shares": SHARES,
+        }
+    )
     table, stored = folder / _TABLE, folder / _FRAMES
     found = json.loads(table.read_text()) if table.exists() else None
-    if found is None or found["recipe"] != recipe:
+    if found is None or found.get("recipe") != recipe:
         # First: the table of other frames must not outlive them.
         table.unlink(missing_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +117,15 @@ def _make_clip(seed: int, index: int, frames: int, size: int) -> tuple[np.ndarra
         (caption, clip), fps = films.film_clip(seed, index), films.FPS
     start = int(rng.integers(len(clip) - STRIDE * (frames - 1)))
     chosen = clip[start : start + STRIDE * (frames - 1) + 1 : STRIDE]
+    if kind != "rendered" and rng.random() < RECOLOURED:
+        caption, chosen = f"{caption}, in other colours", _recolour(chosen, rng)
     return np.stack([square(frame, size) for frame in chosen]), (caption, fps / STRIDE, kind)
+
+
+def _recolour(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A clip (t h w 3) uint8 with its colour channels permuted, and another contrast and brightness."""
+    gain, shift = rng.uniform(0.7, 1.2), rng.uniform(-25, 25)
+    return (clip[..., rng.permutation(3)] * gain + shift).clip(0, 255).astype(np.uint8)
 
 
 def square(frame: np.ndarray, size: int) -> np.ndarray:

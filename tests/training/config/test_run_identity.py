@@ -14,7 +14,7 @@ RECORDED = {
     ("tiny", 0): ("7a6bfeff37940155", "4470736c5020efba"),
     ("tiny", 1): ("0f6a11e4471eb089", "cec67f161fbeb8bf"),
     ("tiny", 2): ("02460585dbf881fb", "72b3bc38162b11f0"),
-    ("tiny", 3): ("3ed9b2585ba8afbc", "85884a45a199b910"),
+    ("tiny", 3): ("c1d0cf613516ab31", "26d4ddc96ae8fce0"),
     ("256", 0): ("1a325ca379dccfd4", "04f023cdc9f4baf3"),
     ("256", 1): ("a596d1960ae7d1ed", "dc5b1d9af03c24d0"),
     ("256", 2): ("2f703a5854fafab5", "4c93ad20b41659ce"),

@@ -25,7 +25,7 @@ SMALL = (
     "model.encoders.text={width: 32, layers: 2, heads: 2}",
     "model.encoders.image={width: 32, layers: 1, heads: 2, patch_size: 16, image_size: 32}",
     "init.base=null",
-    "train.condition_gain=0",
+    "train.condition_from_base=false",
 )
 CONTEXT = (
     "model.context={dim: 32, depth: 1, heads: 2, dim_head: 16, queries: 4, image_dim: 32, context_dim: 32}"
