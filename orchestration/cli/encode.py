@@ -133,7 +133,10 @@ def score(
     context: typer.Context,
     dataset: Annotated[str, typer.Argument(help="Dataset folder or URL, made by `animatic ingest`.")],
     metrics: Annotated[
-        str, typer.Option(metavar="NAME,…", help="What to measure: clip, aesthetic, flow, text, blur.")
+        str,
+        typer.Option(
+            metavar="NAME,…", help="What to measure: clip, aesthetic, flow, subject_motion, text, blur."
+        ),
     ] = "clip",
     weights: _Weights = None,
     model: Annotated[str, typer.Option(help="open_clip's name of the model.")] = "ViT-H-14",

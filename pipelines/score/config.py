@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from models.architecture import EncoderConfig
 from pipelines.cluster.shard_jobs import ShardJob
 
-MetricName = Literal["clip", "aesthetic", "flow", "text", "blur"]
+MetricName = Literal["clip", "aesthetic", "flow", "subject_motion", "text", "blur"]
 METRICS: tuple[MetricName, ...] = get_args(MetricName)
 _WITH_CLIP = ("clip", "aesthetic")
 
@@ -43,7 +43,7 @@ class ScoreConfig(ShardJob):
         if needing and self.encoders is None:
             raise ValueError(
                 f"weights of a CLIP model are missing, for {' and '.join(needing)}: give --weights, "
-                "or measure --metrics flow,text,blur, which need none"
+                "or measure --metrics flow,subject_motion,text,blur, which need none"
             )
         if "aesthetic" in self.metrics and self.head is None:
             raise ValueError("a head over CLIP's embeddings is missing, for aesthetic: give --head")

@@ -97,9 +97,11 @@ def _columns(config: ScoreConfig, dataset: Dataset) -> dict[MetricName, list[Wan
 
 
 def _figures(dataset: Dataset, columns: Iterable[WantedColumn]) -> dict[str, ColumnFigures]:
+    """Of the columns of numbers; those of lists are of the same samples as one of these."""
     return {
         column.name: _figures_of(dataset, column.name, read_column(dataset, column.name).values)
         for column in columns
+        if pa.types.is_floating(column.type)
     }
 
 

@@ -68,7 +68,7 @@ class UnitScorer:
                     values[name] += _values(metric, [each[name] for each in observed], of_columns)
         for name, tuples in values.items():
             for number, column in enumerate(self._wanted[name]):
-                of_column: list[JsonValue] = [each[number] for each in tuples]
+                of_column = [_as_json(each[number]) for each in tuples]
                 write_unit_values(
                     self._folder, column.name, task.number, task.shard, column.digest, of_column
                 )
@@ -125,5 +125,10 @@ def _values(metric: Metric[Any], observed: list[Observer | None], columns: int) 
     return [tuple(map(_finite, next(measured))) if each is not None else nothing for each in observed]
 
 
+def _as_json(value: Value) -> JsonValue:
+    return list(value) if isinstance(value, list) else value
+
+
 def _finite(value: Value) -> Value:
-    return value if value is not None and math.isfinite(value) else None
+    numbers = value if isinstance(value, list) else [value]
+    return value if all(number is not None and math.isfinite(number) for number in numbers) else None

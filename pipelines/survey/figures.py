@@ -36,6 +36,7 @@ _UNITS_BESIDE = {
     "aesthetic": "mean rating, mostly 1 to 10",
     "aesthetic_min": "smallest rating of a frame",
     "flow": "percent of the short side a second",
+    "subject_motion": "percent of the short side a second, without the camera's motion",
     "screen_text": "share of the picture",
     "blur": "0 sharp to 1",
     "similarity": "cosine to the clip that it is similar to",

@@ -10,6 +10,7 @@ from pipelines.score.metrics.clip import ClipSimilarity
 from pipelines.score.metrics.clip_model import ClipModel
 from pipelines.score.metrics.flow import Flow
 from pipelines.score.metrics.metric import Metric
+from pipelines.score.metrics.subject_motion import SubjectMotion
 from pipelines.score.metrics.text import ScreenText
 from pipelines.score.metrics.text_detector import DetectedText
 
@@ -23,6 +24,7 @@ def build_metrics(config: ScoreConfig, names: Sequence[MetricName]) -> dict[Metr
         "clip": lambda: ClipSimilarity(model),
         "aesthetic": lambda: Aesthetic(model, str(config.head), config.frames),
         "flow": lambda: Flow(config.device),
+        "subject_motion": lambda: SubjectMotion(config.device),
         "text": lambda: _text(config),
         "blur": lambda: Blur(config.frames),
     }

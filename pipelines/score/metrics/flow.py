@@ -5,14 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from PIL import Image
 
 from pipelines.cluster.column_jobs import WantedColumn
 from pipelines.score.metrics.metric import Frame, Metric, Plane, ScoredRow, Value, column_of, evenly
 from pipelines.score.optical_flow import flow
+from pipelines.score.subject_motion import SHORT_SIDE, small_picture
 
-SHORT_SIDE = 64  # pixels of the pictures that are compared
-ASPECT = 4  # largest ratio of their sides; longer pictures are squeezed
 HZ = 8  # pairs are an eighth of a second apart, or two frames of slower clips
 PAIRS = 8
 _SOURCE = {
@@ -34,11 +32,7 @@ class FramePairs:
 
     def add(self, frame: Frame) -> None:
         """Take the next frame."""
-        luma = frame.luma
-        height, width = luma.shape
-        scale = SHORT_SIDE / min(height, width)
-        size = [min(max(SHORT_SIDE, round(side * scale)), ASPECT * SHORT_SIDE) for side in (width, height)]
-        self.small.append(np.asarray(Image.fromarray(luma).resize((size[0], size[1]), Image.Resampling.BOX)))
+        self.small.append(small_picture(frame.luma))
 
     def pairs(self) -> tuple[torch.Tensor, torch.Tensor]:
         """First and second frames, (pairs h w)."""

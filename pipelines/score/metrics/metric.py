@@ -13,7 +13,8 @@ from pipelines.dataset.columns import ColumnSource
 from pipelines.video.frames import Frames
 
 Plane = npt.NDArray[np.uint8]
-Value = float | None
+# A number, or the numbers of the parts of a clip.
+Value = float | list[float] | None
 
 
 class ScoredRow(TypedDict):

@@ -145,11 +145,15 @@ def test_images_have_no_clips_to_measure(tmp_path: Path, head: Path) -> None:
 
 
 def test_models_that_are_missing_or_do_not_fit_are_named(scored: Dataset, head: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match=r"missing, for clip and aesthetic: .*--metrics flow,text,blur"):
+    with pytest.raises(
+        ValidationError, match=r"missing, for clip and aesthetic: .*--metrics flow,subject_motion,text,blur"
+    ):
         config(scored, head, encoders=None)
     with pytest.raises(ValidationError, match="a head over CLIP's embeddings is missing"):
         config(scored, head, head=None)
-    with pytest.raises(ValidationError, match="name at least one of clip, aesthetic, flow, text, blur"):
+    with pytest.raises(
+        ValidationError, match="name at least one of clip, aesthetic, flow, subject_motion, text, blur"
+    ):
         config(scored, head, metrics=())
     torch.save(torch.nn.Linear(768, 1).state_dict(), tmp_path / "large.pth")
     with pytest.raises(AnimaticError, match=r"takes 768 features and CLIP model .* has \d+"):
