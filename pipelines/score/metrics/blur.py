@@ -51,7 +51,7 @@ class Blur(Metric[BlurOfFrames]):
         return [(round(float(np.median(each.values)), 4) if each.values else None,) for each in observed]
 
 
-def blur(luma: Plane) -> Value:
+def blur(luma: Plane) -> float | None:
     """How little the differences between neighbours change when a picture is blurred, 0 to 1.
 
     A sharp picture loses most of them, a blurred one few: Crete, Dolmiere, Ladret and Nicolas 2007, *The blur
@@ -65,7 +65,7 @@ def blur(luma: Plane) -> Value:
     return max(known) if known else None
 
 
-def _blur_along(picture: npt.NDArray[np.float32], axis: int) -> Value:
+def _blur_along(picture: npt.NDArray[np.float32], axis: int) -> float | None:
     blurred = ndimage.uniform_filter1d(picture, WINDOW, axis=axis, mode="nearest")
     before, after = (np.abs(np.diff(each, axis=axis)) for each in (picture, blurred))
     total = float(before.sum())
