@@ -1,4 +1,4 @@
-"""DDIM sampling (arXiv:2010.02502)."""
+"""Sampling: the timesteps visited, and the loop over them."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,6 +10,7 @@ from core.errors import AnimaticError
 from models.diffusion.guidance import Denoiser, guide
 from models.diffusion.schedule import Diffusion
 from models.diffusion.settings import SamplingSettings, Spacing
+from models.diffusion.solvers import stepper
 
 Progress = Callable[[int, int], None]
 # Called with (steps done, steps) after a step; returns the positions in the running batch of the samples to
@@ -48,38 +49,24 @@ def sample(
     """Denoise ``noise`` (b c t h w) to clean latents of the same shape, without the samples that left.
 
     Args:
-        generators: one per sample, for the noise that eta > 0 adds; a sample's noise then does not depend on
-            what it is batched with.
+        generators: one per sample, for the noise that DDIM with eta > 0 and SDE solvers add; a sample's noise
+            then does not depend on what it is batched with.
         progress: called with (steps done, steps).
         keep: chooses the samples to continue with; ``denoise`` gets only those from then on. Sampling ends
             where none are left.
     """
     visited = timesteps(settings.steps, diffusion.config.timesteps, settings.spacing)
-    alphas, scale = diffusion.alphas_cumprod, diffusion.signal_scale
+    solver = stepper(diffusion, visited, settings)
     x = noise
-    for done, index in enumerate(reversed(range(len(visited)))):
-        now, before = int(visited[index]), int(visited[index - 1]) if index else 0
+    for index, now in enumerate(reversed(visited.tolist())):
         timestep = torch.full((x.shape[0],), now, device=x.device, dtype=torch.long)
-        prediction = guide(denoise, x, timestep, settings)
-        clean, eps = diffusion.split(prediction, x, now)
-        # The published sampler undoes the dynamic rescale step by step; the first step keeps its own scale.
-        clean = clean * (scale[before if index else now] / scale[now])
-        alpha, alpha_before = alphas[now], alphas[before]
-        sigma = settings.eta * ((1 - alpha_before) / (1 - alpha) * (1 - alpha / alpha_before)).sqrt()
-        x = alpha_before.sqrt() * clean + (1 - alpha_before - sigma**2).clamp(min=0).sqrt() * eps
-        if settings.eta > 0:
-            x = x + sigma * draw_noise(generators, x)
+        x = solver.step(x, guide(denoise, x, timestep, settings), index, generators)
         if progress is not None:
-            progress(done + 1, len(visited))
-        kept = keep(done + 1, len(visited)) if keep is not None else None
+            progress(index + 1, len(visited))
+        kept = keep(index + 1, len(visited)) if keep is not None else None
         if kept is not None:
             x, generators = x[list(kept)], [generators[row] for row in kept] if generators else []
+            solver.select(kept)
             if not kept:
                 break
     return x
-
-
-def draw_noise(generators: Sequence[torch.Generator], like: Tensor) -> Tensor:
-    """Standard normal noise like ``like``, each sample's from its own CPU generator."""
-    rows = [torch.randn(like.shape[1:], generator=generator) for generator in generators]
-    return torch.stack(rows).to(like, non_blocking=True)

@@ -1,24 +1,37 @@
 """How a clip is sampled. Imports no torch: commands and configurations read it before any model is built."""
 
-from typing import Literal
+from typing import Any, Final, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from core.config.section import Section
 
 Spacing = Literal["uniform", "uniform_trailing"]
+Solver = Literal["ddim", "dpmpp_2m", "unipc", "sde_dpmpp_2m"]
 
 # Torch takes 64 bits, of which numbering the clips of a batch takes 20: see models.animate.
 MAX_SEED = 2**44 - 1
 
+# The eta that a solver has by its definition; DDIM takes any.
+_ETA: Final[dict[str, float]] = {"dpmpp_2m": 0.0, "unipc": 0.0, "sde_dpmpp_2m": 1.0}
+
 
 class SamplingSettings(Section):
-    """How a clip is sampled; the defaults are general ones for any animator."""
+    """How a clip is sampled; the defaults are general ones for any animator.
+
+    Fields from ``solver`` on are not part of what is recorded (bundles, exports, reports) at their defaults:
+    files from before they existed keep their bytes.
+    """
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     steps: int = Field(50, ge=1, le=1000, description="evaluations of the network")
-    eta: float = Field(1.0, ge=0, le=1, description="0: deterministic DDIM; 1: ancestral noise")
+    eta: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="noise of DDIM, 0: deterministic, 1: ancestral; other solvers set it: 0, or 1 for SDE",
+    )
     text_guidance: float = Field(7.5, ge=0, description="scale of guidance by the text; 1: none")
     image_guidance: float | None = Field(
         None,
@@ -36,3 +49,47 @@ class SamplingSettings(Section):
     )
     seed: int = Field(0, ge=0, le=MAX_SEED, description="of the noise")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the network's arithmetic")
+    solver: Solver = Field(
+        "ddim",
+        description="DDIM; of second order: DPM-Solver++(2M), UniPC, and SDE-DPM-Solver++(2M) with noise",
+        exclude_if=lambda solver: solver == "ddim",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _solver_sets_eta(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "eta" not in given and given.get("solver") in _ETA:
+            return {**given, "eta": _ETA[given["solver"]]}
+        return given
+
+    @model_validator(mode="after")
+    def _eta_is_the_solvers(self) -> Self:
+        check_eta(self.solver, self.eta)
+        return self
+
+    def changed(self, **chosen: Any) -> Self:
+        """These settings with others in place of some; a chosen solver brings its eta unless one is chosen.
+
+        Raises pydantic.ValidationError where a value is out of range or two contradict each other.
+        """
+        if chosen.get("solver") in _ETA:
+            chosen = {"eta": _ETA[chosen["solver"]], **chosen}
+        return self.model_validate(self.model_dump() | chosen)
+
+
+def check_eta(solver: Solver, eta: float) -> None:
+    """Raise ValueError where a solver adds other noise than eta states."""
+    own = _ETA.get(solver, eta)
+    if eta != own:
+        adds = "as much noise as eta 1" if own else "no noise"
+        raise ValueError(
+            f"solver {solver} adds {adds}, but eta is {eta:g}: set eta to {own:g} or leave it out, or take "
+            "solver ddim"
+        )
+
+
+def problem_of(error: ValidationError) -> str:
+    """The first problem with settings, as part of a message."""
+    first = error.errors()[0]
+    name = "".join(f"{part} {first['input']}: " for part in first["loc"][:1])
+    return name + first["msg"].removeprefix("Value error, ")

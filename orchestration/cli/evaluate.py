@@ -136,7 +136,10 @@ def evaluate(
     newest: Newest = False,
     preset: Preset = None,
     clips: Annotated[int | None, typer.Option(min=1, help="How many; all if not given.")] = None,
-    steps: Annotated[int | None, typer.Option(help="DDIM steps.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of sampling.")] = None,
+    solver: Annotated[
+        str | None, typer.Option(metavar="NAME", help="ddim, dpmpp_2m, unipc or sde_dpmpp_2m.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of clips and the noise.")] = 0,
     stride: Stride = None,
     metrics: Metrics = None,
@@ -171,6 +174,7 @@ def evaluate(
         folder=folder,
         clips=clips,
         steps=steps,
+        solver=solver,
         seed=seed,
         stride=stride,
         metrics=_names(metrics),

@@ -62,6 +62,9 @@ _KeyFile = Annotated[
     ),
 ]
 _Fps = Annotated[float | None, typer.Option(help="Frame rate (256 model: stride) given to the network.")]
+_Solver = Annotated[
+    str | None, typer.Option(metavar="NAME", help="ddim, dpmpp_2m, unipc or sde_dpmpp_2m: of fewer steps.")
+]
 _Frames = Annotated[
     int | None,
     typer.Option(min=1, max=10_000, help="Frames of the clip; the network's own number if not given."),
@@ -88,8 +91,9 @@ def animate(
     path: _Output = None,
     bundle: _Bundle = None,
     preset: Annotated[str | None, typer.Option(help="Champion of this preset.")] = None,
-    steps: Annotated[int | None, typer.Option(help="DDIM steps.")] = None,
-    eta: Annotated[float | None, typer.Option(help="0 deterministic, 1 ancestral noise.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of sampling.")] = None,
+    solver: _Solver = None,
+    eta: Annotated[float | None, typer.Option(help="Of DDIM: 0 deterministic, 1 ancestral noise.")] = None,
     text_guidance: Annotated[float | None, typer.Option(help="Guidance towards the prompt.")] = None,
     image_guidance: Annotated[float | None, typer.Option(help="Separate guidance towards the image.")] = None,
     fps: _Fps = None,
@@ -110,7 +114,7 @@ def animate(
     from orchestration.workflows.animate import AnimateOptions
     from orchestration.workflows.sampling import SamplingOptions
 
-    sampling = SamplingOptions(steps, eta, text_guidance, image_guidance, fps, seed)
+    sampling = SamplingOptions(steps, eta, text_guidance, image_guidance, fps, seed, solver)
     if server is not None:
         from orchestration.serving.client import read_key
         from orchestration.workflows.animate_remotely import RemoteOptions

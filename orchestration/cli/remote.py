@@ -32,6 +32,7 @@ def request_fields(
         "guidance_scale": sampling.text_guidance,
         "image_guidance_scale": sampling.image_guidance,
         "eta": sampling.eta,
+        "solver": sampling.solver,
         "conditioning_fps": sampling.fps,
         "seed": sampling.seed,
     }
@@ -73,6 +74,7 @@ def _json(result: RemoteResult) -> dict[str, object]:
         "sampling": {
             "steps": first.num_inference_steps,
             "eta": first.eta,
+            "solver": first.solver,
             "text_guidance": first.guidance_scale,
             "image_guidance": first.image_guidance_scale,
             "fps": first.conditioning_fps,

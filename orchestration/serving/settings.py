@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from core.config.section import Section
+from models.diffusion.settings import Solver, check_eta
 
 GIB = 2**30
 ExportName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
@@ -134,12 +135,19 @@ class DefaultSettings(Section):
     model_config = ConfigDict(allow_inf_nan=False)
 
     steps: int | None = Field(None, ge=1, le=1000, description="evaluations of the network")
-    eta: float | None = Field(None, ge=0, le=1, description="0: deterministic DDIM; 1: ancestral noise")
+    eta: float | None = Field(None, ge=0, le=1, description="noise of DDIM, 0: none, 1: ancestral")
+    solver: Solver | None = Field(None, description="DDIM, or a solver that needs fewer steps")
     text_guidance: float | None = Field(None, ge=0, description="scale of guidance by the text")
     image_guidance: float | None = Field(None, ge=0, description="scale of guidance by the image")
     fps: float | None = Field(None, gt=0, le=1000, description="frame rate given to the network")
     frames: int | None = Field(None, ge=1, le=10_000, description="of a clip")
     playback: float | None = Field(None, ge=0.1, le=1000, description="frames per second of the files")
+
+    @model_validator(mode="after")
+    def _eta_is_the_solvers(self) -> Self:
+        if self.solver is not None and self.eta is not None:
+            check_eta(self.solver, self.eta)
+        return self
 
 
 class ServingSettings(Section):

@@ -35,6 +35,7 @@ _OPTIONS = {
     "guidance_scale": "--text-guidance",
     "image_guidance_scale": "--image-guidance",
     "eta": "--eta",
+    "solver": "--solver",
     "conditioning_fps": "--fps",
     "seed": "--seed",
     "last_reference": "--last",
@@ -242,6 +243,8 @@ def _written(client: VideoClient, request: RemoteRequest, video: Video) -> ClipF
 def _stem(request: RemoteRequest, video: Video) -> Path:
     """Path of a clip without seed and suffix: other settings, pictures or models have other names."""
     options = request.options
+    # Names of clips that DDIM made are those from before there were others.
+    solver = {} if video.solver in (None, "ddim") else {"solver": video.solver}
     made_from = {
         "bundle": None if video.bundle is None else video.bundle.id,
         "pictures": [sha256(path) for path in (options.image, options.last) if path is not None],
@@ -251,6 +254,7 @@ def _stem(request: RemoteRequest, video: Video) -> Path:
             "text_guidance": video.guidance_scale,
             "image_guidance": video.image_guidance_scale,
             "fps": video.conditioning_fps,
+            **solver,
         },
         "mode": video.mode,
         "frames": video.num_frames,

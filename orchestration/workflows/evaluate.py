@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.config.validation import configure
+from core.errors import AnimaticError
 from models.bundle import Bundle
 from models.diffusion.settings import SamplingSettings
 from orchestration.devices import actor_settings
@@ -59,6 +60,7 @@ class EvaluateOptions:
     parent_folder: Path | None = None
     clips: int | None = None
     steps: int | None = None
+    solver: str | None = None
     seed: int = 0
     stride: int | None = None
     metrics: tuple[str, ...] | None = None
@@ -102,6 +104,8 @@ def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> Evalua
             value that does not fit.
     """
     system = choose_system(options.system, options.bundle, options.steps, workspace)
+    if system.bundle is None and options.solver is not None:
+        raise AnimaticError("--solver is of a bundle's sampling, and no bundle generates: leave it out")
     if system.bundle is not None:
         check_complete(system.bundle, options.codec, options.encoders)
     own = {"clips": options.clips, "stride": options.stride}
@@ -116,7 +120,7 @@ def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> Evalua
         "extractors": dict(options.extractors),
         **({} if options.system.protocol == "held-out" else PUBLIC_DEFAULTS),
         **{name: value for name, value in own.items() if value is not None},
-        **({} if system.bundle is None else _of_bundle(system.bundle, options.steps)),
+        **({} if system.bundle is None else _of_bundle(system.bundle, options)),
         **actor_settings(options.workers, options.gpus, options.address),
         **options.values,
     }
@@ -225,14 +229,14 @@ def evaluate_all(
     return reports
 
 
-def _of_bundle(bundle: Bundle, steps: int | None) -> dict[str, object]:
-    return {"sampling": _sampling(bundle, steps), "fps_condition": fps_condition(bundle.info.preset)}
+def _of_bundle(bundle: Bundle, options: EvaluateOptions) -> dict[str, object]:
+    return {"sampling": _sampling(bundle, options), "fps_condition": fps_condition(bundle.info.preset)}
 
 
-def _sampling(bundle: Bundle, steps: int | None) -> SamplingSettings:
+def _sampling(bundle: Bundle, options: EvaluateOptions) -> SamplingSettings:
     """The bundle's settings with the rate of each real clip in place of the one that suits its animations:
     distances travelled compare only between clips of one rate."""
-    settings = sampling_settings(bundle, SamplingOptions(steps=steps))
+    settings = sampling_settings(bundle, SamplingOptions(steps=options.steps, solver=options.solver))
     return settings.model_copy(update={"fps": None})
 
 

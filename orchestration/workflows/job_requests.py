@@ -240,6 +240,7 @@ def evaluate_job(options: EvaluateOptions, workspace: Workspace) -> JobRequest:
             preset=system.preset,
             clips=options.clips,
             steps=options.steps,
+            solver=options.solver,
             seed=options.seed,
             stride=options.stride,
             metrics=None if options.metrics is None else ",".join(options.metrics),

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from core.errors import AnimaticError
 from models.bundle import Bundle
-from models.diffusion.settings import SamplingSettings
+from models.diffusion.settings import SamplingSettings, problem_of
 
 
 @dataclass(frozen=True)
@@ -21,19 +21,22 @@ class SamplingOptions:
     image_guidance: float | None = None
     fps: float | None = None
     seed: int | None = None
+    solver: str | None = None
 
 
 def sampling_settings(bundle: Bundle, options: SamplingOptions) -> SamplingSettings:
     """The settings to sample with.
 
     Raises:
-        AnimaticError: a value is out of range; the message names the option.
+        AnimaticError: a value is out of range, or contradicts another; the message names the option.
     """
     defaults = bundle.info.sampling_defaults
     chosen = {name: value for name, value in asdict(options).items() if value is not None}
     try:
-        return SamplingSettings.model_validate(defaults.model_dump() | chosen)
+        return defaults.changed(**chosen)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:
+            raise AnimaticError(f"--eta, --solver: {problem_of(error)}") from error
         name = str(first["loc"][0]).replace("_", "-")
         raise AnimaticError(f"--{name} {first['input']}: {first['msg']}") from error

@@ -43,6 +43,10 @@ def write_scheduler(config: DiffusionConfig, sampling: SamplingSettings, folder:
         f"Sample with {sampling.steps} steps and `eta` = {sampling.eta:g}. Steps are animatic's where their "
         f"number divides {config.timesteps}."
     )
+    if sampling.solver != "ddim":
+        remark += (
+            f" This class is DDIM: solver {sampling.solver} of the bundle's settings is animatic's alone."
+        )
     if config.zero_terminal_snr:
         remark += (
             " Use `eta` = 0.999 in place of 1: this class takes the root of a rounding error below zero at "

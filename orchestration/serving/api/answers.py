@@ -39,6 +39,7 @@ def video_of(job: Job) -> Video:
         guidance_scale=sampling.text_guidance,
         image_guidance_scale=sampling.image_guidance,
         eta=sampling.eta,
+        solver=sampling.solver,
         conditioning_fps=sampling.fps,
         bundle=None if made_by is None else bundle_of(made_by),
         content=_content(job),

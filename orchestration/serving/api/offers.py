@@ -35,6 +35,7 @@ def defaults(version: ServedVersion, operator: DefaultSettings) -> SamplingDefau
     """What a request gets that sets nothing."""
     model = version.sampling
     chosen = operator.model_dump(include=operator.model_fields_set)
+    solver = chosen.get("solver") or model.solver
     return SamplingDefaults(
         size=f"{version.width}x{version.height}",
         num_frames=chosen.get("frames") or version.frames,
@@ -42,7 +43,8 @@ def defaults(version: ServedVersion, operator: DefaultSettings) -> SamplingDefau
         num_inference_steps=chosen.get("steps") or model.steps,
         guidance_scale=chosen.get("text_guidance", model.text_guidance),
         image_guidance_scale=chosen.get("image_guidance", model.image_guidance),
-        eta=chosen.get("eta", model.eta),
+        eta=chosen.get("eta", model.changed(solver=solver).eta),
+        solver=solver,
         conditioning_fps=chosen.get("fps", model.fps),
     )
 

@@ -6,9 +6,11 @@ import secrets
 from typing import Any
 
 from fastapi import Request
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
+from models.diffusion.settings import problem_of
 from models.modes import MIN_FRAMES, Mode
 from orchestration.serving.api.answers import VIDEOS
 from orchestration.serving.api.interface import Caller, Received
@@ -35,6 +37,7 @@ _RETRY_S = 5.0
 _SAMPLING = {
     "num_inference_steps": "steps",
     "eta": "eta",
+    "solver": "solver",
     "guidance_scale": "text_guidance",
     "image_guidance_scale": "image_guidance",
     "conditioning_fps": "fps",
@@ -73,6 +76,7 @@ def _queue(service: Service, caller: Caller, received: Received, key: tuple[str,
     name, version = requested_model(service, fields.model)
     mode = _mode(fields, received)
     check_limits(fields, limits, name, version, mode)
+    check_sampling(fields, service.settings.defaults, version)
     pictures = [received.first, *([] if received.last is None else [received.last])]
     # Before the row: a job whose picture is missing could never run. Housekeeping removes those without one.
     stored = [service.results.put_picture(each.content, each.width, each.height) for each in pictures]
@@ -92,7 +96,7 @@ def job_spec(
     fields: VideoRequest, defaults: DefaultSettings, model: str, mode: Mode, pictures: list[StoredPicture]
 ) -> JobSpec:
     """What is sampled: the client's settings over the operator's; what neither set, the model decides."""
-    sampling = {own: _chosen(fields, name, defaults, own) for name, own in _SAMPLING.items()}
+    sampling = _sampling(fields, defaults)
     size = None if fields.size is None else fields.size.split("x")
     return JobSpec(
         model=model,
@@ -100,12 +104,20 @@ def job_spec(
         mode=mode,
         frames=_chosen(fields, "num_frames", defaults, "frames"),
         size=None if size is None else (int(size[0]), int(size[1])),
-        sampling=SamplingChoice.model_validate({k: v for k, v in sampling.items() if v is not None}),
+        sampling=SamplingChoice.model_validate(sampling),
         seed=secrets.randbits(_SEED_BITS) if fields.seed is None else fields.seed,
         playback=_chosen(fields, "fps", defaults, "playback") or PLAYBACK_FPS,
         first=pictures[0],
         last=pictures[1] if len(pictures) > 1 else None,
     )
+
+
+def _sampling(fields: VideoRequest, defaults: DefaultSettings) -> dict[str, object]:
+    """What client and operator chose; the operator's eta does not go with another solver of the client's."""
+    chosen = {own: _chosen(fields, name, defaults, own) for name, own in _SAMPLING.items()}
+    if fields.solver not in (None, defaults.solver) and "eta" not in fields.model_fields_set:
+        chosen["eta"] = None
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def requested_model(service: Service, model: str | None) -> tuple[str, ServedVersion]:
@@ -147,6 +159,16 @@ def check_limits(
     steps = fields.num_inference_steps
     if steps is not None and steps > offered.max_steps:
         raise _refused("num_inference_steps", f"is {steps}: at most {offered.max_steps}")
+
+
+def check_sampling(fields: VideoRequest, defaults: DefaultSettings, version: ServedVersion) -> None:
+    """Raise ApiError where what client, operator and model set contradicts itself, as eta and the solver."""
+    try:
+        version.sampling.changed(**_sampling(fields, defaults))
+    except ValidationError as error:
+        raise _refused(
+            "solver" if fields.solver else "eta", f"cannot be used: {problem_of(error)}"
+        ) from error
 
 
 def _limits_of(caller: Caller, limits: LimitSettings) -> LimitSettings:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import ValidationError
+
 from core.errors import AnimaticError
-from models.diffusion.settings import SamplingSettings
+from models.diffusion.settings import SamplingSettings, problem_of
 from orchestration.serving.engine.interface import LoadedModel
 from orchestration.serving.jobs import JobSpec, StoredPicture
 from orchestration.serving.results import Results
@@ -44,11 +46,18 @@ def open_pictures(results: Results, spec: JobSpec, height: int, width: int) -> P
 
 
 def settings_of(model: LoadedModel, spec: JobSpec, precision: Precision | None) -> SamplingSettings:
-    """What to sample with: the job's choices, over the bundle's own settings."""
+    """What to sample with: the job's choices, over the bundle's own settings.
+
+    Raises AnimaticError where a model, of a later version than at acceptance, records settings that the job's
+    contradict.
+    """
     chosen = spec.sampling.model_dump(exclude_none=True) | {"seed": spec.seed}
     if precision is not None:
         chosen["precision"] = precision
-    return SamplingSettings.model_validate(model.exported.sampling.model_dump() | chosen)
+    try:
+        return model.exported.sampling.changed(**chosen)
+    except ValidationError as error:
+        raise AnimaticError(f"{model.name} has other settings now: {problem_of(error)}") from error
 
 
 def check_size(model: LoadedModel, spec: JobSpec) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import AnimaticError
-from models.diffusion.settings import SamplingSettings
+from models.diffusion.settings import SamplingSettings, Solver
 from models.modes import Mode
 
 JobState = Literal["queued", "in_progress", "completed", "failed", "cancelled", "expired"]
@@ -72,6 +72,7 @@ class SamplingChoice(_Stored):
     text_guidance: float | None = None
     image_guidance: float | None = None
     fps: float | None = None
+    solver: Solver | None = Field(None, exclude_if=lambda solver: solver is None)
 
 
 class JobSpec(_Stored):

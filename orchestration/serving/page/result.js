@@ -160,6 +160,7 @@ export class Result {
       ["Steps", video.num_inference_steps ?? video.steps],
       ["Guidance", video.guidance_scale],
       ["Picture guidance", video.image_guidance_scale],
+      ["Solver", video.solver],
       ["Noise (eta)", video.eta],
       ["Motion rate", video.conditioning_fps],
       ["Size", video.size?.replace("x", " × ")],

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.config.keys import nearest
-from models.diffusion.settings import MAX_SEED
+from models.diffusion.settings import MAX_SEED, Solver
 from orchestration.serving.schema.errors import ApiError
 
 PICTURES = ("input_reference", "last_reference")
@@ -61,7 +61,10 @@ class VideoRequest(BaseModel):
         None, ge=0, description="scale of guidance by the picture; not set: text and picture together"
     )
     eta: float | None = Field(
-        None, ge=0, le=1, description="0: deterministic DDIM; 1: ancestral noise", examples=[1.0]
+        None, ge=0, le=1, description="noise of DDIM, 0: none, 1: ancestral", examples=[1.0]
+    )
+    solver: Solver | None = Field(
+        None, description="DDIM, or a solver that needs fewer steps", examples=["dpmpp_2m"]
     )
     conditioning_fps: float | None = Field(
         None,

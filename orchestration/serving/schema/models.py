@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from models.diffusion.settings import Solver
 from models.modes import Mode
 from orchestration.serving.schema.videos import MadeByBundle
 
@@ -42,6 +43,7 @@ _EXAMPLE: JsonDict = {
                 "guidance_scale": 7.5,
                 "image_guidance_scale": None,
                 "eta": 1.0,
+                "solver": "ddim",
                 "conditioning_fps": None,
             },
         }
@@ -82,6 +84,7 @@ class SamplingDefaults(_Answer):
     guidance_scale: float
     image_guidance_scale: float | None
     eta: float
+    solver: Solver
     conditioning_fps: float | None
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from models.diffusion.settings import Solver
 from models.modes import Mode
 from orchestration.serving.schema.codes import JobErrorCode
 
@@ -39,6 +40,7 @@ EXAMPLE_VIDEO: JsonDict = {
     "guidance_scale": 7.5,
     "image_guidance_scale": None,
     "eta": 1.0,
+    "solver": "ddim",
     "conditioning_fps": None,
     "bundle": {"id": _BUNDLE, "manifest": _DIGEST, "preset": "512", "stage": 3, "alias": "champion"},
     "content": {
@@ -131,6 +133,7 @@ class Video(_Answer):
     guidance_scale: float | None
     image_guidance_scale: float | None
     eta: float | None
+    solver: Solver | None = None
     conditioning_fps: float | None
     bundle: MadeByBundle | None = Field(description="what made the clip")
     content: Content | None = Field(description="the clip, while it is stored")

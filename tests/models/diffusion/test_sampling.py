@@ -7,7 +7,8 @@ import torch
 
 from models.architecture import DiffusionConfig
 from models.diffusion.guidance import rescale
-from models.diffusion.sampler import draw_noise, sample, timesteps
+from models.diffusion.noise import draw_noise
+from models.diffusion.sampler import sample, timesteps
 from models.diffusion.schedule import Diffusion
 from models.diffusion.settings import SamplingSettings
 

@@ -5,7 +5,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from models.diffusion.settings import SamplingSettings
+from models.diffusion.settings import SamplingSettings, problem_of
 
 RANGES = {
     "steps": (1, 1000),
@@ -44,3 +44,37 @@ def test_defaults_are_those_of_earlier_results():
         "seed": 0,
         "precision": "float32",
     }
+
+
+def test_a_solver_at_its_default_is_not_recorded_and_another_is():
+    chosen = SamplingSettings(solver="unipc")
+    recorded = chosen.model_dump(mode="json")
+    assert recorded == {**SamplingSettings(eta=0).model_dump(), "solver": "unipc"}
+    assert SamplingSettings.model_validate(recorded) == chosen
+    assert SamplingSettings.model_validate(SamplingSettings().model_dump()).solver == "ddim"
+
+
+@pytest.mark.parametrize(("solver", "eta"), [("dpmpp_2m", 0), ("unipc", 0), ("sde_dpmpp_2m", 1)])
+def test_a_solver_sets_eta_and_refuses_another(solver, eta):
+    assert SamplingSettings(solver=solver).eta == eta
+    assert SamplingSettings(solver=solver, eta=eta).eta == eta
+    with pytest.raises(ValidationError) as refused:
+        SamplingSettings(solver=solver, eta=0.5)
+    noise = "as much noise as eta 1" if eta else "no noise"
+    assert problem_of(refused.value) == (
+        f"solver {solver} adds {noise}, but eta is 0.5: set eta to {eta} or leave it out, or take solver ddim"
+    )
+
+
+def test_changed_settings_keep_the_others_and_a_chosen_solver_brings_its_eta():
+    ancestral = SamplingSettings(eta=1.0, steps=30, fps=4.0)
+    assert ancestral.changed(steps=7) == SamplingSettings(steps=7, fps=4.0)
+    chosen = ancestral.changed(solver="unipc")
+    assert (chosen.solver, chosen.eta, chosen.steps, chosen.fps) == ("unipc", 0.0, 30, 4.0)
+    assert chosen.changed(solver="sde_dpmpp_2m").eta == 1.0
+    assert chosen.changed(solver="ddim").eta == 0.0  # DDIM has any
+    for contradicting in ({"solver": "unipc", "eta": 0.5}, {"solver": "euler"}, {"steps": 0}):
+        with pytest.raises(ValidationError):
+            ancestral.changed(**contradicting)
+    with pytest.raises(ValidationError, match="eta is 1"):
+        chosen.changed(eta=1.0)

@@ -137,6 +137,9 @@ def test_a_sampling_setting_out_of_range_is_named(here):
     make_bundle(here / "bundle")
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save("still.png")
     fails("--eta 3.0", "animate", "still.png", "a ball", "--bundle", "bundle", "--eta", 3)
+    solver = ("animate", "still.png", "a ball", "--bundle", "bundle", "--solver")
+    fails("--solver euler: Input should be 'ddim', 'dpmpp_2m'", *solver, "euler")
+    fails("--eta, --solver: solver unipc adds no noise, but eta is 1", *solver, "unipc", "--eta", 1)
 
 
 def test_every_setting_given_on_the_command_line_arrives(here):

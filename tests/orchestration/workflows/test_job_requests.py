@@ -129,7 +129,9 @@ def test_data_verbs_name_absolute_paths_and_urls_as_they_are(here: Path) -> None
         encode_job(EncodeOptions("d", "l", gpus=8), WORKSPACE, CPUS),
         score_job(ScoreOptions("d", Path("w.pt"), gpus=8), WORKSPACE),
         evaluate_job(
-            EvaluateOptions("d", bundle="bundle", steps=2, extractors={"i3d": "a.pt@1f", "clip": "/c"}),
+            EvaluateOptions(
+                "d", bundle="bundle", steps=2, solver="unipc", extractors={"i3d": "a.pt@1f", "clip": "/c"}
+            ),
             WORKSPACE,
         ),
         evaluate_job(EvaluateOptions("d", bundle="1a2b3c", gpus=8), WORKSPACE),
@@ -154,7 +156,7 @@ def test_data_verbs_name_absolute_paths_and_urls_as_they_are(here: Path) -> None
         f"encode --to={here}/l --preset=256 --precision=float32 --gpus=8 -- {here}/d",
         f"score --metrics=clip --weights={here}/w.pt --model=ViT-H-14 --frames=4 --batch=64 --gpus=8 "
         f"-- {here}/d",
-        f"evaluate --bundle={here}/bundle --steps=2 --seed=0 --extractor=i3d={here}/a.pt@1f "
+        f"evaluate --bundle={here}/bundle --steps=2 --solver=unipc --seed=0 --extractor=i3d={here}/a.pt@1f "
         f"--extractor=clip=/c -- {here}/d",
         f"evaluate --bundle=1a2b3c --seed=0 --gpus=8 -- {here}/d",
         f"evaluate --newest --preset=512 --seed=0 -- {here}/d",

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from orchestration.serving.settings import DefaultSettings, ServingSettings
 from tests.support.serving_api import api_service
@@ -45,3 +46,31 @@ def test_a_value_that_a_client_sets_to_the_default_is_set(tmp_path: Path) -> Non
         service.report()
         spec = service.job(service.submit(guidance_scale=5.0, eta=1.0)).spec
     assert (spec.sampling.text_guidance, spec.sampling.eta) == (5.0, 1.0)
+
+
+def test_a_solver_goes_with_its_own_noise(tmp_path: Path) -> None:
+    with api_service(tmp_path, ServingSettings(defaults=DefaultSettings(eta=0.5))) as service:
+        service.report()
+        # The operator's eta is for the operator's solver.
+        chosen = service.job(service.submit(solver="unipc")).spec.sampling
+        refused = service.post(solver="unipc", eta=0.5)
+        unknown = service.post(solver="euler")
+    assert (chosen.solver, chosen.eta) == ("unipc", None)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "solver")
+    assert "adds no noise, but eta is 0.5" in refused.json()["error"]["message"]
+    assert (unknown.status_code, unknown.json()["error"]["param"]) == (400, "solver")
+
+
+def test_clients_may_leave_the_operators_solver_but_not_contradict_it(tmp_path: Path) -> None:
+    with api_service(tmp_path, ServingSettings(defaults=DefaultSettings(solver="unipc"))) as service:
+        service.report()
+        (offered,) = service.client.get("/v1/models").json()["data"]
+        left_open = service.job(service.submit()).spec.sampling
+        other = service.job(service.submit(solver="ddim", eta=0.5)).spec.sampling
+        refused = service.post(eta=0.5)
+    assert (offered["defaults"]["solver"], offered["defaults"]["eta"]) == ("unipc", 0.0)
+    assert left_open.solver == "unipc"
+    assert (other.solver, other.eta) == ("ddim", 0.5)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "eta")
+    with pytest.raises(ValidationError, match="adds no noise, but eta is 1"):
+        DefaultSettings(solver="unipc", eta=1.0)

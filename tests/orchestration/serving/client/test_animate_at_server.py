@@ -79,7 +79,7 @@ def test_the_options_become_fields_and_progress_is_printed(service: Started, her
     result = run(
         *("animate", "my.png", "a ball", "--server", url, "--out", "out.gif", "--bundle", "champion"),
         *("--steps", 3, "--eta", 0.5, "--text-guidance", 2, "--image-guidance", 1.5, "--playback", 12),
-        *("--seed", 5, "--loop", "--frames", 4),
+        *("--seed", 5, "--loop", "--frames", 4, "--solver", "ddim"),
     )
     assert result.exit_code == 0, result.stderr
     assert (here / "out.gif").read_bytes().startswith(b"GIF8")
@@ -88,6 +88,7 @@ def test_the_options_become_fields_and_progress_is_printed(service: Started, her
     spec, sampling = job.spec, job.spec.sampling
     assert (spec.mode, spec.frames, spec.playback, spec.seed, spec.model) == ("loop", 4, 12.0, 5, "champion")
     assert (sampling.steps, sampling.eta, sampling.text_guidance, sampling.image_guidance) == (3, 0.5, 2, 1.5)
+    assert sampling.solver == "ddim"
     assert f"{job.id}: completed" in result.stderr
     assert "bundle " in result.stdout
 
