@@ -12,6 +12,7 @@ from models.architecture import Architecture
 from models.diffusion.guidance import Condition
 from models.diffusion.sampler import Keep, Progress, sample
 from models.diffusion.settings import SamplingSettings
+from models.diffusion.student import guidance_scales, single_pass
 from models.modes import Mode, frames_to_sample
 from models.network.conditioning import ProjectedContext, repeat_over_time
 from models.network.unet import UNet
@@ -51,7 +52,8 @@ def animate(
         (b t 3 h w) in [-1, 1], float32 on the CPU; t = 1 for a network without temporal layers.
 
     Raises:
-        AnimaticError: where images, mode and network do not fit together, or the result is not finite.
+        AnimaticError: where images, mode and network do not fit together, a distilled network was not trained
+            for the guidance, or the result is not finite.
     """
     latents = sample_latents(
         animator, image, prompts, settings, progress, mode=mode, last=last, frames=frames, seeds=seeds
@@ -102,7 +104,10 @@ def sample_latents(
         condition = None
         if animator.architecture.unet.detail_guidance:
             condition = _detail_condition(animator, image, mode, last, frames)
-        denoise = _conditioned_denoiser(animator, image, list(prompts), settings, condition, frames)
+        scales = _scales(animator.architecture, settings)
+        denoise = _conditioned_denoiser(animator, image, list(prompts), settings, condition, frames, scales)
+        if scales is not None:
+            settings = single_pass(settings)
 
         def kept(done: int, steps: int) -> Sequence[int] | None:
             rows = None if keep is None else keep(done, steps)
@@ -130,14 +135,17 @@ class NetworkDenoiser:
         images: Mapping[Condition, Tensor],
         detail: Tensor | None,
         fps: Tensor | None,
+        guidance: Tensor | None = None,
     ) -> None:
         """Args:
         texts: condition -> text tokens (b n c).
         images: condition -> image tokens (b t q c); empty for a network without image attention.
         detail: latents (b c t h w) concatenated to the noisy ones, for a network with detail guidance.
         fps: (b), or None for the network's default.
+        guidance: (b 2) scales by text and image, for a network with guidance embedding.
         """
         self._unet, self._texts, self._images, self._detail, self._fps = unet, texts, images, detail, fps
+        self._guidance = guidance
         self._projected: dict[tuple[Condition, ...], ProjectedContext] = {}
 
     def __call__(self, latents: Tensor, timestep: Tensor, conditions: Sequence[Condition]) -> list[Tensor]:
@@ -150,7 +158,14 @@ class NetworkDenoiser:
             text = torch.cat([self._texts[condition] for condition in conditions])
             self._projected[key] = self._unet.project(text, tokens)
         inputs = latents if self._detail is None else torch.cat([latents, self._detail], dim=1)
-        prediction = self._unet(inputs, timestep, self._projected[key], fps=self._fps, conditions=passes)
+        prediction = self._unet(
+            inputs,
+            timestep,
+            self._projected[key],
+            fps=self._fps,
+            conditions=passes,
+            guidance=self._guidance,
+        )
         return list(prediction.float().chunk(passes))
 
     def select(self, rows: Sequence[int]) -> None:
@@ -160,7 +175,13 @@ class NetworkDenoiser:
         self._images = {name: tokens[chosen] for name, tokens in self._images.items()}
         self._detail = None if self._detail is None else self._detail[chosen]
         self._fps = None if self._fps is None else self._fps[chosen]
+        self._guidance = None if self._guidance is None else self._guidance[chosen]
         self._projected.clear()
+
+
+def _scales(architecture: Architecture, settings: SamplingSettings) -> tuple[float, float] | None:
+    """The scales that a distilled network is given; None for a network that the sampler guides."""
+    return None if architecture.student is None else guidance_scales(architecture.student, settings)
 
 
 def _initial_noise(animator: Animator, frames: int, generators: Sequence[torch.Generator]) -> Tensor:
@@ -217,9 +238,24 @@ def _conditioned_denoiser(
     settings: SamplingSettings,
     detail: Tensor | None,
     frames: int,
+    scales: tuple[float, float] | None,
 ) -> NetworkDenoiser:
-    """The network under each of the sampler's conditions: prompts and images given or left out."""
+    """The network under each of the sampler's conditions: prompts and images given or left out.
+
+    ``scales``: of guidance by text and image, which a distilled network is given with all conditions.
+    """
     count = len(prompts)
+    fps = None if settings.fps is None else torch.full((count,), settings.fps, device=animator.device)
+    if scales is not None:
+        tokens = animator.image_context(image, frames)
+        return NetworkDenoiser(
+            animator.network.unet,
+            {"both": animator.encoders.text(prompts)},
+            {} if tokens is None else {"both": tokens},
+            detail,
+            fps,
+            torch.tensor(scales, device=animator.device).expand(count, 2),
+        )
     prompted, empty = animator.encoders.text(prompts), animator.encoders.text([""] * count)
     texts: dict[Condition, Tensor] = {"none": empty, "image": empty, "both": prompted}
     images: dict[Condition, Tensor] = {}
@@ -228,5 +264,4 @@ def _conditioned_denoiser(
     grey = animator.image_context(torch.zeros_like(image), frames)
     if given is not None and grey is not None:
         images = {"none": grey, "image": given, "both": given}
-    fps = None if settings.fps is None else torch.full((count,), settings.fps, device=animator.device)
     return NetworkDenoiser(animator.network.unet, texts, images, detail, fps)

@@ -4,12 +4,14 @@ The models are frozen and reject unknown keys, so that an architecture read from
 understood completely or rejected.
 """
 
+import operator
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from core.canonical_json import digest_of
 from core.config.section import Section
+from models.student import StudentConfig
 
 _VAE_NORM_GROUPS = 32
 
@@ -35,6 +37,11 @@ class UNetConfig(Section):
     learnable_gate: bool = Field(False, description="tanh gate on the image branch (the 256 model)")
     fps_condition: bool = Field(True, description="embedding of the frame rate (or stride) beside the time")
     default_fps: int = Field(24, description="rate (or stride) assumed when none is given")
+    guidance_embedding: bool = Field(
+        False,
+        description="embedding of the scales of guidance beside the time: one pass in place of two or three",
+        exclude_if=operator.not_,
+    )
 
     @property
     def in_channels(self) -> int:
@@ -202,6 +209,11 @@ class Architecture(Section):
     diffusion: DiffusionConfig = DiffusionConfig()
     encoders: EncoderConfig = EncoderConfig()
     codec: CodecConfig = CodecConfig()
+    student: StudentConfig | None = Field(
+        None,
+        description="what a distilled network was trained for; null: not distilled",
+        exclude_if=lambda student: student is None,
+    )
     frames: int = Field(16, gt=0, description="of a clip")
     height: int = Field(320, gt=0, description="of a clip, pixels")
     width: int = Field(512, gt=0, description="of a clip, pixels")
@@ -216,6 +228,8 @@ class Architecture(Section):
             raise ValueError(
                 "unet.image_cross_attention needs the query transformer (context), and the reverse"
             )
+        if self.unet.guidance_embedding != (self.student is not None):
+            raise ValueError("unet.guidance_embedding needs student, its ranges of scales, and the reverse")
         if self.context and self.context.context_dim != self.unet.context_dim:
             raise ValueError("context.context_dim and unet.context_dim differ")
         if self.context and self.context.frames not in (None, self.frames):

@@ -85,7 +85,7 @@ def assemble(
     journal = group.together(lambda: Journal(folder.journal if group.is_first else None, token))
     trainable = group.together(lambda: trainable_names(config, list(initialisation.transfers)))
     clock = StepClock(CudaTimeline() if config.launch.gpus_per_worker else None, control.progress)
-    objective = build_objective(config, animator, clock)
+    objective = group.together(lambda: build_objective(config, animator, clock))
     backend = DeepSpeedBackend(animator, objective, trainable, initialisation.weights, config, group, clock)
     # What is trained is in the backend now; what is frozen is published, by the first process.
     frozen = set(initialisation.weights) - set(trainable)

@@ -8,6 +8,12 @@ Kind = Literal["context", "image attention", "temporal", "spatial"]
 Origin = Literal["base", "parent", "new"]
 
 _CONTEXT_KINDS: frozenset[Kind] = frozenset({"context", "image attention"})
+_ALL_FROM_PARENT: Mapping[Kind, Origin] = {
+    "context": "parent",
+    "image attention": "parent",
+    "temporal": "parent",
+    "spatial": "parent",
+}
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,7 @@ class Stage:
         temporal: the network has temporal layers and trains on clips; otherwise on single images.
         image_context: the network has a query transformer and image cross-attention.
         detail_guidance: the condition frame's latent is concatenated to the network's input.
+        distils: the parent, frozen, is the teacher of a network with guidance embedding.
     """
 
     number: int
@@ -35,6 +42,7 @@ class Stage:
     temporal: bool = True
     image_context: bool = True
     detail_guidance: bool = False
+    distils: bool = False
 
     @property
     def uses_base(self) -> bool:
@@ -100,14 +108,18 @@ STAGES: dict[int, Stage] = {
             number=3,
             name="detail guidance",
             trains=frozenset({"context", "image attention", "spatial"}),
-            origins={
-                "context": "parent",
-                "image attention": "parent",
-                "temporal": "parent",
-                "spatial": "parent",
-            },
+            origins=_ALL_FROM_PARENT,
             parent=2,
             detail_guidance=True,
+        ),
+        Stage(
+            number=4,
+            name="distillation",
+            trains=frozenset({"context", "image attention", "temporal", "spatial"}),
+            origins=_ALL_FROM_PARENT,
+            parent=3,
+            detail_guidance=True,
+            distils=True,
         ),
     )
 }
@@ -126,8 +138,11 @@ def stage_values(number: int, values: Mapping[str, Any]) -> dict[str, Any]:
         "model.unet.temporal": stage.temporal,
         "model.unet.image_cross_attention": image_context,
         "model.unet.detail_guidance": detail_guidance or conditioned,
+        "model.unet.guidance_embedding": stage.distils,
         "data.sampling.images_only": not stage.temporal,
     }
+    if not stage.distils:
+        decided["model.student"] = None
     if image_context:
         decided["model.context.frames"] = model.get("frames") if stage.temporal else None
         if ablation.get("class_token"):

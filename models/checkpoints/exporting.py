@@ -120,6 +120,11 @@ def _check_exportable(bundle: Bundle, architecture: Architecture) -> None:
             f"bundle {bundle.folder} (stage {bundle.info.stage}) is no DynamiCrafter network, it lacks "
             f"{', '.join(lacking)}: export a bundle of stage 3"
         )
+    if unet.guidance_embedding:
+        raise AnimaticError(
+            f"bundle {bundle.folder} is distilled: the published code has no guidance embedding; export its "
+            "teacher, or --format diffusers"
+        )
 
 
 def _reads_all_tokens(architecture: Architecture) -> bool:

@@ -4,7 +4,6 @@
 modules under the same internal names, so that weights move between image and video networks by name.
 """
 
-import math
 from collections.abc import Iterator
 from itertools import repeat as endlessly
 
@@ -17,17 +16,9 @@ from models.architecture import UNetConfig
 from models.network.attention import GroupNorm, TemporalTransformer, fan_out, zero
 from models.network.blocks import Downsample, Layer, ResBlock
 from models.network.conditioning import LayerContext, ProjectedContext, Tokens, token_rows
+from models.network.embeddings import GuidanceEmbedding, sinusoid
 
 _INIT_ATTENTION_HEADS = 8
-
-
-def sinusoid(positions: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
-    """Sinusoidal embedding (b) -> (b dim), cosines first, as published."""
-    half = dim // 2
-    exponents = torch.arange(half, dtype=torch.float32, device=positions.device) / half
-    angles = positions.float()[:, None] * torch.exp(-math.log(max_period) * exponents)
-    embedding = torch.cat([angles.cos(), angles.sin()], dim=-1)
-    return nn.functional.pad(embedding, (0, dim % 2))
 
 
 class Middle(nn.Module):
@@ -61,6 +52,9 @@ class UNet(nn.Module):
             self.fps_embedding = nn.Sequential(
                 nn.Linear(width, emb_dim), nn.SiLU(), zero(nn.Linear(emb_dim, emb_dim))
             )
+        self.guidance_embedding = None
+        if config.guidance_embedding:
+            self.guidance_embedding = GuidanceEmbedding(width, emb_dim)
         self.conv_in = nn.Conv2d(config.in_channels, width, 3, padding=1)
         self.temporal_in = None
         if config.temporal:
@@ -126,6 +120,7 @@ class UNet(nn.Module):
         temporal: bool = True,
         image_attention: bool = True,
         conditions: int = 1,
+        guidance: Tensor | None = None,
     ) -> Tensor:
         """Predict noise or v.
 
@@ -141,6 +136,8 @@ class UNet(nn.Module):
             image_attention: False leaves the image branch out; ``image`` must then be None.
             conditions: contexts n per sample (guidance): text and image are then of n·b samples, ordered
                 (n b). What comes before the first attention to them is computed once.
+            guidance: (b 2) scales of guidance by text and image that the prediction is to have, for a network
+                with guidance embedding; None: 1, which is no guidance.
 
         Returns:
             (n·b latent_channels t h w), in the type of the weights.
@@ -150,7 +147,7 @@ class UNet(nn.Module):
         """
         batch, _, frames, _, _ = latents.shape
         contexts = self._contexts(text, image, conditions * batch, frames, image_attention)
-        emb = repeat(self._embed(timesteps, fps), "b e -> (b t) e", t=frames)
+        emb = repeat(self._embed(timesteps, fps, guidance), "b e -> (b t) e", t=frames)
         mixing = frames if temporal and self.config.temporal else None
         x = rearrange(latents, "b c t h w -> (b t) c h w").to(self.conv_in.weight.dtype)
         # Channels last: convolutions are faster, and pixels are tokens without a copy.
@@ -216,14 +213,20 @@ class UNet(nn.Module):
         encoder = [layer for layer in self.encoder if isinstance(layer, Layer)]
         return [*encoder, self.middle.layer, *self.decoder]
 
-    def _embed(self, timesteps: Tensor, fps: Tensor | None) -> Tensor:
+    def _embed(self, timesteps: Tensor, fps: Tensor | None, guidance: Tensor | None) -> Tensor:
         width, dtype = self.config.model_channels, self.conv_in.weight.dtype
         emb = self.time_embed(sinusoid(timesteps, width).to(dtype))
-        if self.fps_embedding is None:
-            return emb
-        if fps is None:
-            fps = torch.full_like(timesteps, self.config.default_fps)
-        return emb + self.fps_embedding(sinusoid(fps, width).to(dtype))
+        if self.fps_embedding is not None:
+            if fps is None:
+                fps = torch.full_like(timesteps, self.config.default_fps)
+            emb = emb + self.fps_embedding(sinusoid(fps, width).to(dtype))
+        if self.guidance_embedding is not None:
+            if guidance is None:
+                guidance = torch.ones(len(timesteps), 2, device=timesteps.device)
+            emb = emb + self.guidance_embedding(guidance)
+        elif guidance is not None:
+            raise AnimaticError("guidance was given, but this network has no embedding for it: leave it out")
+        return emb
 
     def _denoise(
         self,
@@ -259,6 +262,8 @@ class UNet(nn.Module):
         yield "time_embed", "time_embed"
         if self.fps_embedding is not None:
             yield "fps_embedding", "fps_embedding"
+        if self.guidance_embedding is not None:
+            yield "guidance_embedding", "guidance_embedding"
         yield "conv_in", "input_blocks.0.0"
         if self.temporal_in is not None:
             yield "temporal_in", "init_attn.0"

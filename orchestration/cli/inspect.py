@@ -89,7 +89,7 @@ def inspect(
     seed: _Seed = None,
     keep: _Keep = None,
     batch: _Batch = False,
-    stage: Annotated[int, typer.Option(min=0, max=3, help="With --batch: the stage.")] = 3,
+    stage: Annotated[int, typer.Option(min=0, max=4, help="With --batch: the stage.")] = 3,
     preset: _Preset = None,
     position: Annotated[int, typer.Option(min=0, help="With --batch: steps before it.")] = 0,
     assignments: _Assignments = None,

@@ -106,10 +106,11 @@ def _as_json(found: Plan) -> dict[str, object]:
 
 def _print(found: Plan) -> None:
     sizes = found.sizes
+    teacher = f", teacher (counted with them) {sizes.teacher:,}" if sizes.teacher else ""
     out().print(found.title)
     out().print(
         f"parameters: {sizes.trained_total:,} trained, {sizes.network_total - sizes.trained_total:,} frozen; "
-        f"encoders {sizes.encoders:,}, codec {sizes.codec:,}"
+        f"encoders {sizes.encoders:,}, codec {sizes.codec:,}{teacher}"
     )
     out().print()
     out().print("GiB of a GPU, one sample a pass:")

@@ -24,7 +24,7 @@ from orchestration.planner.live_memory import LiveMemory, weights_and_buffers
 from orchestration.planner.meta_device import CudaKernels, FlopCount
 from training.clock import StepClock
 from training.config import RunConfig
-from training.objectives import Objective, build_objective
+from training.objectives import DISTILLATIONS, Objective, build_objective, teacher_on_meta
 from training.trainable import trainable_names
 
 # What activation checkpointing may compute again.
@@ -110,7 +110,10 @@ def rehearse(
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     batch = sample_batch(config, samples, encoded=encoded)
     known = weights_and_buffers(animator)
-    objective = build_objective(config, animator, StepClock())
+    teacher = teacher_on_meta(config) if config.objective.kind in DISTILLATIONS else None
+    if teacher is not None:
+        known += weights_and_buffers(teacher.network)
+    objective = build_objective(config, animator, StepClock(), teacher)
     return _measured(objective, batch, known, trained, kernels)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from models.animator import Animator, animator_on_meta
 from models.frozen_parts import weights_of
 from training.config import RunConfig
+from training.objectives import DISTILLATIONS, teacher_on_meta
 from training.stages import Kind
 from training.trainable import kind_of, trainable_names
 
@@ -28,6 +29,8 @@ class Sizes:
         on_host: of encoders and codec, those that stay in host memory: with stored latents, and text features
             beside them, steps need neither codec nor text tower.
         largest: of the largest trained tensor.
+        teacher: of the frozen network that a stage distils, whole in every process; 0 without one.
+        teacher_bytes: of each of its weights.
     """
 
     trained: Mapping[Kind, int]
@@ -36,6 +39,8 @@ class Sizes:
     codec: int
     on_host: int
     largest: int
+    teacher: int = 0
+    teacher_bytes: int = _FP32
 
     @property
     def trained_total(self) -> int:
@@ -49,8 +54,9 @@ class Sizes:
 
     @property
     def frozen_models_bytes(self) -> int:
-        """Of the encoders and codec that steps need, which are in float32 on every device."""
-        return _FP32 * (self.encoders + self.codec - self.on_host)
+        """Of what steps need besides the network, on every device: encoders and codec in float32, a teacher
+        in the type of the trained weights."""
+        return _FP32 * (self.encoders + self.codec - self.on_host) + self.teacher_bytes * self.teacher
 
 
 def sizes_of(config: RunConfig, animator: Animator | None = None) -> Sizes:
@@ -62,6 +68,7 @@ def sizes_of(config: RunConfig, animator: Animator | None = None) -> Sizes:
     frozen: Counter[Kind] = Counter()
     for name, parameter in parameters.items():
         (trained if name in chosen else frozen)[kind_of(name)] += parameter.numel()
+    teacher = teacher_on_meta(config).network if config.objective.kind in DISTILLATIONS else None
     return Sizes(
         trained=dict(trained),
         frozen=dict(frozen),
@@ -69,6 +76,8 @@ def sizes_of(config: RunConfig, animator: Animator | None = None) -> Sizes:
         codec=_weights(animator.codec),
         on_host=weights_of(animator, "codec") + weights_of(animator, "text tower") if stored else 0,
         largest=max((parameters[name].numel() for name in chosen), default=0),
+        teacher=0 if teacher is None else _weights(teacher),
+        teacher_bytes=_FP32 if teacher is None else next(teacher.parameters()).itemsize,
     )
 
 

@@ -22,6 +22,8 @@ from training.stages import STAGES, stage_values
         (2, "joint", True, {1}),
         (3, "joint", True, set()),
         (3, "no_context joint", True, set()),
+        (4, "", False, {3, 4}),
+        (4, "no_context", False, {3, 4}),
     ],
 )
 def test_ablations_change_where_a_stage_starts_from(number, ablations, uses_base, parents):
@@ -42,7 +44,13 @@ def test_a_run_starts_from_where_its_ablation_does(number, chosen, parent):
 
 @pytest.mark.parametrize(
     ("number", "temporal", "image_context", "detail_guidance"),
-    [(0, True, False, False), (1, False, True, False), (2, True, True, False), (3, True, True, True)],
+    [
+        (0, True, False, False),
+        (1, False, True, False),
+        (2, True, True, False),
+        (3, True, True, True),
+        (4, True, True, True),
+    ],
 )
 def test_a_stage_decides_what_its_network_has(number, temporal, image_context, detail_guidance):
     decided = stage_values(number, {"model": {"frames": 16, "height": 64, "width": 64}})
@@ -50,6 +58,7 @@ def test_a_stage_decides_what_its_network_has(number, temporal, image_context, d
     assert decided["data.sampling.images_only"] == (not temporal)
     assert decided["model.unet.image_cross_attention"] == image_context
     assert decided["model.unet.detail_guidance"] == detail_guidance
+    assert decided["model.unet.guidance_embedding"] == (number == 4)
     assert decided["data.sampling.frames"] == 16
     if image_context:
         assert decided["model.context.frames"] == (16 if temporal else None)

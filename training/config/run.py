@@ -19,6 +19,7 @@ from core.config.validation import check_values
 from core.config.validation import validate as validate_model
 from core.errors import AnimaticError
 from models.architecture import Architecture
+from models.diffusion.student import guidance_scales
 from training.config.data import DataConfig
 from training.config.operation import (
     LaunchConfig,
@@ -45,7 +46,9 @@ MAX_RUN_SEED = 2**32 - 1
 class RunConfig(Section):
     """Configuration of a run, which trains one stage."""
 
-    stage: Literal[0, 1, 2, 3] = Field(description="0 prior, 1 context, 2 adaptation, 3 detail guidance")
+    stage: Literal[0, 1, 2, 3, 4] = Field(
+        description="0 prior, 1 context, 2 adaptation, 3 detail guidance, 4 distillation"
+    )
     preset: str = Field(description="name of the preset that the other values override")
     seed: int = Field(
         0, ge=0, le=MAX_RUN_SEED, description="of initial weights, sample order, noise and dropout"
@@ -88,6 +91,20 @@ class RunConfig(Section):
             raise ValueError("ablation.no_context leaves out what stage 1 trains: start with stage 2")
         if self.train.image_batches and self.stage != 0:
             raise ValueError("train.image_batches is for stage 0 only")
+        return self
+
+    @model_validator(mode="after")
+    def _objective_fits_the_stage(self) -> Self:
+        kind, student = self.objective.kind, self.model.student
+        if (kind == "denoising") == STAGES[self.stage].distils:
+            fitting = "stage 4, which distils" if kind != "denoising" else "stages 0 to 3"
+            raise ValueError(f"objective.kind {kind} is for {fitting}, not for stage {self.stage}")
+        if student is not None:
+            # The bundle's sampling settings, which must be ones that it accepts.
+            try:
+                guidance_scales(student, self.validation.sampling)
+            except AnimaticError as error:
+                raise ValueError(f"validation.sampling does not fit model.student: {error}") from error
         return self
 
     @model_validator(mode="after")
@@ -138,7 +155,7 @@ def resolve(
     """The complete configuration of a stage.
 
     Args:
-        stage: 0 to 3.
+        stage: 0 to 4.
         preset: one of :func:`presets`.
         sets: assignments ``section.key=value``, values in YAML.
         files: YAML files with the same sections.

@@ -126,7 +126,7 @@ class TrainConfig(Section):
 class ObjectiveConfig(Section):
     """The loss."""
 
-    kind: Literal["denoising"] = Field("denoising", description="what is minimised")
+    kind: Literal["denoising", "guidance_distillation"] = Field("denoising", description="what is minimised")
     min_snr_gamma: float | None = Field(
         None, gt=0, description="weights of timesteps by min-SNR with this gamma; null: all alike"
     )
@@ -140,6 +140,15 @@ class ObjectiveConfig(Section):
         description="share of samples whose network is given the condition's latent, the others zeros; null: "
         "all, and in stage 0 a network without detail guidance",
     )
+
+    @model_validator(mode="after")
+    def _options_are_of_the_kind(self) -> Self:
+        chosen = [
+            name for name in ("min_snr_gamma", "offset_noise", "condition_share") if getattr(self, name)
+        ]
+        if chosen and self.kind != "denoising":
+            raise ValueError(f"{' and '.join(chosen)}: of kind denoising, not of {self.kind}; leave it out")
+        return self
 
 
 class GuardConfig(Section):

@@ -28,6 +28,8 @@ from training.trainable import kind_of
 _SourceShapes = Mapping[Origin, Mapping[str, Shape]]
 
 _FRAME_RATE = "unet.fps_embedding."
+# Embeddings that a stage may add to its parent's network: they start at zero.
+_ADDED = ("unet.guidance_embedding.",)
 _TOKENS = {"all": "all image tokens", "class": "CLIP's class token alone"}
 
 
@@ -69,6 +71,8 @@ def plan_transfers(config: RunConfig, sources: SourceBundles) -> dict[str, Tenso
 
 def _origin(stage: Stage, name: str, kind: Kind, shapes: _SourceShapes) -> Origin:
     origin = stage.origins[kind]
+    if name.startswith(_ADDED) and name not in shapes[origin]:
+        return "new"
     # Stable Diffusion has no embedding of the frame rate: a new one starts at zero.
     may_be_new = stage.base_optional or name.startswith(_FRAME_RATE)
     return "new" if origin == "base" and may_be_new and name not in shapes["base"] else origin

@@ -38,8 +38,9 @@ def configured_stage(config: RunConfig) -> Stage:
 
 def starts_condition_from_base(config: RunConfig) -> bool:
     """Whether the first convolution's weights for the condition's latent are those of the base."""
-    guided = STAGES[config.stage].detail_guidance and config.model.unet.detail_guidance
-    return guided and config.train.condition_from_base
+    stage = STAGES[config.stage]
+    added = stage.detail_guidance and not stage.distils and config.model.unet.detail_guidance
+    return added and config.train.condition_from_base
 
 
 def parent_stage(config: RunConfig) -> int | None:

@@ -8,18 +8,41 @@ from training.config import RunConfig
 from training.config.sections import ObjectiveConfig
 from training.objectives.base import Losses, Objective
 from training.objectives.denoising import DenoisingObjective
+from training.objectives.distillation import GuidanceDistillation
+from training.objectives.teacher import Teacher, load_teacher, teacher_on_meta
 
-__all__ = ["OBJECTIVES", "Losses", "Objective", "build_objective"]
+__all__ = [
+    "DISTILLATIONS",
+    "OBJECTIVES",
+    "Losses",
+    "Objective",
+    "Teacher",
+    "build_objective",
+    "load_teacher",
+    "teacher_on_meta",
+]
 
 # By ``objective.kind``; the clock times the encoders.
 OBJECTIVES: Mapping[str, Callable[[Animator, StepClock, ObjectiveConfig], Objective]] = {
     "denoising": DenoisingObjective
 }
+# Those that learn from a teacher, of stages that have one.
+DISTILLATIONS: Mapping[str, Callable[[Animator, StepClock, ObjectiveConfig, Teacher], Objective]] = {
+    "guidance_distillation": GuidanceDistillation
+}
 
 
-def build_objective(config: RunConfig, animator: Animator, clock: StepClock) -> Objective:
+def build_objective(
+    config: RunConfig, animator: Animator, clock: StepClock, teacher: Teacher | None = None
+) -> Objective:
     """The objective that ``objective.kind`` names, of an animator's network; ``clock``: of its encoders.
 
-    Raises AnimaticError where the configuration of the objective does not fit that of the model.
+    ``teacher``: None loads that of a run which distils.
+
+    Raises AnimaticError where the configuration of the objective does not fit that of the model, or the
+    teacher cannot be used.
     """
-    return OBJECTIVES[config.objective.kind](animator, clock, config.objective)
+    options = config.objective
+    if options.kind in DISTILLATIONS:
+        return DISTILLATIONS[options.kind](animator, clock, options, teacher or load_teacher(config))
+    return OBJECTIVES[options.kind](animator, clock, options)

@@ -22,7 +22,7 @@ from training.objectives.base import Losses
 from training.objectives.min_snr import min_snr_weights
 
 # Each sample's generators: one for its noise and diffusion step, one for the latents of its frames.
-_NOISE_STREAM, _LATENT_STREAM = 0, 1
+NOISE_STREAM, _LATENT_STREAM = 0, 1
 
 
 class DenoisingObjective:
@@ -105,7 +105,7 @@ class DenoisingObjective:
         if batch.latents is None:
             move(self.animator, "codec", self.animator.device)
         mean, std = latent_posteriors(self.animator, batch)
-        generators = [_generator(seed, _LATENT_STREAM) for seed in seeds]
+        generators = [sample_generator(seed, _LATENT_STREAM) for seed in seeds]
         drawn = draw_latents(mean.flatten(0, 1), std.flatten(0, 1), generators)
         return rearrange(drawn, "(b t) c h w -> b c t h w", b=len(seeds))
 
@@ -118,7 +118,7 @@ class DenoisingObjective:
         noise, timesteps, given = [], [], []
         share = self._options.condition_share
         for seed in seeds:
-            generator = _generator(seed, _NOISE_STREAM)
+            generator = sample_generator(seed, NOISE_STREAM)
             timesteps.append(torch.randint(self.animator.diffusion.config.timesteps, (), generator=generator))
             drawn = torch.randn(shape, generator=generator)
             if self._options.offset_noise:
@@ -130,5 +130,6 @@ class DenoisingObjective:
         return torch.stack(noise), torch.stack(timesteps), torch.stack(given) if given else None
 
 
-def _generator(seed: int, stream: int) -> torch.Generator:
+def sample_generator(seed: int, stream: int) -> torch.Generator:
+    """The generator of a sample's draws; ``stream``: one of this module's."""
     return torch.Generator().manual_seed((seed * 2 + stream) % 2**63)

@@ -31,7 +31,7 @@ ABLATIONS = [None, *AblationConfig.model_fields]
 
 def configurations(names: list[str]) -> list[RunConfig]:
     found = []
-    for preset, stage, ablation in product(names, range(4), ABLATIONS):
+    for preset, stage, ablation in product(names, range(5), ABLATIONS):
         if (stage, ablation) != (1, "no_context"):
             found.append(resolve(stage, preset, [] if ablation is None else [f"ablation.{ablation}=true"]))
     return found

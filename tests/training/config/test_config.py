@@ -12,7 +12,7 @@ from training.config.presets import presets
 
 
 @pytest.mark.parametrize("preset", presets())
-@pytest.mark.parametrize("stage", range(4))
+@pytest.mark.parametrize("stage", range(5))
 def test_every_preset_has_every_stage_and_reads_back(preset, stage, tmp_path):
     config = resolve(stage, preset)
     path = tmp_path / "config.yaml"
@@ -167,8 +167,8 @@ def test_an_unknown_preset_stage_or_file_is_named(tmp_path):
         AnimaticError, match="preset 'small' does not exist: choose one of tiny, 256, 512, 1024"
     ):
         resolve(1, "small")
-    with pytest.raises(AnimaticError, match="stage 4 does not exist"):
-        resolve(4, "tiny")
+    with pytest.raises(AnimaticError, match="stage 5 does not exist"):
+        resolve(5, "tiny")
     with pytest.raises(AnimaticError, match="cannot read configuration"):
         resolve(1, "tiny", files=[tmp_path / "none.yaml"])
 

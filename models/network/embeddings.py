@@ -1,0 +1,36 @@
+"""Numbers as vectors: the network's inputs beside latents and context."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+# Guidance scales, from 1 to 15 or so, are spread over the sinusoids' periods by this factor.
+_SCALE_FACTOR = 10.0
+
+
+def sinusoid(positions: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
+    """Sinusoidal embedding (b) -> (b dim), cosines first, as published."""
+    half = dim // 2
+    exponents = torch.arange(half, dtype=torch.float32, device=positions.device) / half
+    angles = positions.float()[:, None] * torch.exp(-math.log(max_period) * exponents)
+    embedding = torch.cat([angles.cos(), angles.sin()], dim=-1)
+    return nn.functional.pad(embedding, (0, dim % 2))
+
+
+class GuidanceEmbedding(nn.Sequential):
+    """The scales of guidance by text and image as one vector, zero at first (arXiv:2210.03142, section 3)."""
+
+    def __init__(self, width: int, emb_dim: int) -> None:
+        """``width``: of the sinusoids of each scale; ``emb_dim``: of the result."""
+        last = nn.Linear(emb_dim, emb_dim)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        super().__init__(nn.Linear(2 * width, emb_dim), nn.SiLU(), last)
+        self._width = width
+
+    def forward(self, scales: Tensor) -> Tensor:
+        """(b 2), text and image, -> (b emb_dim)."""
+        sinusoids = [sinusoid(_SCALE_FACTOR * scale, self._width) for scale in scales.unbind(dim=1)]
+        weights = next(self.parameters())
+        return super().forward(torch.cat(sinusoids, dim=1).to(weights.dtype))
