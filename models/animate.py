@@ -9,6 +9,7 @@ from torch import Tensor
 from core.errors import AnimaticError
 from models.animator import Animator
 from models.architecture import Architecture
+from models.deep_cache import DeepCache
 from models.diffusion.guidance import Condition
 from models.diffusion.sampler import Keep, Progress, sample
 from models.diffusion.settings import SamplingSettings
@@ -136,6 +137,7 @@ class NetworkDenoiser:
         detail: Tensor | None,
         fps: Tensor | None,
         guidance: Tensor | None = None,
+        cache_every: int = 1,
     ) -> None:
         """Args:
         texts: condition -> text tokens (b n c).
@@ -143,9 +145,11 @@ class NetworkDenoiser:
         detail: latents (b c t h w) concatenated to the noisy ones, for a network with detail guidance.
         fps: (b), or None for the network's default.
         guidance: (b 2) scales by text and image, for a network with guidance embedding.
+        cache_every: passes, of which the first computes the deep layers; the others reuse what they gave.
         """
         self._unet, self._texts, self._images, self._detail, self._fps = unet, texts, images, detail, fps
         self._guidance = guidance
+        self._cache = DeepCache(cache_every) if cache_every > 1 else None
         self._projected: dict[tuple[Condition, ...], ProjectedContext] = {}
 
     def __call__(self, latents: Tensor, timestep: Tensor, conditions: Sequence[Condition]) -> list[Tensor]:
@@ -158,6 +162,7 @@ class NetworkDenoiser:
             text = torch.cat([self._texts[condition] for condition in conditions])
             self._projected[key] = self._unet.project(text, tokens)
         inputs = latents if self._detail is None else torch.cat([latents, self._detail], dim=1)
+        deep = None if self._cache is None else self._cache.features(conditions)
         prediction = self._unet(
             inputs,
             timestep,
@@ -165,7 +170,10 @@ class NetworkDenoiser:
             fps=self._fps,
             conditions=passes,
             guidance=self._guidance,
+            deep=deep,
         )
+        if self._cache is not None and deep is not None:
+            self._cache.store(conditions, deep, len(latents))
         return list(prediction.float().chunk(passes))
 
     def select(self, rows: Sequence[int]) -> None:
@@ -176,6 +184,8 @@ class NetworkDenoiser:
         self._detail = None if self._detail is None else self._detail[chosen]
         self._fps = None if self._fps is None else self._fps[chosen]
         self._guidance = None if self._guidance is None else self._guidance[chosen]
+        if self._cache is not None:
+            self._cache.select(chosen)
         self._projected.clear()
 
 
@@ -255,6 +265,7 @@ def _conditioned_denoiser(
             detail,
             fps,
             torch.tensor(scales, device=animator.device).expand(count, 2),
+            settings.cache_every,
         )
     prompted, empty = animator.encoders.text(prompts), animator.encoders.text([""] * count)
     texts: dict[Condition, Tensor] = {"none": empty, "image": empty, "both": prompted}
@@ -264,4 +275,6 @@ def _conditioned_denoiser(
     grey = animator.image_context(torch.zeros_like(image), frames)
     if given is not None and grey is not None:
         images = {"none": grey, "image": given, "both": given}
-    return NetworkDenoiser(animator.network.unet, texts, images, detail, fps)
+    return NetworkDenoiser(
+        animator.network.unet, texts, images, detail, fps, cache_every=settings.cache_every
+    )

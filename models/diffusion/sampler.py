@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from core.errors import AnimaticError
-from models.diffusion.guidance import Denoiser, guide
+from models.diffusion.guidance import Denoiser, Guidance
 from models.diffusion.schedule import Diffusion
 from models.diffusion.settings import SamplingSettings, Spacing
 from models.diffusion.solvers import stepper
@@ -57,16 +57,17 @@ def sample(
     """
     visited = timesteps(settings.steps, diffusion.config.timesteps, settings.spacing)
     solver = stepper(diffusion, visited, settings)
+    guidance = Guidance(settings, diffusion.config.timesteps)
     x = noise
     for index, now in enumerate(reversed(visited.tolist())):
-        timestep = torch.full((x.shape[0],), now, device=x.device, dtype=torch.long)
-        x = solver.step(x, guide(denoise, x, timestep, settings), index, generators)
+        x = solver.step(x, guidance.predict(denoise, x, now), index, generators)
         if progress is not None:
             progress(index + 1, len(visited))
         kept = keep(index + 1, len(visited)) if keep is not None else None
         if kept is not None:
             x, generators = x[list(kept)], [generators[row] for row in kept] if generators else []
             solver.select(kept)
+            guidance.select(kept)
             if not kept:
                 break
     return x

@@ -1,8 +1,8 @@
 """How a clip is sampled. Imports no torch: commands and configurations read it before any model is built."""
 
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
 from core.config.section import Section
 
@@ -11,6 +11,16 @@ Solver = Literal["ddim", "dpmpp_2m", "unipc", "sde_dpmpp_2m"]
 
 # Torch takes 64 bits, of which numbering the clips of a batch takes 20: see models.animate.
 MAX_SEED = 2**44 - 1
+
+
+def _check_interval(ends: tuple[float, float]) -> tuple[float, float]:
+    low, high = ends
+    if not 0 <= low < high <= 1:
+        raise ValueError(f"an interval is [low, high] with 0 <= low < high <= 1, not [{low:g}, {high:g}]")
+    return ends
+
+
+Interval = Annotated[tuple[float, float], AfterValidator(_check_interval)]
 
 # The eta that a solver has by its definition; DDIM takes any.
 _ETA: Final[dict[str, float]] = {"dpmpp_2m": 0.0, "unipc": 0.0, "sde_dpmpp_2m": 1.0}
@@ -53,6 +63,28 @@ class SamplingSettings(Section):
         "ddim",
         description="DDIM; of second order: DPM-Solver++(2M), UniPC, and SDE-DPM-Solver++(2M) with noise",
         exclude_if=lambda solver: solver == "ddim",
+    )
+    guidance_interval: Interval = Field(
+        (0.0, 1.0),
+        description="[low, high]: shares of the noise schedule, 0: its clean end, between which guidance is "
+        "computed; elsewhere one pass has image and text (arXiv:2404.07724)",
+        exclude_if=lambda interval: interval == (0.0, 1.0),
+    )
+    guidance_every: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="steps, of which the first computes all passes of guidance; the others compute one, and "
+        "reuse what guidance added to it",
+        exclude_if=lambda every: every == 1,
+    )
+    cache_every: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="steps, of which the first computes the whole network; the others reuse what its deep "
+        "layers gave (DeepCache, arXiv:2312.00858)",
+        exclude_if=lambda every: every == 1,
     )
 
     @model_validator(mode="before")

@@ -160,3 +160,41 @@ def spatial_transformer(config: UNetConfig, channels: int) -> SpatialTransformer
         gate=config.learnable_gate,
         depth=config.transformer_depth,
     )
+
+
+def build_encoder(config: UNetConfig) -> tuple[nn.ModuleList, list[int]]:
+    """Layers on the way down and the widths of the skips, conv_in's first."""
+    layers = nn.ModuleList()
+    channels = config.model_channels
+    skips, factor = [channels], 1
+    for level, mult in enumerate(config.channel_mult):
+        for _ in range(config.num_res_blocks):
+            out = mult * config.model_channels
+            layers.append(Layer(config, channels, out, attention=factor in config.attention_resolutions))
+            channels = out
+            skips.append(channels)
+        if level < len(config.channel_mult) - 1:
+            layers.append(Downsample(channels))
+            skips.append(channels)
+            factor *= 2
+    return layers, skips
+
+
+def build_decoder(config: UNetConfig, skips: list[int]) -> nn.ModuleList:
+    """Layers on the way up, each of which takes the last skip that is left."""
+    layers = nn.ModuleList()
+    remaining, channels = list(skips), skips[-1]
+    for level in reversed(range(len(config.channel_mult))):
+        out = config.channel_mult[level] * config.model_channels
+        for index in range(config.num_res_blocks + 1):
+            layers.append(
+                Layer(
+                    config,
+                    channels + remaining.pop(),
+                    out,
+                    attention=2**level in config.attention_resolutions,
+                    upsample=level > 0 and index == config.num_res_blocks,
+                )
+            )
+            channels = out
+    return layers

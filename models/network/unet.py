@@ -5,6 +5,7 @@ modules under the same internal names, so that weights move between image and vi
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from itertools import repeat as endlessly
 
 import torch
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 from core.errors import AnimaticError
 from models.architecture import UNetConfig
 from models.network.attention import GroupNorm, TemporalTransformer, fan_out, zero
-from models.network.blocks import Downsample, Layer, ResBlock
+from models.network.blocks import Downsample, Layer, ResBlock, build_decoder, build_encoder
 from models.network.conditioning import LayerContext, ProjectedContext, Tokens, token_rows
+from models.network.deep_features import SHALLOW_LAYERS, DeepFeatures
 from models.network.embeddings import GuidanceEmbedding, sinusoid
 
 _INIT_ATTENTION_HEADS = 8
@@ -66,48 +68,11 @@ class UNet(nn.Module):
                 conv=True,
                 depth=config.transformer_depth,
             )
-        self.encoder, skips = self._build_encoder(config)
+        self.encoder, skips = build_encoder(config)
         self.middle = Middle(config, skips[-1])
-        self.decoder = self._build_decoder(config, skips)
+        self.decoder = build_decoder(config, skips)
         self.norm_out = GroupNorm(config.norm_groups, width)
         self.conv_out = zero(nn.Conv2d(width, config.latent_channels, 3, padding=1))
-
-    @staticmethod
-    def _build_encoder(config: UNetConfig) -> tuple[nn.ModuleList, list[int]]:
-        """Layers on the way down and the widths of the skips, conv_in's first."""
-        layers = nn.ModuleList()
-        channels = config.model_channels
-        skips, factor = [channels], 1
-        for level, mult in enumerate(config.channel_mult):
-            for _ in range(config.num_res_blocks):
-                out = mult * config.model_channels
-                layers.append(Layer(config, channels, out, attention=factor in config.attention_resolutions))
-                channels = out
-                skips.append(channels)
-            if level < len(config.channel_mult) - 1:
-                layers.append(Downsample(channels))
-                skips.append(channels)
-                factor *= 2
-        return layers, skips
-
-    @staticmethod
-    def _build_decoder(config: UNetConfig, skips: list[int]) -> nn.ModuleList:
-        layers = nn.ModuleList()
-        remaining, channels = list(skips), skips[-1]
-        for level in reversed(range(len(config.channel_mult))):
-            out = config.channel_mult[level] * config.model_channels
-            for index in range(config.num_res_blocks + 1):
-                layers.append(
-                    Layer(
-                        config,
-                        channels + remaining.pop(),
-                        out,
-                        attention=2**level in config.attention_resolutions,
-                        upsample=level > 0 and index == config.num_res_blocks,
-                    )
-                )
-                channels = out
-        return layers
 
     def forward(
         self,
@@ -121,6 +86,7 @@ class UNet(nn.Module):
         image_attention: bool = True,
         conditions: int = 1,
         guidance: Tensor | None = None,
+        deep: DeepFeatures | None = None,
     ) -> Tensor:
         """Predict noise or v.
 
@@ -138,6 +104,8 @@ class UNet(nn.Module):
                 (n b). What comes before the first attention to them is computed once.
             guidance: (b 2) scales of guidance by text and image that the prediction is to have, for a network
                 with guidance embedding; None: 1, which is no guidance.
+            deep: filled where it is empty; where it is not, for latents of these shapes, the deep layers are
+                left out and it takes the place of their result.
 
         Returns:
             (n·b latent_channels t h w), in the type of the weights.
@@ -154,7 +122,7 @@ class UNet(nn.Module):
         x = self.conv_in(x.contiguous(memory_format=torch.channels_last)).float()
         if self.temporal_in is not None and mixing is not None:
             x = self.temporal_in(x, mixing)
-        x = self._denoise(x, emb, contexts, mixing, conditions)
+        x = self._denoise(x, emb, contexts, mixing, conditions, deep)
         x = self.conv_out(nn.functional.silu(self.norm_out(x)))
         return rearrange(x, "(b t) c h w -> b c t h w", t=frames)
 
@@ -235,9 +203,10 @@ class UNet(nn.Module):
         contexts: Iterator[LayerContext],
         frames: int | None,
         conditions: int,
+        deep: DeepFeatures | None,
     ) -> Tensor:
-        skips = [x]
-        for layer in self.encoder:
+        skips, reused = [x], None if deep is None else deep.rows
+        for layer in islice(self.encoder, None if reused is None else SHALLOW_LAYERS):
             if isinstance(layer, Downsample):
                 x = layer(x)
             else:
@@ -248,8 +217,18 @@ class UNet(nn.Module):
             skips.append(x)
         x, emb = fan_out(x, conditions), fan_out(emb, conditions)
         skips = [fan_out(skip, conditions) for skip in skips]
-        x = self.middle(x, emb, *next(contexts), frames)
-        for layer in self.decoder:
+        up = [*self.decoder]
+        if reused is None:
+            x = self.middle(x, emb, *next(contexts), frames)
+            for layer in up[: -SHALLOW_LAYERS - 1]:
+                x = layer(torch.cat([x, skips.pop()], dim=1), emb, *next(contexts), frames)
+            if deep is not None:
+                deep.rows = x
+        else:
+            x = reused
+            for _ in range(len(self._layers()) - 2 * SHALLOW_LAYERS - 1):
+                next(contexts)
+        for layer in up[-SHALLOW_LAYERS - 1 :]:
             x = layer(torch.cat([x, skips.pop()], dim=1), emb, *next(contexts), frames)
         return x
 

@@ -29,6 +29,7 @@ from orchestration.cli.common import (
 )
 from orchestration.cli.evaluation_tables import print_evaluation
 from orchestration.cli.inference import PANEL, READING
+from orchestration.cli.sampling import CacheEvery, GuidanceEvery, GuidanceInterval, SolverName
 from orchestration.cli.submission import Cluster, Environment, Packages, submitted
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import Workspace, display_path
@@ -137,9 +138,10 @@ def evaluate(
     preset: Preset = None,
     clips: Annotated[int | None, typer.Option(min=1, help="How many; all if not given.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of sampling.")] = None,
-    solver: Annotated[
-        str | None, typer.Option(metavar="NAME", help="ddim, dpmpp_2m, unipc or sde_dpmpp_2m.")
-    ] = None,
+    solver: SolverName = None,
+    guidance_interval: GuidanceInterval = None,
+    guidance_every: GuidanceEvery = None,
+    cache_every: CacheEvery = None,
     seed: Annotated[int, typer.Option(help="Of the choice of clips and the noise.")] = 0,
     stride: Stride = None,
     metrics: Metrics = None,
@@ -163,6 +165,7 @@ def evaluate(
     """Animate held-out clips and measure the results: first-frame fidelity, motion, flicker."""
     check_workers(context, workers)
     from orchestration.workflows import evaluate as workflow
+    from orchestration.workflows.sampling import SamplingOptions
 
     exports = export_pictures is not None
     system = workflow.SystemOptions(
@@ -174,7 +177,12 @@ def evaluate(
         folder=folder,
         clips=clips,
         steps=steps,
-        solver=solver,
+        sampling=SamplingOptions(
+            solver=solver,
+            guidance_interval=guidance_interval,
+            guidance_every=guidance_every,
+            cache_every=cache_every,
+        ),
         seed=seed,
         stride=stride,
         metrics=_names(metrics),

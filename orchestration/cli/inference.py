@@ -24,6 +24,7 @@ from orchestration.cli.common import (
     short,
 )
 from orchestration.cli.remote import REASON, WITHOUT_EFFECT, animate_at_server, made_by, request_fields
+from orchestration.cli.sampling import CacheEvery, GuidanceEvery, GuidanceInterval, SolverName
 from orchestration.cli.verb import add_verbs
 from orchestration.workspace import display_path
 
@@ -62,9 +63,6 @@ _KeyFile = Annotated[
     ),
 ]
 _Fps = Annotated[float | None, typer.Option(help="Frame rate (256 model: stride) given to the network.")]
-_Solver = Annotated[
-    str | None, typer.Option(metavar="NAME", help="ddim, dpmpp_2m, unipc or sde_dpmpp_2m: of fewer steps.")
-]
 _Frames = Annotated[
     int | None,
     typer.Option(min=1, max=10_000, help="Frames of the clip; the network's own number if not given."),
@@ -92,7 +90,10 @@ def animate(
     bundle: _Bundle = None,
     preset: Annotated[str | None, typer.Option(help="Champion of this preset.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of sampling.")] = None,
-    solver: _Solver = None,
+    solver: SolverName = None,
+    guidance_interval: GuidanceInterval = None,
+    guidance_every: GuidanceEvery = None,
+    cache_every: CacheEvery = None,
     eta: Annotated[float | None, typer.Option(help="Of DDIM: 0 deterministic, 1 ancestral noise.")] = None,
     text_guidance: Annotated[float | None, typer.Option(help="Guidance towards the prompt.")] = None,
     image_guidance: Annotated[float | None, typer.Option(help="Separate guidance towards the image.")] = None,
@@ -114,7 +115,10 @@ def animate(
     from orchestration.workflows.animate import AnimateOptions
     from orchestration.workflows.sampling import SamplingOptions
 
-    sampling = SamplingOptions(steps, eta, text_guidance, image_guidance, fps, seed, solver)
+    sampling = SamplingOptions(
+        steps, eta, text_guidance, image_guidance, fps, seed, solver,
+        guidance_interval, guidance_every, cache_every,
+    )  # fmt: skip
     if server is not None:
         from orchestration.serving.client import read_key
         from orchestration.workflows.animate_remotely import RemoteOptions

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from orchestration.workflows.sampling import SamplingOptions
 
 # What this machine's bundles and files decide; on a service its operator does.
-WITHOUT_EFFECT = ("preset", "codec", "encoders", "require_signer")
+WITHOUT_EFFECT = (
+    "preset", "codec", "encoders", "require_signer", "guidance_interval", "guidance_every", "cache_every",
+)  # fmt: skip
 REASON = "with --server, whose operator chooses what it serves"
 
 

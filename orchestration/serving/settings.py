@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from core.config.section import Section
-from models.diffusion.settings import Solver, check_eta
+from models.diffusion.settings import Interval, Solver, check_eta
 
 GIB = 2**30
 ExportName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
@@ -137,6 +137,15 @@ class DefaultSettings(Section):
     steps: int | None = Field(None, ge=1, le=1000, description="evaluations of the network")
     eta: float | None = Field(None, ge=0, le=1, description="noise of DDIM, 0: none, 1: ancestral")
     solver: Solver | None = Field(None, description="DDIM, or a solver that needs fewer steps")
+    guidance_interval: Interval | None = Field(
+        None, description="[low, high]: shares of the noise schedule between which guidance is computed"
+    )
+    guidance_every: int | None = Field(
+        None, ge=1, le=1000, description="steps of which one computes guidance"
+    )
+    cache_every: int | None = Field(
+        None, ge=1, le=1000, description="steps of which one computes the whole network"
+    )
     text_guidance: float | None = Field(None, ge=0, description="scale of guidance by the text")
     image_guidance: float | None = Field(None, ge=0, description="scale of guidance by the image")
     fps: float | None = Field(None, gt=0, le=1000, description="frame rate given to the network")

@@ -60,7 +60,7 @@ class EvaluateOptions:
     parent_folder: Path | None = None
     clips: int | None = None
     steps: int | None = None
-    solver: str | None = None
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
     seed: int = 0
     stride: int | None = None
     metrics: tuple[str, ...] | None = None
@@ -104,8 +104,10 @@ def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> Evalua
             value that does not fit.
     """
     system = choose_system(options.system, options.bundle, options.steps, workspace)
-    if system.bundle is None and options.solver is not None:
-        raise AnimaticError("--solver is of a bundle's sampling, and no bundle generates: leave it out")
+    if system.bundle is None and options.sampling != SamplingOptions():
+        raise AnimaticError(
+            "no bundle generates: leave out --solver, --guidance-interval, --guidance-every and --cache-every"
+        )
     if system.bundle is not None:
         check_complete(system.bundle, options.codec, options.encoders)
     own = {"clips": options.clips, "stride": options.stride}
@@ -236,7 +238,7 @@ def _of_bundle(bundle: Bundle, options: EvaluateOptions) -> dict[str, object]:
 def _sampling(bundle: Bundle, options: EvaluateOptions) -> SamplingSettings:
     """The bundle's settings with the rate of each real clip in place of the one that suits its animations:
     distances travelled compare only between clips of one rate."""
-    settings = sampling_settings(bundle, SamplingOptions(steps=options.steps, solver=options.solver))
+    settings = sampling_settings(bundle, replace(options.sampling, steps=options.steps))
     return settings.model_copy(update={"fps": None})
 
 

@@ -13,7 +13,10 @@ from models.diffusion.settings import SamplingSettings, problem_of
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """Fields of :class:`models.diffusion.settings.SamplingSettings`; the bundle's own where None."""
+    """Fields of :class:`models.diffusion.settings.SamplingSettings`; the bundle's own where None.
+
+    ``guidance_interval`` is LOW,HIGH.
+    """
 
     steps: int | None = None
     eta: float | None = None
@@ -22,6 +25,9 @@ class SamplingOptions:
     fps: float | None = None
     seed: int | None = None
     solver: str | None = None
+    guidance_interval: str | None = None
+    guidance_every: int | None = None
+    cache_every: int | None = None
 
 
 def sampling_settings(bundle: Bundle, options: SamplingOptions) -> SamplingSettings:
@@ -32,6 +38,8 @@ def sampling_settings(bundle: Bundle, options: SamplingOptions) -> SamplingSetti
     """
     defaults = bundle.info.sampling_defaults
     chosen = {name: value for name, value in asdict(options).items() if value is not None}
+    if options.guidance_interval is not None:
+        chosen["guidance_interval"] = options.guidance_interval.split(",")
     try:
         return defaults.changed(**chosen)
     except ValidationError as error:

@@ -14,6 +14,7 @@ from core.errors import AnimaticError
 from tests.bench import comparisons
 from tests.bench.checkpoints import checkpoints
 from tests.bench.evaluation import evaluation
+from tests.bench.few_steps import few_steps
 from tests.bench.full_size import full_size
 from tests.bench.ingest import ingest
 from tests.bench.loader import loader
@@ -35,6 +36,7 @@ BENCHES: dict[str, Callable[[argparse.Namespace], list[Result]]] = {
     "compile": lambda o: [comparisons.compiled(o.rounds, o.side)],
     "recompute": lambda o: [recomputation(o.rounds, o.side)],
     "sampling": lambda o: [sampling(1, o.side, o.steps)],
+    "few-steps": lambda o: few_steps(o.bundle, o.side, o.reference_steps),
     "ingest": lambda o: ingest(o.clips),
     "loader": lambda o: loader(o.clips, o.rounds),
     "planning": lambda o: planning(o.rows),
@@ -80,6 +82,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     parser.add_argument("--rounds", type=_positive, default=5, help="measurements of each variant")
     parser.add_argument("--steps", type=_positive, default=50, help="of the sampling comparisons")
+    parser.add_argument(
+        "--bundle", type=Path, metavar="FOLDER", help="of few-steps, in place of drawn weights"
+    )
+    parser.add_argument("--reference-steps", type=_positive, default=1000, help="of DDIM in few-steps")
     parser.add_argument("--clips", type=_positive, default=8, help="videos, of ingest, loader and serving")
     parser.add_argument(
         "--rows", type=_positive, default=1_000_000, help="of the table that is planned, or samples"

@@ -42,6 +42,8 @@ _SAMPLING = {
     "image_guidance_scale": "image_guidance",
     "conditioning_fps": "fps",
 }
+# What only the operator chooses: speed against exactness.
+_OPERATORS = ("guidance_interval", "guidance_every", "cache_every")
 
 
 def is_submission(scope: Scope) -> bool:
@@ -117,6 +119,7 @@ def _sampling(fields: VideoRequest, defaults: DefaultSettings) -> dict[str, obje
     chosen = {own: _chosen(fields, name, defaults, own) for name, own in _SAMPLING.items()}
     if fields.solver not in (None, defaults.solver) and "eta" not in fields.model_fields_set:
         chosen["eta"] = None
+    chosen |= {name: getattr(defaults, name) for name in _OPERATORS}
     return {name: value for name, value in chosen.items() if value is not None}
 
 

@@ -64,6 +64,11 @@ class StoredPicture(_Stored):
     height: int
 
 
+def _is_none(value: object) -> bool:
+    """Fields from after the first version are not recorded unless they are set: jobs keep their bytes."""
+    return value is None
+
+
 class SamplingChoice(_Stored):
     """Settings that the client, or else the operator, chose; the bundle decides the others at the run."""
 
@@ -72,7 +77,10 @@ class SamplingChoice(_Stored):
     text_guidance: float | None = None
     image_guidance: float | None = None
     fps: float | None = None
-    solver: Solver | None = Field(None, exclude_if=lambda solver: solver is None)
+    solver: Solver | None = Field(None, exclude_if=_is_none)
+    guidance_interval: tuple[float, float] | None = Field(None, exclude_if=_is_none)
+    guidance_every: int | None = Field(None, exclude_if=_is_none)
+    cache_every: int | None = Field(None, exclude_if=_is_none)
 
 
 class JobSpec(_Stored):

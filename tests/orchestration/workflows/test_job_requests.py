@@ -18,6 +18,7 @@ from orchestration.workflows.job_requests import (
     score_job,
     train_job,
 )
+from orchestration.workflows.sampling import SamplingOptions
 from orchestration.workflows.score import ScoreOptions
 from orchestration.workflows.train_request import TrainOptions, resolve_config
 from orchestration.workspace import Workspace
@@ -130,7 +131,11 @@ def test_data_verbs_name_absolute_paths_and_urls_as_they_are(here: Path) -> None
         score_job(ScoreOptions("d", Path("w.pt"), gpus=8), WORKSPACE),
         evaluate_job(
             EvaluateOptions(
-                "d", bundle="bundle", steps=2, solver="unipc", extractors={"i3d": "a.pt@1f", "clip": "/c"}
+                "d",
+                bundle="bundle",
+                steps=2,
+                sampling=SamplingOptions(solver="unipc", cache_every=2),
+                extractors={"i3d": "a.pt@1f", "clip": "/c"},
             ),
             WORKSPACE,
         ),
@@ -156,8 +161,8 @@ def test_data_verbs_name_absolute_paths_and_urls_as_they_are(here: Path) -> None
         f"encode --to={here}/l --preset=256 --precision=float32 --gpus=8 -- {here}/d",
         f"score --metrics=clip --weights={here}/w.pt --model=ViT-H-14 --frames=4 --batch=64 --gpus=8 "
         f"-- {here}/d",
-        f"evaluate --bundle={here}/bundle --steps=2 --solver=unipc --seed=0 --extractor=i3d={here}/a.pt@1f "
-        f"--extractor=clip=/c -- {here}/d",
+        f"evaluate --bundle={here}/bundle --steps=2 --solver=unipc --cache-every=2 --seed=0 "
+        f"--extractor=i3d={here}/a.pt@1f --extractor=clip=/c -- {here}/d",
         f"evaluate --bundle=1a2b3c --seed=0 --gpus=8 -- {here}/d",
         f"evaluate --newest --preset=512 --seed=0 -- {here}/d",
         f"evaluate --seed=0 --protocol=msrvtt --split=all --captions=longest --baseline=i2vgen-xl "

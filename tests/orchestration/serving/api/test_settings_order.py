@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from orchestration.serving.jobs.records import SamplingChoice
 from orchestration.serving.settings import DefaultSettings, ServingSettings
 from tests.support.serving_api import api_service
 
@@ -74,3 +75,14 @@ def test_clients_may_leave_the_operators_solver_but_not_contradict_it(tmp_path: 
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "eta")
     with pytest.raises(ValidationError, match="adds no noise, but eta is 1"):
         DefaultSettings(solver="unipc", eta=1.0)
+
+
+def test_what_trades_exactness_for_speed_is_the_operators(tmp_path: Path) -> None:
+    chosen = {"guidance_interval": (0.0, 0.8), "guidance_every": 2, "cache_every": 3}
+    with api_service(tmp_path, ServingSettings(defaults=DefaultSettings(**chosen))) as service:
+        service.report()
+        sampling = service.job(service.submit()).spec.sampling
+        refused = service.post(cache_every=4)
+    assert sampling.model_dump(exclude_none=True) == chosen
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unknown_parameter")
+    assert "cache_every" not in SamplingChoice().model_dump()  # of a job from before the setting existed
