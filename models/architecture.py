@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from core.canonical_json import digest_of
 from core.config.section import Section
+from models.motion import MotionCalibration
 from models.student import StudentConfig
 
 _VAE_NORM_GROUPS = 32
@@ -40,6 +41,11 @@ class UNetConfig(Section):
     guidance_embedding: bool = Field(
         False,
         description="embedding of the scales of guidance beside the time: one pass in place of two or three",
+        exclude_if=operator.not_,
+    )
+    motion_condition: bool = Field(
+        False,
+        description="embedding of the subject motion of a clip beside the time",
         exclude_if=operator.not_,
     )
 
@@ -214,6 +220,11 @@ class Architecture(Section):
         description="what a distilled network was trained for; null: not distilled",
         exclude_if=lambda student: student is None,
     )
+    motion_calibration: MotionCalibration | None = Field(
+        None,
+        description="how far clips move for what the network is given, by `animatic calibrate-motion`",
+        exclude_if=lambda calibration: calibration is None,
+    )
     frames: int = Field(16, gt=0, description="of a clip")
     height: int = Field(320, gt=0, description="of a clip, pixels")
     width: int = Field(512, gt=0, description="of a clip, pixels")
@@ -230,6 +241,8 @@ class Architecture(Section):
             )
         if self.unet.guidance_embedding != (self.student is not None):
             raise ValueError("unet.guidance_embedding needs student, its ranges of scales, and the reverse")
+        if self.motion_calibration and not self.unet.motion_condition:
+            raise ValueError("motion_calibration is of a network with unet.motion_condition")
         if self.context and self.context.context_dim != self.unet.context_dim:
             raise ValueError("context.context_dim and unet.context_dim differ")
         if self.context and self.context.frames not in (None, self.frames):

@@ -23,6 +23,8 @@ class Batch:
         keys: b sample keys.
         latents: (b t 2 c h/p w/p), mean and standard deviation of each frame; None: the codec computes them.
         text: (b n c), text features of the captions; None: the text tower computes them.
+        motion: (b) float, subject motion in percent of the short side a frame, NaN where unspecified; None:
+            the network has no condition for it, or all are unspecified.
     """
 
     pixels: Tensor
@@ -35,6 +37,7 @@ class Batch:
     keys: list[str]
     latents: Tensor | None = None
     text: Tensor | None = None
+    motion: Tensor | None = None
 
     @property
     def stills(self) -> Tensor:
@@ -74,4 +77,5 @@ class Batch:
             keys=keys,
             latents=None if self.latents is None else change(self.latents),
             text=None if self.text is None else change(self.text),
+            motion=None if self.motion is None else change(self.motion),
         )

@@ -34,6 +34,7 @@ class DenoisingInputs:
         text: (b n c) text tokens.
         image: (b t q c) image tokens; None for a network without image attention.
         fps: (b) frame rates, or strides.
+        motion: (b) subject motion, NaN where unspecified; None: unspecified.
         given: (b) bool, clips whose network is given the condition's latent, in place of zeros; None: all.
     """
 
@@ -43,6 +44,7 @@ class DenoisingInputs:
     image: Tensor | None
     fps: Tensor
     given: Tensor | None = None
+    motion: Tensor | None = None
 
     def repeated(self, count: int) -> "DenoisingInputs":
         """A single clip as a batch of ``count``."""
@@ -53,6 +55,7 @@ class DenoisingInputs:
             None if self.image is None else self.image.repeat_interleave(count, dim=0),
             self.fps.repeat_interleave(count, dim=0),
             None if self.given is None else self.given.repeat_interleave(count, dim=0),
+            None if self.motion is None else self.motion.repeat_interleave(count, dim=0),
         )
 
 
@@ -74,7 +77,7 @@ def denoising_errors(
             condition = condition * inputs.given[:, None, None, None]
         noisy = torch.cat([noisy, repeat_over_time(condition, noisy.shape[2])], dim=1)
     prediction = animator.network.unet(
-        noisy, timesteps, inputs.text, inputs.image, inputs.fps, temporal=temporal
+        noisy, timesteps, inputs.text, inputs.image, inputs.fps, temporal=temporal, motion=inputs.motion
     )
     return squared_error(prediction, target)
 
@@ -137,7 +140,7 @@ def _clip_losses(animator: Animator, clip: Batch, seed: int) -> Tensor:
     latents = mean.transpose(1, 2)
     text = animator.encoders.text(clip.captions) if clip.text is None else clip.text.float()
     image = animator.image_context(to_signed(clip.stills), latents.shape[2])
-    inputs = DenoisingInputs(latents, clip.condition_index, text, image, clip.fps)
+    inputs = DenoisingInputs(latents, clip.condition_index, text, image, clip.fps, motion=clip.motion)
     timesteps = torch.tensor(quantile_timesteps(animator.diffusion.config.timesteps))
     shape = latents.shape[1:]
     noise = torch.stack([_noise(shape, seed, clip.keys[0], quantile) for quantile in range(QUANTILES)])

@@ -14,6 +14,7 @@ from models.bundle import DatasetSummary, TrainedOn
 from pipelines.loader import (
     Bucket,
     Captions,
+    ClipSampling,
     Weight,
     WeightedDataset,
     digests_before_takedowns,
@@ -85,7 +86,10 @@ class DatasetSource:
                 "--set data.dataset=FOLDER"
             )
         data = config.data
-        self._config, self._datasets = config, [open_configured(each) for each in data.datasets]
+        self._config, self._datasets = (
+            config,
+            [open_configured(each, data.sampling) for each in data.datasets],
+        )
         for dataset in self._datasets:
             dataset.check_sampling(data.sampling)
         self.datasets: Sequence[TrainedOn] = [dataset.record() for dataset in self._datasets]
@@ -173,8 +177,11 @@ def summaries_of(source: BatchSource) -> list[DatasetSummary]:
     return source.summaries() if isinstance(source, DatasetSource) else []
 
 
-def open_configured(chosen: OtherDataset) -> WeightedDataset:
-    """The dataset that a configuration names. Raises AnimaticError as :meth:`WeightedDataset.open` does."""
+def open_configured(chosen: OtherDataset, sampling: ClipSampling) -> WeightedDataset:
+    """The dataset that a configuration names, for such samples.
+
+    Raises AnimaticError as :meth:`WeightedDataset.open` does.
+    """
     changes = chosen.weight if isinstance(chosen.weight, list) else [(0, chosen.weight)]
     return WeightedDataset.open(
         chosen.dataset,
@@ -182,6 +189,7 @@ def open_configured(chosen: OtherDataset) -> WeightedDataset:
         weights=[Weight(*change) for change in changes],
         selection=chosen.selection,
         captions=chosen.captions,
+        motion_condition=sampling.motion_condition,
     )
 
 
@@ -205,11 +213,14 @@ def open_patiently(config: RunConfig) -> DatasetSource:
 def held_out_source(config: RunConfig) -> DatasetSource:
     """``validation.data``, as samples of the run's size and rate that are the same for every run.
 
-    Their condition is the first frame, as when a picture is animated; their caption the table's first one.
+    Their condition is the first frame, as when a picture is animated; their caption the table's first one;
+    their motion is unspecified.
 
     Raises AnimaticError as :class:`DatasetSource` does.
     """
-    sampling = config.data.sampling.model_copy(update={"condition": "first", "flip": False})
+    sampling = config.data.sampling.model_copy(
+        update={"condition": "first", "flip": False, "motion_condition": False}
+    )
     data = DataConfig(
         dataset=config.validation.data,
         captions=Captions(draw="first"),

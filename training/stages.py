@@ -143,6 +143,8 @@ def stage_values(number: int, values: Mapping[str, Any]) -> dict[str, Any]:
     }
     if not stage.distils:
         decided["model.student"] = None
+    if (model.get("unet") or {}).get("motion_condition"):
+        decided["data.sampling.motion_condition"] = stage.temporal  # images move nowhere
     if image_context:
         decided["model.context.frames"] = model.get("frames") if stage.temporal else None
         if ablation.get("class_token"):

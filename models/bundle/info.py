@@ -69,7 +69,7 @@ class TrainedOn(TypedDict):
     pixels; ``weights`` are [step from which it holds, weight]; ``selection`` are settings that leave clips
     out, ``scores`` the digest of the similarity of image and caption and ``columns`` those of other columns
     beside the dataset, by name, that they use. ``captions`` is missing where each clip has the first
-    caption of its table.
+    caption of its table; ``motion`` is the digest of the clips' subject motion, where it is a condition.
     """
 
     digest: str
@@ -79,6 +79,7 @@ class TrainedOn(TypedDict):
     scores: str | None
     columns: NotRequired[dict[str, str]]
     captions: NotRequired[TrainedCaptions]
+    motion: NotRequired[str]
 
 
 # Keys that a newer version adds are kept: they do not change the meaning of the others.
@@ -88,7 +89,8 @@ class BundleExtra(TypedDict, total=False):
 
     Trained bundles have ``seed``, ``steps`` (of the optimizer) and ``ema`` (the decay, if averaged);
     ``base`` is the id of a second source bundle besides the parent, ``run`` of the trained bundle that the
-    shipped prior is a copy of; ``continued`` describes the checkpoint of another run that theirs continued;
+    shipped prior is a copy of, ``calibrated`` of the bundle that this is a copy of with calibrated motion;
+    ``continued`` describes the checkpoint of another run that theirs continued;
     ``datasets`` what ``dataset_digest`` is computed from, where it is not the digest of one dataset.
     Imported bundles have the others: see :mod:`models.checkpoints`.
     """
@@ -98,6 +100,7 @@ class BundleExtra(TypedDict, total=False):
     ema: float | None
     base: str
     run: str
+    calibrated: str
     continued: ContinuedRun
     datasets: list[TrainedOn]
 

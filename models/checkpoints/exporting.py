@@ -125,6 +125,11 @@ def _check_exportable(bundle: Bundle, architecture: Architecture) -> None:
             f"bundle {bundle.folder} is distilled: the published code has no guidance embedding; export its "
             "teacher, or --format diffusers"
         )
+    if unet.motion_condition:
+        raise AnimaticError(
+            f"bundle {bundle.folder} has a motion condition, which the published code does not know: use "
+            "--format diffusers, which keeps its tensors under public names"
+        )
 
 
 def _reads_all_tokens(architecture: Architecture) -> bool:

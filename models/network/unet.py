@@ -18,7 +18,7 @@ from models.network.attention import GroupNorm, TemporalTransformer, fan_out, ze
 from models.network.blocks import Downsample, Layer, ResBlock, build_decoder, build_encoder
 from models.network.conditioning import LayerContext, ProjectedContext, Tokens, token_rows
 from models.network.deep_features import SHALLOW_LAYERS, DeepFeatures
-from models.network.embeddings import GuidanceEmbedding, sinusoid
+from models.network.embeddings import GuidanceEmbedding, MotionEmbedding, sinusoid
 
 _INIT_ATTENTION_HEADS = 8
 
@@ -54,9 +54,8 @@ class UNet(nn.Module):
             self.fps_embedding = nn.Sequential(
                 nn.Linear(width, emb_dim), nn.SiLU(), zero(nn.Linear(emb_dim, emb_dim))
             )
-        self.guidance_embedding = None
-        if config.guidance_embedding:
-            self.guidance_embedding = GuidanceEmbedding(width, emb_dim)
+        self.guidance_embedding = GuidanceEmbedding(width, emb_dim) if config.guidance_embedding else None
+        self.motion_embedding = MotionEmbedding(width, emb_dim) if config.motion_condition else None
         self.conv_in = nn.Conv2d(config.in_channels, width, 3, padding=1)
         self.temporal_in = None
         if config.temporal:
@@ -87,6 +86,7 @@ class UNet(nn.Module):
         conditions: int = 1,
         guidance: Tensor | None = None,
         deep: DeepFeatures | None = None,
+        motion: Tensor | None = None,
     ) -> Tensor:
         """Predict noise or v.
 
@@ -106,6 +106,8 @@ class UNet(nn.Module):
                 with guidance embedding; None: 1, which is no guidance.
             deep: filled where it is empty; where it is not, for latents of these shapes, the deep layers are
                 left out and it takes the place of their result.
+            motion: (b) subject motion, percent of the short side a frame, NaN where unspecified, for a
+                network with motion condition; None: unspecified.
 
         Returns:
             (n·b latent_channels t h w), in the type of the weights.
@@ -115,7 +117,7 @@ class UNet(nn.Module):
         """
         batch, _, frames, _, _ = latents.shape
         contexts = self._contexts(text, image, conditions * batch, frames, image_attention)
-        emb = repeat(self._embed(timesteps, fps, guidance), "b e -> (b t) e", t=frames)
+        emb = repeat(self._embed(timesteps, fps, guidance, motion), "b e -> (b t) e", t=frames)
         mixing = frames if temporal and self.config.temporal else None
         x = rearrange(latents, "b c t h w -> (b t) c h w").to(self.conv_in.weight.dtype)
         # Channels last: convolutions are faster, and pixels are tokens without a copy.
@@ -181,7 +183,9 @@ class UNet(nn.Module):
         encoder = [layer for layer in self.encoder if isinstance(layer, Layer)]
         return [*encoder, self.middle.layer, *self.decoder]
 
-    def _embed(self, timesteps: Tensor, fps: Tensor | None, guidance: Tensor | None) -> Tensor:
+    def _embed(
+        self, timesteps: Tensor, fps: Tensor | None, guidance: Tensor | None, motion: Tensor | None
+    ) -> Tensor:
         width, dtype = self.config.model_channels, self.conv_in.weight.dtype
         emb = self.time_embed(sinusoid(timesteps, width).to(dtype))
         if self.fps_embedding is not None:
@@ -194,6 +198,12 @@ class UNet(nn.Module):
             emb = emb + self.guidance_embedding(guidance)
         elif guidance is not None:
             raise AnimaticError("guidance was given, but this network has no embedding for it: leave it out")
+        if motion is not None:
+            if self.motion_embedding is None:
+                raise AnimaticError(
+                    "motion was given, but this network has no condition for it: leave it out"
+                )
+            emb = emb + self.motion_embedding(motion)
         return emb
 
     def _denoise(
@@ -239,10 +249,9 @@ class UNet(nn.Module):
         whether the network has transformers and temporal layers.
         """
         yield "time_embed", "time_embed"
-        if self.fps_embedding is not None:
-            yield "fps_embedding", "fps_embedding"
-        if self.guidance_embedding is not None:
-            yield "guidance_embedding", "guidance_embedding"
+        for name in ("fps_embedding", "guidance_embedding", "motion_embedding"):
+            if getattr(self, name) is not None:
+                yield name, name
         yield "conv_in", "input_blocks.0.0"
         if self.temporal_in is not None:
             yield "temporal_in", "init_attn.0"

@@ -35,11 +35,12 @@ def used_data(
     config = run.config if run is not None else None
     chosen = config.data.datasets if isinstance(config, RunConfig) else []
     recorded = (run.data if run is not None else []) or (info.extra.get("datasets", []) if info else [])
+    motion = isinstance(config, RunConfig) and config.data.sampling.motion_condition
     whole = [each for each in chosen if each.selection == EVERYTHING and each.captions == FROM_TABLE]
-    if not recorded and len(chosen) == len(whole) == 1:
+    if not recorded and len(chosen) == len(whole) == 1 and not motion:
         recorded = [TrainedOn(digest=digest, latents=None, weights=[(0, 1.0)], selection={}, scores=None)]
-    if not recorded and chosen:
-        recorded = _as_now(digest, chosen, looker)
+    if not recorded and isinstance(config, RunConfig) and chosen:
+        recorded = _as_now(digest, config, looker)
     urls: Sequence[OtherDataset | None] = chosen if len(chosen) == len(recorded) else [None] * len(recorded)
     return [
         UsedData(record, each.dataset if each else None, each.latents if each else None)
@@ -47,13 +48,13 @@ def used_data(
     ]
 
 
-def _as_now(digest: str, chosen: Sequence[OtherDataset], looker: Looker) -> list[TrainedOn]:
+def _as_now(digest: str, config: RunConfig, looker: Looker) -> list[TrainedOn]:
     """Today's datasets, if they still are what the digest was computed from."""
-    found = [looker.look(each.dataset, partial(_record, each)) for each in chosen]
+    found = [looker.look(each.dataset, partial(_record, each, config)) for each in config.data.datasets]
     complete = [record for record in found if not isinstance(record, Check)]
     same = len(complete) == len(found) and training_digest(complete) == digest
     return complete if same else []
 
 
-def _record(chosen: OtherDataset) -> TrainedOn:
-    return open_configured(chosen).record()
+def _record(chosen: OtherDataset, config: RunConfig) -> TrainedOn:
+    return open_configured(chosen, config.data.sampling).record()

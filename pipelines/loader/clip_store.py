@@ -11,6 +11,7 @@ from pipelines.dataset.cache_config import CacheConfig
 from pipelines.dataset.shard_cache import ShardFiles
 from pipelines.dataset.shard_list import ShardList
 from pipelines.loader.buckets import Bucket, assign_buckets
+from pipelines.loader.motion_draw import SampleMotion
 from pipelines.loader.row_set import Mask, RowSet, RowSetBuilder
 from pipelines.loader.rungs import on_rung
 from pipelines.loader.sample_reader import ClipRow, SampleReader
@@ -49,6 +50,7 @@ class ClipStore:
         self._chosen = source.selected()
         self.digest = source.clips_digest
         self.captions = source.caption_choice
+        self._source = source
         self.selected = len(self._chosen)
         self.left_out = len(self._dataset) - self.selected
         self.shard_ends = np.cumsum(ShardList(shards).samples)
@@ -59,6 +61,11 @@ class ClipStore:
     def url(self) -> str:
         """Folder or URL of the dataset."""
         return self._dataset.url
+
+    @property
+    def motion(self) -> SampleMotion:
+        """The subject motion of samples. Raises AnimaticError if the dataset lacks its column."""
+        return self._source.motion
 
     @property
     def window_share(self) -> float:

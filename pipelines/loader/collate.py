@@ -26,8 +26,14 @@ def collate(samples: Sequence[LoadedSample]) -> Batch:
         seed=torch.tensor([p.noise_seed for p in params], dtype=torch.int64),
         keys=[sample.key for sample in samples],
         latents=_stack([sample.data.latents for sample in samples]),
+        motion=_motion(samples),
         text=_stack([sample.data.text for sample in samples]),
     )
+
+
+def _motion(samples: Sequence[LoadedSample]) -> Tensor | None:
+    known = [sample.motion for sample in samples if sample.motion is not None]
+    return torch.tensor(known, dtype=torch.float32) if known else None
 
 
 def _pixels(samples: Sequence[Frames]) -> Tensor:

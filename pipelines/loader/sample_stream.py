@@ -27,12 +27,16 @@ class Failure:
 
 @dataclass(frozen=True)
 class LoadedSample:
-    """One decoded sample, with the samples that failed before it, if any."""
+    """One decoded sample, with the samples that failed before it, if any.
+
+    ``motion`` is its subject motion, NaN where it is unspecified; None where samples have none.
+    """
 
     key: str
     caption: str
     params: SampleParams
     data: SampleData
+    motion: float | None = None
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -109,4 +113,12 @@ class SampleStream:
         )
         data = self._reader.read(clip, params)
         caption = self._store.captions.draw(clip.row, self._seed, epoch, key)
-        return LoadedSample(clip.key, caption, params, data, failures or [])
+        return LoadedSample(
+            clip.key, caption, params, data, self._motion(clip, params, epoch, key), failures or []
+        )
+
+    def _motion(self, clip: ClipRow, params: SampleParams, epoch: int, key: str) -> float | None:
+        if not self._sampling.motion_condition:
+            return None
+        share = self._sampling.drop_motion
+        return self._store.motion.draw(clip.row, params, clip.fps, share, self._seed, epoch, key)

@@ -44,6 +44,10 @@ class ClipSampling(Section):
         description="the network's rate input: true frames per second, never rounded, or the stride (preset "
         "256)",
     )
+    motion_condition: bool = Field(
+        False, description="samples have their subject motion, from the column of `animatic score`"
+    )
+    drop_motion: float = Field(0.1, ge=0, le=1, description="share of samples whose motion is unspecified")
     images_only: bool = Field(False, description="stage 1: the stored conditioning image alone, no video")
 
     @model_validator(mode="after")

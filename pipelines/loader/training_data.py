@@ -15,10 +15,16 @@ def clips_digest(data: TrainedOn) -> str:
 
 
 def selected_digest(data: TrainedOn) -> str:
-    """Identifies the clips of one dataset with their captions, unless each has the first one of its table."""
-    if "captions" not in data:
-        return clips_digest(data)
-    return digest_of([clips_digest(data), {"captions": data["captions"]}])
+    """Identifies the clips of one dataset with what else is trained on.
+
+    Their captions, unless each has the first one of its table, and their motion, if it is a condition.
+    """
+    beside: dict[str, object] = {}
+    if "captions" in data:
+        beside["captions"] = data["captions"]
+    if "motion" in data:
+        beside["motion"] = data["motion"]
+    return digest_of([clips_digest(data), beside]) if beside else clips_digest(data)
 
 
 def training_digest(datasets: Sequence[TrainedOn]) -> str:

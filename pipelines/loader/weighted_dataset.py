@@ -13,6 +13,7 @@ from pipelines.card import summary_of
 from pipelines.dataset import Dataset
 from pipelines.dataset.columns import CLIP_SIMILARITY, Column
 from pipelines.dataset.latents import Latents
+from pipelines.dataset.motion import MOTION_COURSE
 from pipelines.loader.caption_draw import CaptionChoice
 from pipelines.loader.captions import FROM_TABLE, Captions
 from pipelines.loader.chosen_clips import (
@@ -22,6 +23,7 @@ from pipelines.loader.chosen_clips import (
     selection_columns,
 )
 from pipelines.loader.mixture import Weight
+from pipelines.loader.motion_draw import SampleMotion
 from pipelines.loader.row_set import RowSet
 from pipelines.loader.sample_reader import check_latents
 from pipelines.loader.sampling import ClipSampling
@@ -43,6 +45,7 @@ class WeightedDataset:
         latents: what to read in place of pixels.
         selection: which of its clips to train on.
         captions: which of a clip's captions to train with.
+        motion_condition: whether samples have their subject motion.
     """
 
     dataset: Dataset
@@ -50,6 +53,7 @@ class WeightedDataset:
     latents: Latents | None = None
     selection: Selection = EVERYTHING
     captions: Captions = FROM_TABLE
+    motion_condition: bool = False
 
     @classmethod
     def open(
@@ -60,6 +64,7 @@ class WeightedDataset:
         weights: Sequence[Weight] = (Weight(0, 1.0),),
         selection: Selection = EVERYTHING,
         captions: Captions = FROM_TABLE,
+        motion_condition: bool = False,
     ) -> "WeightedDataset":
         """Open a dataset and its latents, each a folder or a URL.
 
@@ -67,13 +72,13 @@ class WeightedDataset:
         """
         dataset = Dataset.open(url)
         opened = Latents.open(latents, dataset) if latents is not None else None
-        return cls(dataset, weights, opened, selection, captions)
+        return cls(dataset, weights, opened, selection, captions, motion_condition)
 
     @property
     def digest(self) -> str:
         """Identifies the clips that are trained on: dataset, selection, the scores that it uses, captions.
 
-        Raises AnimaticError if the selection needs scores that the dataset lacks, or a column of captions.
+        Raises AnimaticError if the dataset lacks scores of the selection, or a column of captions or motion.
         """
         return selected_digest(self.record())
 
@@ -85,7 +90,7 @@ class WeightedDataset:
     def record(self) -> TrainedOn:
         """What identifies the clips that are trained on, and how often they are.
 
-        Raises AnimaticError if the selection needs scores that the dataset lacks, or a column of captions.
+        Raises AnimaticError if the dataset lacks scores of the selection, or a column of captions or motion.
         """
         selection, dataset = self.selection, self.dataset
         by_similarity = selection.min_clip_similarity is not None
@@ -101,6 +106,8 @@ class WeightedDataset:
         captions = self.caption_choice.record()
         if captions is not None:
             record["captions"] = captions
+        if self.motion_condition:
+            record["motion"] = self.motion.digest
         return record
 
     def summary(self) -> DatasetSummary:
@@ -115,6 +122,11 @@ class WeightedDataset:
     def caption_choice(self) -> CaptionChoice:
         """Draws a clip's caption each time it is used. Raises AnimaticError if a column is missing."""
         return CaptionChoice(self.dataset, self.captions)
+
+    @functools.cached_property
+    def motion(self) -> SampleMotion:
+        """The subject motion of samples. Raises AnimaticError if the dataset lacks its column."""
+        return SampleMotion(self.dataset)
 
     def records_before(self) -> list[tuple[TrainedOn, str]]:
         """What :meth:`record` was before each takedown of the dataset, and the date of it, oldest first."""
@@ -131,6 +143,8 @@ class WeightedDataset:
             captions = self.caption_choice.record_before(digest)
             if captions is not None:
                 before["captions"] = captions
+            if "motion" in now:
+                before["motion"] = digest_before(folder, MOTION_COURSE, digest)
             found.append((before, takedown["date"]))
         return found
 

@@ -28,8 +28,8 @@ from training.trainable import kind_of
 _SourceShapes = Mapping[Origin, Mapping[str, Shape]]
 
 _FRAME_RATE = "unet.fps_embedding."
-# Embeddings that a stage may add to its parent's network: they start at zero.
-_ADDED = ("unet.guidance_embedding.",)
+# Embeddings that a stage may add to the network of its sources: they start at zero.
+_ADDED = ("unet.guidance_embedding.", "unet.motion_embedding.")
 _TOKENS = {"all": "all image tokens", "class": "CLIP's class token alone"}
 
 

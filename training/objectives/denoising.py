@@ -68,6 +68,7 @@ class DenoisingObjective:
             text=text,
             image=self._image_context(still, latents.shape[2]),
             fps=batch.fps,
+            motion=self._motion(batch, temporal),
             given=None if given is None else given.to(latents.device, non_blocking=True),
         )
         weights = None if self._weights is None else self._weights[timesteps].to(latents, non_blocking=True)
@@ -76,6 +77,13 @@ class DenoisingObjective:
         errors = denoising_errors(animator, inputs, noise, timesteps, temporal=temporal)
         losses = errors if weights is None else errors * weights
         return Losses(losses.mean(), losses.detach(), timesteps)
+
+    def _motion(self, batch: Batch, temporal: bool) -> Tensor | None:
+        """Subject motion (b), unspecified for frames that are trained on as images."""
+        if not self.animator.architecture.unet.motion_condition:
+            return None
+        known = temporal and batch.motion is not None
+        return batch.motion if known else torch.full_like(batch.fps, torch.nan)
 
     def _image_context(self, still: Tensor, frames: int) -> Tensor | None:
         """Image tokens (b t q c); None for a network without image attention."""
