@@ -9,6 +9,7 @@ from torch import Tensor
 from core.errors import AnimaticError
 from models.animator import Animator
 from models.architecture import Architecture
+from models.asked_motion import motion_value
 from models.deep_cache import DeepCache
 from models.diffusion.guidance import Condition
 from models.diffusion.sampler import Keep, Progress, sample
@@ -53,8 +54,8 @@ def animate(
         (b t 3 h w) in [-1, 1], float32 on the CPU; t = 1 for a network without temporal layers.
 
     Raises:
-        AnimaticError: where images, mode and network do not fit together, a distilled network was not trained
-            for the guidance, or the result is not finite.
+        AnimaticError: where images, mode, motion and network do not fit together, a distilled network was not
+            trained for the guidance, or the result is not finite.
     """
     latents = sample_latents(
         animator, image, prompts, settings, progress, mode=mode, last=last, frames=frames, seeds=seeds
@@ -138,6 +139,7 @@ class NetworkDenoiser:
         fps: Tensor | None,
         guidance: Tensor | None = None,
         cache_every: int = 1,
+        motion: Tensor | None = None,
     ) -> None:
         """Args:
         texts: condition -> text tokens (b n c).
@@ -146,9 +148,10 @@ class NetworkDenoiser:
         fps: (b), or None for the network's default.
         guidance: (b 2) scales by text and image, for a network with guidance embedding.
         cache_every: passes, of which the first computes the deep layers; the others reuse what they gave.
+        motion: (b) that the network is given, or None to leave it unspecified.
         """
         self._unet, self._texts, self._images, self._detail, self._fps = unet, texts, images, detail, fps
-        self._guidance = guidance
+        self._guidance, self._motion = guidance, motion
         self._cache = DeepCache(cache_every) if cache_every > 1 else None
         self._projected: dict[tuple[Condition, ...], ProjectedContext] = {}
 
@@ -171,6 +174,7 @@ class NetworkDenoiser:
             conditions=passes,
             guidance=self._guidance,
             deep=deep,
+            motion=self._motion,
         )
         if self._cache is not None and deep is not None:
             self._cache.store(conditions, deep, len(latents))
@@ -184,6 +188,7 @@ class NetworkDenoiser:
         self._detail = None if self._detail is None else self._detail[chosen]
         self._fps = None if self._fps is None else self._fps[chosen]
         self._guidance = None if self._guidance is None else self._guidance[chosen]
+        self._motion = None if self._motion is None else self._motion[chosen]
         if self._cache is not None:
             self._cache.select(chosen)
         self._projected.clear()
@@ -256,6 +261,7 @@ def _conditioned_denoiser(
     """
     count = len(prompts)
     fps = None if settings.fps is None else torch.full((count,), settings.fps, device=animator.device)
+    motion = _motion(animator, settings, count)
     if scales is not None:
         tokens = animator.image_context(image, frames)
         return NetworkDenoiser(
@@ -266,6 +272,7 @@ def _conditioned_denoiser(
             fps,
             torch.tensor(scales, device=animator.device).expand(count, 2),
             settings.cache_every,
+            motion,
         )
     prompted, empty = animator.encoders.text(prompts), animator.encoders.text([""] * count)
     texts: dict[Condition, Tensor] = {"none": empty, "image": empty, "both": prompted}
@@ -276,5 +283,12 @@ def _conditioned_denoiser(
     if given is not None and grey is not None:
         images = {"none": grey, "image": given, "both": given}
     return NetworkDenoiser(
-        animator.network.unet, texts, images, detail, fps, cache_every=settings.cache_every
+        animator.network.unet, texts, images, detail, fps, cache_every=settings.cache_every, motion=motion
     )
+
+
+def _motion(animator: Animator, settings: SamplingSettings, count: int) -> Tensor | None:
+    """What the network is given for the motion that is asked for, (count); None where none is."""
+    if settings.motion is None:
+        return None
+    return torch.full((count,), motion_value(animator.architecture, settings.motion), device=animator.device)

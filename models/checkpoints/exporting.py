@@ -128,7 +128,7 @@ def _check_exportable(bundle: Bundle, architecture: Architecture) -> None:
     if unet.motion_condition:
         raise AnimaticError(
             f"bundle {bundle.folder} has a motion condition, which the published code does not know: use "
-            "--format diffusers, which keeps its tensors under public names"
+            "--as diffusers, which keeps its tensors under public names"
         )
 
 

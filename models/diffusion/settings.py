@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
 from core.config.section import Section
+from models.motion import MOST_MOTION
 
 Spacing = Literal["uniform", "uniform_trailing"]
 Solver = Literal["ddim", "dpmpp_2m", "unipc", "sde_dpmpp_2m"]
@@ -85,6 +86,14 @@ class SamplingSettings(Section):
         description="steps, of which the first computes the whole network; the others reuse what its deep "
         "layers gave (DeepCache, arXiv:2312.00858)",
         exclude_if=lambda every: every == 1,
+    )
+    motion: float | None = Field(
+        None,
+        ge=0,
+        le=MOST_MOTION,
+        description="subject motion, percent of the short side a frame, of a network with motion condition; "
+        "null: unspecified",
+        exclude_if=lambda motion: motion is None,
     )
 
     @model_validator(mode="before")

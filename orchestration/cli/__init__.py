@@ -8,6 +8,7 @@ from core.signals import raise_on_signals
 from orchestration.cli import (
     ablation,
     api_keys,
+    calibration,
     caption,
     checkpoints,
     data,
@@ -65,6 +66,7 @@ for module in (
     signatures,
     export,
     inference,
+    calibration,
     serve,
     api_keys,
     evaluate,

@@ -63,6 +63,13 @@ _KeyFile = Annotated[
     ),
 ]
 _Fps = Annotated[float | None, typer.Option(help="Frame rate (256 model: stride) given to the network.")]
+_Motion = Annotated[
+    float | None,
+    typer.Option(
+        help="How far what is in the picture moves, percent of the short side a frame; needs a network that "
+        "was trained for it."
+    ),
+]
 _Frames = Annotated[
     int | None,
     typer.Option(min=1, max=10_000, help="Frames of the clip; the network's own number if not given."),
@@ -98,6 +105,7 @@ def animate(
     text_guidance: Annotated[float | None, typer.Option(help="Guidance towards the prompt.")] = None,
     image_guidance: Annotated[float | None, typer.Option(help="Separate guidance towards the image.")] = None,
     fps: _Fps = None,
+    motion: _Motion = None,
     playback: Annotated[float, typer.Option(min=0.1, max=1000, help="Frames per second of the files.")] = 8.0,
     seed: Annotated[int | None, typer.Option(help="Of the noise; one more for each further clip.")] = None,
     count: Annotated[int, typer.Option(min=1, help="Clips to make.")] = 1,
@@ -117,7 +125,7 @@ def animate(
 
     sampling = SamplingOptions(
         steps, eta, text_guidance, image_guidance, fps, seed, solver,
-        guidance_interval, guidance_every, cache_every,
+        guidance_interval, guidance_every, cache_every, motion,
     )  # fmt: skip
     if server is not None:
         from orchestration.serving.client import read_key

@@ -36,6 +36,7 @@ def request_fields(
         "eta": sampling.eta,
         "solver": sampling.solver,
         "conditioning_fps": sampling.fps,
+        "motion": sampling.motion,
         "seed": sampling.seed,
     }
 
@@ -80,6 +81,7 @@ def _json(result: RemoteResult) -> dict[str, object]:
             "text_guidance": first.guidance_scale,
             "image_guidance": first.image_guidance_scale,
             "fps": first.conditioning_fps,
+            "motion": first.motion,
             "seed": first.seed,
         },
         "clips": [

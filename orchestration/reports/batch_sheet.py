@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,6 +91,9 @@ def _texts(batch: Batch, number: int, note: str | None) -> list[str]:
         f"condition: frame {int(batch.condition_index[number])}",
         f"dropped: {' and '.join(dropped) or 'nothing'}",
     ]
+    if batch.motion is not None:
+        motion = float(batch.motion[number])
+        about.insert(2, "motion: unspecified" if math.isnan(motion) else f"motion {motion:.3g}")
     if batch.latents is not None:
         about.append("frames come as latents")
     if note is not None:

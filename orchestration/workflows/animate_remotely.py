@@ -37,6 +37,7 @@ _OPTIONS = {
     "eta": "--eta",
     "solver": "--solver",
     "conditioning_fps": "--fps",
+    "motion": "--motion",
     "seed": "--seed",
     "last_reference": "--last",
 }
@@ -245,6 +246,8 @@ def _stem(request: RemoteRequest, video: Video) -> Path:
     options = request.options
     # Names of clips that DDIM made are those from before there were others.
     solver = {} if video.solver in (None, "ddim") else {"solver": video.solver}
+    # Names of clips without a motion are those from before it could be asked for.
+    motion = {} if video.motion is None else {"motion": video.motion}
     made_from = {
         "bundle": None if video.bundle is None else video.bundle.id,
         "pictures": [sha256(path) for path in (options.image, options.last) if path is not None],
@@ -255,6 +258,7 @@ def _stem(request: RemoteRequest, video: Video) -> Path:
             "image_guidance": video.image_guidance_scale,
             "fps": video.conditioning_fps,
             **solver,
+            **motion,
         },
         "mode": video.mode,
         "frames": video.num_frames,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pydantic import ValidationError
 
 from core.errors import AnimaticError
+from models.asked_motion import motion_value
 from models.bundle import Bundle
 from models.diffusion.settings import SamplingSettings, problem_of
 
@@ -28,23 +29,28 @@ class SamplingOptions:
     guidance_interval: str | None = None
     guidance_every: int | None = None
     cache_every: int | None = None
+    motion: float | None = None
 
 
 def sampling_settings(bundle: Bundle, options: SamplingOptions) -> SamplingSettings:
     """The settings to sample with.
 
     Raises:
-        AnimaticError: a value is out of range, or contradicts another; the message names the option.
+        AnimaticError: a value is out of range, contradicts another, or is not for this bundle; the message
+            names the option.
     """
     defaults = bundle.info.sampling_defaults
     chosen = {name: value for name, value in asdict(options).items() if value is not None}
     if options.guidance_interval is not None:
         chosen["guidance_interval"] = options.guidance_interval.split(",")
     try:
-        return defaults.changed(**chosen)
+        settings = defaults.changed(**chosen)
     except ValidationError as error:
         first = error.errors()[0]
         if not first["loc"]:
             raise AnimaticError(f"--eta, --solver: {problem_of(error)}") from error
         name = str(first["loc"][0]).replace("_", "-")
         raise AnimaticError(f"--{name} {first['input']}: {first['msg']}") from error
+    if settings.motion is not None:
+        motion_value(bundle.info.architecture, settings.motion)
+    return settings

@@ -22,6 +22,7 @@ from core.canonical_json import canonical_json, digest_of
 from core.errors import AnimaticError
 from core.storage import Folder
 from pipelines.dataset.dataset import Dataset
+from pipelines.dataset.motion import MOTION_COURSE, SUBJECT_MOTION
 from pipelines.dataset.record_files import DamagedRecordError, parse_record
 from pipelines.dataset.records import ShardRecord
 from pipelines.dataset.rows import HELD_ROWS, HeldRows, Rows, StoredRows, have_same_keys
@@ -185,6 +186,8 @@ def read_unit_values(folder: Folder, name: str, unit: int) -> UnitValues | None:
 def _remedy(folder: Folder, name: str) -> str:
     if name in (SIMILAR_TO, SIMILARITY):
         return f"run `animatic similar {folder}`"
+    if name in (SUBJECT_MOTION, MOTION_COURSE):
+        return f"run `animatic score {folder} --metrics subject_motion`"
     verb = "score" if name == CLIP_SIMILARITY else "score` or `animatic caption"
     return f"run `animatic {verb} {folder}`"
 

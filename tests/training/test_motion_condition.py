@@ -13,7 +13,8 @@ from models.batch import Batch
 from models.bundle import open_bundle
 from models.checkpoints import check_exportable
 from models.network.network import network_on_meta
-from models.network.parameter_names import public_names, public_shapes
+from models.network.parameter_names import public_names
+from tests.support.motion import MOTION, conditioned_bundle
 from tests.support.small_animator import small_animator, small_architecture
 from tests.support.small_stages import make_bundle, small_config, small_sets
 from training.config import RunConfig, config_hash, resolve, trajectory_hash
@@ -21,7 +22,6 @@ from training.initialisation import open_source_bundles, plan_transfers
 from training.objectives.denoising import DenoisingObjective
 from training.trainable import trainable_names
 
-MOTION = "model.unet.motion_condition=true"
 NEW = {f"unet.motion_embedding.{layer}.{leaf}" for layer in (0, 2) for leaf in ("weight", "bias")}
 NAN = float("nan")
 
@@ -140,7 +140,7 @@ def test_any_stage_may_add_it_and_the_next_takes_it_over(tmp_path: Path) -> None
         assert {name: each for name, each in transfers.items() if name not in NEW} == plain
         assert (set(trainable_names(switched, list(transfers))) >= NEW) == (config.stage != 1)
     trained = resolve_with(stage(3, f"init.parent={tmp_path / 'm'}"), MOTION)
-    write_conditioned(tmp_path / "m", 2)
+    conditioned_bundle(tmp_path / "m", 2)
     transfers = plan_transfers(trained, open_source_bundles(trained))
     assert {transfers[name].origin for name in NEW} == {"parent"}
     without = stage(3, f"init.parent={tmp_path / 'm'}")
@@ -153,27 +153,10 @@ def resolve_with(config: RunConfig, *sets: str) -> RunConfig:
     return stage(config.stage, *init, *sets)
 
 
-def write_conditioned(folder: Path, number: int) -> None:
-    from models.bundle import BundleOrigin, write_bundle
-
-    config = stage(number, MOTION)
-    torch.manual_seed(0)
-    weights = {key: torch.randn(shape) for key, shape in public_shapes(config.model).items()}
-    origin = BundleOrigin(
-        architecture=config.model,
-        stage=number,
-        preset="tiny",
-        config_hash=config_hash(config),
-        dataset_digest=None,
-        parent=None,
-    )
-    write_bundle(folder, weights, origin, model_card="# test\n")
-
-
 def test_its_tensors_have_public_names_that_bundles_and_exports_keep(tmp_path: Path) -> None:
     names = public_names(network_on_meta(small_config(3).model.model_copy()))
     assert not any("motion" in key for key in names.values())
-    write_conditioned(tmp_path / "b", 3)
+    conditioned_bundle(tmp_path / "b")
     bundle = open_bundle(tmp_path / "b")
     assert bundle.info.architecture.unet.motion_condition
     keys = {key for key in bundle.shapes() if "motion" in key}

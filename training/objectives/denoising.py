@@ -68,7 +68,7 @@ class DenoisingObjective:
             text=text,
             image=self._image_context(still, latents.shape[2]),
             fps=batch.fps,
-            motion=self._motion(batch, temporal),
+            motion=self._motion(batch, temporal=temporal),
             given=None if given is None else given.to(latents.device, non_blocking=True),
         )
         weights = None if self._weights is None else self._weights[timesteps].to(latents, non_blocking=True)
@@ -78,7 +78,7 @@ class DenoisingObjective:
         losses = errors if weights is None else errors * weights
         return Losses(losses.mean(), losses.detach(), timesteps)
 
-    def _motion(self, batch: Batch, temporal: bool) -> Tensor | None:
+    def _motion(self, batch: Batch, *, temporal: bool) -> Tensor | None:
         """Subject motion (b), unspecified for frames that are trained on as images."""
         if not self.animator.architecture.unet.motion_condition:
             return None

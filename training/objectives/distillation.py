@@ -90,6 +90,7 @@ class GuidanceDistillation(DenoisingObjective):
             conditions.fps,
             temporal=temporal,
             guidance=lesson.scales,
+            motion=conditions.motion,
         )
 
     def _lesson(self, batch: Batch, steps: int) -> Lesson:
@@ -127,7 +128,14 @@ class GuidanceDistillation(DenoisingObjective):
             if self._no_features is None:
                 # As published, an image left out is a grey one for CLIP.
                 self._no_features = encoders.image(torch.zeros_like(still[:1]))
-        return Conditions(self._text_context(batch), self._no_text, features, self._no_features, batch.fps)
+        return Conditions(
+            self._text_context(batch),
+            self._no_text,
+            features,
+            self._no_features,
+            batch.fps,
+            self._motion(batch, temporal=True),
+        )
 
     def _draw_lesson(
         self, seeds: Sequence[int], shape: torch.Size, steps: int

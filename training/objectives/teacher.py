@@ -30,6 +30,7 @@ class Conditions:
         features, no_features: (b m d) and (1 m d), the image encoder's tokens of the stills and of a grey
             image; None for a network without image attention.
         fps: (b) frame rates, or strides.
+        motion: (b) subject motion, NaN where unspecified; None for a network without a condition for it.
     """
 
     text: Tensor
@@ -37,6 +38,7 @@ class Conditions:
     features: Tensor | None
     no_features: Tensor | None
     fps: Tensor
+    motion: Tensor | None = None
 
 
 class Teacher:
@@ -110,6 +112,7 @@ class Teacher:
             temporal=temporal,
             conditions=len(needed),
             guidance=scales,
+            motion=conditions.motion,
         )
         return dict(zip(needed, prediction.float().chunk(len(needed)), strict=True))
 

@@ -41,6 +41,7 @@ def video_of(job: Job) -> Video:
         eta=sampling.eta,
         solver=sampling.solver,
         conditioning_fps=sampling.fps,
+        motion=sampling.motion,
         bundle=None if made_by is None else bundle_of(made_by),
         content=_content(job),
         error=None if job.error is None else VideoError.model_validate(job.error, from_attributes=True),

@@ -27,6 +27,8 @@ def offer(version: ServedVersion, limits: LimitSettings) -> ModelLimits:
         min_frames=1,
         max_frames=1 if still else limits.frames,
         max_steps=limits.steps,
+        min_motion=None if version.motion is None else version.motion[0],
+        max_motion=None if version.motion is None else version.motion[1],
         modes=list(version.modes),
     )
 
@@ -46,6 +48,7 @@ def defaults(version: ServedVersion, operator: DefaultSettings) -> SamplingDefau
         eta=chosen.get("eta", model.changed(solver=solver).eta),
         solver=solver,
         conditioning_fps=chosen.get("fps", model.fps),
+        motion=model.motion,
     )
 
 

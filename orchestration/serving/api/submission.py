@@ -27,7 +27,7 @@ from orchestration.serving.jobs import (
     StoredPicture,
     Submission,
 )
-from orchestration.serving.schema import ApiError, VideoRequest
+from orchestration.serving.schema import ApiError, ModelLimits, VideoRequest
 from orchestration.serving.settings import DefaultSettings, LimitSettings
 
 # Random seeds have up to this many bits, so that they are easy to write down.
@@ -41,6 +41,7 @@ _SAMPLING = {
     "guidance_scale": "text_guidance",
     "image_guidance_scale": "image_guidance",
     "conditioning_fps": "fps",
+    "motion": "motion",
 }
 # What only the operator chooses: speed against exactness.
 _OPERATORS = ("guidance_interval", "guidance_every", "cache_every")
@@ -159,6 +160,8 @@ def check_limits(
     if fields.num_frames is not None and not fewest <= fields.num_frames <= offered.max_frames:
         made = f"{name} makes {fewest} to {offered.max_frames}"
         raise _refused("num_frames", f"is {fields.num_frames}: {made}")
+    if fields.motion is not None:
+        _check_motion(fields.motion, offered, name)
     steps = fields.num_inference_steps
     if steps is not None and steps > offered.max_steps:
         raise _refused("num_inference_steps", f"is {steps}: at most {offered.max_steps}")
@@ -172,6 +175,14 @@ def check_sampling(fields: VideoRequest, defaults: DefaultSettings, version: Ser
         raise _refused(
             "solver" if fields.solver else "eta", f"cannot be used: {problem_of(error)}"
         ) from error
+
+
+def _check_motion(motion: float, offered: ModelLimits, name: str) -> None:
+    if offered.max_motion is None or offered.min_motion is None:
+        raise _refused("motion", f"cannot be used with {name}, which was not trained for it")
+    if not offered.min_motion <= motion <= offered.max_motion:
+        made = f"{name} makes {offered.min_motion:.3g} to {offered.max_motion:.3g}"
+        raise _refused("motion", f"is {motion:g}: {made}")
 
 
 def _limits_of(caller: Caller, limits: LimitSettings) -> LimitSettings:

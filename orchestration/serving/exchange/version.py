@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from core.errors import AnimaticError
+from models.asked_motion import motion_range
 from models.modes import Mode, frames_to_sample
 from orchestration.export import ExportedBundle
 from orchestration.registry import check_animates
@@ -53,6 +54,7 @@ class Version:
             frames=architecture.frames,
             modes=tuple(mode for mode in _MODES if _supports(architecture, mode)),
             sampling=self.exported.sampling,
+            motion=motion_range(architecture),
         )
 
 

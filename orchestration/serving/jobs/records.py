@@ -81,6 +81,7 @@ class SamplingChoice(_Stored):
     guidance_interval: tuple[float, float] | None = Field(None, exclude_if=_is_none)
     guidance_every: int | None = Field(None, exclude_if=_is_none)
     cache_every: int | None = Field(None, exclude_if=_is_none)
+    motion: float | None = Field(None, exclude_if=_is_none)
 
 
 class JobSpec(_Stored):
@@ -211,6 +212,7 @@ class ServedVersion(_Stored):
         since: when the replica began to serve it.
         frames: of its clips by default.
         modes: that its network supports.
+        motion: least and most that its network can be asked for; None: none.
     """
 
     name: str
@@ -225,6 +227,7 @@ class ServedVersion(_Stored):
     frames: int
     modes: tuple[Mode, ...]
     sampling: SamplingSettings
+    motion: tuple[float, float] | None = None
 
 
 ModelState = Literal["waiting", "fetching", "verifying", "loading", "smoke", "serving"]

@@ -163,6 +163,7 @@ export class Result {
       ["Solver", video.solver],
       ["Noise (eta)", video.eta],
       ["Motion rate", video.conditioning_fps],
+      ["Motion", video.motion],
       ["Size", video.size?.replace("x", " × ")],
       ["Length", video.num_frames && `${video.num_frames} frames at ${video.fps} per second`],
       ["Model", video.bundle && `${video.bundle.preset}, stage ${video.bundle.stage}`],

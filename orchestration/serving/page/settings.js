@@ -5,6 +5,7 @@ import { counted, short } from "./words.js";
 const COMPARE = "compare";
 const NUMBERS = [
   "num_inference_steps", "guidance_scale", "image_guidance_scale", "eta", "num_frames", "fps", "conditioning_fps",
+  "motion",
 ];
 const NEEDS = { animate: 1, interpolate: 2, loop: 3 }; // frames
 const LARGEST_DRAWN_SEED = 999_999;
@@ -140,6 +141,7 @@ export class Settings {
     form.elements.num_inference_steps.max = least("max_steps");
     form.elements.num_frames.max = least("max_frames");
     form.elements.num_frames.min = Math.max(NEEDS[this.mode], ...chosen.map((model) => model.limits.min_frames));
+    this.#motion(chosen);
     this.#sizes(chosen);
     const frames = Number(form.elements.num_frames.value || defaults.num_frames);
     const rate = Number(form.elements.fps.value || defaults.fps);
@@ -156,7 +158,23 @@ export class Settings {
   }
 
   #automatic(name) {
+    if (name === "motion") return "any";
     return name === "image_guidance_scale" ? "together" : "model's";
+  }
+
+  // How far things move: for models that were trained for it, within what all of them can do.
+  #motion(chosen) {
+    const field = form.elements.motion;
+    const low = Math.max(...chosen.map((model) => model.limits.min_motion ?? Infinity));
+    const high = Math.min(...chosen.map((model) => model.limits.max_motion ?? -Infinity));
+    field.closest(".field").hidden = !(low <= high);
+    if (!(low <= high)) {
+      field.value = "";
+      return;
+    }
+    [field.min, field.max] = [low, high];
+    find("motion-hint").textContent = `Percent of the short side a frame, ${Number(low.toPrecision(3))} to `
+      + `${Number(high.toPrecision(3))}, without the camera's.`;
   }
 
   #modes(chosen) {

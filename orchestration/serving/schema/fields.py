@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.config.keys import nearest
 from models.diffusion.settings import MAX_SEED, Solver
+from models.motion import MOST_MOTION
 from orchestration.serving.schema.errors import ApiError
 
 PICTURES = ("input_reference", "last_reference")
@@ -71,6 +72,14 @@ class VideoRequest(BaseModel):
         gt=0,
         le=1000,
         description="frame rate (256 model: stride) given to the network: lower moves more",
+    )
+    motion: float | None = Field(
+        None,
+        ge=0,
+        le=MOST_MOTION,
+        description="how far what is in the picture moves, percent of the short side a frame, within the "
+        "model's limits",
+        examples=[0.5],
     )
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="of the noise; drawn at random if not set", examples=[42]

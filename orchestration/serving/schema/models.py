@@ -33,6 +33,8 @@ _EXAMPLE: JsonDict = {
                 "min_frames": 1,
                 "max_frames": 16,
                 "max_steps": 1000,
+                "min_motion": 0.05,
+                "max_motion": 2.5,
                 "modes": ["animate", "interpolate", "loop"],
             },
             "defaults": {
@@ -45,6 +47,7 @@ _EXAMPLE: JsonDict = {
                 "eta": 1.0,
                 "solver": "ddim",
                 "conditioning_fps": None,
+                "motion": None,
             },
         }
     ],
@@ -71,6 +74,10 @@ class ModelLimits(_Answer):
     min_frames: int
     max_frames: int
     max_steps: int
+    min_motion: float | None = Field(
+        description="percent of the short side a frame; null: it cannot be asked for"
+    )
+    max_motion: float | None
     modes: list[Mode]
 
 
@@ -86,6 +93,7 @@ class SamplingDefaults(_Answer):
     eta: float
     solver: Solver
     conditioning_fps: float | None
+    motion: float | None
 
 
 class ModelInfo(_Answer):

@@ -42,6 +42,7 @@ EXAMPLE_VIDEO: JsonDict = {
     "eta": 1.0,
     "solver": "ddim",
     "conditioning_fps": None,
+    "motion": None,
     "bundle": {"id": _BUNDLE, "manifest": _DIGEST, "preset": "512", "stage": 3, "alias": "champion"},
     "content": {
         "url": f"/v1/videos/{_ID}/content",
@@ -135,6 +136,7 @@ class Video(_Answer):
     eta: float | None
     solver: Solver | None = None
     conditioning_fps: float | None
+    motion: float | None
     bundle: MadeByBundle | None = Field(description="what made the clip")
     content: Content | None = Field(description="the clip, while it is stored")
     error: VideoError | None = Field(description="why it failed")

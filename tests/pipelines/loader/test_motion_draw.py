@@ -14,6 +14,7 @@ from pipelines.dataset.columns import write_column
 from pipelines.loader import ClipLoader, ClipSampling, WeightedDataset
 from pipelines.takedown import take_down
 from tests.support.coded_clips import build_dataset
+from tests.support.motion import with_motion
 from training.batch_source import DatasetSource, takedowns_of
 from training.config import RunConfig, resolve
 
@@ -21,11 +22,6 @@ from training.config import RunConfig, resolve
 COURSES = [[6.0, 6.0, 12.0, 24.0, 24.0, 24.0], None, [3.0] * 6]
 PLAIN = ClipSampling(frames=3, height=32, width=48, stride=(1, 2))
 SAMPLING = PLAIN.model_copy(update={"motion_condition": True, "drop_motion": 0.0})
-
-
-def with_motion(dataset: Dataset, courses: list) -> None:
-    column = pa.array(courses, pa.list_(pa.float32()))
-    write_column(dataset, "subject_motion_course", column, {"dataset": dataset.digest, "method": "m"})
 
 
 @pytest.fixture(scope="module")
@@ -107,12 +103,7 @@ def test_the_data_of_a_run_has_the_digest_of_its_motion(measured: Dataset, tmp_p
     assert other.digest == measured.digest
     with_motion(other, [[1.0] * 6] * 3)
     assert DatasetSource(conditioned(other)).digest == source.digest  # of the same measurement
-    write_column(
-        other,
-        "subject_motion_course",
-        pa.array([[1.0]] * 3, pa.list_(pa.float32())),
-        {"dataset": other.digest, "method": "n"},
-    )
+    with_motion(other, [[1.0]] * 3, method="n")
     assert DatasetSource(conditioned(other)).digest != source.digest
 
 
@@ -127,7 +118,8 @@ def test_a_takedown_is_recognised(tmp_path: Path) -> None:
 
 def test_a_dataset_without_the_column_is_refused(tmp_path: Path) -> None:
     dataset = build_dataset(tmp_path / "d", [12] * 2)
-    with pytest.raises(AnimaticError, match=r"no column subject_motion_course .*animatic score"):
+    missing = r"no column subject_motion_course .*run `animatic score .* --metrics subject_motion`"
+    with pytest.raises(AnimaticError, match=missing):
         DatasetSource(conditioned(dataset))
     write_column(
         dataset, "subject_motion_course", pa.array([1.0, 2.0], pa.float32()), {"dataset": dataset.digest}

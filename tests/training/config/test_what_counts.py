@@ -6,6 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from models.architecture import TowerConfig
+from tests.support.motion import CALIBRATION
 from training.config import RunConfig, config_hash, resolve, trajectory_hash
 from training.config.identity import (
     LAYOUT_FIELDS,
@@ -59,6 +60,8 @@ OTHERS: dict[str, Any] = {
     "observe.peak_tflops": 5.0,
     "launch.min_workers": 5,
     "validation.sampling.image_guidance": 2.0,
+    "validation.sampling.motion": 2.0,
+    "model.motion_calibration": CALIBRATION,
 }
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from orchestration.serving.jobs import ModelStatus
 from orchestration.serving.jobs.records import SamplingChoice
 from orchestration.serving.settings import DefaultSettings, ServingSettings
-from tests.support.serving_api import api_service
+from tests.support.serving_api import MANIFEST, api_service, version
 
 # Field of the request, of the operator's defaults and of the job; a value of each; what the model has.
 SETTINGS = [
@@ -86,3 +87,36 @@ def test_what_trades_exactness_for_speed_is_the_operators(tmp_path: Path) -> Non
     assert sampling.model_dump(exclude_none=True) == chosen
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unknown_parameter")
     assert "cache_every" not in SamplingChoice().model_dump()  # of a job from before the setting existed
+
+
+def test_motion_is_for_models_that_were_trained_for_it_within_their_range(tmp_path: Path) -> None:
+    with api_service(tmp_path) as service:
+        service.report(
+            ModelStatus(
+                name="champion", state="serving", serving=version(motion=(0.1, 0.8)), desired=MANIFEST
+            )
+        )
+        (offered,) = service.client.get("/v1/models").json()["data"]
+        chosen = service.submit(motion=0.25)
+        left_open = service.job(service.submit()).spec
+        too_much, negative = service.post(motion=0.81), service.post(motion=-1)
+        asked = service.job(chosen).spec
+        answered = service.client.get(f"/v1/videos/{chosen}").json()["motion"]
+    assert (offered["limits"]["min_motion"], offered["limits"]["max_motion"]) == (0.1, 0.8)
+    assert offered["defaults"]["motion"] is None
+    assert (asked.sampling.motion, answered, left_open.sampling.motion) == (0.25, 0.25, None)
+    # Jobs without a motion are stored as before there was one.
+    assert "motion" not in left_open.model_dump_json()
+    for refused in (too_much, negative):
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "motion")
+    assert "is 0.81: champion makes 0.1 to 0.8" in too_much.json()["error"]["message"]
+
+
+def test_motion_is_refused_for_other_models(tmp_path: Path) -> None:
+    with api_service(tmp_path) as service:
+        service.report()
+        (offered,) = service.client.get("/v1/models").json()["data"]
+        refused = service.post(motion=0.25)
+    assert offered["limits"]["max_motion"] is None
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "motion")
+    assert "which was not trained for it" in refused.json()["error"]["message"]

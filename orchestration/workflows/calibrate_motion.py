@@ -1,0 +1,289 @@
+"""Calibrate the motion condition of a bundle: measure what its clips move by, and correct what is asked for.
+
+The network is given rising values, from little to much motion of the clips of a dataset. Clips of one half of
+the pictures are measured at each; the rising curve through the means is the calibration. Clips of the other
+half, sampled for motions that double, give its error.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.disk_errors import usable_folder
+from core.errors import AnimaticError
+from models.bundle import Bundle, BundleOrigin, write_bundle
+from models.diffusion.settings import SamplingSettings
+from models.motion import MotionCalibration, rising
+from orchestration.registry import check_complete, select_bundle
+from orchestration.workflows.sampling import SamplingOptions, sampling_settings
+from orchestration.workspace import Workspace
+from pipelines.loader import Captions, ClipSampling
+from training.config import presets, resolve
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.animator import Animator
+
+_QUANTILES = (0.05, 0.95)  # of the motion of the dataset's samples: what the network has seen
+_LEAST = 0.02  # percent of the short side a frame; below it is noise of the measurement
+_APART = 1.02  # least ratio of two points of the curve
+_DOUBLINGS = 4  # most, that the error is of
+
+
+@dataclass(frozen=True)
+class CalibrateOptions:
+    """What to calibrate, and by which pictures.
+
+    ``bundle``: a folder, id or alias, the champion (of ``preset``) if None; ``data``: a dataset with subject
+    motion; ``out``: the folder of the calibrated bundle, ``runs/calibrated/BUNDLE`` if None; ``clips`` of
+    each half; ``levels``: values that the network is given; ``batch``: clips sampled at once.
+    """
+
+    data: str
+    bundle: str | None = None
+    preset: str | None = None
+    out: Path | None = None
+    clips: int = 16
+    levels: int = 6
+    batch: int = 8
+    steps: int | None = None
+    seed: int | None = None
+    codec: str | None = None
+    encoders: str | None = None
+
+
+@dataclass(frozen=True)
+class CalibrationPlan:
+    """The opened bundle, pictures (n 3 h w) uint8 of both halves with captions, and the values to give."""
+
+    options: CalibrateOptions
+    bundle: Bundle
+    pictures: Tensor
+    captions: Sequence[str]
+    given: Sequence[float]
+    settings: SamplingSettings
+    folder: Path
+
+    @property
+    def clips(self) -> int:
+        """Clips to sample, at most."""
+        return self.options.clips * (self.options.levels + _DOUBLINGS + 1)
+
+
+@dataclass(frozen=True)
+class AskedMotion:
+    """Motion that was asked for, and that of the clips; percent of the short side a frame."""
+
+    asked: float
+    measured: float
+
+
+@dataclass(frozen=True)
+class CalibratedBundle:
+    """The new bundle, and what its calibration was tested with."""
+
+    id: str
+    folder: Path
+    calibration: MotionCalibration
+    tests: list[AskedMotion]
+
+
+def prepare_calibration(options: CalibrateOptions, workspace: Workspace) -> CalibrationPlan:
+    """Open the bundle and read the pictures.
+
+    Raises:
+        AnimaticError: no such bundle, one without a motion condition, a dataset that has too few clips, no
+            subject motion or hardly any, or an output folder that exists.
+    """
+    bundle = select_bundle(workspace.ledger, options.bundle, options.preset)
+    if not bundle.info.architecture.unet.motion_condition:
+        raise AnimaticError(
+            f"bundle {bundle.folder} has no motion condition: train one with --set "
+            "model.unet.motion_condition=true"
+        )
+    check_complete(bundle, options.codec, options.encoders)
+    folder = options.out or workspace.root / "calibrated" / bundle.id[:12]
+    if folder.exists():
+        raise AnimaticError(f"{folder} exists: bundles are never overwritten; choose another with --out")
+    usable_folder(folder.parent)
+    pictures, captions, fps, motions = _read(options, bundle)
+    chosen = sampling_settings(bundle, SamplingOptions(steps=options.steps, seed=options.seed))
+    settings = chosen.model_copy(update={"motion": None, "fps": chosen.fps or fps})
+    given = _levels(motions, options)
+    return CalibrationPlan(options, bundle, pictures, captions, given, settings, folder)
+
+
+def calibrate(plan: CalibrationPlan, on_progress: Callable[[int, int], None]) -> CalibratedBundle:
+    """Sample, measure, and write the calibrated bundle; ``on_progress`` gets (clips done, clips at most).
+
+    Raises:
+        AnimaticError: the clips do not move more where the network is given more.
+    """
+    import torch
+
+    animator = plan.bundle.animator(plan.options.codec, plan.options.encoders)
+    animator = animator.to("cuda" if torch.cuda.is_available() else "cpu")
+    sampler = _Sampler(plan, animator, on_progress)
+    sampler.calibrate_with(None)
+    means = [sampler.mean_motion(value, half=0) for value in plan.given]
+    curve = _curve(plan.given, means)
+    first = MotionCalibration(
+        given=tuple(given for given, _ in curve),
+        measured=tuple(measured for _, measured in curve),
+        error=0.0,
+        clips=plan.options.clips,
+        steps=plan.settings.steps,
+    )
+    sampler.calibrate_with(first)
+    tests = [AskedMotion(asked, sampler.mean_motion(asked, half=1)) for asked in _doublings(first.range)]
+    calibration = first.model_copy(update=_errors(tests))
+    return CalibratedBundle(_write(plan, calibration, tests), plan.folder, calibration, tests)
+
+
+class _Sampler:
+    """Samples and measures clips of one half of the pictures."""
+
+    def __init__(
+        self, plan: CalibrationPlan, animator: Animator, on_progress: Callable[[int, int], None]
+    ) -> None:
+        self._plan, self._animator, self._on_progress, self._done = plan, animator, on_progress, 0
+
+    def calibrate_with(self, calibration: MotionCalibration | None) -> None:
+        """What is asked for from now on is corrected by a calibration."""
+        changed = {"motion_calibration": calibration}
+        self._animator.architecture = self._animator.architecture.model_copy(update=changed)
+
+    def mean_motion(self, motion: float, half: int) -> float:
+        """Of the clips for which this is asked, whose noise is the same for every motion."""
+        from models.animate import animate, noise_seeds
+        from models.pixels import to_signed
+        from orchestration.media import to_frames
+        from pipelines.score import clip_motion
+
+        plan, count = self._plan, self._plan.options.clips
+        settings = plan.settings.model_copy(update={"motion": motion})
+        seeds = noise_seeds(settings.seed, 2 * count)
+        found: list[float] = []
+        for start in range(half * count, (half + 1) * count, plan.options.batch):
+            rows = slice(start, min(start + plan.options.batch, (half + 1) * count))
+            images = to_signed(plan.pictures[rows])
+            clips = animate(self._animator, images, plan.captions[rows], settings, seeds=seeds[rows])
+            found += [clip_motion(to_frames(clip), self._animator.device.type) for clip in clips]
+            self._done += len(clips)
+            self._on_progress(self._done, plan.clips)
+        return sum(found) / len(found)
+
+
+def _read(options: CalibrateOptions, bundle: Bundle) -> tuple[Tensor, list[str], float, list[float]]:
+    """First frames of clips, their captions, the median rate and the motions of the samples."""
+    from pipelines.loader import ClipLoader, WeightedDataset
+
+    architecture, count = bundle.info.architecture, 2 * options.clips
+    name, stage = bundle.info.preset, bundle.info.stage
+    of_preset = resolve(stage, name).data.sampling if name in presets() else None
+    size = {each: getattr(architecture, each) for each in ("frames", "height", "width")}
+    sampling = ClipSampling(**size).model_copy(
+        update={
+            **(of_preset.model_dump(include={"stride", "target_fps", "fps_condition"}) if of_preset else {}),
+            "condition": "first",
+            "motion_condition": True,
+            "drop_motion": 0.0,
+        }
+    )
+    data = WeightedDataset.open(options.data, captions=Captions(draw="first"), motion_condition=True)
+    clips = data.selected()
+    if len(clips) < count:
+        raise AnimaticError(
+            f"{options.data} has {len(clips)} clips, and {count} are needed: twice --clips {options.clips}"
+        )
+    seed = 0 if options.seed is None else options.seed
+    batch = next(iter(ClipLoader([data], sampling, seed=seed, global_batch=count)))
+    assert batch.motion is not None  # as the sampling asks
+    motions = batch.motion[~batch.motion.isnan()]
+    return batch.stills, batch.captions, float(batch.fps.median()), motions.tolist()
+
+
+def _levels(motions: Sequence[float], options: CalibrateOptions) -> list[float]:
+    """Values from little to much of the dataset's motion, each the same multiple of the one before."""
+    import numpy as np
+
+    low, high = np.quantile(motions, _QUANTILES).tolist() if motions else (0.0, 0.0)
+    low = max(low, _LEAST)
+    if high < 2 * low:
+        raise AnimaticError(
+            f"the clips of {options.data} move by {low:.3g} to {high:.3g} percent of the short side a frame: "
+            "a calibration needs clips of which some move at least twice as much as others"
+        )
+    return [float(level) for level in np.geomspace(low, high, options.levels)]
+
+
+def _curve(given: Sequence[float], means: Sequence[float]) -> list[tuple[float, float]]:
+    """The points of the rising curve through the means.
+
+    Raises AnimaticError if it does not rise.
+    """
+    points: list[tuple[float, float]] = []
+    for value, mean in zip(given, rising(means), strict=True):
+        if not points or mean > max(points[-1][1] * _APART, points[-1][1] + 1e-6):
+            points.append((value, mean))
+    if len(points) < 2:
+        listed = ", ".join(f"{mean:.3g} for {value:.3g}" for value, mean in zip(given, means, strict=True))
+        raise AnimaticError(
+            f"the clips do not move more where the network is given more motion (measured {listed}): train "
+            "it longer, or on clips whose motion differs more"
+        )
+    return points
+
+
+def _doublings(offered: tuple[float, float]) -> list[float]:
+    """Motions within a range, rising to its end, each twice the one before."""
+    low, high = offered
+    asked = [high]
+    while asked[0] / 2 >= low and len(asked) <= _DOUBLINGS:
+        asked.insert(0, asked[0] / 2)
+    return asked
+
+
+def _errors(tests: Sequence[AskedMotion]) -> dict[str, float | None]:
+    """The largest relative errors of what was asked for, and of doublings of it."""
+    twice = [
+        abs(high.measured / (2 * max(low.measured, _LEAST)) - 1) for low, high in itertools.pairwise(tests)
+    ]
+    return {
+        "error": max(abs(each.measured / each.asked - 1) for each in tests),
+        "doubling_error": max(twice, default=None),
+    }
+
+
+def _write(plan: CalibrationPlan, calibration: MotionCalibration, tests: Sequence[AskedMotion]) -> str:
+    info = plan.bundle.info
+    changed = {"motion_calibration": calibration}
+    fields = {name: getattr(info, name) for name in BundleOrigin.model_fields}
+    origin = BundleOrigin(
+        **fields
+        | {
+            "architecture": info.architecture.model_copy(update=changed),
+            "extra": {**info.extra, "calibrated": plan.bundle.id},
+        }
+    )
+    with tempfile.TemporaryDirectory(dir=plan.folder.parent) as folder:
+        weights = Path(folder) / plan.bundle.weights.name
+        shutil.copyfile(plan.bundle.weights, weights)
+        return write_bundle(plan.folder, weights, origin, model_card=_card(plan.bundle, calibration, tests))
+
+
+def _card(bundle: Bundle, calibration: MotionCalibration, tests: Sequence[AskedMotion]) -> str:
+    low, high = calibration.range
+    rows = "\n".join(f"| {each.asked:.3g} | {each.measured:.3g} |" for each in tests)
+    return (
+        f"{bundle.card.rstrip()}\n\n## Motion\n\nSubject motion of {low:.3g} to {high:.3g} percent of the "
+        f"short side a frame can be asked for (`--motion`). Means of {calibration.clips} clips, of pictures "
+        f"that the calibration was not fitted to:\n\n| asked | measured |\n| --- | --- |\n{rows}\n"
+    )
