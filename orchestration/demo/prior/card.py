@@ -107,6 +107,7 @@ def card(
         detector=report["metrics"]["direction"]["details"]["detector"],
         direction=accuracy(report),
         on_real=accuracy(report, real=True),
+        first_frame=report["metrics"]["first_frame_psnr"]["value"],
     )
 
 

@@ -27,8 +27,10 @@ _FIRST_STAGE, _LAST_STAGE = _STAGES[0], _STAGES[-1]
 _CLIPS_AT_ONCE = 8
 # The rate of each real clip, and the precision that is fast on CPUs and GPUs.
 _SAMPLING = {"fps": None, "precision": "bfloat16"}
+# The method's, whatever the preset has: the first frame is a variant.
+_CONDITION = "data.sampling.condition=random"
 # What the matrix decides itself.
-_OWN_SETTINGS = ("ablation", "init.parent", "init.checkpoint", "data.dataset")
+_OWN_SETTINGS = ("ablation", "init.parent", "init.checkpoint", "data.dataset", "data.sampling.condition")
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def prepare_ablation(options: AblationOptions, workspace: Workspace) -> Ablation
     _refuse_own_settings(options.sets)
     variants = choose_variants(options.variants)
     configs = {
-        number: resolve_config(TrainOptions(number, options.preset, options.sets, gpus=options.gpus))
+        number: resolve_config(TrainOptions(number, options.preset, (_CONDITION, *options.sets), gpus=options.gpus))
         for number in _STAGES
     }
     seed = configs[_FIRST_STAGE].seed
@@ -151,10 +153,11 @@ def _train_options(options: AblationOptions, run: Run, parent: Path | None) -> T
     values: dict[str, object] = {f"ablation.{name}": True for name in run.switches}
     if parent is not None:
         values["init.parent"] = str(parent)
+    condition = () if "first_frame" in run.switches else (_CONDITION,)
     return TrainOptions(
         stage=run.stage,
         preset=options.preset,
-        sets=(*options.sets, f"seed={run.seed}", f"train.steps={run.steps}"),
+        sets=(*condition, *options.sets, f"seed={run.seed}", f"train.steps={run.steps}"),
         data=options.data,
         gpus=options.gpus,
         values=values,

@@ -60,6 +60,18 @@ def test_runs_are_configured_by_the_switches_of_their_variant():
     assert {config.init.parent for config in configs} == {"parent"}
 
 
+def test_the_condition_is_a_random_frame_but_for_the_variant_whatever_the_preset_has():
+    found = request(variants=("first-frame", "joint"))
+    runs = {run: resolve_config(found.train_options(run, Path("parent"))) for run in found.matrix.runs}
+    chosen = {run.title: config.data.sampling.condition for run, config in runs.items() if run.stage == 3}
+    assert chosen == {
+        "stage 3": "random",
+        "stage 3 (first frame)": "first",
+        "stage 3 (joint)": "random",
+    }
+    assert resolve(3, "tiny").data.sampling.condition == "first"
+
+
 def test_the_whole_method_is_always_part_of_the_matrix():
     assert [cell.variant.name for cell in request(variants=("joint",)).matrix.cells] == ["full", "joint"]
 
@@ -72,7 +84,7 @@ def test_the_whole_method_is_always_part_of_the_matrix():
         (("ablation.no_context=true",), (), "the matrix sets ablation itself"),
         (("init={parent: elsewhere}",), (), "the matrix sets init.parent itself"),
         (("train.stepz=3",), (), "train.stepz"),
-        (("data.sampling.condition=random",), (), "ablation|condition"),
+        (("data.sampling.condition=random",), (), r"the matrix sets data\.sampling\.condition itself"),
         (("seed=4294967295",), (), "exceed the largest"),
     ],
 )
