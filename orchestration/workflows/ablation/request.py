@@ -124,8 +124,9 @@ def prepare_ablation(options: AblationOptions, workspace: Workspace) -> Ablation
     """
     _refuse_own_settings(options.sets)
     variants = choose_variants(options.variants)
+    sets = (_CONDITION, *options.sets)
     configs = {
-        number: resolve_config(TrainOptions(number, options.preset, (_CONDITION, *options.sets), gpus=options.gpus))
+        number: resolve_config(TrainOptions(number, options.preset, sets, gpus=options.gpus))
         for number in _STAGES
     }
     seed = configs[_FIRST_STAGE].seed

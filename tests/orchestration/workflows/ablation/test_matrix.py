@@ -8,6 +8,7 @@ from core.errors import AnimaticError
 from orchestration.workflows.ablation import AblationOptions, AblationRequest, plan_ablation, prepare_ablation
 from orchestration.workflows.train_request import resolve_config
 from orchestration.workspace import Workspace
+from training.config import resolve
 
 
 def request(*sets: str, **options: object) -> AblationRequest:
