@@ -106,7 +106,7 @@ def sample_latents(
         condition = None
         if animator.architecture.unet.detail_guidance:
             condition = _detail_condition(animator, image, mode, last, frames)
-        scales = _scales(animator.architecture, settings)
+        scales = guidance_scales(animator.architecture.student, settings)
         denoise = _conditioned_denoiser(animator, image, list(prompts), settings, condition, frames, scales)
         if scales is not None:
             settings = single_pass(settings)
@@ -192,11 +192,6 @@ class NetworkDenoiser:
         if self._cache is not None:
             self._cache.select(chosen)
         self._projected.clear()
-
-
-def _scales(architecture: Architecture, settings: SamplingSettings) -> tuple[float, float] | None:
-    """The scales that a distilled network is given; None for a network that the sampler guides."""
-    return None if architecture.student is None else guidance_scales(architecture.student, settings)
 
 
 def _initial_noise(animator: Animator, frames: int, generators: Sequence[torch.Generator]) -> Tensor:

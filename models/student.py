@@ -26,16 +26,24 @@ class StudentConfig(Section):
     image_guidance: Scales | None = Field(
         None, description="scales of guidance by the image: [low, high]; null: always that by the text"
     )
+    points: int | None = Field(
+        None,
+        gt=1,
+        le=1000,
+        description="of the teacher's DDIM, between which predictions agree, for few steps of solver "
+        "consistency; null: the guidance is distilled alone",
+    )
     guidance_rescale: float = Field(
         0.0, ge=0, le=1, description="share of the rescaled prediction, as of sampling; fixed by the training"
     )
 
     def covers(self, other: "StudentConfig") -> bool:
-        """Whether this network makes every prediction that the ``other`` configuration asks for."""
+        """Whether this network makes every prediction that the ``other`` configuration asks of a teacher."""
         mine = self.image_guidance or self.text_guidance
         theirs = other.image_guidance or other.text_guidance
         return (
-            _covers(self.text_guidance, other.text_guidance)
+            self.points is None
+            and _covers(self.text_guidance, other.text_guidance)
             and _covers(mine, theirs)
             and (self.image_guidance is not None or other.image_guidance is None)
             and self.guidance_rescale == other.guidance_rescale

@@ -90,7 +90,13 @@ class Diffusion(nn.Module):
 
     def split(self, prediction: Tensor, noisy: Tensor, timestep: int) -> tuple[Tensor, Tensor]:
         """The clean latents and the noise that a prediction at one timestep implies, each like ``noisy``."""
-        alpha = self.alphas_cumprod[timestep]
+        return self._split(prediction, noisy, self.alphas_cumprod[timestep])
+
+    def split_each(self, prediction: Tensor, noisy: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`split`, each sample at its own timestep, (b) int64."""
+        return self._split(prediction, noisy, self._at(self.alphas_cumprod, timesteps, noisy))
+
+    def _split(self, prediction: Tensor, noisy: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         signal, sigma = alpha.sqrt(), (1 - alpha).sqrt()
         if self.config.parameterization == "eps":
             return (noisy - sigma * prediction) / signal, prediction

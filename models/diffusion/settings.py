@@ -8,7 +8,7 @@ from core.config.section import Section
 from models.motion import MOST_MOTION
 
 Spacing = Literal["uniform", "uniform_trailing"]
-Solver = Literal["ddim", "dpmpp_2m", "unipc", "sde_dpmpp_2m"]
+Solver = Literal["ddim", "dpmpp_2m", "unipc", "sde_dpmpp_2m", "consistency"]
 
 # Torch takes 64 bits, of which numbering the clips of a batch takes 20: see models.animate.
 MAX_SEED = 2**44 - 1
@@ -24,7 +24,7 @@ def _check_interval(ends: tuple[float, float]) -> tuple[float, float]:
 Interval = Annotated[tuple[float, float], AfterValidator(_check_interval)]
 
 # The eta that a solver has by its definition; DDIM takes any.
-_ETA: Final[dict[str, float]] = {"dpmpp_2m": 0.0, "unipc": 0.0, "sde_dpmpp_2m": 1.0}
+_ETA: Final[dict[str, float]] = {"dpmpp_2m": 0.0, "unipc": 0.0, "sde_dpmpp_2m": 1.0, "consistency": 1.0}
 
 
 class SamplingSettings(Section):
@@ -62,7 +62,8 @@ class SamplingSettings(Section):
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the network's arithmetic")
     solver: Solver = Field(
         "ddim",
-        description="DDIM; of second order: DPM-Solver++(2M), UniPC, and SDE-DPM-Solver++(2M) with noise",
+        description="DDIM; of second order: DPM-Solver++(2M), UniPC, and SDE-DPM-Solver++(2M) with noise; "
+        "consistency: of a network that was distilled for it",
         exclude_if=lambda solver: solver == "ddim",
     )
     guidance_interval: Interval = Field(

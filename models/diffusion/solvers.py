@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.diffusion.consistency import ConsistencySteps
 from models.diffusion.multistep import DpmSolver2M, UniPC
 from models.diffusion.noise import draw_noise
 from models.diffusion.schedule import Diffusion
@@ -73,3 +74,5 @@ def stepper(diffusion: Diffusion, visited: np.ndarray, settings: SamplingSetting
             return DpmSolver2M(diffusion, trajectory, sde=settings.solver == "sde_dpmpp_2m")
         case "unipc":
             return UniPC(diffusion, trajectory)
+        case "consistency":
+            return ConsistencySteps(diffusion, trajectory)

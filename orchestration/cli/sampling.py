@@ -7,7 +7,10 @@ from typing import Annotated
 import typer
 
 SolverName = Annotated[
-    str | None, typer.Option("--solver", metavar="NAME", help="ddim, dpmpp_2m, unipc or sde_dpmpp_2m.")
+    str | None,
+    typer.Option(
+        "--solver", metavar="NAME", help="ddim, dpmpp_2m, unipc, sde_dpmpp_2m; consistency if distilled."
+    ),
 ]
 GuidanceInterval = Annotated[
     str | None,

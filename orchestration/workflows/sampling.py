@@ -10,6 +10,7 @@ from core.errors import AnimaticError
 from models.asked_motion import motion_value
 from models.bundle import Bundle
 from models.diffusion.settings import SamplingSettings, problem_of
+from models.diffusion.student import guidance_scales
 
 
 @dataclass(frozen=True)
@@ -53,4 +54,5 @@ def sampling_settings(bundle: Bundle, options: SamplingOptions) -> SamplingSetti
         raise AnimaticError(f"--{name} {first['input']}: {first['msg']}") from error
     if settings.motion is not None:
         motion_value(bundle.info.architecture, settings.motion)
+    guidance_scales(bundle.info.architecture.student, settings)
     return settings

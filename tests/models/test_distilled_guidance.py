@@ -86,6 +86,8 @@ def test_a_step_of_a_distilled_network_is_one_pass_whatever_the_guidance(student
         ({"text_guidance": 7.5}, "text_guidance 7.5: this network was distilled for 1 to 4"),
         ({"text_guidance": 0.5}, "for 1 to 4"),
         ({"image_guidance": 2.0}, "one scale for text and image: leave it out"),
+        ({"guidance_every": 2}, "a distilled network needs none: leave them out"),
+        ({"guidance_interval": (0.0, 0.5)}, "a distilled network needs none: leave them out"),
         ({"guidance_rescale": 0.7}, "guidance_rescale 0.7: this network was distilled with 0: set that"),
     ],
 )

@@ -108,6 +108,11 @@ class RunConfig(Section):
         if (kind == "denoising") == STAGES[self.stage].distils:
             fitting = "stage 4, which distils" if kind != "denoising" else "stages 0 to 3"
             raise ValueError(f"objective.kind {kind} is for {fitting}, not for stage {self.stage}")
+        if (kind == "consistency") != (student is not None and student.points is not None):
+            raise ValueError(
+                f"objective.kind {kind} and model.student.points: kind consistency needs points (50, as "
+                "published), other kinds have none"
+            )
         if student is not None:
             # The bundle's sampling settings, which must be ones that it accepts.
             try:

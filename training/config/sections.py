@@ -126,12 +126,17 @@ class TrainConfig(Section):
 class ObjectiveConfig(Section):
     """The loss."""
 
-    kind: Literal["denoising", "guidance_distillation"] = Field("denoising", description="what is minimised")
+    kind: Literal["denoising", "guidance_distillation", "consistency"] = Field(
+        "denoising", description="what is minimised"
+    )
     min_snr_gamma: float | None = Field(
         None, gt=0, description="weights of timesteps by min-SNR with this gamma; null: all alike"
     )
     offset_noise: float = Field(
         0.0, ge=0, le=1, description="strength of the noise that is constant over each channel of a sample"
+    )
+    huber_c: float = Field(
+        0.001, gt=0, description="consistency: of the pseudo-Huber loss, below which distances are squared"
     )
     condition_share: float | None = Field(
         None,

@@ -7,6 +7,7 @@ from training.clock import StepClock
 from training.config import RunConfig
 from training.config.sections import ObjectiveConfig
 from training.objectives.base import Losses, Objective
+from training.objectives.consistency import ConsistencyDistillation
 from training.objectives.denoising import DenoisingObjective
 from training.objectives.distillation import GuidanceDistillation
 from training.objectives.teacher import Teacher, load_teacher, teacher_on_meta
@@ -28,7 +29,8 @@ OBJECTIVES: Mapping[str, Callable[[Animator, StepClock, ObjectiveConfig], Object
 }
 # Those that learn from a teacher, of stages that have one.
 DISTILLATIONS: Mapping[str, Callable[[Animator, StepClock, ObjectiveConfig, Teacher], Objective]] = {
-    "guidance_distillation": GuidanceDistillation
+    "guidance_distillation": GuidanceDistillation,
+    "consistency": ConsistencyDistillation,
 }
 
 

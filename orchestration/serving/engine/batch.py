@@ -228,12 +228,18 @@ class BatchRun:
     def _remaining(self, settings: SamplingSettings, steps: int) -> float | None:
         return self._bench.timings.remaining(self._shape(settings), steps)
 
+    def _passes(self, settings: SamplingSettings) -> int:
+        """Of the network, in each step."""
+        if self._model.animator.architecture.student is not None:
+            return 1
+        return 2 if settings.image_guidance is None else 3
+
     def _shape(self, settings: SamplingSettings) -> Shape:
         spec = self._sampling[0].job.spec
         return Shape(
             version=self._model.exported.export.digest,
             mode=spec.mode,
             frames=spec.frames,
-            passes=2 if settings.image_guidance is None else 3,
+            passes=self._passes(settings),
             clips=len(self._sampling),
         )

@@ -8,7 +8,6 @@ import torch
 
 from models.animate import NetworkDenoiser
 from models.animator import Animator
-from models.architecture import Architecture
 from models.batch import Batch
 from models.denoising import latent_posteriors
 from models.diffusion.guidance import guide
@@ -16,7 +15,8 @@ from models.diffusion.settings import SamplingSettings
 from models.network.conditioning import repeat_over_time
 from models.pixels import to_signed
 from models.student import StudentConfig
-from tests.support.small_animator import small_animator, small_architecture
+from tests.support.distilled import clips, guided_architecture, teacher_and_student
+from tests.support.small_animator import small_animator
 from training.clock import StepClock
 from training.config.sections import ObjectiveConfig
 from training.objectives.distillation import GuidanceDistillation
@@ -27,34 +27,15 @@ ONE = StudentConfig(text_guidance=(1, 6))
 OPTIONS = ObjectiveConfig(kind="guidance_distillation")
 
 
-def architecture(student: StudentConfig | None) -> Architecture:
-    small = small_architecture()
-    unet = small.unet.model_copy(update={"detail_guidance": True, "guidance_embedding": student is not None})
-    return small.model_copy(update={"unet": unet, "student": student})
-
-
 def lesson(config: StudentConfig = BOTH) -> tuple[Animator, GuidanceDistillation]:
-    """A teacher, and a student with its weights and a new embedding."""
-    teacher = small_animator(architecture(None))
-    student = Animator(architecture(config))
-    student.network.load_state_dict(teacher.network.state_dict(), strict=False)
-    taught = Teacher(copy.deepcopy(teacher.network), config, None)
-    return teacher, GuidanceDistillation(student, StepClock(), OPTIONS, taught)
+    """A teacher, and the objective of its student."""
+    first, student, teacher = teacher_and_student(config)
+    return first, GuidanceDistillation(student, StepClock(), OPTIONS, teacher)
 
 
 @pytest.fixture
 def batch() -> Batch:
-    generator = torch.Generator().manual_seed(0)
-    return Batch(
-        pixels=torch.randint(0, 256, (3, 3, 3, 8, 8), generator=generator, dtype=torch.uint8),
-        captions=["a red ball moves left", "a blue star moves up", "a black square"],
-        fps=torch.tensor([4.0, 6.0, 4.0]),
-        condition_index=torch.tensor([0, 2, 1]),
-        drop_text=torch.zeros(3, dtype=torch.bool),
-        drop_image=torch.zeros(3, dtype=torch.bool),
-        seed=torch.tensor([11, 12, 13]),
-        keys=["a", "b", "c"],
-    )
+    return clips()
 
 
 @pytest.mark.parametrize("config", [BOTH, ONE])
@@ -150,7 +131,7 @@ def test_a_student_comes_nearer_to_the_guided_teacher_which_stays_as_it_is(batch
 
 
 def test_a_distilled_teacher_makes_its_guided_prediction_in_one_pass(batch):
-    student = small_animator(architecture(BOTH))
+    student = small_animator(guided_architecture(BOTH))
     config = StudentConfig(text_guidance=(2, 3), image_guidance=(1, 2), guidance_rescale=0.7)
     objective = GuidanceDistillation(
         student, StepClock(), OPTIONS, Teacher(copy.deepcopy(student.network), config, BOTH)

@@ -1,0 +1,111 @@
+"""Teacher and student at few steps: quality of clips and passes of the network, on held-out clips.
+
+python -m tests.bench.students DATA OUT --bundle teacher=FOLDER --bundle student=FOLDER [--steps 50,8,4,2]
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.files import write_text
+from models.architecture import Architecture
+from models.bundle import open_bundle
+from orchestration.workflows.evaluate import EvaluateOptions, generate, measure, plan, prepare_evaluation
+from orchestration.workspace import Workspace
+from pipelines.evaluate import EvaluationReport
+
+METRICS = ("direction", "first_frame_psnr", "kvd", "videomae_kernel")
+STEPS = "50,8,4,2"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One bundle at one number of steps.
+
+    Attributes:
+        passes: of the network for a clip, those of guidance included.
+    """
+
+    name: str
+    steps: int
+    passes: int
+    report: EvaluationReport
+
+
+def passes_of(architecture: Architecture, steps: int, image_guidance: float | None) -> int:
+    """Passes of the network: a distilled one has a single one for each step."""
+    if architecture.student is not None:
+        return steps
+    return steps * (2 if image_guidance is None else 3)
+
+
+def run_trial(name: str, bundle: Path, steps: int, options: argparse.Namespace) -> Trial:
+    """Generate and measure; an evaluation that OUT has already is read."""
+    request = prepare_evaluation(
+        EvaluateOptions(
+            data=options.data,
+            bundle=str(bundle),
+            folder=options.out / f"{name}-{steps}",
+            clips=options.clips,
+            steps=steps,
+            extractors=dict(each.split("=", 1) for each in options.features),
+            workers=options.workers,
+        ),
+        Workspace(options.out),
+    )
+    planned = plan(request)
+    generate(planned, lambda done, total: None)
+    report = measure(planned)
+    guidance = request.config.sampling.image_guidance
+    passes = passes_of(open_bundle(bundle, verify=False).info.architecture, steps, guidance)
+    return Trial(name, steps, passes, report)
+
+
+def table(trials: Sequence[Trial]) -> str:
+    """The trials in Markdown, with the 95 % interval of a figure where it has one."""
+    shown = [name for name in METRICS if any(name in trial.report["metrics"] for trial in trials)]
+    head = ["bundle", "steps", "passes", *shown]
+    lines = [_row(head), _row(["---"] * len(head))]
+    for trial in trials:
+        figures = [_figure(trial.report, name) for name in shown]
+        lines.append(_row([trial.name, str(trial.steps), str(trial.passes), *figures]))
+    return "\n".join(lines)
+
+
+def _figure(report: EvaluationReport, name: str) -> str:
+    found = report["metrics"].get(name)
+    if found is None:
+        return "–"
+    low, high = found["low"], found["high"]
+    interval = "" if low is None or high is None else f" ({low:.3g} to {high:.3g})"
+    return f"{found['value']:.3g}{interval}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run every bundle at every number of steps; print the table, and write it to OUT/students.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", help="held-out dataset")
+    parser.add_argument("out", type=Path, help="folder of the evaluations")
+    parser.add_argument("--bundle", action="append", required=True, metavar="NAME=FOLDER")
+    parser.add_argument("--steps", default=STEPS)
+    parser.add_argument("--clips", type=int)
+    parser.add_argument("--features", action="append", default=[], metavar="NAME=PATH")
+    parser.add_argument("--workers", type=int)
+    options = parser.parse_args(arguments)
+    trials = [
+        run_trial(name, Path(folder), int(steps), options)
+        for name, _, folder in (each.partition("=") for each in options.bundle)
+        for steps in options.steps.split(",")
+    ]
+    found = table(trials)
+    write_text(options.out / "students.md", found + "\n")
+    print(found)
+
+
+if __name__ == "__main__":
+    main()
