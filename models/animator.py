@@ -9,6 +9,7 @@ from models.architecture import Architecture
 from models.diffusion.schedule import Diffusion
 from models.encoders.build import build_codec
 from models.encoders.clip import ClipEncoders
+from models.network.adapter import Adapter
 from models.network.network import Network
 
 
@@ -55,7 +56,10 @@ class Animator(nn.Module):
         return other
 
 
-def animator_on_meta(architecture: Architecture) -> Animator:
+def animator_on_meta(architecture: Architecture, adapter: Adapter | None = None) -> Animator:
     """The animator without any weights: it computes shapes and types, on the meta device."""
     with torch.device("meta"):
-        return Animator(architecture, weights=False)
+        animator = Animator(architecture, weights=False)
+        if adapter is not None:
+            animator.network.add_adapter(adapter)
+        return animator

@@ -16,3 +16,12 @@ NETWORK = (UNET, QUERY_TRANSFORMER)
 def is_network_key(key: str) -> bool:
     """Whether a key belongs to the trained network, not to the autoencoder, an encoder or the schedule."""
     return key.startswith(NETWORK)
+
+
+# Of an adapter's matrices, as peft names them.
+ADAPTER_A, ADAPTER_B = ".lora_A.weight", ".lora_B.weight"
+
+
+def is_adapter_key(key: str) -> bool:
+    """Whether a parameter, by its name or public key, is one of an adapter's matrices."""
+    return key.endswith((ADAPTER_A, ADAPTER_B))

@@ -40,6 +40,7 @@ def model_card(
         ("Preset", config.preset),
         ("Parameters", f"{parameters:,}"),
         ("Trained", ", ".join(sorted(stage.trains)) + _widened(config)),
+        *_adapter(config),
         ("Clip", f"{config.model.frames} frames of {config.model.height}x{config.model.width}"),
         ("Steps", f"{steps} of batch {_batches(config)}"),
         ("Learning rate", f"{config.optimizer.lr:g}"),
@@ -57,6 +58,17 @@ def model_card(
         f"{data_section(journal, dataset_digest)}"
         f"## Training loss\n\n{_loss_table(journal, step)}\n"
     )
+
+
+def _adapter(config: RunConfig) -> list[tuple[str, str]]:
+    settings = config.train.adapter
+    if settings is None:
+        return []
+    targets = ", ".join(target.replace("_", " ") for target in settings.targets)
+    return [
+        ("Adapter", f"LoRA of rank {settings.rank}, alpha {settings.alpha:g}, on {targets}"),
+        ("Use", "with the parent bundle as its base, or merged into it by `animatic merge`"),
+    ]
 
 
 def _batches(config: RunConfig) -> str:

@@ -106,7 +106,7 @@ def assemble(
         initialisation=initialisation,
         journal=journal,
         clock=clock,
-        meter=_meter(config, source, backend, group, clock),
+        meter=_meter(config, source, backend, group, clock, animator),
         profiler=StepProfiler(config.observe.profile, folder.profile, clock, journal, group.rank),
         backend=backend,
         ema=Ema(backend.fragments(), decay, config.train.ema_start) if decay else None,
@@ -124,11 +124,14 @@ def _meter(
     backend: DeepSpeedBackend,
     group: ProcessGroup,
     clock: StepClock,
+    animator: Animator,
 ) -> StepMeter:
     model, peak = config.model, config.observe.peak_tflops or peak_of(backend.device, config.train.precision)
     use = None
     if peak is not None:
-        use = Utilisation(StepFlops(model, backend.trainable), peak, model.codec.patch)
+        use = Utilisation(
+            StepFlops(model, backend.trainable, animator.network.adapter), peak, model.codec.patch
+        )
     return StepMeter(
         clock,
         group,

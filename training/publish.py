@@ -11,6 +11,7 @@ from torch import Tensor
 from core.disk_errors import explaining_full_disk
 from core.errors import AnimaticError
 from models.bundle import (
+    AdapterInfo,
     Bundle,
     BundleExtra,
     BundleOrigin,
@@ -27,6 +28,7 @@ from training.model_card import model_card
 from training.processes.group import ProcessGroup
 from training.result import TrainResult
 from training.run_folder import RunFolder
+from training.trainable import trainable_names
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -160,6 +162,8 @@ def publish(
     keys = {name: transfer.key for name, transfer in initialisation.transfers.items()}
     if set(keys) != set(weights):
         raise ValueError(f"weights and network differ: {sorted(set(keys) ^ set(weights))[:3]}")
+    if config.train.adapter is not None:  # its base has the others
+        weights = {name: weights[name] for name in trainable_names(config, list(keys))}
     resumes = "" if target else ", which resumes from the last checkpoint"
     target, dtype = target or folder.bundle, _DTYPES[config.train.bundle_dtype]
     with explaining_full_disk(
@@ -195,8 +199,18 @@ def _origin(training: Training) -> BundleOrigin:
         dataset_digest=training.data.digest,
         parent=initialisation.parent or initialisation.base,
         sampling=config.validation.sampling,
+        adapter=_adapter(config, initialisation),
         extra=_extra(training),
     )
+
+
+def _adapter(config: RunConfig, initialisation: Initialisation) -> AdapterInfo | None:
+    settings, base = config.train.adapter, initialisation.parent or initialisation.base
+    if settings is None or base is None:
+        return None
+    path = config.init.parent if initialisation.parent else config.init.base
+    recorded = None if path is None or path == "prior" else str(Path(path).resolve())
+    return AdapterInfo(settings=settings, base=base, path=recorded)
 
 
 def _extra(training: Training) -> BundleExtra:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from core.errors import AnimaticError
 from models.network.parameter_names import is_image_attention, is_temporal
+from models.public_keys import is_adapter_key
 from training.config import RunConfig
 from training.stages import STAGES, Kind
 
@@ -33,6 +34,8 @@ def kind_of(name: str) -> Kind:
 def trainable_names(config: RunConfig, names: Sequence[str]) -> list[str]:
     """Which of a network's parameter ``names`` the stage trains, in their order.
 
+    With an adapter those of its matrices, which are among the names, in place of the stage's own set.
+
     Raises AnimaticError when a glob of ``train.trainable`` matches nothing.
     """
     globs = config.train.trainable or []
@@ -41,7 +44,13 @@ def trainable_names(config: RunConfig, names: Sequence[str]) -> list[str]:
             raise AnimaticError(
                 f"train.trainable: {glob!r} matches no parameter; names begin with unet. or context."
             )
-    trains = STAGES[config.stage].trains
     return [
-        name for name in names if kind_of(name) in trains or any(fnmatchcase(name, glob) for glob in globs)
+        name for name in names if _of_stage(config, name) or any(fnmatchcase(name, glob) for glob in globs)
     ]
+
+
+def _of_stage(config: RunConfig, name: str) -> bool:
+    """Whether a parameter is trained without being named by a glob."""
+    if config.train.adapter is not None:
+        return is_adapter_key(name)
+    return kind_of(name) in STAGES[config.stage].trains

@@ -2,15 +2,18 @@
 
 from typing import NotRequired
 
-from pydantic import BaseModel, ConfigDict, JsonValue, with_config
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, with_config
 from typing_extensions import TypedDict
 
 from models.architecture import Architecture
 from models.diffusion.settings import SamplingSettings
+from models.network.adapter_settings import AdapterSettings
 
 FORMAT = 1
 # The files of a bundle: tensors, this description, the model card.
 WEIGHTS, INFO, CARD = "model.safetensors", "bundle.json", "README.md"
+# In place of the first one in the bundle of an adapter.
+ADAPTER = "adapter.safetensors"
 # Beside them where the bundle is signed; it covers the others, so that their digests do not include it.
 SIGNATURE = "signature.json"
 
@@ -111,6 +114,21 @@ class BundleExtra(TypedDict, total=False):
     left_out: dict[str, int]
 
 
+class AdapterInfo(BaseModel):
+    """What the bundle of an adapter is to be composed with.
+
+    Attributes:
+        base: id of the bundle whose weights the adapter changes.
+        path: where that bundle was when the adapter was trained; None for the one that ships with the code.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    settings: AdapterSettings
+    base: str
+    path: str | None = None
+
+
 class BundleOrigin(BaseModel):
     """What a bundle is and where it comes from.
 
@@ -120,6 +138,7 @@ class BundleOrigin(BaseModel):
         dataset_digest: of the data that it was trained on; None where that is not known.
         parent: id of the bundle that training started from.
         sampling: settings that suit the model; None in bundles from before they were recorded.
+        adapter: for a bundle that contains what an adapter changes of another bundle; None for whole weights.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -132,6 +151,8 @@ class BundleOrigin(BaseModel):
     parent: str | None
     extra: BundleExtra = {}
     sampling: SamplingSettings | None = None
+    # Not written for whole weights, so that their descriptions are those of earlier versions.
+    adapter: AdapterInfo | None = Field(default=None, exclude_if=lambda adapter: adapter is None)
 
 
 class BundleInfo(BundleOrigin):
@@ -145,6 +166,11 @@ class BundleInfo(BundleOrigin):
     format: int = FORMAT
     code_version: str
     files: dict[str, str]
+
+    @property
+    def weights_file(self) -> str:
+        """Name of the file with the tensors."""
+        return WEIGHTS if self.adapter is None else ADAPTER
 
     @property
     def sampling_defaults(self) -> SamplingSettings:

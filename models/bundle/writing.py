@@ -11,7 +11,7 @@ from core.canonical_json import INDENTED_ESCAPED
 from core.code_version import code_version
 from core.errors import AnimaticError
 from core.files import atomic_folder, sha256
-from models.bundle.info import CARD, INFO, WEIGHTS, BundleInfo, BundleOrigin
+from models.bundle.info import ADAPTER, CARD, INFO, WEIGHTS, BundleInfo, BundleOrigin
 
 if TYPE_CHECKING:
     import torch
@@ -47,9 +47,10 @@ def write_bundle(
             f"{folder} exists: bundles are never overwritten; remove it or choose another folder"
         )
     with atomic_folder(folder) as partial:
-        _store(weights, partial / WEIGHTS, dtype)
+        tensors = WEIGHTS if origin.adapter is None else ADAPTER
+        _store(weights, partial / tensors, dtype)
         (partial / CARD).write_text(model_card)
-        files = {name: sha256(partial / name) for name in (WEIGHTS, CARD)}
+        files = {name: sha256(partial / name) for name in (tensors, CARD)}
         info = BundleInfo(**dict(origin), code_version=code_version(), files=files)
         (partial / INFO).write_bytes(INDENTED_ESCAPED.encode(info.model_dump(mode="json")) + b"\n")
         if before_commit is not None:

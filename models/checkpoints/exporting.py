@@ -149,16 +149,17 @@ def _check_obtainable(bundle: Bundle, architecture: Architecture, absent: set[st
 
 
 def _stored(bundle: Bundle) -> dict[str, dict[str, Tensor]]:
-    """Part -> key -> tensor, mapped from the bundle's file."""
+    """Part -> key -> tensor, mapped from the bundle's file; those that an adapter updates are computed."""
+    with safe_open(bundle.frozen_parts, framework="pt") as file:
+        tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.offset_keys()}
+    if bundle.info.adapter is not None:
+        tensors |= bundle.state()
     parts: dict[str, dict[str, Tensor]] = {}
-    with safe_open(bundle.weights, framework="pt") as file:
-        for key in file.offset_keys():
-            part = part_of(key)
-            if part is None:
-                raise AnimaticError(
-                    f"bundle {bundle.folder} contains {key}, which is in no published checkpoint"
-                )
-            parts.setdefault(part, {})[key] = file.get_tensor(key)
+    for key, value in tensors.items():
+        part = part_of(key)
+        if part is None:
+            raise AnimaticError(f"bundle {bundle.folder} contains {key}, which is in no published checkpoint")
+        parts.setdefault(part, {})[key] = value
     return parts
 
 

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from models.architecture import Architecture
+from models.network.adapter import Adapter, add_adapter
 from models.network.context import QueryTransformer
 from models.network.unet import UNet
 
@@ -13,15 +14,27 @@ class Network(nn.Module):
 
     Its parameter names (``unet.…``, ``context.…``) are the internal names by which training selects,
     transfers and checkpoints weights; :mod:`models.network.parameter_names` maps them to the public ones.
+
+    Attributes:
+        adapter: whose matrices are among the parameters; None without one.
     """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.unet = UNet(architecture.unet)
         self.context = QueryTransformer(architecture.context) if architecture.context else None
+        self.adapter: Adapter | None = None
+
+    def add_adapter(self, adapter: Adapter) -> None:
+        """Add a new adapter, in place: see :func:`models.network.adapter.add_adapter`."""
+        add_adapter(self, adapter)
+        self.adapter = adapter
 
 
-def network_on_meta(architecture: Architecture) -> Network:
+def network_on_meta(architecture: Architecture, adapter: Adapter | None = None) -> Network:
     """The network without its weights: names and shapes."""
     with torch.device("meta"):
-        return Network(architecture)
+        network = Network(architecture)
+        if adapter is not None:
+            network.add_adapter(adapter)
+        return network

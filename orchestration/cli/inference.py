@@ -74,6 +74,14 @@ _Frames = Annotated[
     int | None,
     typer.Option(min=1, max=10_000, help="Frames of the clip; the network's own number if not given."),
 ]
+_Base = Annotated[
+    Path | None,
+    typer.Option(
+        parser=local_source,
+        metavar="FOLDER",
+        help="Bundle that an adapter was trained on; found where it was, or beside it, if not given.",
+    ),
+]
 _Signers = Annotated[
     list[Path] | None,
     typer.Option(
@@ -114,6 +122,7 @@ def animate(
     loop: Annotated[bool, typer.Option("--loop", help="End where the clip begins.")] = False,
     codec: Codec = None,
     encoders: Encoders = None,
+    base: _Base = None,
     require_signer: _Signers = None,
     server: _Server = None,
     api_key_file: _KeyFile = None,
@@ -141,7 +150,7 @@ def animate(
     local = AnimateOptions(
         image=image, prompt=prompt, bundle=bundle, preset=preset, out=path, sampling=sampling,
         playback=playback, count=count, frames=frames, last=last, loop=loop, codec=codec, encoders=encoders,
-        signers=require_signer or (),
+        base=base, signers=require_signer or (),
     )  # fmt: skip
     _animate(local, as_json)
 

@@ -105,11 +105,13 @@ def _as_json(found: Plan) -> dict[str, object]:
 
 
 def _print(found: Plan) -> None:
-    sizes = found.sizes
+    sizes, adapter = found.sizes, found.config.train.adapter
+    of_adapter = "" if adapter is None else f" by an adapter of rank {adapter.rank}"
     teacher = f", teacher (counted with them) {sizes.teacher:,}" if sizes.teacher else ""
     out().print(found.title)
     out().print(
-        f"parameters: {sizes.trained_total:,} trained, {sizes.network_total - sizes.trained_total:,} frozen; "
+        f"parameters: {sizes.trained_total:,} trained{of_adapter}, "
+        f"{sizes.network_total - sizes.trained_total:,} frozen; "
         f"encoders {sizes.encoders:,}, codec {sizes.codec:,}{teacher}"
     )
     out().print()
@@ -138,7 +140,6 @@ def _print(found: Plan) -> None:
             f"animatic train --stage {found.config.stage} --preset {found.config.preset} "
             f"--gpus {found.gpus} {sets}"
         )
-    out().print("estimates are of full training, without adapters")
 
 
 def _print_estimate(title: str, estimate: Estimate, *, fits: bool) -> None:

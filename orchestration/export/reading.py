@@ -58,7 +58,7 @@ class ExportedBundle:
         return self.export.manifest.sampling
 
     def part(self, part: Part) -> str | None:
-        """The local path of an autoencoder or encoders that the bundle lacks; None if it has its own."""
+        """The local path of what the bundle lacks: autoencoder, encoders or base; None if it has its own."""
         name = self.export.manifest.parts.get(part)
         return None if name is None else str(self.folder / name)
 
@@ -201,6 +201,8 @@ def _opened(
         raise AnimaticError(
             f"{location.path(export.folder)} contains another bundle than it states: export again"
         )
+    base = export.manifest.parts.get("base")
+    bundle = bundle.with_base(None if base is None else folder / base)
     return ExportedBundle(pointer, export, folder, bundle)
 
 

@@ -28,7 +28,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SUFFIX = ".json"
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Part = Literal["codec", "encoders"]
+Part = Literal["codec", "encoders", "base"]
 Document = TypeVar("Document", bound="ExportDocument")
 
 
@@ -77,7 +77,8 @@ class Manifest(ExportDocument):
         files: by name, relative to the export's folder; ``export.json`` itself is not among them.
         sampling: settings to sample with by default.
         sampling_from: ``general`` where the bundle was written before bundles recorded their own.
-        parts: the file or folder, in the export, of an autoencoder or of encoders that the bundle lacks.
+        parts: the file or folder, in the export, of an autoencoder or of encoders that the bundle lacks, and
+            of the base of an adapter.
         gate: outcome of the gate that the bundle became champion by; None if there was none.
         forced: why it became champion without the gate's consent; empty if it did not.
         ledger: the promotion, or else the acceptance, of the bundle; None if the ledger has neither.

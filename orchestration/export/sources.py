@@ -8,7 +8,7 @@ from pathlib import Path
 from core.errors import AnimaticError
 from core.files import sha256
 from models import PRIOR_WEIGHTS
-from models.bundle import SIGNATURE
+from models.bundle import SIGNATURE, Bundle
 from models.file_kind import PICKLE, file_kind
 from orchestration.export.contents import CONTENTS, Subject, Written
 from orchestration.export.formats import FORMATS
@@ -99,6 +99,10 @@ def _part_files(subject: Subject) -> dict[Part, tuple[str, dict[str, Path]]]:
     if architecture.encoders.kind == "open_clip":
         paths["encoders"] = subject.encoders or architecture.encoders.path
     found: dict[Part, tuple[str, dict[str, Path]]] = {}
+    if subject.bundle.info.adapter is not None:
+        base, name = subject.bundle.base, f"{PARTS}/base"
+        _check_whole(base)
+        found["base"] = (name, {f"{name}/{file}": base.folder / file for file in base.digests})
     for part, given in paths.items():
         if given is None:
             continue
@@ -109,6 +113,14 @@ def _part_files(subject: Subject) -> dict[Part, tuple[str, dict[str, Path]]]:
             _check_safetensors(path, part)
             found[part] = (f"{name}.safetensors", {f"{name}.safetensors": path})
     return found
+
+
+def _check_whole(base: Bundle) -> None:
+    if base.info.adapter is not None:
+        raise AnimaticError(
+            f"{base.folder} is an adapter of another bundle, and exports contain one base alone: merge with "
+            "`animatic merge`, and export what results"
+        )
 
 
 def _of_folder(folder: Path) -> list[Path]:

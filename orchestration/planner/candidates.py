@@ -120,7 +120,8 @@ class Choices:
         allowed = [
             stage
             for stage in (0, 1, 2, 3)
-            if not (stage == 0 and without_masters) and not (stage == 3 and train.image_batches)
+            if not (stage == 0 and without_masters)
+            and not (stage == 3 and (train.image_batches or train.adapter is not None))
         ]
         return sorted(allowed, key=lambda stage: (stage != train.zero_stage, stage))
 

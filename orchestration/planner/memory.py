@@ -43,6 +43,7 @@ class Layout:
     averaged: bool
     offload_optimizer: bool = False
     offload_parameters: bool = False
+    adapter: bool = False
 
     @classmethod
     def of(cls, config: RunConfig, processes: int, passes: int) -> Layout:
@@ -58,6 +59,7 @@ class Layout:
             averaged=train.ema_decay is not None,
             offload_optimizer=train.offload_optimizer,
             offload_parameters=train.offload_parameters,
+            adapter=train.adapter is not None,
         )
 
     @property
@@ -186,7 +188,9 @@ class _Gradients:
         # sums of earlier passes and the newest gradients are two.
         self._flat = layout.half_weights and layout.fp32_gradients
         self._sum = value * self._part
-        self._bucket = {0: 0, 1: value, 2: layout.weight_bytes, 3: value}[stage] * REDUCE_BUCKET
+        # See training.backends.deepspeed_config: of a run with an adapter no larger than what it trains.
+        bucket = min(REDUCE_BUCKET, self._all) if layout.adapter else REDUCE_BUCKET
+        self._bucket = {0: 0, 1: value, 2: layout.weight_bytes, 3: value}[stage] * bucket
         self._offload_buffer = layout.weight_bytes * self._largest if layout.offload_optimizer else 0
 
     def before(self) -> int:

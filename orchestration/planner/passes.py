@@ -22,6 +22,7 @@ from models.network.settings import ActivationCheckpointing
 from models.network.unet import Middle
 from orchestration.planner.live_memory import LiveMemory, weights_and_buffers
 from orchestration.planner.meta_device import CudaKernels, FlopCount
+from training.adapter import trained_animator
 from training.clock import StepClock
 from training.config import RunConfig
 from training.objectives import DISTILLATIONS, Objective, build_objective, teacher_on_meta
@@ -94,7 +95,7 @@ def rehearse(
         encoded: latents and text are stored; False: they are encoded from pixels and captions.
         half: weights of a half type, under autocast, as DeepSpeed keeps them; False: float32.
     """
-    animator = animator_on_meta(config.model)
+    animator = trained_animator(config)
     network = animator.network
     if half:
         network.to(torch.bfloat16)

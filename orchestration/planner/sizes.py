@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from models.animator import Animator, animator_on_meta
+from models.animator import Animator
 from models.frozen_parts import weights_of
+from training.adapter import trained_animator
 from training.config import RunConfig
 from training.objectives import DISTILLATIONS, teacher_on_meta
 from training.stages import Kind
@@ -61,7 +62,7 @@ class Sizes:
 
 def sizes_of(config: RunConfig, animator: Animator | None = None) -> Sizes:
     """The sizes of a run. Raises AnimaticError where a glob of ``train.trainable`` matches nothing."""
-    animator = animator or animator_on_meta(config.model)
+    animator = animator or trained_animator(config)
     parameters, stored = dict(animator.network.named_parameters()), config.data.latents is not None
     chosen = set(trainable_names(config, list(parameters)))
     trained: Counter[Kind] = Counter()

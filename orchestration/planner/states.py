@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.network.network import network_on_meta
+from training.adapter import trained_network
 from training.config import RunConfig
 from training.trainable import trainable_names
 
@@ -17,12 +17,13 @@ def checkpoint_bytes(config: RunConfig) -> int:
 
 
 def bundle_bytes(config: RunConfig) -> int:
-    """Of the run's bundle: the whole network."""
-    return _BYTES[config.train.bundle_dtype] * _numels(config)[1]
+    """Of the run's bundle: the whole network, or what a run with an adapter trains."""
+    trained, whole = _numels(config)
+    return _BYTES[config.train.bundle_dtype] * (whole if config.train.adapter is None else trained)
 
 
 def _numels(config: RunConfig) -> tuple[int, int]:
     """Of trained weights, and of all."""
-    numels = {name: p.numel() for name, p in network_on_meta(config.model).named_parameters()}
+    numels = {name: p.numel() for name, p in trained_network(config).named_parameters()}
     trained = trainable_names(config, list(numels))
     return sum(numels[name] for name in trained), sum(numels.values())

@@ -37,7 +37,7 @@ def sign_bundle(bundle: Bundle, key: PrivateKey, *, replace: bool = False) -> Si
     folder = bundle.folder
     try:
         replaced = _replaceable(folder, key, replace)
-        check_only_signed(folder)
+        check_only_signed(folder, digests(bundle))
         from model_signing import signing
 
         from orchestration.signatures.recorded_digests import RecordedDigests

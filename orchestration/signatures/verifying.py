@@ -79,11 +79,11 @@ def _signer(folder: Path, signature: StoredSignature, accepted: Sequence[PublicK
 
 def _unchanged(folder: Path, signature: StoredSignature) -> Bundle:
     """The bundle, opened; its files are those that an authentic signature covers."""
-    check_only_signed(folder)
-    if set(signature.files) != SIGNED:
+    if set(signature.files) not in SIGNED:
         raise AnimaticError(
             f"{signature.path} covers other files than those of a bundle: sign the bundle again"
         )
+    check_only_signed(folder, signature.files)
     other = AnimaticError(
         f"{INFO} of bundle {folder} was changed after it was signed, or {SIGNATURE} is another bundle's: "
         "restore both from a copy"

@@ -37,7 +37,8 @@ class AnimateOptions:
     mp4 or GIF, ``runs/animations`` if None; ``playback``: frames per second of the files; ``count`` clips,
     each with its own seed; ``frames``: the network's own number if None; ``last``: image to end at;
     ``loop``: end at the image itself; ``codec`` and ``encoders``: files for a bundle that contains none;
-    ``signers``: files of public keys, one of which must have signed the bundle, if there are any.
+    ``base``: folder of an adapter's base, found if None; ``signers``: files of public keys, one of which must
+    have signed the bundle, if there are any.
     """
 
     image: Path
@@ -53,6 +54,7 @@ class AnimateOptions:
     loop: bool = False
     codec: str | None = None
     encoders: str | None = None
+    base: Path | None = None
     signers: Sequence[Path] = ()
 
 
@@ -110,6 +112,7 @@ def prepare_animation(
     file = single_file(options.out, options.count)
     opening = partial(open_trusted, signers=options.signers)
     bundle = select_bundle(workspace.ledger, options.bundle, options.preset, opening=opening)
+    bundle = bundle.with_base(options.base)
     check_complete(bundle, options.codec, options.encoders)
     settings = sampling_settings(bundle, options.sampling)
     check_seeds(settings.seed, options.count)

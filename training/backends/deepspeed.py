@@ -80,7 +80,9 @@ class DeepSpeedBackend:
         self._engine, *_ = deepspeed.initialize(
             model=_LossModule(animator.network, objective, half).train(),
             optimizer=build_optimizer(config, [p for p in self._parameters.values() if p.requires_grad]),
-            config=deepspeed_config(config, self._shares),
+            config=deepspeed_config(
+                config, self._shares, sum(self._shapes[name].numel() for name in self.trainable)
+            ),
             dist_init_required=False,
         )
         trained = {name: self._parameters[name] for name in self.trainable}

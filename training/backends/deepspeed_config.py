@@ -14,14 +14,21 @@ HALF_WEIGHTS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _FP32_GRADIENTS = {"data_types": {"grad_accum_dtype": "fp32"}, "communication_data_type": "fp32"}
 
 
-def deepspeed_config(config: RunConfig, shares: BatchShares) -> dict[str, Any]:
-    """The dictionary that ``deepspeed.initialize`` takes.
+# DeepSpeed's default, in numbers of weights.
+_REDUCE_BUCKET = 500_000_000
+
+
+def deepspeed_config(config: RunConfig, shares: BatchShares, trained: int) -> dict[str, Any]:
+    """The dictionary that ``deepspeed.initialize`` takes; ``trained``: number of trained weights.
 
     It is written here from typed settings only: DeepSpeed accepts unknown top-level keys silently.
     """
     train = config.train
     # Memory-efficient linear replaces torch's function for the whole process.
     zero: dict[str, Any] = {"stage": train.zero_stage, "memory_efficient_linear": False}
+    if train.adapter is not None:
+        # The bucket is allocated whole: by default it is a hundred times as large as an adapter.
+        zero["reduce_bucket_size"] = min(_REDUCE_BUCKET, trained)
     if train.offload_optimizer:
         zero["offload_optimizer"] = {"device": "cpu"}
     if train.offload_parameters:

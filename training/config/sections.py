@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from core.config.section import Section
+from models.network.adapter_settings import AdapterSettings
 from models.network.settings import ActivationCheckpointing
 
 
@@ -78,6 +79,11 @@ class TrainConfig(Section):
     trainable: list[str] | None = Field(
         None, description="globs of parameter names trained besides the stage's own set"
     )
+    adapter: AdapterSettings | None = Field(
+        None,
+        description="its matrices, and what train.trainable names, are trained in place of the stage's own "
+        "weights; null: no adapter",
+    )
     image_batches: float = Field(
         0.0, ge=0, le=1, description="stage 0: share of steps that leave the temporal layers out"
     )
@@ -109,6 +115,11 @@ class TrainConfig(Section):
             raise ValueError("offload_optimizer moves what ZeRO shards: use zero_stage 1 to 3")
         if self.offload_parameters and self.zero_stage != 3:
             raise ValueError(f"offload_parameters needs zero_stage 3, not {self.zero_stage}")
+        if self.adapter is not None and self.zero_stage == 3:
+            raise ValueError(
+                "adapter: the few weights that are trained need no sharding, and ZeRO stage 3 would gather "
+                "the frozen ones layer by layer: use zero_stage 0 to 2"
+            )
         if self.ema_start and self.ema_decay is None:
             raise ValueError("ema_start needs ema_decay, the decay of the average")
         if self.image_batches and self.zero_stage == 3:

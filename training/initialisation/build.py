@@ -10,6 +10,7 @@ from models.animator import Animator
 from models.architecture import Architecture
 from models.bundle import Bundle
 from models.network.parameter_names import internal_state
+from training.adapter import run_adapter
 from training.config import RunConfig
 from training.initialisation.plan import plan_transfers
 from training.initialisation.source_bundles import (
@@ -75,6 +76,9 @@ def initialise(config: RunConfig, *, verify: bool = True) -> tuple[Animator, Ini
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         animator = Animator(_with_known_codec(config.model, sources))
+        adapter = run_adapter(config)
+        if adapter is not None:
+            animator.network.add_adapter(adapter)
     weights = _initial_weights(config, transfers, animator, sources)
     _load(animator, weights)
     base, parent = (bundle.id if bundle else None for bundle in sources)

@@ -7,6 +7,7 @@ from torch import nn
 # The last layers of residual branches and of embeddings beside the time, which start without effect.
 _ZERO_AT_FIRST = re.compile(
     r"^unet\.(conv_out|(fps|guidance|motion)_embedding\.2|.*\.proj_out|.*\.out_layers\.3|.*\.temopral_conv\.conv4\.3)\.\w+$"
+    r"|\.lora_B\.weight$"
 )
 
 

@@ -14,10 +14,12 @@ from safetensors import SafetensorError
 from core.errors import AnimaticError
 from models.architecture import Architecture
 from models.bundle import Bundle
-from models.network.network import network_on_meta
 from models.network.parameter_names import internal_state, public_names
+from models.public_keys import is_adapter_key
 from models.state_dict_diff import Shape
+from training.adapter import trained_network
 from training.config import RunConfig
+from training.initialisation.adapter_base import check_adapter_base
 from training.initialisation.diffusion import diffusion_changes
 from training.initialisation.initial_values import initial_values
 from training.initialisation.source_bundles import SourceBundles, configured_stage, starts_condition_from_base
@@ -37,11 +39,12 @@ def plan_transfers(config: RunConfig, sources: SourceBundles) -> dict[str, Tenso
     """The transfer of every tensor of the stage's network, by name in the network's order.
 
     Raises AnimaticError when a tensor has no source or another shape in it, when a tensor of a source is not
-    used, or when frozen spatial layers were trained for another diffusion than the run's.
+    used, when frozen spatial layers were trained for another diffusion than the run's, or when an adapter has
+    no base of its own.
     """
     _check_query_transformer(config, sources.parent)
     conditioned = _check_condition(config, sources.base)
-    stage, network = configured_stage(config), network_on_meta(config.model)
+    stage, network = configured_stage(config), trained_network(config)
     shapes: _SourceShapes = {"base": _shapes(sources.base), "parent": _shapes(sources.parent)}
     keys, values = public_names(network), initial_values(network)
     transfers: dict[str, TensorTransfer] = {}
@@ -64,12 +67,15 @@ def plan_transfers(config: RunConfig, sources: SourceBundles) -> dict[str, Tenso
         transfers[name] = TensorTransfer(keys[name], kind, shape, origin, change, how)
     if missing or misfits:
         raise AnimaticError(_misfit_message(config, missing, misfits))
+    check_adapter_base(config, sources, transfers)
     _check_all_used(stage, config.model, shapes, transfers)
     diffusion_changes(config, sources, transfers)  # refuses those that nothing trained could follow
     return transfers
 
 
 def _origin(stage: Stage, name: str, kind: Kind, shapes: _SourceShapes) -> Origin:
+    if is_adapter_key(name):
+        return "new"
     origin = stage.origins[kind]
     if name.startswith(_ADDED) and name not in shapes[origin]:
         return "new"

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.architecture import Architecture, EncoderConfig
 from models.batch import Batch
 from models.encoders.captions import TOKENS
+from models.network.adapter import Adapter
 from models.network.network import Network, network_on_meta
 
 
@@ -46,9 +47,12 @@ class ClipShape(NamedTuple):
 class StepFlops:
     """Counts the network's arithmetic for clips of any shape, each shape once."""
 
-    def __init__(self, architecture: Architecture, trainable: Collection[str]) -> None:
-        """``trainable``: names of the network's trained parameters."""
+    def __init__(
+        self, architecture: Architecture, trainable: Collection[str], adapter: Adapter | None = None
+    ) -> None:
+        """``trainable``: names of the network's trained parameters; ``adapter``: that of the network."""
         self._architecture, self._trainable = architecture, frozenset(trainable)
+        self._adapter = adapter
         self._counted: dict[ClipShape, float] = {}
 
     def of(self, shape: ClipShape) -> float:
@@ -57,13 +61,18 @@ class StepFlops:
         A new shape takes seconds at the published sizes.
         """
         if shape not in self._counted:
-            self._counted[shape] = network_flops(self._architecture, self._trainable, shape)
+            self._counted[shape] = network_flops(self._architecture, self._trainable, shape, self._adapter)
         return self._counted[shape]
 
 
-def network_flops(architecture: Architecture, trainable: Collection[str], shape: ClipShape) -> float:
+def network_flops(
+    architecture: Architecture,
+    trainable: Collection[str],
+    shape: ClipShape,
+    adapter: Adapter | None = None,
+) -> float:
     """As :meth:`StepFlops.of`; without trained parameters: of the forward pass alone."""
-    network = network_on_meta(architecture).train()
+    network = network_on_meta(architecture, adapter).train()
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name in trainable)
     # The default device of a thread: also that of tensors which the network itself makes.

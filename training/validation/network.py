@@ -16,6 +16,6 @@ def with_weights(animator: Animator, weights: Mapping[str, Tensor]) -> Animator:
     Args:
         weights: whole weights of the network, by name.
     """
-    network = network_on_meta(animator.architecture).eval()
+    network = network_on_meta(animator.architecture, animator.network.adapter).eval()
     network.load_state_dict({name: weight.float() for name, weight in weights.items()}, assign=True)
     return animator.with_network(network.requires_grad_(False).to(animator.device))

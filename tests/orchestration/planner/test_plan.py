@@ -155,7 +155,7 @@ def test_buckets_are_as_large_as_deepspeed_makes_them():
     """They are left at its defaults."""
     from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
 
-    chosen = deepspeed_config(resolve(3, "512"), BatchShares(1, 1))["zero_optimization"]
+    chosen = deepspeed_config(resolve(3, "512"), BatchShares(1, 1), 1000)["zero_optimization"]
     zero = DeepSpeedZeroConfig(**chosen)
     assert zero.reduce_bucket_size == REDUCE_BUCKET
     assert zero.max_live_parameters + zero.prefetch_bucket_size == LIVE_PARAMETERS

@@ -8,7 +8,7 @@ from training.batch_shares import BatchShares
 
 
 def given(*sets):
-    return deepspeed_config(small_config(0, "train.image_batches=0", *sets), BatchShares(2, 3))
+    return deepspeed_config(small_config(0, "train.image_batches=0", *sets), BatchShares(2, 3), 1000)
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
@@ -57,3 +57,9 @@ def test_what_is_offloaded_goes_to_host_memory(optimizer, parameters):
         "offload_optimizer": "cpu" if optimizer else None,
         "offload_param": "cpu" if parameters else None,
     }
+
+
+def test_the_bucket_of_an_adapter_is_no_larger_than_the_adapter():
+    assert "reduce_bucket_size" not in given("train.zero_stage=2")["zero_optimization"]
+    adapter = given("train.zero_stage=2", "train.adapter.rank=2")["zero_optimization"]
+    assert adapter["reduce_bucket_size"] == 1000
