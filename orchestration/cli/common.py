@@ -26,7 +26,8 @@ INTERRUPTED = 130
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 Preset = Annotated[
-    str | None, typer.Option("--preset", help="tiny, 256, 512 or 1024; tiny if there is no GPU.")
+    str | None,
+    typer.Option("--preset", help="tiny, 256, 512, 1024, 512-lora, 1024-lora; tiny without a GPU."),
 ]
 Address = Annotated[
     str | None,

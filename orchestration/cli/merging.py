@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -54,7 +54,7 @@ def merge(
     from orchestration.workflows import merging
     from orchestration.workspace import Workspace
 
-    chosen = cast("merging.Precision | None", None if precision is None else precision.value)
+    chosen: merging.Precision | None = None if precision is None else precision.value
     with err().status(Text(printable(f"merging {adapter}"))):
         merged = merging.merge(merging.MergeOptions(adapter, base, target, chosen), Workspace.current())
     if as_json:

@@ -1,4 +1,4 @@
-"""The presets: complete configurations of all stages, one YAML file for each resolution."""
+"""The presets: complete configurations of all stages, one YAML file each; one may extend another."""
 
 from pathlib import Path
 
@@ -17,8 +17,12 @@ def presets() -> list[str]:
 
 
 def preset_layers(stage: int, preset: str) -> list[Layer]:
-    """A preset's base and its section for the stage. Raises AnimaticError if it does not exist."""
+    """A preset's base and its section for the stage, after those of the preset that it extends.
+
+    Raises AnimaticError if it does not exist.
+    """
     if preset not in presets():
         raise AnimaticError(f"preset {preset!r} does not exist{nearest(preset, presets())}")
     content = read_yaml(PRESETS / f"{preset}.yaml")
-    return [content["base"], content["stages"].get(stage) or {}]
+    extended = preset_layers(stage, content["extends"]) if "extends" in content else []
+    return [*extended, content["base"], content["stages"].get(stage) or {}]

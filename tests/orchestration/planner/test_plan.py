@@ -18,6 +18,7 @@ from orchestration.workflows.plan import Plan, PlanOptions, plan_run
 from tests.support.command import fails, run
 from tests.support.paths import ROOT
 from tests.support.small_stages import small_sets
+from training.adapter import run_adapter
 from training.backends.deepspeed_config import deepspeed_config
 from training.batch_shares import BatchShares
 from training.config import RunConfig, dump_yaml, presets, resolve
@@ -40,9 +41,12 @@ def configurations(names: list[str]) -> list[RunConfig]:
 def check_sizes(config: RunConfig) -> None:
     with torch.device("meta"):
         network = Network(config.model)
+        adapter = run_adapter(config)
+        if adapter is not None:
+            network.add_adapter(adapter)
     numels = {name: parameter.numel() for name, parameter in network.named_parameters()}
     trained = sum(numels[name] for name in trainable_names(config, list(numels)))
-    sizes = sizes_of(config, animator_on_meta(config.model))
+    sizes = sizes_of(config, animator_on_meta(config.model, adapter))
     assert (sizes.trained_total, sizes.network_total) == (trained, sum(numels.values()))
 
 

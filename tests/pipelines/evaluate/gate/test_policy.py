@@ -25,7 +25,9 @@ def test_every_preset_has_a_gate_that_is_named_after_it_and_forbids_frozen_and_b
         assert policy.name == preset
         assert (policy.floors.frozen, policy.floors.black) == (0, 0)
         assert policy.margins.keys() >= {"first_frame_psnr", "dynamic_degree"}
-    with pytest.raises(AnimaticError, match="preset 'huge' has no gate, 1024, 256, 512, tiny have"):
+    with pytest.raises(
+        AnimaticError, match="preset 'huge' has no gate, 1024, 1024-lora, 256, 512, 512-lora, tiny have"
+    ):
         shipped_policy("huge")
 
 
