@@ -7,7 +7,7 @@ from models.motion import MOST_MOTION
 
 def motion_range(architecture: Architecture) -> tuple[float, float] | None:
     """Least and most motion that can be asked for, percent of the short side a frame; None for none."""
-    if not architecture.unet.motion_condition:
+    if not (architecture.unet.motion_condition and architecture.unet.temporal):
         return None
     calibration = architecture.motion_calibration
     return (0.0, MOST_MOTION) if calibration is None else calibration.range

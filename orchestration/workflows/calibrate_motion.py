@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from core.disk_errors import usable_folder
 from core.errors import AnimaticError
+from models.asked_motion import motion_range
 from models.bundle import Bundle, BundleOrigin, write_bundle
 from models.diffusion.settings import SamplingSettings
 from models.motion import MotionCalibration, rising
@@ -103,7 +104,7 @@ def prepare_calibration(options: CalibrateOptions, workspace: Workspace) -> Cali
             subject motion or hardly any, or an output folder that exists.
     """
     bundle = select_bundle(workspace.ledger, options.bundle, options.preset)
-    if not bundle.info.architecture.unet.motion_condition:
+    if motion_range(bundle.info.architecture) is None:
         raise AnimaticError(
             f"bundle {bundle.folder} has no motion condition: train one with --set "
             "model.unet.motion_condition=true"
@@ -198,13 +199,13 @@ def _read(options: CalibrateOptions, bundle: Bundle) -> tuple[Tensor, list[str],
         }
     )
     data = WeightedDataset.open(options.data, captions=Captions(draw="first"), motion_condition=True)
-    clips = data.selected()
-    if len(clips) < count:
+    loader = ClipLoader([data], sampling, seed=options.seed or 0, global_batch=count)
+    if loader.samples_per_epoch < count:
         raise AnimaticError(
-            f"{options.data} has {len(clips)} clips, and {count} are needed: twice --clips {options.clips}"
+            f"{options.data} has {loader.samples_per_epoch} clips that are long enough, and {count} are "
+            f"needed: twice --clips {options.clips}"
         )
-    seed = 0 if options.seed is None else options.seed
-    batch = next(iter(ClipLoader([data], sampling, seed=seed, global_batch=count)))
+    batch = next(iter(loader))
     assert batch.motion is not None  # as the sampling asks
     motions = batch.motion[~batch.motion.isnan()]
     return batch.stills, batch.captions, float(batch.fps.median()), motions.tolist()
@@ -271,6 +272,8 @@ def _write(plan: CalibrationPlan, calibration: MotionCalibration, tests: Sequenc
         | {
             "architecture": info.architecture.model_copy(update=changed),
             "extra": {**info.extra, "calibrated": plan.bundle.id},
+            # A motion that the bundle had by default was a number for the network itself.
+            "sampling": info.sampling_defaults.model_copy(update={"motion": None}),
         }
     )
     with tempfile.TemporaryDirectory(dir=plan.folder.parent) as folder:

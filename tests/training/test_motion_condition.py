@@ -76,6 +76,11 @@ def test_motion_is_a_setting_of_the_trajectory_that_stages_pass_to_the_loader() 
         assert trajectory_hash(config) != trajectory_hash(resolve(stage, "512"))
     with pytest.raises(AnimaticError, match=r"data\.sampling\.motion_condition"):
         resolve(3, "512", ["data.sampling.motion_condition=true"])
+    asked = "validation.sampling.motion=0.5"
+    assert resolve(3, "512", [MOTION, asked]).validation.sampling.motion == 0.5
+    for stage, sets in ((3, [asked]), (1, [MOTION, asked])):
+        with pytest.raises(AnimaticError, match=r"validation\.sampling\.motion is for a network with"):
+            resolve(stage, "512", sets)
 
 
 def test_what_is_unspecified_is_as_without_a_condition(animator: Animator) -> None:

@@ -89,15 +89,6 @@ class RunConfig(Section):
             )
         if self.stage == 1 and self.ablation.no_context:
             raise ValueError("ablation.no_context leaves out what stage 1 trains: start with stage 2")
-        if model.motion_calibration is not None:
-            raise ValueError(
-                "model.motion_calibration is measured of a finished network: remove it here, and run "
-                "`animatic calibrate-motion` on the bundle"
-            )
-        if sampling.motion_condition != (model.unet.motion_condition and model.unet.temporal):
-            raise ValueError(
-                "data.sampling.motion_condition follows model.unet.motion_condition: set only that one"
-            )
         if self.train.image_batches and self.stage != 0:
             raise ValueError("train.image_batches is for stage 0 only")
         return self
@@ -119,6 +110,24 @@ class RunConfig(Section):
                 guidance_scales(student, self.validation.sampling)
             except AnimaticError as error:
                 raise ValueError(f"validation.sampling does not fit model.student: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _motion_agrees(self) -> Self:
+        sampling, model = self.data.sampling, self.model
+        if model.motion_calibration is not None:
+            raise ValueError(
+                "model.motion_calibration is measured of a finished network: remove it here, and run "
+                "`animatic calibrate-motion` on the bundle"
+            )
+        if sampling.motion_condition != (model.unet.motion_condition and model.unet.temporal):
+            raise ValueError(
+                "data.sampling.motion_condition follows model.unet.motion_condition: set only that one"
+            )
+        if self.validation.sampling.motion is not None and not sampling.motion_condition:
+            raise ValueError(
+                "validation.sampling.motion is for a network with model.unet.motion_condition, and for clips"
+            )
         return self
 
     @model_validator(mode="after")
