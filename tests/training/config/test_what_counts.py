@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from models.architecture import TowerConfig
+from models.architecture import StudentConfig, TowerConfig
 from tests.support.motion import CALIBRATION
 from training.config import RunConfig, config_hash, resolve, trajectory_hash
 from training.config.identity import (
@@ -55,6 +55,8 @@ OTHERS: dict[str, Any] = {
     "train.keep_every": 5,
     "optimizer.decay_steps": 5,
     "objective.min_snr_gamma": 5.0,
+    "objective.condition_share": 0.5,
+    "model.student": StudentConfig(text_guidance=(1.0, 4.0)),
     "guard.spike_mad": 5.0,
     "guard.rollback_after": 5,
     "observe.peak_tflops": 5.0,
