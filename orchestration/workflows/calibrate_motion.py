@@ -109,6 +109,11 @@ def prepare_calibration(options: CalibrateOptions, workspace: Workspace) -> Cali
             f"bundle {bundle.folder} has no motion condition: train one with --set "
             "model.unet.motion_condition=true"
         )
+    if bundle.info.adapter is not None:
+        raise AnimaticError(
+            f"bundle {bundle.folder} is of an adapter, and a calibration belongs to whole weights: merge it "
+            "with `animatic merge`, and calibrate the result"
+        )
     check_complete(bundle, options.codec, options.encoders)
     folder = options.out or workspace.root / "calibrated" / bundle.id[:12]
     if folder.exists():

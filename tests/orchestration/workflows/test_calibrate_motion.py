@@ -22,9 +22,10 @@ from orchestration.workflows.calibrate_motion import (
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workspace import Workspace
 from pipelines.dataset import Dataset
+from tests.support.adapters import write_adapter, write_base
 from tests.support.coded_clips import build_dataset
 from tests.support.filmed import Filmed
-from tests.support.motion import conditioned_bundle, with_motion
+from tests.support.motion import MOTION, conditioned_bundle, with_motion
 from tests.support.small_stages import make_bundle
 
 # At 12 frames a second and a stride of 3: 0.1 to 1.6 percent of the short side a frame of a sample.
@@ -124,7 +125,10 @@ def test_what_cannot_be_calibrated_is_refused_before_anything_is_sampled(tmp_pat
     still = build_dataset(tmp_path / "still", [12] * 4)
     with_motion(still, [[3.0] * 6] * 4)
     unmeasured = build_dataset(tmp_path / "unmeasured", [12] * 4)
+    write_base(tmp_path / "base", 3, torch.float32, MOTION)
+    adapter = write_adapter(tmp_path / "run", tmp_path / "base", MOTION)
     for changes, problem in (
+        ({"bundle": adapter}, "is of an adapter.*: merge it with `animatic merge`"),
         ({"bundle": plain}, r"no motion condition: train one with --set model\.unet\.motion_condition=true"),
         ({"out": tmp_path / "there"}, "exists: bundles are never overwritten"),
         ({"clips": 5}, r"has 8 clips that are long enough, and 10 are needed: twice --clips 5"),
