@@ -19,6 +19,7 @@ from tests.bench.full_size import full_size
 from tests.bench.ingest import ingest
 from tests.bench.loader import loader
 from tests.bench.networks import SIDE
+from tests.bench.operations import operations
 from tests.bench.planning import planning
 from tests.bench.recomputation import recomputation
 from tests.bench.sampling import sampling
@@ -34,6 +35,7 @@ BENCHES: dict[str, Callable[[argparse.Namespace], list[Result]]] = {
     "context-cache": lambda o: [comparisons.context_cache(o.rounds, o.side)],
     "memory-format": lambda o: [comparisons.memory_format(o.rounds, o.side)],
     "compile": lambda o: [comparisons.compiled(o.rounds, o.side)],
+    "operations": lambda o: operations(o.rounds),
     "recompute": lambda o: [recomputation(o.rounds, o.side)],
     "sampling": lambda o: [sampling(1, o.side, o.steps)],
     "few-steps": lambda o: few_steps(o.bundle, o.side, o.reference_steps),
