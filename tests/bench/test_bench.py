@@ -15,6 +15,7 @@ from tests.bench.__main__ import main
 from tests.bench.checkpoints import checkpoints
 from tests.bench.decoders import decode_with_decord, decode_with_pyav, members
 from tests.bench.evaluation import RenderedClips, measured
+from tests.bench.few_steps import BASELINE, VARIANTS
 from tests.bench.full_size import measure
 from tests.bench.plain import einsum_attend
 from tests.bench.timing import compare
@@ -49,6 +50,14 @@ def test_comparisons_run_and_their_variants_agree(tmp_path, capsys, ticking):
         assert all(row["variant"] in table for row in result["rows"])
     memory = {row["variant"]: row["peak_mib"] for row in results["recompute"]["rows"]}
     assert memory["selective"] < memory["none"] and memory["full"] < memory["none"]
+
+
+@pytest.mark.slow
+def test_fewer_steps_are_compared_with_all_of_them(capsys):
+    assert main(["--only", "few-steps", "--side", "4", "--reference-steps", "60"]) == 0
+    table = capsys.readouterr().out
+    assert all(name in table for name in VARIANTS)
+    assert "RMSE from 60 steps of DDIM" in table and f"RMSE from {BASELINE}" in table
 
 
 def test_a_speedup_is_the_median_of_ratios_within_rounds(monkeypatch):
