@@ -203,7 +203,7 @@ takedown: setup ## remove videos from a dataset for good: DATA=dataset SOURCE_ID
 plan: setup ## what a stage needs before it is trained: STAGE=3 PRESET=512 GPUS=8 [GPU_MEMORY=80] [PRICE=2.5]
 	@$(VERB) plan --stage="$${STAGE:-3}" $(OPTIONS)
 
-train: setup ## one stage: STAGE=1|2|3 [PRESET=tiny] [SET="section.key=value ..."]
+train: setup ## one stage: STAGE=1|2|3|4 [PRESET=tiny] [SET="section.key=value ..."]
 	@$(VERB) train --stage="$${STAGE:-3}" $(OPTIONS)
 
 animate: setup ## your own image: IMAGE=my.png PROMPT="..."

@@ -19,7 +19,8 @@ PANEL = "Training"
 _GIB = 1 << 30
 
 _Stage = Annotated[
-    int, typer.Option(min=0, max=3, help="0 prior, 1 context, 2 adaptation, 3 detail guidance.")
+    int,
+    typer.Option(min=0, max=4, help="0 prior, 1 context, 2 adaptation, 3 detail guidance, 4 distillation."),
 ]
 _Gpus = Annotated[
     int | None, typer.Option(min=1, help="GPUs, a process on each; launch.workers if not given.")

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 PANEL = "Training"
 
 _Stage = Annotated[
-    int, typer.Option(min=0, max=3, help="0 prior, 1 context, 2 adaptation, 3 detail guidance.")
+    int,
+    typer.Option(min=0, max=4, help="0 prior, 1 context, 2 adaptation, 3 detail guidance, 4 distillation."),
 ]
 _Assignments = Annotated[
     list[str] | None,
