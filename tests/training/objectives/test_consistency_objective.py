@@ -84,6 +84,7 @@ def test_the_objective_and_the_student_agree_on_points():
         (KIND[:1], "kind consistency needs points"),
         (KIND[1:], "other kinds have none"),
         (KIND, "this network was distilled for solver consistency: set that"),
+        (("train.adapter={rank: 4}",), "no matrices of the guidance embedding"),
         ((*KIND, SAMPLING, "objective.min_snr_gamma=5"), "min_snr_gamma: of kind denoising"),
     ):
         with pytest.raises(AnimaticError, match=message):
