@@ -10,10 +10,12 @@ import torch
 
 from models.animator import animator_on_meta
 from models.network.network import Network
+from orchestration.planner.estimate import configured_memory
 from orchestration.planner.memory import GIB, LIVE_PARAMETERS, REDUCE_BUCKET, SUB_GROUP, Layout, step_memory
 from orchestration.planner.passes import Pass, rehearse
 from orchestration.planner.rates import DECODING, ENCODING, PASSES, former_run, interpolated
 from orchestration.planner.sizes import sizes_of
+from orchestration.planner.states import bundle_bytes
 from orchestration.workflows.plan import Plan, PlanOptions, plan_run
 from tests.support.command import fails, run
 from tests.support.paths import ROOT
@@ -59,6 +61,20 @@ def test_parameters_are_those_of_the_built_network():
 def test_parameters_of_every_preset_stage_and_ablation_are_those_of_the_built_network():
     for config in configurations(presets()):
         check_sizes(config)
+
+
+def test_a_step_with_an_adapter_needs_less_of_everything_but_activations():
+    """Counted on preset tiny, whose activations are much smaller than its weights are."""
+    stored = ["data.latents=latents", "train.precision=bf16", "train.zero_stage=1", "train.global_batch=1"]
+    config, whole = (
+        resolve(3, "tiny", [*stored, *sets]) for sets in (["train.adapter.rank=4"], ["train.adapter=null"])
+    )
+    needed, before = configured_memory(config), configured_memory(whole)
+    assert needed.total < before.total
+    for part in ("masters", "moments", "gradients"):
+        assert getattr(needed, part) < getattr(before, part) / 4, part
+    assert needed.masters == 4 * sizes_of(config).trained_total
+    assert bundle_bytes(config) < bundle_bytes(whole) / 4
 
 
 def test_codec_and_text_tower_take_memory_of_a_gpu_only_where_a_step_needs_them():

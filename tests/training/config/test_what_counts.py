@@ -6,6 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from models.architecture import StudentConfig, TowerConfig
+from models.network.adapter_settings import AdapterSettings
 from tests.support.motion import CALIBRATION
 from training.config import RunConfig, config_hash, resolve, trajectory_hash
 from training.config.identity import (
@@ -50,6 +51,7 @@ OTHERS: dict[str, Any] = {
     "data.captions.draw": "first",
     "data.sampling.target_fps": (4.0, 8.0),
     "data.sampling.condition": "last",
+    "train.adapter": AdapterSettings(),
     "train.ema_decay": 0.5,
     "train.trainable": ["another"],
     "train.keep_every": 5,
