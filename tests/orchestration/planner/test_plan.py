@@ -65,7 +65,7 @@ def test_parameters_of_every_preset_stage_and_ablation_are_those_of_the_built_ne
 
 def test_a_step_with_an_adapter_needs_less_of_everything_but_activations():
     """Counted on preset tiny, whose activations are much smaller than its weights are."""
-    stored = ["data.latents=latents", "train.precision=bf16", "train.zero_stage=1", "train.global_batch=1"]
+    stored = ["data.latents=latents", "train.precision=bf16", "train.zero_stage=1", *ONE_GPU]
     config, whole = (
         resolve(3, "tiny", [*stored, *sets]) for sets in (["train.adapter.rank=4"], ["train.adapter=null"])
     )
