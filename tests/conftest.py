@@ -69,3 +69,11 @@ def nothing_beside_the_code() -> Iterator[None]:
 
 def _of_trackers() -> set[str]:
     return {name for name in ("mlflow.db", "mlruns", "wandb") if (ROOT / name).exists()}
+
+
+@pytest.fixture(autouse=True)
+def no_process_group() -> Iterator[None]:
+    """A test that joins a process group leaves no variables to the programs of later tests."""
+    yield
+    left = [name for name in ("RANK", "WORLD_SIZE", "MASTER_PORT") if os.environ.pop(name, None) is not None]
+    assert not left, f"the test left {' and '.join(left)} in the environment"

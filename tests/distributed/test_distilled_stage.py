@@ -71,7 +71,7 @@ def test_a_student_is_a_teacher_of_guidance_that_it_has_learnt(teacher, alone, t
     alone.run(run_stage, write_config(first, tmp_path / "first.yaml"), str(tmp_path / "first"), {})
     student = open_bundle(tmp_path / "first" / "bundle")
     assert student.info.stage == 4 and student.info.architecture.student.text_guidance == (1, 4)
-    again = config_of(tmp_path / "first" / "bundle", "model.student.text_guidance=[2, 3]")
+    again = config_of(tmp_path / "first" / "bundle", "model.student.text_guidance=[1, 3]")
     animator, _ = initialise(again)
     objective = build_objective(again, animator.eval(), StepClock())
     assert objective(SyntheticSource(again).first(2), temporal=True).mean.item() < 1e-8

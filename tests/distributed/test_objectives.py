@@ -11,10 +11,12 @@ from tests.support.training_jobs import SyntheticSource, small_config, write_con
 from training.journal import curves
 
 SETTINGS = ("train.steps=4", "train.checkpoint_every=2", "optimizer.warmup_steps=0", "train.micro_batch=2")
+# The objective knows no condition.
+WITHOUT = "objective.condition_share=null"
 
 
 def test_a_second_kind_of_objective_needs_no_other_loop(alone, tmp_path):
-    config = small_config(0, *SETTINGS)
+    config = small_config(0, *SETTINGS, WITHOUT)
     path = write_config(config, tmp_path / "config.yaml")
     with pytest.raises(WorkerError, match="at step 3"):
         alone.run(run_toy, path, str(tmp_path / "run"), {"stop_after": 3})

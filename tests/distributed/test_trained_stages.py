@@ -12,6 +12,7 @@ from tests.support.training_jobs import SyntheticSource, small_config
 from training.initialisation import initialise
 from training.trainable import kind_of, trainable_names
 
+CONV_IN = "unet.conv_in.weight"
 KINDS = ("context", "image attention", "temporal", "spatial")
 
 
@@ -55,6 +56,10 @@ def test_stage_1_is_an_image_network_on_the_spatial_half_of_the_base(recipe):
     assert not any(is_temporal(name) for name in after)
     shared = set(base) & set(after)
     assert shared == {name for name in base if not is_temporal(name)}
+    # The base has channels of a condition, which an image network does without.
+    channels = after[CONV_IN].shape[1]
+    assert channels < base[CONV_IN].shape[1]
+    base[CONV_IN] = base[CONV_IN][:, :channels]
     assert all(torch.equal(base[name], after[name]) for name in shared)
 
 

@@ -64,6 +64,8 @@ COMMANDS = {
     "lineage": "bundle --html page.html",
     "registry": "",
     "animate": "still.png ball",
+    "calibrate-motion": "data --bundle bundle",
+    "merge": "adapter --out new",
     "serve": "",
     "api-key": "create name --keys keys.json",
     "evaluate": "data",
@@ -216,11 +218,15 @@ def test_the_table_has_every_verb() -> None:
     assert COMMANDS.keys() == command.commands.keys()
 
 
+# What these work on is not in the folder: they end with an error that names it.
+WITHOUT_INPUT = {"calibrate-motion", "export-checkpoint", "import-checkpoint", "jobs", "merge", "rollback"}
+
+
 @pytest.mark.parametrize("verb", [verb for verb in COMMANDS if verb != "doctor"])
 def test_the_working_commands_work(here: Path, verb: str) -> None:
     result = run(verb, *shlex.split(COMMANDS[verb]))
     worked = result.exit_code == 0 or isinstance(result.exception, StartedError)
-    assert worked or verb in ("import-checkpoint", "export-checkpoint", "rollback", "jobs"), result.output
+    assert worked or verb in WITHOUT_INPUT, result.output
 
 
 def check(case: Case) -> str | None:

@@ -24,6 +24,8 @@ def test_defaults_are_those_that_recorded_hashes_rely_on() -> None:
         "drop_both": 0.05,
         "fps_condition": "fps",
         "images_only": False,
+        "motion_condition": False,
+        "drop_motion": 0.1,
     }
 
 

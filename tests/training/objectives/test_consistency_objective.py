@@ -77,6 +77,17 @@ def test_the_loss_is_squared_near_zero_and_linear_far_from_it():
     assert near == pytest.approx(1e-10 / 0.002, rel=0.05) and far == pytest.approx(1.999, rel=1e-4)
 
 
+def test_the_width_of_the_squared_part_is_the_configured_one():
+    _, student, teacher = teacher_and_student(CONFIG)
+    losses = [
+        ConsistencyDistillation(student, StepClock(), OPTIONS.model_copy(update={"huber_c": c}), teacher)(
+            clips()
+        ).mean.item()
+        for c in (0.001, 1.0)
+    ]
+    assert losses[1] < 0.7 * losses[0]
+
+
 def test_the_objective_and_the_student_agree_on_points():
     config = resolve(4, "tiny", [*KIND, SAMPLING])
     assert config.model.student.points == 50
