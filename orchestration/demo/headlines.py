@@ -82,22 +82,25 @@ def verdicts(figures: Figures) -> list[str]:
 
 
 def real_footage(kind: KindFigures) -> str:
-    """What the network makes of pictures of real footage, by the fidelity and motion that were measured."""
+    """What the network makes of pictures of real footage, by the fidelity of first frames and the motion."""
     value = kind.first_frame.value
     if value >= RECOGNISABLE:
-        reads = "what they depict remains recognisable"
+        reads = "what the pictures depict remains recognisable"
     elif value >= COARSE:
         reads = "coarse shapes and colours remain, details are lost"
     else:
-        reads = "only their colours remain"
+        reads = "only colours remain"
     share = kind.travel / kind.travel_on_real if kind.travel_on_real else 1.0
     if share < 1 - _TRAVEL_TOLERANCE:
-        moves = f"they move less than the real clips, {share:.0%} of the way"
+        moves = f"the clips move less than the real clips, {share:.0%} of the way"
     elif share > 1 + _TRAVEL_TOLERANCE:
-        moves = f"they move more than the real clips, {share:.0%} of the way"
+        moves = f"the clips move more than the real clips, {share:.0%} of the way"
     else:
-        moves = f"they move about as far as the real clips, {share:.0%} of the way"
-    return f"Of {kind.n} pictures from real footage {reads} ({value:.1f} dB); {moves}."
+        moves = f"the clips move about as far as the real clips, {share:.0%} of the way"
+    return (
+        f"In the first frames of {kind.n} clips from real footage {reads} ({value:.1f} dB); {moves}. "
+        "Later frames are not compared."
+    )
 
 
 def _first_frames(figures: Figures) -> list[Headline]:

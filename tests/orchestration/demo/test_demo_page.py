@@ -84,9 +84,9 @@ def test_figures_of_rendered_and_real_pictures_are_means_over_their_clips(output
 @pytest.mark.parametrize(
     ("decibel", "travel", "sentence"),
     [
-        (24.0, 0.30, "what they depict remains recognisable (24.0 dB); they move about as far"),
-        (19.0, 0.10, "coarse shapes and colours remain, details are lost (19.0 dB); they move less"),
-        (12.0, 0.60, "only their colours remain (12.0 dB); they move more"),
+        (24.0, 0.30, "what the pictures depict remains recognisable (24.0 dB); the clips move about as far"),
+        (19.0, 0.10, "coarse shapes and colours remain, details are lost (19.0 dB); the clips move less"),
+        (12.0, 0.60, "only colours remain (12.0 dB); the clips move more"),
     ],
 )
 def test_the_sentence_about_real_footage_follows_from_its_figures(figures, decibel, travel, sentence):
