@@ -12,6 +12,8 @@ from models.public_keys import is_adapter_key
 from training.config import RunConfig
 from training.stages import STAGES, Kind
 
+_GUIDANCE = "unet.guidance_embedding."
+
 
 def kind_of(name: str) -> Kind:
     """The kind that a parameter belongs to.
@@ -34,7 +36,8 @@ def kind_of(name: str) -> Kind:
 def trainable_names(config: RunConfig, names: Sequence[str]) -> list[str]:
     """Which of a network's parameter ``names`` the stage trains, in their order.
 
-    With an adapter those of its matrices, which are among the names, in place of the stage's own set.
+    With an adapter those of its matrices, which are among the names, in place of the stage's own set; of a
+    student, the embedding of guidance too.
 
     Raises AnimaticError when a glob of ``train.trainable`` matches nothing.
     """
@@ -52,5 +55,5 @@ def trainable_names(config: RunConfig, names: Sequence[str]) -> list[str]:
 def _of_stage(config: RunConfig, name: str) -> bool:
     """Whether a parameter is trained without being named by a glob."""
     if config.train.adapter is not None:
-        return is_adapter_key(name)
+        return is_adapter_key(name) or (STAGES[config.stage].distils and name.startswith(_GUIDANCE))
     return kind_of(name) in STAGES[config.stage].trains

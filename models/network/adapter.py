@@ -7,7 +7,8 @@ y + alpha / rank · B(A(x)). Their names and shapes are those of peft's files.
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,17 @@ def add_adapter(network: nn.Module, adapter: Adapter) -> None:
         _adapt(layers[name], adapter.settings)
 
 
+@contextmanager
+def without_adapter(network: nn.Module, adapter: Adapter) -> Iterator[None]:
+    """In this block, adapted layers compute as those of the base do."""
+    layers = [network.get_submodule(name) for name in adapter.layers]
+    _switch(layers, on=False)
+    try:
+        yield
+    finally:
+        _switch(layers, on=True)
+
+
 def composed(
     base: Mapping[str, Tensor], adapter: Mapping[str, Tensor], settings: AdapterSettings
 ) -> dict[str, Tensor]:
@@ -92,15 +104,23 @@ def _target(name: str, module: nn.Module) -> Target | None:
     return next((target for target, pattern in patterns.items() if pattern.search(name)), None)
 
 
+def _switch(layers: Collection[nn.Module], *, on: bool) -> None:
+    for layer in layers:
+        layer.adapter_is_on = on  # type: ignore[assignment]
+
+
 def _adapt(layer: nn.Module, settings: AdapterSettings) -> None:
     first, second = _matrices(layer, settings.rank)
     nn.init.kaiming_uniform_(first.weight, a=math.sqrt(5))
     nn.init.zeros_(second.weight)
     layer.add_module("lora_A", first)
     layer.add_module("lora_B", second)
+    _switch([layer], on=True)
     dropout, scale = settings.dropout, settings.scale
 
-    def add_update(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def add_update(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        if not module.adapter_is_on:
+            return None
         x = F.dropout(inputs[0], dropout, module.training) if dropout else inputs[0]
         return output.add(module.lora_B(module.lora_A(x)), alpha=scale)
 

@@ -1,10 +1,12 @@
 """The trained network: the space-time UNet and the query transformer together."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import nn
 
 from models.architecture import Architecture
-from models.network.adapter import Adapter, add_adapter
+from models.network.adapter import Adapter, add_adapter, without_adapter
 from models.network.context import QueryTransformer
 from models.network.unet import UNet
 
@@ -29,6 +31,10 @@ class Network(nn.Module):
         """Add a new adapter, in place: see :func:`models.network.adapter.add_adapter`."""
         add_adapter(self, adapter)
         self.adapter = adapter
+
+    def without_adapter(self) -> AbstractContextManager[None]:
+        """A block in which the adapter, if there is one, has no effect."""
+        return nullcontext() if self.adapter is None else without_adapter(self, self.adapter)
 
 
 def network_on_meta(architecture: Architecture, adapter: Adapter | None = None) -> Network:

@@ -111,9 +111,9 @@ def rehearse(
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     batch = sample_batch(config, samples, encoded=encoded)
     known = weights_and_buffers(animator)
-    teacher = teacher_on_meta(config) if config.objective.kind in DISTILLATIONS else None
+    teacher = teacher_on_meta(config, network) if config.objective.kind in DISTILLATIONS else None
     if teacher is not None:
-        known += weights_and_buffers(teacher.network)
+        known += teacher.tensors
     objective = build_objective(config, animator, StepClock(), teacher)
     return _measured(objective, batch, known, trained, kernels)
 

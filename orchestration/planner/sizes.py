@@ -30,7 +30,8 @@ class Sizes:
         on_host: of encoders and codec, those that stay in host memory: with stored latents, and text features
             beside them, steps need neither codec nor text tower.
         largest: of the largest trained tensor.
-        teacher: of the frozen network that a stage distils, whole in every process; 0 without one.
+        teacher: of the frozen network that a stage distils, whole in every process; with an adapter, of what
+            is trained whole, as it began; 0 without a teacher.
         teacher_bytes: of each of its weights.
     """
 
@@ -69,7 +70,8 @@ def sizes_of(config: RunConfig, animator: Animator | None = None) -> Sizes:
     frozen: Counter[Kind] = Counter()
     for name, parameter in parameters.items():
         (trained if name in chosen else frozen)[kind_of(name)] += parameter.numel()
-    teacher = teacher_on_meta(config).network if config.objective.kind in DISTILLATIONS else None
+    taught = config.objective.kind in DISTILLATIONS
+    teacher = teacher_on_meta(config, animator.network).tensors if taught else []
     return Sizes(
         trained=dict(trained),
         frozen=dict(frozen),
@@ -77,8 +79,8 @@ def sizes_of(config: RunConfig, animator: Animator | None = None) -> Sizes:
         codec=_weights(animator.codec),
         on_host=weights_of(animator, "codec") + weights_of(animator, "text tower") if stored else 0,
         largest=max((parameters[name].numel() for name in chosen), default=0),
-        teacher=0 if teacher is None else _weights(teacher),
-        teacher_bytes=_FP32 if teacher is None else next(teacher.parameters()).itemsize,
+        teacher=sum(tensor.numel() for tensor in teacher),
+        teacher_bytes=teacher[0].itemsize if teacher else _FP32,
     )
 
 

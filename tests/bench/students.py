@@ -15,7 +15,7 @@ from orchestration.workflows.evaluate import EvaluateOptions, generate, measure,
 from orchestration.workspace import Workspace
 from pipelines.evaluate import EvaluationReport
 
-METRICS = ("direction", "first_frame_psnr", "kvd", "videomae_kernel")
+METRICS = ("direction", "first_frame_psnr", "dynamic_degree", "kvd", "videomae_kernel")
 STEPS = "50,8,4,2"
 
 
@@ -38,6 +38,12 @@ def passes_of(architecture: Architecture, steps: int, image_guidance: float | No
     if architecture.student is not None:
         return steps
     return steps * (2 if image_guidance is None else 3)
+
+
+def steps_of(architecture: Architecture, asked: Sequence[int]) -> list[int]:
+    """Those that a network can be sampled with: a student of consistency has a most."""
+    most = None if architecture.student is None else architecture.student.points
+    return [steps for steps in asked if most is None or steps <= most]
 
 
 def run_trial(name: str, bundle: Path, steps: int, options: argparse.Namespace) -> Trial:
@@ -97,10 +103,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--features", action="append", default=[], metavar="NAME=PATH")
     parser.add_argument("--workers", type=int)
     options = parser.parse_args(arguments)
+    asked = [int(steps) for steps in options.steps.split(",")]
     trials = [
-        run_trial(name, Path(folder), int(steps), options)
+        run_trial(name, Path(folder), steps, options)
         for name, _, folder in (each.partition("=") for each in options.bundle)
-        for steps in options.steps.split(",")
+        for steps in steps_of(open_bundle(folder, verify=False).info.architecture, asked)
     ]
     found = table(trials)
     write_text(options.out / "students.md", found + "\n")

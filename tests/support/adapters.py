@@ -45,14 +45,14 @@ def write_base(folder: Path, stage: int = 3, dtype: torch.dtype = torch.float32,
     return config
 
 
-def adapter_config(base: Path, *sets: str) -> RunConfig:
-    """Of a run of stage 3 that trains an adapter of a bundle of :func:`write_base`."""
-    return small_config(3, *FEWER_LAYERS, "train.adapter.rank=2", f"init.parent={base}", *sets)
+def adapter_config(base: Path, *sets: str, stage: int = 3) -> RunConfig:
+    """Of a run that trains an adapter of a bundle of :func:`write_base`."""
+    return small_config(stage, *FEWER_LAYERS, "train.adapter.rank=2", f"init.parent={base}", *sets)
 
 
-def write_adapter(run: Path, base: Path, *sets: str) -> Path:
+def write_adapter(run: Path, base: Path, *sets: str, stage: int = 3) -> Path:
     """The bundle of such a run, of drawn weights where it trains any; its folder."""
-    config = adapter_config(base, *sets)
+    config = adapter_config(base, *sets, stage=stage)
     _, initialisation = initialise(config)
     generator = torch.Generator().manual_seed(1)
     shapes = {name: initialisation.transfers[name].shape for name in initialisation.transfers}

@@ -99,10 +99,6 @@ class RunConfig(Section):
         if (kind == "denoising") == STAGES[self.stage].distils:
             fitting = "stage 4, which distils" if kind != "denoising" else "stages 0 to 3"
             raise ValueError(f"objective.kind {kind} is for {fitting}, not for stage {self.stage}")
-        if STAGES[self.stage].distils and self.train.adapter is not None:
-            raise ValueError(
-                "train.adapter has no matrices of the guidance embedding, which stage 4 trains: leave it out"
-            )
         if (kind == "consistency") != (student is not None and student.points is not None):
             raise ValueError(
                 f"objective.kind {kind} and model.student.points: kind consistency needs points (50, as "

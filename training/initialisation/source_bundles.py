@@ -10,6 +10,7 @@ from core.errors import AnimaticError
 from models import PRIOR
 from models.bundle import Bundle, open_bundle
 from training.config import RunConfig
+from training.initialisation.teacher_bundle import check_teacher
 from training.stages import STAGES, Stage
 
 
@@ -58,7 +59,8 @@ def open_source_bundles(
         opening: opens the bundles that are named, in place of :func:`models.bundle.open_bundle`; as one does
             that requires a signature.
 
-    Raises AnimaticError when one is needed and not set, missing, tampered with, or of another stage.
+    Raises AnimaticError when one is needed and not set, missing, tampered with, of another stage, or a parent
+    that cannot teach a network that distils it.
     """
     shipped = partial(open_bundle, verify=verify)
     opening = opening or shipped
@@ -97,4 +99,6 @@ def _open_parent(config: RunConfig, opening: Callable[[Path], Bundle]) -> Bundle
             f"init.parent {config.init.parent} is a bundle of stage {bundle.info.stage}, but stage "
             f"{stage.number} continues stage {stage.parent}"
         )
+    if stage.distils:
+        check_teacher(config, bundle)
     return bundle

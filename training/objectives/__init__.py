@@ -10,7 +10,8 @@ from training.objectives.base import Losses, Objective
 from training.objectives.consistency import ConsistencyDistillation
 from training.objectives.denoising import DenoisingObjective
 from training.objectives.distillation import GuidanceDistillation
-from training.objectives.teacher import Teacher, load_teacher, teacher_on_meta
+from training.objectives.load_teacher import load_teacher, teacher_on_meta
+from training.objectives.teacher import Teacher
 
 __all__ = [
     "DISTILLATIONS",
@@ -39,12 +40,13 @@ def build_objective(
 ) -> Objective:
     """The objective that ``objective.kind`` names, of an animator's network; ``clock``: of its encoders.
 
-    ``teacher``: None loads that of a run which distils.
+    ``teacher``: None loads that of a run which distils, whose network has its initial weights.
 
     Raises AnimaticError where the configuration of the objective does not fit that of the model, or the
     teacher cannot be used.
     """
     options = config.objective
     if options.kind in DISTILLATIONS:
-        return DISTILLATIONS[options.kind](animator, clock, options, teacher or load_teacher(config))
+        teacher = teacher or load_teacher(config, animator.network)
+        return DISTILLATIONS[options.kind](animator, clock, options, teacher)
     return OBJECTIVES[options.kind](animator, clock, options)

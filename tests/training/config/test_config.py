@@ -11,16 +11,8 @@ from training.config.identity import config_hash, trajectory_hash
 from training.config.presets import presets
 
 
-@pytest.mark.parametrize("preset", [name for name in presets() if name.endswith("-lora")])
-def test_stage_4_refuses_presets_of_adapters(preset):
-    with pytest.raises(AnimaticError, match=r"train\.adapter has no matrices of the guidance embedding"):
-        resolve(4, preset)
-
-
-@pytest.mark.parametrize(
-    ("stage", "preset"),
-    [(n, name) for name in presets() for n in range(5) if n < 4 or not name.endswith("-lora")],
-)
+@pytest.mark.parametrize("preset", presets())
+@pytest.mark.parametrize("stage", range(5))
 def test_every_preset_has_every_stage_and_reads_back(preset, stage, tmp_path):
     config = resolve(stage, preset)
     path = tmp_path / "config.yaml"
