@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from core.disk_errors import usable_folder
 from core.errors import AnimaticError
 from core.files import content_digests, sha256
+from core.overlap import one_behind
 from models.architecture import Architecture
 from models.bundle import Bundle
 from models.diffusion.settings import SamplingSettings
@@ -22,6 +23,8 @@ from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workspace import Workspace
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from orchestration.media import ClipFiles
@@ -146,19 +149,28 @@ def prepare_animation(
 
 
 def animate(request: AnimateRequest, on_progress: Callable[[int, int], None]) -> AnimateResult:
-    """Sample and write the clips; ``on_progress`` gets (sampling steps done, sampling steps) of all clips.
+    """Sample the clips, and write each while the next is sampled.
+
+    ``on_progress`` gets (sampling steps done, sampling steps) of all clips.
 
     Raises:
         AnimaticError: the bundle cannot animate, or a part of it is missing.
     """
+    clips = _sampled(request, on_progress)
+    return AnimateResult(request.bundle, request.settings, [*one_behind(partial(_write, request), clips)])
+
+
+def _sampled(
+    request: AnimateRequest, on_progress: Callable[[int, int], None]
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """(seed, frames) of each clip, sampled as it is asked for."""
     import torch
 
     from models.animate import animate as sample_clips
-    from orchestration.media import to_frames, write_clip, write_clip_file
+    from orchestration.media import to_frames
 
     animator = request.bundle.animator(request.codec, request.encoders)
     animator = animator.to("cuda" if torch.cuda.is_available() else "cpu")
-    made = []
     for number in range(request.count):
         settings = request.settings.model_copy(update={"seed": request.settings.seed + number})
 
@@ -175,12 +187,16 @@ def animate(request: AnimateRequest, on_progress: Callable[[int, int], None]) ->
             last=request.last,
             frames=request.frames,
         )
-        if request.file is not None:
-            made.append(write_clip_file(to_frames(clip), request.file, request.playback))
-        else:
-            stem = request.stem.with_name(f"{request.stem.name}-{settings.seed}")
-            made.append(write_clip(to_frames(clip), stem, request.playback))
-    return AnimateResult(request.bundle, request.settings, made)
+        yield settings.seed, to_frames(clip)
+
+
+def _write(request: AnimateRequest, clip: tuple[int, NDArray[np.uint8]]) -> ClipFiles:
+    from orchestration.media import write_clip, write_clip_file
+
+    seed, frames = clip
+    if request.file is not None:
+        return write_clip_file(frames, request.file, request.playback)
+    return write_clip(frames, request.stem.with_name(f"{request.stem.name}-{seed}"), request.playback)
 
 
 def _pictures(options: AnimateOptions, architecture: Architecture) -> list[Tensor]:

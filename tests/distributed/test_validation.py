@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from core.errors import AnimaticError
+from models.animator import Animator
 from models.bundle import open_bundle
 from models.denoising import held_out_losses
 from tests.support.coded_clips import build_dataset
@@ -67,6 +68,21 @@ def test_samples_are_drawn_in_bf16_on_gpus(tmp_path, device, precision):
     ):
         next(draw_samples(animator, batch, small_config(0), tmp_path, 1))
     assert animate.call_args.args[3].precision == precision
+
+
+def test_drawing_ends_after_the_sample_in_which_training_is_to_stop(tmp_path):
+    config = small_config(0, "validation.count=3", "validation.sampling.steps=1")
+    animator, asked = Animator(config.model).eval(), []
+
+    def should_stop():
+        asked.append(len(asked))
+        return len(asked) == 2
+
+    samples = list(draw_samples(animator, SyntheticSource(config).first(3), config, tmp_path, 7, should_stop))
+    names = [f"step-00000007-{number}.mp4" for number in range(2)]
+    assert [sample.path.name for sample in samples] == names
+    assert sorted(path.name for path in tmp_path.glob("*.mp4")) == names
+    assert asked == [0, 1]
 
 
 def test_the_first_samples_are_read_once(tmp_path):

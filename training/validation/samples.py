@@ -1,6 +1,6 @@
 """Validation samples: the same few stills, animated at regular intervals during training."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from PIL import Image
 
 from core.files import atomic_file
 from core.h264 import H264Settings, write_mp4
+from core.overlap import one_behind
 from models.animate import animate
 from models.animator import Animator
 from models.batch import Batch
@@ -32,12 +33,25 @@ def draw_samples(
     config: RunConfig,
     folder: Path,
     step: int,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[ValidationSample]:
     """Animate the first stills of ``batch`` and write ``step-…-N.mp4`` and ``.png`` (a strip of its frames).
 
-    Each sample is drawn when it is asked for.
+    Each sample is written while the next is drawn; ``should_stop`` is asked after each that was drawn.
     """
     folder.mkdir(parents=True, exist_ok=True)
+
+    def write(drawn: tuple[int, str, np.ndarray]) -> ValidationSample:
+        index, prompt, frames = drawn
+        return ValidationSample(_write(frames, folder / f"step-{step:08d}-{index}"), prompt)
+
+    yield from one_behind(write, _drawn(animator, batch, config, should_stop))
+
+
+def _drawn(
+    animator: Animator, batch: Batch, config: RunConfig, should_stop: Callable[[], bool]
+) -> Iterator[tuple[int, str, np.ndarray]]:
+    """Number, prompt and frames (t h w 3) uint8 of each sample."""
     settings = config.validation.sampling
     if animator.device.type != "cpu":
         # As documented in ValidationConfig: in float32, the samples take several times as long, during which
@@ -52,9 +66,9 @@ def draw_samples(
             update={"seed": settings.seed + index, "fps": settings.fps or float(batch.fps[index])}
         )
         clip = animate(animator, still, [prompt], own)[0]
-        frames = to_uint8(clip).permute(0, 2, 3, 1).numpy()
-        path = _write(frames, folder / f"step-{step:08d}-{index}")
-        yield ValidationSample(path, prompt)
+        yield index, prompt, to_uint8(clip).permute(0, 2, 3, 1).numpy()
+        if should_stop():
+            return
 
 
 def _write(frames: np.ndarray, stem: Path) -> Path:

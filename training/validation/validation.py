@@ -104,11 +104,11 @@ class Validation:
         if self._sample_clips is None:
             self._sample_clips = self._open().first(self._config.validation.count)
         folder = self._folder
-        for sample in draw_samples(animator, self._sample_clips, self._config, folder.samples, step):
+        for sample in draw_samples(
+            animator, self._sample_clips, self._config, folder.samples, step, self._should_stop
+        ):
             path = str(sample.path.relative_to(folder.path))
             self._journal.record(step, events.SampleDrawn(path, sample.prompt))
-            if self._should_stop():
-                return
 
     def _should_stop(self) -> bool:
         """Asked after each clip, which is progress."""

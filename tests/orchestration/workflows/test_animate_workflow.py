@@ -1,6 +1,7 @@
 """Animating resolves bundle, images and settings first; the bundle records the default settings."""
 
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from models.bundle import BundleOrigin, write_bundle
 from models.diffusion.settings import MAX_SEED, SamplingSettings
 from models.network.network import Network
 from models.network.parameter_names import public_state
+from orchestration.media import ClipFiles
 from orchestration.workflows.animate import AnimateOptions, animate, prepare_animation
 from orchestration.workflows.evaluate import EvaluateOptions, prepare_evaluation
 from orchestration.workflows.sampling import SamplingOptions
@@ -88,6 +90,45 @@ def test_a_request_becomes_files_with_progress_over_all_clips(workspace, tmp_pat
     assert all(clip.gif.stat().st_size > 0 for clip in result.clips)
     assert calls[-1] == (4, 4)
     assert calls == sorted(calls)
+
+
+def test_a_clip_is_written_while_the_next_is_sampled(workspace, tmp_path, monkeypatch):
+    make_bundle(tmp_path / "bundle")
+    chosen = options(workspace, str(tmp_path / "bundle"), sampling=SamplingOptions(steps=1, seed=5), count=3)
+    request = prepare_animation(chosen, workspace)
+    sampled = [threading.Event() for _ in range(3)]
+    written = []
+
+    def write_clip(frames, stem, fps):
+        number = len(written)
+        # The last one has none after it.
+        assert sampled[min(number + 1, 2)].wait(60)
+        written.append((stem.name.rsplit("-", 1)[1], frames))
+        return ClipFiles(None, None, None, fps)
+
+    monkeypatch.setattr("orchestration.media.write_clip", write_clip)
+    result = animate(request, lambda done, _: sampled[done - 1].set() if done else None)
+    assert [seed for seed, _ in written] == ["5", "6", "7"]
+    assert len(result.clips) == 3
+    alone = replace(request, count=1, settings=request.settings.model_copy(update={"seed": 7}))
+    animate(alone, lambda *_: None)
+    assert np.array_equal(written[3][1], written[2][1])
+
+
+def test_a_clip_that_cannot_be_written_ends_the_animation(workspace, tmp_path, monkeypatch):
+    make_bundle(tmp_path / "bundle")
+    chosen = options(workspace, str(tmp_path / "bundle"), sampling=SamplingOptions(steps=1), count=3)
+    sampled = []
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    request = prepare_animation(chosen, workspace)
+    monkeypatch.setattr("core.h264.write_mp4", fail)
+    with pytest.raises(OSError, match="No space left"):
+        animate(request, lambda done, _: sampled.append(done))
+    assert max(sampled) == 2
+    assert not [path for path in request.stem.parent.iterdir() if path.is_file()]
 
 
 def test_contradicting_options_are_refused_before_anything_is_opened(workspace):
