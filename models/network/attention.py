@@ -27,6 +27,7 @@ class GroupNorm(nn.GroupNorm):
     """GroupNorm of the residual stream: computed in float32, returned in the type that the network works in.
 
     That is autocast's type where it is on, else the weights'. The stream itself stays float32 (see UNet).
+    Channels that are last stay last, also where the device's kernel returns them first.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -37,7 +38,13 @@ class GroupNorm(nn.GroupNorm):
             normed = F.group_norm(
                 x.float(), self.num_groups, self.weight.float(), self.bias.float(), self.eps
             )
-            return normed.to(dtype)
+            return normed.to(dtype, memory_format=_layout(x))
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    """Channels last where ``x``, (b c h w) or (b c t h w), has them last."""
+    last = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
+    return last if x.is_contiguous(memory_format=last) else torch.preserve_format
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
@@ -260,7 +267,9 @@ class TemporalTransformer(nn.Module):
         for block in self.transformer_blocks:
             tokens = block(tokens)
         tokens = self._project(self.proj_out, tokens)
-        return x + rearrange(tokens, "(b h w) t c -> (b t) c h w", h=height, w=x.shape[-1])
+        # Added as a video: tokens are a view of it, but not of (b·t c h w), which would be a copy.
+        video = video + rearrange(tokens, "(b h w) t c -> b c t h w", h=height, w=x.shape[-1])
+        return rearrange(video, "b c t h w -> (b t) c h w")
 
     def _project(self, layer: nn.Module, tokens: Tensor) -> Tensor:
         if not self.conv:
