@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestration.serving.api.answers import unix
 from orchestration.serving.api.overview import Overview
+from orchestration.serving.api.sampling import default_sampling, offered_solvers
 from orchestration.serving.jobs import ServedVersion
 from orchestration.serving.schema import (
     MadeByBundle,
@@ -21,12 +22,13 @@ PICTURE_TYPES = ["image/png", "image/jpeg", "image/webp"]
 
 def offer(version: ServedVersion, limits: LimitSettings) -> ModelLimits:
     """What clients may ask of a model."""
-    still = version.frames == 1
+    still, points = version.frames == 1, version.student and version.student.points
     return ModelLimits(
         sizes=[f"{version.width}x{version.height}"],
         min_frames=1,
         max_frames=1 if still else limits.frames,
-        max_steps=limits.steps,
+        max_steps=min(limits.steps, points or limits.steps),
+        solvers=offered_solvers(version),
         min_motion=None if version.motion is None else version.motion[0],
         max_motion=None if version.motion is None else version.motion[1],
         modes=list(version.modes),
@@ -35,20 +37,21 @@ def offer(version: ServedVersion, limits: LimitSettings) -> ModelLimits:
 
 def defaults(version: ServedVersion, operator: DefaultSettings) -> SamplingDefaults:
     """What a request gets that sets nothing."""
-    model = version.sampling
-    chosen = operator.model_dump(include=operator.model_fields_set)
-    solver = chosen.get("solver") or model.solver
+    sampling = default_sampling(operator, version)
     return SamplingDefaults(
         size=f"{version.width}x{version.height}",
-        num_frames=chosen.get("frames") or version.frames,
-        fps=chosen.get("playback") or PLAYBACK_FPS,
-        num_inference_steps=chosen.get("steps") or model.steps,
-        guidance_scale=chosen.get("text_guidance", model.text_guidance),
-        image_guidance_scale=chosen.get("image_guidance", model.image_guidance),
-        eta=chosen.get("eta", model.changed(solver=solver).eta),
-        solver=solver,
-        conditioning_fps=chosen.get("fps", model.fps),
-        motion=model.motion,
+        num_frames=operator.frames or version.frames,
+        fps=operator.playback or PLAYBACK_FPS,
+        num_inference_steps=sampling.steps,
+        guidance_scale=sampling.text_guidance,
+        image_guidance_scale=sampling.image_guidance,
+        eta=sampling.eta,
+        solver=sampling.solver,
+        guidance_interval=sampling.guidance_interval,
+        guidance_every=sampling.guidance_every,
+        cache_every=sampling.cache_every,
+        conditioning_fps=sampling.fps,
+        motion=sampling.motion,
     )
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 from fastapi import Request
-from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
-from models.diffusion.settings import problem_of
 from models.modes import MIN_FRAMES, Mode
 from orchestration.serving.api.answers import VIDEOS
 from orchestration.serving.api.interface import Caller, Received
 from orchestration.serving.api.offers import PLAYBACK_FPS, offer
 from orchestration.serving.api.overview import SHORTEST_ID, overview
+from orchestration.serving.api.sampling import check_sampling, chosen, sampling_choice
 from orchestration.serving.api.service import Service
 from orchestration.serving.counters import ACCEPTED
 from orchestration.serving.jobs import (
@@ -33,18 +31,6 @@ from orchestration.serving.settings import DefaultSettings, LimitSettings
 # Random seeds have up to this many bits, so that they are easy to write down.
 _SEED_BITS = 31
 _RETRY_S = 5.0
-# By field of a request: the field of an operator's defaults, and of what is sampled with.
-_SAMPLING = {
-    "num_inference_steps": "steps",
-    "eta": "eta",
-    "solver": "solver",
-    "guidance_scale": "text_guidance",
-    "image_guidance_scale": "image_guidance",
-    "conditioning_fps": "fps",
-    "motion": "motion",
-}
-# What only the operator chooses: speed against exactness.
-_OPERATORS = ("guidance_interval", "guidance_every", "cache_every")
 
 
 def is_submission(scope: Scope) -> bool:
@@ -84,7 +70,7 @@ def _queue(service: Service, caller: Caller, received: Received, key: tuple[str,
     # Before the row: a job whose picture is missing could never run. Housekeeping removes those without one.
     stored = [service.results.put_picture(each.content, each.width, each.height) for each in pictures]
     try:
-        spec = job_spec(fields, service.settings.defaults, name, mode, stored)
+        spec = job_spec(fields, service.settings.defaults, name, version, mode, stored)
         submission = service.store.submit(spec, caller.name, _limits_of(caller, limits), key)
     # After other errors the job may be in the store all the same.
     except (RetryLaterError, IdempotencyConflictError):
@@ -96,32 +82,28 @@ def _queue(service: Service, caller: Caller, received: Received, key: tuple[str,
 
 
 def job_spec(
-    fields: VideoRequest, defaults: DefaultSettings, model: str, mode: Mode, pictures: list[StoredPicture]
+    fields: VideoRequest,
+    defaults: DefaultSettings,
+    model: str,
+    version: ServedVersion,
+    mode: Mode,
+    pictures: list[StoredPicture],
 ) -> JobSpec:
     """What is sampled: the client's settings over the operator's; what neither set, the model decides."""
-    sampling = _sampling(fields, defaults)
+    sampling = sampling_choice(fields, defaults, version)
     size = None if fields.size is None else fields.size.split("x")
     return JobSpec(
         model=model,
         prompt=fields.prompt,
         mode=mode,
-        frames=_chosen(fields, "num_frames", defaults, "frames"),
+        frames=chosen(fields, "num_frames", defaults, "frames"),
         size=None if size is None else (int(size[0]), int(size[1])),
         sampling=SamplingChoice.model_validate(sampling),
         seed=secrets.randbits(_SEED_BITS) if fields.seed is None else fields.seed,
-        playback=_chosen(fields, "fps", defaults, "playback") or PLAYBACK_FPS,
+        playback=chosen(fields, "fps", defaults, "playback") or PLAYBACK_FPS,
         first=pictures[0],
         last=pictures[1] if len(pictures) > 1 else None,
     )
-
-
-def _sampling(fields: VideoRequest, defaults: DefaultSettings) -> dict[str, object]:
-    """What client and operator chose; the operator's eta does not go with another solver of the client's."""
-    chosen = {own: _chosen(fields, name, defaults, own) for name, own in _SAMPLING.items()}
-    if fields.solver not in (None, defaults.solver) and "eta" not in fields.model_fields_set:
-        chosen["eta"] = None
-    chosen |= {name: getattr(defaults, name) for name in _OPERATORS}
-    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def requested_model(service: Service, model: str | None) -> tuple[str, ServedVersion]:
@@ -167,16 +149,6 @@ def check_limits(
         raise _refused("num_inference_steps", f"is {steps}: at most {offered.max_steps}")
 
 
-def check_sampling(fields: VideoRequest, defaults: DefaultSettings, version: ServedVersion) -> None:
-    """Raise ApiError where what client, operator and model set contradicts itself, as eta and the solver."""
-    try:
-        version.sampling.changed(**_sampling(fields, defaults))
-    except ValidationError as error:
-        raise _refused(
-            "solver" if fields.solver else "eta", f"cannot be used: {problem_of(error)}"
-        ) from error
-
-
 def _check_motion(motion: float, offered: ModelLimits, name: str) -> None:
     if offered.max_motion is None or offered.min_motion is None:
         raise _refused("motion", f"cannot be used with {name}, which was not trained for it")
@@ -199,13 +171,6 @@ def _mode(fields: VideoRequest, received: Received) -> Mode:
 
 def _refused(param: str, problem: str) -> ApiError:
     return ApiError("invalid_request", f"{param} {problem}", param=param)
-
-
-def _chosen(fields: VideoRequest, name: str, defaults: DefaultSettings, own: str) -> Any:
-    for settings, field in ((fields, name), (defaults, own)):
-        if field in settings.model_fields_set:
-            return getattr(settings, field)
-    return None
 
 
 def _remove(service: Service, stored: list[StoredPicture]) -> None:

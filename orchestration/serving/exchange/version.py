@@ -55,6 +55,7 @@ class Version:
             modes=tuple(mode for mode in _MODES if _supports(architecture, mode)),
             sampling=self.exported.sampling,
             motion=motion_range(architecture),
+            student=architecture.student,
         )
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.errors import AnimaticError
 from models.diffusion.settings import SamplingSettings, Solver
 from models.modes import Mode
+from models.student import StudentConfig
 
 JobState = Literal["queued", "in_progress", "completed", "failed", "cancelled", "expired"]
 ACTIVE: frozenset[JobState] = frozenset({"queued", "in_progress"})
@@ -213,6 +214,7 @@ class ServedVersion(_Stored):
         frames: of its clips by default.
         modes: that its network supports.
         motion: least and most that its network can be asked for; None: none.
+        student: what its network was distilled for, if it was.
     """
 
     name: str
@@ -228,6 +230,7 @@ class ServedVersion(_Stored):
     modes: tuple[Mode, ...]
     sampling: SamplingSettings
     motion: tuple[float, float] | None = None
+    student: StudentConfig | None = None
 
 
 ModelState = Literal["waiting", "fetching", "verifying", "loading", "smoke", "serving"]

@@ -4,7 +4,7 @@ import { content, key, remove } from "./api.js";
 import { curl } from "./curl.js";
 import { follow } from "./follow.js";
 import { load, play, unload } from "./player.js";
-import { failure, refusal, short, status } from "./words.js";
+import { failure, refusal, short, SOLVERS, status } from "./words.js";
 
 const ACTIVE = new Set(["queued", "in_progress"]);
 const template = document.getElementById("result-template");
@@ -160,7 +160,10 @@ export class Result {
       ["Steps", video.num_inference_steps ?? video.steps],
       ["Guidance", video.guidance_scale],
       ["Picture guidance", video.image_guidance_scale],
-      ["Solver", video.solver],
+      ["Solver", SOLVERS[video.solver] ?? video.solver],
+      ["Guidance computed", every(video.guidance_every)],
+      ["Guided part", part(video.guidance_interval)],
+      ["Whole network computed", every(video.cache_every)],
       ["Noise (eta)", video.eta],
       ["Motion rate", video.conditioning_fps],
       ["Motion", video.motion],
@@ -250,4 +253,7 @@ export class Result {
   }
 }
 
+// What the operator set to save time; null where nothing is saved.
+const every = (steps) => (steps > 1 ? `every ${steps} steps` : null);
+const part = (interval) => (interval && interval.join() !== "0,1" ? `${interval[0]} to ${interval[1]} of the noise` : null);
 const item = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });

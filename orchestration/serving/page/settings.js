@@ -1,12 +1,13 @@
 // The form's settings: their limits and defaults are those of the chosen models.
 
-import { counted, short } from "./words.js";
+import { counted, short, SOLVERS } from "./words.js";
 
 const COMPARE = "compare";
 const NUMBERS = [
   "num_inference_steps", "guidance_scale", "image_guidance_scale", "eta", "num_frames", "fps", "conditioning_fps",
   "motion",
 ];
+const CHOICES = ["size", "solver"];
 const NEEDS = { animate: 1, interpolate: 2, loop: 3 }; // frames
 const LARGEST_DRAWN_SEED = 999_999;
 
@@ -57,7 +58,7 @@ export class Settings {
   // What was set, by the names of the API; what is left open is decided by the service.
   get fields() {
     const fields = { prompt: find("prompt").value.trim(), seed: find("seed").value };
-    for (const name of [...NUMBERS, "size"]) if (form.elements[name].value) fields[name] = form.elements[name].value;
+    for (const name of [...NUMBERS, ...CHOICES]) if (form.elements[name].value) fields[name] = form.elements[name].value;
     if (this.mode === "loop") fields.loop = "true";
     return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ""));
   }
@@ -68,12 +69,12 @@ export class Settings {
     find("seed").value = fields.seed;
     find("vary").checked = false;
     for (const name of NUMBERS) form.elements[name].value = fields[name] ?? "";
-    const sizes = [...form.elements.size.options].map((option) => option.value);
-    form.elements.size.value = sizes.includes(fields.size) ? fields.size : "";
     form.elements.mode.value = mode;
     const model = models.length > 1 ? COMPARE : models[0];
     const radio = [...find("models").querySelectorAll("input")].find((input) => input.value === model);
     if (radio) radio.checked = true;
+    this.#refresh(); // the choices are those of the model
+    for (const name of CHOICES) select(form.elements[name], fields[name]);
     if (this.#changes) find("settings").open = true;
     this.#refresh();
   }
@@ -89,7 +90,7 @@ export class Settings {
   }
 
   reset() {
-    for (const name of [...NUMBERS, "size"]) form.elements[name].value = "";
+    for (const name of [...NUMBERS, ...CHOICES]) form.elements[name].value = "";
     this.#refresh();
   }
 
@@ -102,7 +103,7 @@ export class Settings {
 
   // Point at the field that the service refused. False if it is none of these.
   complain(name, message) {
-    const field = [...NUMBERS, "size", "seed", "prompt"].includes(name) ? form.elements[name] : null;
+    const field = [...NUMBERS, ...CHOICES, "seed", "prompt"].includes(name) ? form.elements[name] : null;
     if (!field) return false;
     if (field.closest("details")) find("settings").open = true;
     field.setCustomValidity(message);
@@ -115,7 +116,7 @@ export class Settings {
   }
 
   get #changes() {
-    return [...NUMBERS, "size"].filter((name) => form.elements[name].value !== "").length;
+    return [...NUMBERS, ...CHOICES].filter((name) => form.elements[name].value !== "").length;
   }
 
   #list(models) {
@@ -142,7 +143,7 @@ export class Settings {
     form.elements.num_frames.max = least("max_frames");
     form.elements.num_frames.min = Math.max(NEEDS[this.mode], ...chosen.map((model) => model.limits.min_frames));
     this.#motion(chosen);
-    this.#sizes(chosen);
+    this.#choices(chosen);
     const frames = Number(form.elements.num_frames.value || defaults.num_frames);
     const rate = Number(form.elements.fps.value || defaults.fps);
     find("length").textContent = `Up to ${least("max_frames")}. ${frames} make ${Number((frames / rate).toFixed(1))} s.`;
@@ -188,16 +189,30 @@ export class Settings {
     find("mode-hint").textContent = `This model cannot do: ${missing.join(", ")}.`;
   }
 
-  #sizes(chosen) {
-    const sizes = chosen[0].limits.sizes.filter((size) => chosen.every((model) => model.limits.sizes.includes(size)));
-    const select = form.elements.size;
-    const options = [["", `${chosen[0].defaults.size} (default)`], ...sizes.map((size) => [size, size])]
-      .filter(([value]) => value !== chosen[0].defaults.size);
-    if (options.length === select.options.length && options.every(([value], at) => select.options[at].value === value)) return;
-    const kept = select.value;
-    select.replaceChildren(...options.map(([value, text]) => new Option(text.replace("x", " × "), value)));
-    select.value = options.some(([value]) => value === kept) ? kept : "";
+  #choices(chosen) {
+    const { size, solver } = chosen[0].defaults;
+    const common = (name) => chosen[0].limits[name].filter((each) => chosen.every((model) => model.limits[name].includes(each)));
+    offer(form.elements.size, size, common("sizes"), (value) => value.replace("x", " × "));
+    offer(form.elements.solver, solver, common("solvers"), (value) => SOLVERS[value] ?? value);
+    const taken = form.elements.solver.value || solver;
+    find("eta-hint").textContent = taken === "ddim" ? "0: none is added between steps." : "This solver sets it: leave it open.";
   }
+}
+
+// The choices of a list, the default among them.
+function offer(list, standard, values, text) {
+  const others = values.filter((value) => value !== standard).map((value) => [value, text(value)]);
+  const options = [["", `${text(standard)} (default)`], ...others];
+  const same = ([value, label], at) => list.options[at].value === value && list.options[at].text === label;
+  if (options.length === list.options.length && options.every(same)) return;
+  const kept = list.value;
+  list.replaceChildren(...options.map(([value, label]) => new Option(label, value)));
+  select(list, kept);
+}
+
+// Select a value, or the default where it is not offered.
+function select(list, value) {
+  list.value = [...list.options].some((option) => option.value === value) ? value : "";
 }
 
 function segment([value, text]) {

@@ -28,6 +28,10 @@ const FAILURES = {
   internal: ["The service failed while it made this video.", null],
 };
 
+export const SOLVERS = {
+  ddim: "DDIM", dpmpp_2m: "DPM-Solver++", unipc: "UniPC", sde_dpmpp_2m: "SDE-DPM-Solver++", consistency: "Consistency",
+};
+
 // [title, text] of an ApiError, or of the error of a failed video.
 export const refusal = (error) => worded(REFUSALS, error, "The service refused this.");
 export const failure = (error) => worded(FAILURES, error, "This video failed.");

@@ -33,6 +33,7 @@ _EXAMPLE: JsonDict = {
                 "min_frames": 1,
                 "max_frames": 16,
                 "max_steps": 1000,
+                "solvers": ["ddim", "dpmpp_2m", "unipc", "sde_dpmpp_2m"],
                 "min_motion": 0.05,
                 "max_motion": 2.5,
                 "modes": ["animate", "interpolate", "loop"],
@@ -46,6 +47,9 @@ _EXAMPLE: JsonDict = {
                 "image_guidance_scale": None,
                 "eta": 1.0,
                 "solver": "ddim",
+                "guidance_interval": [0.0, 1.0],
+                "guidance_every": 1,
+                "cache_every": 1,
                 "conditioning_fps": None,
                 "motion": None,
             },
@@ -74,6 +78,7 @@ class ModelLimits(_Answer):
     min_frames: int
     max_frames: int
     max_steps: int
+    solvers: list[Solver]
     min_motion: float | None = Field(
         description="percent of the short side a frame; null: it cannot be asked for"
     )
@@ -92,6 +97,11 @@ class SamplingDefaults(_Answer):
     image_guidance_scale: float | None
     eta: float
     solver: Solver
+    guidance_interval: tuple[float, float] = Field(
+        description="the operator's, as the two that follow: shares of the noise schedule that are guided"
+    )
+    guidance_every: int = Field(description="steps of which one computes guidance")
+    cache_every: int = Field(description="steps of which one computes the whole network")
     conditioning_fps: float | None
     motion: float | None
 

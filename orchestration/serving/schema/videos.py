@@ -41,6 +41,9 @@ EXAMPLE_VIDEO: JsonDict = {
     "image_guidance_scale": None,
     "eta": 1.0,
     "solver": "ddim",
+    "guidance_interval": [0.0, 1.0],
+    "guidance_every": 1,
+    "cache_every": 1,
     "conditioning_fps": None,
     "motion": None,
     "bundle": {"id": _BUNDLE, "manifest": _DIGEST, "preset": "512", "stage": 3, "alias": "champion"},
@@ -135,6 +138,11 @@ class Video(_Answer):
     image_guidance_scale: float | None
     eta: float | None
     solver: Solver | None = None
+    guidance_interval: tuple[float, float] | None = Field(
+        None, description="the operator's, as the two that follow: shares of the noise schedule guided"
+    )
+    guidance_every: int | None = Field(None, description="steps of which one computed guidance")
+    cache_every: int | None = Field(None, description="steps of which one computed the whole network")
     conditioning_fps: float | None
     motion: float | None
     bundle: MadeByBundle | None = Field(description="what made the clip")

@@ -138,6 +138,32 @@ def test_settings_have_the_limits_and_defaults_of_the_model(
     expect(page.locator("#changed")).to_have_text("")
 
 
+def test_a_solver_is_chosen_among_those_of_the_model_and_named_with_the_video(
+    service: PageService, visit: Visit, picture: Path
+) -> None:
+    page = visit(service.url).page
+    expect(page.locator("#service")).to_have_text("Ready")
+    offered = page.locator("#solver option")
+    expect(offered).to_have_text(["DDIM (default)", "DPM-Solver++", "UniPC", "SDE-DPM-Solver++"])
+    page.click("#settings > summary")
+    page.select_option("#solver", "unipc")
+    expect(page.locator("#eta-hint")).to_have_text("This solver sets it: leave it open.")
+    ask(page, picture, num_inference_steps="2", eta="0.5")
+    expect(page.locator("#eta:invalid, #solver:invalid")).to_have_count(1)  # the service refused it
+    page.fill("#eta", "")
+    page.select_option("#solver", "unipc")
+    page.click("#submit")
+    finished(page)
+    video = service.newest()
+    assert (video["solver"], video["eta"], video["num_inference_steps"]) == ("unipc", 0.0, 2)
+    assert fact(page, "Solver") == "UniPC"
+
+    page.click("#defaults")
+    expect(page.locator("#eta-hint")).to_have_text("0: none is added between steps.")
+    page.click("text=Again with this seed")
+    expect(page.locator("#solver")).to_have_value("unipc")
+
+
 def test_a_seed_is_used_again_for_the_same_clip(
     service: PageService, visit: Visit, picture: Path, last_picture: Path
 ) -> None:
