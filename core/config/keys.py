@@ -1,8 +1,9 @@
 """Dotted names of configuration keys, and the nearest one to a name that does not exist."""
 
 import difflib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -50,25 +51,37 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"{meant} choose one of {', '.join(known)}"
 
 
+class _Keys(NamedTuple):
+    """What a model has: its keys in order, the names of its sections, and which keys are mappings."""
+
+    fields: Mapping[str, FieldInfo]
+    sections: frozenset[str]
+    mappings: tuple[str, ...]
+
+
+@functools.cache
+def _keys_of(model: type[BaseModel]) -> _Keys:
+    fields = dict(_leaves(model))
+    sections = {name.rsplit(".", depth)[0] for name in fields for depth in range(1, name.count(".") + 1)}
+    mappings = tuple(name for name, field in fields.items() if get_origin(field.annotation) is dict)
+    return _Keys(fields, frozenset(sections), mappings)
+
+
 def _check_layer(model: type[BaseModel], layer: Mapping[str, Any], prefix: str) -> None:
-    fields = {prefix + name: field for name, field in _leaves(model)}
-    known = list(fields)
-    names = (name[len(prefix) :] for name in known)
-    sections = {
-        prefix + name.rsplit(".", depth)[0] for name in names for depth in range(1, name.count(".") + 1)
-    }
+    fields, sections, mappings = _keys_of(model)
     for key, value in flatten(layer).items():
         name = prefix + key
-        mapping = next((field for field in fields if _is_entry_of(name, field, fields[field])), None)
+        mapping = next((field for field in mappings if key.startswith(f"{field}.")), None)
         if mapping is not None:
-            _check_entry(fields[mapping], name, len(mapping) + 1, value)
-        elif name in fields:
-            _check_items(fields[name], name, value)
-        elif name in sections and value is not None and value != {}:
+            _check_entry(fields[mapping], name, len(prefix) + len(mapping) + 1, value)
+        elif key in fields:
+            _check_items(fields[key], name, value)
+        elif key in sections and value is not None and value != {}:
             raise AnimaticError(
                 f"configuration key {name!r} is a section: set one of its keys, {name}.<key>=value"
             )
-        elif name not in sections:
+        elif key not in sections:
+            known = [prefix + field for field in fields]
             raise AnimaticError(f"unknown configuration key {name!r}{_suggestion(name, known)}")
 
 
@@ -78,10 +91,6 @@ def _check_items(field: FieldInfo, name: str, value: object) -> None:
         for number, item in enumerate(value):
             if isinstance(kind, type) and issubclass(kind, BaseModel) and isinstance(item, Mapping):
                 _check_layer(kind, item, f"{name}.{number}.")
-
-
-def _is_entry_of(name: str, field_name: str, field: FieldInfo) -> bool:
-    return get_origin(field.annotation) is dict and name.startswith(f"{field_name}.")
 
 
 def _check_entry(field: FieldInfo, name: str, start: int, value: object) -> None:
