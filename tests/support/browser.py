@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 _OPTIONS = ("--no-sandbox", "--mute-audio")
+_TIMEOUT_MS = 120_000  # on a busy machine, Playwright's own 30 s are too few
 
 
 def find_chromium() -> str | None:
@@ -60,6 +61,7 @@ def profile(folder: Path) -> Iterator[BrowserContext]:
 def watched(context: BrowserContext) -> Watched:
     """A new page of a context."""
     page = context.new_page()
+    page.set_default_timeout(_TIMEOUT_MS)
     found = Watched(page)
 
     def console(message: ConsoleMessage) -> None:

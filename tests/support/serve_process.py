@@ -19,6 +19,8 @@ from tests.support.paths import ROOT
 from tests.support.serving import ENDED
 from tests.support.waiting import wait_until
 
+# Of a busy machine; it only ends a test that fails.
+TIMEOUT_S = 600.0
 _COMMAND = "from orchestration.cli import main; main()"
 API, ENGINE, PROXY, CONTROLLER = (
     "ray::ServeReplica:animatic:Api",
@@ -56,7 +58,7 @@ class ServeProcess:
         """What it printed so far."""
         return self._log.read_text()
 
-    def url(self, timeout_s: float = 200) -> str:
+    def url(self, timeout_s: float = TIMEOUT_S) -> str:
         """Where it answers, once it is ready."""
         found = self._until(
             lambda: re.search(r"^(http://\S+)  the page", self.output, re.MULTILINE), timeout_s
@@ -82,7 +84,7 @@ class ServeProcess:
             return {}
         return dict(answer.json()) if answer.status_code == 200 else {}
 
-    def ended(self, video: str, timeout_s: float = 200) -> dict[str, Any]:
+    def ended(self, video: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
         """The video, once it has ended."""
 
         def look() -> dict[str, Any]:
@@ -91,7 +93,7 @@ class ServeProcess:
 
         return self._until(look, timeout_s)
 
-    def at_step(self, video: str, step: int, timeout_s: float = 200) -> None:
+    def at_step(self, video: str, step: int, timeout_s: float = TIMEOUT_S) -> None:
         """Return once the video runs, and has reached a step."""
         self._until(lambda: (self.video(video).get("step") or 0) >= step, timeout_s)
 

@@ -17,7 +17,7 @@ from pipelines.dataset import Dataset
 from pipelines.dataset.columns import write_column
 from pipelines.loader import Selection, WeightedDataset
 from pipelines.survey import Spans, draw_clips, survey
-from tests.support.browser import chromium, needs_chromium
+from tests.support.browser import chromium, needs_chromium, watched
 from tests.support.coded_clips import build_dataset
 
 COUNT = 60
@@ -50,7 +50,7 @@ def test_sliders_count_what_training_uses_and_print_its_settings(dataset: Datase
     write(dataset, tmp_path / "some.html", 40)
     errors: list[str] = []
     with chromium() as browser:
-        page = browser.new_context(viewport={"width": 390, "height": 800}).new_page()
+        page = watched(browser.new_context(viewport={"width": 390, "height": 800})).page
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto((tmp_path / "all.html").as_uri())
         assert page.locator("#together").inner_text() == "No threshold: all clips are kept."

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.command import run
 from tests.support.serve_process import serving
 from tests.support.serving import picture
 
 
+@pytest.mark.timeout(1500)
 def test_serves_the_clip_that_animate_makes_and_leaves_nothing_running(exports: Path, tmp_path: Path) -> None:
     (tmp_path / "picture.png").write_bytes(picture())
     with serving(tmp_path / "service", exports) as service:
