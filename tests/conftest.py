@@ -1,5 +1,6 @@
 """Settings for every test: the same arithmetic on every machine, no telemetry, no network."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from tests.support.paths import ROOT
+from tests.support.quick import build_commands_once, skip_syncs
 
 _DISTRIBUTED = "tests/distributed"
 
@@ -37,6 +39,18 @@ class FilesAndDistributed(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
         return _DISTRIBUTED if file.startswith(f"{_DISTRIBUTED}/") else file
+
+
+def pytest_configure() -> None:
+    """Before test modules import what is changed."""
+    skip_syncs()
+    build_commands_once()
+
+
+def pytest_collection_finish() -> None:
+    """Garbage is looked for among what tests create, not among all that they import."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -23,6 +23,7 @@ from coverage import Coverage
 from core.files import atomic_file
 from tests.support.free_port import free_port
 from tests.support.paths import ROOT
+from tests.support.quick import skip_syncs
 
 START_TIMEOUT_S = float(os.environ.get("TEST_JOB_TIMEOUT_S", "240"))
 # Of processes without a GPU. Libraries read them when they are imported.
@@ -44,7 +45,7 @@ class Workers:
         port = str(free_port())
         context = multiprocessing.get_context("spawn" if gpus else "forkserver")
         # Processes on the CPU are forked from one that has imported everything.
-        context.set_forkserver_preload(["tests.support.training_jobs"])
+        context.set_forkserver_preload(["tests.support.imported_training"])
         self._processes, self._orders = [], list[Connection]()
         for rank in range(size):
             settings = {
@@ -138,6 +139,7 @@ def _serve(folder: Path, orders: Connection, settings: Mapping[str, str]) -> Non
     os.environ.update(settings)
     os.chdir(ROOT)
     sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "distributed")]
+    skip_syncs()
     rank = settings["RANK"]
     log = os.open(folder / f"rank-{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)

@@ -20,11 +20,9 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _fast_collection() -> Iterator[None]:
+def _fast_collection() -> None:
     """Replicas collect garbage between two batches: not through all that other tests keep."""
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
