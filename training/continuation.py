@@ -48,6 +48,11 @@ def find_continuation(config: RunConfig, *, verify: bool = True) -> Continuation
             f"init.checkpoint {path} is of a run with other settings than this one ({', '.join(differing)}): "
             "only those of `optimizer` may differ"
         )
+    if manifest.format == 1 and config.optimizer.kind != "adamw":
+        raise AnimaticError(
+            f"init.checkpoint {path} is of format 1, whose optimizer state is AdamW's own: continue it with "
+            f"optimizer.kind=adamw, and choose {config.optimizer.kind} from its next checkpoint on"
+        )
     if manifest.format == 1 and config.optimizer.weight_decay_on != "all":
         raise AnimaticError(
             f"init.checkpoint {path} is of format 1, whose optimizer state is of all parameters together: "

@@ -121,6 +121,7 @@ class Choices:
             stage
             for stage in (0, 1, 2, 3)
             if not (stage == 0 and without_masters)
+            and not (stage and self.config.optimizer.kind == "adamw_8bit")
             and not (stage == 3 and (train.image_batches or train.adapter is not None))
         ]
         return sorted(allowed, key=lambda stage: (stage != train.zero_stage, stage))

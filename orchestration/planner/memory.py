@@ -44,6 +44,7 @@ class Layout:
     offload_optimizer: bool = False
     offload_parameters: bool = False
     adapter: bool = False
+    moments_8bit: bool = False
 
     @classmethod
     def of(cls, config: RunConfig, processes: int, passes: int) -> Layout:
@@ -60,6 +61,7 @@ class Layout:
             offload_optimizer=train.offload_optimizer,
             offload_parameters=train.offload_parameters,
             adapter=train.adapter is not None,
+            moments_8bit=config.optimizer.kind == "adamw_8bit",
         )
 
     @property
@@ -83,7 +85,8 @@ class Memory:
 
     Attributes:
         weights: of the network, with what is gathered of it at a time under ZeRO stage 3.
-        masters, moments, average: this process's fp32 states; 0 in host memory.
+        masters, moments, average: this process's states, in fp32 except for moments of 8 bits; 0 in host
+            memory.
         frozen_models: encoders and codec, as far as steps need them.
         gradients: summed ones, and DeepSpeed's buckets.
         activations: activations and temporaries.
@@ -132,7 +135,7 @@ def step_memory(sizes: Sizes, layout: Layout, work: Pass) -> Memory:
     part = layout.share(sizes.trained_total) if layout.zero_stage else sizes.trained_total
     on_device = 0 if layout.offload_optimizer else 1
     masters = _FP32 * part if layout.zero_stage else 0
-    moments = 2 * _FP32 * part
+    moments = sizes.moments_8bit if layout.moments_8bit else 2 * _FP32 * part
     average = _FP32 * part if layout.averaged else 0
     weights, weights_on_host = _weights(sizes, layout)
     offloaded = masters + moments + average + layout.weight_bytes * part if layout.offload_optimizer else 0
@@ -232,7 +235,8 @@ class _Gradients:
         """In the optimizer's step."""
         stage = self._layout.zero_stage
         if stage == 0:
-            return self._sum
+            # Moments of 8 bits are computed in fp32, those of one parameter at a time.
+            return self._sum + (2 * _FP32 * self._largest if self._layout.moments_8bit else 0)
         if self._layout.offload_optimizer:
             return self.before()
         if stage == 3:

@@ -12,6 +12,7 @@ from models.animator import Animator
 from models.frozen_parts import weights_of
 from training.adapter import trained_animator
 from training.config import RunConfig
+from training.moments_8bit import moment_bytes
 from training.objectives import DISTILLATIONS, teacher_on_meta
 from training.stages import Kind
 from training.trainable import kind_of, trainable_names
@@ -33,6 +34,7 @@ class Sizes:
         teacher: of the frozen network that a stage distils, whole in every process; with an adapter, of what
             is trained whole, as it began; 0 without a teacher.
         teacher_bytes: of each of its weights.
+        moments_8bit: bytes of the moments of all trained parameters with ``optimizer.kind=adamw_8bit``.
     """
 
     trained: Mapping[Kind, int]
@@ -43,6 +45,7 @@ class Sizes:
     largest: int
     teacher: int = 0
     teacher_bytes: int = _FP32
+    moments_8bit: int = 0
 
     @property
     def trained_total(self) -> int:
@@ -81,6 +84,7 @@ def sizes_of(config: RunConfig, animator: Animator | None = None) -> Sizes:
         largest=max((parameters[name].numel() for name in chosen), default=0),
         teacher=sum(tensor.numel() for tensor in teacher),
         teacher_bytes=teacher[0].itemsize if teacher else _FP32,
+        moments_8bit=sum(moment_bytes(parameters[name].numel()) for name in chosen),
     )
 
 

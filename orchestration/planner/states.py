@@ -11,7 +11,8 @@ _BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 
 
 def checkpoint_bytes(config: RunConfig) -> int:
-    """Of one checkpoint: masters, two moments and the average of what is trained, in float32."""
+    """Of one checkpoint: masters, two moments and the average of what is trained, in float32; without the
+    scales of moments of 8 bits, which are few."""
     states = 4 if config.train.ema_decay is not None else 3
     return _FP32 * states * _numels(config)[0]
 

@@ -69,6 +69,12 @@ def test_an_offloaded_optimizer_is_restored(pair, tmp_path, precision, zero_stag
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "autocast-bf16"])
+def test_moments_of_8_bits_are_restored(pair, tmp_path, precision):
+    restored(pair, tmp_path, *layout(precision, 0), "optimizer.kind=adamw_8bit", bad_steps=(2,))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [((2, 1), (1, 3)), ((1, 2), (2, 0)), ((2, 3), (1, 1)), ((1, 0), (2, 2))])
 def test_the_state_itself_is_the_same_in_every_layout(pair, alone, tmp_path, others):
     """Processes and stage of the one that saves, and of the one that restores."""

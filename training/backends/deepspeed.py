@@ -86,7 +86,7 @@ class DeepSpeedBackend:
             dist_init_required=False,
         )
         trained = {name: self._parameters[name] for name in self.trainable}
-        self._state = EngineState(self._engine, trained, self._shapes, group)
+        self._state = EngineState(self._engine, trained, self._shapes, group, config.optimizer.kind)
         self._state.set_masters(weights)
 
     def _prepare(self, unet: UNet) -> None:

@@ -43,7 +43,7 @@ def deepspeed_config(config: RunConfig, shares: BatchShares, trained: int) -> di
         "steps_per_print": None,
         "wall_clock_breakdown": False,
     }
-    if train.zero_stage:  # at stage 0 GuardedAdamW clips
+    if train.zero_stage:  # at stage 0 the optimizer clips
         values["gradient_clipping"] = config.optimizer.grad_clip
     if train.precision in HALF_WEIGHTS:
         values[train.precision] = {"enabled": True}

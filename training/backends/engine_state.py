@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from core.errors import AnimaticError
-from training.backends.optimizer_state import MOMENTS, loss_scaling, moment, set_loss_scaling, set_updates
+from training.backends.optimizer_state import (
+    MOMENTS,
+    Moments,
+    PlainMoments,
+    loss_scaling,
+    set_loss_scaling,
+    set_updates,
+)
 from training.backends.zero import HeldPart, held_parts, refresh_weights
 from training.checkpoints import check_whole
 from training.checkpoints.state import Piece, StateReader
@@ -28,16 +35,19 @@ class EngineState:
         parameters: Mapping[str, Any],
         shapes: Mapping[str, torch.Size],
         group: ProcessGroup,
+        optimizer_kind: str = "adamw",
     ) -> None:
         """
         Args:
             engine: DeepSpeed's, after its initialisation.
             parameters: the trained ones by name.
             shapes: of the whole parameters: under ZeRO stage 3 those of the network are empty.
+            optimizer_kind: ``optimizer.kind``.
         """
         self._engine, self._group = engine, group
         self._sizes = {name: shapes[name].numel() for name in parameters}
         self._held = held_parts(engine, parameters, group.rank)
+        self._moments = moments_of(engine.basic_optimizer, optimizer_kind)
         self._own = self._held
         if engine.zero_optimization_stage() == 0:
             # All processes hold everything: each contributes a share.
@@ -55,11 +65,10 @@ class EngineState:
 
     def pieces(self) -> dict[str, Piece]:
         """See :class:`training.checkpoints.Stateful`."""
-        optimizer, pieces = self._engine.basic_optimizer, {}
+        pieces: dict[str, Piece] = {}
         for name, part in self._own.items():
             pieces[f"{_MASTER}/{name}"] = self._piece(name, part, part.partition)
-            for kind in MOMENTS:
-                pieces[f"{kind}/{name}"] = self._piece(name, part, moment(optimizer, part.partition, kind))
+            pieces |= self._moments.pieces(name, part, self._sizes[name])
         return pieces
 
     def counters(self) -> dict[str, int | float | str | bool | None]:
@@ -105,9 +114,7 @@ class EngineState:
                 check_whole(reader, f"{kind}/{name}", whole)
         for name, part in self._held.items():
             part.of(part.partition).copy_(reader.read(f"{_MASTER}/{name}", part.start, part.size))
-            for kind in MOMENTS:
-                read = reader.read(f"{kind}/{name}", part.start, part.size)
-                part.of(moment(optimizer, part.partition, kind)).copy_(read)
+            self._moments.restore(name, part, reader)
         counters = reader.counters
         missing = [name for name in self.counters() if name not in counters]
         if missing:
@@ -120,3 +127,15 @@ class EngineState:
         partitions = {id(part.partition): part.partition for part in self._held.values()}
         set_updates(optimizer, partitions.values(), steps - skipped)
         engine.global_steps, engine.skipped_steps = steps, skipped
+
+
+def moments_of(optimizer: torch.optim.Optimizer, kind: str) -> Moments:
+    """The moments of an optimizer of ``optimizer.kind``."""
+    if kind == "adamw_8bit":
+        # Needs a package of an extra.
+        from training.backends.adamw_8bit import BlockMoments, GuardedAdamW8bit
+
+        if isinstance(optimizer, GuardedAdamW8bit):
+            return BlockMoments(optimizer)
+        raise TypeError(f"{type(optimizer).__name__} has no moments of 8 bits")
+    return PlainMoments(optimizer)

@@ -1,38 +1,26 @@
 """The optimizer of a run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from training.backends.guarded import Guarded
 from training.config import RunConfig
 from training.config.sections import OptimizerConfig
+from training.moments_8bit import check_installed
 
 
-class GuardedAdamW(torch.optim.AdamW):
-    """AdamW for ZeRO stage 0: clips, and skips steps with non-finite gradients as the ZeRO optimizers do.
-
-    ``overflow`` and ``_global_grad_norm`` are the names that DeepSpeed's engine reads after a step.
-    """
+class GuardedAdamW(Guarded, torch.optim.AdamW):
+    """AdamW for ZeRO stage 0."""
 
     def __init__(
         self, parameters: Sequence[nn.Parameter] | list[dict[str, Any]], max_norm: float, **settings: Any
     ) -> None:
-        """``max_norm``: of all gradients together; 0 switches clipping off. ``settings``: AdamW's."""
+        """``max_norm``: see :meth:`Guarded.clip_at`. ``settings``: AdamW's."""
         super().__init__(parameters, **settings)
-        self.overflow = False
-        self._global_grad_norm = 0.0
-        self._max_norm = max_norm or float("inf")
-
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Apply the gradients unless one is not finite."""
-        parameters = [p for group in self.param_groups for p in group["params"]]
-        norm = float(nn.utils.clip_grad_norm_(parameters, self._max_norm))
-        self._global_grad_norm = norm
-        self.overflow = not torch.isfinite(torch.tensor(norm)).item()
-        if not self.overflow:
-            super().step(closure)
+        self.clip_at(max_norm)
 
 
 def build_optimizer(config: RunConfig, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
@@ -40,9 +28,16 @@ def build_optimizer(config: RunConfig, parameters: Sequence[nn.Parameter]) -> to
 
     Offloaded, it is torch's fused one for the CPU: one vectorised kernel on all cores as DeepSpeedCPUAdam,
     without its compilation on first use, and the same on every machine.
+
+    Raises AnimaticError where ``optimizer.kind`` needs a package that is not installed.
     """
     options = config.optimizer
     settings: dict[str, Any] = {"lr": options.lr, "betas": options.betas, "eps": options.eps}
+    if options.kind == "adamw_8bit":
+        check_installed(config)
+        from training.backends.adamw_8bit import GuardedAdamW8bit
+
+        return GuardedAdamW8bit(_groups(options, parameters), options.grad_clip, **settings)
     if parameters[0].device.type == "cuda" or config.train.offload_optimizer:
         settings["fused"] = True  # one kernel for all; on the CPU the sums would change
     groups = _groups(options, parameters)

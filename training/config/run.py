@@ -91,6 +91,12 @@ class RunConfig(Section):
             raise ValueError("ablation.no_context leaves out what stage 1 trains: start with stage 2")
         if self.train.image_batches and self.stage != 0:
             raise ValueError("train.image_batches is for stage 0 only")
+        if self.optimizer.kind == "adamw_8bit" and self.train.zero_stage:
+            raise ValueError(
+                "optimizer.kind adamw_8bit has the moments of whole tensors in every process, which ZeRO "
+                f"stage {self.train.zero_stage} shards: set train.zero_stage=0, with train.precision "
+                "autocast-bf16 or fp32 and without train.offload_optimizer"
+            )
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,10 @@ from models.network.settings import ActivationCheckpointing
 class OptimizerConfig(Section):
     """AdamW with linear warm-up to a rate that stays or falls."""
 
+    kind: Literal["adamw", "adamw_8bit"] = Field(
+        "adamw",
+        description="AdamW, or torchao's with moments of 8 bits (the extra `8bit`; zero_stage 0 only)",
+    )
     lr: float = Field(gt=0, description="learning rate after the warm-up")
     schedule: Literal["constant", "linear", "cosine"] = Field(
         "constant", description="course of the learning rate after the warm-up"

@@ -21,6 +21,7 @@ from orchestration.workspace import Workspace
 from training.checkpoints import Retention, complete_checkpoints, step_of
 from training.config import RunConfig, load
 from training.config.identity import differing_settings
+from training.moments_8bit import check_installed
 from training.run_folder import RunFolder
 
 _NAMED = 5  # settings
@@ -45,6 +46,8 @@ def checked(config: RunConfig, run_dir: Path, workspace: Workspace, warn: Callab
 
 def _checks(config: RunConfig, run_dir: Path, workspace: Workspace) -> Iterator[Check]:
     yield from settings(config, run_dir)
+    if _is_local(config):
+        yield from packages(config)
     yield disk_room(config, run_dir)
     if config.upload.url is not None:
         resuming = bool(complete_checkpoints(RunFolder(run_dir).checkpoints))
@@ -72,6 +75,14 @@ def settings(config: RunConfig, run_dir: Path) -> Iterator[Check]:
             f"from {folder.config}, choose another run folder (--out), or continue a checkpoint with other "
             "settings of `optimizer` there (init.checkpoint)",
         )
+
+
+def packages(config: RunConfig) -> Iterator[Check]:
+    """Whether packages of extras that a run needs are installed."""
+    try:
+        check_installed(config)
+    except AnimaticError as error:
+        yield Check("packages", False, str(error))
 
 
 def disk_room(config: RunConfig, run_dir: Path) -> Check:

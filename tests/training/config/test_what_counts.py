@@ -55,6 +55,7 @@ OTHERS: dict[str, Any] = {
     "train.ema_decay": 0.5,
     "train.trainable": ["another"],
     "train.keep_every": 5,
+    "optimizer.kind": "adamw_8bit",
     "optimizer.decay_steps": 5,
     "objective.min_snr_gamma": 5.0,
     "objective.condition_share": 0.5,
