@@ -214,12 +214,12 @@ def held_out_source(config: RunConfig) -> DatasetSource:
     """``validation.data``, as samples of the run's size and rate that are the same for every run.
 
     Their condition is the first frame, as when a picture is animated; their caption the table's first one;
-    their motion is unspecified.
+    their tempo as filmed, their motion unspecified.
 
     Raises AnimaticError as :class:`DatasetSource` does.
     """
     sampling = config.data.sampling.model_copy(
-        update={"condition": "first", "flip": False, "motion_condition": False}
+        update={"condition": "first", "flip": False, "tempo": (1.0, 1.0), "motion_condition": False}
     )
     data = DataConfig(
         dataset=config.validation.data,

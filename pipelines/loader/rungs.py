@@ -34,6 +34,7 @@ def _suffices(rung: Encoding, clip: Encoding, sampling: ClipSampling, any_rate: 
         return rung.frames == clip.frames
     if not any_rate or sampling.target_fps is None or sampling.fps_condition == "stride":
         return False
-    if rung.fps < min(sampling.target_fps[1], clip.fps):
+    highest = sampling.target_fps[1] / min(1.0, sampling.tempo[0])
+    if rung.fps < min(highest, clip.fps):
         return False
     return rung.frames >= int(sampling.frames_needed(np.array([rung.fps]))[0])

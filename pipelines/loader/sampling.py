@@ -15,6 +15,9 @@ from pydantic import Field, model_validator
 from core.config.section import Section
 from pipelines.loader.keyed_random import keyed_bits
 
+_AS_FILMED = (1.0, 1.0)
+_FASTEST = 100.0
+
 
 class ClipSampling(Section):
     """How a training sample is taken from a clip."""
@@ -26,6 +29,11 @@ class ClipSampling(Section):
     target_fps: tuple[float, float] | None = Field(
         None,
         description="lowest and highest frame rate of a sample, in place of stride; null: stride decides",
+    )
+    tempo: tuple[float, float] = Field(
+        _AS_FILMED,
+        description="slowest and fastest tempo of a sample: at 0.5, slow motion, its frames are half as far "
+        "apart as its stride, and its rate input stays that of the stride",
     )
     short_clips: Literal["slow", "skip"] = Field(
         "slow",
@@ -57,6 +65,10 @@ class ClipSampling(Section):
             raise ValueError(f"stride must be [low, high] with 1 <= low <= high, got [{low}, {high}]")
         if self.target_fps is not None and not 0 < self.target_fps[0] <= self.target_fps[1]:
             raise ValueError(f"target_fps must be [low, high] with 0 < low <= high, got {self.target_fps}")
+        if not 0 < self.tempo[0] <= self.tempo[1] <= _FASTEST:
+            raise ValueError(
+                f"tempo must be [low, high] with 0 < low <= high <= {_FASTEST:g}, got {self.tempo}"
+            )
         if isinstance(self.condition, int) and not 0 <= self.condition < self.frames:
             raise ValueError(
                 f"condition is frame {self.condition}, but samples have frames 0 to {self.frames - 1}"
@@ -97,7 +109,7 @@ class SampleParams:
 
     Attributes:
         start: the clip's frame that comes first.
-        stride: distance between the sample's frames.
+        stride: distance between the sample's frames, at its tempo.
         frames: number of frames.
         condition_index: which of the sample's frames is the condition.
         fps: the network's rate input, frames per second or the stride.
@@ -142,14 +154,15 @@ def draw_params(
     mirrored = sampling.flip and float(generator.random()) < 0.5
     drop_text, drop_image = _dropout(sampling, u_drop)
     if sampling.images_only:
-        frames, stride, start, condition, image = 1, 1, 0, 0, u_condition
+        frames, rated, stride, start, condition, image = 1, 1, 1, 0, 0, u_condition
     else:
         image = 0.0
         frames = sampling.frames
-        stride = _stride(sampling, u_stride, clip_frames, clip_fps)
+        rated = _stride(sampling, u_stride, clip_frames, clip_fps)
+        stride = _at_tempo(sampling, rated, clip_frames, seed, epoch, key)
         start = _pick(u_start, 0, clip_frames - 1 - stride * (frames - 1))
         condition = _condition(sampling, u_condition)
-    fps = clip_fps / stride if sampling.fps_condition == "fps" else float(stride)
+    fps = clip_fps / rated if sampling.fps_condition == "fps" else float(rated)
     return SampleParams(
         start, stride, frames, condition, fps, drop_text, drop_image, noise_seed, image, mirrored
     )
@@ -165,6 +178,22 @@ def _stride(sampling: ClipSampling, u: float, clip_frames: int, clip_fps: float)
     if sampling.frames == 1:
         return stride
     return min(stride, (clip_frames - 1) // (sampling.frames - 1))
+
+
+def _at_tempo(sampling: ClipSampling, rated: int, clip_frames: int, seed: int, epoch: int, key: str) -> int:
+    """The distance between frames that makes a sample of stride ``rated`` slower or faster.
+
+    Drawn evenly from the distances of the tempos allowed, as far as the clip has frames for them; apart from
+    the other draws, which are the same at any tempo.
+    """
+    if sampling.tempo == _AS_FILMED or sampling.frames == 1:
+        return rated
+    low, high = (tempo * rated for tempo in sampling.tempo)
+    longest = (clip_frames - 1) // (sampling.frames - 1)
+    slowest = min(max(1, math.ceil(low)), longest)
+    fastest = min(max(slowest, math.floor(high)), longest)
+    u = float(np.random.Generator(keyed_bits("tempo", seed, epoch, key)).random())
+    return _pick(u, slowest, fastest)
 
 
 def _condition(sampling: ClipSampling, u: float) -> int:

@@ -7,8 +7,10 @@ multiresolution estimation of parametric motion models"; Geman and McClure 1987)
 moved back by that map, the flow of what remains is measured, and the fit is repeated on it.
 
 Points that the camera has moved out of the picture do not count. The fit follows what fills most of the
-picture: of a subject that covers more than about half of it, the background counts as what moves.
-Parallax of a camera that travels is not affine, and remains.
+picture's textured points: of a subject that covers more than about half of them, the background counts as
+what moves. A subject before a ground without texture would be all that the fit follows: a camera that only
+a part of the picture's points follows counts as still. Parallax of a camera that travels is not affine, and
+remains.
 """
 
 from typing import NamedTuple
@@ -28,6 +30,7 @@ _RIDGE = 1e-4  # keeps the fit of pictures without any texture finite
 _AROUND = 3  # pixels around a point that its contrast is of
 _TEXTURED = 2.0  # grey levels; contrast around a point from which the fit follows it
 _EDGE = 1e-3  # share of half a side; rounding of positions at the edge
+_FOLLOW = 0.4  # share of the points from which what follows the camera is the scene, not a subject
 
 
 class MotionField(NamedTuple):
@@ -51,14 +54,20 @@ def motion_without_camera(first: Tensor, second: Tensor) -> MotionField:
     n, height, width = first.shape
     points = _points(height, width, first.device)
     textured = _textured(first)
-    camera = torch.eye(2, 3, device=first.device).repeat(n, 1, 1)
-    remaining, inside = flow(first, second), torch.ones_like(first, dtype=torch.bool)
+    still = torch.eye(2, 3, device=first.device).repeat(n, 1, 1)
+    seen, everywhere = flow(first, second), torch.ones_like(first, dtype=torch.bool)
+    camera, remaining, inside = still, seen, everywhere
     for _ in range(_FITS):
         step = _fit(points, remaining.flatten(2), (textured & inside).flatten(1))
         camera = _chained(camera, step)
         steady, inside = _moved_back(second, camera, points)
         remaining = flow(first, torch.where(inside, steady, first))
-    return MotionField(remaining, inside, camera)
+    moves = _followed(seen, camera, points, textured & inside, inside)
+    return MotionField(
+        torch.where(moves[:, None, None, None], remaining, seen),
+        torch.where(moves[:, None, None], inside, everywhere),
+        torch.where(moves[:, None, None], camera, still),
+    )
 
 
 def mean_motion(first: Tensor, second: Tensor) -> Tensor:
@@ -107,6 +116,18 @@ def _fit(points: Tensor, found: Tensor, counts: Tensor) -> Tensor:
         scale = (_MAD * middle).clamp(_SHARPEST, _WIDEST)[:, None] ** 2
         weights = counts * (scale / (scale + lengths**2)) ** 2
     return torch.cat([fitted[:, :, :2] / size, fitted[:, :, 2:]], dim=2)
+
+
+def _followed(seen: Tensor, camera: Tensor, points: Tensor, counts: Tensor, inside: Tensor) -> Tensor:
+    """Whether enough of the points inside follow the camera rather than stay where they are, (n) bool.
+
+    Args:
+        seen: flow (n 2 h w) between the pictures as they are.
+        counts: (n h w) bool, points that can follow.
+    """
+    moved = (camera @ points - points[:2]).view_as(seen)
+    follows = ((seen - moved).norm(dim=1) < seen.norm(dim=1)) & counts
+    return follows.sum((1, 2)) >= _FOLLOW * inside.sum((1, 2))
 
 
 def _chained(camera: Tensor, step: Tensor) -> Tensor:

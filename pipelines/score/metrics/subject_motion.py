@@ -12,7 +12,7 @@ from pipelines.score.metrics.metric import Frame, Metric, Plane, ScoredRow, Valu
 from pipelines.score.subject_motion import SHORT_SIDE, motion_course, small_picture
 
 _SOURCE = {
-    "method": "pyramidal-lucas-kanade/1 without a robust affine fit/1",
+    "method": "pyramidal-lucas-kanade/1 without a robust affine fit/2",
     "short_side": str(SHORT_SIDE),
     "hz": str(MOTION_HZ),
 }

@@ -16,6 +16,7 @@ def test_defaults_are_those_that_recorded_hashes_rely_on() -> None:
     assert ClipSampling(**LEAST).model_dump() == LEAST | {
         "stride": (1, 6),
         "target_fps": None,
+        "tempo": (1.0, 1.0),
         "short_clips": "slow",
         "flip": False,
         "condition": "random",

@@ -15,7 +15,7 @@ from pipelines.dataset.columns import read_column, stored_columns
 from pipelines.dataset.motion import frames_apart, speed_between
 from pipelines.score import ScoreConfig, clip_motion, score
 from tests.support.coded_clips import build_dataset
-from tests.support.filmed import Filmed
+from tests.support.filmed import Filmed, sampled, texture
 
 # Percent of the short side a frame that the camera alone may leave, however it moves.
 CAMERA_LEFT = 0.05
@@ -43,6 +43,26 @@ def test_a_camera_alone_is_hardly_any_motion(camera: dict) -> None:
 )
 def test_the_camera_hardly_changes_the_motion_of_a_subject(camera, disc) -> None:
     assert motion(disc, camera) == pytest.approx(motion(disc), rel=0.1, abs=CAMERA_LEFT)
+
+
+def before_a_plain_ground(speed: float, ground: float) -> float:
+    """Of a textured disc that moves before a ground whose brightness rises by ``ground`` over its width."""
+    y, x = np.mgrid[0:64, 0:64] - 31.5
+    surface = texture(np.random.default_rng(0))
+    pictures = []
+    for t in range(2):
+        inside = ((x - speed * t) ** 2 + y**2) / 11**2
+        share = np.clip((1.1 - inside) / 0.2, 0, 1)
+        seen = (120 + ground * x / 64) * (1 - share) + sampled(surface, x - speed * t, y) * share
+        pictures.append(np.clip(seen.round(), 0, 255).astype(np.uint8))
+    return clip_motion(np.stack(pictures)[..., None].repeat(3, -1))
+
+
+@pytest.mark.parametrize("ground", [0.0, 20.0])
+def test_a_subject_before_a_plain_ground_is_not_the_camera(ground: float) -> None:
+    speeds = [before_a_plain_ground(speed, ground) for speed in (1.0, 2.0)]
+    assert speeds[0] > 100 / 64 * math.pi * 11**2 / 64**2
+    assert speeds[1] == pytest.approx(2 * speeds[0], rel=0.15)
 
 
 @pytest.mark.parametrize(("camera", "zoom"), [((0.0, 0.0), 0.0), ((2.0, 1.0), 0.02)])
