@@ -92,7 +92,8 @@ class BundleExtra(TypedDict, total=False):
 
     Trained bundles have ``seed``, ``steps`` (of the optimizer) and ``ema`` (the decay, if averaged);
     ``base`` is the id of a second source bundle besides the parent, ``run`` of the trained bundle that the
-    shipped prior is a copy of, ``calibrated`` of the bundle that this is a copy of with calibrated motion;
+    shipped prior is a copy of, ``calibrated`` of the bundle that this is a copy of with calibrated motion,
+    ``merged`` of the adapter whose sum with its base this is;
     ``continued`` describes the checkpoint of another run that theirs continued;
     ``datasets`` what ``dataset_digest`` is computed from, where it is not the digest of one dataset.
     Imported bundles have the others: see :mod:`models.checkpoints`.
@@ -104,6 +105,7 @@ class BundleExtra(TypedDict, total=False):
     base: str
     run: str
     calibrated: str
+    merged: str
     continued: ContinuedRun
     datasets: list[TrainedOn]
 

@@ -46,7 +46,7 @@ def merge_adapter(bundle: Bundle, folder: Path, dtype: torch.dtype | None = None
         dataset_digest=bundle.info.dataset_digest,
         parent=bundle.id,
         sampling=bundle.info.sampling,
-        extra=_extra(bundle.info.extra, base.id),
+        extra=BundleExtra(**{**bundle.info.extra, "base": base.id, "merged": bundle.id}),
     )
     return write_bundle(folder, _weights(bundle, dtype), origin, model_card=_card(bundle, base.id))
 
@@ -58,12 +58,6 @@ def _weights(bundle: Bundle, dtype: torch.dtype | None) -> dict[str, Tensor]:
     network = bundle.state()
     types = {key: dtype or (stored[key].dtype if key in stored else network[key].dtype) for key in network}
     return stored | {key: value.to(types[key]) for key, value in network.items()}
-
-
-def _extra(adapter: BundleExtra, base: str) -> BundleExtra:
-    extra = BundleExtra(**adapter)
-    extra["base"] = base
-    return extra
 
 
 def _card(bundle: Bundle, base: str) -> str:

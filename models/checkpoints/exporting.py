@@ -123,7 +123,7 @@ def _check_exportable(bundle: Bundle, architecture: Architecture) -> None:
     if unet.guidance_embedding:
         raise AnimaticError(
             f"bundle {bundle.folder} is distilled: the published code has no guidance embedding; export its "
-            "teacher, or --format diffusers"
+            "teacher, or use --as diffusers"
         )
     if unet.motion_condition:
         raise AnimaticError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from core.errors import AnimaticError
 from core.files import sha256
 from models import PRIOR
-from models.bundle import INFO, Bundle, BundleInfo, ContinuedRun, open_bundle, read_info
+from models.bundle import INFO, Bundle, BundleExtra, BundleInfo, ContinuedRun, open_bundle, read_info
 from orchestration.registry import Ledger
 from orchestration.workspace import display_path
 
@@ -51,10 +51,28 @@ class FoundBundle:
 
     @property
     def sources(self) -> list[str]:
-        """Ids of its parent and base."""
+        """Ids of its parent and base, after those of the bundles that it was computed from."""
         if self.info is None:
             return []
-        return [source for source in (self.info.parent, self.info.extra.get("base")) if source]
+        begun = [self.info.parent, self.info.extra.get("base")]
+        return list(dict.fromkeys([*self.computed_from, *(source for source in begun if source)]))
+
+    @property
+    def folders_of_base(self) -> list[Path]:
+        """Where an adapter's base was in training, unless it is the prior."""
+        adapter = self.info.adapter if self.info else None
+        return [Path(adapter.path)] if adapter and adapter.path else []
+
+    @property
+    def computed_from(self) -> dict[str, str]:
+        """Ids of the bundles that its weights were computed from without a run -> how; empty for others."""
+        extra = BundleExtra() if self.info is None else self.info.extra
+        if "calibrated" in extra:
+            return {extra["calibrated"]: "calibrated"}
+        if "merged" in extra:
+            sources = (extra["merged"], extra.get("base"))
+            return {source: "merged" for source in sources if source}
+        return {}
 
 
 def trace_bundles(ledger: Ledger, bundle_id: str, folders: Sequence[Path]) -> list[FoundBundle]:
@@ -64,13 +82,14 @@ def trace_bundles(ledger: Ledger, bundle_id: str, folders: Sequence[Path]) -> li
         folders: to look in before those that the ledger recorded.
     """
     chain: dict[str, FoundBundle] = {}
-    waiting = [bundle_id]
+    waiting, folders = [bundle_id], list(folders)
     while waiting:
         bundle_id = waiting.pop(0)
         if bundle_id not in chain:
             found = _find(bundle_id, [*folders, *ledger.folders_of(bundle_id), PRIOR])
             chain[bundle_id] = found
             waiting += found.sources
+            folders += found.folders_of_base
     return list(chain.values())
 
 

@@ -93,9 +93,12 @@ class _Collector:
         return chain
 
     def _add_origin(self, found: FoundBundle) -> None:
-        """The run or file that a bundle is the product of; the run is known by its journal, too."""
+        """The run, bundles or file that a bundle is the product of; the run is known by its journal, too."""
         key, info = f"bundle:{found.id}", found.info
-        if info is None or info.config_hash:
+        if found.computed_from:
+            for source, how in found.computed_from.items():
+                self._builder.link(f"bundle:{source}", key, how)
+        elif info is None or info.config_hash:
             run = self._runs.of_bundle(found.id, found.folder)
             inputs = RunInputs.of_bundle(info) if info else run.inputs if run else None
             if inputs is not None:

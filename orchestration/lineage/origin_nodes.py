@@ -107,7 +107,7 @@ def _bundle_facts(info: BundleInfo) -> tuple[Fact, ...]:
         Fact("stage", str(info.stage)),
         Fact("preset", info.preset),
         Fact("code", info.code_version),
-        Fact("weights", info.files.get("model.safetensors", "")[:_SHORT]),
+        Fact("weights", info.files[info.weights_file][:_SHORT]),
     ]
     if info.extra.get("ema") is not None:
         facts.append(Fact("averaged", f"decay {info.extra['ema']}"))

@@ -7,9 +7,11 @@ from core.errors import AnimaticError
 from models.animate import animate
 from models.animator import Animator
 from models.architecture import Architecture
+from models.bundle import BundleOrigin, open_bundle, write_bundle
+from models.checkpoints import export_checkpoint
 from models.diffusion.settings import SamplingSettings
 from models.network.network import network_on_meta
-from models.network.parameter_names import public_names
+from models.network.parameter_names import public_names, public_state
 from models.student import StudentConfig
 from tests.support.small_animator import small_animator, small_architecture
 
@@ -116,3 +118,14 @@ def test_a_range_that_is_none_is_refused(scales):
 def test_an_embedding_and_its_ranges_belong_together():
     with pytest.raises(ValueError, match="guidance_embedding needs student"):
         Architecture.model_validate(dict(distilled()) | {"student": None})
+
+
+def test_a_published_layout_has_no_guidance_embedding_and_the_message_names_the_other(tmp_path):
+    architecture = distilled()
+    origin = BundleOrigin(
+        architecture=architecture, stage=4, preset="x", config_hash="", dataset_digest=None, parent=None
+    )
+    network = Animator(architecture).network
+    write_bundle(tmp_path / "bundle", public_state(network), origin, model_card="# student\n")
+    with pytest.raises(AnimaticError, match=r"is distilled: .* export its teacher, or use --as diffusers"):
+        export_checkpoint(open_bundle(tmp_path / "bundle"), tmp_path / "student.ckpt")

@@ -8,6 +8,7 @@ import torch
 from core.errors import AnimaticError
 from models.bundle import open_bundle
 from orchestration.export import read_export
+from orchestration.lineage import collect_lineage
 from orchestration.signatures import open_trusted, private_key, sign_bundle
 from orchestration.workflows.merging import MergeOptions, merge
 from orchestration.workspace import Workspace
@@ -45,7 +46,16 @@ def test_merge_finds_bundles_by_name_and_refuses_another_base(tmp_path):
     promote(workspace.ledger, open_bundle(adapter))
     merged = merge(MergeOptions("champion", precision="bf16"), workspace)
     assert merged.folder == adapter.with_name("bundle-merged").resolve()
-    assert {value.dtype for value in open_trusted(merged.folder).state().values()} == {torch.bfloat16}
+    bundle = open_trusted(merged.folder)
+    assert {value.dtype for value in bundle.state().values()} == {torch.bfloat16}
+    # No run wrote it: it was computed from the two, of which each has its own file of weights.
+    graph = collect_lineage(bundle, workspace)
+    sources = {node.digest: node for node in graph.sources(f"bundle:{bundle.id}")}
+    assert sources.keys() == {merged.adapter.id, merged.base.id}
+    assert {node.state for node in sources.values()} == {"verified"}
+    files = [(merged.adapter, "adapter.safetensors"), (merged.base, "model.safetensors")]
+    weights = {each.info.files[name][:12] for each, name in files}
+    assert {node.fact("weights") for node in sources.values()} == weights
     with pytest.raises(AnimaticError, match="was trained on"):
         merge(MergeOptions(str(adapter), str(tmp_path / "other"), tmp_path / "no"), workspace)
     assert not (tmp_path / "no").exists()

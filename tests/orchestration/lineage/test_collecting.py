@@ -14,7 +14,7 @@ from models.bundle import open_bundle
 from orchestration import registry
 from orchestration.lineage import LineageGraph, Node, collect_lineage, collect_lineage_of
 from orchestration.registry import Draft
-from orchestration.workspace import Workspace
+from orchestration.workspace import Workspace, display_path
 from pipelines.dataset.dataset_record import read_dataset_record, write_dataset_record
 from tests.support.lineages import Workbench
 from tests.support.small_stages import make_bundle, tamper
@@ -55,6 +55,19 @@ def edit(path: Path, old: str, new: str) -> None:
 def only(pattern: str, root: Path) -> Path:
     (found,) = root.glob(pattern)
     return found
+
+
+def test_a_calibrated_copy_comes_from_its_bundle_and_that_one_from_its_run(
+    whole: Workbench, tmp_path: Path
+) -> None:
+    trained, config = whole.bundle("three"), whole.runs["three"].config
+    make_bundle(tmp_path / "copy", parent=trained.info.parent, config=config, calibrated=trained.id)
+    copy = open_bundle(tmp_path / "copy")
+    graph = collect_lineage(copy, whole.workspace, limit_s=LIMIT_S)
+    (source,) = graph.sources(f"bundle:{copy.id}")
+    assert source.digest == trained.id
+    assert [run.where for run in graph.sources(source.key)] == [display_path(whole.runs["three"].folder.path)]
+    assert not [node for node in graph.of_kind("run") if node.state == "missing"]
 
 
 def test_everything_from_the_tables_to_the_deployment_is_connected_and_verified(whole: Workbench) -> None:
