@@ -32,6 +32,10 @@ class SamplingOptions:
     cache_every: int | None = None
     motion: float | None = None
 
+    def given(self) -> dict[str, float | str]:
+        """The fields that are set."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
 
 def sampling_settings(bundle: Bundle, options: SamplingOptions) -> SamplingSettings:
     """The settings to sample with.
@@ -41,7 +45,7 @@ def sampling_settings(bundle: Bundle, options: SamplingOptions) -> SamplingSetti
             names the option.
     """
     defaults = bundle.info.sampling_defaults
-    chosen = {name: value for name, value in asdict(options).items() if value is not None}
+    chosen: dict[str, object] = {**options.given()}
     if options.guidance_interval is not None:
         chosen["guidance_interval"] = options.guidance_interval.split(",")
     try:
