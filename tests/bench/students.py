@@ -15,7 +15,9 @@ from orchestration.workflows.evaluate import EvaluateOptions, generate, measure,
 from orchestration.workspace import Workspace
 from pipelines.evaluate import EvaluationReport
 
-METRICS = ("direction", "first_frame_psnr", "dynamic_degree", "kvd", "videomae_kernel")
+METRICS = ("direction", "first_frame_psnr", "first_frame_ssim", "dynamic_degree", "flicker")
+# By the extractor that they need.
+KERNELS = {"i3d": "kvd", "videomae": "videomae_kernel"}
 STEPS = "50,8,4,2"
 
 
@@ -48,6 +50,8 @@ def steps_of(architecture: Architecture, asked: Sequence[int]) -> list[int]:
 
 def run_trial(name: str, bundle: Path, steps: int, options: argparse.Namespace) -> Trial:
     """Generate and measure; an evaluation that OUT has already is read."""
+    extractors = dict(each.split("=", 1) for each in options.features)
+    kernels = [metric for extractor, metric in KERNELS.items() if extractor in extractors]
     request = prepare_evaluation(
         EvaluateOptions(
             data=options.data,
@@ -55,7 +59,8 @@ def run_trial(name: str, bundle: Path, steps: int, options: argparse.Namespace) 
             folder=options.out / f"{name}-{steps}",
             clips=options.clips,
             steps=steps,
-            extractors=dict(each.split("=", 1) for each in options.features),
+            metrics=(*METRICS, *kernels),
+            extractors=extractors,
             workers=options.workers,
         ),
         Workspace(options.out),
@@ -70,7 +75,11 @@ def run_trial(name: str, bundle: Path, steps: int, options: argparse.Namespace) 
 
 def table(trials: Sequence[Trial]) -> str:
     """The trials in Markdown, with the 95 % interval of a figure where it has one."""
-    shown = [name for name in METRICS if any(name in trial.report["metrics"] for trial in trials)]
+    shown = [
+        name
+        for name in (*METRICS, *KERNELS.values())
+        if any(name in trial.report["metrics"] for trial in trials)
+    ]
     head = ["bundle", "steps", "passes", *shown]
     lines = [_row(head), _row(["---"] * len(head))]
     for trial in trials:

@@ -65,7 +65,7 @@ def test_a_teacher_that_predicts_something_else_is_refused(teacher):
 
 def test_a_student_is_a_teacher_of_guidance_that_it_has_learnt(teacher, alone, tmp_path):
     """Where it learns what it is taught by itself, the loss is zero at first; wider ranges are refused."""
-    first = config_of(teacher, "train.steps=1")
+    first = config_of(teacher, "train.steps=1", "optimizer.schedule=constant")
     alone.run(run_stage, write_config(first, tmp_path / "first.yaml"), str(tmp_path / "first"), {})
     student = open_bundle(tmp_path / "first" / "bundle")
     assert student.info.stage == 4 and student.info.architecture.student.text_guidance == (1, 4)

@@ -85,7 +85,8 @@ class Teacher:
     @contextmanager
     def _in_use(self, device: torch.device) -> Iterator[None]:
         """In this block, :meth:`_compute` computes with the teacher's weights."""
-        self.network.to(device)
+        if next(self.network.parameters()).device != device:
+            self.network.to(device)
         yield
 
     def _compute(self, part: Literal["unet", "context"], *args: object, **named: object) -> Tensor:

@@ -23,8 +23,11 @@ from models.encoders.vae import build_vae
 from models.frozen_parts import move
 from models.network.activation_checkpointing import checkpoint_activations
 from models.network.compilation import compile_blocks
+from training.adapter import run_adapter
+from training.clock import StepClock
 from training.config import RunConfig, presets, resolve
 from training.config.sections import ObjectiveConfig
+from training.objectives import Teacher, build_objective, teacher_on_meta
 from training.objectives.denoising import DenoisingObjective
 
 VIT_H = EncoderConfig(
@@ -32,6 +35,12 @@ VIT_H = EncoderConfig(
     text=TowerConfig(width=1024, layers=2, heads=16),
     image=TowerConfig(width=1280, layers=2, heads=16, patch_size=14, image_size=224),
 )
+
+CONSISTENCY = [
+    "objective.kind=consistency",
+    "model.student.points=50",
+    "validation.sampling={solver: consistency, eta: 1.0, steps: 4}",
+]
 
 # Presets of adapters have the networks of those that they extend.
 NETWORKS = [preset for preset in presets() if "lora" not in preset]
@@ -118,6 +127,24 @@ def test_the_loss_never_waits_for_the_device(preset, stage, encoded):
         used = devices(animator)
     # With stored latents and text features, what computes them stays in host memory.
     assert used == {"cpu" if encoded else "cuda"}
+    assert (loss.device.type, loss.dtype, loss.requires_grad) == ("cuda", torch.float32, True)
+
+
+@pytest.mark.parametrize("sets", [[], ["train.adapter.rank=4"], CONSISTENCY])
+def test_what_a_student_learns_never_waits_for_the_device(sets):
+    config = resolve(4, "tiny", sets)
+    data = batch(config, encoded=True)
+    with gpu():
+        animator = animator_on_gpu(config)
+        move(animator, "text tower", "cpu")
+        adapter = run_adapter(config)
+        if adapter is None:
+            teacher = Teacher(animator_on_gpu(resolve(3, "tiny")).network, config.model.student, None)
+        else:
+            with torch.device("cuda"):
+                animator.network.add_adapter(adapter)
+            teacher = teacher_on_meta(config, animator.network)
+        loss = build_objective(config, animator, StepClock(), teacher)(data, temporal=True).mean
     assert (loss.device.type, loss.dtype, loss.requires_grad) == ("cuda", torch.float32, True)
 
 
