@@ -165,6 +165,7 @@ def _described(choice: Candidate) -> str:
         for name, chosen in (
             ("optimizer", choice.offload_optimizer),
             ("parameters", choice.offload_parameters),
+            ("recomputed blocks' inputs", choice.offload_activations),
         )
         if chosen
     ]

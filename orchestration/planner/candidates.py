@@ -29,6 +29,7 @@ class Candidate:
     offload_parameters: bool
     memory: Memory
     speed: Speed | None
+    offload_activations: bool = False
 
     @property
     def settings(self) -> dict[str, object]:
@@ -103,6 +104,7 @@ class Choices:
             offload_parameters,
             step_memory(self.sizes, layout, work),
             self.speed(scope, work, passes),
+            offload_activations=self.config.train.offload_activations,
         )
 
     def work(self, candidate: Candidate) -> Pass:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
+
+from models.network.activation_checkpointing import is_dense
 
 
 class LiveMemory(TorchDispatchMode):
@@ -52,6 +57,35 @@ class LiveMemory(TorchDispatchMode):
     def _free(self, key: int, size: int) -> None:
         self._alive.discard(key)
         self.now -= size
+
+
+class HostMemory:
+    """Takes the place of host memory for saved tensors without content: what is saved leaves the device, and
+    is there again when the backward pass needs it.
+
+    Attributes:
+        bytes: of all that was saved, as torch allocates locked memory: the next power of two.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def saving(self) -> saved_tensors_hooks:
+        """The context in which tensors are saved."""
+        return saved_tensors_hooks(self._save, _again)
+
+    def _save(self, tensor: Tensor) -> Callable[[], Tensor]:
+        if not is_dense(tensor):
+            return lambda: tensor
+        if tensor.nbytes:
+            self.bytes += 1 << (tensor.nbytes - 1).bit_length()
+        return partial(
+            torch.empty_strided, tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device
+        )
+
+
+def _again(saved: Callable[[], Tensor]) -> Tensor:
+    return saved()
 
 
 def weights_and_buffers(module: nn.Module) -> list[Tensor]:

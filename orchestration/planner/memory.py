@@ -91,7 +91,7 @@ class Memory:
         gradients: summed ones, and DeepSpeed's buckets.
         activations: activations and temporaries.
         when: the peak is.
-        host: bytes in host memory of offloaded states.
+        host: bytes in host memory of what is offloaded.
     """
 
     weights: int
@@ -148,7 +148,7 @@ def step_memory(sizes: Sizes, layout: Layout, work: Pass) -> Memory:
         gradients=peak.gradients,
         activations=peak.activations,
         when=peak.when,
-        host=offloaded + weights_on_host,
+        host=offloaded + weights_on_host + work.host,
     )
 
 

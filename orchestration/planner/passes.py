@@ -7,7 +7,7 @@ shape and type, and no storage. What is alive is counted as torch creates and fr
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -20,7 +20,7 @@ from models.network.attention import SpatialTransformer, TemporalTransformer
 from models.network.blocks import Downsample, Layer
 from models.network.settings import ActivationCheckpointing
 from models.network.unet import Middle
-from orchestration.planner.live_memory import LiveMemory, weights_and_buffers
+from orchestration.planner.live_memory import HostMemory, LiveMemory, weights_and_buffers
 from orchestration.planner.meta_device import CudaKernels, FlopCount
 from training.adapter import trained_animator
 from training.clock import StepClock
@@ -59,6 +59,7 @@ class Pass:
         kept: bytes alive after it.
         arrivals: the gradients, in the order of the backward pass.
         flops: floating-point operations (a multiplication and an addition are two), recomputation included.
+        host: bytes in host memory of activations that were moved there.
     """
 
     samples: int
@@ -66,6 +67,7 @@ class Pass:
     kept: int
     arrivals: tuple[Arrival, ...]
     flops: int
+    host: int = 0
 
     @property
     def peak(self) -> int:
@@ -82,7 +84,14 @@ class Pass:
             Arrival(one.numel, one.size, scaled(one.peak - one.size) + one.size, scaled(one.live))
             for one in self.arrivals
         )
-        return Pass(samples, scaled(self.forward), scaled(self.kept), arrivals, scaled(self.flops))
+        return Pass(
+            samples,
+            scaled(self.forward),
+            scaled(self.kept),
+            arrivals,
+            scaled(self.flops),
+            scaled(self.host),
+        )
 
 
 def rehearse(
@@ -107,7 +116,9 @@ def rehearse(
     for module in network.unet.modules():
         if isinstance(module, _CHECKPOINTED):
             kernels.follow(module)
-    checkpoint_activations(network.unet, scope)
+    host = HostMemory()
+    moved = config.train.offload_activations and scope != "none"
+    checkpoint_activations(network.unet, scope, host.saving if moved else None)
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     batch = sample_batch(config, samples, encoded=encoded)
     known = weights_and_buffers(animator)
@@ -115,7 +126,8 @@ def rehearse(
     if teacher is not None:
         known += teacher.tensors
     objective = build_objective(config, animator, StepClock(), teacher)
-    return _measured(objective, batch, known, trained, kernels)
+    work = _measured(objective, batch, known, trained, kernels)
+    return replace(work, host=host.bytes)
 
 
 def _measured(

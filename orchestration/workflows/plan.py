@@ -131,7 +131,9 @@ def plan_run(options: PlanOptions) -> Plan:
     former = None if options.like is None else former_run(options.like)
     decoding = _decoding(options, config)
     largest, batch = _largest_bucket(config)
-    works = {scope: _rehearsed(largest, scope) for scope in SCOPES}
+    # What is not recomputed is not offloaded either.
+    scopes = [scope for scope in SCOPES if scope != "none" or not config.train.offload_activations]
+    works = {scope: _rehearsed(largest, scope) for scope in scopes}
     encoding = 0 if config.data.latents else encoding_flops(largest)
     sizes = sizes_of(config)
     speeds = _Speeds(options, config, gpus, encoding, former)
@@ -151,7 +153,7 @@ def plan_run(options: PlanOptions) -> Plan:
         configured=estimate(configured),
         recommended=recommended,
         assignments=[] if recommended is None else _assignments(config, gpus, recommended),
-        table=[choices.candidate(stage, scope, 1) for stage in choices.zero_stages() for scope in SCOPES],
+        table=[choices.candidate(stage, scope, 1) for stage in choices.zero_stages() for scope in works],
     )
 
 

@@ -153,3 +153,13 @@ def test_offload_leaves_steps_as_they_are_and_a_skipped_step_has_no_effect_on_th
         plain["losses"][::2], rel=1e-5 if precision == "fp32" else 1e-3
     )
     assert distance(moved["moved"], plain["moved"]) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("zero_stage", [0, 3])
+def test_inputs_of_recomputed_blocks_in_host_memory_leave_steps_as_they_are(pair, tmp_path, zero_stage):
+    sets = (f"train.zero_stage={zero_stage}", "train.activation_checkpointing=full", *FEWER_LAYERS)
+    plain = drive(pair, tmp_path, config(*sets))
+    moved = drive(pair, tmp_path, config(*sets, "train.offload_activations=true"))
+    assert plain["kept"] == 0 < moved["kept"]
+    assert moved["losses"] == plain["losses"] and np.array_equal(moved["moved"], plain["moved"])

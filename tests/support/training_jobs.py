@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import torch
 
 from models.animator import Animator
 from models.batch import Batch
 from models.bundle import TrainedOn
+from models.network.activation_checkpointing import in_host_memory
 from models.network.attention import SpatialTransformer
 from tests.support.checkpoint_states import LAYOUT, Number, open_store
 from training.backends import DeepSpeedBackend, Ema
@@ -320,10 +321,12 @@ def drive_backend(
 
     Returns losses, gradient norms, learning rates and whether the step was applied, by step; by how much the
     first step moved all weights, flat, in the first process; how often functions were called that should be
-    compiled.
+    compiled, and blocks whose inputs should be kept in host memory.
     """
-    with _compiling(compiler) as called:
-        return {**_drive_backend(load(Path(config_path)), rows, steps, bad_steps), "compiled": dict(called)}
+    kept = Mock(side_effect=in_host_memory)
+    with _compiling(compiler) as called, patch("training.backends.deepspeed.in_host_memory", kept):
+        found = _drive_backend(load(Path(config_path)), rows, steps, bad_steps)
+    return {**found, "compiled": dict(called), "kept": kept.call_count}
 
 
 @contextlib.contextmanager

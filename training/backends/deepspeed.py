@@ -15,7 +15,7 @@ from core.errors import AnimaticError
 from models.animator import Animator
 from models.batch import Batch
 from models.frozen_parts import place_for_training
-from models.network.activation_checkpointing import checkpoint_activations
+from models.network.activation_checkpointing import checkpoint_activations, in_host_memory
 from models.network.compilation import BLOCKS, compile_blocks
 from models.network.network import Network
 from models.network.unet import UNet
@@ -100,7 +100,8 @@ class DeepSpeedBackend:
                 # Gathers and releases the weights of a block at once: the hooks for its layers, which would
                 # do so one by one, cannot be compiled.
                 set_z3_leaf_modules(unet, list(BLOCKS))
-        checkpoint_activations(unet, train.activation_checkpointing)
+        saving = in_host_memory if train.offload_activations else None
+        checkpoint_activations(unet, train.activation_checkpointing, saving)
 
     @property
     def is_first(self) -> bool:

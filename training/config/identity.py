@@ -37,6 +37,7 @@ LAYOUT_FIELDS = frozenset(
         "train.zero_stage",
         "train.micro_batch",
         "train.activation_checkpointing",
+        "train.offload_activations",
         "train.offload_optimizer",
         "train.offload_parameters",
         "train.compile",

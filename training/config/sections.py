@@ -71,6 +71,11 @@ class TrainConfig(Section):
     activation_checkpointing: ActivationCheckpointing = Field(
         "none", description="recomputed in the backward pass: nothing, the transformers, or every block"
     )
+    offload_activations: bool = Field(
+        False,
+        description="in host memory until the backward pass: the inputs of what activation_checkpointing "
+        "recomputes",
+    )
     offload_optimizer: bool = Field(
         False, description="masters and moments in host memory, and the optimizer's step on the CPU"
     )
@@ -117,6 +122,11 @@ class TrainConfig(Section):
             )
         if self.offload_optimizer and self.zero_stage == 0:
             raise ValueError("offload_optimizer moves what ZeRO shards: use zero_stage 1 to 3")
+        if self.offload_activations and self.activation_checkpointing == "none":
+            raise ValueError(
+                "offload_activations moves the inputs of recomputed blocks: set activation_checkpointing to "
+                "full or selective"
+            )
         if self.offload_parameters and self.zero_stage != 3:
             raise ValueError(f"offload_parameters needs zero_stage 3, not {self.zero_stage}")
         if self.adapter is not None and self.zero_stage == 3:

@@ -77,6 +77,20 @@ def test_a_step_with_an_adapter_needs_less_of_everything_but_activations():
     assert bundle_bytes(config) < bundle_bytes(whole) / 4
 
 
+def test_inputs_of_recomputed_blocks_leave_the_device_for_host_memory():
+    sets = [*small_sets(3), "train.activation_checkpointing=full", "data.latents=latents", *ONE_GPU]
+    config, moved = (
+        resolve(3, "tiny", [*sets, f"train.offload_activations={chosen}"]) for chosen in (False, True)
+    )
+    before, after = (rehearse(each, "full", 2, encoded=True, half=False) for each in (config, moved))
+    assert before.host == 0 < after.host and after.flops == before.flops
+    # In blocks of locked memory, which are powers of two.
+    assert 0 < before.kept - after.kept <= after.host
+    assert after.peak <= before.peak and after.of(6).host == 3 * after.host
+    memory = step_memory(sizes_of(moved), Layout.of(moved, 1, 1), after)
+    assert memory.host == after.host
+
+
 def test_codec_and_text_tower_take_memory_of_a_gpu_only_where_a_step_needs_them():
     """As the backend places them: with stored latents, the image tower alone is on the device."""
     pixels = resolve(3, "tiny")

@@ -150,6 +150,8 @@ def test_offload_is_refused_where_zero_shards_nothing_to_move():
         resolve(2, "tiny", ["train.zero_stage=0", "train.offload_optimizer=true"])
     with pytest.raises(AnimaticError, match="needs zero_stage 3, not 2"):
         resolve(2, "tiny", ["train.zero_stage=2", "train.offload_parameters=true"])
+    with pytest.raises(AnimaticError, match="set activation_checkpointing to full or selective"):
+        resolve(2, "tiny", ["train.activation_checkpointing=none", "train.offload_activations=true"])
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
