@@ -5,12 +5,14 @@ so that after a crash the final name holds the old content or the new, never a p
 killed leaves its partial file behind; ``remove_partials`` deletes such files.
 """
 
+import errno
 import hashlib
 import io
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -19,6 +21,7 @@ from core.canonical_json import digest_of
 
 BLOCK = 1 << 26  # bytes, of large files that are read with progress
 _MARK = ".part-"
+_DIGITS = 8  # that follow it
 _NAME_BYTES = 255  # of a file, that file systems allow
 
 
@@ -143,7 +146,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     It is deleted when the block raises.
 
     Raises:
-        FileExistsError: where ``path`` exists already; folders are never replaced.
+        FileExistsError: where ``path`` exists already, or another process wrote it meanwhile; folders are
+            never replaced.
     """
     if path.exists():
         raise FileExistsError(f"{path} exists")
@@ -151,7 +155,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
-        move_into_place(partial, path)
+        if path.exists():  # an empty folder would be replaced
+            raise FileExistsError(f"{path} exists")
+        try:
+            move_into_place(partial, path)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) and path.exists():
+                raise FileExistsError(f"{path} exists") from error
+            raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -171,6 +182,17 @@ def remove_partials(folder: Path, before: Callable[[], None] | None = None) -> N
     partials = list(folder.glob(f".*{_MARK}*"))
     if before is not None:
         before()
+    _delete(partials)
+
+
+def remove_partials_of(path: Path) -> None:
+    """Delete what killed writers left of this file or folder alone. Call it only while nothing writes it."""
+    stem, suffix = (re.escape(part) for part in _partial_ends(path))
+    name = re.compile(f"{stem}[0-9a-f]{{{_DIGITS}}}{suffix}")
+    _delete([partial for partial in path.parent.iterdir() if name.fullmatch(partial.name)])
+
+
+def _delete(partials: Sequence[Path]) -> None:
     for partial in partials:
         if partial.is_dir():
             shutil.rmtree(partial)
@@ -181,7 +203,13 @@ def remove_partials(folder: Path, before: Callable[[], None] | None = None) -> N
 def _partial(path: Path) -> Path:
     """A unique name beside ``path``, hidden, with its suffix: some encoders choose a format by it."""
     create_folder(path.parent)
-    end = f"{_MARK}{uuid.uuid4().hex[:8]}{path.suffix}"
+    start, end = _partial_ends(path)
+    return path.with_name(f"{start}{uuid.uuid4().hex[:_DIGITS]}{end}")
+
+
+def _partial_ends(path: Path) -> tuple[str, str]:
+    """What the names of all its partial files begin and end with, around the digits that differ."""
     # The name of the path itself may be as long as file systems allow.
-    stem = os.fsencode(path.stem)[: _NAME_BYTES - len(os.fsencode(f".{end}"))]
-    return path.with_name(f".{stem.decode(errors='ignore')}{end}")
+    rest = len(os.fsencode(f".{_MARK}{path.suffix}")) + _DIGITS
+    stem = os.fsencode(path.stem)[: _NAME_BYTES - rest]
+    return f".{stem.decode(errors='ignore')}{_MARK}", path.suffix

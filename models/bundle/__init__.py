@@ -33,7 +33,7 @@ from models.bundle.info import (
 )
 from models.bundle.merging import merge_adapter
 from models.bundle.reading import Bundle, ChangedFileError, open_bundle, read_info
-from models.bundle.writing import write_bundle
+from models.bundle.writing import check_new, write_bundle
 
 __all__ = [
     "ADAPTER",
@@ -55,6 +55,7 @@ __all__ = [
     "TrainedOn",
     "card_head",
     "card_tags",
+    "check_new",
     "merge_adapter",
     "open_bundle",
     "pipeline_tag",

@@ -8,8 +8,6 @@ half, sampled for motions that double, give its error.
 from __future__ import annotations
 
 import itertools
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +16,11 @@ from typing import TYPE_CHECKING
 from core.disk_errors import usable_folder
 from core.errors import AnimaticError
 from models.asked_motion import motion_range
-from models.bundle import Bundle, BundleOrigin, write_bundle
+from models.bundle import Bundle, BundleOrigin, check_new, write_bundle
 from models.diffusion.settings import SamplingSettings
 from models.motion import MotionCalibration, rising
 from orchestration.registry import check_complete, select_bundle
+from orchestration.workflows.new_bundle import new_bundle
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workspace import Workspace
 from pipelines.loader import Captions, ClipSampling
@@ -116,8 +115,7 @@ def prepare_calibration(options: CalibrateOptions, workspace: Workspace) -> Cali
         )
     check_complete(bundle, options.codec, options.encoders)
     folder = options.out or workspace.root / "calibrated" / bundle.id[:12]
-    if folder.exists():
-        raise AnimaticError(f"{folder} exists: bundles are never overwritten; choose another with --out")
+    check_new(folder)
     usable_folder(folder.parent)
     pictures, captions, fps, motions = _read(options, bundle)
     chosen = sampling_settings(bundle, SamplingOptions(steps=options.steps, seed=options.seed))
@@ -130,8 +128,14 @@ def calibrate(plan: CalibrationPlan, on_progress: Callable[[int, int], None]) ->
     """Sample, measure, and write the calibrated bundle; ``on_progress`` gets (clips done, clips at most).
 
     Raises:
-        AnimaticError: the clips do not move more where the network is given more.
+        AnimaticError: the clips do not move more where the network is given more, or the folder exists by
+            now or cannot be written.
     """
+    with new_bundle(plan.folder, "calibrate-motion", plan.bundle.weights.stat().st_size):
+        return _calibrate(plan, on_progress)
+
+
+def _calibrate(plan: CalibrationPlan, on_progress: Callable[[int, int], None]) -> CalibratedBundle:
     import torch
 
     animator = plan.bundle.animator(plan.options.codec, plan.options.encoders)
@@ -281,10 +285,8 @@ def _write(plan: CalibrationPlan, calibration: MotionCalibration, tests: Sequenc
             "sampling": info.sampling_defaults.model_copy(update={"motion": None}),
         }
     )
-    with tempfile.TemporaryDirectory(dir=plan.folder.parent) as folder:
-        weights = Path(folder) / plan.bundle.weights.name
-        shutil.copyfile(plan.bundle.weights, weights)
-        return write_bundle(plan.folder, weights, origin, model_card=_card(plan.bundle, calibration, tests))
+    card = _card(plan.bundle, calibration, tests)
+    return write_bundle(plan.folder, plan.bundle.weights, origin, model_card=card, keep_file=True)
 
 
 def _card(bundle: Bundle, calibration: MotionCalibration, tests: Sequence[AskedMotion]) -> str:

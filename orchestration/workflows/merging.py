@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from core.disk_errors import explaining_full_disk
 from models.bundle import Bundle, merge_adapter
 from orchestration.registry import named_bundle
+from orchestration.workflows.new_bundle import new_bundle
 from orchestration.workspace import Workspace
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -40,7 +40,7 @@ def merge(options: MergeOptions, workspace: Workspace) -> Merged:
 
     Raises:
         AnimaticError: no such bundle, one without an adapter, another base than the adapter's, or the folder
-            exists.
+            exists or cannot be written.
     """
     import torch
 
@@ -51,7 +51,6 @@ def merge(options: MergeOptions, workspace: Workspace) -> Merged:
     target = options.out or folder.with_name(f"{folder.name}-merged")
     types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     dtype = None if options.precision is None else types[options.precision]
-    size = adapter.base.weights.stat().st_size
-    with explaining_full_disk(target.parent, "the bundle", size, "free space, then rerun the same command"):
+    with new_bundle(target, "merge", adapter.base.weights.stat().st_size):
         merged = merge_adapter(adapter, target, dtype)
     return Merged(merged, target, adapter, adapter.base)

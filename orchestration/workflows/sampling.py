@@ -47,16 +47,24 @@ def sampling_settings(bundle: Bundle, options: SamplingOptions) -> SamplingSetti
     defaults = bundle.info.sampling_defaults
     chosen: dict[str, object] = {**options.given()}
     if options.guidance_interval is not None:
-        chosen["guidance_interval"] = options.guidance_interval.split(",")
+        chosen["guidance_interval"] = _ends(options.guidance_interval)
     try:
         settings = defaults.changed(**chosen)
     except ValidationError as error:
         first = error.errors()[0]
         if not first["loc"]:
             raise AnimaticError(f"--eta, --solver: {problem_of(error)}") from error
-        name = str(first["loc"][0]).replace("_", "-")
-        raise AnimaticError(f"--{name} {first['input']}: {first['msg']}") from error
+        field = str(first["loc"][0])
+        problem = first["msg"].removeprefix("Value error, ")
+        raise AnimaticError(f"--{field.replace('_', '-')} {getattr(options, field)}: {problem}") from error
     if settings.motion is not None:
         motion_value(bundle.info.architecture, settings.motion)
     guidance_scales(bundle.info.architecture.student, settings)
     return settings
+
+
+def _ends(interval: str) -> list[str]:
+    ends = interval.split(",")
+    if len(ends) != 2:
+        raise AnimaticError(f"--guidance-interval {interval}: give two numbers, LOW,HIGH, as 0,0.8")
+    return ends

@@ -10,7 +10,16 @@ import pytest
 
 from core import files
 from core.canonical_json import digest_of
-from core.files import atomic_file, atomic_folder, content_digests, remove_partials, sha256, write_text
+from core.files import (
+    atomic_file,
+    atomic_folder,
+    content_digests,
+    move_into_place,
+    remove_partials,
+    remove_partials_of,
+    sha256,
+    write_text,
+)
 from tests.support.paths import ROOT
 
 KILLED_WRITER = """
@@ -92,6 +101,40 @@ def test_a_folder_appears_with_all_that_is_in_it_and_replaces_none(tmp_path: Pat
     assert (tmp_path / "a" / "folder" / "deep" / "file").read_text() == "content"
     with pytest.raises(FileExistsError), atomic_folder(tmp_path / "a" / "folder"):
         pytest.fail("the block must not run")
+
+
+def test_of_two_writers_of_a_folder_the_second_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError), atomic_folder(tmp_path / "folder") as partial:
+        (partial / "file").write_text("second")
+        with atomic_folder(tmp_path / "folder") as first:
+            (first / "file").write_text("first")
+    assert (tmp_path / "folder" / "file").read_text() == "first"
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
+
+
+def test_a_folder_that_appears_just_before_the_rename_is_kept(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "folder"
+
+    def created_meanwhile(partial: Path, target: Path) -> None:
+        target.mkdir()
+        (target / "file").write_text("first")
+        move_into_place(partial, target)
+
+    monkeypatch.setattr("core.files.move_into_place", created_meanwhile)
+    with pytest.raises(FileExistsError), atomic_folder(path) as partial:
+        (partial / "file").write_text("second")
+    assert (path / "file").read_text() == "first"
+
+
+@pytest.mark.parametrize("name", ["model", "v1.2", "n" * 255])
+def test_what_killed_writers_left_of_one_path_is_deleted(tmp_path: Path, name: str) -> None:
+    with atomic_folder(tmp_path / name) as partial:
+        left = partial.name
+    kept = [tmp_path / name, tmp_path / f"{left[:-1]}x", tmp_path / ".v1.part-0123abcd.3"]
+    for path in (tmp_path / left, *kept[1:]):
+        path.mkdir()
+    remove_partials_of(tmp_path / name)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
 
 
 def test_content_is_on_disk_before_its_name_and_the_name_when_the_block_ends(

@@ -139,8 +139,9 @@ def test_a_sampling_setting_out_of_range_is_named(here):
     fails("--eta 3.0", "animate", "still.png", "a ball", "--bundle", "bundle", "--eta", 3)
     solver = ("animate", "still.png", "a ball", "--bundle", "bundle", "--solver")
     fails("--solver euler: Input should be 'ddim', 'dpmpp_2m'", *solver, "euler")
-    fails("--guidance-interval", *solver[:-1], "--guidance-interval", "0.8,0.2")
-    fails("--guidance-interval", *solver[:-1], "--guidance-interval", "0.8")
+    interval = (*solver[:-1], "--guidance-interval")
+    fails("--guidance-interval 0.8,0.2: an interval is [low, high] with", *interval, "0.8,0.2")
+    fails("--guidance-interval 0.8: give two numbers, LOW,HIGH", *interval, "0.8")
     fails("--eta, --solver: solver unipc adds no noise, but eta is 1", *solver, "unipc", "--eta", 1)
 
 
