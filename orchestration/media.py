@@ -5,6 +5,7 @@ Frames are uint8 arrays (t h w 3), RGB.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,8 +87,10 @@ def write_mp4(frames: NDArray[np.uint8], path: Path, fps: float, crf: int = CRF)
 
 
 def write_gif(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
-    """An endless GIF, whose rate is that of :func:`gif_delay_ms`."""
-    images = [Image.fromarray(frame) for frame in frames]
+    """An endless GIF, whose rate is that of :func:`gif_delay_ms`; each frame has its own palette."""
+    # Nearly all of the time goes into palettes, during which Pillow releases the interpreter lock.
+    with ThreadPoolExecutor() as threads:
+        images = [*threads.map(_with_palette, frames)]
     with atomic_file(path) as partial:
         images[0].save(
             partial,
@@ -98,6 +101,10 @@ def write_gif(frames: NDArray[np.uint8], path: Path, fps: float) -> None:
             loop=0,
             optimize=False,
         )
+
+
+def _with_palette(frame: NDArray[np.uint8]) -> Image.Image:
+    return Image.fromarray(frame).convert("P", palette=Image.Palette.ADAPTIVE)
 
 
 def gif_delay_ms(fps: float) -> int:

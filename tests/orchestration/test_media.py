@@ -82,3 +82,23 @@ def test_frames_of_a_clip_are_exact_at_the_ends_of_the_range():
 
     clip = torch.tensor([-1.0, 0.0, 1.0, 3.0]).reshape(4, 1, 1, 1).expand(4, 3, 2, 2)
     assert media.to_frames(clip)[:, 0, 0, 0].tolist() == [0, 128, 255, 255]
+
+
+@pytest.mark.parametrize("kind", ["noise", "gradient", "few colours", "still", "single"])
+def test_a_gif_has_the_bytes_that_pillow_writes_from_colours(tmp_path, kind):
+    noise = np.random.default_rng(0).integers(0, 256, (5, 24, 18, 3), dtype=np.uint8)
+    ramp = np.add.outer(np.arange(24), np.arange(18))[:, :, None] * np.array([6, 3, 1])
+    frames = {
+        "noise": noise,
+        "gradient": np.stack([ramp + 4 * n for n in range(5)]).astype(np.uint8),
+        "few colours": noise // 128 * 255,
+        "still": np.repeat(noise[:1], 4, axis=0),
+        "single": noise[:1],
+    }[kind]
+    media.write_gif(frames, tmp_path / "ours.gif", 8)
+    first, *others = [Image.fromarray(frame) for frame in frames]
+    first.save(
+        tmp_path / "plain.gif", "GIF", save_all=True, append_images=others, duration=media.gif_delay_ms(8),
+        loop=0, optimize=False,
+    )  # fmt: skip
+    assert (tmp_path / "ours.gif").read_bytes() == (tmp_path / "plain.gif").read_bytes()
