@@ -45,7 +45,7 @@ options-train := PRESET SET CONFIG DATA OUT ADDRESS ENVIRONMENT LAUNCHER GPUS ME
 arguments-train := STAGE
 arguments-checkpoints := ACTION RUN
 options-checkpoints := STEP OUT +EMA +RAW +JSON
-options-animate := OUT BUNDLE PRESET STEPS SOLVER ETA TEXT_GUIDANCE IMAGE_GUIDANCE GUIDANCE_INTERVAL GUIDANCE_EVERY CACHE_EVERY MOTION FPS PLAYBACK SEED COUNT FRAMES LAST +LOOP CODEC ENCODERS BASE REQUIRE_SIGNER SERVER API_KEY_FILE +JSON
+options-animate := OUT BUNDLE PRESET STEPS SOLVER ETA TEXT_GUIDANCE IMAGE_GUIDANCE GUIDANCE_INTERVAL GUIDANCE_EVERY CACHE_EVERY MOTION FPS PLAYBACK SEED COUNT FRAMES LAST +LOOP CODEC ENCODERS BASE REQUIRE_SIGNER COMPILE SERVER API_KEY_FILE +JSON
 arguments-animate := IMAGE PROMPT
 options-serve := FROM MODEL HOST PORT KEYS REPLICAS STATE CONFIG SET PRESET ADDRESS
 options-evaluate := OUT BUNDLE +NEWEST PRESET CLIPS STEPS SOLVER GUIDANCE_INTERVAL GUIDANCE_EVERY CACHE_EVERY SEED STRIDE METRICS EXTRACTOR PROTOCOL SPLIT CAPTIONS GENERATED BASELINE WEIGHTS SIZE EXPORT_PICTURES WORKERS GPUS ADDRESS ENVIRONMENT CODEC ENCODERS +JSON
@@ -130,7 +130,7 @@ OPTIONS = "$${options[@]}"
 
 .PHONY: help setup demo prior data dataset inspect verify encode score caption similar takedown plan train checkpoints animate serve evaluate compare promote rollback lineage export sign verify-signature \
 	study import-checkpoint export-checkpoint jobs doctor test test-all infra-check coverage lint lock config-reference dashboards \
-	bench mutants image clean
+	bench bench-gpu mutants image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -301,6 +301,9 @@ dashboards: setup ## infra/monitoring/grafana from the modules that describe the
 
 bench: setup ## measure the implementation choices on this machine (BENCH="--only attention")
 	@set -f; $(BIN)/python -m tests.bench $${BENCH:-}
+
+bench-gpu: setup ## measure on this machine's GPU: against the published structure, whole steps, published sizes (BENCH="--rounds 3")
+	@set -f; $(BIN)/python -m tests.bench --only gpu --only training-step --only full-size $${BENCH:-}
 
 mutants: setup ## change the code in small ways and count what the tests notice (MUTANTS="--only loader")
 	@set -f; $(BIN)/python -m tests.mutants $${MUTANTS:-}

@@ -39,6 +39,7 @@ TOOLS = {
     "infra-check",
     "coverage",
     "bench",
+    "bench-gpu",
     "mutants",
     "config-reference",
     "dashboards",

@@ -16,6 +16,7 @@ from tests.bench.checkpoints import checkpoints
 from tests.bench.evaluation import evaluation
 from tests.bench.few_steps import few_steps
 from tests.bench.full_size import full_size
+from tests.bench.gpu import gpu
 from tests.bench.ingest import ingest
 from tests.bench.loader import loader
 from tests.bench.networks import SIDE
@@ -45,6 +46,7 @@ BENCHES: dict[str, Callable[[argparse.Namespace], list[Result]]] = {
     "scale": lambda o: scale(o.rows),
     "evaluation": lambda o: evaluation(),
     "serving": lambda o: serving(o.rounds, o.clips),
+    "gpu": lambda o: gpu(o.rounds),
     "full-size": lambda o: full_size(o.rounds, o.steps),
     "training-step": lambda o: training_steps(o.rounds),
     "training-loop": lambda o: training_loop(o.rounds),

@@ -33,8 +33,8 @@ def full_size(rounds: int, steps: int) -> list[Result]:
 
 def measure(name: str, config: RunConfig, device: str, rounds: int, steps: int) -> Result:
     """Sampling and training pass of one network; the speed-up column is against the first row of its kind."""
-    unet = _network(config, device)
-    given = _on(inputs(unet.config, conditions=2, size=config.model.latent_size), device)
+    unet = drawn_network(config, device)
+    given = on_device(inputs(unet.config, conditions=2, size=config.model.latent_size), device)
     rows = [
         _row(f"sampling, {steps} steps, guided", lambda: _sample(unet, config, given, steps), rounds, device)
     ]
@@ -46,9 +46,9 @@ def measure(name: str, config: RunConfig, device: str, rounds: int, steps: int) 
         gc.collect()  # what a pass that ran out of memory has left
         if device == "cuda":
             torch.cuda.empty_cache()
-        unet = _network(config, device).train()
+        unet = drawn_network(config, device).train()
         checkpoint_activations(unet, scope)
-        work = partial(_train, unet, one)
+        work = partial(train, unet, one)
         row = _row(f"forward and backward, recompute {scope}", work, rounds, device, base)
         if base is None and math.isfinite(row.seconds):
             base = row.seconds
@@ -56,7 +56,8 @@ def measure(name: str, config: RunConfig, device: str, rounds: int, steps: int) 
     return Result(f"full-size-{name}", f"preset {name}, batch 1 of 16 frames, bf16", clock_name(device), rows)
 
 
-def _network(config: RunConfig, device: str) -> UNet:
+def drawn_network(config: RunConfig, device: str) -> UNet:
+    """A network of drawn weights in bf16, in evaluation mode."""
     with torch.device(device):
         unet = UNet(config.model.unet)
     draw_weights(unet)
@@ -94,14 +95,16 @@ def _sample(unet: UNet, config: RunConfig, given: Inputs, steps: int) -> Tensor:
     return sample(diffusion, denoise, noise, settings)
 
 
-def _train(unet: UNet, given: Inputs) -> Tensor:
+def train(unet: UNet, given: Inputs) -> Tensor:
+    """The loss of a forward and backward pass."""
     unet.zero_grad(set_to_none=True)
     loss = unet(given.latents, given.timesteps, given.text, given.image).float().square().mean()
     loss.backward()
     return loss.detach()
 
 
-def _on(given: Inputs, device: str) -> Inputs:
+def on_device(given: Inputs, device: str) -> Inputs:
+    """Inputs on a device."""
     return Inputs(
         given.latents.to(device), given.timesteps.to(device), given.text.to(device), given.image.to(device)
     )

@@ -6,8 +6,9 @@ from unittest.mock import patch
 
 import torch
 from einops import rearrange, repeat
-from torch import Tensor
+from torch import Tensor, nn
 
+from models.network.blocks import TemporalConv
 from models.network.unet import UNet
 
 
@@ -35,3 +36,10 @@ def contiguous_layout(unet: UNet) -> Iterator[None]:
         yield
     finally:
         hook.remove()
+
+
+@contextmanager
+def published_structure(unet: UNet) -> Iterator[None]:
+    """Channels first, and temporal convolutions as the 3-D ones that they are in the published code."""
+    with contiguous_layout(unet), patch.object(TemporalConv, "forward", nn.Conv3d.forward):
+        yield

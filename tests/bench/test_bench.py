@@ -13,6 +13,7 @@ from core.errors import AnimaticError
 from models.network.attention import attend
 from orchestration.planner.live_memory import LiveMemory
 from pipelines.loader import ClipSampling
+from tests.bench import gpu
 from tests.bench.__main__ import main
 from tests.bench.checkpoints import checkpoints
 from tests.bench.decoders import decode_with_decord, decode_with_pyav, members
@@ -106,6 +107,30 @@ def test_full_size_figures_are_complete(ticking):
     # Two conditions forward, which share layers; one forward and backward, which is twice as much.
     assert 3 / 2 * sampling < passes[0] < 2 * sampling
     assert passes[0] < passes[1] <= passes[2] < 4 / 3 * passes[0]
+
+
+@pytest.mark.slow
+def test_the_published_structure_is_compared_with_ours_and_computes_the_same(ticking):
+    config = resolve(3, "tiny", ["model.unet.model_channels=32", "model.unet.num_head_channels=8"])
+    passes = gpu.training("trial", config, "cpu", rounds=1, backend="eager")
+    steps = gpu.sampling("trial", config, "cpu", rounds=1, backend="eager")
+    published = ["published structure, fused attention", "published structure", "ours"]
+    assert [row.variant for row in passes.rows] == [*published, "ours, compiled"]
+    assert [row.variant for row in steps.rows] == [
+        *published, "ours, compiled: blocks", "ours, compiled: graphs"
+    ]  # fmt: skip
+    for row in (*passes.rows, *steps.rows):
+        assert (row.seconds, row.speedup) == (1, 1)
+        assert row.error < 0.1 and row.tflops > 0
+    layouts = gpu.norms("cpu", 1, (2, 64, 4, 3))
+    assert "channels that are last stay" in layouts.title
+    assert [row.variant for row in layouts.rows] == ["channels first", "channels last"]
+    assert all(row.error < 1e-5 for row in layouts.rows)
+
+
+def test_without_a_gpu_its_comparison_is_skipped(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert [result.skipped for result in gpu.gpu(1)] == ["no CUDA device"]
 
 
 def test_the_decoders_that_are_compared_give_the_same_frames(tmp_path):
