@@ -30,7 +30,8 @@ class DeepCache:
     def store(self, conditions: Sequence[Condition], features: DeepFeatures, batch: int) -> None:
         """Keep what a complete pass over ``batch`` samples filled."""
         if not self._stored and features.rows is not None:
-            parts = features.rows.chunk(len(conditions))
+            # Copied: a CUDA graph writes its results again in the next pass.
+            parts = features.rows.clone().chunk(len(conditions))
             clips = [part.unflatten(0, (batch, -1)) for part in parts]
             self._stored = dict(zip(conditions, clips, strict=True))
 

@@ -1,14 +1,17 @@
 """Compilation of the network's repeated blocks (torch.compile), where nearly all of its time goes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import MethodType
 from typing import Any
 
 import torch
 from torch import nn
 
+from core.errors import AnimaticError, last_line
 from models.network.attention import SpatialTransformer, TemporalTransformer
 from models.network.blocks import ResBlock
+from models.network.settings import Compilation
 from models.network.unet import UNet
 
 # Instances of a class differ in widths and in whether they change them; each combination is compiled once for
@@ -18,7 +21,9 @@ _MOST_VARIANTS = 1024
 BLOCKS: tuple[type[nn.Module], ...] = (ResBlock, SpatialTransformer, TemporalTransformer)
 
 
-def compile_blocks(unet: UNet, backend: str | Callable[..., Any] = "inductor") -> None:
+def compile_blocks(
+    unet: UNet, backend: str | Callable[..., Any] = "inductor", *, mode: str | None = None
+) -> None:
     """Compile the residual blocks and transformers, in place, as they are first called.
 
     One function for each class, whose parameters are arguments: blocks of equal shapes share the result.
@@ -26,16 +31,44 @@ def compile_blocks(unet: UNet, backend: str | Callable[..., Any] = "inductor") -
     To be called before ``checkpoint_activations``, which then recomputes compiled blocks.
 
     Args:
-        backend: of ``torch.compile``.
+        backend, mode: of ``torch.compile``.
     """
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _MOST_VARIANTS)
     torch._dynamo.config.accumulated_recompile_limit = max(
         torch._dynamo.config.accumulated_recompile_limit, _MOST_VARIANTS
     )
     compiled = {
-        block: torch.compile(block.forward, dynamic=False, fullgraph=True, backend=backend)
+        block: torch.compile(block.forward, dynamic=False, fullgraph=True, backend=backend, mode=mode)
         for block in BLOCKS
     }
     for module in unet.modules():
         if type(module) in compiled:
             module.forward = MethodType(compiled[type(module)], module)
+
+
+def compile_for_sampling(
+    unet: UNet, compilation: Compilation, backend: str | Callable[..., Any] = "inductor"
+) -> None:
+    """Compile the blocks of a network that samples, in place; nothing for "off".
+
+    With "graphs", each block is a CUDA graph too: the host launches one in place of many kernels. Where there
+    is no CUDA device, "graphs" is "blocks". Results differ by rounding.
+    """
+    if compilation == "off":
+        return
+    graphs = compilation == "graphs" and torch.cuda.is_available()
+    compile_blocks(unet, backend, mode="reduce-overhead" if graphs else None)
+    if graphs:
+        # What graphs return is valid until the next pass, which writes it again.
+        unet.register_forward_pre_hook(lambda *_: torch.compiler.cudagraph_mark_step_begin())
+
+
+@contextmanager
+def compiler_errors() -> Iterator[None]:
+    """Inside, AnimaticError in place of what torch's compiler raises, as where a C++ compiler is missing."""
+    try:
+        yield
+    except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError) as error:
+        raise AnimaticError(
+            f"torch.compile does not work here ({last_line(error)}): sample without compilation"
+        ) from error

@@ -4,3 +4,5 @@ from typing import Literal
 
 # What the backward pass computes again: nothing, the transformers, or every block.
 ActivationCheckpointing = Literal["none", "selective", "full"]
+# For sampling: torch.compile of the repeated blocks, on CUDA each as a graph as well.
+Compilation = Literal["off", "blocks", "graphs"]

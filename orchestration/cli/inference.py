@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,6 +93,23 @@ _Signers = Annotated[
 ]
 
 
+class Compiled(StrEnum):
+    """What torch.compile makes of the network."""
+
+    OFF = "off"
+    BLOCKS = "blocks"
+    GRAPHS = "graphs"
+
+
+_Compile = Annotated[
+    Compiled,
+    typer.Option(
+        "--compile",
+        help="Compile the network's blocks, with graphs as CUDA graphs; takes minutes before the first clip.",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb to the command."""
     add_verbs(app, PANEL, (animate,))
@@ -124,6 +142,7 @@ def animate(
     encoders: Encoders = None,
     base: _Base = None,
     require_signer: _Signers = None,
+    compilation: _Compile = Compiled.OFF,
     server: _Server = None,
     api_key_file: _KeyFile = None,
     as_json: AsJson = False,
@@ -150,7 +169,7 @@ def animate(
     local = AnimateOptions(
         image=image, prompt=prompt, bundle=bundle, preset=preset, out=path, sampling=sampling,
         playback=playback, count=count, frames=frames, last=last, loop=loop, codec=codec, encoders=encoders,
-        base=base, signers=require_signer or (),
+        base=base, signers=require_signer or (), compilation=compilation.value,
     )  # fmt: skip
     _animate(local, as_json)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # What this machine's bundles and files decide; on a service its operator does.
 WITHOUT_EFFECT = (
     "preset", "codec", "encoders", "base", "require_signer", "guidance_interval", "guidance_every",
-    "cache_every",
+    "cache_every", "compilation",
 )  # fmt: skip
 REASON = "with --server, whose operator chooses what it serves"
 

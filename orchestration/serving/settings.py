@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from core.config.section import Section
 from models.diffusion.settings import Interval, Solver, check_eta
+from models.network.settings import Compilation
 
 GIB = 2**30
 ExportName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
@@ -112,6 +113,11 @@ class EngineSettings(Section):
     )
     precision: Literal["float32", "bfloat16"] | None = Field(
         None, description="of the network; null: the bundle's"
+    )
+    compile: Compilation = Field(
+        "off",
+        description="torch.compile of the network's repeated blocks, with graphs as CUDA graphs too; clips "
+        "differ by rounding, and the first of each shape takes minutes",
     )
     lease_seconds: float = Field(
         30.0, gt=0, le=3600, description="after which a video of a replica that is gone runs again"

@@ -16,6 +16,7 @@ from models.architecture import Architecture
 from models.bundle import Bundle
 from models.diffusion.settings import SamplingSettings
 from models.modes import Mode, frames_to_sample
+from models.network.settings import Compilation
 from orchestration.registry import check_complete, select_bundle
 from orchestration.signatures import open_trusted
 from orchestration.workflows.clip_names import check_seeds, clip_stem, single_file
@@ -41,7 +42,7 @@ class AnimateOptions:
     each with its own seed; ``frames``: the network's own number if None; ``last``: image to end at;
     ``loop``: end at the image itself; ``codec`` and ``encoders``: files for a bundle that contains none;
     ``base``: folder of an adapter's base, found if None; ``signers``: files of public keys, one of which must
-    have signed the bundle, if there are any.
+    have signed the bundle, if there are any; ``compilation``: of the network, which takes minutes.
     """
 
     image: Path
@@ -59,6 +60,7 @@ class AnimateOptions:
     encoders: str | None = None
     base: Path | None = None
     signers: Sequence[Path] = ()
+    compilation: Compilation = "off"
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class AnimateRequest:
     codec: str | None
     encoders: str | None
     forced: str = ""
+    compilation: Compilation = "off"
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ def prepare_animation(
         codec=options.codec,
         encoders=options.encoders,
         forced=workspace.ledger.forced(bundle.id) if options.bundle is None else "",
+        compilation=options.compilation,
     )
 
 
@@ -154,10 +158,14 @@ def animate(request: AnimateRequest, on_progress: Callable[[int, int], None]) ->
     ``on_progress`` gets (sampling steps done, sampling steps) of all clips.
 
     Raises:
-        AnimaticError: the bundle cannot animate, or a part of it is missing.
+        AnimaticError: the bundle cannot animate, a part of it is missing, or it cannot be compiled here.
     """
+    from models.network.compilation import compiler_errors
+
     clips = _sampled(request, on_progress)
-    return AnimateResult(request.bundle, request.settings, [*one_behind(partial(_write, request), clips)])
+    with compiler_errors():
+        written = [*one_behind(partial(_write, request), clips)]
+    return AnimateResult(request.bundle, request.settings, written)
 
 
 def _sampled(
@@ -167,10 +175,12 @@ def _sampled(
     import torch
 
     from models.animate import animate as sample_clips
+    from models.network.compilation import compile_for_sampling
     from orchestration.media import to_frames
 
     animator = request.bundle.animator(request.codec, request.encoders)
     animator = animator.to("cuda" if torch.cuda.is_available() else "cpu")
+    compile_for_sampling(animator.network.unet, request.compilation)
     for number in range(request.count):
         settings = request.settings.model_copy(update={"seed": request.settings.seed + number})
 

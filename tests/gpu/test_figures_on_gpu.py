@@ -1,5 +1,6 @@
 """On a GPU the network gives the published numbers, animates as on the CPU, and never waits in between."""
 
+import copy
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ import torch
 
 from models.animate import animate
 from models.animator import Animator
+from models.network.compilation import compile_for_sampling
 from tests.bench.networks import draw_weights
 from tests.parity.__main__ import main
 from tests.support.paths import GOLDEN
@@ -77,3 +79,15 @@ def test_a_clip_is_that_of_the_cpu(animators, precision, exact_float32):
     assert torch.equal(repeated, clips["cuda"])
     error = float((clips["cuda"] - clips["cpu"]).abs().max())
     assert error < {"float32": 1e-3, "bfloat16": 0.1}[precision]
+
+
+@pytest.mark.parametrize("compilation", ["blocks", "graphs"])
+def test_a_compiled_network_makes_the_clips_of_the_plain_one(animators, compilation, exact_float32):
+    compiled = copy.deepcopy(animators["cuda"])
+    compile_for_sampling(compiled.network.unet, compilation)
+    settings = CONFIG.validation.sampling.model_copy(update={"steps": 6, "eta": 0.0, "cache_every": 2})
+    for seed in (1, 2):
+        image = torch.rand(1, 3, CONFIG.model.height, CONFIG.model.width) * 2 - 1
+        own = settings.model_copy(update={"seed": seed})
+        plain = animate(animators["cuda"], image, ["a ball"], own)
+        assert float((animate(compiled, image, ["a ball"], own) - plain).abs().max()) < 1e-3

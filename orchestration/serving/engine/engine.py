@@ -53,7 +53,7 @@ class Engine:
         self._tally = Tally(store)
         self._leases = Leases(store, self._tally)
         self._timings = Timings()
-        self._pulse = Pulse(self._timings)
+        self._pulse = Pulse(self._timings, compiles=settings.compile != "off")
         outcomes = Outcomes(store, self._leases, self._tally, patience_s=settings.lease_seconds)
         self._bench = Bench(
             replica=replica,

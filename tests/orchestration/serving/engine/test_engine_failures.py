@@ -153,6 +153,9 @@ def test_a_replica_whose_device_thread_ends_or_is_stuck_reports_itself(serve, mo
     timings.step(Shape("v", "animate", None, 2, 1), 30.0)
     with pytest.raises(EngineError, match="nothing for 800 s, 600 s are allowed"):
         pulse.check()
+    compiling = Pulse(timings, clock=lambda: now[0], compiles=True)
+    now[0] = 1600
+    compiling.check()  # the first step of a new shape may compile the network
     pulse.beat()
     pulse.check()
 

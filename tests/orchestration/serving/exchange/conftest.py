@@ -139,15 +139,18 @@ def published(templates: Path, tmp_path: Path) -> Published:
 
 @pytest.fixture
 def replica(tmp_path: Path) -> Iterator[Callable[..., Replica]]:
-    """Replicas of a service that serves ``tmp_path/exports``; ``source``: further settings of the source."""
+    """Replicas of a service that serves ``tmp_path/exports``.
+
+    ``engine``: further settings of the engine, ``source``: of the source.
+    """
     stores = []
 
-    def build(name: str = "r0", **source: object) -> Replica:
+    def build(name: str = "r0", engine: dict[str, object] | None = None, **source: object) -> Replica:
         settings = ServingSettings.model_validate(
             {
                 "source": {"location": str(tmp_path / "exports"), **source},
                 "state": {"folder": str(tmp_path / "state")},
-                "engine": {"smoke_steps": 2},
+                "engine": {"smoke_steps": 2, **(engine or {})},
             }
         )
         store = JobStore(f"sqlite:///{tmp_path / 'state' / 'jobs.sqlite'}")

@@ -104,6 +104,39 @@ def test_nothing_is_served_before_a_smoke_clip(replica, published):
     assert "champion" in serving.exchange.served()
 
 
+@pytest.mark.parametrize(("compilation", "compiles"), [("off", False), ("blocks", True)])
+def test_a_version_is_compiled_before_its_smoke_clip_where_that_is_set(
+    replica, published, monkeypatch, compilation, compiles
+):
+    compiled = []
+
+    def compile_function(function, **_):
+        def run(*args, **kwargs):
+            compiled.append(function.__qualname__)
+            return function(*args, **kwargs)
+
+        return run
+
+    monkeypatch.setattr("torch.compile", compile_function)
+    serving = replica(engine={"compile": compilation})
+    good = published.publish("first")
+    serving.turn()
+    assert serving.serves() == good
+    assert ("ResBlock.forward" in compiled) == compiles
+
+
+def test_a_version_that_cannot_be_compiled_here_is_not_served(replica, published, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr("torch.compile", broken)
+    serving = replica(engine={"compile": "graphs"})
+    published.publish("first")
+    serving.turn()
+    assert serving.serves() is None
+    assert "no C++ compiler" in serving.status().last_error
+
+
 def test_a_replica_that_starts_with_a_bad_version_serves_the_next_good_one(replica, published):
     published.publish("overflowing")
     serving = replica()
