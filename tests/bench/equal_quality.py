@@ -22,7 +22,7 @@ from models.diffusion.settings import SamplingSettings
 from orchestration.workflows.compare import CompareOptions, compare
 from orchestration.workflows.evaluate import EvaluateOptions, evaluate, plan, prepare_evaluation
 from orchestration.workspace import Workspace
-from pipelines.evaluate import EvaluationReport, MetricValue, read_report
+from pipelines.evaluate import REPORT, EvaluationReport, MetricValue, read_report
 from pipelines.evaluate.comparison import Comparison, MetricComparison
 from tests.bench.few_steps import BASELINE, PROMPT, VARIANTS
 
@@ -35,8 +35,9 @@ METRICS = (
     "flicker",
     "kvd",
 )
-# Extra to those of the bench of errors.
+# Besides those of the bench of errors.
 MORE: dict[str, dict[str, object]] = {
+    "unipc, 25 steps, cache every 2": {"steps": 25, "solver": "unipc", "cache_every": 2},
     "ddim, 6 steps": {"steps": 6},
     "dpmpp_2m, 6 steps": {"steps": 6, "solver": "dpmpp_2m"},
     "unipc, 6 steps": {"steps": 6, "solver": "unipc"},
@@ -99,7 +100,7 @@ def counted_tflop(animator: Animator, settings: SamplingSettings) -> float:
 
 
 def evaluated(name: str, features: Path, options: argparse.Namespace) -> tuple[SamplingSettings, Path]:
-    """Generate and measure what OUT lacks; the settings, and the folder of the evaluation."""
+    """Generate and measure what OUT lacks; the settings, and the file of the report."""
     own = open_bundle(options.bundle, verify=False).info.sampling_defaults
     settings = own.changed(**{"steps": 50, "solver": "ddim", "eta": 0.0} | SETTINGS[name])
     folder = options.out / name.replace(",", "").replace(" ", "-")
@@ -117,7 +118,7 @@ def evaluated(name: str, features: Path, options: argparse.Namespace) -> tuple[S
         Workspace(options.out),
     )
     evaluate(plan(request), lambda done, total: None)
-    return settings, folder
+    return settings, folder / REPORT
 
 
 def table(trials: Sequence[Trial]) -> str:
@@ -173,10 +174,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trials: list[Trial] = []
     first: Path | None = None
     for name in (BASELINE, *(each for each in options.only or DEFAULT if each != BASELINE)):
-        settings, folder = evaluated(name, features, options)
-        first = first or folder
-        comparison = None if folder == first else compare(CompareOptions(first, folder)).comparison
-        trials.append(Trial(name, counted_tflop(animator, settings), read_report(folder), comparison))
+        settings, report = evaluated(name, features, options)
+        first = first or report
+        comparison = None if report == first else compare(CompareOptions(first, report)).comparison
+        trials.append(Trial(name, counted_tflop(animator, settings), read_report(report), comparison))
         print(table(trials[-1:]).splitlines()[-1], flush=True)
     write_text(options.out / "quality.md", table(trials) + "\n")
 

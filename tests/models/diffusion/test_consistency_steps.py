@@ -97,3 +97,20 @@ def test_solver_and_network_fit_each_other():
 
 def test_a_network_that_samples_by_consistency_teaches_nobody():
     assert StudentConfig().covers(POINTS) and not POINTS.covers(StudentConfig())
+
+
+def test_between_steps_clean_latents_get_new_noise_of_each_sample():
+    diffusion, seen = Diffusion(DiffusionConfig()), []
+
+    def network(x, step, names):
+        seen.append((x, step))
+        return [torch.sin(x + step.view(-1, 1, 1, 1, 1) / 300) for _ in names]
+
+    def draws():
+        return [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+
+    sample(diffusion, network, latents(1), SETTINGS.model_copy(update={"steps": 2}), draws())
+    (first, now), (second, before) = seen
+    clean = consistent_clean(diffusion, network(first, now, ["both"])[0], first, now)
+    drawn = torch.stack([torch.randn(first.shape[1:], generator=each) for each in draws()])
+    torch.testing.assert_close(second, diffusion.diffuse(clean, drawn, before)[0])

@@ -141,10 +141,16 @@ def test_every_step_is_that_of_diffusers_where_it_has_the_schedule(solver, param
 @pytest.mark.parametrize("config", ZERO_SNR)
 def test_one_step_from_pure_noise_gives_the_clean_latents_that_the_network_predicts(solver, config):
     """At zero terminal SNR v is the clean latents, but for the sign."""
-    for steps in (1, 2, 3, 667):
-        assert torch.isfinite(
-            sample(double(config), network, noise(), settings(solver, steps), generators())
-        ).all()
+    for steps, spacing in (
+        (1, "uniform"),
+        (2, "uniform"),
+        (300, "uniform"),
+        (2, "uniform_trailing"),
+        (3, "uniform_trailing"),
+        (667, "uniform_trailing"),
+    ):
+        chosen = settings(solver, steps, spacing=spacing)
+        assert torch.isfinite(sample(double(config), network, noise(), chosen, generators())).all()
     seen = []
 
     def denoise(x, step, names):
