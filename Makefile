@@ -148,8 +148,11 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Not 8bit: where torchao is installed, diffusers imports it in every command, with a second's work and warnings.
+LOCKED_EXTRAS = clouds demo dev sites
+
 lock: ## requirements.lock from pyproject.toml, keeping the versions that still fit; UPGRADE=package takes a newer one
-	@$(UV) pip compile --quiet pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header \
+	@$(UV) pip compile --quiet pyproject.toml $(patsubst %,--extra %,$(LOCKED_EXTRAS)) --universal --python-version 3.11 --generate-hashes --no-header \
 		$(call flag,upgrade-package,UPGRADE) --output-file requirements.lock
 	@$(UV) pip compile --quiet --config-file tests/infra/uv.toml tests/infra/requirements.in --universal --python-version 3.11 \
 		--generate-hashes --no-header $(call flag,upgrade-package,UPGRADE) --output-file tests/infra/requirements.lock

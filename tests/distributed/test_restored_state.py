@@ -71,6 +71,7 @@ def test_an_offloaded_optimizer_is_restored(pair, tmp_path, precision, zero_stag
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "autocast-bf16"])
 def test_moments_of_8_bits_are_restored(pair, tmp_path, precision):
+    pytest.importorskip("torchao", reason="animatic[8bit] is not installed")
     restored(pair, tmp_path, *layout(precision, 0), "optimizer.kind=adamw_8bit", bad_steps=(2,))
 
 
