@@ -45,10 +45,12 @@ def pytest_configure() -> None:
     """Before test modules import what is changed."""
     skip_syncs()
     build_commands_once()
+    gc.disable()  # imports leave next to no garbage
 
 
 def pytest_collection_finish() -> None:
     """Garbage is looked for among what tests create, not among all that they import."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 
