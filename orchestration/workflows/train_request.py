@@ -118,11 +118,11 @@ def complete_config(options: TrainOptions, workspace: Workspace) -> RunConfig:
 
 
 def prepare_training(options: TrainOptions, workspace: Workspace) -> TrainRequest:
-    """Find, open and verify data, base and parent, each once.
+    """Find, open and verify data, base and parent, each once, and plan the network that training begins with.
 
     Raises:
         AnimaticError: something the stage needs is missing or damaged; the message says how to create it. It
-            names all that is.
+            names all that is. Or the stage's network cannot begin with these bundles' weights.
     """
     config, attempts = _with_inputs(options, workspace), Attempts()
     from training.batch_source import DatasetSource
@@ -132,10 +132,19 @@ def prepare_training(options: TrainOptions, workspace: Workspace) -> TrainReques
     continued = attempts.attempt(lambda: _continued(config))
     attempts.raise_any()
     assert sources is not None and source is not None  # otherwise an error was raised
+    _check_network(config, sources)
     inputs = [source.digest, *(bundle.id for bundle in sources if bundle)]
     inputs += [continued] if continued else []
     run_dir = options.run_dir or _default_run_dir(workspace, config, inputs)
     return TrainRequest(config, real_path(run_dir), sources, source.digest, source.taken_down)
+
+
+def _check_network(config: RunConfig, sources: SourceBundles) -> None:
+    """Refuse here what each process of the run would refuse after its start."""
+    from training.initialisation import plan_transfers
+    from training.trainable import trainable_names
+
+    trainable_names(config, list(plan_transfers(config, sources)))
 
 
 def _continued(config: RunConfig) -> str | None:

@@ -107,6 +107,20 @@ def test_what_is_missing_is_reported_with_the_command_that_creates_it(tmp_path):
         prepare_training(options(empty), empty)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("train.adapter.rank=2",), r"the weights of stage 2 .* are not those of one bundle"),
+        (("train.trainable=['unet.nothing']",), "'unet.nothing' matches no parameter"),
+        (("model.unet.model_channels=64",), "weights have another shape"),
+    ],
+)
+def test_a_network_that_cannot_begin_is_refused_before_anything_starts(workspace, settings, message):
+    asked = options(workspace)
+    with pytest.raises(AnimaticError, match=message):
+        prepare_training(replace(asked, sets=(*asked.sets, *settings)), workspace)
+
+
 def _seed(folder: Path) -> Path:
     path = folder / "seed.yaml"
     path.write_text("seed: 7\n")
