@@ -58,10 +58,10 @@ class FoundBundle:
         return list(dict.fromkeys([*self.computed_from, *(source for source in begun if source)]))
 
     @property
-    def folders_of_base(self) -> list[Path]:
-        """Where an adapter's base was in training, unless it is the prior."""
+    def folder_of_base(self) -> dict[str, Path]:
+        """The id of an adapter's base -> where that was in training, unless it is the prior."""
         adapter = self.info.adapter if self.info else None
-        return [Path(adapter.path)] if adapter and adapter.path else []
+        return {adapter.base: Path(adapter.path)} if adapter and adapter.path else {}
 
     @property
     def computed_from(self) -> dict[str, str]:
@@ -82,14 +82,15 @@ def trace_bundles(ledger: Ledger, bundle_id: str, folders: Sequence[Path]) -> li
         folders: to look in before those that the ledger recorded.
     """
     chain: dict[str, FoundBundle] = {}
-    waiting, folders = [bundle_id], list(folders)
+    waiting, bases = [bundle_id], dict[str, Path]()
     while waiting:
         bundle_id = waiting.pop(0)
         if bundle_id not in chain:
-            found = _find(bundle_id, [*folders, *ledger.folders_of(bundle_id), PRIOR])
+            own = [bases[bundle_id]] if bundle_id in bases else []
+            found = _find(bundle_id, [*folders, *ledger.folders_of(bundle_id), *own, PRIOR])
             chain[bundle_id] = found
             waiting += found.sources
-            folders += found.folders_of_base
+            bases |= found.folder_of_base
     return list(chain.values())
 
 
