@@ -42,8 +42,12 @@ CONSISTENCY = [
     "validation.sampling={solver: consistency, eta: 1.0, steps: 4}",
 ]
 
-# Presets of adapters have the networks of those that they extend.
-NETWORKS = [preset for preset in presets() if "lora" not in preset]
+# Presets of adapters have the networks of those that they extend; 512 is 1024 with fewer cells.
+NETWORKS = [
+    pytest.param(preset, marks=pytest.mark.slow if preset == "512" else ())
+    for preset in presets()
+    if "lora" not in preset
+]
 
 
 @contextmanager
