@@ -1,5 +1,6 @@
 """Sampling clips from still images with an assembled model; all guidance passes run as one batch."""
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -16,6 +17,7 @@ from models.diffusion.sampler import Keep, Progress, sample
 from models.diffusion.settings import SamplingSettings
 from models.diffusion.student import guidance_scales, single_pass
 from models.modes import Mode, frames_to_sample
+from models.motion_guidance import amplified
 from models.network.conditioning import ProjectedContext, repeat_over_time
 from models.network.unet import UNet
 
@@ -107,7 +109,8 @@ def sample_latents(
         if animator.architecture.unet.detail_guidance:
             condition = _detail_condition(animator, image, mode, last, frames)
         scales = guidance_scales(animator.architecture.student, settings)
-        denoise = _conditioned_denoiser(animator, image, list(prompts), settings, condition, frames, scales)
+        given = _conditioned_denoiser(animator, image, list(prompts), settings, condition, frames, scales)
+        denoise = amplified(given, settings.motion, animator.architecture.motion_calibration)
         if scales is not None:
             settings = single_pass(settings)
 
@@ -179,6 +182,13 @@ class NetworkDenoiser:
         if self._cache is not None and deep is not None:
             self._cache.store(conditions, deep, len(latents))
         return list(prediction.float().chunk(passes))
+
+    def without_motion(self) -> "NetworkDenoiser":
+        """The same, with the motion unspecified, and features of its own to reuse."""
+        other = copy.copy(self)
+        other._motion, other._projected = None, {}
+        other._cache = copy.deepcopy(self._cache)
+        return other
 
     def select(self, rows: Sequence[int]) -> None:
         """Continue with the samples at these positions of the batch only."""

@@ -26,6 +26,13 @@ class MotionCalibration(Section):
     measured: tuple[float, ...] = Field(
         description="mean subject motion of its clips at each, percent of the short side a frame"
     )
+    amplification: float = Field(
+        1.0,
+        ge=1,
+        le=20,
+        description="factor on what the motion changes of a prediction without it, by a second pass; 1: none",
+        exclude_if=lambda amplification: amplification == 1,
+    )
     error: float = Field(
         ge=0, description="largest relative difference of asked and measured motion, on other pictures"
     )

@@ -50,6 +50,21 @@ def calibrate_motion(
     ] = None,
     clips: Annotated[int, typer.Option(min=1, help="Pictures to fit with, and as many to test with.")] = 16,
     levels: Annotated[int, typer.Option(min=2, max=50, help="Values that the network is given.")] = 6,
+    given: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="LEAST MOST",
+            help="Ends of these values, percent of the short side a frame; if not given, the dataset's.",
+        ),
+    ] = None,
+    amplification: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            max=20,
+            help="Factor on what the motion changes of a prediction; above 1, twice the passes.",
+        ),
+    ] = 1.0,
     batch: Annotated[int, typer.Option(min=1, help="Clips sampled at once.")] = 8,
     steps: Annotated[int | None, typer.Option(help="Steps of sampling; the bundle's if not given.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the pictures and of the noise.")] = None,
@@ -62,8 +77,8 @@ def calibrate_motion(
     from orchestration.workflows import calibrate_motion as workflow
 
     options = workflow.CalibrateOptions(
-        data=data, bundle=bundle, preset=preset, out=path, clips=clips, levels=levels, batch=batch,
-        steps=steps, seed=seed, codec=codec, encoders=encoders,
+        data=data, bundle=bundle, preset=preset, out=path, clips=clips, levels=levels, given=given,
+        amplification=amplification, batch=batch, steps=steps, seed=seed, codec=codec, encoders=encoders,
     )  # fmt: skip
     plan = workflow.prepare_calibration(options, Workspace.current())
     with only_results_on_stdout(), counting(err(), "clips") as on_progress:

@@ -7,7 +7,6 @@ half, sampled for motions that double, give its error.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,10 @@ from core.errors import AnimaticError
 from models.asked_motion import motion_range
 from models.bundle import Bundle, BundleOrigin, check_new, write_bundle
 from models.diffusion.settings import SamplingSettings
-from models.motion import MotionCalibration, rising
+from models.motion import MotionCalibration
 from orchestration.registry import check_complete, select_bundle
+from orchestration.workflows import motion_curve
+from orchestration.workflows.motion_curve import AskedMotion
 from orchestration.workflows.new_bundle import new_bundle
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
 from orchestration.workspace import Workspace
@@ -31,11 +32,6 @@ if TYPE_CHECKING:
 
     from models.animator import Animator
 
-_QUANTILES = (0.05, 0.95)  # of the motion of the dataset's samples: what the network has seen
-_LEAST = 0.02  # percent of the short side a frame; below it is noise of the measurement
-_APART = 1.02  # least ratio of two points of the curve
-_DOUBLINGS = 4  # most, that the error is of
-
 
 @dataclass(frozen=True)
 class CalibrateOptions:
@@ -43,7 +39,8 @@ class CalibrateOptions:
 
     ``bundle``: a folder, id or alias, the champion (of ``preset``) if None; ``data``: a dataset with subject
     motion; ``out``: the folder of the calibrated bundle, ``runs/calibrated/BUNDLE`` if None; ``clips`` of
-    each half; ``levels``: values that the network is given; ``batch``: clips sampled at once.
+    each half; ``levels``: values that the network is given, from the least to the most of ``given``, or of
+    the dataset if None; ``amplification``: of what they change; ``batch``: clips sampled at once.
     """
 
     data: str
@@ -52,6 +49,8 @@ class CalibrateOptions:
     out: Path | None = None
     clips: int = 16
     levels: int = 6
+    given: tuple[float, float] | None = None
+    amplification: float = 1.0
     batch: int = 8
     steps: int | None = None
     seed: int | None = None
@@ -74,15 +73,7 @@ class CalibrationPlan:
     @property
     def clips(self) -> int:
         """Clips to sample, at most."""
-        return self.options.clips * (self.options.levels + _DOUBLINGS + 1)
-
-
-@dataclass(frozen=True)
-class AskedMotion:
-    """Motion that was asked for, and that of the clips; percent of the short side a frame."""
-
-    asked: float
-    measured: float
+        return self.options.clips * (self.options.levels + motion_curve.DOUBLINGS + 1)
 
 
 @dataclass(frozen=True)
@@ -100,8 +91,10 @@ def prepare_calibration(options: CalibrateOptions, workspace: Workspace) -> Cali
 
     Raises:
         AnimaticError: no such bundle, one without a motion condition, a dataset that has too few clips, no
-            subject motion or hardly any, or an output folder that exists.
+            subject motion or hardly any, values out of range, or an output folder that exists.
     """
+    if options.given is not None:
+        motion_curve.check_ends(options.given)
     bundle = select_bundle(workspace.ledger, options.bundle, options.preset)
     if motion_range(bundle.info.architecture) is None:
         raise AnimaticError(
@@ -120,7 +113,7 @@ def prepare_calibration(options: CalibrateOptions, workspace: Workspace) -> Cali
     pictures, captions, fps, motions = _read(options, bundle)
     chosen = sampling_settings(bundle, SamplingOptions(steps=options.steps, seed=options.seed))
     settings = chosen.model_copy(update={"motion": None, "fps": chosen.fps or fps})
-    given = _levels(motions, options)
+    given = motion_curve.levels(options.given or motion_curve.usual(motions, options.data), options.levels)
     return CalibrationPlan(options, bundle, pictures, captions, given, settings, folder)
 
 
@@ -141,19 +134,24 @@ def _calibrate(plan: CalibrationPlan, on_progress: Callable[[int, int], None]) -
     animator = plan.bundle.animator(plan.options.codec, plan.options.encoders)
     animator = animator.to("cuda" if torch.cuda.is_available() else "cpu")
     sampler = _Sampler(plan, animator, on_progress)
-    sampler.calibrate_with(None)
+    amplification = plan.options.amplification
+    sampler.calibrate_with(motion_curve.uncalibrated(amplification))
     means = [sampler.mean_motion(value, half=0) for value in plan.given]
-    curve = _curve(plan.given, means)
+    curve = motion_curve.curve(plan.given, means)
     first = MotionCalibration(
         given=tuple(given for given, _ in curve),
         measured=tuple(measured for _, measured in curve),
+        amplification=amplification,
         error=0.0,
         clips=plan.options.clips,
         steps=plan.settings.steps,
     )
     sampler.calibrate_with(first)
-    tests = [AskedMotion(asked, sampler.mean_motion(asked, half=1)) for asked in _doublings(first.range)]
-    calibration = first.model_copy(update=_errors(tests))
+    tests = [
+        AskedMotion(asked, sampler.mean_motion(asked, half=1))
+        for asked in motion_curve.doublings(first.range)
+    ]
+    calibration = first.model_copy(update=motion_curve.errors(tests))
     return CalibratedBundle(_write(plan, calibration, tests), plan.folder, calibration, tests)
 
 
@@ -218,58 +216,6 @@ def _read(options: CalibrateOptions, bundle: Bundle) -> tuple[Tensor, list[str],
     assert batch.motion is not None  # as the sampling asks
     motions = batch.motion[~batch.motion.isnan()]
     return batch.stills, batch.captions, float(batch.fps.median()), motions.tolist()
-
-
-def _levels(motions: Sequence[float], options: CalibrateOptions) -> list[float]:
-    """Values from little to much of the dataset's motion, each the same multiple of the one before."""
-    import numpy as np
-
-    low, high = np.quantile(motions, _QUANTILES).tolist() if motions else (0.0, 0.0)
-    low = max(low, _LEAST)
-    if high < 2 * low:
-        raise AnimaticError(
-            f"the clips of {options.data} move by {low:.3g} to {high:.3g} percent of the short side a frame: "
-            "a calibration needs clips of which some move at least twice as much as others"
-        )
-    return [float(level) for level in np.geomspace(low, high, options.levels)]
-
-
-def _curve(given: Sequence[float], means: Sequence[float]) -> list[tuple[float, float]]:
-    """The points of the rising curve through the means.
-
-    Raises AnimaticError if it does not rise.
-    """
-    points: list[tuple[float, float]] = []
-    for value, mean in zip(given, rising(means), strict=True):
-        if not points or mean > max(points[-1][1] * _APART, points[-1][1] + 1e-6):
-            points.append((value, mean))
-    if len(points) < 2:
-        listed = ", ".join(f"{mean:.3g} for {value:.3g}" for value, mean in zip(given, means, strict=True))
-        raise AnimaticError(
-            f"the clips do not move more where the network is given more motion (measured {listed}): train "
-            "it longer, or on clips whose motion differs more"
-        )
-    return points
-
-
-def _doublings(offered: tuple[float, float]) -> list[float]:
-    """Motions within a range, rising to its end, each twice the one before."""
-    low, high = offered
-    asked = [high]
-    while asked[0] / 2 >= low and len(asked) <= _DOUBLINGS:
-        asked.insert(0, asked[0] / 2)
-    return asked
-
-
-def _errors(tests: Sequence[AskedMotion]) -> dict[str, float | None]:
-    """The largest relative errors of what was asked for, and of doublings of it."""
-    twice = [
-        abs(high.measured / (2 * max(low.measured, _LEAST)) - 1) for low, high in itertools.pairwise(tests)
-    ]
-    return {
-        "error": max(abs(each.measured / each.asked - 1) for each in tests),
-        "doubling_error": max(twice, default=None),
-    }
 
 
 def _write(plan: CalibrationPlan, calibration: MotionCalibration, tests: Sequence[AskedMotion]) -> str:

@@ -105,6 +105,41 @@ def test_sampling_gives_the_network_the_calibrated_value(animator: Animator) -> 
     torch.testing.assert_close(sampled(calibrated, motion=0.25), sampled(animator, motion=0.5))
 
 
+@pytest.mark.parametrize("cache_every", [1, 2])
+def test_an_amplified_motion_changes_predictions_by_a_multiple(animator: Animator, cache_every: int) -> None:
+    amplified = CALIBRATION.model_copy(update={"amplification": 3.0})
+    stronger = small_animator(conditioned(amplified))
+    stronger.network.load_state_dict(animator.network.state_dict())
+    # One step and no guidance: the clip is linear in the prediction.
+    chosen = {"motion": 0.25, "cache_every": cache_every}
+    image = torch.linspace(-1, 1, 3 * 64).view(1, 3, 8, 8)
+
+    def clip(by: Animator, **settings) -> torch.Tensor:
+        single = SamplingSettings(steps=1, text_guidance=1.0, eta=0.0, **settings)
+        return sample_latents(by, image, ["a ball"], single)
+
+    unspecified, plain = clip(animator), clip(animator, motion=0.5)
+    torch.testing.assert_close(
+        clip(stronger, **chosen), unspecified + 3 * (plain - unspecified), rtol=1e-3, atol=1e-4
+    )
+    assert torch.equal(clip(stronger), unspecified)
+    # Over more steps, and as samples leave.
+    settings = SamplingSettings(steps=4, **chosen)
+    kept = sample_latents(
+        stronger, image.expand(3, -1, -1, -1), ["a"] * 3, settings,
+        keep=lambda done, steps: [0, 2] if done == 2 else None,
+    )  # fmt: skip
+    whole = sample_latents(stronger, image.expand(3, -1, -1, -1), ["a"] * 3, settings)
+    torch.testing.assert_close(kept, whole[[0, 2]], rtol=1e-3, atol=1e-3)
+
+
+def test_an_amplification_is_recorded_where_it_is_one() -> None:
+    assert "amplification" not in json.loads(CALIBRATION.model_dump_json())
+    for factor in (0.5, 21, float("nan")):
+        with pytest.raises(ValidationError, match="amplification"):
+            MotionCalibration(**CALIBRATION.model_dump() | {"amplification": factor})
+
+
 def test_samples_that_are_dropped_take_their_motion_along(animator: Animator) -> None:
     image = torch.zeros(3, 3, 8, 8)
     settings = SamplingSettings(steps=3, motion=1.0)

@@ -110,6 +110,36 @@ def test_the_values_are_those_of_the_data_from_little_to_much(
     assert ratios == pytest.approx([ratios[0]] * 4)
 
 
+def test_the_error_is_of_pictures_that_the_curve_was_not_fitted_to(
+    tmp_path, measured, bundle, monkeypatch
+) -> None:
+    def animate(animator, images, prompts, settings, *, seeds):
+        given = motion_value(animator.architecture, settings.motion)
+        others = min(seeds) % 1_000_003 >= 2
+        return torch.stack([clip(round((4.5 if others else 3.0) * given, 4), 0) for _ in seeds])
+
+    monkeypatch.setattr("models.animate.animate", animate)
+    made = calibrated(tmp_path, measured, bundle, given=(0.25, 1.0), levels=3)
+    assert made.calibration.error > 0.3
+
+
+def test_values_and_amplification_may_be_chosen(tmp_path, measured, bundle, monkeypatch) -> None:
+    asked = network(monkeypatch, lambda given: 3 * given)
+    made = calibrated(tmp_path, measured, bundle, given=(0.25, 1.0), levels=3, amplification=2.5)
+    assert asked[:3] == pytest.approx([0.25, 0.5, 1.0])
+    assert made.calibration.amplification == 2.5 and made.calibration.given == pytest.approx((0.25, 0.5, 1))
+    assert open_bundle(made.folder).info.architecture.motion_calibration == made.calibration
+    assert made.calibration.error < 0.15
+
+
+@pytest.mark.parametrize(
+    "given", [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (-1.0, 1.0), (1.0, 101.0), (np.nan, 1.0)]
+)
+def test_values_that_no_network_can_be_given_are_refused(tmp_path, measured, bundle, given) -> None:
+    with pytest.raises(AnimaticError, match=r"--given .*: give the least and the most motion, above 0"):
+        calibrated(tmp_path, measured, bundle, given=given)
+
+
 def test_a_network_that_does_not_follow_is_refused(tmp_path, measured, bundle, monkeypatch) -> None:
     for number, speed in enumerate((lambda given: 2.0, lambda given: 4.0 - given)):
         network(monkeypatch, speed)
