@@ -26,7 +26,7 @@ def find_base(folder: Path, adapter: AdapterInfo, given: Path | None) -> Path:
     recorded = f"neither at {adapter.path}, where it was in training, nor" if adapter.path else "not"
     raise AnimaticError(
         f"bundle {folder} is an adapter of bundle {adapter.base[:12]}, which is {recorded} beside {folder}: "
-        "copy it beside the adapter, or name its folder with --base (animate, merge)"
+        "copy it beside the adapter, or name its folder with --base (animate, evaluate, merge)"
     )
 
 

@@ -28,7 +28,7 @@ from orchestration.cli.common import (
     print_warning,
 )
 from orchestration.cli.evaluation_tables import print_evaluation
-from orchestration.cli.inference import PANEL, READING
+from orchestration.cli.inference import PANEL, READING, AdapterBase
 from orchestration.cli.sampling import CacheEvery, GuidanceEvery, GuidanceInterval, SolverName
 from orchestration.cli.submission import Cluster, Environment, Packages, submitted
 from orchestration.cli.verb import add_verbs
@@ -152,6 +152,7 @@ def evaluate(
     environment: Environment = Packages.AUTO,
     codec: Codec = None,
     encoders: Encoders = None,
+    base: AdapterBase = None,
     protocol: Protocol = "held-out",
     split: Split = None,
     captions: Captions = None,
@@ -191,6 +192,7 @@ def evaluate(
         gpus=gpus,
         codec=codec,
         encoders=encoders,
+        base=base,
         system=system,
     )
     if export_pictures is not None:

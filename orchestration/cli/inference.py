@@ -75,7 +75,7 @@ _Frames = Annotated[
     int | None,
     typer.Option(min=1, max=10_000, help="Frames of the clip; the network's own number if not given."),
 ]
-_Base = Annotated[
+AdapterBase = Annotated[
     Path | None,
     typer.Option(
         parser=local_source,
@@ -140,7 +140,7 @@ def animate(
     loop: Annotated[bool, typer.Option("--loop", help="End where the clip begins.")] = False,
     codec: Codec = None,
     encoders: Encoders = None,
-    base: _Base = None,
+    base: AdapterBase = None,
     require_signer: _Signers = None,
     compilation: _Compile = Compiled.OFF,
     server: _Server = None,

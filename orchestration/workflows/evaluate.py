@@ -49,8 +49,8 @@ class EvaluateOptions:
     ``stride``: distance between the real clips' frames, the configuration's if None; ``metrics``: names, all
     whose needs are met if None; ``extractors``: PATH or PATH@SHA256 by name; ``workers``: Ray actors, one for
     each GPU or core if None; ``gpus``: as many actors with one each; ``codec`` and ``encoders``: files for a
-    bundle that contains none; ``system``: what generates in place of the bundle, and on which public dataset;
-    ``values``: more settings of
+    bundle that contains none; ``base``: folder of an adapter's base, found if None; ``system``: what
+    generates in place of the bundle, and on which public dataset; ``values``: more settings of
     :class:`pipelines.evaluate.EvaluateConfig`, by name.
     """
 
@@ -70,6 +70,7 @@ class EvaluateOptions:
     address: str | None = None
     codec: str | None = None
     encoders: str | None = None
+    base: Path | None = None
     system: SystemOptions = field(default_factory=SystemOptions)
     values: Mapping[str, object] = field(default_factory=dict)
 
@@ -108,6 +109,10 @@ def prepare_evaluation(options: EvaluateOptions, workspace: Workspace) -> Evalua
         raise AnimaticError(
             "no bundle generates: leave out --solver, --guidance-interval, --guidance-every and --cache-every"
         )
+    if options.base is not None:
+        if system.bundle is None:
+            raise AnimaticError("--base is an adapter's, and no bundle generates: leave it out")
+        system = replace(system, bundle=system.bundle.with_base(options.base))
     if system.bundle is not None:
         check_complete(system.bundle, options.codec, options.encoders)
     own = {"clips": options.clips, "stride": options.stride}

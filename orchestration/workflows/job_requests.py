@@ -247,6 +247,7 @@ def evaluate_job(options: EvaluateOptions, workspace: Workspace) -> JobRequest:
             extractor=[f"{name}={absolute(path)}" for name, path in options.extractors.items()],
             codec=_location(options.codec),
             encoders=_location(options.encoders),
+            base=_path(options.base),
             protocol=None if system.protocol == "held-out" else system.protocol,
             split=system.split,
             captions=system.captions,

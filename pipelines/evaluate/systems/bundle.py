@@ -50,6 +50,7 @@ class BundleSystem:
     sampling: SamplingSettings
     codec: str | None = None
     encoders: str | None = None
+    base: Path | None = None
 
     def shape(self, stride: int) -> SampleShape:
         """The frames and pixels of the network. Raises AnimaticError for an image model."""
@@ -66,7 +67,7 @@ class BundleSystem:
 
     def open(self, device: str) -> OpenBundle:
         """Load the network. Raises AnimaticError if the bundle has changed since it was described."""
-        bundle = open_bundle(self.folder, verify=False)
+        bundle = open_bundle(self.folder, verify=False).with_base(self.base)
         if bundle.id != self.record["digest"]:
             raise AnimaticError(f"bundle {self.folder} has changed since the evaluation began: rerun it")
         animator = bundle.animator(self.codec, self.encoders).to(device)
@@ -144,6 +145,7 @@ def bundle_system(
         sampling=config.sampling,
         codec=config.codec,
         encoders=config.encoders,
+        base=bundle.given_base and bundle.given_base.resolve(),
     )
 
 
