@@ -59,6 +59,7 @@ def run_trial(name: str, bundle: Path, steps: int, options: argparse.Namespace) 
             folder=options.out / f"{name}-{steps}",
             clips=options.clips,
             steps=steps,
+            stride=options.stride,
             metrics=(*METRICS, *kernels),
             extractors=extractors,
             workers=options.workers,
@@ -109,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--bundle", action="append", required=True, metavar="NAME=FOLDER")
     parser.add_argument("--steps", default=STEPS)
     parser.add_argument("--clips", type=int)
+    parser.add_argument("--stride", type=int, help="distance between the real clips' frames")
     parser.add_argument("--features", action="append", default=[], metavar="NAME=PATH")
     parser.add_argument("--workers", type=int)
     options = parser.parse_args(arguments)
