@@ -108,7 +108,8 @@ def sample_latents(
         condition = None
         if animator.architecture.unet.detail_guidance:
             condition = _detail_condition(animator, image, mode, last, frames)
-        scales = guidance_scales(animator.architecture.student, settings)
+        student = animator.architecture.student
+        scales = guidance_scales(student, settings)
         given = _conditioned_denoiser(animator, image, list(prompts), settings, condition, frames, scales)
         denoise = amplified(given, settings.motion, animator.architecture.motion_calibration)
         if scales is not None:
@@ -121,7 +122,8 @@ def sample_latents(
             return rows
 
         noise = _initial_noise(animator, frames, generators)
-        latents = sample(animator.diffusion, denoise, noise, settings, generators, progress, kept)
+        points = student.points if student else None
+        latents = sample(animator.diffusion, denoise, noise, settings, generators, progress, kept, points)
     return latents[:, :, :-1] if mode == "loop" else latents
 
 

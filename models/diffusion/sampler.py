@@ -36,6 +36,15 @@ def timesteps(steps: int, total: int, spacing: Spacing) -> np.ndarray:
     return np.round(np.arange(total, 0, -total / steps)[:steps]).astype(np.int64)[::-1] - 1
 
 
+def points_visited(steps: int, points: int, total: int) -> np.ndarray:
+    """Increasing timesteps (int64) that a student of consistency is sampled at, up to the last.
+
+    ``steps`` of the ``points`` that it was trained at: between these it has not learnt anything.
+    """
+    trained = timesteps(points, total, "uniform_trailing")
+    return trained[timesteps(steps, points, "uniform_trailing")]
+
+
 @torch.no_grad()
 def sample(
     diffusion: Diffusion,
@@ -45,6 +54,7 @@ def sample(
     generators: Sequence[torch.Generator] = (),
     progress: Progress | None = None,
     keep: Keep | None = None,
+    points: int | None = None,
 ) -> Tensor:
     """Denoise ``noise`` (b c t h w) to clean latents of the same shape, without the samples that left.
 
@@ -54,10 +64,15 @@ def sample(
         progress: called with (steps done, steps).
         keep: chooses the samples to continue with; ``denoise`` gets only those from then on. Sampling ends
             where none are left.
+        points: of a student of consistency; see :func:`points_visited`.
     """
-    visited = timesteps(settings.steps, diffusion.config.timesteps, settings.spacing)
+    total = diffusion.config.timesteps
+    if points is None:
+        visited = timesteps(settings.steps, total, settings.spacing)
+    else:
+        visited = points_visited(settings.steps, points, total)
     solver = stepper(diffusion, visited, settings)
-    guidance = Guidance(settings, diffusion.config.timesteps)
+    guidance = Guidance(settings, total)
     x = noise
     for index, now in enumerate(reversed(visited.tolist())):
         x = solver.step(x, guidance.predict(denoise, x, now), index, generators)

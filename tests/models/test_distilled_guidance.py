@@ -129,3 +129,19 @@ def test_a_published_layout_has_no_guidance_embedding_and_the_message_names_the_
     write_bundle(tmp_path / "bundle", public_state(network), origin, model_card="# student\n")
     with pytest.raises(AnimaticError, match=r"is distilled: .* export its teacher, or use --as diffusers"):
         export_checkpoint(open_bundle(tmp_path / "bundle"), tmp_path / "student.ckpt")
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 8, 50])
+def test_a_student_of_consistency_is_sampled_at_the_points_that_it_was_trained_at(monkeypatch, steps):
+    consistent, seen = small_animator(distilled(StudentConfig(points=50))), []
+    unet = consistent.network.unet
+    forward = unet.forward
+
+    def seeing(latents, timesteps, *args, **named):
+        seen.append(int(timesteps[0]))
+        return forward(latents, timesteps, *args, **named)
+
+    monkeypatch.setattr(unet, "forward", seeing)
+    clip(consistent, solver="consistency", eta=1.0, steps=steps)
+    assert len(set(seen)) == steps and seen[0] == 999 and seen == sorted(seen, reverse=True)
+    assert set(seen) <= set(range(19, 1000, 20))
