@@ -201,8 +201,18 @@ def resolve(
     check_names(RunConfig, *layers)
     resolved = merged(layers)
     chosen = {name: value for layer in user for name, value in flatten(layer).items()}
+    _check_student(stage, chosen)
     fill(resolved, stage_values(stage, resolved), chosen, fixed_by=f"stage {stage} of this model")
     return check_values(validate(resolved))
+
+
+def _check_student(stage: int, chosen: Mapping[str, Any]) -> None:
+    """Refuse settings of a student that a stage without one would leave out."""
+    named = [
+        name for name, value in chosen.items() if name.startswith("model.student.") and value is not None
+    ]
+    if named and not STAGES[stage].distils:
+        raise AnimaticError(f"{named[0]} is for stage 4, which distils, not for stage {stage}: leave it out")
 
 
 def validate(values: Mapping[str, Any]) -> RunConfig:

@@ -100,6 +100,7 @@ def test_a_run_that_may_go_back_keeps_a_checkpoint_of_before_the_skipped_steps(e
         ("data.sampling.frames=4", "set only model.frames"),
         ("train.image_batches=0.5", "stage 0 only"),
         ("train.zero_stage=4", "train.zero_stage"),
+        ("model.student.text_guidance=[1, 4]", "model.student.text_guidance is for stage 4"),
         ("ablation.no_context=true", "start with stage 2"),
         ("ablation={joint: true, one_stage: true}", "choose one"),
         ("ablation={class_token: true, no_context: true}", "choose one"),
