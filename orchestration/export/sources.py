@@ -101,7 +101,7 @@ def _part_files(subject: Subject) -> dict[Part, tuple[str, dict[str, Path]]]:
     found: dict[Part, tuple[str, dict[str, Path]]] = {}
     if subject.bundle.info.adapter is not None:
         base, name = subject.bundle.base, f"{PARTS}/base"
-        _check_whole(base)
+        _check_whole(subject.bundle, base)
         found["base"] = (name, {f"{name}/{file}": base.folder / file for file in base.digests})
     for part, given in paths.items():
         if given is None:
@@ -115,11 +115,11 @@ def _part_files(subject: Subject) -> dict[Part, tuple[str, dict[str, Path]]]:
     return found
 
 
-def _check_whole(base: Bundle) -> None:
+def _check_whole(bundle: Bundle, base: Bundle) -> None:
     if base.info.adapter is not None:
         raise AnimaticError(
-            f"{base.folder} is an adapter of another bundle, and exports contain one base alone: merge with "
-            "`animatic merge`, and export what results"
+            f"the base of bundle {bundle.folder}, {base.folder}, is an adapter too, and exports contain one "
+            f"base alone: `animatic merge {bundle.folder}`, and export what results"
         )
 
 
