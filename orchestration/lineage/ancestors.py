@@ -86,8 +86,8 @@ def trace_bundles(ledger: Ledger, bundle_id: str, folders: Sequence[Path]) -> li
     while waiting:
         bundle_id = waiting.pop(0)
         if bundle_id not in chain:
-            own = [bases[bundle_id]] if bundle_id in bases else []
-            found = _find(bundle_id, [*folders, *ledger.folders_of(bundle_id), *own, PRIOR])
+            own = [*ledger.folders_of(bundle_id), *([bases[bundle_id]] if bundle_id in bases else [])]
+            found = _find(bundle_id, [*folders, *own, PRIOR], own if chain else [*folders, *own])
             chain[bundle_id] = found
             waiting += found.sources
             bases |= found.folder_of_base
@@ -124,17 +124,18 @@ def as_ancestor(found: FoundBundle, ledger: Ledger) -> Ancestor:
     )
 
 
-def _find(bundle_id: str, folders: Sequence[Path]) -> FoundBundle:
+def _find(bundle_id: str, folders: Sequence[Path], recorded: Sequence[Path]) -> FoundBundle:
     """The bundle with this id in the first of the folders that contains it intact, else damaged.
 
-    A folder may contain another bundle by now, which is never reported under this id.
+    One of those that were ``recorded`` for it may contain another bundle by now, which is never reported
+    under this id; the others are expected to.
     """
     damaged, absence = None, ""
     for folder in dict.fromkeys(folders):
         if not (folder / INFO).is_file():
             continue
         if (found := sha256(folder / INFO)) != bundle_id:
-            if folder != PRIOR and not absence:
+            if folder in recorded and not absence:
                 absence = f"{display_path(folder)} contains bundle {found[:12]} now"
             continue
         intact = _opened(bundle_id, folder)

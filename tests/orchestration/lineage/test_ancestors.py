@@ -8,6 +8,7 @@ from core.errors import AnimaticError
 from models.bundle import open_bundle
 from orchestration import registry
 from orchestration.lineage import Ancestor, trace_lineage
+from orchestration.lineage.ancestors import trace_bundles
 from orchestration.registry import Ledger
 from tests.support.small_stages import make_bundle, tamper
 
@@ -43,6 +44,13 @@ def test_lineage_never_reports_another_bundle_under_an_ancestors_id(tmp_path, le
     assert trace_lineage(ledger, child)[1] == Ancestor(two, None, None, None, None, None)
     registry.accept(ledger, open_bundle(tmp_path / "runs" / "kept"))
     assert trace_lineage(ledger, child)[1].path == tmp_path / "runs" / "kept"
+
+
+def test_the_folder_of_one_bundle_does_not_explain_the_absence_of_another(tmp_path, ledger):
+    make_bundle(tmp_path / "runs" / "three", parent="e" * 64)
+    child = open_bundle(tmp_path / "runs" / "three")
+    gone = trace_bundles(ledger, child.id, [child.folder])[1]
+    assert (gone.id, gone.folder, gone.absence) == ("e" * 64, None, "")
 
 
 def test_lineage_disregards_damage_of_another_bundle_in_an_ancestors_folder(tmp_path, ledger):
