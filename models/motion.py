@@ -15,6 +15,7 @@ from core.config.section import Section
 
 # Percent of the short side a frame; more is no motion that the flow could measure.
 MOST_MOTION = 100.0
+MOST_AMPLIFICATION = 20.0
 
 
 class MotionCalibration(Section):
@@ -29,7 +30,7 @@ class MotionCalibration(Section):
     amplification: float = Field(
         1.0,
         ge=1,
-        le=20,
+        le=MOST_AMPLIFICATION,
         description="factor on what the motion changes of a prediction without it, by a second pass; 1: none",
         exclude_if=lambda amplification: amplification == 1,
     )

@@ -93,6 +93,7 @@ def prepare_calibration(options: CalibrateOptions, workspace: Workspace) -> Cali
         AnimaticError: no such bundle, one without a motion condition, a dataset that has too few clips, no
             subject motion or hardly any, values out of range, or an output folder that exists.
     """
+    motion_curve.check_amplification(options.amplification)
     if options.given is not None:
         motion_curve.check_ends(options.given)
     bundle = select_bundle(workspace.ledger, options.bundle, options.preset)

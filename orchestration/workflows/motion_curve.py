@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import AnimaticError
-from models.motion import MOST_MOTION, MotionCalibration, rising
+from models.motion import MOST_AMPLIFICATION, MOST_MOTION, MotionCalibration, rising
 
 _QUANTILES = (0.05, 0.95)  # of the motion of the dataset's samples: what the network has seen
 _LEAST = 0.02  # percent of the short side a frame; below it is noise of the measurement
@@ -46,6 +46,12 @@ def check_ends(ends: tuple[float, float]) -> None:
             f"--given {low:g} {high:g}: give the least and the most motion, above 0 and at most "
             f"{MOST_MOTION:g} percent of the short side a frame"
         )
+
+
+def check_amplification(factor: float) -> None:
+    """Raise AnimaticError for a factor that no calibration can have, such as nan."""
+    if not 1 <= factor <= MOST_AMPLIFICATION:
+        raise AnimaticError(f"--amplification {factor:g}: give a number from 1 to {MOST_AMPLIFICATION:g}")
 
 
 def levels(ends: tuple[float, float], count: int) -> list[float]:

@@ -140,6 +140,12 @@ def test_values_that_no_network_can_be_given_are_refused(tmp_path, measured, bun
         calibrated(tmp_path, measured, bundle, given=given)
 
 
+@pytest.mark.parametrize("factor", [0.5, 21.0, float("nan")])
+def test_amplifications_out_of_range_are_refused(tmp_path, measured, bundle, factor: float) -> None:
+    with pytest.raises(AnimaticError, match=r"--amplification .*: give a number from 1 to 20"):
+        calibrated(tmp_path, measured, bundle, amplification=factor)
+
+
 def test_a_network_that_does_not_follow_is_refused(tmp_path, measured, bundle, monkeypatch) -> None:
     for number, speed in enumerate((lambda given: 2.0, lambda given: 4.0 - given)):
         network(monkeypatch, speed)
