@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.errors import AnimaticError, last_line
+from core.errors import AnimaticError
 from models.network.attention import SpatialTransformer, TemporalTransformer
 from models.network.blocks import ResBlock
 from models.network.settings import Compilation
@@ -64,11 +64,20 @@ def compile_for_sampling(
 
 
 @contextmanager
-def compiler_errors() -> Iterator[None]:
+def compiler_errors(compilation: Compilation) -> Iterator[None]:
     """Inside, AnimaticError in place of what torch's compiler raises, as where a C++ compiler is missing."""
+    if compilation == "off":
+        yield
+        return
+    # Imported here: it takes seconds.
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import InductorError
+
     try:
         yield
-    except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError) as error:
+    except (TorchDynamoException, InductorError) as error:
+        # The first paragraph has the cause, the others advice for developers of torch.
+        cause = " ".join(str(error).strip().partition("\n\n")[0].split())
         raise AnimaticError(
-            f"torch.compile does not work here ({last_line(error)}): sample without compilation"
+            f"torch.compile does not work here ({cause}): sample without compilation"
         ) from error

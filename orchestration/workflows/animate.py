@@ -163,7 +163,7 @@ def animate(request: AnimateRequest, on_progress: Callable[[int, int], None]) ->
     from models.network.compilation import compiler_errors
 
     clips = _sampled(request, on_progress)
-    with compiler_errors():
+    with compiler_errors(request.compilation):
         written = [*one_behind(partial(_write, request), clips)]
     return AnimateResult(request.bundle, request.settings, written)
 
