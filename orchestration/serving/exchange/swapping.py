@@ -90,12 +90,13 @@ class Swapper:
         return False
 
     def _attempt(self, candidate: Version) -> Exception | None:
-        from models.network.compilation import compile_for_sampling
+        from models.network.compilation import compile_for_sampling, compiler_errors
 
         try:
             candidate.animator.to(self._device)
             compile_for_sampling(candidate.animator.network.unet, self._settings.compile)
-            clip = small_clip(candidate, self._settings.smoke_steps, self._settings.precision)
+            with compiler_errors(self._settings.compile):
+                clip = small_clip(candidate, self._settings.smoke_steps, self._settings.precision)
             if float(clip.max() - clip.min()) < _LEAST_CONTRAST:
                 raise AnimaticError("the clip is of one colour")
         except Exception as error:  # noqa: BLE001

@@ -170,6 +170,6 @@ def test_a_compiler_that_does_not_work_is_named():
             AnimaticError,
             match=r"torch\.compile does not work here \(.*no C\+\+ compiler.*\): sample without",
         ),
-        compiler_errors(),
+        compiler_errors("blocks"),
     ):
         unet(*inputs())
