@@ -268,7 +268,10 @@ def _conditioned_denoiser(
     """
     count = len(prompts)
     fps = None if settings.fps is None else torch.full((count,), settings.fps, device=animator.device)
-    motion = _motion(animator, settings, count)
+    motion = None
+    if settings.motion is not None:
+        given = motion_value(animator.architecture, settings.motion)
+        motion = torch.full((count,), given, device=animator.device)
     if scales is not None:
         tokens = animator.image_context(image, frames)
         return NetworkDenoiser(
@@ -284,18 +287,11 @@ def _conditioned_denoiser(
     prompted, empty = animator.encoders.text(prompts), animator.encoders.text([""] * count)
     texts: dict[Condition, Tensor] = {"none": empty, "image": empty, "both": prompted}
     images: dict[Condition, Tensor] = {}
-    given = animator.image_context(image, frames)
+    tokens = animator.image_context(image, frames)
     # As published, an image left out is a grey one for CLIP.
     grey = animator.image_context(torch.zeros_like(image), frames)
-    if given is not None and grey is not None:
-        images = {"none": grey, "image": given, "both": given}
+    if tokens is not None and grey is not None:
+        images = {"none": grey, "image": tokens, "both": tokens}
     return NetworkDenoiser(
         animator.network.unet, texts, images, detail, fps, cache_every=settings.cache_every, motion=motion
     )
-
-
-def _motion(animator: Animator, settings: SamplingSettings, count: int) -> Tensor | None:
-    """What the network is given for the motion that is asked for, (count); None where none is."""
-    if settings.motion is None:
-        return None
-    return torch.full((count,), motion_value(animator.architecture, settings.motion), device=animator.device)

@@ -124,9 +124,10 @@ def check_eta(solver: Solver, eta: float) -> None:
     own = _ETA.get(solver, eta)
     if eta != own:
         adds = "as much noise as eta 1" if own else "no noise"
+        # A student of consistency has no other solver.
+        other = "" if solver == "consistency" else ", or take solver ddim"
         raise ValueError(
-            f"solver {solver} adds {adds}, but eta is {eta:g}: set eta to {own:g} or leave it out, or take "
-            "solver ddim"
+            f"solver {solver} adds {adds}, but eta is {eta:g}: set eta to {own:g} or leave it out{other}"
         )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from core.errors import AnimaticError, last_line
 from core.storage import UnavailableError
 from models.diffusion.settings import SamplingSettings
+from models.passes import passes_per_step
 from orchestration.serving.counters import BATCHES, OUT_OF_MEMORY, STEP, STEPS
 from orchestration.serving.engine.bench import Bench
 from orchestration.serving.engine.clips import Pictures, check_size, open_pictures, sample, settings_of
@@ -228,18 +229,12 @@ class BatchRun:
     def _remaining(self, settings: SamplingSettings, steps: int) -> float | None:
         return self._bench.timings.remaining(self._shape(settings), steps)
 
-    def _passes(self, settings: SamplingSettings) -> int:
-        """Of the network, in each step."""
-        if self._model.animator.architecture.student is not None:
-            return 1
-        return 2 if settings.image_guidance is None else 3
-
     def _shape(self, settings: SamplingSettings) -> Shape:
         spec = self._sampling[0].job.spec
         return Shape(
             version=self._model.exported.export.digest,
             mode=spec.mode,
             frames=spec.frames,
-            passes=self._passes(settings),
+            passes=passes_per_step(self._model.animator.architecture, settings),
             clips=len(self._sampling),
         )

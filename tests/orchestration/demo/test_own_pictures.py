@@ -200,6 +200,7 @@ def test_page_and_summary_begin_with_the_newest_picture(tmp_path, photo, bundle)
     print_summary(outputs, Console(file=output, width=40))
 
     assert page.index("Your own pictures") < page.index("a &lt;b&gt;bold") < page.index(PROMPT)
+    assert page.index(PROMPT) < page.index("Each row starts from one held-out picture")
     assert "<b>bold" not in page
     assert "Händel &amp; Söhne.jpg" in page
     assert own_pictures.OWN_LIMIT in page
