@@ -70,21 +70,28 @@ def uncalibrated(amplification: float) -> MotionCalibration | None:
 
 
 def curve(given: Sequence[float], means: Sequence[float]) -> list[tuple[float, float]]:
-    """The points of the rising curve through the means.
+    """The points of the rising curve through the means, (given, measured).
+
+    Values with the same motion are one point: at an end of the curve the value from which the motion begins
+    to change, within it their mean.
 
     Raises AnimaticError if it does not rise.
     """
-    points: list[tuple[float, float]] = []
+    steps: list[tuple[list[float], float]] = []
     for value, mean in zip(given, rising(means), strict=True):
-        if not points or mean > max(points[-1][1] * _APART, points[-1][1] + 1e-6):
-            points.append((value, mean))
-    if len(points) < 2:
+        if not steps or mean > max(steps[-1][1] * _APART, steps[-1][1] + 1e-6):
+            steps.append(([value], mean))
+        else:
+            steps[-1][0].append(value)
+    if len(steps) < 2:
         listed = ", ".join(f"{mean:.3g} for {value:.3g}" for value, mean in zip(given, means, strict=True))
         raise AnimaticError(
             f"the clips do not move more where the network is given more motion (measured {listed}): train "
             "it longer, or on clips whose motion differs more"
         )
-    return points
+    (first, least), *between, (last, most) = steps
+    middle = [(sum(values) / len(values), mean) for values, mean in between]
+    return [(first[-1], least), *middle, (last[0], most)]
 
 
 def doublings(offered: tuple[float, float]) -> list[float]:
