@@ -172,29 +172,15 @@ def evaluate(
     system = workflow.SystemOptions(
         protocol, split, captions, generated, baseline, weights, size, exports, newest, preset
     )
+    sampling = SamplingOptions(
+        solver=solver, guidance_interval=guidance_interval, guidance_every=guidance_every,
+        cache_every=cache_every,
+    )  # fmt: skip
     options = workflow.EvaluateOptions(
-        data=data,
-        bundle=bundle,
-        folder=folder,
-        clips=clips,
-        steps=steps,
-        sampling=SamplingOptions(
-            solver=solver,
-            guidance_interval=guidance_interval,
-            guidance_every=guidance_every,
-            cache_every=cache_every,
-        ),
-        seed=seed,
-        stride=stride,
-        metrics=_names(metrics),
-        extractors=_extractors(extractor or []),
-        workers=workers,
-        gpus=gpus,
-        codec=codec,
-        encoders=encoders,
-        base=base,
-        system=system,
-    )
+        data=data, bundle=bundle, folder=folder, clips=clips, steps=steps, sampling=sampling, seed=seed,
+        stride=stride, metrics=_names(metrics), extractors=_extractors(extractor or []), workers=workers,
+        gpus=gpus, codec=codec, encoders=encoders, base=base, system=system,
+    )  # fmt: skip
     if export_pictures is not None:
         _export(options, export_pictures, address, as_json)
     elif not submitted(context, Cluster(address, environment, as_json), partial(_evaluate_job, options)):

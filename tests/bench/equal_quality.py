@@ -22,8 +22,9 @@ from models.diffusion.settings import SamplingSettings
 from orchestration.workflows.compare import CompareOptions, compare
 from orchestration.workflows.evaluate import EvaluateOptions, evaluate, plan, prepare_evaluation
 from orchestration.workspace import Workspace
-from pipelines.evaluate import REPORT, EvaluationReport, MetricValue, read_report
+from pipelines.evaluate import REPORT, EvaluationReport, read_report
 from pipelines.evaluate.comparison import Comparison, MetricComparison
+from tests.bench import markdown
 from tests.bench.few_steps import BASELINE, PROMPT, VARIANTS
 
 METRICS = (
@@ -126,24 +127,18 @@ def table(trials: Sequence[Trial]) -> str:
 
     * marks an interval that excludes 0; the last column is the verdict by the margins of the preset's gate.
     """
-    lines = [_row(["setting", "TFLOP", *METRICS, "by the gate"]), _row(["---"] * (len(METRICS) + 3))]
+    lines = markdown.head(["setting", "TFLOP", *METRICS, "by the gate"])
     for trial in trials:
         if trial.comparison is None:
-            figures = [_figure(trial.report["metrics"][name]) for name in METRICS]
+            figures = [markdown.figure(trial.report["metrics"][name]) for name in METRICS]
             verdict = "baseline"
         else:
             found = {metric.name: metric for metric in trial.comparison.metrics}
             figures = [_difference(found[name]) for name in METRICS]
             gated = {metric.verdict for metric in found.values() if metric.margin}
             verdict = ", ".join(each for each in ("worse", "undecided") if each in gated) or "equal"
-        lines.append(_row([trial.name, f"{trial.tflop:.3g}", *figures, verdict]))
+        lines.append(markdown.row([trial.name, f"{trial.tflop:.3g}", *figures, verdict]))
     return "\n".join(lines)
-
-
-def _figure(found: MetricValue) -> str:
-    low, high = found["low"], found["high"]
-    interval = "" if low is None or high is None else f" [{low:.3g}, {high:.3g}]"
-    return f"{found['value']:.3g}{interval}"
 
 
 def _difference(found: MetricComparison) -> str:
@@ -152,10 +147,6 @@ def _difference(found: MetricComparison) -> str:
         return f"{found.difference:+.2g}"
     star = "" if low <= 0 <= high else "*"
     return f"{found.difference:+.2g}{star} [{low:+.2g}, {high:+.2g}]"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 from core.files import write_text
 from models.architecture import Architecture
 from models.bundle import open_bundle
+from models.passes import passes_per_step
 from orchestration.workflows.evaluate import EvaluateOptions, generate, measure, plan, prepare_evaluation
 from orchestration.workspace import Workspace
 from pipelines.evaluate import EvaluationReport
+from tests.bench import markdown
 
 METRICS = ("direction", "first_frame_psnr", "first_frame_ssim", "dynamic_degree", "flicker")
 # By the extractor that they need.
@@ -33,13 +35,6 @@ class Trial:
     steps: int
     passes: int
     report: EvaluationReport
-
-
-def passes_of(architecture: Architecture, steps: int, image_guidance: float | None) -> int:
-    """Passes of the network: a distilled one has a single one for each step."""
-    if architecture.student is not None:
-        return steps
-    return steps * (2 if image_guidance is None else 3)
 
 
 def steps_of(architecture: Architecture, asked: Sequence[int]) -> list[int]:
@@ -69,37 +64,22 @@ def run_trial(name: str, bundle: Path, steps: int, options: argparse.Namespace) 
     planned = plan(request)
     generate(planned, lambda done, total: None)
     report = measure(planned)
-    guidance = request.config.sampling.image_guidance
-    passes = passes_of(open_bundle(bundle, verify=False).info.architecture, steps, guidance)
-    return Trial(name, steps, passes, report)
+    architecture = open_bundle(bundle, verify=False).info.architecture
+    return Trial(name, steps, steps * passes_per_step(architecture, request.config.sampling), report)
 
 
 def table(trials: Sequence[Trial]) -> str:
     """The trials in Markdown, with the 95 % interval of a figure where it has one."""
-    shown = [
+    metrics = [
         name
         for name in (*METRICS, *KERNELS.values())
         if any(name in trial.report["metrics"] for trial in trials)
     ]
-    head = ["bundle", "steps", "passes", *shown]
-    lines = [_row(head), _row(["---"] * len(head))]
+    lines = markdown.head(["bundle", "steps", "passes", *metrics])
     for trial in trials:
-        figures = [_figure(trial.report, name) for name in shown]
-        lines.append(_row([trial.name, str(trial.steps), str(trial.passes), *figures]))
+        figures = [markdown.figure(trial.report["metrics"].get(name)) for name in metrics]
+        lines.append(markdown.row([trial.name, str(trial.steps), str(trial.passes), *figures]))
     return "\n".join(lines)
-
-
-def _figure(report: EvaluationReport, name: str) -> str:
-    found = report["metrics"].get(name)
-    if found is None:
-        return "–"
-    low, high = found["low"], found["high"]
-    interval = "" if low is None or high is None else f" ({low:.3g} to {high:.3g})"
-    return f"{found['value']:.3g}{interval}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -26,7 +26,7 @@ def test_settings_are_evaluated_and_compared_with_the_baseline(tmp_path, monkeyp
     assert 0.4 < float(other[1]) / float(baseline[1]) < 0.6  # codec and encoders aside
     report = json.loads((out / "unipc-6-steps" / "report.json").read_text())
     assert report["system"]["sampling"]["solver"] == "unipc"
-    # What is stored is not made again.
+    # What is stored is read.
     chunk = out / "unipc-6-steps" / "chunks" / "chunk-00000.npz"
     made = chunk.stat().st_mtime_ns
     equal_quality.main(call)

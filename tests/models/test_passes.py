@@ -7,6 +7,8 @@ from models.animate import sample_latents
 from models.architecture import Architecture
 from models.diffusion.settings import SamplingSettings
 from models.passes import passes_per_step
+from models.student import StudentConfig
+from tests.support.distilled import guided_architecture
 from tests.support.motion import CALIBRATION
 from tests.support.small_animator import small_animator, small_architecture
 
@@ -33,3 +35,9 @@ def test_every_clip_has_as_many_passes_as_counted(calibration, motion, expected,
     passes = passes_per_step(animator.architecture, settings)
     assert sum(rows) == 2 * passes
     assert passes == expected * (2 if image_guidance is None else 3)
+
+
+def test_a_student_passes_its_network_once_a_step():
+    settings = SamplingSettings(text_guidance=2.0)
+    assert passes_per_step(guided_architecture(StudentConfig()), settings) == 1
+    assert passes_per_step(guided_architecture(None), settings) == 2

@@ -9,7 +9,7 @@ from models.bundle import Bundle, BundleInfo
 from models.diffusion.settings import SamplingSettings
 from models.student import StudentConfig
 from orchestration.workflows.sampling import SamplingOptions, sampling_settings
-from tests.bench.students import passes_of, steps_of
+from tests.bench.students import steps_of
 from tests.support.distilled import guided_architecture
 
 
@@ -51,8 +51,6 @@ def test_a_description_without_a_student_is_written_and_read_as_before():
         assert type(architecture).model_validate_json(architecture.model_dump_json()) == architecture
 
 
-def test_a_student_passes_its_network_once_a_step():
-    assert passes_of(guided_architecture(StudentConfig()), 4, None) == 4
-    assert [passes_of(guided_architecture(None), 50, scale) for scale in (None, 1.0)] == [100, 150]
+def test_a_student_of_consistency_takes_as_many_steps_as_it_has_points():
     few = guided_architecture(StudentConfig(points=8))
     assert steps_of(few, [50, 8, 2]) == [8, 2] and steps_of(guided_architecture(None), [50, 2]) == [50, 2]
